@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from gym_core.domain.errors import GymError as GymError
     from gym_core.domain.errors import ModelError as ModelError
     from gym_core.domain.errors import UsageError as UsageError
+    from gym_core.domain.json_text import JsonError as JsonError
+    from gym_core.domain.json_text import encode_json as encode_json
+    from gym_core.domain.json_text import parse_json as parse_json
     from gym_core.domain.responses import FunctionCall as FunctionCall
     from gym_core.domain.responses import FunctionCallOutput as FunctionCallOutput
     from gym_core.domain.responses import Item as Item
@@ -70,6 +73,7 @@ _HOMES = {
     "gym_core.contract.resource_server": "Done ResourceServer Session SessionContext",
     "gym_core.contract.tools": "ToolSpec blocking isolated tool",
     "gym_core.domain.errors": "GymError ModelError UsageError",
+    "gym_core.domain.json_text": "JsonError encode_json parse_json",
     "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
     "gym_core.domain.rollout": "Rollout Status ToolCall Trajectory Verdict",
     "gym_core.domain.task": "Task",
