@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gym_core.domain.foreign_verdict import NotMeasured, check_measured
 from gym_core.engine.numbers.statistics import SUCCESS, pass_at_k, powers_of_two
 
 TASK_INDEX = "_ng_task_index"
@@ -62,6 +63,10 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     usage = response.get("usage") if isinstance(response, Mapping) else None
     fields: dict[str, Any] = {**row, **(usage if isinstance(usage, Mapping) else {})}
     components = row.get("reward_components")
+    try:
+        check_measured(row, row)
+    except NotMeasured:
+        fields["reward"] = components = None
     if isinstance(components, Mapping):
         fields.update({f"reward_components/{name}": value for name, value in components.items()})
     return {

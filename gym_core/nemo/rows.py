@@ -16,8 +16,6 @@ AGENT_REF = "agent_ref"
 ROUTES = frozenset({"seed_session", "verify", "aggregate_metrics", "close_session", "sandbox_access", "mcp"})
 """The names that a resource server there has routes of its own for: a tool so called cannot be reached."""
 
-_KNOWN = frozenset({REQUEST_FIELD, "response", "reward", "reward_components", "mask_sample"})
-
 
 def as_response(
     body: Mapping[str, Any], items: Iterable[Item], request: Mapping[str, Any], usage: Mapping[str, Any] | None = None
@@ -58,13 +56,6 @@ def _whole(item: Item, place: int) -> Item:
     if kind == "reasoning":
         return {"id": f"rs_{place}", "summary": [], **item}
     return item if "type" in item else {"type": "message", **item}
-
-
-def verdict_fields(answer: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a verifier there added to the row it was sent, besides reward, components and response."""
-    return {
-        name: value for name, value in answer.items() if name not in _KNOWN and (name not in row or row[name] != value)
-    }
 
 
 def result_row(row: Mapping[str, Any]) -> dict[str, Any]:

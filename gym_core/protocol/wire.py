@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gym_core.contract.resource_server import Session
+from gym_core.domain.foreign_verdict import check_measured
 from gym_core.domain.responses import COMPLETED, Item
 from gym_core.domain.rollout import ModelCall, Trajectory, Verdict
 from gym_core.domain.task import Task, check_row
@@ -118,8 +119,9 @@ def verdict_to_wire(verdict: Verdict) -> dict[str, Any]:
 
 
 def verdict_from_wire(wire: Any, field: str = "verdict") -> Verdict:
-    """A verdict from its JSON form. Raises `WireError`."""
+    """A verdict from its JSON form. Raises `WireError`, and `NotMeasured` where it says that it is none."""
     wire = _object(wire, field)
+    check_measured(wire)
     components = _object(wire.get("components") or {}, f"{field}.components")
     if "reward" not in wire:
         raise WireError(f"{field}.reward", "is missing")

@@ -7,26 +7,27 @@ serves adds `rollout`, which says more: the model calls, the stop reason, what t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gym_core.contract.agent import CompletedTask, TaskFailed
 from gym_core.domain.errors import ModelError
-from gym_core.domain.responses import Response
-from gym_core.domain.rollout import ModelCall, Verdict
-from gym_core.domain.task import RESULT_FIELDS, Task
+from gym_core.domain.foreign_verdict import NotMeasured, read_verdict, without_failure
+from gym_core.domain.responses import COMPLETED, MAX_OUTPUT_TOKENS, Response
+from gym_core.domain.rollout import ModelCall
+from gym_core.domain.task import Task
 from gym_core.nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 from gym_core.protocol.client import BROKEN, Reply
 from gym_core.protocol.errors import MODEL_ERROR, RemoteError, WireError, error_from_wire
 from gym_core.protocol.wire import trajectory_from_wire
 
-_NO_INFO = frozenset({*RESULT_FIELDS, TASK_INDEX, ROLLOUT_INDEX})
 _MODELS = frozenset({"model_error", "cancelled"})
 """The statuses of rollouts whose error may be that of a model call."""
 
 
 def row_for(task: Task, repeat: int) -> dict[str, Any]:
     """The row of a task as an agent is sent it: with its place and its repeat, under NeMo Gym's names for them."""
-    row = dict(task.row)
+    row = without_failure(task.row)
     row.setdefault(TASK_INDEX, task.index)
     if repeat or ROLLOUT_INDEX not in row:
         row[ROLLOUT_INDEX] = repeat
@@ -34,26 +35,26 @@ def row_for(task: Task, repeat: int) -> dict[str, Any]:
 
 
 def completed(row: Mapping[str, Any], reply: Reply) -> CompletedTask:
-    """What an agent made of a row. Raises `RemoteError` where the answer is no result."""
+    """What an agent made of a row. Raises `RemoteError` where the answer is no result, `TaskFailed` for a failure."""
     result = reply.object()
-    response, reward = result.get("response"), result.get("reward")
+    if "reward" not in result and isinstance(enveloped := result.get("result"), dict):  # since NeMo Gym 0.7
+        result = enveloped
+    try:
+        verdict = read_verdict(result, row)
+    except NotMeasured as error:
+        raise TaskFailed(f"{reply.where} {error.message}", phase=error.phase) from None
+    response = result.get("response")
     if not isinstance(response, dict) or not _are_items(response.get("output")):
         raise _broken(reply, "a `response` with a list of items as `output`")
-    if isinstance(reward, bool) or not isinstance(reward, int | float):
-        raise _broken(reply, "a number as `reward`")
     about = result.get("rollout")
     about = about if isinstance(about, Mapping) else {}
-    components = result.get("reward_components")
-    info = about.get("info")
-    if not isinstance(info, Mapping):
-        info = {name: value for name, value in result.items() if name not in _NO_INFO and not _same(row, name, value)}
+    if isinstance(info := about.get("info"), Mapping):
+        verdict = replace(verdict, info=dict(info))
     said = Response(response)
-    return CompletedTask(
-        said,
-        Verdict(float(reward), dict(components) if isinstance(components, Mapping) else {}, dict(info)),
-        str(about.get("stop_reason") or said.stop_reason),
-        _calls(about.get("calls"), reply),
-    )
+    stop_reason = str(about.get("stop_reason") or said.stop_reason)
+    if stop_reason == COMPLETED and result.get("is_truncated") is True:
+        stop_reason = MAX_OUTPUT_TOKENS
+    return CompletedTask(said, verdict, stop_reason, _calls(about.get("calls"), reply))
 
 
 def failure(reply: Reply, error: Exception) -> Exception:
@@ -84,10 +85,6 @@ def _calls(calls: Any, reply: Reply) -> Sequence[ModelCall]:
         return trajectory_from_wire({"input": [], "items": [], "model_calls": calls}).model_calls
     except WireError as error:
         raise _broken(reply, f"readable `rollout.calls` ({error})") from None
-
-
-def _same(row: Mapping[str, Any], name: str, value: Any) -> bool:
-    return name in row and row[name] == value
 
 
 def _are_items(output: Any) -> bool:

@@ -13,10 +13,11 @@ from urllib.parse import quote
 
 from gym_core.contract.resource_server import Session, SessionContext
 from gym_core.domain.errors import SessionError
+from gym_core.domain.foreign_verdict import NotMeasured, read_verdict, without_failure
 from gym_core.domain.responses import Item
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
-from gym_core.nemo.rows import ROUTES, as_response, verdict_fields
+from gym_core.nemo.rows import ROUTES, as_response
 from gym_core.protocol.client import Reply
 
 if TYPE_CHECKING:
@@ -52,13 +53,14 @@ class NemoSession(Session["RemoteResourceServer"]):
         super().__init__(task, server, context)
         self._cookies: dict[str, str] = {}
         self._opening: list[Item] = []
+        self._row = without_failure(task.row)
 
     async def begin(self) -> None:
         """Open the session. Raises `SessionError` for a task with a tool that has the name of a route."""
         taken = sorted(ROUTES.intersection(str(tool.get("name")) for tool in self.task.request.tools))
         if taken:
             raise SessionError(f"the task's tool `{taken[0]}` cannot be called: the server has a route of that name")
-        reply = await self.server.connection.open("POST", "/seed_session", self.task.row)
+        reply = await self.server.connection.open("POST", "/seed_session", self._row)
         self._keep(reply)
         if isinstance(answer := reply.json(), dict) and isinstance(opening := answer.get("opening"), list):
             self._opening = opening
@@ -78,20 +80,13 @@ class NemoSession(Session["RemoteResourceServer"]):
         last = next((call.response for call in reversed(trajectory.model_calls) if call.role == POLICY), {})
         body = {"id": last.get("response_id"), "model": last.get("model")}
         response = as_response(body, trajectory.items[len(self._opening) :], request)
-        reply = self.server.connection.checked(await self._post("/verify", {**self.task.row, "response": response}))
+        sent = {**self._row, "response": response}
+        reply = self.server.connection.checked(await self._post("/verify", sent))
         answer = reply.object()
-        if answer.get("mask_sample"):
-            why = answer.get("failure_reason") or answer.get("failure_kind") or "it gives no reason"
-            raise SessionError(f"{self.server.connection.name} could not measure this rollout: {why}")
-        reward = answer.get("reward")
-        if isinstance(reward, bool) or not isinstance(reward, int | float):
-            raise SessionError(f"{reply.where} answered without a `reward`")
-        components = answer.get("reward_components")
-        return Verdict(
-            float(reward),
-            dict(components) if isinstance(components, Mapping) else {},
-            verdict_fields(answer, self.task.row),
-        )
+        try:
+            return read_verdict(answer, sent)
+        except NotMeasured as error:
+            raise SessionError(f"{self.server.connection.name} {error.message}") from None
 
     async def _post(self, path: str, body: Any) -> Reply:
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}

@@ -14,6 +14,7 @@ import orjson
 from gym_core.contract.resource_server import Done, Session, SessionContext
 from gym_core.contract.tools import ArgumentError, BoundTool, ToolSpec
 from gym_core.domain.errors import EpisodeOver, GymError
+from gym_core.domain.foreign_verdict import NotMeasured
 from gym_core.domain.responses import SESSION_DONE, Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
@@ -124,7 +125,7 @@ class RemoteSession(Session["RemoteResourceServer"]):
         answer = await self._ask("/verify", {"trajectory": trajectory_to_wire(trajectory)})
         try:
             return verdict_from_wire(answer, "verdict")
-        except WireError as error:
+        except (WireError, NotMeasured) as error:
             raise _broken(self.server, str(error)) from None
 
     async def close(self) -> None:

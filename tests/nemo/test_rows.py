@@ -11,7 +11,7 @@ import pytest
 
 from gym_core.domain.errors import InputError
 from gym_core.nemo.export import Export
-from gym_core.nemo.rows import as_response, result_row, verdict_fields
+from gym_core.nemo.rows import as_response, result_row
 from tests.support.envs import env
 from tests.support.models import ScriptedModel, say
 from tests.support.nemo_server import row
@@ -69,11 +69,6 @@ def test_a_response_is_whole_as_the_openai_package_has_it() -> None:
     parsed = responses.Response.model_validate(made)
     assert parsed.output_text == "Let me see.Done."
     assert parsed.parallel_tool_calls is False
-
-
-def test_what_a_verifier_added() -> None:
-    answer = {**row(), "response": {}, "reward": 1.0, "steps": 3, "start": 3, "target": 11, "mask_sample": False}
-    assert verdict_fields(answer, row()) == {"steps": 3, "target": 11}
 
 
 def test_a_results_file_row_by_row_without_failures(tmp_path: Path) -> None:

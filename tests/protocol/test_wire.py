@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import Session, Task, Trajectory, Verdict
+from gym_core.domain.foreign_verdict import NotMeasured
 from gym_core.domain.rollout import ModelCall
 from gym_core.protocol.errors import WireError
 from gym_core.protocol.wire import (
@@ -109,3 +110,9 @@ def test_what_a_session_says_of_itself() -> None:
             return []
 
     assert capabilities(Replying)["replies"] is True
+
+
+@pytest.mark.parametrize("said", [{"error": {"message": "boom"}}, {"mask_sample": True}])
+def test_a_verdict_that_says_it_is_none_is_no_reward(said: dict[str, Any]) -> None:
+    with pytest.raises(NotMeasured):
+        verdict_from_wire({"reward": 0.0, **said})

@@ -257,3 +257,41 @@ def test_its_time_limits_are_time_limits(tasks: Path) -> None:
         assert ended.statuses() == ["timed_out"]
 
     go(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"mask_sample": True, "_ng_failure_class": "judge_failed"}, "verifier_error"),
+        ({"_ng_failure_class": "transient", "_ng_failure_stage": "agent"}, "agent_error"),
+        ({"instance_config": {"mask_sample": True}}, "verifier_error"),
+        ({"error": {"message": "the sandbox is gone"}}, "agent_error"),
+    ],
+)
+def test_a_failure_beside_a_reward_of_0_is_a_failure(tasks: Path, said: dict[str, Any], status: str) -> None:
+    async def main() -> None:
+        async with nemo_agent(lambda row: result(row, 0.0, **said)) as agent:
+            ended = await execute(wanted(agent.url, tasks, limit=1))
+        assert ended.statuses() == [status]
+        assert ended.summary["reward"]["mean"] is None
+
+    go(main())
+
+
+def test_the_envelope_of_an_environment_server_is_opened(tasks: Path) -> None:
+    async def main() -> None:
+        def answer(row: dict[str, Any]) -> Any:
+            if row["task_id"] == "t1":
+                failure = {"failure_reason": "the container was lost", "terminal": True}
+                return {"episode_id": {}, "task_id": {}, "failure": failure}
+            made = result({}, 1.0, is_truncated=row["task_id"] == "t2")
+            return {"episode_id": {}, "task_id": {}, "result": made}
+
+        async with nemo_agent(answer) as agent:
+            ended = await execute(wanted(agent.url, tasks, concurrency=1))
+        found = {rollout.task_id: (rollout.status.value, rollout.reward) for rollout in ended.rollouts}
+        assert found == {"t0": ("completed", 1.0), "t1": ("agent_error", None), "t2": ("truncated", 1.0)}
+        errors = [(rollout.error or {})["message"] for rollout in ended.rollouts if rollout.task_id == "t1"]
+        assert "the container was lost" in errors[0]
+
+    go(main())

@@ -94,6 +94,23 @@ def test_what_could_not_be_measured_is_no_reward_of_zero() -> None:
     assert "the sandbox was lost" in (rollout.error or {})["message"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"_ng_failure_class": "judge_failed", "mask_sample": False}, {"reward": None}, {"reward": "0"}, {"reward": False}],
+)
+def test_a_failure_that_another_version_says_otherwise_is_one(said: dict[str, Any]) -> None:
+    (rollout,) = collect(CounterServer(), say("Done."), rows=[row(said=said)]).rollouts
+    assert (rollout.status.value, rollout.reward) == ("verifier_error", None)
+
+
+def test_a_row_of_an_earlier_failure_is_measured_afresh() -> None:
+    rows = [row(start=3, target=3, _ng_failure_class="transient", mask_sample=True)]
+    server = CounterServer()
+    (rollout,) = collect(server, say("Done."), rows=rows).rollouts
+    assert (rollout.status.value, rollout.reward) == ("completed", 1.0)
+    assert not any("_ng_failure_class" in body for _, body in server.seen)
+
+
 def test_sessions_do_not_mix() -> None:
     rows = [row(number, start=number, target=number + 7) for number in range(40)]
     turns = (call("increment", {"by": 3}), call("increment", {"by": 4}), say("Done."))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gym_core import Task, Trajectory, Verdict, tool
+from gym_core.nemo.metrics import aggregate_metrics
 from tests.serve.environments import Answer, CounterSession, Served, counter, serving
 from tests.support.envs import PlainSession, env, row
 from tests.support.loop import asynchronous
@@ -210,3 +211,15 @@ async def test_each_repeat_of_a_task_has_a_seed_of_its_own() -> None:
             rollout = await Rollout.seed(served, task)
             rewards.append((await rollout.post("/verify", {**task, "response": ANSWERED})).body["reward"])
         assert rewards[0] == rewards[2] != rewards[1]
+
+
+def test_metrics_leave_out_what_was_not_measured() -> None:
+    rows = [
+        {"_ng_task_index": 0, "reward": 1.0},
+        {"_ng_task_index": 0, "reward": 0.0, "mask_sample": True},
+        {"_ng_task_index": 0, "reward": 0.0, "_ng_failure_class": "judge_failed", "reward_components": {"a": 0.0}},
+        {"_ng_task_index": 0, "reward": 0.0, "error": "a field of the task"},
+    ]
+    metrics = aggregate_metrics({"verify_responses": rows})["agent_metrics"]
+    assert (metrics["mean/reward"], metrics["left_out"], metrics["rollouts"]) == (0.5, 2, 4)
+    assert "mean/reward_components/a" not in metrics

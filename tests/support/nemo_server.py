@@ -107,6 +107,7 @@ class CounterServer:
             "final_count": count,
             "mask_sample": bool(row.get("broken")),
             "failure_reason": "the sandbox was lost" if row.get("broken") else None,
+            **row.get("said", {}),
         }
         return self._answer(name, JSONResponse(answer))
 
