@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +16,17 @@ from gym_core.audit.report import PolicyResult, Report, Sample
 from gym_core.audit.schemas import tool_findings
 from gym_core.audit.tasks import TaskAudit
 from gym_core.audit.watching import WatchedServer
-from gym_core.contract.component import ComponentContext
 from gym_core.contract.resource_server import ResourceServer
-from gym_core.domain.errors import GymError, PluginError
+from gym_core.domain.errors import GymError
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
 from gym_core.engine.config import RunConfig
 from gym_core.engine.limits import Deadlines
 from gym_core.engine.run import Run
+from gym_core.wiring.config_file import Configured
 from gym_core.wiring.kinds import Kind
+from gym_core.wiring.making import Maker, enter
 from gym_core.wiring.manager import Loaded, PluginManager
-from gym_core.wiring.options import resolve_options
 from gym_core.wiring.secrets import Redactor
 
 POLICY = "policy"
@@ -41,7 +41,7 @@ class AuditConfig:
 
     `env`: a reference, `options` those of the environment. `limit`: how many tasks are looked at. `models` by role:
     the `policy` is what the sample is taken with, the others are for sessions that ask for them. `sample`: tasks of the
-    sample. `environ`: where options may also come from.
+    sample. `environ`: where options may also come from. `configured`: what a file gives each component.
     """
 
     env: str
@@ -52,6 +52,7 @@ class AuditConfig:
     sample: int = 10
     disabled_plugins: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
+    configured: Mapping[str, Configured] = field(default_factory=dict)
 
 
 class Audit:
@@ -87,29 +88,14 @@ class Audit:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[WatchedServer]:
         loaded, config = self._loaded, self.config
-        name = loaded.plugin.name
-        resolved = resolve_options(
-            loaded.component, name, config.options, loaded.reference.selector, environ=config.environ, what="-E"
-        )
-        self.redactor.add(*resolved.secrets)
-        try:
-            inner: ResourceServer = loaded.component(resolved.options, ComponentContext(name=name))
-            await inner.__aenter__()
-        except GymError:
-            raise
-        except Exception as failed:
-            problem = f"the environment {name!r} could not start: {type(failed).__name__}: {failed}"
-            raise PluginError(loaded.plugin.distribution, problem) from failed
-        server = WatchedServer(inner, DEADLINES)
-        try:
+        maker = Maker(self._manager, self.redactor, config.environ, config.configured)
+        inner: ResourceServer = maker.make(Kind.RESOURCE_SERVER, loaded.reference, config.options).component
+        async with AsyncExitStack() as stack:
+            server = WatchedServer(
+                await enter(stack, inner, Kind.RESOURCE_SERVER, loaded.plugin.distribution), DEADLINES
+            )
+            stack.callback(server.executor.close)
             yield server
-        finally:
-            server.executor.close()
-            try:
-                await inner.__aexit__(None, None, None)
-            except Exception as failed:
-                problem = f"the environment {name!r} could not stop: {type(failed).__name__}: {failed}"
-                raise PluginError(loaded.plugin.distribution, problem) from failed
 
     async def _try(self, server: WatchedServer, tasks: Sequence[Task], report: Report) -> None:
         roles = _roles(server)
@@ -162,6 +148,7 @@ class Audit:
                 concurrency=8,
                 deadlines=DEADLINES,
                 disabled_plugins=config.disabled_plugins,
+                configured={place: given for place, given in config.configured.items() if place in others},
             ),
         )
 
@@ -253,6 +240,7 @@ class Audit:
                 agent=preferred if preferred in agents else AuditAgent(),
                 tasks=chosen,
                 disabled_plugins=config.disabled_plugins,
+                configured=config.configured,
             ),
         )
         rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
 from gym_core.cli.terminal import Terminal, clean, pass_terminal
 from gym_core.domain.errors import UsageError
@@ -42,6 +43,7 @@ _BAR = 40
     help="With --model: how many tasks it is asked; 10 by default.",
 )
 @json_option("Print the report as one JSON object.")
+@component_config_options
 @disable_option
 @debug_option
 @pass_terminal
@@ -54,6 +56,7 @@ def check_env(
     model_settings: tuple[str, ...],
     sample: int | None,
     as_json: bool,
+    config: str | None,
     disabled: tuple[str, ...],
 ) -> int:
     """Audit an environment: its tasks, its tools and its verifier.
@@ -68,13 +71,14 @@ def check_env(
     from gym_core.cli.run import parse_models, split_roles
     from gym_core.cli.running import logged
     from gym_core.engine.loops import run_loop
-    from gym_core.wiring.dotenv import load_dotenv
 
     by_role = parse_models(models)
     if sample is not None and POLICY not in by_role:
         raise UsageError("--sample needs a model to take it with", hint="--model REF")
-    terminal.redactor.add_variables(load_dotenv(), os.environ)
-    config = AuditConfig(
+    configured, notices = read_components(terminal, config).components(by_role, reference, None)
+    for notice in notices:
+        terminal.note(f"warning: {notice}")
+    wanted = AuditConfig(
         env=reference,
         options=parse_settings(settings, "-E"),
         limit=limit,
@@ -83,8 +87,9 @@ def check_env(
         sample=sample or 10,
         disabled_plugins=disabled,
         environ=os.environ,
+        configured=configured,
     )
-    audit = Audit(config, redactor=terminal.redactor, report=terminal.note)
+    audit = Audit(wanted, redactor=terminal.redactor, report=terminal.note)
     with logged(terminal):
         report = run_loop(audit.run())
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,11 @@ from gym_core.cli.configuration import ELSEWHERE, Configuration, key_of, origin_
 from gym_core.cli.parameters import parse_settings
 from gym_core.cli.run import parse_models, run, split_roles, to_config
 from gym_core.cli.terminal import Terminal, pass_terminal
-from gym_core.wiring.config_file import AGENT, ENV, POLICY
+from gym_core.wiring.config_file import POLICY
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
-    from gym_core.contract.component import Component
-    from gym_core.wiring.config_file import Configured
-    from gym_core.wiring.manager import Loaded, PluginManager
+    from gym_core.wiring.making import Maker
 
 TITLES = ("KEY", "VALUE", "ORIGIN")
 
@@ -87,71 +84,38 @@ def _component_rows(
     from gym_core.wiring.manager import PluginManager
 
     manager = PluginManager(tuple(filter(None, options["disabled"])))
-    configured, notices = configuration.components(models, options["env"], options["agent"])
-    for notice in notices:
-        terminal.note(f"warning: {notice}")
+    maker = configuration.maker(terminal, manager, models=models, env=options["env"], agent=options["agent"])
     settings = split_roles(parse_settings(options["model_settings"], "-M"), dict(models))
     for role, text in models.items():
-        flag = "-M" if role == POLICY else f"-M {role}."
         table = "model_options" if role == POLICY else f"model_options.{role}"
-        part = configured.get(role)
-        yield from _resolved(terminal, manager, Kind.MODEL, text, settings.get(role, {}), flag, part, table)
+        yield from _resolved(maker, Kind.MODEL, text, settings.get(role, {}), table, role)
     agent = options["agent"]
     if options["env"]:
         given = parse_settings(options["env_settings"], "-E")
-        part = configured.get(ENV)
-        yield from _resolved(terminal, manager, Kind.RESOURCE_SERVER, options["env"], given, "-E", part, "env_options")
+        yield from _resolved(maker, Kind.RESOURCE_SERVER, options["env"], given, "env_options")
         if not agent:
             agent = manager.load(Kind.RESOURCE_SERVER, options["env"]).component.preferred_agent
             yield _Row("agent", agent, f"preference of {options['env']}")
     if agent:
         given = parse_settings(options["agent_settings"], "-A")
-        part = configured.get(AGENT)
-        yield from _resolved(terminal, manager, Kind.AGENT, agent, given, "-A", part, "agent_options")
+        yield from _resolved(maker, Kind.AGENT, agent, given, "agent_options")
 
 
 def _resolved(
-    terminal: Terminal,
-    manager: PluginManager,
-    kind: Kind,
-    text: str,
-    given: Mapping[str, Any],
-    flag: str,
-    configured: Configured | None,
-    table: str,
+    maker: Maker, kind: Kind, text: str, given: Mapping[str, Any], table: str, role: str = ""
 ) -> Iterator[_Row]:
-    """The options of one component as a run would give them to it."""
+    """The options of one component as a run would give them to it. It is made, since it may know further secrets."""
     from gym_core.wiring.fields import is_secret_field
-    from gym_core.wiring.options import DEFAULT, resolve_options
+    from gym_core.wiring.options import DEFAULT
     from gym_core.wiring.secrets import MASK
 
-    loaded = manager.load(kind, text)
-    name, selector = loaded.reference.name, loaded.reference.selector
-    resolved = resolve_options(
-        loaded.component, name, given, selector, environ=os.environ, what=flag, configured=configured
-    )
-    terminal.redactor.add(*resolved.secrets, *_made(loaded, resolved.options).secrets)
+    resolved = maker.make(kind, text, given, role=role).resolved
     plain = resolved.options.model_dump(mode="json")
     for option, info in type(resolved.options).model_fields.items():
         origin, value = resolved.origins[option], plain[option]
         if is_secret_field(info):
             value = MASK if origin != DEFAULT else None
         yield _Row(f"{table}.{option}", value, origin)
-
-
-def _made(loaded: Loaded, options: Any) -> Component:
-    """The component, which opens nothing yet but knows its secrets: a key from a file, a password in an address."""
-    from gym_core.contract.component import ComponentContext
-    from gym_core.domain.errors import GymError, PluginError
-
-    try:
-        component: Component = loaded.component(options, ComponentContext(name=loaded.reference.name))
-    except GymError:
-        raise
-    except Exception as error:
-        problem = f"{loaded.reference} cannot be made: {type(error).__name__}: {error}"
-        raise PluginError(loaded.plugin.distribution, problem) from error
-    return component
 
 
 def _text(value: Any) -> str:

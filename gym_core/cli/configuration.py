@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -17,6 +18,10 @@ from click.core import ParameterSource
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
 from gym_core.wiring.config_file import ConfigFile, Configured, find_project_config, read_config
+
+if TYPE_CHECKING:
+    from gym_core.wiring.making import Maker
+    from gym_core.wiring.manager import PluginManager
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,6 +63,23 @@ class Configuration:
         """The options of components that a file gives, and warnings; see `ConfigFile.configured`."""
         return self.file.configured(models, env, agent) if self.file is not None else ({}, [])
 
+    def maker(
+        self,
+        terminal: Terminal,
+        manager: PluginManager,
+        *,
+        models: Mapping[str, str] = MappingProxyType({}),
+        env: str | None = None,
+        agent: str | None = None,
+    ) -> Maker:
+        """Who makes these components as `gym run` would. What a file has for others is left out, with a warning."""
+        from gym_core.wiring.making import Maker
+
+        configured, notices = self.components(models, env, agent)
+        for notice in notices:
+            terminal.note(f"warning: {notice}")
+        return Maker(manager, terminal.redactor, configured=configured)
+
 
 def config_options(command: Command) -> Command:
     """`--config` and `--no-config`; passes a `Configuration` as `configuration`."""
@@ -79,6 +101,28 @@ def config_options(command: Command) -> Command:
         help="Leave ./pyproject.toml alone.",
     )
     return off(option(command))
+
+
+def component_config_options(command: Command) -> Command:
+    """`--config` and `--no-config` for a command that looks at components; passes `config`, for `read_components`."""
+    option = click.option(
+        "--config",
+        metavar="FILE",
+        help="The file of a run that gives components their options: TOML, or a manifest. "
+        "By default [tool.gym] of ./pyproject.toml, if there is one.",
+    )
+    off = click.option("--no-config", "config", flag_value="", help="Leave ./pyproject.toml alone.")
+    return off(option(command))
+
+
+def read_components(terminal: Terminal, config: str | None) -> Configuration:
+    """What a file, and `.env`, give the components of a run. `config`: a path, None for the usual one, empty for none.
+
+    Raises `UsageError`.
+    """
+    from gym_core.cli.run import run
+
+    return Configuration(_file(terminal, config, _settable(run), off=config == ""))
 
 
 def key_of(parameter: click.Parameter) -> str | None:
@@ -107,12 +151,9 @@ def _configure(ctx: click.Context, parameter: click.Parameter, path: str | None)
     if path and ctx.meta.get(_OFF):
         raise _contradiction()
     ctx.meta[_READ] = bool(path)
-    from gym_core.wiring.dotenv import load_dotenv
-
+    options = _settable(ctx.command)
     terminal = ctx.ensure_object(Terminal)
-    terminal.redactor.add_variables(load_dotenv(), os.environ)
-    options = {key: option for option in ctx.command.params if (key := key_of(option)) and key not in ELSEWHERE}
-    file = _file(ctx, path, options)
+    file = _file(terminal, path, options, off=bool(ctx.meta.get(_OFF)))
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     models: dict[str, str] = {}
@@ -132,9 +173,19 @@ def _configure(ctx: click.Context, parameter: click.Parameter, path: str | None)
     return Configuration(file, models, origins)
 
 
-def _file(ctx: click.Context, path: str | None, options: Mapping[str, click.Parameter]) -> ConfigFile | None:
+def _settable(command: click.Command) -> dict[str, click.Parameter]:
+    """The options of a command that a file may set, by key."""
+    return {key: option for option in command.params if (key := key_of(option)) and key not in ELSEWHERE}
+
+
+def _file(
+    terminal: Terminal, path: str | None, options: Mapping[str, click.Parameter], *, off: bool
+) -> ConfigFile | None:
+    from gym_core.wiring.dotenv import load_dotenv
+
+    terminal.redactor.add_variables(load_dotenv(), os.environ)
     if not path:
-        return None if ctx.meta.get(_OFF) else find_project_config(options, ELSEWHERE)
+        return None if off else find_project_config(options, ELSEWHERE)
     if path.endswith(".json"):
         from gym_core.engine.storage.repeating import read_manifest
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
 from gym_core.cli.run import parse_models, split_roles
 from gym_core.cli.terminal import Terminal, clean, pass_terminal
-from gym_core.domain.errors import GymError, PluginError, UsageError
+from gym_core.domain.errors import GymError, UsageError
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
-    from gym_core.contract.model import ModelBackend
     from gym_core.engine.diagnosis.diagnosis import Finding
-    from gym_core.wiring.manager import PluginManager
+    from gym_core.wiring.making import Maker
 
 _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -48,6 +48,7 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 )
 @click.option("--output", metavar="FILE", default="results/x.jsonl", help="Where rows would go.")
 @json_option("Print an object: findings (check, state, message, mend), warnings, problems.")
+@component_config_options
 @disable_option
 @debug_option
 @pass_terminal
@@ -61,6 +62,7 @@ def doctor(
     concurrency: int,
     output: str,
     as_json: bool,
+    config: str | None,
     disabled: tuple[str, ...],
 ) -> int:
     """Look for what keeps runs from going well, and say how to mend it.
@@ -70,33 +72,40 @@ def doctor(
     """
     from gym_core.engine.diagnosis import diagnosis
     from gym_core.wiring.dotenv import load_dotenv
+    from gym_core.wiring.making import Maker
     from gym_core.wiring.manager import PluginManager
 
     models = parse_models(references)
     manager = PluginManager(disabled)
     report = _Report(terminal, as_json)
     report.add(*diagnosis.versions())
+    maker = Maker(manager, terminal.redactor)
     try:
         read = load_dotenv()
         terminal.redactor.add_variables(read, os.environ)
         report.add(*diagnosis.dotenv(Path(), read, os.environ))
     except UsageError as error:
         report.add(diagnosis.Finding("dotenv", "problem", error.message, error.hint))
+    else:
+        try:
+            maker = read_components(terminal, config).maker(terminal, manager, models=models, env=env)
+        except UsageError as error:
+            report.add(diagnosis.Finding("configuration", "problem", error.message, error.hint))
     report.add(*diagnosis.plugins(manager), *diagnosis.keys(manager, os.environ))
     report.add(*diagnosis.accelerators(), *diagnosis.open_files(concurrency), *diagnosis.space(Path(output)))
     if env is not None:
         given = parse_settings(env_settings, "-E")
         try:
-            report.add(*diagnosis.environment(manager, env, given, set(models)))
+            report.add(*diagnosis.environment(maker, env, given, set(models)))
         except GymError as error:
             report.add(diagnosis.Finding("environment", "problem", error.message, error.hint))
     if models:
-        asyncio.run(_look_at(report, manager, models, settings, call=call))
+        asyncio.run(_look_at(report, maker, models, settings, call=call))
     return report.close()
 
 
 async def _look_at(
-    report: _Report, manager: PluginManager, models: Mapping[str, str], settings: tuple[str, ...], *, call: bool
+    report: _Report, maker: Maker, models: Mapping[str, str], settings: tuple[str, ...], *, call: bool
 ) -> None:
     from gym_core.engine.diagnosis.diagnosis import Finding
     from gym_core.engine.diagnosis.endpoint_look import look
@@ -104,34 +113,12 @@ async def _look_at(
     by_role = split_roles(parse_settings(settings, "-M"), dict(models))
     for role, reference in models.items():
         try:
-            model = _make(report.terminal, manager, role, reference, by_role.get(role, {}))
+            model = maker.make(Kind.MODEL, reference, by_role.get(role, {}), role=role).component
         except GymError as error:
             report.add(Finding(f"model {role}", "problem", error.message, error.hint))
             continue
         async for finding in look(role, model, call=call):
             report.add(finding)
-
-
-def _make(
-    terminal: Terminal, manager: PluginManager, role: str, reference: str, given: Mapping[str, str]
-) -> ModelBackend:
-    from gym_core.contract.component import ComponentContext
-    from gym_core.wiring.options import resolve_options
-
-    loaded = manager.load(Kind.MODEL, reference)
-    name = loaded.reference.name
-    flag = "-M" if role == "policy" else f"-M {role}."
-    resolved = resolve_options(loaded.component, name, given, loaded.reference.selector, environ=os.environ, what=flag)
-    terminal.redactor.add(*resolved.secrets)
-    try:
-        model: ModelBackend = loaded.component(resolved.options, ComponentContext(name=name, role=role))
-    except GymError:
-        raise
-    except Exception as error:
-        problem = f"{reference} cannot be made: {type(error).__name__}: {error}"
-        raise PluginError(loaded.plugin.distribution, problem) from error
-    terminal.redactor.add(*model.secrets)
-    return model
 
 
 class _Report:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
 import click
 
+from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import GymError, ModelError, PluginError, UsageError
+from gym_core.wiring.config_file import POLICY
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -24,33 +25,30 @@ SECONDS = 60.0
 @click.option("--model", "reference", metavar="REF", required=True, help="The model backend: [DIST/]NAME.")
 @click.option("-M", "settings", metavar="KEY=VALUE", multiple=True, help="An option of the model. Repeatable.")
 @json_option("Print a JSON list.")
+@component_config_options
 @disable_option
 @debug_option
 @pass_terminal
 def list_models(
-    terminal: Terminal, reference: str, settings: tuple[str, ...], as_json: bool, disabled: tuple[str, ...]
+    terminal: Terminal,
+    reference: str,
+    settings: tuple[str, ...],
+    as_json: bool,
+    config: str | None,
+    disabled: tuple[str, ...],
 ) -> None:
     """List the models that an endpoint offers."""
-    from gym_core.contract.component import ComponentContext
-    from gym_core.wiring.dotenv import load_dotenv
     from gym_core.wiring.manager import PluginManager
-    from gym_core.wiring.options import resolve_options
 
-    terminal.redactor.add_variables(load_dotenv(), os.environ)
-    loaded = PluginManager(disabled).load(Kind.MODEL, reference)
-    name = loaded.plugin.name
-    given = parse_settings(settings, "-M")
-    resolved = resolve_options(loaded.component, name, given, loaded.reference.selector, environ=os.environ)
-    terminal.redactor.add(*resolved.secrets)
-    backend: ModelBackend = loaded.component(resolved.options, ComponentContext(name=name, role="policy"))
-    terminal.redactor.add(*backend.secrets)
+    maker = read_components(terminal, config).maker(terminal, PluginManager(disabled), models={POLICY: reference})
+    made = maker.make(Kind.MODEL, reference, parse_settings(settings, "-M"), role=POLICY)
     try:
-        models = asyncio.run(_listed(backend))
+        models = asyncio.run(_listed(made.component))
     except GymError:
         raise
     except Exception as error:
         problem = f"its models cannot be listed: {type(error).__name__}: {error}"
-        raise PluginError(loaded.plugin.distribution, problem) from error
+        raise PluginError(made.loaded.plugin.distribution, problem) from error
     if as_json:
         import orjson
 

@@ -11,13 +11,13 @@ import shlex
 import signal
 from typing import Any
 
-from gym_core.cli.open_files import allow_open_files
 from gym_core.cli.progress import show_progress
 from gym_core.cli.tables import print_summary
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import GymError, RunStopped, error_chain
 from gym_core.engine.config import RunConfig
 from gym_core.engine.loops import run_loop
+from gym_core.engine.open_files import allow_open_files
 from gym_core.engine.run import Run
 from gym_core.engine.watching.logs import at_least_info
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, parse_settings
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
@@ -109,6 +110,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 )
 @click.option("-A", "agent_settings", metavar="KEY=VALUE", multiple=True, help="An option of the agent. Repeatable.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the log on standard error.")
+@component_config_options
 @disable_option
 @debug_option
 @pass_terminal
@@ -130,18 +132,22 @@ def serve(terminal: Terminal, /, **options: Any) -> int:
             hint="pip install 'gym-core[serve]'",
         ) from error
     settings = to_settings(options, terminal)
-    wanted = to_wanted(options)
+    wanted = to_wanted(options, terminal)
     with logged(terminal, verbose=options["verbose"]):
         serving = Serving(terminal, wanted, settings, host=options["host"], port=options["port"], uds=options["uds"])
         return run_loop(serving.run())
 
 
-def to_wanted(options: dict[str, Any]) -> Wanted:
+def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
     """What the options of the command line want served. Raises `UsageError`."""
     from gym_core.cli.run import parse_models, split_roles
     from gym_core.serve.opening import Wanted
 
     models = parse_models(options["models"])
+    configuration = read_components(terminal, options["config"])
+    configured, notices = configuration.components(models, options["env"], options["agent"])
+    for notice in notices:
+        terminal.note(f"warning: {notice}")
     return Wanted(
         env=options["env"],
         models=models,
@@ -152,6 +158,7 @@ def to_wanted(options: dict[str, Any]) -> Wanted:
         concurrency=options["concurrency"],
         mcp=options["mcp"],
         disabled_plugins=tuple(filter(None, options["disabled"])),
+        configured=configured,
     )
 
 

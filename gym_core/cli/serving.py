@@ -8,9 +8,9 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
-from gym_core.cli.open_files import allow_open_files
 from gym_core.cli.running import SIGNALS
 from gym_core.cli.terminal import Terminal
+from gym_core.engine.open_files import allow_open_files
 from gym_core.serve.listener import Listener
 from gym_core.serve.opening import Wanted, open_application
 from gym_core.serve.settings import ServeSettings

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import click
 
+from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
 from gym_core.cli.terminal import Terminal, pass_terminal, shorten
 from gym_core.domain.errors import GymError, PluginError
@@ -17,7 +17,7 @@ from gym_core.wiring.kinds import Kind
 if TYPE_CHECKING:
     from gym_core.contract.resource_server import ResourceServer
     from gym_core.domain.task import Task
-    from gym_core.wiring.manager import Loaded
+    from gym_core.wiring.making import Made
 
 DEFAULT_LIMIT = 20
 TITLES = ("TASK_ID", "TOOLS", "TEXT")
@@ -32,6 +32,7 @@ _TOOLS_SHOWN = 3
     "--limit", type=click.IntRange(min=1), help=f"How many to list: {DEFAULT_LIMIT} in the table, all with --json."
 )
 @json_option("Print the rows themselves, one JSON object per line, as `gym run --input` takes them.")
+@component_config_options
 @disable_option
 @debug_option
 @pass_terminal
@@ -41,6 +42,7 @@ def tasks(
     settings: tuple[str, ...],
     limit: int | None,
     as_json: bool,
+    config: str | None,
     disabled: tuple[str, ...],
 ) -> None:
     """List the tasks that an environment ships.
@@ -49,30 +51,18 @@ def tasks(
     """
     import asyncio
 
-    from gym_core.wiring.dotenv import load_dotenv
     from gym_core.wiring.manager import PluginManager
-    from gym_core.wiring.options import resolve_options
 
-    terminal.redactor.add_variables(load_dotenv(), os.environ)
-    loaded = PluginManager(disabled).load(Kind.RESOURCE_SERVER, reference)
-    resolved = resolve_options(
-        loaded.component,
-        loaded.plugin.name,
-        parse_settings(settings, "-E"),
-        loaded.reference.selector,
-        environ=os.environ,
-        what="-E",
-    )
-    terminal.redactor.add(*resolved.secrets)
-    listing = _Listing(terminal, loaded, resolved.options)
+    maker = read_components(terminal, config).maker(terminal, PluginManager(disabled), env=reference)
+    listing = _Listing(terminal, maker.make(Kind.RESOURCE_SERVER, reference, parse_settings(settings, "-E")))
     asyncio.run(listing.print_rows(limit) if as_json else listing.print_table(limit or DEFAULT_LIMIT))
 
 
 class _Listing:
-    def __init__(self, terminal: Terminal, loaded: Loaded, options: Any) -> None:
+    def __init__(self, terminal: Terminal, made: Made) -> None:
         self.terminal = terminal
-        self.loaded = loaded
-        self.options = options
+        self.loaded = made.loaded
+        self.server: ResourceServer = made.component
 
     async def print_rows(self, limit: int | None) -> None:
         import orjson
@@ -110,13 +100,12 @@ class _Listing:
         return [spec.name for spec in class_tools(session)] if session is not None else []
 
     async def _tasks(self, limit: int | None) -> AsyncIterator[Task]:
-        from gym_core.contract.component import ComponentContext
         from gym_core.engine.tasks.source import server_source
+        from gym_core.wiring.making import enter
 
         try:
-            server: ResourceServer = self.loaded.component(self.options, ComponentContext(name=self.loaded.plugin.name))
-            opened: AbstractAsyncContextManager[ResourceServer] = server
-            async with opened as env:
+            async with AsyncExitStack() as stack:
+                env = await enter(stack, self.server, Kind.RESOURCE_SERVER, self.loaded.plugin.distribution)
                 number = 0
                 async for task in server_source(env):
                     yield task

@@ -9,21 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gym_core.contract.agent import Agent
-from gym_core.contract.component import Component, ComponentContext, Operational
+from gym_core.contract.component import Component, Operational
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
-from gym_core.domain.errors import GymError, ModelError, PluginError, UsageError
+from gym_core.domain.errors import UsageError
 from gym_core.engine.config import RunConfig
 from gym_core.engine.rollout.delegated import Elsewhere
 from gym_core.wiring.dotenv import load_dotenv
 from gym_core.wiring.fields import is_secret_field
 from gym_core.wiring.kinds import Kind
+from gym_core.wiring.making import Maker, enter, place_of
 from gym_core.wiring.manager import PluginManager
-from gym_core.wiring.options import resolve_options, secret_values
-from gym_core.wiring.reference import Reference
+from gym_core.wiring.options import secret_values
 from gym_core.wiring.secrets import Redactor
-
-FLAGS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A"}
 
 
 @dataclass(slots=True)
@@ -56,6 +54,7 @@ class Assembler:
         self.redactor = redactor
         redactor.add_variables(load_dotenv(), os.environ)
         self.manager = PluginManager(config.disabled_plugins)
+        self._maker = Maker(self.manager, redactor, configured=config.configured)
         self.assembly = Assembly()
 
     async def open(self, stack: AsyncExitStack, backends: AsyncExitStack | None = None) -> Assembly:
@@ -126,43 +125,24 @@ class Assembler:
                 raise UsageError(f"{name} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")
 
     def _make(self, kind: Kind, wanted: Any, given: Mapping[str, Any], *, role: str = "") -> Any:
-        place = role if kind is Kind.MODEL else ("env" if kind is Kind.RESOURCE_SERVER else "agent")
+        place = place_of(kind, role)
         if isinstance(wanted, Component):
             if given:
                 raise UsageError(f"{place}: options cannot be given for a component that is already made")
             self.redactor.add(*secret_values(wanted.options))
             self._describe(kind, place, wanted, {"ref": wanted.context.name or type(wanted).__name__})
             return wanted
-        reference = Reference.parse(wanted)
-        loaded = self.manager.load(kind, reference)
-        flag = FLAGS[kind] if role in ("", "policy") else f"{FLAGS[kind]} {role}."
-        resolved = resolve_options(
-            loaded.component,
-            reference.name,
-            given,
-            reference.selector,
-            environ=os.environ,
-            what=flag,
-            configured=self.config.configured.get(place),
+        made = self._maker.make(
+            kind, wanted, given, role=role, seed=self.config.seed or 0, concurrency=self.config.concurrency
         )
-        self.redactor.add(*resolved.secrets)
-        context = ComponentContext(
-            name=reference.name,
-            role=role,
-            seed=self.config.seed or 0,
-            concurrency=self.config.concurrency,
-            redact=self.redactor.redact,
-        )
-        try:
-            component: Component = loaded.component(resolved.options, context)
-        except GymError:
-            raise
-        except Exception as error:
-            raise PluginError(loaded.plugin.distribution, f"{reference} cannot be made: {_named(error)}") from error
-        self.redactor.add(*component.secrets)
-        origin = {"ref": str(reference), "distribution": loaded.plugin.distribution, "version": loaded.plugin.version}
-        self._describe(kind, place, component, origin)
-        return component
+        loaded = made.loaded
+        origin = {
+            "ref": str(loaded.reference),
+            "distribution": loaded.plugin.distribution,
+            "version": loaded.plugin.version,
+        }
+        self._describe(kind, place, made.component, origin)
+        return made.component
 
     def _describe(self, kind: Kind, place: str, component: Component, origin: dict[str, Any]) -> None:
         results, operational = _dumped(component)
@@ -179,17 +159,9 @@ class Assembler:
         return found
 
     async def _enter(self, stack: AsyncExitStack, component: Any, kind: Kind) -> Any:
-        try:
-            opened = await stack.enter_async_context(component)
-            self.redactor.add(*component.secrets)  # some are only known now
-            return opened
-        except ModelError as error:
-            raise UsageError(error.message, hint=error.hint or error.remedy) from error
-        except GymError:
-            raise
-        except Exception as error:
-            name = component.context.name or type(component).__name__
-            raise PluginError(name, f"the {kind.label} could not start: {_named(error)}") from error
+        opened = await enter(stack, component, kind)
+        self.redactor.add(*component.secrets)  # some are only known now
+        return opened
 
 
 def _dumped(component: Component) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -205,7 +177,3 @@ def _dumped(component: Component) -> tuple[dict[str, Any], dict[str, Any]]:
         {name: value for name, value in dumped.items() if name not in operational},
         {name: value for name, value in dumped.items() if name in operational},
     )
-
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -17,6 +17,7 @@ from gym_core.serve.application import Application, build
 from gym_core.serve.environment.opening import open_environment
 from gym_core.serve.parts import PartsAssembler, describe
 from gym_core.serve.settings import ServeSettings
+from gym_core.wiring.config_file import Configured
 from gym_core.wiring.secrets import Redactor
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Wanted:
     `models` by role: with an environment alone those that its sessions ask, with an agent the policy, too. An agent
     alone works on the episodes of others.
     `concurrency`: rollouts at once of an agent. `mcp`: offer the tools of an environment's sessions over MCP, too.
+    `configured`: what a file gives each component.
     """
 
     env: str | None = None
@@ -43,6 +45,7 @@ class Wanted:
     concurrency: int = 1024
     mcp: bool = False
     disabled_plugins: tuple[str, ...] = ()
+    configured: Mapping[str, Configured] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.agent is not None:
@@ -178,6 +181,7 @@ async def _agent(
         deadlines=settings.deadlines,
         seed=settings.seed,
         disabled_plugins=wanted.disabled_plugins,
+        configured=wanted.configured,
     )
     assembler = Assembler(config, redactor)
     assembly = await assembler.open(stack)
@@ -225,4 +229,5 @@ def _parts(wanted: Wanted, settings: ServeSettings, redactor: Redactor) -> Parts
         concurrency=wanted.concurrency,
         seed=settings.seed,
         disabled_plugins=wanted.disabled_plugins,
+        configured=wanted.configured,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from types import MappingProxyType
 from typing import Any
 
 import gym_core
@@ -15,6 +16,7 @@ from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import UsageError
 from gym_core.engine.assembly import Assembler
 from gym_core.engine.config import RunConfig
+from gym_core.wiring.config_file import Configured
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.secrets import Redactor
 
@@ -23,9 +25,21 @@ class PartsAssembler(Assembler):
     """Opens single components. `concurrency` and `seed`: what they are told of the run they serve."""
 
     def __init__(
-        self, redactor: Redactor, *, concurrency: int, seed: int = 0, disabled_plugins: tuple[str, ...] = ()
+        self,
+        redactor: Redactor,
+        *,
+        concurrency: int,
+        seed: int = 0,
+        disabled_plugins: tuple[str, ...] = (),
+        configured: Mapping[str, Configured] = MappingProxyType({}),
     ) -> None:
-        config = RunConfig(agent="none", concurrency=concurrency, seed=seed, disabled_plugins=disabled_plugins)
+        config = RunConfig(
+            agent="none",
+            concurrency=concurrency,
+            seed=seed,
+            disabled_plugins=disabled_plugins,
+            configured=configured,
+        )
         super().__init__(config, redactor)
 
     async def open_environment(

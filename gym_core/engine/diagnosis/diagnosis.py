@@ -14,14 +14,14 @@ from typing import Literal, TypeAlias
 
 from gym_core import __version__
 from gym_core.domain.errors import UsageError
+from gym_core.engine.open_files import BESIDES_CONNECTIONS, UNLIMITED, open_files_limit
 from gym_core.wiring.dotenv import OFF_VARIABLE
 from gym_core.wiring.kinds import Kind
+from gym_core.wiring.making import Maker
 from gym_core.wiring.manager import PluginManager
 
 State: TypeAlias = Literal["ok", "warning", "problem"]
 
-SPARE_FILES = 64
-"""Open files besides one connection per rollout: results, logs, libraries, child processes."""
 _LOW_SPACE = 1 << 30
 _NO_SPACE = 64 << 20
 
@@ -93,24 +93,16 @@ def dotenv(directory: Path, read: set[str], environ: Mapping[str, str]) -> Itera
 
 
 def open_files(concurrency: int) -> Iterator[Finding]:
-    """Whether the limit of open files lets as many rollouts run at once."""
-    try:
-        import resource
-    except ImportError:  # a platform without such limits
+    """Whether as many rollouts can run at once, with the limit of open files that a run gives itself."""
+    limit, needed = open_files_limit(), concurrency + BESIDES_CONNECTIONS
+    if limit >= needed:
+        said = "without limit" if limit == UNLIMITED else f"limited to {limit:,}"
+        yield Finding("open files", "ok", f"open files are {said}, enough for {concurrency:,} rollouts at once")
         return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = concurrency + SPARE_FILES
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        limit = "without limit" if soft == resource.RLIM_INFINITY else f"limited to {soft:,}"
-        yield Finding("open files", "ok", f"open files are {limit}, enough for {concurrency:,} rollouts at once")
-        return
-    possible = hard == resource.RLIM_INFINITY or hard >= needed
-    mend = (
-        f"`ulimit -n {needed}` in this shell" if possible else "ask whoever runs this machine for a higher hard limit"
-    )
-    if soft > SPARE_FILES:
-        mend += f", or --concurrency {soft - SPARE_FILES}"
-    message = f"open files are limited to {soft:,}; {concurrency:,} rollouts at once need about {needed:,}"
+    mend = f"ask whoever runs this machine for a higher hard limit (`ulimit -Hn {needed}`)"
+    if limit > BESIDES_CONNECTIONS:
+        mend += f", or --concurrency {limit - BESIDES_CONNECTIONS}"
+    message = f"open files are limited to {limit:,}; {concurrency:,} rollouts at once need about {needed:,}"
     yield Finding("open files", "problem", message, mend)
 
 
@@ -141,19 +133,13 @@ def space(output: Path) -> Iterator[Finding]:
     yield Finding("space", state, f"{free / (1 << 30):,.1f} GB are free for {output.parent}", mend)
 
 
-def environment(
-    manager: PluginManager, reference: str, settings: Mapping[str, str], roles: set[str]
-) -> Iterator[Finding]:
+def environment(maker: Maker, reference: str, settings: Mapping[str, str], roles: set[str]) -> Iterator[Finding]:
     """Whether an environment can be wired: its options, its agent, the models it asks. Raises `UsageError`."""
-    from gym_core.wiring.options import resolve_options
-
-    loaded = manager.load(Kind.RESOURCE_SERVER, reference)
-    name, selector = loaded.reference.name, loaded.reference.selector
-    resolve_options(loaded.component, name, settings, selector, environ=os.environ, what="-E")
+    loaded = maker.make(Kind.RESOURCE_SERVER, reference, settings).loaded
     yield Finding("environment", "ok", f"{reference} is installed and takes its options")
     agent: str = loaded.component.preferred_agent
     try:
-        manager.find(Kind.AGENT, agent)
+        maker.manager.find(Kind.AGENT, agent)
         yield Finding("environment", "ok", f"its agent, {agent}, is installed")
     except UsageError as error:
         yield Finding("environment", "problem", f"its agent is missing: {error.message}", error.hint)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError
 
-from gym_core.contract.component import Component, ComponentContext
-from gym_core.domain.errors import GymError, ModelError, PluginError, UsageError
+from gym_core.contract.component import ComponentContext
 from gym_core.engine.limits import Deadlines
 from gym_core.wiring.fields import is_secret_field
 from gym_core.wiring.kinds import Kind
+from gym_core.wiring.making import construct, enter
 from gym_core.wiring.manager import Loaded, PluginManager
 from gym_core.wiring.options import secret_values
 from gym_core.wiring.secrets import Redactor
@@ -47,7 +47,7 @@ def validate(request: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
         return {"problems": [{"type": one["type"], "loc": list(one["loc"]), "message": one["msg"]} for one in problems]}
-    component = _made(loaded, options, ComponentContext(name=loaded.plugin.name))
+    component = construct(loaded, options, ComponentContext(name=loaded.plugin.name))
     secret = {name for name, info in type(options).model_fields.items() if is_secret_field(info)}
     return {"options": options.model_dump(mode="json", exclude=secret), "secrets": list(component.secrets)}
 
@@ -56,17 +56,6 @@ def _loaded(request: Mapping[str, Any]) -> Loaded:
     # it was not switched off where it was asked for
     manager = PluginManager(environ={**os.environ, "GYM_DISABLE_PLUGINS": ""})
     return manager.load(Kind(request["kind"]), request["reference"])
-
-
-def _made(loaded: Loaded, options: Any, context: ComponentContext) -> Component:
-    try:
-        component: Component = loaded.component(options, context)
-    except GymError:
-        raise
-    except Exception as error:
-        problem = f"{loaded.plugin.name} cannot be made: {type(error).__name__}: {error}"
-        raise PluginError(loaded.plugin.distribution, problem) from error
-    return component
 
 
 async def serve(request: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], None], watch: Watching) -> None:
@@ -87,7 +76,7 @@ async def serve(request: Mapping[str, Any], answer: Callable[[Mapping[str, Any]]
     watch(end)
     loaded = _loaded(request)
     options = loaded.component.Options.model_validate(request["options"])
-    component = _made(loaded, options, ComponentContext(**request["context"]))
+    component = construct(loaded, options, ComponentContext(**request["context"]))
     settings = ServeSettings(
         token=request["token"],
         max_sessions=_UNLIMITED,
@@ -104,7 +93,7 @@ async def serve(request: Mapping[str, Any], answer: Callable[[Mapping[str, Any]]
         "version": loaded.plugin.version,
     }
     async with AsyncExitStack() as stack:
-        await _opened(stack, loaded, component)
+        await enter(stack, component, loaded.plugin.kind, loaded.plugin.distribution)
         redactor.add(*component.secrets)
         app = await _APPLICATIONS[loaded.plugin.kind](component, settings, stack, about, redactor)
         listener = Listener(app, uds=request.get("uds"), host=request.get("host") or "127.0.0.1", grace=_DRAIN_SECONDS)
@@ -114,18 +103,6 @@ async def serve(request: Mapping[str, Any], answer: Callable[[Mapping[str, Any]]
     if request.get("uds"):
         with contextlib.suppress(OSError):  # the parent removes it, unless it was killed
             os.rmdir(os.path.dirname(request["uds"]))
-
-
-async def _opened(stack: AsyncExitStack, loaded: Loaded, component: Any) -> None:
-    try:
-        await stack.enter_async_context(component)
-    except ModelError as error:
-        raise UsageError(error.message, hint=error.hint or error.remedy) from error
-    except GymError:
-        raise
-    except Exception as error:
-        problem = f"the {loaded.plugin.kind.label} could not start: {type(error).__name__}: {error}"
-        raise PluginError(loaded.plugin.distribution, problem) from error
 
 
 async def _environment(

@@ -1,0 +1,156 @@
+"""Components found by their references, given their options, made and opened: every command and server comes this way.
+
+So whoever looks at a component sees the same one, and whatever goes wrong on the way has the name of its plugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from gym_core.contract.component import Component, ComponentContext
+from gym_core.domain.errors import GymError, ModelError, PluginError, UsageError
+from gym_core.wiring.config_file import AGENT, ENV, POLICY, Configured
+from gym_core.wiring.kinds import Kind
+from gym_core.wiring.manager import Loaded, PluginManager
+from gym_core.wiring.options import Resolved, resolve_options
+from gym_core.wiring.reference import Reference
+from gym_core.wiring.secrets import Redactor
+
+_FLAGS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A"}
+
+
+def place_of(kind: Kind, role: str = "") -> str:
+    """What files and manifests call a component's place in a run: the role of a model, `env`, or `agent`."""
+    if kind is Kind.MODEL:
+        return role or POLICY
+    return ENV if kind is Kind.RESOURCE_SERVER else AGENT
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """A component's class with its options, before there is a component."""
+
+    loaded: Loaded
+    resolved: Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A component that is not open yet, and where it came from."""
+
+    component: Any
+    loaded: Loaded
+    resolved: Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes the components of a command. `configured`: what a file gives each place, see `place_of`.
+
+    Secrets that it meets are added to `redactor`.
+    """
+
+    manager: PluginManager
+    redactor: Redactor
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    configured: Mapping[str, Configured] = field(default_factory=dict)
+
+    def wire(self, kind: Kind, reference: Reference | str, given: Mapping[str, Any], *, role: str = "") -> Wired:
+        """Load a component's class and resolve its options. Raises `UsageError`, `PluginError`."""
+        loaded = self.manager.load(kind, reference)
+        flag = _FLAGS[kind] if role in ("", POLICY) else f"{_FLAGS[kind]} {role}."
+        resolved = resolve_options(
+            loaded.component,
+            loaded.reference.name,
+            given,
+            loaded.reference.selector,
+            environ=self.environ,
+            what=flag,
+            configured=self.configured.get(place_of(kind, role)),
+        )
+        self.redactor.add(*resolved.secrets)
+        return Wired(loaded, resolved)
+
+    def make(
+        self,
+        kind: Kind,
+        reference: Reference | str,
+        given: Mapping[str, Any],
+        *,
+        role: str = "",
+        seed: int = 0,
+        concurrency: int = 1,
+    ) -> Made:
+        """Make a component, which opens nothing yet. Raises `UsageError`, `PluginError`."""
+        wired = self.wire(kind, reference, given, role=role)
+        context = ComponentContext(
+            name=wired.loaded.reference.name,
+            role=role,
+            seed=seed,
+            concurrency=concurrency,
+            redact=self.redactor.redact,
+        )
+        component = construct(wired.loaded, wired.resolved.options, context)
+        self.redactor.add(*component.secrets)
+        return Made(component, wired.loaded, wired.resolved)
+
+
+def construct(loaded: Loaded, options: Any, context: ComponentContext) -> Component:
+    """A component of a class. Raises `PluginError` for whatever its constructor raises that is no error of gym's."""
+    try:
+        component: Component = loaded.component(options, context)
+    except (GymError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginError(loaded.plugin.distribution, f"{loaded.reference} cannot be made: {_named(error)}") from error
+    return component
+
+
+async def enter(stack: AsyncExitStack, component: Any, kind: Kind, owner: str = "") -> Any:
+    """Open a component, which `stack` closes. `owner`: the distribution to blame, by default the component's name.
+
+    Raises `UsageError` for an endpoint that refuses, `PluginError` for whatever else goes wrong on opening or closing.
+    """
+    return await stack.enter_async_context(_Opening(component, kind, owner))
+
+
+class _Opening:
+    """Opens and closes a component, and blames its owner for what goes wrong."""
+
+    def __init__(self, component: Any, kind: Kind, owner: str) -> None:
+        self._component = component
+        self._kind = kind
+        self._owner = owner or component.context.name or type(component).__name__
+
+    async def __aenter__(self) -> Any:
+        try:
+            return await self._component.__aenter__()
+        except ModelError as error:
+            raise UsageError(error.message, hint=error.hint or error.remedy) from error
+        except (GymError, KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            raise self._blamed("start", error) from error
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._component.__aexit__(kind, error, traceback)
+        except (GymError, KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException as failed:
+            raise self._blamed("stop", failed) from failed
+
+    def _blamed(self, what: str, error: BaseException) -> PluginError:
+        return PluginError(self._owner, f"the {self._kind.label} could not {what}: {_named(error)}")
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
