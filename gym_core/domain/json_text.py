@@ -12,21 +12,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
-from collections.abc import Mapping
-from datetime import date, datetime, time
+from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence, Set
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
-from uuid import UUID
 
 import orjson
 
 BOM = b"\xef\xbb\xbf"
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 """What a number of 19 digits looks like among zeros; 2**63 has that many."""
-_TOO_DEEP = "it nests deeper than can be read"
 
 
 class JsonError(ValueError):
@@ -36,29 +34,33 @@ class JsonError(ValueError):
 def parse_json(data: bytes | bytearray | memoryview | str, *, strict: bool = False) -> Any:
     """The value of a JSON text.
 
-    NaN and the infinities are floats; integers are exact; half a surrogate pair and bytes that are not UTF-8 become
-    U+FFFD; a byte order mark is passed over. `strict`: bytes that are not UTF-8 are refused, for files that somebody
-    can mend. Raises `JsonError`, and nothing else whatever the text is.
+    NaN and the infinities are floats; integers are exact, of up to as many digits as Python converts (4300); half a
+    surrogate pair and bytes that are not UTF-8 become U+FFFD; a byte order mark is passed over. `strict`: bytes that
+    are not UTF-8 are refused, for files that somebody can mend. Raises `JsonError`, and nothing else whatever the text
+    is.
     """
     try:
         content = data.encode() if isinstance(data, str) else bytes(data)
         if _LONG_NUMBER not in content.translate(_DIGITS_TO_ZEROS):
             return orjson.loads(content)
-        from pydantic_core import from_json
-
-        return from_json(content)
     except ValueError:  # UnicodeEncodeError and orjson.JSONDecodeError among them
-        return _parse_patiently(data if isinstance(data, str) else bytes(data), strict)
+        pass
+    return _parse_patiently(data if isinstance(data, str) else bytes(data), strict)
 
 
 def _parse_patiently(data: bytes | str, strict: bool) -> Any:
+    text = data.removeprefix("\ufeff") if isinstance(data, str) else _text_of(data, strict)
     try:
-        text = data.removeprefix("\ufeff") if isinstance(data, str) else _text_of(data, strict)
-        return _mended(json.loads(text, parse_int=_integer, parse_float=_float))
+        value = json.loads(text, parse_float=_float)
+        return value if text.isascii() and "\\u" not in text else _mended(value)
     except RecursionError:
-        raise JsonError(_TOO_DEEP) from None
+        raise JsonError("it nests deeper than can be read") from None
     except json.JSONDecodeError as error:
         raise JsonError(f"not valid JSON: {error}") from None
+    except JsonError:
+        raise
+    except ValueError:  # to convert more would take the square of their number
+        raise JsonError(f"it has an integer of more than {sys.get_int_max_str_digits()} digits") from None
 
 
 def _text_of(data: bytes, strict: bool) -> str:
@@ -72,13 +74,6 @@ def _text_of(data: bytes, strict: bool) -> str:
         if strict:
             raise JsonError(f"not UTF-8 text: {error.reason} at byte {error.start} (Latin-1?)") from None
         return data.decode("utf-8", "replace")
-
-
-def _integer(digits: str) -> int:
-    try:
-        return int(digits)
-    except ValueError:  # Python converts no more than this many, as that takes the square of their number
-        raise JsonError(f"it has an integer of {len(digits)} digits; at most {sys.get_int_max_str_digits()}") from None
 
 
 def _float(digits: str) -> float:
@@ -139,78 +134,135 @@ _MAGIC = {
 
 
 def encode_json(value: Any, options: int = 0) -> bytes:
-    """A value as JSON in UTF-8: what orjson writes, and else what pydantic writes.
+    """A value as JSON in UTF-8: what orjson writes, and what pydantic, numpy, attrs and the standard library make.
 
-    Integers of any size are written out; NaN and the infinities are `null`; text that is no Unicode is mended as in
-    `parse_json`. `options`: further options of orjson, such as `orjson.OPT_APPEND_NEWLINE`. Raises `JsonError` for
-    what has no JSON form, or nests too deeply.
+    Integers of up to 4300 digits are written out; NaN and the infinities are `null`; text that is no Unicode is mended
+    as in `parse_json`; a set is sorted, so that the same set is the same text. `options`: further options of orjson,
+    such as `orjson.OPT_APPEND_NEWLINE`. Raises `JsonError` for what has no JSON form, or nests too deeply; what a
+    generator raises passes.
     """
     try:
-        return orjson.dumps(value, default=_jsonable, option=_OPTIONS | options)
-    except orjson.JSONEncodeError as error:
-        return _encode_patiently(value, options, str(error))
+        return orjson.dumps(value, option=options)
+    except TypeError:  # to look for all else at once, such as keys that are no text, would double the cost
+        return _encode_patiently(value, options)
 
 
-def _jsonable(value: Any) -> Any:
-    """What pydantic makes of an object that orjson does not know: models, sets, paths, Decimals, named tuples."""
-    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # an array that orjson leaves out, as one of objects
-        return value.tolist()
-    from pydantic_core import to_jsonable_python
+def plain_json(value: Any) -> Any:
+    """A value as the plain data that its JSON form is read as; nothing of the value itself is in it.
 
+    Raises `JsonError` as `encode_json` does.
+    """
+    return parse_json(encode_json(value))
+
+
+def _encode_patiently(value: Any, options: int) -> bytes:
+    indented = options & orjson.OPT_INDENT_2
     try:
-        return to_jsonable_python(value, by_alias=True)
-    except UnicodeDecodeError as error:
-        raise JsonError(f"bytes that are not UTF-8 have no JSON form: {error.reason}") from None
-    except ValueError as error:  # PydanticSerializationError among them
-        raise JsonError(f"{type(value).__name__} has no JSON form: {error}") from None
-
-
-def _encode_patiently(value: Any, options: int, why: str) -> bytes:
-    try:
-        plain = _plain(value)
         text = json.dumps(
-            plain,
+            _plain(value),
             ensure_ascii=False,
-            allow_nan=False,
             sort_keys=bool(options & orjson.OPT_SORT_KEYS),
-            indent=2 if options & orjson.OPT_INDENT_2 else None,
-            separators=None if options & orjson.OPT_INDENT_2 else (",", ":"),
+            indent=2 if indented else None,
+            separators=None if indented else (",", ":"),
         )
     except RecursionError:
         raise JsonError("it nests deeper than can be written") from None
     except JsonError:
         raise
-    except (TypeError, ValueError) as error:
-        raise JsonError(f"no JSON: {why or error}") from None
+    except ValueError:
+        raise JsonError(f"it has an integer of more than {sys.get_int_max_str_digits()} digits") from None
     return text.encode() + (b"\n" if options & orjson.OPT_APPEND_NEWLINE else b"")
 
 
 def _plain(value: Any) -> Any:
-    """The value in what Python's own json writes, to the letter as orjson would write it where it can."""
+    """The value in what Python's own json writes. One frame for a level, since a deep value has many of them."""
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, Enum):
+        return _plain(value.value)
     if isinstance(value, str):
-        return whole_text(str(value))
+        return whole_text(str.__str__(value))
     if isinstance(value, int):
-        return int(value)
+        return int.__index__(value)
     if isinstance(value, float):
-        return float(value) if abs(value) < float("inf") else None
+        return float.__float__(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {_key(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        named = {}
+        for name, inner in value.items():
+            named[_key(name)] = _plain(inner)
+        return named
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _decoded(bytes(value))
+    if isinstance(value, Sequence | Set | MappingView | Iterator):
+        inside: Iterable[Any] = iter(value)  # type: ignore[arg-type]  # a view of any kind can be iterated
+        listed = list(map(_plain, inside))
+        return _in_order(listed) if isinstance(value, Set) else listed
+    return _plain_object(value)
+
+
+def _plain_object(value: Any) -> Any:
+    kind = type(value)
+    if isinstance(value, os.PathLike):
+        return _plain(os.fspath(value))
+    if hasattr(kind, "tolist") and hasattr(kind, "dtype"):  # an array, a scalar of numpy, a tensor
+        if getattr(value.dtype, "kind", "") == "M":
+            return _plain(value.astype(str).tolist())
+        listed = value.tolist()
+        if type(listed) is kind:  # a longdouble stays one
+            listed = complex(listed) if value.dtype.kind == "c" else float(listed)
+        return _plain(listed)
+    names = [attribute.name for attribute in getattr(kind, "__attrs_attrs__", ())]
+    if is_dataclass(kind):
+        names = [field.name for field in fields(kind) if not field.name.startswith("_")]  # as orjson has it
+    if names:
+        return _plain({name: getattr(value, name) for name in names})
     try:
-        return orjson.loads(orjson.dumps(value, default=_jsonable, option=_OPTIONS))
-    except orjson.JSONEncodeError:
-        return _plain(_jsonable(value))
+        return orjson.loads(orjson.dumps(value))  # dates, times and UUIDs
+    except TypeError:
+        return _as_pydantic_has_it(value)
+
+
+def _as_pydantic_has_it(value: Any) -> Any:
+    from pydantic_core import to_jsonable_python
+
+    def plain(inner: Any) -> Any:
+        if inner is value:
+            raise JsonError(f"{type(value).__name__} has no JSON form")
+        return _plain(inner)
+
+    try:
+        return _plain(to_jsonable_python(value, by_alias=_by_alias(type(value)), fallback=plain))
+    except JsonError:
+        raise
+    except ValueError as error:  # PydanticSerializationError among them
+        raise JsonError(f"{type(value).__name__} has no JSON form: {error}") from None
+
+
+def _by_alias(kind: type) -> bool:
+    """Whether a model is written with its aliases; unlike its own methods, `to_jsonable_python` does so by default."""
+    return bool(getattr(kind, "model_config", {}).get("serialize_by_alias", False))
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise JsonError(f"bytes that are not UTF-8 have no JSON form ({error.reason} at {error.start})") from None
+
+
+def _in_order(values: list[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=encode_json)
 
 
 def _key(name: Any) -> str:
-    if isinstance(name, str):
-        return whole_text(str(name))
-    if isinstance(name, int) and not isinstance(name, bool):
-        return str(int(name))
-    if name is None or isinstance(name, bool | float | datetime | date | time | UUID | Enum):
-        (text,) = orjson.loads(orjson.dumps({name: None}, option=_OPTIONS))
-        return str(text)
-    raise JsonError(f"a key of type {type(name).__name__} has no JSON form")
+    plain = _plain(name)
+    if isinstance(plain, str):
+        return plain
+    if isinstance(plain, list):
+        return ",".join(map(_key, plain))
+    if isinstance(plain, dict):
+        raise JsonError(f"a key of type {type(name).__name__} has no JSON form")
+    return encode_json(plain).decode()
