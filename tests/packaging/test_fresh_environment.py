@@ -34,7 +34,6 @@ def test_core_alone_lists_only_what_it_ships(core: FreshEnv) -> None:
         ("model", "remote"),
         ("resource_server", "remote"),
         ("agent", "remote"),
-        ("extension", "otel"),
     ]
     core.run("gym", "plugins", "check")
 
@@ -52,7 +51,10 @@ def test_core_alone_says_what_to_install(core: FreshEnv) -> None:
 
 
 def test_all_distributions_install_side_by_side(fresh_env: Callable[..., FreshEnv]) -> None:
-    plugins = ("local-model", "openai-model", "simple-agent", "simple-weather", "stateful-counter", "workplace")
+    plugins = (
+        *("local-model", "openai-model", "otel", "simple-agent", "simple-weather"),
+        *("stateful-counter", "workplace"),
+    )
     env = fresh_env(*(f"gym-{name}" for name in plugins))
     listed = json.loads(env.run("gym", "plugins", "list", "--json").stdout)
     assert {(row["kind"], row["name"], row["distribution"]) for row in listed} == {
@@ -62,7 +64,7 @@ def test_all_distributions_install_side_by_side(fresh_env: Callable[..., FreshEn
         ("resource_server", "simple_weather", "gym-simple-weather"),
         ("resource_server", "stateful_counter", "gym-stateful-counter"),
         ("resource_server", "workplace", "gym-workplace"),
-        ("extension", "otel", "gym-core"),
+        ("extension", "otel", "gym-otel"),
         *((kind, "remote", "gym-core") for kind in ("model", "resource_server", "agent")),
     }
     assert all(set(row) == {"kind", "name", "distribution", "version", "summary", "state"} for row in listed)

@@ -1,6 +1,6 @@
 """OpenTelemetry: spans and metrics of a run, exported over OTLP/HTTP.
 
-`gym run --extension otel` with `gym-core[otel]` installed. The standard `OTEL_*` variables configure it. The spans
+`gym run --extension otel` switches it on. The standard `OTEL_*` variables configure it. The spans
 `run > rollout > model calls, tools, verify` are made when a rollout has finished, from what was recorded of it.
 
 Names follow the semantic conventions of OpenTelemetry for generative AI (status: development),
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gym_core import CallInfo, Rollout, RunInfo, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from gym_core.extensions.telemetry import Telemetry
+    from gym_otel.telemetry import Telemetry
 
 _runs: dict[str, Telemetry] = {}
 _NEEDED = (
@@ -34,13 +34,13 @@ def gym_extension_check() -> None:
         for module in _NEEDED:
             importlib.import_module(module)
     except ImportError as error:
-        raise UsageError(f"the extension `otel` cannot work: {error}", hint="pip install 'gym-core[otel]'") from error
+        raise UsageError(f"the extension `otel` cannot work: {error}", hint="pip install --upgrade gym-otel") from error
 
 
 @hookimpl
 def gym_run_started(run: RunInfo) -> None:
     """Open the run's span."""
-    from gym_core.extensions.telemetry import Telemetry, providers
+    from gym_otel.telemetry import Telemetry, providers
 
     tracers, meters, own = providers()
     _runs[run.run_id] = Telemetry(run, tracers, meters, owns_providers=own)

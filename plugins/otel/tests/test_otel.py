@@ -10,15 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-
-from gym_core import Session, Trajectory, UsageError, tool
-from gym_core.domain.errors import BadRequestError
-from tests.support.envs import PlainSession, env
-from tests.support.models import ScriptedModel, call
-from tests.support.running import run
-
-pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
-
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -28,7 +19,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gym_core.extensions import otel, telemetry
+import gym_otel as otel
+from gym_core import Session, Trajectory, UsageError, tool
+from gym_core.domain.errors import BadRequestError
+from gym_otel import telemetry
+from tests.support.envs import PlainSession, env
+from tests.support.models import ScriptedModel, call
+from tests.support.running import run
 
 
 class Calculator(PlainSession):
@@ -156,7 +153,7 @@ def test_nothing_of_a_run_is_kept_after_it(memory: Memory) -> None:
 
 def test_without_the_libraries_the_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
-    with pytest.raises(UsageError, match=r"gym-core\[otel\]"):
+    with pytest.raises(UsageError, match="gym-otel"):
         otel.gym_extension_check()
 
 
