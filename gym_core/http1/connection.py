@@ -6,18 +6,20 @@ It does as little as a small call needs: one request at a time, a body that is t
 from __future__ import annotations
 
 import asyncio
-import zlib
+import re
 from typing import Any
 
 import httptools
 
-from gym_core.http1.reply import HttpReply, ReplyHeaders
+from gym_core.http1.encoding import TooLong, decoded
+from gym_core.http1.reply import LENIENT, HttpReply, ReplyHeaders
 
 NEVER = float("inf")
 _HEAD_LIMIT = 1 << 18
 """The most bytes a reply's head may have."""
+_HEAD_ENDS = re.compile(rb"\n\r?\n")
 _ENCODED = b"content-encoding"
-_FRAMED = (b"content-length", b"transfer-encoding")
+_SWITCHED = 101
 
 
 class ConnectionDropped(Exception):
@@ -31,8 +33,8 @@ class BrokenHttp(Exception):
 class Connection(asyncio.Protocol):
     """A connection to one server. `alive`: whether another request may be sent on it after this one.
 
-    `due`: when the reply under way is given up, on the event loop's clock. It is in the set `opened` from when it is
-    made until it is lost.
+    `most`: bytes that are read of a reply's body. `due`: when the reply under way is given up, on the event loop's
+    clock. It is in the set `opened` from when it is made until it is lost.
     """
 
     __slots__ = (
@@ -40,7 +42,9 @@ class Connection(asyncio.Protocol):
         "_complete",
         "_head",
         "_keep",
+        "_left",
         "_loop",
+        "_most",
         "_opened",
         "_parser",
         "_status",
@@ -50,8 +54,10 @@ class Connection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, opened: set[Connection]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, opened: set[Connection], most: int) -> None:
         self._loop = loop
+        self._most = most
+        self._left = 0
         self._opened = opened
         self._waiter: asyncio.Future[HttpReply] | None = None
         self._parser: Any = None
@@ -66,11 +72,12 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> asyncio.Future[HttpReply]:
         """Send a request, head and body; the future is its reply.
 
-        It fails with `ConnectionDropped` or `BrokenHttp`. Nobody else may be waiting for a reply.
+        It fails with `ConnectionDropped`, `BrokenHttp` or `TooLong`. Nobody else may be waiting for a reply.
         """
         waiter = self._waiter = self._loop.create_future()
         self._parser = None
         self._status = 0
+        self._left = self._most + _HEAD_LIMIT
         self.transport.write(data)
         return waiter
 
@@ -101,26 +108,40 @@ class Connection(asyncio.Protocol):
         if self._waiter is None:  # nobody asked: whatever it is, the next reply would be mistaken for it
             self.close()
             return
-        parser = self._parser
-        if parser is None:
-            parser = self._parser = httptools.HttpResponseParser(self)
+        self._left -= len(data)  # interim replies, extensions of chunks and trailers are counted, too
+        if self._left < 0:
+            self._fail(TooLong())
+            return
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+            self._parser.set_dangerous_leniencies(**LENIENT)
             self._head = b""
             self._body = []
             self._complete = False
-        if not self._status:
-            self._head += data
-            if len(self._head) > _HEAD_LIMIT and not self._status:
-                self._fail(BrokenHttp("the reply's head has no end"))
-                return
         try:
-            parser.feed_data(data)
-        except httptools.HttpParserError as error:
+            self._feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._complete:
                 self._fail(BrokenHttp(str(error)))
                 return
-            self.alive = False  # something after the reply
+            self._keep = False  # something after the reply
         if self._complete:
             self._finish(self._keep)
+        elif len(self._head) > _HEAD_LIMIT:
+            self._fail(BrokenHttp("its head has no end"))
+
+    def _feed(self, data: bytes) -> None:
+        # Each head goes to the parser by itself: so it is known which bytes it is, also after an interim reply.
+        while data and not self._status:
+            before = len(self._head)
+            head = self._head + data
+            found = _HEAD_ENDS.search(head, max(0, before - 2))
+            end = found.end() if found else len(head)
+            self._head = head[:end]
+            self._parser.feed_data(data[: end - before])
+            data = data[end - before :]
+        if data:
+            self._parser.feed_data(data)
 
     def eof_received(self) -> bool:
         """See `asyncio.Protocol`: the connection is closed, then."""
@@ -139,6 +160,11 @@ class Connection(asyncio.Protocol):
 
     # Called by the parser
 
+    def on_message_begin(self) -> None:
+        """A reply begins."""
+        if self._complete:
+            self._keep = False  # another reply, for which nobody asked
+
     def on_headers_complete(self) -> None:
         """The head is there."""
         if not self._complete:
@@ -152,8 +178,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The whole reply is there, or an interim one such as 100 Continue."""
         if self._complete:
-            self._keep = False  # another reply, for which nobody asked
-        elif self._status < 200:
+            return
+        if 100 <= self._status < 200 and self._status != _SWITCHED:
             self._status = 0
             self._head = b""
         else:
@@ -161,28 +187,44 @@ class Connection(asyncio.Protocol):
             self._keep = self._parser.should_keep_alive()
 
     def _framed(self) -> bool:
-        head = self._head.lower()
-        return any(name in head for name in _FRAMED)
+        """Whether the head says where the body ends."""
+        headers = ReplyHeaders(self._head)
+        codings = ",".join(headers.getall("transfer-encoding"))
+        if codings:
+            return codings.rpartition(",")[2].strip().lower() == "chunked"
+        return "content-length" in headers
 
     def _finish(self, keep: bool) -> None:
         waiter, self._waiter = self._waiter, None
         self.due = NEVER
         # Answered before all of the request was out: the rest of it would go ahead of the next one.
-        if not keep or (self._status >= 400 and self.transport.get_write_buffer_size()):
+        if not keep or self.transport.get_write_buffer_size():
             self.close()
         assert waiter is not None
         if waiter.done():  # cancelled, and the connection is being closed for that
             return
+        try:
+            waiter.set_result(self._reply())
+        except (BrokenHttp, TooLong) as error:
+            waiter.set_exception(error)
+
+    def _reply(self) -> HttpReply:
+        """The reply that is there. Raises `BrokenHttp`, `TooLong`."""
+        if self._status < 200:
+            raise BrokenHttp(f"status {self._status}, which nothing was asked for that it answers")
+        if b"\0" in self._head:
+            raise BrokenHttp("its head holds a null byte")
         parts = self._body
         body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(body) > self._most:
+            raise TooLong
         headers = ReplyHeaders(self._head)
         if _ENCODED in self._head.lower():
             try:
-                body = _decoded(body, headers.get("content-encoding", ""))
-            except (zlib.error, ValueError) as error:
-                waiter.set_exception(BrokenHttp(f"its body cannot be decompressed: {error}"))
-                return
-        waiter.set_result(HttpReply(self._status, headers, body))
+                body = decoded(body, headers.getall("content-encoding"), self._most)
+            except ValueError as error:
+                raise BrokenHttp(str(error)) from None
+        return HttpReply(self._status, headers, body)
 
     def _fail(self, error: Exception) -> None:
         waiter, self._waiter = self._waiter, None
@@ -190,18 +232,3 @@ class Connection(asyncio.Protocol):
         self.close()
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
-
-
-def _decoded(body: bytes, encoding: str) -> bytes:
-    """A body without its compression. Raises `ValueError` for one that nobody asked for, `zlib.error`."""
-    match encoding.strip().lower():
-        case "" | "identity":
-            return body
-        case "gzip" | "x-gzip":
-            return zlib.decompress(body, 16 + zlib.MAX_WBITS)
-        case "deflate":
-            try:
-                return zlib.decompress(body)
-            except zlib.error:
-                return zlib.decompress(body, -zlib.MAX_WBITS)
-    raise ValueError(f"content-encoding {encoding:.40}")

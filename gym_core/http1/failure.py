@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 FailureKind = Literal[
-    "connect_refused", "dns", "connect_timeout", "tls", "timeout", "dropped", "broken", "closed", "other"
+    "connect_refused", "dns", "connect_timeout", "tls", "timeout", "dropped", "broken", "too_long", "closed", "other"
 ]
 
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EHOSTDOWN}
@@ -23,7 +23,8 @@ class Failure:
     """Why there is no reply.
 
     Attributes:
-        kind: `broken`: what came is no HTTP; `closed`: the pool was; `dropped`: the connection ended.
+        kind: `broken`: what came is no HTTP; `closed`: the pool was; `dropped`: the connection ended; `too_long`: the
+            reply is longer than what is read of one.
         sent: Whether the request was, or a part of it: then the server may have worked on it.
         reason: The system's own short word for it, free of secrets.
         seconds: What the call had.

@@ -14,6 +14,7 @@ from typing import Any
 import aiohappyeyeballs
 
 from gym_core.http1.connection import BrokenHttp, Connection, ConnectionDropped
+from gym_core.http1.encoding import TooLong
 from gym_core.http1.failure import Failure, connect_failure
 from gym_core.http1.reply import HttpReply
 from gym_core.http1.request import Place
@@ -24,6 +25,9 @@ _TICK = 0.5
 """Seconds between two looks at what is due: one timer for all calls costs nothing, one for each a hundredth of it."""
 _EXACT = 10.0
 """A shorter timeout has a timer of its own."""
+MAX_REPLY_MB = 128
+"""What is read of a reply where nothing else is said: the log probabilities of a very long answer fit into it."""
+MEGABYTE = 1 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -48,7 +52,8 @@ class Pool:
     `failed` makes the exception for a call that got no reply, from the failure and from what the call said it was
     about. `ssl_context` is for https. `connecting`: so many connections are opened at a time; the clock of each, of
     `connect_timeout` seconds, starts when its turn comes: else thousands of handshakes that start together run into
-    the timeout of a healthy server. A connection that waits for longer than `keepalive` seconds is closed.
+    the timeout of a healthy server. A connection that waits for longer than `keepalive` seconds is closed. A reply
+    whose body is longer than `max_reply` bytes, as it comes or decompressed, is given up as `too_long`.
 
     An idle connection that the server has closed is replaced. When the server closes it in the very moment in which
     the request is sent, the call fails as `dropped`. Nothing is sent twice.
@@ -62,11 +67,13 @@ class Pool:
         connect_timeout: float = 30.0,
         keepalive: float = 30.0,
         connecting: int = 512,
+        max_reply: int = MAX_REPLY_MB * MEGABYTE,
     ) -> None:
         self._failed = failed
         self._ssl = ssl_context
         self._connect_timeout = connect_timeout
         self._keepalive = keepalive
+        self._max_reply = max_reply
         self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Semaphore(connecting)
         self._servers: dict[tuple[str, int, bool], Server] = {}
@@ -103,7 +110,7 @@ class Pool:
             connection.due = self._loop.time() + left
         try:
             reply = await connection.send(request)
-        except (ConnectionDropped, BrokenHttp, TimeoutError, OSError, RuntimeError) as error:
+        except (ConnectionDropped, BrokenHttp, TooLong, TimeoutError, OSError, RuntimeError) as error:
             connection.close()
             raise self._failed(self._unanswered(error, seconds), about) from None
         except asyncio.CancelledError:
@@ -148,7 +155,7 @@ class Pool:
         return connection
 
     def _connection(self) -> Connection:
-        return Connection(self._loop, self._open)
+        return Connection(self._loop, self._open, self._max_reply)
 
     async def _over_tcp(self, server: Server) -> Connection:
         if server.known_until < time.monotonic():
@@ -197,6 +204,8 @@ class Pool:
             return Failure("timeout", True, None, seconds)
         if isinstance(error, BrokenHttp):
             return Failure("broken", True, str(error))
+        if isinstance(error, TooLong):
+            return Failure("too_long", True, f"the reply is longer than {self._max_reply / MEGABYTE:g} MB")
         return Failure("closed" if self._closed else "dropped", True)
 
     async def aclose(self) -> None:

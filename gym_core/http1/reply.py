@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
+
+LENIENT = {
+    "lenient_headers": True,  # folded lines
+    "lenient_optional_cr_before_lf": True,
+    "lenient_spaces_after_chunk_size": True,
+}
+"""What RFC 9112 lets a client read although servers may not write it; the same that aiohttp reads."""
 
 
 class HttpReply(NamedTuple):
@@ -34,9 +42,10 @@ class ReplyHeaders(Mapping[str, str]):
             import httptools
 
             self._read = {}
-            httptools.HttpResponseParser(_Collector(self._read)).feed_data(
-                self._head.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-            )
+            parser = httptools.HttpResponseParser(_Collector(self._read))
+            parser.set_dangerous_leniencies(**LENIENT)
+            with suppress(httptools.HttpParserUpgrade):
+                parser.feed_data(self._head)
         return self._read
 
     def __getitem__(self, name: str) -> str:
@@ -58,4 +67,4 @@ class _Collector:
         self._headers = headers
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        self._headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))

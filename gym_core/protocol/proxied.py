@@ -44,7 +44,7 @@ class Proxied:
             async with asyncio.timeout(None if seconds == float("inf") else seconds):
                 reply = await self._client.request(method, url, headers=dict(headers), content=content)
             head = b"".join(b"%b: %b\r\n" % pair for pair in reply.headers.raw)
-            return HttpReply(reply.status_code, ReplyHeaders(b"HTTP/1.1 200 OK\r\n" + head), reply.content)
+            return HttpReply(reply.status_code, ReplyHeaders(b"HTTP/1.1 200 OK\r\n%b\r\n" % head), reply.content)
         except httpx.ConnectTimeout:
             failure = Failure("connect_timeout", sent=False)
         except (TimeoutError, httpx.TimeoutException):

@@ -53,7 +53,9 @@ def connect_failure(error: BaseException) -> tuple[ErrorKind, str | None]:
 
 def unanswered(found: Failure, url: str, config: TransportConfig) -> TransportError:
     """The error that a user reads, for a failure of gym's own HTTP/1.1."""
-    reason = {"broken": "the reply is not valid HTTP", "closed": "the transport is closed"}.get(
-        found.kind, found.reason
-    )
+    reason = found.reason
+    if found.kind == "broken":
+        reason = f"the reply is not valid HTTP: {found.reason}"
+    elif found.kind == "closed":
+        reason = "the transport is closed"
     return failure(_KINDS.get(found.kind, "other"), url, config, timeout=found.seconds, reason=reason)
