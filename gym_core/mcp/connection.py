@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gym_core.domain.errors import SessionError
 from gym_core.mcp.content import as_output, text_of
 from gym_core.mcp.endpoint import Server, StdioServer
+from gym_core.mcp.notices import notice
 from gym_core.mcp.package import load_package
 from gym_core.mcp.transport import UNREACHABLE, Transport
 
@@ -47,6 +48,8 @@ class ServerLost(SessionError):
 class Connection:
     """A client of one server. `tools`: what it offers, known once it is open. `broken`: it cannot be used again.
 
+    `left_out`: those of its tools that cannot be offered, by their names, and why.
+
     `connect_seconds` bounds `open`, `call_seconds` each call.
     """
 
@@ -59,6 +62,7 @@ class Connection:
         self._owner: asyncio.Task[None] | None = None
         self.tools: list[Tool] = []
         self.broken = False
+        self.left_out = self._transport.left_out
 
     async def open(self) -> None:
         """Connect and list the tools. Raises `ServerLost` when there is no server, or none that answers in time."""
@@ -124,7 +128,7 @@ class Connection:
             with self._scope:
                 client = Client(self._transport.open(), mode="auto", cache=None)
                 async with client:
-                    self.tools = await _tools(client)
+                    self.tools = await self._listed(client)
                     self._client = client
                     self._ready.set_result(None)
                     await self._closing.wait()
@@ -137,6 +141,35 @@ class Connection:
             if not self._ready.done():
                 self._ready.set_exception(failure)
                 self._ready.exception()  # whoever opened it may have gone
+
+    async def _listed(self, client: Client) -> list[Tool]:
+        """All tools, page by page, each name once. A server that knows no tools has none."""
+        from mcp import MCPError
+        from mcp.types import METHOD_NOT_FOUND
+
+        found: dict[str, Tool] = {}
+        cursors: set[str | None] = set()
+        cursor: str | None = None
+        while cursor not in cursors:
+            cursors.add(cursor)
+            try:
+                page = await client.list_tools(cursor=cursor)
+            except MCPError as error:
+                if error.code == METHOD_NOT_FOUND and not found:
+                    break
+                raise
+            for tool in page.tools:
+                if found.setdefault(tool.name, tool) != tool:
+                    notice(f"the MCP server `{self._server}` has two tools `{tool.name}`; the first is offered")
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+            if len(cursors) == _PAGES:
+                notice(f"the MCP server `{self._server}` goes on after {_PAGES} pages of tools; the rest is left out")
+                break
+        for name, why in self.left_out.items():
+            notice(f"the tool `{name}` of the MCP server `{self._server}` is left out: {why}")
+        return list(found.values())
 
     async def _judged(self, error: MCPError, name: str) -> Exception:
         """An error of the protocol: what the server says is for the model, that it cannot be asked is not."""
@@ -157,21 +190,11 @@ class Connection:
         return ServerLost(f"the MCP server `{self._server}` {what}" + (f"; it wrote: {words}" if words else ""))
 
 
-async def _tools(client: Client) -> list[Tool]:
-    """All tools, page by page."""
-    found: list[Tool] = []
-    cursor: str | None = None
-    for _ in range(_PAGES):
-        page = await client.list_tools(cursor=cursor)
-        found += page.tools
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return found
-
-
 def _first(error: BaseException) -> str:
     """The error at the bottom of a group, as a clause."""
+    from pydantic import ValidationError
+
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"could not be reached: {type(error).__name__}: {error}".rstrip(": ")
+    what = "gave an answer against the protocol" if isinstance(error, ValidationError) else "could not be reached"
+    return f"{what}: {type(error).__name__}: {error}".rstrip(": ")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
+from gym_core.domain.json_text import encode_json
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult, ContentBlock
@@ -27,7 +27,7 @@ def as_output(result: CallToolResult) -> Any:
     blocks = result.content
     if not blocks:
         structured = result.structured_content
-        return "" if structured is None else orjson.dumps(structured).decode()
+        return "" if structured is None else encode_json(structured).decode()
     parts = [_part(block) for block in blocks]
     if all(part["type"] == "input_text" for part in parts):
         return "\n".join(part["text"] for part in parts)
@@ -91,7 +91,7 @@ def _block(part: Mapping[str, Any]) -> ContentBlock:
         return AudioContent(data=str(audio.get("data", "")), mime_type=_AUDIO_TYPES.get(name, f"audio/{name}"))
     if kind == "input_file" and (block := _file(part)) is not None:
         return block
-    return TextContent(text=orjson.dumps(dict(part)).decode())
+    return TextContent(text=encode_json(part).decode())
 
 
 def _file(part: Mapping[str, Any]) -> ContentBlock | None:

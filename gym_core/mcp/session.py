@@ -58,8 +58,13 @@ class MCPSession(Session[ServerT]):
     def tools(self) -> Sequence[BoundTool]:
         """The server's tools, and those of this class. Raises `SessionError` for two of one name."""
         own = list(super().tools())
+        connection = self._connected()
         offered = session_tools(
-            self._connected().tools, self.call_mcp_tool, names=self.tool_names, prefix=self.tool_prefix
+            connection.tools,
+            self.call_mcp_tool,
+            names=self.tool_names,
+            prefix=self.tool_prefix,
+            left_out=connection.left_out,
         )
         double = {tool.name for tool in own} & {tool.name for tool in offered}
         if double:

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from gym_core.contract.tools import ArgumentError, BoundTool, ToolSpec
 from gym_core.domain.errors import SessionError
+from gym_core.domain.json_text import JsonError, parse_json
+from gym_core.mcp.notices import notice
+from gym_core.mcp.schemas import object_schema
 
 if TYPE_CHECKING:
     from mcp.types import Tool
 
 _LENGTH = 64
+_NONE: Mapping[str, str] = {}
 _ALIEN = re.compile(r"[^A-Za-z0-9_-]")
 
 Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 """Calls a tool of the server by its name there."""
 
 
-def session_tools(tools: Sequence[Tool], call: Call, *, names: Collection[str] | None, prefix: str) -> list[BoundTool]:
+def session_tools(
+    tools: Sequence[Tool],
+    call: Call,
+    *,
+    names: Collection[str] | None,
+    prefix: str,
+    left_out: Mapping[str, str] = _NONE,
+) -> list[BoundTool]:
     """The tools of a server as a session offers them.
 
-    `names`: which, by their names there; None for all. `prefix`: put before each. Raises `SessionError` for a name that
-    the server lacks, and for two tools that the model would know by one name.
+    `names`: which, by their names there; None for all. `prefix`: put before each. `left_out`: why others cannot be
+    offered. Raises `SessionError` for a name that the server lacks, and for two chosen tools that the model would know
+    by one name; where all are offered, the first of them is.
     """
     if names is not None:
         offered = {tool.name for tool in tools}
         lacking = sorted(set(names) - offered)
+        for name in lacking:
+            if name in left_out:
+                raise SessionError(f"the tool `{name}` of the MCP server cannot be offered: {left_out[name]}")
         if lacking:
             there = ", ".join(sorted(offered)) or "none"
             raise SessionError(f"the MCP server has no tool `{lacking[0]}`; its tools: {there}")
@@ -38,11 +52,22 @@ def session_tools(tools: Sequence[Tool], call: Call, *, names: Collection[str] |
         if names is not None and tool.name not in names:
             continue
         # What the endpoints of models take is narrower than what MCP does.
-        name = _ALIEN.sub("_", prefix + tool.name)[:_LENGTH]
+        name = _name(prefix + tool.name)
         if name in bound:
-            raise SessionError(f"two tools of the MCP server would both be `{name}`; choose by `tool_names`")
+            if names is not None:
+                raise SessionError(f"two tools of the MCP server would both be `{name}`; choose by `tool_names`")
+            notice(f"the tool `{tool.name}` of an MCP server is left out: another one is `{name}`, too")
+            continue
         bound[name] = _bound(tool, name, call)
     return list(bound.values())
+
+
+def _name(name: str) -> str:
+    """A tool's name as models call it. Long ones that begin alike stay apart."""
+    made = _ALIEN.sub("_", name)
+    if len(made) <= _LENGTH:
+        return made
+    return f"{made[: _LENGTH - 9]}_{hashlib.blake2b(name.encode(errors='replace'), digest_size=4).hexdigest()}"
 
 
 def _bound(tool: Tool, name: str, call: Call) -> BoundTool:
@@ -53,7 +78,7 @@ def _bound(tool: Tool, name: str, call: Call) -> BoundTool:
         "type": "function",
         "name": name,
         "description": tool.description or tool.title or "",
-        "parameters": {"type": "object", "properties": {}, **tool.input_schema},
+        "parameters": tool.input_schema,
         "strict": False,
     }
     return ToolSpec.described(schema, run).bind(call)
@@ -62,24 +87,28 @@ def _bound(tool: Tool, name: str, call: Call) -> BoundTool:
 def _object(arguments: str) -> dict[str, Any]:
     """What the server is to check: all that is checked here is that it is an object."""
     try:
-        value = orjson.loads(arguments or "{}")
-    except orjson.JSONDecodeError as error:
-        raise ArgumentError("bad_json", f"the arguments are not valid JSON: {error}") from None
+        value = parse_json(arguments or "{}")
+    except JsonError as error:
+        raise ArgumentError("bad_json", f"the arguments are no valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise ArgumentError("bad_arguments", "the arguments must be a JSON object")
     return value
 
 
 def listed_tools(schemas: Iterable[Mapping[str, Any]]) -> list[Tool]:
-    """The functions among a session's tools as MCP lists them, their input schemas as they are."""
+    """The functions among a session's tools as MCP lists them. One whose schema MCP has no form for is left out."""
     from mcp.types import Tool
 
-    return [
-        Tool(
-            name=schema["name"],
-            description=schema.get("description") or None,
-            input_schema=schema.get("parameters") or {"type": "object", "properties": {}},
+    listed: list[Tool] = []
+    for schema in schemas:
+        if schema.get("type", "function") != "function":
+            continue
+        try:
+            parameters = object_schema(schema.get("parameters"))
+        except ValueError as error:
+            notice(f"the tool `{schema.get('name')}` is not offered over MCP: {error}")
+            continue
+        listed.append(
+            Tool(name=str(schema.get("name")), description=schema.get("description") or None, input_schema=parameters)
         )
-        for schema in schemas
-        if schema.get("type", "function") == "function"
-    ]
+    return listed

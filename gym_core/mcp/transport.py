@@ -9,36 +9,52 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from gym_core.domain.json_text import encode_json
 from gym_core.mcp.endpoint import HTTPServer, Server, StdioServer
+from gym_core.mcp.notices import notice
+from gym_core.mcp.replies import Inbox, Outbox, readable_message
 
 UNREACHABLE = -32050
 """The code of an error that never came from the server: of those that JSON-RPC leaves to implementations."""
 _CONNECT_SECONDS = 30.0
 _KEPT_CONNECTIONS = 100
 _LAST_WORDS = 2000
+_OF_THE_BODY = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Transport:
-    """Opens the streams to one server. `last_words`: the end of what a child process wrote to its standard error."""
+    """Opens the streams to one server. `last_words`: the end of what a child process wrote to its standard error.
+
+    `left_out`: its tools that cannot be offered, by their names, and why; known once they are listed.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self.last_words = ""
+        self.left_out: dict[str, str] = {}
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Any]:
         """The pair of streams that the package's client works with."""
         opened = self._http(self._server) if isinstance(self._server, HTTPServer) else self._child(self._server)
-        async with opened as streams:
-            yield streams
+        async with opened as (read, write):
+            inbox = Inbox(read, self.left_out, self._said)
+            yield inbox, Outbox(write, inbox)
+
+    def _said(self, line: str) -> None:
+        notice(f"the MCP server `{self._server}` writes to its standard output what is no message: {line!r}")
 
     @asynccontextmanager
     async def _child(self, server: StdioServer) -> AsyncIterator[Any]:
         from mcp.client.stdio import StdioServerParameters, stdio_client
 
         parameters = StdioServerParameters(
-            command=server.command, args=list(server.args), env=dict(server.env), cwd=server.cwd
+            command=server.command,
+            args=list(server.args),
+            env=dict(server.env),
+            cwd=server.cwd,
+            encoding_error_handler="replace",
         )
         # A file rather than a pipe: nobody has to read along, and a server that talks a lot never waits.
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
@@ -71,13 +87,24 @@ def _http_client(server: HTTPServer) -> Any:
             except httpx2.TransportError as error:
                 return _answer(request, 503, f"{type(error).__name__}: {error}".rstrip(": "))
             if response.status_code < 400 or _is_rpc_error(response):
-                return response
+                return _readable(response)
             words = " ".join(response.text.split())[:200]
             return _answer(request, response.status_code, f"HTTP {response.status_code} {words}".rstrip())
 
     def _answer(request: httpx2.Request, status: int, message: str) -> httpx2.Response:
         error = {"jsonrpc": "2.0", "id": None, "error": {"code": UNREACHABLE, "message": message}}
         return httpx2.Response(status, json=error, request=request)
+
+    def _readable(response: httpx2.Response) -> httpx2.Response:
+        if "json" not in response.headers.get("content-type", "") or not response.content:
+            return response
+        message = readable_message(response.content)
+        if message is None:
+            return response
+        headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_BODY}
+        return httpx2.Response(
+            response.status_code, headers=headers, content=encode_json(message), request=response.request
+        )
 
     return Client(
         headers=dict(server.headers),
