@@ -40,8 +40,6 @@ def _object_schema(encoded: bytes) -> Mapping[str, Any]:
     if kind != "object" and not (isinstance(kind, list) and "object" in kind):
         raise ValueError(f"its input schema is of type {kind!r}, and arguments are an object")
     made["type"] = "object"
-    if not made.get("required", True):
-        del made["required"]
     _check(made)
     return made
 
