@@ -28,8 +28,10 @@ def export(terminal: Terminal, file: Path, format_: str, output: Path | None) ->
 
     FILE is what `gym run` wrote. Rollouts without a reward are left out, and counted.
     """
+    from gym_core.engine.storage.collisions import refuse_collisions, refuse_of_a_run
     from gym_core.nemo.export import Export
 
+    refuse_collisions([("the results", file)], [])
     rows = Export(file)
     if output is None:
         for line in rows.lines():
@@ -37,6 +39,7 @@ def export(terminal: Terminal, file: Path, format_: str, output: Path | None) ->
     else:
         if output.exists():
             raise UsageError(f"{output} exists already", hint="remove it, or name another file")
+        refuse_of_a_run("the output", output)
         _write(rows, output)
         terminal.note(f"rows in {output}: {rows.written:,}")
     if rows.without_reward:

@@ -33,12 +33,16 @@ def nemo(
     FILE... are its YAML files, each laid over those before it: env.yaml, the model's, the environment's. The servers
     run elsewhere; keys are not copied. What a run file cannot say is listed.
     """
+    from gym_core.engine.storage.collisions import refuse_collisions, refuse_of_a_run
     from gym_core.nemo.config_import import import_configuration
     from gym_core.nemo.run_file import run_file_text
     from gym_core.nemo.yaml_files import read_configuration
 
-    if output is not None and output.exists():
-        raise UsageError(f"{output} exists already", hint="remove it, or name another file")
+    refuse_collisions([("the configuration", file) for file in files], [])
+    if output is not None:
+        if output.exists():
+            raise UsageError(f"{output} exists already", hint="remove it, or name another file")
+        refuse_of_a_run("the output", output)
     run = import_configuration(
         read_configuration(files, os.environ),
         agent=agent,
@@ -56,7 +60,8 @@ def nemo(
         terminal.out(text.rstrip("\n"))
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        with output.open("x", encoding="utf-8") as written:
+            written.write(text)
     except OSError as error:
         raise UsageError(f"{output} cannot be written: {error.strerror or error}") from error
     terminal.note(f"run it with:\n  gym run --config {output}")

@@ -176,6 +176,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
     configured, notices = configuration.components(models, options["env"], options["agent"])
     for notice in notices:
         warn(f"warning: {notice}")
+    file = configuration.file
     deadlines = {name: options[f"{name}_timeout"] for name in ("rollout", "setup", "tool", "verify")}
     return RunConfig(
         models=models,
@@ -205,6 +206,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         disabled_plugins=tuple(filter(None, options["disabled"])),
         argv=tuple(sys.argv[1:]),
         configured=configured,
+        made_from={"the configuration": file.path} if file is not None and file.path is not None else {},
         workers=options["workers"],
         executor=options["executor"],
         ray_address=options["ray_address"] or None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -13,6 +13,7 @@ from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import UsageError
 from gym_core.engine.limits import Deadlines
+from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.store import Mode
 from gym_core.wiring.config_file import Configured
 
@@ -31,7 +32,8 @@ class RunConfig:
     `by`: fields of the rows over whose values the summary breaks the reward down. `finish_at`: with this share of the
     rollouts finished, and all others under way, those are let go. `extensions`: names of installed ones,
     or objects with hook implementations. `log_file`: where the log is appended, as JSON lines. `configured`: options
-    from a file, by role, `env` and `agent`.
+    from a file, by role, `env` and `agent`. `made_from`: further files that the run reads, by what they are to it:
+    nothing is written to them.
 
     `workers`: how many processes share the run's `concurrency`; with 1 the rollouts run in this one. `executor`: where
     they are, `local` or `ray`. `ray_address`: of a cluster, None starts one on this machine; `ray_resources`: what each
@@ -66,6 +68,7 @@ class RunConfig:
     disabled_plugins: Sequence[str] = ()
     argv: Sequence[str] = ()
     configured: Mapping[str, Configured] = field(default_factory=dict)
+    made_from: Mapping[str, str | Path] = field(default_factory=dict)
     workers: int = 1
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
@@ -118,6 +121,13 @@ class RunConfig:
             raise UsageError("a run needs a model", hint="--model REF; `gym plugins list --kind model` lists them")
         if self.env is None:
             raise UsageError("a run needs an environment", hint="--env REF; `gym plugins list --kind env` lists them")
+
+    def files_read(self) -> Iterator[Named]:
+        """The files that the run reads, each with what it is."""
+        yield from self.made_from.items()
+        for what, path in (("the input", self.input), ("the prices", self.prices)):
+            if path is not None:
+                yield what, path
 
     @property
     def spread(self) -> bool:

@@ -37,9 +37,10 @@ from gym_core.engine.plan import Job, Plan
 from gym_core.engine.preflight import check_models
 from gym_core.engine.rollout.episode import RolloutRun, Stage
 from gym_core.engine.staging import beginning, make_gates, make_stage
+from gym_core.engine.storage.collisions import refuse_outputs
 from gym_core.engine.storage.manifest import Manifest, differences
 from gym_core.engine.storage.resume import Finished, read_finished
-from gym_core.engine.storage.store import Outputs, ResultStore, write_json
+from gym_core.engine.storage.store import EXISTS, Outputs, ResultStore
 from gym_core.engine.storage.summary import summarize
 from gym_core.engine.tasks.source import FileSource, IterableSource, server_source
 from gym_core.engine.watching.extensions import Room
@@ -55,6 +56,8 @@ class Run:
     be read at any time. Entering raises `UsageError` and `PluginError`; nothing has been paid for then and nothing
     written.
     """
+
+    output_exists = EXISTS
 
     def __init__(
         self,
@@ -105,8 +108,9 @@ class Run:
 
     async def _open(self) -> None:
         config = self.config
+        refuse_outputs(self.outputs, config.mode, config.files_read(), config.log_file)
         if self.outputs is not None and config.mode == "new":
-            self.outputs.refuse_existing()
+            self.outputs.refuse_existing(self.output_exists)
         given_prices = read_prices(config.prices) if config.prices is not None else {}
         self._stack.enter_context(self._oversight)
         source: FileSource | IterableSource | None = None
@@ -196,7 +200,7 @@ class Run:
             torn = self._store.torn + finished.torn
             if torn:
                 self.notices.append(f"a torn last line of {torn} bytes was cut off; its rollout runs again")
-        write_json(outputs.manifest, self._redacted(manifest.to_wire()))
+        self._store.write_json(outputs.manifest, self._redacted(manifest.to_wire()))
         return manifest, finished
 
     def _manifest(self, assembly: Assembly) -> Manifest:
@@ -344,9 +348,9 @@ class Run:
             return
         self.progress.total = self._planned()
         self.manifest = replace(self.manifest, dataset=found)
-        if self.outputs is not None:
+        if self._store is not None:
             try:
-                write_json(self.outputs.manifest, self._redacted(self.manifest.to_wire()))
+                self._store.write_json(self._store.outputs.manifest, self._redacted(self.manifest.to_wire()))
             except StoreError as failed:
                 collector.stop(failed.message, failed)
 
@@ -370,9 +374,9 @@ class Run:
                 budget=self.budget.to_wire() if self.budget is not None else None,
             )
         )
-        if self.outputs is not None:
+        if self._store is not None:
             try:
-                write_json(self.outputs.summary, summary)
+                self._store.write_json(self._store.outputs.summary, summary)
             except StoreError as error:
                 collector.fail(error)
         return summary

@@ -41,7 +41,7 @@ class ConfigFile:
 
     `name`: what messages call it. `options`: options of the run by key. `models`: references by role. `model_options`:
     the policy's, and a table per other role. `recorded`: by role, `env` and `agent`, see `Configured`. `notices`: what
-    a user should know of it.
+    a user should know of it. `path`: where it lies.
     """
 
     name: str
@@ -53,6 +53,7 @@ class ConfigFile:
     agent_options: Mapping[str, Any] = field(default_factory=dict)
     recorded: Mapping[str, frozenset[str]] | None = None
     notices: tuple[str, ...] = ()
+    path: Path | None = None
 
     @property
     def origin(self) -> str:
@@ -111,8 +112,8 @@ def read_config(path: Path, known: Collection[str], elsewhere: Collection[str] =
                 f"{path} has no table [{_PROJECT_TABLE}]",
                 hint="write one, or name a file of its own: --config run.toml",
             )
-        return _read(f"{path} [{_PROJECT_TABLE}]", path.parent, table, known, elsewhere)
-    return _read(str(path), path.parent, content, known, elsewhere)
+        return _read(f"{path} [{_PROJECT_TABLE}]", path, table, known, elsewhere)
+    return _read(str(path), path, content, known, elsewhere)
 
 
 def find_project_config(known: Collection[str], elsewhere: Collection[str] = ()) -> ConfigFile | None:
@@ -143,7 +144,7 @@ def _toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not TOML: {error}", hint='text stands in quotes: env = "simple_weather"') from error
 
 
-def _read(name: str, folder: Path, content: Any, known: Collection[str], elsewhere: Collection[str]) -> ConfigFile:
+def _read(name: str, path: Path, content: Any, known: Collection[str], elsewhere: Collection[str]) -> ConfigFile:
     if not isinstance(content, Mapping):
         raise UsageError(f"{name}: it must be a table", hint=f"write [{_PROJECT_TABLE}] and a key per line below it")
     tables: dict[str, Mapping[str, Any]] = {}
@@ -164,7 +165,7 @@ def _read(name: str, folder: Path, content: Any, known: Collection[str], elsewhe
             options[key] = value
     models = _models(name, options.pop("model", None), tables.get("models", {}))
     model_options, env_options, agent_options = (tables.get(table, {}) for table in _TABLES[1:])
-    return ConfigFile(name, folder, options, models, model_options, env_options, agent_options)
+    return ConfigFile(name, path.parent, options, models, model_options, env_options, agent_options, path=path)
 
 
 def _models(name: str, model: Any, by_role: Mapping[str, Any]) -> dict[str, str]:

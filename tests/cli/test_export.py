@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym
@@ -53,3 +57,28 @@ def test_a_file_that_is_not_there(gym: Gym) -> None:
     done = gym("export", "--format", "nemo", "none.jsonl")
     assert done.status == 2
     assert "none.jsonl cannot be read" in done.err
+
+
+def test_rows_never_go_to_a_name_of_a_run(gym: Gym) -> None:
+    file = results(1.0)
+    Path("x.run.json").write_text("{}")
+    for name in ("x.failures.jsonl", "x.summary.json"):
+        done = gym("export", "--format", "nemo", str(file), "--output", name)
+        assert done.status == 2
+        assert "a file of the run x.jsonl" in done.err
+        assert not Path(name).exists()
+
+
+@pytest.mark.parametrize(
+    "command", [("export", "--format", "nemo", "x.jsonl"), ("view", "x.jsonl", "--json"), ("stats", "x.jsonl")]
+)
+def test_standard_output_is_never_the_file_that_is_read(command: tuple[str, ...], gym: Gym) -> None:
+    file = results(1.0)
+    before = file.read_bytes()
+    with file.open("ab") as end:
+        done = subprocess.run(
+            [sys.executable, "-m", "gym_core", *command], stdout=end, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert "standard output goes to the" in done.stderr
+    assert file.read_bytes() == before

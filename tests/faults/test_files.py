@@ -53,3 +53,67 @@ def test_a_low_soft_limit_on_open_files_does_not_hurt_a_run(transport: str, tmp_
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["rollouts"]["failed"] == 0
     assert server.peak >= TOGETHER
+
+
+GREEDY = """
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task
+from gym_core.engine.config import RunConfig
+from gym_core.engine.run import Run
+
+
+class Greedy(ModelBackend):
+    async def respond(self, request, context):
+        try:
+            while True:
+                os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            return Response({"id": "r", "output": [], "usage": {"input_tokens": 1, "output_tokens": 1}})
+
+
+class Once(Agent):
+    async def run(self, episode):
+        return (await episode.respond(episode.request.input)).stop_reason
+
+
+class Plain(ResourceServer):
+    class session_type(Session):
+        def verify(self, trajectory):
+            if self.task["number"] == 2:
+                raise ValueError("cannot judge this")
+            return 1.0
+
+    def tasks(self):
+        return [Task.ask("?", number=number) for number in range(4)]
+
+
+async def main():
+    config = RunConfig(models={"policy": Greedy()}, env=Plain(), agent=Once(), output=Path(sys.argv[1]))
+    async with Run(config) as run:
+        summary = await run.execute()
+    raise SystemExit(repr(run.error) if run.error else summary["state"])
+
+
+asyncio.run(main())
+"""
+
+
+def test_rows_failures_and_summary_are_written_with_no_descriptor_to_spare(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+
+    output = tmp_path / "x.jsonl"
+    ended = subprocess.run(
+        [sys.executable, "-c", GREEDY, str(output)],
+        preexec_fn=limit, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.stderr == "finished\n"
+    summary = json.loads(output.with_name("x.summary.json").read_bytes())
+    assert (summary["rollouts"]["with_verdict"], summary["rollouts"]["failed"]) == (3, 1)
+    for name, count in (("x.jsonl", 3), ("x.failures.jsonl", 1)):
+        assert len(output.with_name(name).read_bytes().splitlines()) == count
+    assert json.loads(output.with_name("x.run.json").read_bytes())["run_id"] == summary["run_id"]

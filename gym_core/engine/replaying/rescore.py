@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +26,6 @@ from gym_core.engine.rollout.facade import POLICY
 from gym_core.engine.run import Run
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile
-from gym_core.engine.storage.store import Outputs, write_json
 from gym_core.wiring.secrets import Redactor
 
 
@@ -60,6 +58,8 @@ class Rescore(Run):
     reward. Failures of the file are carried over as they are. Raises `UsageError` for what is no results file and for
     an output that exists.
     """
+
+    output_exists = "--overwrite replaces it, --output writes elsewhere"
 
     def __init__(self, config: RescoreConfig, *, redactor: Redactor | None = None) -> None:
         self.results = ResultsFile(config.file)
@@ -155,9 +155,9 @@ class Rescore(Run):
             "after": {name: result[name] for name in ("mean", "standard_error", "rollouts")},
             "change": parts.get("change"),
         }
-        if self.outputs is not None:
+        if self._store is not None:
             try:
-                write_json(self.outputs.summary, summary)
+                self._store.write_json(self._store.outputs.summary, summary)
             except StoreError as error:
                 collector.fail(error)
         return summary
@@ -201,7 +201,7 @@ class _Replay(Agent):
 
 def _run_config(config: RescoreConfig, results: ResultsFile, first: Rollout, repeats: int) -> RunConfig:
     output = Path(config.output) if config.output is not None else _beside(results.path)
-    _refuse_output(Outputs.of(output), results.outputs, overwrite=config.overwrite)
+    read = results.outputs
     if POLICY in config.models:
         raise UsageError(
             "a stored rollout is verified again without its policy", hint="--model ROLE=REF, such as --model judge=REF"
@@ -222,6 +222,11 @@ def _run_config(config: RescoreConfig, results: ResultsFile, first: Rollout, rep
         mode="overwrite" if config.overwrite else "new",
         repeats=repeats,
         concurrency=config.concurrency,
+        made_from={
+            "the file to verify again": read.rows,
+            "the failures to carry over": read.failures,
+            "the manifest of the file": read.manifest,
+        },
         deadlines=config.deadlines,
         disabled_plugins=config.disabled_plugins,
         argv=config.argv,
@@ -230,13 +235,6 @@ def _run_config(config: RescoreConfig, results: ResultsFile, first: Rollout, rep
 
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix('.jsonl')}.rescored.jsonl")
-
-
-def _refuse_output(outputs: Outputs, results: Outputs, *, overwrite: bool) -> None:
-    if outputs.rows.exists() and os.path.samefile(outputs.rows, results.rows):
-        raise UsageError(f"{outputs.rows} is the file to verify again", hint="--output takes another path")
-    if outputs.exist() and not overwrite:
-        raise UsageError(f"{outputs.rows} exists already", hint="--overwrite replaces it, --output writes elsewhere")
 
 
 def _recorded_env(results: ResultsFile) -> tuple[str, dict[str, Any]]:

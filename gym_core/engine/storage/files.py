@@ -27,6 +27,7 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._place = os.path.abspath(path)
         refuse_irregular(path)
         fresh = not path.exists()
         try:
@@ -86,9 +87,30 @@ class LineFile:
         """Look again how long it is, after somebody else has cut it."""
         self.size = os.fstat(self._descriptor).st_size
 
+    def check(self) -> None:
+        """Raise `StoreError` where what was written is no longer under its name."""
+        written = self.size  # first: more may be written meanwhile
+        try:
+            named, ours = os.stat(self._place), os.fstat(self._descriptor)
+        except FileNotFoundError:
+            raise self._lost("was removed or renamed") from None
+        except OSError as error:
+            raise self._lost(f"can no longer be looked at ({error.strerror or error})") from error
+        if not os.path.samestat(named, ours):
+            raise self._lost("was replaced by another file")
+        if ours.st_size < written:
+            raise self._lost("was cut")
+
+    def _lost(self, how: str) -> StoreError:
+        return StoreError(
+            f"{self.path} {how} while it was written to: what was counted may be lost",
+            hint="put it back, then `--resume`, which runs what it lacks",
+        )
+
     def sync(self) -> None:
         """Have the system put it on the disk. Raises `StoreError`: what was written may be lost then."""
         self.dirty = False
+        self.check()
         try:
             os.fsync(self._descriptor)
         except OSError as error:
@@ -234,17 +256,49 @@ def _line_number(path: Path, offset: int) -> int:
     return number
 
 
+class SpareDescriptor:
+    """A file descriptor kept for the end of a run, when connections and plugins may have taken all others.
+
+    Within `with` it is free for whoever opens a file.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        self._take()
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):  # there may be none again already
+            self._descriptor = os.open(os.devnull, os.O_RDONLY)
+
+    def __enter__(self) -> None:
+        self.close()
+
+    def __exit__(self, *error: object) -> None:
+        self._take()
+
+    def close(self) -> None:
+        """Give it back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def partial(path: Path) -> Path:
+    """Where a file is written before it takes the place of `path`."""
+    return path.with_name(f"{path.name}.partial")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file in one step, so that nobody ever sees half of it. Raises `StoreError`."""
-    partial = path.with_name(f"{path.name}.partial")
+    unfinished = partial(path)
     try:
-        with partial.open("wb") as file:
+        with unfinished.open("wb") as file:
             file.write(orjson.dumps(value, option=ENCODING | orjson.OPT_INDENT_2))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        os.replace(unfinished, path)
     except OSError as error:
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
         raise StoreError(f"{path}: {error.strerror or error}") from error
     sync_directory(path.parent)

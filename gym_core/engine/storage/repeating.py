@@ -58,6 +58,7 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         agent_options=options[AGENT],
         recorded={part: frozenset(given.get(part, ())) for part in parts},
         notices=tuple(notices),
+        path=path,
     )
 
 

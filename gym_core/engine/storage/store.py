@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +20,27 @@ import orjson
 from gym_core.domain.errors import StoreError, UsageError
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import RESULT_FIELDS
+from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.encoded import EncodedRollout
-from gym_core.engine.storage.files import ENCODING, LineFile, read_rows, refuse_irregular, repair, write_json
+from gym_core.engine.storage.files import (
+    ENCODING,
+    LineFile,
+    SpareDescriptor,
+    partial,
+    read_rows,
+    refuse_irregular,
+    repair,
+    write_json,
+)
 from gym_core.wiring.secrets import Redactor
 
 __all__ = ["ENCODING", "Mode", "Outputs", "ResultStore", "encode", "read_rows", "repair", "write_json"]
 
 SYNC_SECONDS = 1.0
 """How long after a row was written the system is told to put it on the disk; a power cut takes what came later."""
+
+EXISTS = "--resume continues it, --overwrite starts again, --output writes elsewhere"
+"""What to do about an output that exists."""
 
 Mode = Literal["new", "resume", "overwrite"]
 
@@ -54,22 +69,23 @@ class Outputs:
             rows.with_name(f"{stem}.summary.json"),
         )
 
-    def exist(self) -> bool:
-        """Whether there is anything of a run."""
-        return any(path.exists() for path in (self.rows, self.failures, self.manifest, self.summary))
+    def named(self) -> Iterator[Named]:
+        """All of them, and what they are replaced through, each with what it is."""
+        yield "the output", self.rows
+        yield "the failures of the output", self.failures
+        for what, path in (("the manifest of the output", self.manifest), ("the summary of the output", self.summary)):
+            yield what, path
+            yield what, partial(path)
 
     def begun(self) -> bool:
         """Whether there is something to continue: a manifest, or a whole row. A kill may come before either."""
         return self.manifest.exists() or any(path.exists() and _has_line(path) for path in (self.rows, self.failures))
 
-    def refuse_existing(self) -> None:
+    def refuse_existing(self, hint: str) -> None:
         """Raise `UsageError` when there is anything of a run."""
         for path in (self.rows, self.failures, self.manifest, self.summary):
             if path.exists():
-                raise UsageError(
-                    f"{path} exists already",
-                    hint="--resume continues it, --overwrite starts again, --output writes elsewhere",
-                )
+                raise UsageError(f"{path} exists already", hint=hint)
 
 
 class ResultStore:
@@ -84,7 +100,7 @@ class ResultStore:
         self.torn = 0
         self._redactor = redactor if redactor is not None else Redactor()
         if mode == "new":
-            outputs.refuse_existing()
+            outputs.refuse_existing(EXISTS)
         try:
             outputs.rows.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -102,6 +118,8 @@ class ResultStore:
                 self._rows.measure()
             self._failures = LineFile(outputs.failures)
             opened.pop_all()
+        self._spare = SpareDescriptor()
+        self._folder = Path(os.path.abspath(outputs.rows.parent))  # a plugin may change the working directory
         self._timer: asyncio.TimerHandle | None = None
         self._syncing: asyncio.Future[None] | None = None
         self._failed: StoreError | None = None
@@ -129,6 +147,11 @@ class ResultStore:
         if self._timer is None:
             self._sync_later()
 
+    def write_json(self, path: Path, value: Any) -> None:
+        """Replace the manifest or the summary, for which a file descriptor is kept. Raises `StoreError`."""
+        with self._spare:
+            write_json(self._folder / path.name, value)
+
     def _sync_later(self) -> None:
         with contextlib.suppress(RuntimeError):  # outside of an event loop: `flush` and closing do it
             self._timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync_now)
@@ -143,11 +166,13 @@ class ResultStore:
         if self._failed is None and (self._rows.dirty or self._failures.dirty):
             self._sync_later()
 
-    def _sync(self) -> None:
+    def _sync(self, *, last: bool = False) -> None:
         try:
             for file in (self._rows, self._failures):
                 if file.dirty:
                     file.sync()
+                elif last:
+                    file.check()
         except StoreError as error:
             self._failed = error
 
@@ -158,7 +183,7 @@ class ResultStore:
         if self._syncing is not None:
             await self._syncing
         if self._failed is None:
-            await asyncio.to_thread(self._sync)
+            await asyncio.to_thread(self._sync, last=True)
         self._timer = None
         if self._failed is not None:
             self._told = True
@@ -177,10 +202,12 @@ class ResultStore:
             if not told and error is None:
                 raise
         finally:
+            self._spare.close()
             self._failures.close()
             with contextlib.suppress(OSError):
-                if self.outputs.failures.stat().st_size == 0:
-                    self.outputs.failures.unlink()
+                failures = self._folder / self.outputs.failures.name
+                if failures.stat().st_size == 0:
+                    failures.unlink()
             self._rows.close()  # last: this is what holds the lock
 
 
