@@ -121,7 +121,8 @@ def _first_line(path: Path) -> bytes:
 
 
 def _same(one: str | Path, other: Path) -> bool:
-    return _identity(one) == _identity(other) is not None
+    identity = _identity(one)
+    return identity is not None and bool(identity == _identity(other))
 
 
 def _identity(path: str | Path) -> Any:
