@@ -32,6 +32,25 @@ class InputError(UsageError):
     """A task row cannot be used. The message starts with file name and line number."""
 
 
+class FieldError(InputError):
+    """A field of a task row is not what the environment needs. `field`: its name, a dotted path."""
+
+    def __init__(self, field: str, problem: str, *, hint: str = "") -> None:
+        super().__init__(f"`{field}` {problem}", hint=hint)
+        self.field = field
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.field, self.problem)
+
+
+class MissingField(FieldError, KeyError):
+    """A task row lacks a field that the environment reads. Raised by `task["field"]`."""
+
+    def __init__(self, field: str, problem: str = "is missing: the environment reads it", *, hint: str = "") -> None:
+        super().__init__(field, problem, hint=hint)
+
+
 class PluginError(GymError):
     """A plugin's own defect: it cannot be imported, or what it offers breaks the contract."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gym_core.domain.errors import MissingField
 from gym_core.domain.responses import Item, Request, as_items, user_message
 
 REQUEST_FIELD = "responses_create_params"
@@ -64,7 +65,10 @@ class Task(Mapping[str, Any]):
         return Request(body)
 
     def __getitem__(self, field: str) -> Any:
-        return self.row[field]
+        try:
+            return self.row[field]
+        except KeyError:
+            raise MissingField(field) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.row)

@@ -13,8 +13,10 @@ from gym_core.domain.errors import (
     BadRequestError,
     ContextLengthError,
     EpisodeOver,
+    FieldError,
     GymError,
     InputError,
+    MissingField,
     ModelError,
     ModelTimeoutError,
     OverloadedError,
@@ -57,6 +59,8 @@ _MODEL_STATUS = {
     ContextLengthError: 400,
     PolicyError: 400,
 }
+ROW = "task.row."
+"""What the path of a field begins with where the task is a part of a body."""
 MODEL_ERROR = "model_error"
 EPISODE_OVER = "episode_over"
 _SHOWN = 300
@@ -127,7 +131,7 @@ def error_to_wire(error: BaseException, phase: str = "") -> tuple[int, dict[str,
         phase = error.phase
     if phase:
         described["phase"] = phase
-    if isinstance(error, ServeError | WireError) and error.field:
+    if isinstance(error, ServeError | WireError | FieldError) and error.field:
         described["field"] = error.field
     if isinstance(error, ModelError):
         if error.status is not None:
@@ -165,6 +169,9 @@ def error_from_wire(status: int, body: Any, where: str) -> GymError:
     if code == EPISODE_OVER:
         return EpisodeOver(message)
     phase = str(described.get("phase") or "")
+    field = str(described.get("field") or "")
+    if field and (field.startswith(ROW) or name in (FieldError.__name__, MissingField.__name__)):
+        return FieldError(field.removeprefix(ROW), message.partition("` ")[2] or message, hint=hint)
     if code == "timeout" and name == DeadlineExceeded.__name__ and phase:
         return _deadline(phase, f"{where}: {message}")
     foreign = name not in ("", ServeError.__name__, WireError.__name__, RemoteError.__name__, SessionError.__name__)

@@ -39,7 +39,7 @@ from gym_core.engine.limits import Deadlines
 from gym_core.engine.models.gate import Answer, Clock, ModelGate, Models
 from gym_core.engine.rollout.deadline import Watch, nobody_asked
 from gym_core.engine.rollout.facade import POLICY, EpisodeView
-from gym_core.engine.rollout.failure import Failure, failure_of
+from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
 from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.rollout.row import build_row
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
@@ -138,7 +138,7 @@ class RolloutRun:
             # The boundary: every failure of a rollout becomes its row, and nothing of it passes on.
             if isinstance(error, asyncio.CancelledError) and not nobody_asked(error):
                 raise
-            self.failure = failure_of(error, self._phase)
+            self.failure = failure_of(blame_row(error, self.task) if self._phase == "setup" else error, self._phase)
         finally:
             self._alarm.close()
             # Session and rollout hold each other; letting go here frees both at once, without the garbage collector.

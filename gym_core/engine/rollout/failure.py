@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gym_core.domain.errors import BudgetExceeded, GymError, ModelError, SessionError, error_chain, error_text
+from gym_core.domain.errors import (
+    BudgetExceeded,
+    FieldError,
+    GymError,
+    MissingField,
+    ModelError,
+    SessionError,
+    error_chain,
+    error_text,
+)
 from gym_core.domain.responses import BUDGET
 from gym_core.domain.rollout import Status
 
@@ -57,6 +67,16 @@ def failure_of(error: BaseException, phase: str) -> Failure:
     return Failure(PHASE_STATUS[phase], describe(error, phase, retryable=retryable), cause=error)
 
 
+def blame_row(error: BaseException, task: Mapping[str, Any]) -> BaseException:
+    """What to blame for an error in `setup`: the row, where a field of that name was looked up and it has none."""
+    name = error.args[0] if type(error) is KeyError and error.args else None
+    if not isinstance(name, str) or name in task:
+        return error
+    missing = MissingField(name)
+    missing.__cause__ = error
+    return missing
+
+
 def describe(error: BaseException, phase: str, *, retryable: bool) -> dict[str, Any]:
     """An error as it stands in a row."""
     described: dict[str, Any] = {
@@ -65,6 +85,8 @@ def describe(error: BaseException, phase: str, *, retryable: bool) -> dict[str, 
         "phase": phase,
         "retryable": retryable,
     }
+    if isinstance(error, FieldError):
+        described["field"] = error.field
     if isinstance(error, ModelError) and error.status is not None:
         described["http_status"] = error.status
     causes = error_chain(error)[1:]

@@ -26,7 +26,7 @@ from gym_core.protocol.wire import items_from_wire
 from gym_core.serve.agent.rollouts import task_of
 from gym_core.serve.application import PHASE
 from gym_core.serve.auth import CookieRoute
-from gym_core.serve.environment.routes import missing_field
+from gym_core.serve.environment.routes import row_refused
 from gym_core.serve.environment.session import ServedSession
 from gym_core.serve.environment.sessions import Sessions, unknown_session
 from gym_core.serve.environment.tokens import COOKIE
@@ -122,10 +122,8 @@ class _Routes:
             return await self._sessions.open(
                 task, seed=derive_seed(self._sessions.settings.seed, task.task_id, repeat), repeat=repeat
             )
-        except KeyError as error:
-            raise missing_field(error, task, "") from error
-        except InputError as error:
-            raise ServeError(422, error.message, field="responses_create_params", hint=error.hint) from error
+        except (InputError, KeyError) as error:
+            raise row_refused(error, task) from error
         finally:
             if phase != "setup":
                 request.scope[PHASE] = phase

@@ -13,10 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from gym_core.contract.resource_server import Done, ResourceServer, Session
 from gym_core.contract.tools import class_tools
-from gym_core.domain.errors import InputError
+from gym_core.domain.errors import FieldError, InputError
 from gym_core.domain.responses import Response as ModelResponse
+from gym_core.domain.task import REQUEST_FIELD
 from gym_core.engine.rollout.episode import derive_seed
-from gym_core.protocol.errors import ServeError, WireError
+from gym_core.engine.rollout.failure import blame_row
+from gym_core.protocol.errors import ROW, ServeError, WireError
 from gym_core.protocol.wire import (
     capabilities,
     items_from_wire,
@@ -105,10 +107,8 @@ class _Routes:
         try:
             opening = self._sessions.open(task, seed=seed, repeat=repeat, gates=gates)
             served = await while_connected(request, opening)
-        except KeyError as error:
-            raise missing_field(error, task) from error
-        except InputError as error:
-            raise ServeError(422, error.message, field="task.row", hint=error.hint) from error
+        except (InputError, KeyError) as error:
+            raise row_refused(error, task, ROW) from error
         tokens = self._sessions.tokens
         opened = {
             "id": served.ident,
@@ -217,9 +217,11 @@ def _number(body: Mapping[str, Any], name: str, default: int) -> int:
     return default if value is None else whole_number(value, name)
 
 
-def missing_field(error: KeyError, task: Mapping[str, Any], prefix: str = "task.row.") -> Exception:
-    """What to blame for a `KeyError` in `setup`: the row, where it lacks a field of that name."""
-    name = error.args[0] if error.args else None
-    if isinstance(name, str) and name not in task:
-        return WireError(f"{prefix}{name}", "is missing: the environment reads it")
-    return error
+def row_refused(error: Exception, task: Mapping[str, Any], prefix: str = "") -> BaseException:
+    """How an error of `setup` is answered: 422 with the field's name where the row does not fit the environment."""
+    found = blame_row(error, task)
+    if isinstance(found, FieldError):
+        return WireError(f"{prefix}{found.field}", found.problem)
+    if isinstance(found, InputError):
+        return ServeError(422, found.message, field=prefix.rstrip(".") or REQUEST_FIELD, hint=found.hint)
+    return found

@@ -28,7 +28,7 @@ from gym_reasoning_gym.generation import generate
 from gym_reasoning_gym.guards import EXPRESSIONS
 from gym_reasoning_gym.order import Order
 from gym_reasoning_gym.package import check_settings
-from gym_reasoning_gym.verifier import family_of, judge
+from gym_reasoning_gym.verifier import check_fields, family_of, judge
 
 SEEDS = 2**31
 """Seeds are below this number."""
@@ -129,7 +129,8 @@ class ReasoningGym(ResourceServer):
         return self._generated() if parse_families(self.options.family) else _nothing_chosen()
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
-        """A session of the kind that the task's family needs. Raises `SessionError` for a row that names none."""
+        """A session of the kind that the task's family needs. Raises `errors.FieldError` for a misfit row."""
+        check_fields(task)
         if family_of(task) in EXPRESSIONS:
             return nullcontext(ExpressionSession(task, self, context))  # there is nothing to close
         return super().open_session(task, context)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gym_core import Task, Trajectory, Verdict
+from gym_core import Task, Trajectory, Verdict, errors
 from gym_core.errors import SessionError
 from gym_reasoning_gym.answers import find_answer
 from gym_reasoning_gym.families import FAMILIES
@@ -38,20 +38,30 @@ def judge(task: Task, trajectory: Trajectory) -> Verdict:
 
 
 def family_of(task: Mapping[str, Any]) -> str:
-    """The family that a row is of. Raises `SessionError` for a row that says none, or one that does not exist."""
+    """The family that a row is of. Raises `errors.FieldError` for a row that says none, or one that does not exist."""
     metadata = task.get("metadata")
     family = task.get("family") or (metadata.get("source_dataset") if isinstance(metadata, Mapping) else None)
     if family not in FAMILIES:
-        raise SessionError(
-            f"the row's `family` is {family!r}", hint="`gym tasks --env reasoning_gym:FAMILY --json` shows good rows"
+        raise errors.FieldError(
+            "family", f"is {family!r:.80}", hint="`gym tasks --env reasoning_gym:FAMILY --json` shows good rows"
         )
     return str(family)
 
 
+def check_fields(task: Mapping[str, Any]) -> None:
+    """Raise `errors.FieldError` for a row that cannot be scored."""
+    family_of(task)
+    for name in ("answer", "metadata"):
+        if name not in task:
+            raise errors.MissingField(name, "is missing: the final answer is scored by it")
+    for name, value in (("metadata", task["metadata"]), ("config", task.get("config") or {})):
+        if not isinstance(value, Mapping):
+            raise errors.FieldError(name, "must be an object")
+
+
 def _entry(task: Mapping[str, Any]) -> dict[str, Any]:
     """The item as its data set made it, out of the row."""
-    if not isinstance(task.get("metadata"), Mapping) or "answer" not in task:
-        raise SessionError("the row lacks `answer` and `metadata`, by which its answer is scored")
+    check_fields(task)
     metadata = task["metadata"]
     if family_of(task) in _TUPLES:
         metadata = _with_tuples(metadata)

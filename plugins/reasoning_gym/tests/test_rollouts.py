@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gym_core import Rollout, SessionContext, Status, Task, Verdict
-from gym_core.errors import SessionError
+from gym_core.errors import FieldError, SessionError
 from gym_reasoning_gym.environment import ExpressionSession, ReasoningGym, ReasoningSession
 from gym_reasoning_gym.guards import EXPRESSIONS
 
@@ -92,16 +92,20 @@ def test_an_answer_that_a_scorer_cannot_read_is_wrong(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({}, "the row's `family` is None"),
-        ({"family": "lcmm"}, "the row's `family` is 'lcmm'"),
-        ({"family": "lcm"}, "lacks `answer` and `metadata`"),
-        ({"family": "kakurasu", "answer": "x", "metadata": {}}, "the scorer of kakurasu failed: KeyError"),
+        ({}, "`family` is None"),
+        ({"family": "lcmm"}, "`family` is 'lcmm'"),
+        ({"family": "lcm"}, "`answer` is missing"),
+        ({"family": "lcm", "answer": "1"}, "`metadata` is missing"),
+        ({"family": "lcm", "answer": "1", "metadata": ["1"]}, "`metadata` must be an object"),
+        ({"family": "lcm", "answer": "1", "metadata": {}, "config": "x"}, "`config` must be an object"),
     ],
 )
 def test_a_row_that_cannot_be_scored_is_a_failure(
     judge_text: Callable[[Task, str], Verdict], row: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(SessionError, match=message):
+    with pytest.raises(FieldError, match=message):
         judge_text(Task.ask("?", **row), "<answer>[1]</answer>")
+    with pytest.raises(SessionError, match="the scorer of kakurasu failed: KeyError"):
+        judge_text(Task.ask("?", family="kakurasu", answer="x", metadata={}), "<answer>[1]</answer>")
     assert ReasoningSession.judges_trajectory
     assert ExpressionSession.judges_trajectory

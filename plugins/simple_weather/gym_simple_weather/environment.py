@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from importlib.resources import files
 
-from gym_core import ResourceServer, Session, Task, Trajectory, Verdict, tool
-from gym_simple_weather.verifier import verify
+from gym_core import ResourceServer, Session, SessionContext, Task, Trajectory, Verdict, tool
+from gym_simple_weather.verifier import check_fields, verify
 from gym_simple_weather.weather import weather_in
 
 
@@ -15,6 +15,10 @@ class WeatherSession(Session["SimpleWeather"]):
     """One conversation about the weather. It has no state: the weather of a city never changes."""
 
     judges_trajectory = True
+
+    def __init__(self, task: Task, server: SimpleWeather, context: SessionContext) -> None:
+        super().__init__(task, server, context)
+        check_fields(task)
 
     @tool
     def get_weather(self, city: str) -> str:

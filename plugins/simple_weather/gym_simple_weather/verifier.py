@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gym_core import ToolCall, Trajectory, Verdict, responses
+from gym_core import ToolCall, Trajectory, Verdict, errors, responses
 from gym_simple_weather.claims import MAX_CHARS, Claim, named_cities, named_conditions, read_claims
 from gym_simple_weather.weather import Weather, city_key, plain
 
+COMPARED = ("warmest", "coldest")
 FACTS = ("condition", "temperature_c", "humidity_percent", "wind_kmh")
 STRAY_NUMBERS = 3
 """Numbers without a unit that an answer may hold beside the weather: a date, the numbers of a list."""
@@ -43,6 +44,19 @@ class _Tally:
     @property
     def score(self) -> float:
         return self.right / max(1, self.right + len(self.missing) + len(self.wrong))
+
+
+def check_fields(task: Mapping[str, Any]) -> None:
+    """Raise `errors.FieldError` for a row that says something else than `verify` understands. Null is as absent."""
+    for name in ("cities", "facts", "expected"):
+        value = task.get(name)
+        if value is not None and _strings(value) is None:
+            raise errors.FieldError(name, "must be a list of strings")
+    for fact in _strings(task.get("facts")) or ():
+        if fact not in FACTS:
+            raise errors.FieldError("facts", f"holds {fact!r:.80}; what can be stated is {', '.join(FACTS)}")
+    if task.get("compare") not in (None, "", *COMPARED):
+        raise errors.FieldError("compare", f"must be {' or '.join(COMPARED)}")
 
 
 def verify(task: Mapping[str, Any], trajectory: Trajectory) -> Verdict:
@@ -102,7 +116,7 @@ def _answer(
     asked_about = named_conditions(question) if any(claim.denied for claim in claims) else ()
     for city in about:
         _find_facts(tally, task, city, claims, reports.get(city), asked_about)
-    if task.get("compare") in ("warmest", "coldest"):
+    if task.get("compare") in COMPARED:
         _find_winner(tally, "warmer" if task["compare"] == "warmest" else "colder", about, claims, reports, text)
     return tally
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Task, Verdict
+from gym_core import Task, Verdict, errors
 
 Judge = Callable[..., Verdict]
 BOTH = ["condition", "temperature_c"]
@@ -245,11 +245,30 @@ def test_a_row_without_cities_is_scored_on_consistency(
     assert set(verdict.components) == {"answer"}
 
 
-@pytest.mark.parametrize("cities", [None, 3, {"a": 1}, [1], "Paris", [""], ["", "Paris"], [None]])
-@pytest.mark.parametrize("fields", [{}, {"facts": 3}, {"facts": ["x"]}, {"compare": 3}, {"expected": {}}])
+@pytest.mark.parametrize("cities", [None, [], "Paris", [""], ["", "Paris"]])
+@pytest.mark.parametrize("fields", [{}, {"facts": None}, {"facts": "condition"}, {"compare": ""}, {"expected": "no"}])
 def test_odd_fields_never_fail(judge: Judge, cities: object, fields: dict[str, Any]) -> None:
     verdict = judge("Paris?", ["Paris"], "It is sunny in Paris.", cities=cities, **fields)
     assert 0 <= verdict.reward <= 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cities", 3),
+        ("cities", {"a": 1}),
+        ("cities", [None]),
+        ("facts", [1]),
+        ("facts", ["rain"]),
+        ("compare", "warmer"),
+        ("compare", ["warmest"]),
+        ("expected", {}),
+    ],
+)
+def test_a_field_that_says_something_else_is_the_rows_fault(judge: Judge, field: str, value: object) -> None:
+    with pytest.raises(errors.FieldError, match=f"`{field}` ") as caught:
+        judge("Paris?", ["Paris"], "It is sunny in Paris.", **{"cities": ["Paris"], field: value})
+    assert caught.value.field == field
 
 
 def test_the_verdict_is_json(judge: Judge) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from gym_core import Done, Item, ResourceServer, Session, Task, Trajectory, Verdict, tool, user_message
 from gym_stateful_counter.counters import STRIDE, Counters
+from gym_stateful_counter.puzzle import Puzzle
 from gym_stateful_counter.tasks import all_tasks
 
 STEP_LIMIT = "step_limit"
@@ -23,11 +24,11 @@ class CounterSession(Session["StatefulCounter"]):
 
     def setup(self) -> Sequence[Item]:
         """Put the counters in place and tell the model of them, except for the values that it has to read."""
-        self.counters = Counters(self.task["start"])
+        self.puzzle = puzzle = Puzzle.of(self.task)
+        self.counters = Counters(puzzle.start)
         self.steps = 0
-        hidden = self.task["hidden"]
-        lines = [f"{name}: {'unknown' if name in hidden else value}" for name, value in self.task["start"].items()]
-        return [user_message("\n".join(["Counters:", *lines, f"Steps you may take: {self.task['limit']}"]))]
+        lines = [f"{name}: {'unknown' if name in puzzle.hidden else value}" for name, value in puzzle.start.items()]
+        return [user_message("\n".join(["Counters:", *lines, f"Steps you may take: {puzzle.limit}"]))]
 
     @tool
     def read(self, counter: Name) -> str | Done:
@@ -71,21 +72,22 @@ class CounterSession(Session["StatefulCounter"]):
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Compare where the counters stand with where they should, and the steps taken with the fewest possible."""
-        start, goal, values = self.task["start"], self.task["goal"], self.counters.values
+        puzzle, values = self.puzzle, self.counters.values
+        start, goal = puzzle.start, puzzle.goal
         moved = [name for name in goal if goal[name] != start[name]]
         reached = float(values == goal)
-        efficiency = reached * self.task["par"] / max(self.steps, self.task["par"])
+        efficiency = reached * puzzle.par / max(self.steps, puzzle.par)
         components = {
             "reached": reached,
             "efficiency": efficiency,
-            "progress": sum(values[name] == goal[name] for name in moved) / len(moved),
+            "progress": sum(values[name] == goal[name] for name in moved) / len(moved) if moved else reached,
         }
         info = {"values": dict(values), "steps": self.steps}
         return Verdict((reached + efficiency) / 2, components, info)
 
     def _step(self, act: Callable[[], str]) -> str | Done:
         self.steps += 1
-        last = self.steps >= self.task["limit"]
+        last = self.steps >= self.puzzle.limit
         try:
             said = act()
         except ValueError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Request, Rollout, Status
+from gym_core import Request, Rollout, Status, Task
 from gym_stateful_counter.environment import STEP_LIMIT, StatefulCounter
 from gym_stateful_counter.plan import shortest_plan
 from gym_stateful_counter.tasks import LEVELS
@@ -140,3 +140,38 @@ def test_there_are_enough_tasks_and_each_needs_work() -> None:
         assert set(task["hidden"]) <= set(task["start"]) == set(task["goal"])
     assert {task.task_id.rpartition("-")[2] for task in TASKS.values()} == {str(level + 1) for level in range(LEVELS)}
     assert max(task["par"] for task in TASKS.values()) >= 8
+
+
+FIELDS = {"start": {"a": 1, "b": 2}, "goal": {"a": 2, "b": 2}, "hidden": [], "limit": 5, "par": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"start": {}}, "start"),
+        ({"start": {"a": 1, "b": "2"}}, "start.b"),
+        ({"start": {"a": 1, "b": 200}}, "start.b"),
+        ({"goal": {"a": 1}}, "goal"),
+        ({"goal": {"a": 1, "b": 2, "c": 3}}, "goal"),
+        ({"hidden": "a"}, "hidden"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 2.5}, "limit"),
+        ({"par": True}, "par"),
+        ({"par": None}, "par"),
+        *(({name: ...}, name) for name in FIELDS),
+    ],
+)
+def test_a_row_that_does_not_fit_is_the_rows_fault(play: Play, fields: dict[str, Any], field: str) -> None:
+    given = {name: value for name, value in {**FIELDS, **fields}.items() if value is not ...}
+    (rollout,) = play(lambda request, task_id, turn: "done", [Task.ask("Count.", **given)]).values()
+    assert rollout.error is not None
+    assert rollout.error["field"] == field
+    assert rollout.error["message"].startswith(f"`{field}` ")
+
+
+def test_a_goal_that_is_reached_from_the_start_is_one(play: Play) -> None:
+    (rollout,) = play(lambda request, task_id, turn: "done", [Task.ask("Count.", **FIELDS, task_id="x")]).values()
+    assert rollout.reward == 0.0
+    row = {**FIELDS, "goal": FIELDS["start"]}
+    (rollout,) = play(lambda request, task_id, turn: "done", [Task.ask("Count.", **row)]).values()
+    assert rollout.reward == 1.0

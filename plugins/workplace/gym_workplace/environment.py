@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal, get_args
@@ -11,7 +12,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 import gym_core
-from gym_core import ResourceServer, Selector, Session, SessionContext, Task, Trajectory, UsageError, Verdict
+from gym_core import ResourceServer, Selector, Session, SessionContext, Task, Trajectory, Verdict, errors
 from gym_workplace.tools.calendar import CalendarTools
 from gym_workplace.tools.contacts import ContactTools
 from gym_workplace.tools.mail import MailTools
@@ -33,17 +34,25 @@ class WorkplaceSession(MailTools, CalendarTools, ContactTools, TaskTools, Sessio
 
     def __init__(self, task: Task, server: Workplace, context: SessionContext) -> None:
         super().__init__(task, server, context)
-        try:
-            self.goal = Goal.parse(task.get("expected"))
+        with _field("expected"):
+            self.goal = Goal.parse(task["expected"])
+        with _field("world"):
             self.world = World(shipped_office(), task.get("world"))
-        except ValueError as error:
-            raise UsageError(
-                f"task {task.task_id}: {error}", hint="see the README of gym-workplace for the row"
-            ) from None
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge what became of the office, and the final answer where the task asks a question."""
         return verify(self.world, self.goal, trajectory.output_text)
+
+
+@contextmanager
+def _field(name: str) -> Iterator[None]:
+    """What is wrong with a field is the row's fault."""
+    try:
+        yield
+    except ValueError as error:
+        raise errors.FieldError(
+            name, f"does not fit: {error}", hint="see the README of gym-workplace for the row"
+        ) from None
 
 
 class Workplace(ResourceServer):
