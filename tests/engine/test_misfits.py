@@ -133,7 +133,8 @@ class Buggy(PlainSession):
 
 class Session7(Session[Any]):
     def setup(self) -> None:
-        {}["responses_create_params"]
+        nothing: dict[str, Any] = {}
+        nothing["responses_create_params"]
 
     def verify(self, trajectory: Any) -> float:
         return 1.0
