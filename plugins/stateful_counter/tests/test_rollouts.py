@@ -142,7 +142,7 @@ def test_there_are_enough_tasks_and_each_needs_work() -> None:
     assert max(task["par"] for task in TASKS.values()) >= 8
 
 
-FIELDS = {"start": {"a": 1, "b": 2}, "goal": {"a": 2, "b": 2}, "hidden": [], "limit": 5, "par": 1}
+FIELDS: dict[str, Any] = {"start": {"a": 1, "b": 2}, "goal": {"a": 2, "b": 2}, "hidden": [], "limit": 5, "par": 1}
 
 
 @pytest.mark.parametrize(
