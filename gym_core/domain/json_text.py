@@ -14,13 +14,15 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import orjson
 
+Fallback: TypeAlias = Callable[[Any], Any]
 BOM = b"\xef\xbb\xbf"
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
@@ -133,33 +135,45 @@ _MAGIC = {
 }
 
 
-def encode_json(value: Any, options: int = 0) -> bytes:
+def encode_json(value: Any, options: int = 0, *, fallback: Fallback | None = None) -> bytes:
     """A value as JSON in UTF-8: what orjson writes, and what pydantic, numpy, attrs and the standard library make.
 
     Integers of up to 4300 digits are written out; NaN and the infinities are `null`; text that is no Unicode is mended
     as in `parse_json`; a set is sorted, so that the same set is the same text. `options`: further options of orjson,
-    such as `orjson.OPT_APPEND_NEWLINE`. Raises `JsonError` for what has no JSON form, or nests too deeply; what a
-    generator raises passes.
+    such as `orjson.OPT_APPEND_NEWLINE`. `fallback`: what stands for an object that has no JSON form, such as `str`.
+    Raises `JsonError` for what has no JSON form, or nests too deeply; what a generator raises passes.
     """
     try:
         return orjson.dumps(value, option=options)
     except TypeError:  # to look for all else at once, such as keys that are no text, would double the cost
-        return _encode_patiently(value, options)
+        return _encode_patiently(value, options, fallback)
 
 
-def plain_json(value: Any) -> Any:
+def written_as_it_is(value: Any) -> Any:
+    """A value that orjson writes, as it is; else the plain data that its JSON form is read as.
+
+    For what somebody else writes later, perhaps more than once. Raises `JsonError` as `encode_json` does.
+    """
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return plain_json(value)
+    return value
+
+
+def plain_json(value: Any, *, fallback: Fallback | None = None) -> Any:
     """A value as the plain data that its JSON form is read as; nothing of the value itself is in it.
 
-    Raises `JsonError` as `encode_json` does.
+    `fallback`, and what is raised: as in `encode_json`.
     """
-    return parse_json(encode_json(value))
+    return parse_json(encode_json(value, fallback=fallback))
 
 
-def _encode_patiently(value: Any, options: int) -> bytes:
+def _encode_patiently(value: Any, options: int, fallback: Fallback | None) -> bytes:
     indented = options & orjson.OPT_INDENT_2
     try:
         text = json.dumps(
-            _plain(value),
+            _plain(value, fallback),
             ensure_ascii=False,
             sort_keys=bool(options & orjson.OPT_SORT_KEYS),
             indent=2 if indented else None,
@@ -174,12 +188,12 @@ def _encode_patiently(value: Any, options: int) -> bytes:
     return text.encode() + (b"\n" if options & orjson.OPT_APPEND_NEWLINE else b"")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, fallback: Fallback | None) -> Any:
     """The value in what Python's own json writes. One frame for a level, since a deep value has many of them."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
-        return _plain(value.value)
+        return _plain(value.value, fallback)
     if isinstance(value, str):
         return whole_text(str.__str__(value))
     if isinstance(value, int):
@@ -189,53 +203,58 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         named = {}
         for name, inner in value.items():
-            named[_key(name)] = _plain(inner)
+            named[_key(name, fallback)] = _plain(inner, fallback)
         return named
     if isinstance(value, bytes | bytearray | memoryview):
-        return _decoded(bytes(value))
+        return _decoded(bytes(value), fallback)
     if isinstance(value, Sequence | Set | MappingView | Iterator):
         inside: Iterable[Any] = iter(value)  # type: ignore[arg-type]  # a view of any kind can be iterated
-        listed = list(map(_plain, inside))
+        listed = list(map(partial(_plain, fallback=fallback), inside))
         return _in_order(listed) if isinstance(value, Set) else listed
-    return _plain_object(value)
+    return _plain_object(value, fallback)
 
 
-def _plain_object(value: Any) -> Any:
+def _plain_object(value: Any, fallback: Fallback | None) -> Any:
     kind = type(value)
     if isinstance(value, os.PathLike):
-        return _plain(os.fspath(value))
+        return _plain(os.fspath(value), fallback)
     if hasattr(kind, "tolist") and hasattr(kind, "dtype"):  # an array, a scalar of numpy, a tensor
         if getattr(value.dtype, "kind", "") == "M":
-            return _plain(value.astype(str).tolist())
+            return _plain(value.astype(str).tolist(), fallback)
         listed = value.tolist()
         if type(listed) is kind:  # a longdouble stays one
             listed = complex(listed) if value.dtype.kind == "c" else float(listed)
-        return _plain(listed)
+        return _plain(listed, fallback)
     names = [attribute.name for attribute in getattr(kind, "__attrs_attrs__", ())]
     if is_dataclass(kind):
         names = [field.name for field in fields(kind) if not field.name.startswith("_")]  # as orjson has it
     if names:
-        return _plain({name: getattr(value, name) for name in names})
+        return _plain({name: getattr(value, name) for name in names}, fallback)
     try:
         return orjson.loads(orjson.dumps(value))  # dates, times and UUIDs
     except TypeError:
-        return _as_pydantic_has_it(value)
+        return _as_pydantic_has_it(value, fallback)
 
 
-def _as_pydantic_has_it(value: Any) -> Any:
+def _as_pydantic_has_it(value: Any, fallback: Fallback | None) -> Any:
     from pydantic_core import to_jsonable_python
 
     def plain(inner: Any) -> Any:
-        if inner is value:
-            raise JsonError(f"{type(value).__name__} has no JSON form")
-        return _plain(inner)
+        return _formless(value, "", fallback) if inner is value else _plain(inner, fallback)
 
     try:
-        return _plain(to_jsonable_python(value, by_alias=_by_alias(type(value)), fallback=plain))
+        made = to_jsonable_python(value, by_alias=_by_alias(type(value)), fallback=plain)
     except JsonError:
         raise
     except ValueError as error:  # PydanticSerializationError among them
-        raise JsonError(f"{type(value).__name__} has no JSON form: {error}") from None
+        made = _formless(value, f": {error}", fallback)
+    return _plain(made, fallback)
+
+
+def _formless(value: Any, why: str, fallback: Fallback | None) -> Any:
+    if fallback is None:
+        raise JsonError(f"{type(value).__name__} has no JSON form{why}")
+    return fallback(value)
 
 
 def _by_alias(kind: type) -> bool:
@@ -243,10 +262,12 @@ def _by_alias(kind: type) -> bool:
     return bool(getattr(kind, "model_config", {}).get("serialize_by_alias", False))
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes, fallback: Fallback | None) -> Any:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
+        if fallback is not None:
+            return fallback(data)
         raise JsonError(f"bytes that are not UTF-8 have no JSON form ({error.reason} at {error.start})") from None
 
 
@@ -257,12 +278,12 @@ def _in_order(values: list[Any]) -> list[Any]:
         return sorted(values, key=encode_json)
 
 
-def _key(name: Any) -> str:
-    plain = _plain(name)
+def _key(name: Any, fallback: Fallback | None) -> str:
+    plain = _plain(name, fallback)
     if isinstance(plain, str):
         return plain
     if isinstance(plain, list):
-        return ",".join(map(_key, plain))
+        return ",".join(_key(part, fallback) for part in plain)
     if isinstance(plain, dict):
         raise JsonError(f"a key of type {type(name).__name__} has no JSON form")
     return encode_json(plain).decode()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from gym_core.domain.errors import BudgetExceeded, ModelError
+from gym_core.domain.json_text import JsonError
 from gym_core.domain.responses import BUDGET
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.executors.interface import RolloutExecutor
@@ -143,7 +144,7 @@ class Collector:
     def _finish(self, rollout: Rollout) -> None:
         try:
             self._write(rollout)
-        except TypeError as error:  # something in it is no JSON: that is this rollout's failure and nobody else's
+        except JsonError as error:  # something in it is no JSON: that is this rollout's failure and nobody else's
             rollout = unwritable(rollout, error)
             self._write(rollout)
         self._progress.add(rollout)

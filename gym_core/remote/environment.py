@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlencode
 
-import orjson
 from pydantic import Field
 
 from gym_core.contract.resource_server import ResourceServer, Session, SessionContext
 from gym_core.contract.tools import ToolSpec
 from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.task import Task
 from gym_core.protocol.client import BROKEN, Reply
 from gym_core.protocol.errors import RemoteError
@@ -111,7 +111,7 @@ class RemoteResourceServer(ResourceServer):
 
     def specs(self, schemas: list[dict[str, Any]]) -> list[ToolSpec]:
         """The functions among the tools of a session; most sessions of a server have the same."""
-        key = orjson.dumps(schemas)
+        key = encode_json(schemas)
         known = self._specs.get(key)
         if known is None:
             if len(self._specs) >= _SETS_KEPT:
@@ -145,8 +145,8 @@ class RemoteResourceServer(ResourceServer):
 
     def _task(self, line: bytes, page: Reply) -> Task:
         try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            row = parse_json(line)
+        except JsonError:
             row = None
         if not isinstance(row, dict):
             raise RemoteError(f"{page.where}: a line is no JSON object: {line[:80]!r}", code=BROKEN, status=page.status)

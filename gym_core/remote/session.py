@@ -104,7 +104,7 @@ class RemoteSession(Session["RemoteResourceServer"]):
         if fault:
             raise ArgumentError(str(fault), _fault(output))
         if done:
-            return Done(output if isinstance(output, str) else "", str(done.get("reason") or SESSION_DONE))
+            return Done(output, str(done.get("reason") or SESSION_DONE))
         return output
 
     async def reply(self, response: Response) -> Sequence[Item] | Done:

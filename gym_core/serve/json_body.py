@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.types import Receive
 
+from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.protocol.errors import ServeError, WireError
 
 
@@ -34,10 +34,10 @@ async def read_body(receive: Receive) -> bytes:
 def parse_object(body: bytes) -> dict[str, Any]:
     """Bytes as a JSON object. Raises `ServeError` (422) for anything else."""
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        problem = str(error) if body else "it is empty"
-        raise ServeError(422, f"the body is not valid JSON: {problem}", field="body") from None
+        value = parse_json(body)
+    except JsonError as error:
+        problem = str(error) if body else "not valid JSON: it is empty"
+        raise ServeError(422, f"the body cannot be read: {problem}", field="body") from None
     if not isinstance(value, dict):
         raise ServeError(422, "the body must be a JSON object", field="body")
     return value

@@ -10,17 +10,16 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-import orjson
+from gym_core.domain.json_text import encode_json, parse_json
 
 Head: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[Head, bytes], None]
 SIZES = struct.Struct("<II")
-_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
 def encode_frame(head: Head, body: Iterable[bytes] = ()) -> bytes:
     """A frame as bytes. `body`: what `head` is about, in parts."""
-    about, whole = orjson.dumps(head, default=str, option=_OPTIONS), b"".join(body)
+    about, whole = encode_json(head, fallback=str), b"".join(body)
     return b"".join((SIZES.pack(len(about), len(whole)), about, whole))
 
 
@@ -42,7 +41,7 @@ class FrameReader:
             end = middle + whole
             if len(held) < end:
                 break
-            head = orjson.loads(memoryview(held)[start + SIZES.size : middle])
+            head = parse_json(memoryview(held)[start + SIZES.size : middle])
             self._receive(head, bytes(memoryview(held)[middle:end]))
             start = end
         if start:

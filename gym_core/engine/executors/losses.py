@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from gym_core.domain.errors import RunStopped
+from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.engine.executors.member import Entry
 from gym_core.engine.plan import Job
@@ -103,7 +104,7 @@ class LostRollouts:
         failure = Failure(Status.ENV_ERROR, describe(error, "worker", retryable=True), cause=error)
         return build_row(self._started(entry), None, None, failure)
 
-    def unwritable(self, entry: Entry, error: TypeError) -> Rollout:
+    def unwritable(self, entry: Entry, error: JsonError) -> Rollout:
         """The row of a rollout whose task is no JSON, so that it cannot be sent."""
         return unwritable(self._started(entry).cancelled("it could not be sent to a worker"), error)
 

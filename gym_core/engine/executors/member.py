@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
+from gym_core.domain.json_text import encode_json
 from gym_core.engine.executors.fleet import Link
 from gym_core.engine.executors.frames import Head, encode_frame
 from gym_core.engine.plan import Job
-from gym_core.engine.storage.files import ENCODING
 
 FRAMES_AHEAD = 5
 """For so many frames a worker has work waiting, so that it need not wait for the coordinator. At the end of a run that
@@ -61,10 +61,10 @@ class Member:
         self.link.send(encode_frame(head))
 
     def assign(self, entry: Entry) -> None:
-        """Give it a job; those of one moment share a frame. Raises `TypeError` for a task that is no JSON."""
+        """Give it a job; those of one moment share a frame. Raises `JsonError` for a task that is no JSON."""
         job = entry.job
         task = job.task
-        line = task.source if task.source is not None else orjson.dumps(task.row, option=ENCODING)
+        line = task.source if task.source is not None else encode_json(task.row, orjson.OPT_APPEND_NEWLINE)
         self._serial += 1
         described = [self._serial, task.task_id, task.index, job.repeat, job.attempt, len(line)]
         if not self._jobs:

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
+from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.engine.executors.frames import Head, encode_frame
 from gym_core.engine.executors.leased_budget import LeasedBudget
 from gym_core.engine.executors.shared_limiter import SharedLimiter
@@ -78,8 +77,8 @@ class Outbox:
             head["results"], self._results = self._results, []
         if self._news:
             news, self._news = self._news, {}
-            clean = self._redactor.redact_bytes(orjson.dumps(news, default=str, option=orjson.OPT_NON_STR_KEYS))
-            head.update(orjson.loads(clean))
+            clean = self._redactor.redact_bytes(encode_json(news, fallback=str))
+            head.update(parse_json(clean))
         head.update(self._changes.take())
         if head:
             lines, self._lines, self._size = self._lines, [], 0

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gym_core.domain.errors import GymError, RunStopped
+from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.executors.causes import cause_from_wire
 from gym_core.engine.executors.fleet import Fleet
@@ -190,7 +191,7 @@ class PooledExecutor:
     def _assign(self, member: Member, entry: Entry) -> None:
         try:
             member.assign(entry)
-        except TypeError as error:
+        except JsonError as error:
             self._report(self._losses.unwritable(entry, error))
             return
         self._progress.in_flight += 1

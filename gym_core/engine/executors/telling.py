@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gym_core.contract.hookspecs import CallInfo
+from gym_core.domain.json_text import plain_json
 
 logger = logging.getLogger("gym")
 _ABOUT = ("event", "told", "run_id", "task_id", "repeat", "fields")
@@ -28,10 +29,8 @@ class LogSender(logging.Handler):
             if record.exc_info and record.exc_info[1] is not None:
                 shown = "".join(traceback.format_exception(record.exc_info[1]))
                 about["fields"] = {**(about.get("fields") or {}), "traceback": shown}
-            self._send(
-                {"name": record.name, "level": record.levelno, "time": record.created, "about": about}
-                | {"message": record.getMessage()}
-            )
+            wire = {"name": record.name, "level": record.levelno, "time": record.created, "about": about}
+            self._send(plain_json(wire | {"message": record.getMessage()}, fallback=str))
         except Exception:
             self.handleError(record)
 

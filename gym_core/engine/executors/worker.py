@@ -16,10 +16,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-import orjson
-
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.domain.errors import GymError, UsageError
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
 from gym_core.engine.assembly import Assembler, Assembly
@@ -118,7 +117,7 @@ class Worker:
         for number, task_id, index, repeat, attempt, size, from_file in jobs:
             line = body[start : start + size]
             start += size
-            task = Task(orjson.loads(line), task_id=task_id, index=index, source=line if from_file else None)
+            task = Task(parse_json(line), task_id=task_id, index=index, source=line if from_file else None)
             self._numbers[task_id, repeat] = number
             self._jobs.append((number, Job(task, repeat, attempt)))
             self._wake()
@@ -280,17 +279,17 @@ class Worker:
         number = self._numbers.pop(rollout.key)
         try:
             line = encode(rollout)
-        except TypeError as error:
+        except JsonError as error:
             rollout = unwritable(rollout, error)
             line = encode(rollout)
         line = self._redactor.redact_bytes(line)
         settings = self._settings
         account = account_of(rollout.row, by=tuple(settings.config.by), calls=settings.calls)
         if account["rollout"]["error"]:
-            account = orjson.loads(self._redactor.redact_bytes(orjson.dumps(account)))
+            account = parse_json(self._redactor.redact_bytes(encode_json(account)))
         wire = cause_to_wire(cause)
         if wire is not None:
-            wire = orjson.loads(self._redactor.redact_bytes(orjson.dumps(wire)))
+            wire = parse_json(self._redactor.redact_bytes(encode_json(wire)))
         self._outbox.result([number, len(line), rollout.names_task, account, wire], line)
 
     def broken(self, error: BaseException) -> None:

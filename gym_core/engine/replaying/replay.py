@@ -13,6 +13,7 @@ import orjson
 
 from gym_core.contract.resource_server import Done, Session, SessionContext
 from gym_core.domain.errors import SessionError
+from gym_core.domain.json_text import encode_json, parse_json, plain_json
 from gym_core.domain.responses import SESSION_DONE, TRUNCATING, Item, Request, Response
 from gym_core.domain.rollout import ModelCall, Rollout, Trajectory, Verdict
 from gym_core.domain.task import Task, without_result
@@ -22,7 +23,6 @@ from gym_core.engine.rollout.facade import POLICY
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
 from gym_core.engine.rollout.toolbox import Toolbox
-from gym_core.engine.storage.store import ENCODING
 from gym_core.wiring.secrets import Redactor
 
 SHOWN = 80
@@ -168,7 +168,7 @@ class ReplayRun(RolloutRun):
         """Compare what the session answered with the recording from `place` on; returns the place after it."""
         conversation = self.recorded.conversation
         for item in answered:
-            now = orjson.loads(self._redactor.redact_bytes(orjson.dumps(item, option=ENCODING)))
+            now = parse_json(self._redactor.redact_bytes(encode_json(item)))
             then = conversation[place] if place < len(conversation) else None
             if now != then:
                 raise ReplayDiffers(f"{who} answered otherwise than recorded: {_difference(then, now)}")
@@ -187,7 +187,7 @@ class ReplayRun(RolloutRun):
         """A model asked by the verifier answers; one asked on the way there has answered already."""
         if self._phase == "verify":
             return await super()._ask_as(role, request)
-        asked = orjson.loads(orjson.dumps(request.body, option=ENCODING))
+        asked = plain_json(request.body)
         question = asked.pop("input", None)
         for call in self._asked:
             if call["role"] == role and call["input"] == question and (call.get("params") or {}) == asked:
@@ -279,4 +279,4 @@ def _text(item: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return encode_json(value, orjson.OPT_SORT_KEYS).decode()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from gym_core.domain.json_text import JsonError, plain_json, whole_text
 from gym_core.domain.responses import TRUNCATING
 from gym_core.domain.rollout import Rollout, Status, Verdict
 from gym_core.engine.rollout.failure import Failure, describe
 
 if TYPE_CHECKING:
     from gym_core.engine.rollout.episode import RolloutRun
+
+
+_LEVELS = 6
+"""From a row down to a part of an item: `rollout`, `calls`, a call, `input`, an item, a field."""
+_SHOWN = 2000
 
 
 def build_row(run: RolloutRun, stop_reason: str | None, verdict: Verdict | None, failure: Failure | None) -> Rollout:
@@ -65,22 +71,33 @@ def build_row(run: RolloutRun, stop_reason: str | None, verdict: Verdict | None,
     return Rollout(row, source=task.source, names_task=names_task)
 
 
-def unwritable(rollout: Rollout, error: TypeError) -> Rollout:
+def unwritable(rollout: Rollout, error: JsonError) -> Rollout:
     """A rollout that cannot be written as JSON, as a failure that can: what does not fit stands as text."""
-    row: dict[str, Any] = _plain(rollout.row)
+    row: dict[str, Any] = {name: _writable(value, _LEVELS) for name, value in rollout.row.items()}
     row["reward"], row["reward_components"] = None, {}
     row["rollout"]["status"] = Status.ENV_ERROR.value
     row["rollout"]["error"] = describe(error, "row", retryable=False)
-    return Rollout(row)
+    return Rollout(row, source=rollout.source, names_task=rollout.names_task)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_plain(str(name)): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return str(value)
-    return value if value is None or isinstance(value, bool | int | float) else _plain(repr(value))
+def _writable(value: Any, levels: int) -> Any:
+    """The value as plain JSON. What has none is told apart so many levels down, and is text below."""
+    try:
+        return plain_json(value)
+    except Exception:  # whatever the value's own code raises
+        if levels and isinstance(value, dict):
+            return {_name(name): _writable(inner, levels - 1) for name, inner in value.items()}
+        if levels and isinstance(value, list | tuple):
+            return [_writable(inner, levels - 1) for inner in value]
+        return _shown(value)
+
+
+def _name(name: Any) -> str:
+    return whole_text(name) if isinstance(name, str) else _shown(name)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return whole_text(repr(value))[:_SHOWN]
+    except Exception:
+        return type(value).__name__

@@ -7,14 +7,15 @@ import logging
 import math
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from fractions import Fraction
 from types import TracebackType
 from typing import Any
-
-import orjson
 
 from gym_core.contract.resource_server import OpenSession, Session
 from gym_core.contract.tools import place_of
 from gym_core.domain.errors import SessionError
+from gym_core.domain.json_text import JsonError, plain_json, written_as_it_is
 from gym_core.domain.responses import Item
 from gym_core.domain.rollout import Verdict
 from gym_core.engine.functions.executor import Executor
@@ -81,30 +82,78 @@ class GuardedSession:
 
 
 def checked_items(answer: Any, function: str) -> Sequence[Item]:
-    """What `setup` or `reply` returned as items. Raises `SessionError` for anything else."""
-    if isinstance(answer, list | tuple) and all(isinstance(item, dict) for item in answer):
-        return answer
-    raise SessionError(f"`{function}` returned {type(answer).__name__}; it must be a list of items")
+    """What `setup` or `reply` returned as items that can be written. Raises `SessionError` for anything else."""
+    if not isinstance(answer, list | tuple) or not all(isinstance(item, dict) for item in answer):
+        raise SessionError(f"`{function}` returned {_kind(answer)}; it must be a list of items")
+    try:
+        items: Sequence[Item] = written_as_it_is(answer)
+    except JsonError as error:
+        raise SessionError(f"`{function}` returned items that are no JSON: {error}") from None
+    return items
 
 
 def checked_verdict(verdict: Any) -> Verdict:
-    """A verifier's answer as a verdict. Raises `SessionError` for anything that is no finite reward."""
+    """A verifier's answer as a verdict of plain numbers and plain JSON. Raises `SessionError` for anything else."""
     if type(verdict) is float and math.isfinite(verdict):
         return Verdict(verdict)
     if not isinstance(verdict, Verdict):
-        if isinstance(verdict, bool) or not isinstance(verdict, int | float):
-            raise SessionError(f"`verify` returned {type(verdict).__name__}; it must be a float or a Verdict")
-        return checked_verdict(Verdict(float(verdict)))
-    if not all(isinstance(name, str) for name in verdict.components):
+        return Verdict(_number(verdict, None))
+    components, info = verdict.components, verdict.info
+    if not isinstance(components, Mapping):
+        raise SessionError(f"`verify` gave components of type {_kind(components)}; it must be a mapping of numbers")
+    if not all(isinstance(name, str) for name in components):
         raise SessionError("`verify` gave a reward component whose name is no text")
-    for name, value in (("reward", verdict.reward), *verdict.components.items()):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise SessionError(f"`verify` gave {name} = {value!r}; it must be a finite number")
-    if not isinstance(verdict.info, Mapping):
-        raise SessionError(f"`verify` gave info of type {type(verdict.info).__name__}; it must be an object")
-    if verdict.info:
+    if not isinstance(info, Mapping):
+        raise SessionError(f"`verify` gave info of type {_kind(info)}; it must be an object")
+    try:
+        return Verdict(
+            _number(verdict.reward, "reward"),
+            {name: _number(value, name) for name, value in components.items()} if components else {},
+            plain_json(info) if info else {},
+        )
+    except JsonError as error:
+        raise SessionError(f"`verify` gave info that is no JSON: {error}") from None
+
+
+def _number(value: Any, name: str | None) -> float:
+    """What a verifier gave as a number as a plain float; `name`: as what it gave it, None for all that it returned."""
+    number = value
+    if type(number) is not float:
+        if not _is_number(value):
+            if name is None:
+                raise SessionError(f"`verify` returned {_kind(value)}; it must be a number or a Verdict")
+            raise SessionError(f"`verify` gave {name} = {_shown(value)}, which is {_kind(value)}; it must be a number")
         try:
-            orjson.dumps(verdict.info, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
-        except TypeError as error:
-            raise SessionError(f"`verify` gave info that is no JSON: {error}") from None
-    return verdict
+            number = float(value)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise SessionError(f"`verify` gave {name or 'a reward'} that is no number: {error}") from None
+    if not math.isfinite(number):
+        raise SessionError(f"`verify` gave {name or 'reward'} = {number!r}; it must be a finite number")
+    return number
+
+
+def _is_number(value: Any) -> bool:
+    """Whether something is one number: of Python, of numpy, or an array or tensor without dimensions."""
+    if isinstance(value, int | float | Decimal | Fraction):  # a bool among them: True is 1.0
+        return True
+    kind = type(value)
+    if not hasattr(kind, "__float__") or isinstance(value, str | bytes | complex):
+        return False
+    return not getattr(value, "ndim", 0) and getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"
+
+
+def _kind(value: Any) -> str:
+    """The type of a value by its name, with its module where that says more."""
+    kind = type(value)
+    module = kind.__module__.partition(".")[0]
+    shape = getattr(value, "shape", ())
+    about = f" of shape {tuple(shape)}" if isinstance(shape, tuple) and shape else ""
+    return kind.__name__ + about if module in ("builtins", "") else f"{module}.{kind.__name__}{about}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception:
+        return "something"
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import BaseModel
 
 from gym_core.contract.resource_server import Done, Session
 from gym_core.contract.tools import ArgumentError, BoundTool, ToolSpec, class_tools
-from gym_core.domain.errors import InputError, ModelError, SessionError, error_text, writable
+from gym_core.domain.errors import InputError, ModelError, SessionError, error_text
+from gym_core.domain.json_text import encode_json, whole_text, written_as_it_is
 from gym_core.domain.responses import FunctionCallOutput, function_call_output
 from gym_core.engine.functions.executor import Executor, waits
 from gym_core.engine.rollout.deadline import Alarm, nobody_asked
@@ -145,16 +145,17 @@ def _object(arguments: Any) -> dict[str, Any]:
 
 
 def _output(result: Any) -> Any:
-    """What a tool returned as the output of a function call: text, or content parts as they are."""
+    """What a tool returned as the output of a function call: text and content parts as they are, all else as JSON.
+
+    Raises `JsonError` for what has no JSON form.
+    """
     if isinstance(result, str):
-        return result
+        return whole_text(result)
     if result is None:
         return ""
-    if isinstance(result, BaseModel):
-        return result.model_dump_json()
     if isinstance(result, list) and result and all(_is_part(part) for part in result):
-        return result
-    return orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
+        return written_as_it_is(result)
+    return encode_json(result).decode()
 
 
 def _is_part(part: Any) -> bool:
@@ -162,4 +163,4 @@ def _is_part(part: Any) -> bool:
 
 
 def _error(message: str) -> str:
-    return orjson.dumps({"error": writable(message)}).decode()
+    return encode_json({"error": message}).decode()

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 import orjson
 
 from gym_core.domain.errors import StoreError, UsageError
+from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import RESULT_FIELDS
 from gym_core.engine.storage.collisions import Named
@@ -136,7 +137,7 @@ class ResultStore:
     def write(self, rollout: Rollout) -> None:
         """Append a rollout to the rows, or to the failures. Raises `StoreError`.
 
-        Raises `TypeError` for a rollout that cannot be written as JSON; nothing is written then.
+        Raises `JsonError` for a rollout that cannot be written as JSON; nothing is written then.
         """
         if self._failed is not None:
             self._told = True
@@ -217,10 +218,7 @@ def _has_line(path: Path) -> bool:
 
 
 def _json(value: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # looking for keys that are no text, and for arrays, would double the cost of every row
-        return orjson.dumps(value, option=ENCODING)
+    return encode_json(value, orjson.OPT_APPEND_NEWLINE)
 
 
 def encode(rollout: Rollout) -> bytes:

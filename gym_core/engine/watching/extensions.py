@@ -16,12 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import orjson
-
 from gym_core.contract.hookspecs import CallInfo, RunInfo
 from gym_core.domain.errors import GymError, PluginError
+from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
-from gym_core.engine.storage.store import ENCODING
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor
@@ -281,9 +279,9 @@ class Extensions:
     def _clean_rollout(self, rollout: Rollout) -> Rollout:
         if not self._redactor:
             return rollout
-        row = orjson.dumps(rollout.row, option=ENCODING)
+        row = encode_json(rollout.row)
         clean = self._redactor.redact_bytes(row)
-        return rollout if clean == row else Rollout(orjson.loads(clean))
+        return rollout if clean == row else Rollout(parse_json(clean))
 
     def _clean_call(self, call: CallInfo) -> CallInfo:
         return replace(call, error=self._redactor.redact(call.error)) if call.error else call

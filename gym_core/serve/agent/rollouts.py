@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import REQUEST_FIELD, Task, check_row, own_task_id
 from gym_core.engine.assembly import Assembly
@@ -30,7 +31,6 @@ from gym_core.engine.watching.logs import log_rollout
 from gym_core.nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 from gym_core.protocol.errors import ServeError
 from gym_core.serve.agent.conversation import Conversation, answer_of
-from gym_core.serve.json_reply import OPTIONS
 from gym_core.wiring.secrets import Redactor
 
 logger = logging.getLogger("gym")
@@ -78,10 +78,10 @@ class Rollouts:
         rollout = await self._in_turn(run)
         failure = run.failure
         try:
-            encoded = orjson.dumps(rollout.row, option=OPTIONS)
-        except TypeError as error:
+            encoded = encode_json(rollout.row)
+        except JsonError as error:
             rollout = unwritable(rollout, error)
-            encoded = orjson.dumps(rollout.row, option=OPTIONS)
+            encoded = encode_json(rollout.row)
             failure = Failure(rollout.status, dict(rollout.error or {}), cause=error)
         if logger.isEnabledFor(logging.INFO):
             log_rollout(rollout, self.stage.run_id)
@@ -152,7 +152,7 @@ def _field_of(problem: str) -> str:
 
 
 def _digest(row: Mapping[str, Any]) -> str:
-    content = orjson.dumps(row, option=OPTIONS | orjson.OPT_SORT_KEYS)
+    content = encode_json(row, orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 

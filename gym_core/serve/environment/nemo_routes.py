@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -146,6 +145,5 @@ def _trajectory(served: ServedSession, output: list[dict[str, Any]], response: d
 
 def _judged(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     """The row with what the verifier says. Its info stands at the top, where it meets no other field."""
-    info = orjson.loads(orjson.dumps(verdict.info, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS))
-    added = {name: value for name, value in info.items() if name not in row and name not in _ADDED}
+    added = {name: value for name, value in verdict.info.items() if name not in row and name not in _ADDED}
     return {**row, **added, "reward": verdict.reward, "reward_components": dict(verdict.components)}

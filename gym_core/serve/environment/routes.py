@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -14,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gym_core.contract.resource_server import Done, ResourceServer, Session
 from gym_core.contract.tools import class_tools
 from gym_core.domain.errors import FieldError, InputError
+from gym_core.domain.json_text import encode_json
 from gym_core.domain.responses import Response as ModelResponse
 from gym_core.domain.task import REQUEST_FIELD
 from gym_core.engine.rollout.episode import derive_seed
@@ -34,7 +34,7 @@ from gym_core.serve.environment.session import ServedSession
 from gym_core.serve.environment.sessions import Sessions, unknown_session
 from gym_core.serve.environment.tasks import TaskPages
 from gym_core.serve.json_body import only_fields, parse_object, read_body, read_object
-from gym_core.serve.json_reply import OPTIONS, json_reply
+from gym_core.serve.json_reply import json_reply
 from gym_core.serve.presence import while_connected
 
 _JSON = (b"content-type", b"application/json")
@@ -187,7 +187,7 @@ class _ToolCall:
         served = sessions.find(ident)
         answer = await served.tool(scope["path_params"]["name"], body["arguments"], str(body.get("call_id") or ""))
         sessions.touch(served)
-        content = orjson.dumps(answer.to_wire(), option=OPTIONS)
+        content = encode_json(answer.to_wire())
         length = (b"content-length", str(len(content)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [_JSON, length]})
         await send({"type": "http.response.body", "body": content})

@@ -9,8 +9,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gym_core.contract.model import CallContext
 from gym_core.contract.resource_server import Done, ResourceServer, Session, SessionContext
 from gym_core.domain.errors import SessionError
@@ -26,7 +24,6 @@ from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.protocol.errors import ServeError
 from gym_core.serve.environment.bounds import AnyTask, asking
 from gym_core.serve.environment.turnstile import Turnstile
-from gym_core.serve.json_reply import OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class ToolAnswer:
         return {
             "output": self.output,
             "error": self.error,
-            "done": None if done is None else {"reason": done.reason, "output": done.output},
+            "done": None if done is None else {"reason": done.reason, "output": self.output},
         }
 
 
@@ -142,7 +139,7 @@ class ServedSession:
             try:
                 self._require_models(session)
                 opening = await host.executor.call(host.bounds, "setup", host.deadlines.setup, session.setup)
-                self.opening = _writable(checked_items(opening, "setup")) if opening is not None else None
+                self.opening = checked_items(opening, "setup") if opening is not None else None
                 self._toolbox = Toolbox(
                     session,
                     self.task.request.body.get("tools"),
@@ -249,15 +246,6 @@ class ServedSession:
     async def _ask_as(self, role: str, request: Request) -> Response:
         context = CallContext((self.task.task_id, self.repeat), role)
         return (await self._gates[role].call(request, context, self._host.bounds)).response
-
-
-def _writable(opening: Sequence[Item]) -> Sequence[Item]:
-    """The same. Raises `SessionError` where it cannot be told: the session would stay open, and nobody know of it."""
-    try:
-        orjson.dumps(opening, option=OPTIONS)
-    except TypeError as error:
-        raise SessionError(f"`setup` returned items that are no JSON: {error}") from error
-    return opening
 
 
 def gone(reason: str) -> ServeError:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import InputError, SessionError
+from gym_core.domain.json_text import encode_json
 from gym_core.domain.task import Task
 from gym_core.engine.tasks.source import server_source
 from gym_core.protocol.errors import ServeError
@@ -64,7 +65,7 @@ class TaskPages:
             task = await anext(reading, None)
             if task is None:
                 return rows, False
-            rows.append(orjson.dumps(_row(task), option=orjson.OPT_APPEND_NEWLINE))
+            rows.append(encode_json(_row(task), orjson.OPT_APPEND_NEWLINE))
             if len(rows) % _BREATH == 0:
                 await asyncio.sleep(0)
         await self._park(start + len(rows), reading)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
-from gym_core.serve.json_reply import OPTIONS
+from gym_core.domain.json_text import encode_json
 from gym_core.serve.model.response_events import response_events
 
 _EVERY_CHUNK = ("id", "created", "model", "service_tier", "system_fingerprint")
@@ -80,4 +79,4 @@ def _piece(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str,
 
 
 def _json(value: Any) -> bytes:
-    return orjson.dumps(value, option=OPTIONS)
+    return encode_json(value)
