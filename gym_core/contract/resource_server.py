@@ -120,7 +120,10 @@ class Session(ABC, Generic[ServerT]):
 
     @abstractmethod
     def verify(self, trajectory: Trajectory) -> float | Verdict | Awaitable[float | Verdict]:
-        """Judge the trajectory. Must give the same verdict when asked again."""
+        """Judge the trajectory. Must give the same verdict when asked again.
+
+        A reward may be a number of any kind, also one of numpy's, a Decimal or a bool, where True is 1.0.
+        """
 
     def close(self) -> Awaitable[None] | None:
         """Release what the session holds. Called once per rollout, harmless when called again."""

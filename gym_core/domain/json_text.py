@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import partial
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import orjson
@@ -209,7 +209,7 @@ def _plain(value: Any, fallback: Fallback | None) -> Any:
         return _decoded(bytes(value), fallback)
     if isinstance(value, Sequence | Set | MappingView | Iterator):
         inside: Iterable[Any] = iter(value)  # type: ignore[arg-type]  # a view of any kind can be iterated
-        listed = list(map(partial(_plain, fallback=fallback), inside))
+        listed = list(map(_plain, inside, repeat(fallback)))
         return _in_order(listed) if isinstance(value, Set) else listed
     return _plain_object(value, fallback)
 

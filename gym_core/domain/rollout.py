@@ -160,7 +160,8 @@ def _text_of(output: Any) -> str | None:
 class Verdict:
     """What a verifier says: a reward, its named components, and anything worth keeping.
 
-    `reward`: finite, by convention within 0 and 1. `info` must be JSON.
+    `reward`: finite, by convention within 0 and 1; like the components it becomes a plain float. `info` is kept as the
+    JSON that `gym_core.encode_json` makes of it.
     """
 
     reward: float

@@ -6,8 +6,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+import orjson
 import pytest
 
 from gym_core import Done, ResourceServer, Session, Status, Task, Trajectory, Verdict, blocking, user_message
@@ -160,15 +165,24 @@ def test_a_verdict_has_components_and_info() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        True,
         None,
         "1.0",
+        b"1",
+        1 + 0j,
+        (1.0, {}),
+        {"reward": 1.0},
         float("nan"),
         float("inf"),
         10**400,
+        Decimal("NaN"),
+        np.float32("inf"),
+        np.str_("1.0"),
+        np.array([1.0]),
         Verdict(float("nan")),
-        Verdict(True),
         Verdict("1"),  # type: ignore[arg-type]
+        Verdict(1.0, None),  # type: ignore[arg-type]
+        Verdict(1.0, [1.0]),  # type: ignore[arg-type]
+        Verdict(1.0, {"x": np.array([1.0, 2.0])}),  # type: ignore[dict-item]
         Verdict(1.0, {"x": float("inf")}),
         Verdict(1.0, {"x": None}),  # type: ignore[dict-item]
         Verdict(1.0, {1: 2.0}),  # type: ignore[dict-item]
@@ -188,12 +202,97 @@ def test_anything_else_is_a_failure_of_the_verifier_and_never_a_reward(answer: A
 
 @pytest.mark.parametrize(
     "info",
-    [{"x": object()}, {"n": 2**70}, {"s": "\ud800"}, {"x": {1, 2}}, "text"],
-    ids=["object", "big int", "surrogate", "set", "no mapping"],
+    [{"x": object()}, {"n": 10**5000}, {"b": b"\xff"}, "text", None],
+    ids=["object", "endless int", "bytes", "no mapping", "none"],
 )
 def test_info_that_is_no_json_is_a_failure_of_the_verifier(info: Any) -> None:
     ended = judged(Verdict(1.0, info=info))
     assert (ended.status, ended.reward) == (Status.VERIFIER_ERROR, None)
+
+
+class Graded(Verdict):
+    """A verdict of somebody's own."""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        1,
+        True,
+        Decimal("1.0"),
+        Fraction(1),
+        np.float32(1),
+        np.float64(1),
+        np.int8(1),
+        np.bool_(True),
+        np.longdouble(1),
+        np.array(1.0),
+        Verdict(True),
+        Verdict(np.float16(1), {"x": np.uint8(1), "y": True, "z": Fraction(1)}),  # type: ignore[arg-type, dict-item]
+        Graded(1.0, {"x": Decimal(1)}),  # type: ignore[dict-item]
+    ],
+    ids=repr,
+)
+def test_a_number_of_any_kind_is_a_reward(answer: Any) -> None:
+    ended = judged(answer)
+    assert (repr(ended.reward), ended.error) == ("1.0", None)
+    assert {repr(value) for value in ended.reward_components.values()} <= {"1.0"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "`verify` returned NoneType; it must be a number or a Verdict"),
+        (np.array([1.0]), "`verify` returned numpy.ndarray of shape (1,); it must be a number or a Verdict"),
+        (Verdict(np.float64("nan")), "`verify` gave reward = nan; it must be a finite number"),
+        (Verdict(1.0, {"x": "high"}), "`verify` gave x = 'high', which is str; it must be a number"),  # type: ignore[dict-item]
+        (Verdict(1.0, info={"x": [object()]}), "`verify` gave info that is no JSON: object has no JSON form"),
+    ],
+    ids=["none", "array", "nan", "component", "info"],
+)
+def test_a_verdict_that_is_none_is_told_why(answer: Any, said: str) -> None:
+    assert judged(answer).error == {
+        "class": "SessionError",
+        "message": said,
+        "phase": "verify",
+        "retryable": False,
+    }
+
+
+def test_info_is_kept_as_the_json_that_it_is() -> None:
+    gone = iter([1, 2])
+    info = {"n": 2**70, "s": "\ud800", "set": {2, 1}, "path": PurePosixPath("a"), "once": gone, 3: np.arange(2)}
+    assert judged(Verdict(1.0, info=info)).info == {  # type: ignore[arg-type]
+        "n": 2**70,
+        "s": "�",
+        "set": [1, 2],
+        "path": "a",
+        "once": [1, 2],
+        "3": [0, 1],
+    }
+
+
+@pytest.mark.parametrize("depth", [300, 600, 5000])
+def test_the_depth_of_info_costs_no_other_rollout(depth: int, tmp_path: Path) -> None:
+    class Deep(Session[Any]):
+        def verify(self, trajectory: Trajectory) -> Verdict:
+            info: Any = "here"
+            for _ in range(depth if self.task["deep"] else 0):
+                info = [info]
+            return Verdict(1.0, {}, {"info": info})
+
+    class Server(ResourceServer):
+        session_type = Deep
+
+        def tasks(self) -> list[Task]:
+            return [Task.ask("?", deep=number == 1) for number in range(4)]
+
+    ended = collect(server=Server(), output=str(tmp_path / "o.jsonl"))
+    assert sum(each.reward == 1.0 for each in ended) >= 3
+    assert all(each.reward == 1.0 or each.status is Status.VERIFIER_ERROR for each in ended)
+    lines = (tmp_path / "o.jsonl").read_bytes().splitlines()
+    assert all(orjson.loads(line)["reward"] == 1.0 for line in lines)
+    assert len(lines) == sum(each.reward == 1.0 for each in ended)
 
 
 def test_the_verifier_sees_the_whole_trajectory() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+from decimal import Decimal
+from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from pydantic import BaseModel
@@ -19,6 +23,12 @@ from tests.support.running import rollout
 
 class Point(BaseModel):
     x: int
+
+
+def cyclic() -> list[Any]:
+    value: list[Any] = []
+    value.append({"again": value})
+    return value
 
 
 class Calculator(PlainSession):
@@ -113,7 +123,20 @@ def test_the_output_repeats_the_id_of_the_call() -> None:
         ([], "[]"),
         (Point(x=1), '{"x":1}'),
         ([{"type": "input_text", "text": "seen"}], [{"type": "input_text", "text": "seen"}]),
+        (os.fsdecode(b"caf\xe9.txt"), "caf\ufffd.txt"),
+        ([{"type": "input_text", "text": "\udcff"}], [{"type": "input_text", "text": "\ufffd"}]),
+        ({"path": PurePosixPath("/a"), "at": {2, 1}}, '{"path":"/a","at":[1,2]}'),
+        ([Point(x=1), {"p": Point(x=2)}], '[{"x":1},{"p":{"x":2}}]'),
+        (Point.model_construct(x=2**70), '{"x":1180591620717411303424}'),
+        (Point.model_construct(x="\ud800"), '{"x":"\ufffd"}'),
+        (Decimal("1.50"), '"1.50"'),
+        (np.float32(0.5), "0.5"),
+        (np.array(True), "true"),
+        ({1: [np.nan, 2**64]}, '{"1":[null,18446744073709551616]}'),
+        ((n for n in (1, {2})), "[1,[2]]"),
+        (b"caf\xc3\xa9", '"café"'),
     ],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_a_tool_returns_becomes_text_or_content_parts(result: Any, output: Any) -> None:
     class Returning(PlainSession):
@@ -125,16 +148,48 @@ def test_what_a_tool_returns_becomes_text_or_content_parts(result: Any, output: 
     assert answers(call("it"), session=Returning)[0] == [output]
 
 
-def test_a_result_that_is_no_json_is_the_tools_error() -> None:
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (object(), "object has no JSON form"),
+        ({"a": {frozenset(): print}}, "builtin_function_or_method has no JSON form"),
+        (b"\xff", "bytes that are not UTF-8"),
+        (10**5000, "more than 4300 digits"),
+        (cyclic(), "nests deeper than can be written"),
+    ],
+    ids=["object", "function", "bytes", "endless integer", "cycle"],
+)
+def test_a_result_that_is_no_json_is_the_tools_error(result: Any, why: str) -> None:
     class Returning(PlainSession):
         @tool
         def it(self) -> Any:
             """It."""
-            return object()
+            return result
 
     (output,), tools = answers(call("it"), session=Returning)
-    assert "error" in orjson.loads(output)
+    assert why in orjson.loads(output)["error"]
     assert tools["errors"] == {"raised": 1}
+
+
+def test_what_a_tool_raises_may_be_no_text() -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    class Raising(PlainSession):
+        @tool
+        def name(self) -> str:
+            """A file's."""
+            raise FileNotFoundError(os.fsdecode(b"caf\xe9.txt"))
+
+        @tool
+        def wordless(self) -> str:
+            """None."""
+            raise Odd
+
+    outputs, tools = answers(call("name"), call("wordless", None, "c2"), session=Raising)
+    assert [orjson.loads(output)["error"].partition(":")[0] for output in outputs] == ["FileNotFoundError", "Odd"]
+    assert tools["errors"] == {"raised": 2}
 
 
 def test_a_tool_ends_the_session_and_the_model_is_asked_no_more() -> None:

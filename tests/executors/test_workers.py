@@ -6,13 +6,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gym_core
-from gym_core import CallInfo, Rollout, RunConfig, RunInfo, Task, UsageError, hookimpl
+from gym_core import CallInfo, Rollout, RunConfig, RunInfo, Task, UsageError, hookimpl, parse_json
 from gym_core.engine.run import Run
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
@@ -185,6 +186,21 @@ def test_the_last_stragglers_are_let_go() -> None:
     assert ended.summary["state"] == "finished"
     (straggler,) = [rollout for rollout in ended.rollouts if rollout.reward is None]
     assert (straggler.task_id, straggler.stop_reason) == ("t4", "finish_at")
+
+
+def test_what_is_no_plain_json_is_written_all_the_same(tmp_path: Path) -> None:
+    odd = {"deep": [{2**70, "\ud800"}], 3: Decimal("1.5")}
+    ended = run(tasks=[told(number, {"thing": odd}) for number in range(4)], output=str(tmp_path / "o.jsonl"))
+    assert ended.statuses() == ["completed"] * 4
+    plain = {"odd": [2**70], "7": "\ufffd", "thing": {"deep": [["\ufffd", 2**70]], "3": "1.5"}}
+    for line in (tmp_path / "o.jsonl").read_bytes().splitlines():
+        info = parse_json(line)["rollout"]["info"]
+        assert {name: info[name] for name in plain} == plain
+
+
+def test_what_workers_log_need_not_be_json() -> None:
+    ended = run(tasks=[told(0, log=["\ud800"]), told(1, log=2**70)])
+    assert ended.statuses() == ["completed"] * 2
 
 
 def test_a_task_that_is_no_json_fails_alone() -> None:

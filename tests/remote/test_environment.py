@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
-from gym_core import Done, Item, Options, ResourceServer, Response, Session, Task, Trajectory, Verdict, tool
+from gym_core import (
+    Done,
+    Item,
+    Options,
+    ResourceServer,
+    Response,
+    Session,
+    Task,
+    Trajectory,
+    Verdict,
+    encode_json,
+    tool,
+)
 from gym_core.contract.component import ComponentContext
 from gym_core.domain.errors import UsageError
 from gym_core.domain.responses import user_message
@@ -125,6 +140,56 @@ def test_rows_are_those_of_the_same_run_in_process(turns: list[Any]) -> None:
     here, there = both(lambda: ScriptedModel(*turns), limit=2, repeats=2, seed=7)
     assert comparable(here) == comparable(there)
     assert {rollout.row["rollout"]["env"] for rollout in there.rollouts} == {"counter"}
+
+
+class OddSession(Session[Any]):
+    """Gives what is no plain JSON, wherever something is given."""
+
+    def setup(self) -> Sequence[Item]:
+        return [user_message(os.fsdecode(b"caf\xe9")) | {"at": {3, 1}, "n": 2**70}]
+
+    @tool
+    def values(self) -> Any:
+        """Values."""
+        return {"path": PurePosixPath("a"), "n": 2**70, "mean": np.float32(0.5), 3: Decimal("1.5"), "s": "\ud800"}
+
+    @tool
+    def parts(self) -> Any:
+        """Parts."""
+        return [{"type": "input_text", "text": os.fsdecode(b"\xff"), "n": {2**70}}]
+
+    @tool
+    def finish(self) -> Done:
+        """End the episode."""
+        return Done({2, 1}, reason=os.fsdecode(b"\xff"))  # type: ignore[arg-type]
+
+    def reply(self, response: Response) -> Sequence[Item] | Done:
+        if response.output_text == "more":
+            return [user_message("Go on.") | {"seen": np.arange(2), "p": Decimal(1)}]
+        return Done()
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        info = {"at": {2, 1}, "n": 2**70, "s": "\ud800", 1: PurePosixPath("a"), "mean": np.mean([0.5])}
+        return Verdict(np.bool_(True), {"half": Decimal("0.5"), "n": np.int64(1)}, info)  # type: ignore[arg-type, dict-item]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        pytest.param([call("values"), say("Done.")], id="values"),
+        pytest.param([call("parts"), say("Done.")], id="parts"),
+        pytest.param([call("finish"), say("Never.")], id="done"),
+        pytest.param([say("more"), say("Done.")], id="reply"),
+    ],
+)
+def test_what_is_no_plain_json_comes_to_the_same_row(turns: list[Any]) -> None:
+    here, there = both(lambda: ScriptedModel(*turns), lambda: env(OddSession), tasks=[ask(0)])
+    written = [encode_json(comparable(ended)) for ended in (here, there)]
+    assert here.statuses() == ["completed"]
+    assert written[0] == written[1]
+    (rollout,) = there.rollouts
+    assert rollout.reward == 1.0
+    assert rollout.info == {"at": [1, 2], "n": 2**70, "s": "\ufffd", "1": "a", "mean": 0.5}
 
 
 class OpenSession(Session[Any]):

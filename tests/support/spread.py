@@ -121,8 +121,13 @@ class SpreadSession(Session[Any]):
         """Its reward, and where it was given."""
         if self.task.get("broken"):
             raise ValueError("cannot judge this")
-        info = {"process": os.getpid(), "arguments": sys.argv, "seed": self.seed}
+        info = {"process": os.getpid(), "arguments": sys.argv, "seed": self.seed, **odd_values(self.task)}
         return Verdict(float(self.task.get("reward_wanted", 1.0)), {"half": 0.5}, info)
+
+
+def odd_values(task: Task) -> dict[Any, Any]:
+    """What is no plain JSON, where a task asks for it."""
+    return {"odd": {2**70}, 7: Path(os.fsdecode(b"\xff")), "thing": task.get("thing")} if "thing" in task else {}
 
 
 class SpreadEnv(ResourceServer):
