@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gym_core.domain.responses import content_parts
+from gym_core.domain.tool_calls import ArgumentError, parse_arguments
 
 _ONE_LINE = 100
 _LONGEST_STRING = 2_000
@@ -24,8 +25,8 @@ class Block:
     dim: bool = False
 
 
-def item_block(item: Mapping[str, Any], names: Mapping[str, str]) -> Block:
-    """An item for reading. `names`: functions by `call_id`; an item of an unknown type is shown as JSON."""
+def item_block(item: Mapping[str, Any], function: Any = None) -> Block:
+    """An item for reading. `function`: whose output it is, if it is one; an item of an unknown type is shown as JSON."""
     kind = item.get("type", "message")
     if kind == "message":
         role = str(item.get("role", "message"))
@@ -33,8 +34,7 @@ def item_block(item: Mapping[str, Any], names: Mapping[str, str]) -> Block:
     if kind == "function_call":
         return Block(f"call of {item.get('name')}", _arguments(item.get("arguments")), "yellow")
     if kind == "function_call_output":
-        name = names.get(str(item.get("call_id")), str(item.get("call_id")))
-        return Block(f"output of {name}", _output(item.get("output")), "yellow")
+        return Block(f"output of {function or item.get('call_id')}", _output(item.get("output")), "yellow")
     if kind == "reasoning":
         return Block("reasoning", _reasoning(item), "bright_black", dim=True)
     return Block(str(kind), as_json(item))
@@ -62,8 +62,8 @@ def _message(item: Mapping[str, Any]) -> str:
 
 def _arguments(arguments: Any) -> str:
     try:
-        return as_json(json.loads(arguments))
-    except (TypeError, ValueError):
+        return as_json(parse_arguments(arguments))
+    except ArgumentError:
         return arguments if isinstance(arguments, str) else as_json(arguments)
 
 

@@ -15,6 +15,7 @@ from gym_core.cli.terminal import PLAIN_WIDTH, clean
 from gym_core.domain.responses import Item, Usage, as_items
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import REQUEST_FIELD
+from gym_core.domain.tool_calls import answered_calls, written_places
 
 _LABEL_WIDTH = 12
 _RULE_WIDTH = 80
@@ -85,9 +86,10 @@ def blocks(row: dict[str, Any]) -> Iterator[Block]:
         items = []
     output = row["response"].get("output") if isinstance(row.get("response"), Mapping) else None
     items = [*items, *(item for item in output or () if isinstance(item, dict))]
-    names = {str(item.get("call_id")): str(item.get("name")) for item in items if item.get("type") == "function_call"}
-    for item in items:
-        yield item_block(item, names)
+    outputs = (call.get("output") or () for call in Rollout(row).calls if call.get("role") == "policy")
+    answered = answered_calls(items, written_places(outputs, len(items)))
+    for place, item in enumerate(items):
+        yield item_block(item, items[answered[place]].get("name") if place in answered else None)
 
 
 def _error(error: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:

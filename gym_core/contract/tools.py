@@ -20,6 +20,10 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from gym_core.contract.strict_schemas import can_be_strict
+from gym_core.domain.json_text import encode_json
+from gym_core.domain.tool_calls import ArgumentError, arguments_text, may_be_deep, parse_arguments
+
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MARK = "__gym_tool__"
 _PLACE = "__gym_place__"
@@ -28,17 +32,6 @@ _PARAMETER = re.compile(r"^(\s+)(\w+)(?:\s*\([^)]*\))?:\s*(.*)$")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Place = Literal["thread", "process"]
-
-
-class ArgumentError(ValueError):
-    """A model's call was bad; the text is for the model. `kind` is what it is counted as: `bad_json`, `bad_arguments`.
-
-    A tool that runs elsewhere and found fault there raises it, too, with the kind that was found.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +52,20 @@ class ToolSpec:
     isolated: bool = False
     timeout: float | None = None
 
-    def parse(self, arguments: str) -> dict[str, Any]:
-        """The keyword arguments of a call from the model's JSON text. Raises `ArgumentError`."""
+    def parse(self, arguments: Any) -> dict[str, Any]:
+        """The keyword arguments of a call from what the model wrote: JSON text as a rule. Raises `ArgumentError`."""
         if self.arguments is None:
-            return {"arguments": arguments}
+            return {"arguments": arguments_text(arguments)}
+        validate = self.arguments.__pydantic_validator__.validate_json
+        if type(arguments) is str and not may_be_deep(arguments):
+            try:
+                parsed: BaseModel = validate(arguments)
+                return parsed.__dict__
+            except ValueError:  # ValidationError, and UnicodeEncodeError
+                pass
+        # Once more, as JSON is read everywhere here: with the words for what it is, or as what it was meant to be.
         try:
-            parsed: BaseModel = self.arguments.__pydantic_validator__.validate_json(arguments or "{}")
+            parsed = validate(encode_json(parse_arguments(arguments)))
         except ValidationError as error:
             raise _argument_error(error) from None
         return parsed.__dict__
@@ -246,15 +247,13 @@ def _schema(name: str, description: str, arguments: type[BaseModel]) -> dict[str
     for prop in parameters.get("properties", {}).values():
         prop.pop("title", None)
     parameters.setdefault("properties", {})
-    # An endpoint's strict mode knows no optional parameters: every property has to be required.
-    strict = set(parameters.get("required", ())) == set(parameters["properties"]) and "$defs" not in parameters
     parameters.setdefault("required", [])
     return {
         "type": "function",
         "name": name,
         "description": description,
         "parameters": parameters,
-        "strict": strict,
+        "strict": can_be_strict(parameters),
     }
 
 
@@ -280,8 +279,6 @@ def _describe(doc: str) -> tuple[str, dict[str, str]]:
 
 def _argument_error(error: ValidationError) -> ArgumentError:
     problems: Sequence[Any] = error.errors(include_url=False, include_input=False)
-    if problems[0]["type"] == "json_invalid":
-        return ArgumentError("bad_json", f"the arguments are not valid JSON: {problems[0]['msg']}")
     lines = [
         f"{'.'.join(str(part) for part in problem['loc']) or 'arguments'}: {problem['msg']}" for problem in problems
     ]

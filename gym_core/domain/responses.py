@@ -16,6 +16,7 @@ FunctionCallOutput: TypeAlias = dict[str, Any]
 """`{"type": "function_call_output", "call_id": str, "output": str | list}`."""
 
 COMPLETED = "completed"
+INCOMPLETE = "incomplete"
 EMPTY = "empty"
 REASONING_ONLY = "reasoning_only"
 REFUSAL = "refusal"
@@ -44,14 +45,21 @@ class FunctionCall(dict[str, Any]):
     @property
     def call_id(self) -> str:
         """What the output has to repeat so that the model can match it."""
-        call_id = self.get("call_id") or self.get("id")
-        return call_id if isinstance(call_id, str) else ""
+        return call_id_of(self)
 
     @property
     def arguments(self) -> str:
-        """The arguments as the model wrote them: JSON text, not yet checked."""
-        arguments = self.get("arguments", "")
-        return arguments if isinstance(arguments, str) else ""
+        """The arguments as the model wrote them: JSON text, not yet checked; `{}` where there are none."""
+        from gym_core.domain.tool_calls import NO_ARGUMENTS, arguments_text
+
+        text = arguments_text(self.get("arguments"))
+        return NO_ARGUMENTS if text.strip() in ("", "null") else text
+
+    def parsed(self) -> dict[str, Any]:
+        """The arguments as the object they say, empty where there are none. Raises `ValueError`."""
+        from gym_core.domain.tool_calls import parse_arguments
+
+        return parse_arguments(self.get("arguments"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +214,41 @@ class Response:
         return Usage.of(self.body.get("usage"))
 
     @property
+    def unfinished(self) -> str:
+        """Why this is no answer: a status or a reason that is not known to mean an end. Empty for an answer."""
+        status = self.body.get("status")
+        if status == COMPLETED or (status is None and not self.body.get("incomplete_details")):
+            return ""
+        word = COMPLETED if status is None else str(status).lower()
+        if word == INCOMPLETE or status is None:
+            return "" if self._cut else f"incomplete because of {self._reason!r:.80}"
+        return "" if word == COMPLETED else f"its status is {status!r:.80}"
+
+    @property
+    def _reason(self) -> Any:
+        details = self.body.get("incomplete_details")
+        return details.get("reason") if isinstance(details, Mapping) else None
+
+    @property
+    def _cut(self) -> str:
+        """Why an incomplete response was cut, in our words; empty where its reason is not known."""
+        from gym_core.domain.finish import ending
+
+        reason = self._reason
+        if reason is None:
+            return MAX_OUTPUT_TOKENS
+        return reason if reason in TRUNCATING else ending(reason) or ""
+
+    @property
     def stop_reason(self) -> str:
         """Why the model stopped; see the constants of this module."""
-        if self.body.get("status") == "incomplete":
-            details = self.body.get("incomplete_details")
-            reason = details.get("reason") if isinstance(details, Mapping) else None
-            return reason if isinstance(reason, str) else MAX_OUTPUT_TOKENS
+        status = self.body.get("status")
+        if status != COMPLETED and (
+            self.body.get("incomplete_details") if status is None else str(status).lower() == INCOMPLETE
+        ):
+            cut = self._cut
+            if cut != COMPLETED:
+                return cut or str(self._reason)
         reasoning = False
         for item in self.output:
             kind = item.get("type", "message")
@@ -239,6 +276,18 @@ def user_message(text: str) -> Item:
 def function_call_output(call_id: str, output: str) -> FunctionCallOutput:
     """What answers a function call."""
     return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def id_text(value: Any) -> str:
+    """An id as text: an integer is written out, anything else that is no text is none."""
+    if type(value) is str:
+        return value
+    return str(value) if type(value) is int else ""
+
+
+def call_id_of(call: Mapping[str, Any]) -> str:
+    """The id that the output of a call has to repeat; empty where it has none."""
+    return id_text(call.get("call_id")) or id_text(call.get("id"))
 
 
 def content_parts(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:

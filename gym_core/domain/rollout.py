@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from gym_core.domain.responses import COMPLETED, Item, Response, Usage, item_text, output_text
+from gym_core.domain.responses import COMPLETED, FunctionCall, Item, Response, Usage, item_text, output_text
+from gym_core.domain.tool_calls import ArgumentError, answered_calls, with_unique_ids, written_places
 
 
 class Status(StrEnum):
@@ -75,8 +75,9 @@ class ModelCall:
 class ToolCall:
     """A function call of the model and what answered it.
 
-    `arguments`: the parsed object, or None where the model wrote no JSON object. `output`: the text that answered, or
-    None where nothing did.
+    `arguments`: the parsed object, empty for a call without arguments, or None where the model wrote no JSON object or
+    one that nests too deeply. `output`: the text that answered, or None where nothing did. `call_id`: as the model
+    wrote it; models repeat ids, so only the order of calls tells one from another.
     """
 
     name: str
@@ -125,29 +126,36 @@ class Trajectory:
     @property
     def calls(self) -> list[ToolCall]:
         """The model's function calls in order, each with its output."""
-        outputs = {
-            item.get("call_id"): item.get("output") for item in self.items if item.get("type") == "function_call_output"
-        }
+        items = self.items
+        answers = {call: output for output, call in answered_calls(items, self._said()).items()}
         found: list[ToolCall] = []
-        for item in self.items:
+        for place, item in enumerate(items):
             if item.get("type") == "function_call":
-                call_id = str(item.get("call_id") or item.get("id") or "")
-                output = _text_of(outputs.get(call_id))
-                found.append(ToolCall(str(item.get("name", "")), _object(item.get("arguments")), output, call_id))
+                call = FunctionCall(item)
+                try:
+                    arguments = call.parsed()
+                except ArgumentError:
+                    arguments = None
+                output = _text_of(items[answers[place]].get("output")) if place in answers else None
+                found.append(ToolCall(call.name, arguments, output, call.call_id))
         return found
+
+    @property
+    def unique_items(self) -> list[Item]:
+        """The items with ids that tell calls apart, for readers who pair calls and outputs by id."""
+        return with_unique_ids(self.items, self._said())
+
+    def _said(self) -> set[int]:
+        """The places of the items that the policy's model wrote, as far as it is known who wrote what."""
+        start = len(self.input)
+        outputs = (call.output for call in self.model_calls if call.role == "policy")
+        places = written_places(outputs, start + len(self.items))
+        return {place - start for place in places}
 
     @property
     def response(self) -> Response:
         """The whole trajectory as one response."""
         return Response({"object": "response", "output": list(self.items)})
-
-
-def _object(arguments: Any) -> dict[str, Any] | None:
-    try:
-        value = json.loads(arguments)
-    except (TypeError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _text_of(output: Any) -> str | None:

@@ -58,10 +58,14 @@ class Task(Mapping[str, Any]):
 
     @property
     def request(self) -> Request:
-        """The row's request without the fields that belong to the backend."""
+        """The row's request without the fields that belong to the backend, with tools as the Responses API has them."""
         params: dict[str, Any] = self.row[REQUEST_FIELD]
         body = {name: value for name, value in params.items() if name not in BACKEND_FIELDS and value is not None}
         body["input"] = as_items(params["input"])
+        if body.get("tools"):
+            from gym_core.domain.chat.tools import with_flat_tools
+
+            body = with_flat_tools(body)
         return Request(body)
 
     def __getitem__(self, field: str) -> Any:

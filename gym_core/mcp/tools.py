@@ -7,9 +7,9 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gym_core.contract.tools import ArgumentError, BoundTool, ToolSpec
+from gym_core.contract.tools import BoundTool, ToolSpec
 from gym_core.domain.errors import SessionError
-from gym_core.domain.json_text import JsonError, parse_json
+from gym_core.domain.tool_calls import parse_arguments
 from gym_core.mcp.notices import notice
 from gym_core.mcp.schemas import object_schema
 
@@ -72,7 +72,8 @@ def _name(name: str) -> str:
 
 def _bound(tool: Tool, name: str, call: Call) -> BoundTool:
     async def run(call: Call, /, arguments: str) -> Any:
-        return await call(tool.name, _object(arguments))
+        # What the server is to check: all that is checked here is that it is an object.
+        return await call(tool.name, parse_arguments(arguments))
 
     schema = {
         "type": "function",
@@ -82,17 +83,6 @@ def _bound(tool: Tool, name: str, call: Call) -> BoundTool:
         "strict": False,
     }
     return ToolSpec.described(schema, run).bind(call)
-
-
-def _object(arguments: str) -> dict[str, Any]:
-    """What the server is to check: all that is checked here is that it is an object."""
-    try:
-        value = parse_json(arguments or "{}")
-    except JsonError as error:
-        raise ArgumentError("bad_json", f"the arguments are no valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ArgumentError("bad_arguments", "the arguments must be a JSON object")
-    return value
 
 
 def listed_tools(schemas: Iterable[Mapping[str, Any]]) -> list[Tool]:

@@ -8,13 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gym_core.domain.responses import Item
+from gym_core.domain.chat.tools import with_flat_tools
+from gym_core.domain.responses import Item, as_items
 from gym_core.domain.task import REQUEST_FIELD, without_result
+from gym_core.domain.tool_calls import is_whole, whole_call, with_unique_ids, written_places
 from gym_core.nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 AGENT_REF = "agent_ref"
 ROUTES = frozenset({"seed_session", "verify", "aggregate_metrics", "close_session", "sandbox_access", "mcp"})
 """The names that a resource server there has routes of its own for: a tool so called cannot be reached."""
+
+
+def task_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A task's row as NeMo Gym takes it, which knows tools in the form of the Responses API alone."""
+    request = row.get(REQUEST_FIELD)
+    flat = with_flat_tools(request) if isinstance(request, dict) else request
+    return row if flat is request else {**row, REQUEST_FIELD: flat}
 
 
 def as_response(
@@ -55,6 +64,8 @@ def _whole(item: Item, place: int) -> Item:
         }
     if kind == "reasoning":
         return {"id": f"rs_{place}", "summary": [], **item}
+    if kind == "function_call" and not is_whole(item):
+        return whole_call(item)
     return item if "type" in item else {"type": "message", **item}
 
 
@@ -65,7 +76,7 @@ def result_row(row: Mapping[str, Any]) -> dict[str, Any]:
     as the name is free.
     """
     about: Mapping[str, Any] = row.get("rollout") or {}
-    task = without_result(dict(row))
+    task = task_row(without_result(dict(row)))
     index, repeat = about.get("task_index"), about.get("repeat")
     task[TASK_INDEX] = index if isinstance(index, int) else task.get(TASK_INDEX, 0)
     task[ROLLOUT_INDEX] = repeat if isinstance(repeat, int) else task.get(ROLLOUT_INDEX, 0)
@@ -73,7 +84,12 @@ def result_row(row: Mapping[str, Any]) -> dict[str, Any]:
     request: Mapping[str, Any] = task.get(REQUEST_FIELD) or {}
     model = about.get("model")
     body = {**({"model": model} if model else {}), **recorded}
-    task["response"] = as_response(body, recorded.get("output") or [], request)
+    output = recorded.get("output") or []
+    start = len(as_items(request.get("input") or []))
+    said = written_places(
+        (call["output"] for call in about.get("calls") or () if call["role"] == "policy"), start + len(output)
+    )
+    task["response"] = as_response(body, with_unique_ids(output, {place - start for place in said}), request)
     task["reward"] = row.get("reward")
     components: Mapping[str, Any] = row.get("reward_components") or {}
     if components:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import orjson
-
 from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.http1 import ReplyHeaders, parse, request_bytes
 from gym_core.protocol.errors import RemoteError
 from gym_core.protocol.urls import checked_url, proxy_for, socket_path
@@ -66,8 +65,8 @@ class Reply:
         if not self.content:
             return None
         try:
-            return orjson.loads(self.content)
-        except orjson.JSONDecodeError:
+            return parse_json(self.content)
+        except JsonError:
             raise RemoteError(
                 f"{self.where} answered {self.status} with something that is no JSON: {self.text[:200]!r}",
                 hint="check the URL: is it a server of this kind?",
@@ -195,7 +194,7 @@ class Client:
             sent["Authorization"] = f"Bearer {bearer}"
         content = None
         if body is not None:
-            content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+            content = encode_json(body)
             sent["Content-Type"] = _JSON
         seconds = self._timeout if timeout is None else timeout
         where = f"{method} {self.url}{path}"

@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
-from gym_core.domain.responses import Item, content_parts, item_text
+from gym_core.domain.json_text import encode_json
+from gym_core.domain.responses import FunctionCall, Item, call_id_of, content_parts, id_text, item_text
+from gym_core.domain.tool_calls import arguments_text
 
 _TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
-_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 class HandedOut:
@@ -63,8 +64,8 @@ def _is_reasoning(item: Item) -> bool:
     return item.get("type") == "reasoning"
 
 
-def _exact(item: Item) -> Hashable:
-    return orjson.dumps(item, option=_OPTIONS)
+def _exact(item: Any) -> Hashable:
+    return encode_json(item, orjson.OPT_SORT_KEYS)
 
 
 def _gist(item: Item) -> Hashable:
@@ -73,20 +74,20 @@ def _gist(item: Item) -> Hashable:
     if kind == "message":
         return kind, item.get("role"), _words(item)
     if kind.endswith("_call_output"):
-        return kind, item.get("call_id"), _words({"content": item.get("output")})
+        return kind, id_text(item.get("call_id")), _words({"content": item.get("output")})
     if kind.endswith("_call"):
-        return kind, item.get("call_id") or item.get("id"), item.get("name"), _text(item, "arguments", "input")
+        written = FunctionCall(item).arguments if kind == "function_call" else _given(item)
+        return kind, call_id_of(item), item.get("name"), written
     said = {name: item[name] for name in ("content", "summary", "encrypted_content") if item.get(name)}
     return kind, _exact(said or {"id": item.get("id")})
+
+
+def _given(item: Item) -> str:
+    return arguments_text(item.get("arguments") or item.get("input"))
 
 
 def _words(item: Item) -> Hashable:
     parts = content_parts(item)
     if all(part.get("type") in _TEXT_PARTS for part in parts):
         return item_text(item)
-    return orjson.dumps(item.get("content"), option=_OPTIONS)
-
-
-def _text(item: Item, *names: str) -> str:
-    value: Any = next((item[name] for name in names if item.get(name)), "")
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return _exact(item.get("content"))

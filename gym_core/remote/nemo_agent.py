@@ -17,6 +17,7 @@ from gym_core.domain.responses import COMPLETED, MAX_OUTPUT_TOKENS, Response
 from gym_core.domain.rollout import ModelCall
 from gym_core.domain.task import Task
 from gym_core.nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
+from gym_core.nemo.rows import task_row
 from gym_core.protocol.client import BROKEN, Reply
 from gym_core.protocol.errors import MODEL_ERROR, RemoteError, WireError, error_from_wire
 from gym_core.protocol.wire import trajectory_from_wire
@@ -27,7 +28,7 @@ _MODELS = frozenset({"model_error", "cancelled"})
 
 def row_for(task: Task, repeat: int) -> dict[str, Any]:
     """The row of a task as an agent is sent it: with its place and its repeat, under NeMo Gym's names for them."""
-    row = without_failure(task.row)
+    row = dict(task_row(without_failure(task.row)))
     row.setdefault(TASK_INDEX, task.index)
     if repeat or ROLLOUT_INDEX not in row:
         row[ROLLOUT_INDEX] = repeat

@@ -17,7 +17,7 @@ from gym_core.domain.foreign_verdict import NotMeasured, read_verdict, without_f
 from gym_core.domain.responses import Item
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
-from gym_core.nemo.rows import ROUTES, as_response
+from gym_core.nemo.rows import ROUTES, as_response, task_row
 from gym_core.protocol.client import Reply
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class NemoSession(Session["RemoteResourceServer"]):
         super().__init__(task, server, context)
         self._cookies: dict[str, str] = {}
         self._opening: list[Item] = []
-        self._row = without_failure(task.row)
+        self._row = task_row(without_failure(task.row))
 
     async def begin(self) -> None:
         """Open the session. Raises `SessionError` for a task with a tool that has the name of a route."""
@@ -79,7 +79,7 @@ class NemoSession(Session["RemoteResourceServer"]):
         request = self.task.request.body
         last = next((call.response for call in reversed(trajectory.model_calls) if call.role == POLICY), {})
         body = {"id": last.get("response_id"), "model": last.get("model")}
-        response = as_response(body, trajectory.items[len(self._opening) :], request)
+        response = as_response(body, trajectory.unique_items[len(self._opening) :], request)
         sent = {**self._row, "response": response}
         reply = self.server.connection.checked(await self._post("/verify", sent))
         answer = reply.object()

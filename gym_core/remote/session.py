@@ -12,12 +12,13 @@ from urllib.parse import quote
 import orjson
 
 from gym_core.contract.resource_server import Done, Session, SessionContext
-from gym_core.contract.tools import ArgumentError, BoundTool, ToolSpec
+from gym_core.contract.tools import BoundTool, ToolSpec
 from gym_core.domain.errors import EpisodeOver, GymError
 from gym_core.domain.foreign_verdict import NotMeasured
 from gym_core.domain.responses import SESSION_DONE, Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
+from gym_core.domain.tool_calls import ArgumentError
 from gym_core.protocol.client import BROKEN
 from gym_core.protocol.errors import RemoteError, WireError
 from gym_core.protocol.wire import items_from_wire, task_to_wire, trajectory_to_wire, verdict_from_wire

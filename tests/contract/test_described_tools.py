@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gym_core import Session, Trajectory
-from gym_core.contract.tools import ArgumentError, BoundTool, ToolSpec
+from gym_core.contract.tools import BoundTool, ToolSpec
+from gym_core.domain.tool_calls import ArgumentError
 from tests.support.models import ScriptedModel, call, say
 from tests.support.running import rollout
 

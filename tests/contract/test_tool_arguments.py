@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from gym_core import tool
-from gym_core.contract.tools import ArgumentError, ToolSpec, class_tools
+from gym_core.contract.tools import ToolSpec, class_tools
+from gym_core.domain.tool_calls import ArgumentError
 
 
 class Unit(enum.Enum):

@@ -173,7 +173,7 @@ def test_tools_choice_format_and_limits() -> None:
         ({"input": "x", "previous_response_id": "r"}, "previous_response_id"),
         ({"input": "x", "background": True}, "background"),
         ({"input": "x", "tools": [{"type": "web_search"}]}, "web_search"),
-        ({"input": "x", "tool_choice": {"type": "file_search"}}, "file_search"),
+        ({"input": "x", "tools": [{"name": "f"}], "tool_choice": {"type": "file_search"}}, "file_search"),
         ({"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "u"}]}]}, "file_url"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "u"}]}]}, "file_id"),
         ({"input": [{"role": "user", "content": [{"type": "computer_screenshot"}]}]}, "computer_screenshot"),
@@ -307,7 +307,9 @@ def test_an_error_as_finish_reason_is_a_failed_response() -> None:
 def test_calls_without_ids_or_with_objects_as_arguments() -> None:
     calls = [{"function": {"name": "f", "arguments": {"a": 1}}}, {"id": "", "function": {"name": "g"}}]
     output = chat.response_from_completion(completion({"tool_calls": calls}))["output"]
-    assert [(item["call_id"], item["arguments"]) for item in output] == [("call_c1_0", '{"a":1}'), ("call_c1_1", "")]
+    assert [item["arguments"] for item in output] == ['{"a":1}', ""]
+    assert all(item["call_id"] for item in output)
+    assert output[0]["call_id"] != output[1]["call_id"]
 
 
 def test_what_only_the_server_knows_goes_back_to_it() -> None:

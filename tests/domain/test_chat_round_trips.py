@@ -169,10 +169,16 @@ completion = fixed(
 )
 
 
+def without_lone_tool_fields(body: dict[str, Any]) -> dict[str, Any]:
+    """A request as servers take it: where there are no tools, nothing speaks of them."""
+    lone = () if body.get("tools") else ("tools", "tool_choice", "parallel_tool_calls")
+    return {name: value for name, value in body.items() if name not in lone}
+
+
 @given(chat_body)
 def test_a_chat_request_through_responses(body: dict[str, Any]) -> None:
     before = copy.deepcopy(body)
-    assert chat.chat_request(chat.responses_request(body)) == body
+    assert chat.chat_request(chat.responses_request(body)) == without_lone_tool_fields(body)
     assert body == before, "the conversion changed what it was given"
 
 
@@ -273,5 +279,5 @@ responses_body = fixed(
 @given(responses_body)
 def test_a_responses_request_through_chat(body: dict[str, Any]) -> None:
     before = copy.deepcopy(body)
-    assert chat.responses_request(chat.chat_request(body)) == body
+    assert chat.responses_request(chat.chat_request(body)) == without_lone_tool_fields(body)
     assert body == before, "the conversion changed what it was given"

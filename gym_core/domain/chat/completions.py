@@ -11,10 +11,11 @@ from typing import Any
 
 from gym_core.domain.chat.items import assistant_items
 from gym_core.domain.chat.messages import TOKEN_FIELDS, add_to_assistant
+from gym_core.domain.finish import ending
+from gym_core.domain.responses import COMPLETED, CONTENT_FILTER, MAX_OUTPUT_TOKENS
 
 PROMPT_IDS, GENERATION_IDS, LOG_PROBS = TOKEN_FIELDS
-_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
-_FINISH = {reason: finish for finish, reason in _INCOMPLETE.items()}
+_FINISH = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
 _COMPLETION_FIELDS = frozenset({"id", "created", "model", "usage", "service_tier", "prompt_token_ids", "choices"})
 _CHOICE_FIELDS = frozenset({"message", "logprobs", "token_ids"})
 _USAGE = {
@@ -29,23 +30,25 @@ _CHAT_USAGE = {name: chat for chat, name in _USAGE.items()}
 def response_from_completion(completion: Mapping[str, Any]) -> dict[str, Any]:
     """A chat completion as a Responses body.
 
-    The output holds the items of the first choice; `status` and `incomplete_details` come from its `finish_reason`.
-    What has no place there stays under `chat_completion`, further choices included. Raises `ValueError` for an
-    object that is no chat completion.
+    The output holds the items of the first choice; `status` and `incomplete_details` come from its `finish_reason`,
+    and one that is not known to mean an end makes a `failed` response. A call that came without an id is given one.
+    What has no place there stays under `chat_completion`, further choices included. Raises `ValueError` for an object
+    that is no chat completion.
     """
-    choice, message = _first_choice(completion)
+    choice, message, end = _first_choice(completion)
     ident = completion.get("id")
     output = assistant_items(message, str(ident) if ident else "0")
     finish = choice.get("finish_reason")
     body: dict[str, Any] = {"id": ident or "resp_0", "object": "response", "status": "completed", "output": output}
-    if finish in _INCOMPLETE:
+    if end in _FINISH:
         body["status"] = "incomplete"
-        body["incomplete_details"] = {"reason": _INCOMPLETE[finish]}
+        body["incomplete_details"] = {"reason": end}
         if output and "status" in output[-1]:
             output[-1]["status"] = "incomplete"
-    elif finish == "error":
+    elif end is None:
         body["status"] = "failed"
-        body["error"] = choice.get("error") or {"code": "server_error", "message": "the endpoint gave no reason"}
+        broken = {"code": "server_error", "message": f"the answer was broken off: finish_reason {finish!r:.80}"}
+        body["error"] = choice.get("error") or broken
     for name, field in (("created", "created_at"), ("model", "model"), ("service_tier", "service_tier")):
         if completion.get(name) is not None:
             body[field] = completion[name]
@@ -62,13 +65,24 @@ def response_from_completion(completion: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _first_choice(completion: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _first_choice(completion: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any], str | None]:
+    """The first choice, its message and what its `finish_reason` means.
+
+    Many servers that answer whole say no reason: then the answer has ended. One that was filtered or cut before its
+    first word has no message.
+    """
     choices = completion.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise ValueError("a chat completion needs `choices` with a `message`")
-    return choice, message
+    if not isinstance(choice, dict):
+        raise ValueError("a chat completion needs `choices`")
+    finish = choice.get("finish_reason")
+    end = COMPLETED if finish in (None, "", "stop", "tool_calls") else ending(finish)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        if end == COMPLETED:
+            raise ValueError("a chat completion needs `choices` with a `message`")
+        message = {}
+    return choice, message, end
 
 
 def _place_tokens(completion: Mapping[str, Any], choice: Mapping[str, Any], output: list[dict[str, Any]]) -> Any:
@@ -161,7 +175,7 @@ def completion_from_response(body: Mapping[str, Any]) -> dict[str, Any]:
 def _finish_reason(body: Mapping[str, Any], message: Mapping[str, Any]) -> str:
     if body.get("status") == "incomplete":
         reason = (body.get("incomplete_details") or {}).get("reason")
-        return _FINISH.get(str(reason), "length")
+        return _FINISH.get(ending(reason) or MAX_OUTPUT_TOKENS, "length")
     return "tool_calls" if message.get("tool_calls") else "stop"
 
 

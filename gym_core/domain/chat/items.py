@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from gym_core.domain.chat.parts import responses_content, responses_part
-from gym_core.domain.responses import Item
+from gym_core.domain.responses import Item, id_text
+from gym_core.domain.tool_calls import arguments_text, new_call_id
 
 _ASSISTANT_FIELDS = frozenset({"role", "content", "refusal", "tool_calls"})
 _TOOL_FIELDS = frozenset({"role", "tool_call_id", "content"})
@@ -19,21 +18,26 @@ _CALL_TYPES = {
     "function": ("function_call", "arguments", frozenset({"name", "arguments"})),
     "custom": ("custom_tool_call", "input", frozenset({"name", "input"})),
 }
+_CALL_ITEMS = frozenset(item_type for item_type, _, _ in _CALL_TYPES.values())
 
 
 def items_of_messages(messages: Iterable[Mapping[str, Any]]) -> list[Item]:
     """Chat messages as Responses input items. Raises `ValueError` for the deprecated role `function`."""
     items: list[Item] = []
-    custom: set[Any] = set()
+    custom: set[str] = set()
+    waiting: list[str] = []  # ids of calls without an output: tool messages without an id answer them in order
     for message in messages:
         role = message.get("role")
         content = message.get("content")
         if role == "assistant":
             found = assistant_items(message)
             custom.update(item["call_id"] for item in found if item["type"] == "custom_tool_call")
+            waiting += [item["call_id"] for item in found if item["type"] in _CALL_ITEMS]
             items += found
         elif role == "tool":
-            call_id = message.get("tool_call_id")
+            call_id = id_text(message.get("tool_call_id")) or (waiting[0] if waiting else "")
+            if call_id in waiting:
+                waiting.remove(call_id)
             kind = "custom_tool_call_output" if call_id in custom else "function_call_output"
             output = {"type": kind, "call_id": call_id, "output": responses_content(content)}
             items.append({**output, **_others(message, _TOOL_FIELDS)})
@@ -63,7 +67,7 @@ def assistant_items(message: Mapping[str, Any], ident: str | None = None) -> lis
         item.update(extra)
         extra = {}
         items.append(item)
-    items += [_call_item(call, f"call_{ident or 0}_{index}") for index, call in enumerate(calls)]
+    items += [_call_item(call) for call in calls]
     if extra and items:
         items[0]["chat_message"] = extra
     return items
@@ -117,20 +121,17 @@ def _annotation(note: Any) -> Any:
     return {"type": kind, **inner} if isinstance(inner, dict) else note
 
 
-def _call_item(call: Any, call_id: str) -> Item:
+def _call_item(call: Any) -> Item:
     kind = call.get("type") or "function" if isinstance(call, dict) else None
     if kind not in _CALL_TYPES or not isinstance(call.get(kind), dict):
         raise ValueError(f"a tool call must be an object with a `function` or `custom` object, not {call!r:.200}")
     inner = call[kind]
     item_type, payload, known = _CALL_TYPES[kind]
-    value = inner.get(payload)
-    if value is not None and not isinstance(value, str):
-        value = orjson.dumps(value).decode()  # some servers send the object itself
     item: Item = {
         "type": item_type,
-        "call_id": call.get("id") or call_id,
+        "call_id": id_text(call.get("id")) or new_call_id(),
         "name": inner.get("name"),
-        payload: value or "",
+        payload: arguments_text(inner.get(payload)),  # some servers send the object itself
         "status": "completed",
     }
     if len(inner) > 2:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from gym_core.domain.chat.parts import chat_content, chat_part
+from gym_core.domain.responses import call_id_of, id_text
 
 TOKEN_FIELDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
 """What training data wants of a generated item: what the server saw and said, as it said it."""
@@ -40,7 +41,11 @@ def chat_messages(items: Iterable[Mapping[str, Any]], drop: Collection[str] = ()
             messages.append(_with_extra(message, item, _MESSAGE_FIELDS))
         elif kind in _OUTPUTS:
             assistant = None
-            message = {"role": "tool", "tool_call_id": item.get("call_id"), "content": chat_content(item.get("output"))}
+            message = {
+                "role": "tool",
+                "tool_call_id": id_text(item.get("call_id")),
+                "content": chat_content(item.get("output")),
+            }
             messages.append(_with_extra(message, item, _OUTPUT_FIELDS))
         else:
             if assistant is None or _is_full(assistant, kind):
@@ -87,7 +92,7 @@ def _with_extra(chat: dict[str, Any], item: Mapping[str, Any], known: frozenset[
 def _tool_call(item: Mapping[str, Any], kind: str) -> dict[str, Any]:
     payload = "arguments" if kind == "function" else "input"
     inner = {"name": item.get("name"), payload: item.get(payload) or "", **(item.get(kind) or {})}
-    call_id = item.get("call_id") or item.get("id")
+    call_id = call_id_of(item)
     return _with_extra({"id": call_id, "type": kind, kind: inner}, item, _CALL_FIELDS)
 
 

@@ -50,10 +50,12 @@ def chat_request(
         raise ValueError("Chat Completions has no `background`")
     chat: dict[str, Any] = {name: value for name, value in body.items() if value is not None and name not in _CONVERTED}
     chat["messages"] = chat_messages(_all_items(body), drop)
-    if body.get("tools") is not None:
+    if body.get("tools"):
         chat["tools"] = [chat_tool(tool) for tool in body["tools"]]
-    if body.get("tool_choice") is not None:
-        chat["tool_choice"] = chat_tool_choice(body["tool_choice"])
+        if body.get("tool_choice") is not None:
+            chat["tool_choice"] = chat_tool_choice(body["tool_choice"])
+    else:  # servers refuse an empty list of tools, and what speaks of tools where there are none
+        chat.pop("parallel_tool_calls", None)
     if body.get("max_output_tokens") is not None:
         chat[max_tokens_field] = body["max_output_tokens"]
     _move(chat, body, "text", {"format": "response_format", "verbosity": "verbosity"})

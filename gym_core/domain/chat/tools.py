@@ -39,6 +39,26 @@ def responses_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def flat_tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool in the form of the Responses API, whichever of the two its writer had in mind."""
+    kind = tool.get("type", "function")
+    if kind not in _NESTED or not isinstance(tool.get(kind), dict):
+        return tool
+    flat = responses_tool(tool)
+    return {**flat.pop("chat_tool", {}), **flat}
+
+
+def with_flat_tools(params: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a request with tools in the form of the Responses API; the same object where they have it."""
+    tools = params.get("tools")
+    if not tools or all(flat_tool(tool) is tool for tool in tools):
+        return params
+    flat = {**params, "tools": [flat_tool(tool) for tool in tools]}
+    if "tool_choice" in params:
+        flat["tool_choice"] = responses_tool_choice(params["tool_choice"])
+    return flat
+
+
 def chat_tool_choice(choice: Any) -> Any:
     """`tool_choice` as Chat Completions writes it. Raises `ValueError` for a tool that only Responses knows."""
     if not isinstance(choice, dict):

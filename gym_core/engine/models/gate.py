@@ -11,6 +11,7 @@ from typing import Any
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain import errors
 from gym_core.domain.responses import Request, Response
+from gym_core.domain.tool_calls import is_whole, sent_items, whole_call
 from gym_core.engine.budget.prices import Price
 from gym_core.engine.budget.purse import Reservation
 from gym_core.engine.limits import Deadlines
@@ -97,6 +98,9 @@ class ModelGate:
         what the budget has to spare before an attempt may start.
         """
         clock, limiter = self.clock, self.limiter
+        items = request.body.get("input")
+        if type(items) is list and (sent := sent_items(items)) is not items:
+            request = request.with_input(sent)
         waited = 0.0
         failed: FailedAttempts | None = None
         attempt = 0
@@ -112,7 +116,7 @@ class ModelGate:
                 with alarm.within("model_call", self.deadlines.model_call):
                     response = await self.backend.respond(request, context)
                 latency = clock.time() - started
-                _check(response)
+                response = self._checked(response)
                 if reservation is not None:
                     reservation.settle(response.usage)
                 limiter.succeeded()
@@ -165,6 +169,27 @@ class ModelGate:
             log_retry(self.role, context.key, error, attempt=attempt, delay=delay)
             waited += await self._wait(clock.sleep(delay), alarm)
 
+    def _checked(self, response: Response) -> Response:
+        """The response with whole calls. Raises what shows that a backend broke its contract, or the model off."""
+        output = response.body["output"]
+        if type(output) is not list:
+            raise TypeError(f"the response's output is {type(output).__name__}, not a list")
+        whole = True
+        for item in output:
+            if type(item) is not dict:
+                raise TypeError(f"the response's output holds {type(item).__name__}, not an item")
+            if item.get("type") == "function_call" and not is_whole(item):
+                whole = False
+        if response.unfinished:
+            raise errors.BrokenReplyError(
+                f"model backend `{self.backend.context.name}` gave a response that is not finished: "
+                f"{response.unfinished}"
+            )
+        if whole:
+            return response
+        calls = [whole_call(item) if item.get("type") == "function_call" else item for item in output]
+        return Response({**response.body, "output": calls})
+
     async def _afford(self, reservation: Reservation, alarm: Alarm) -> float:
         """Have the budget reserved for an attempt that has its slot; a refusal gives the slot back."""
         try:
@@ -211,16 +236,6 @@ class ModelGate:
             fatal.__cause__ = error
             return fatal
         return error
-
-
-def _check(response: Response) -> None:
-    """Raise what shows that a backend broke its contract."""
-    output = response.body["output"]
-    if type(output) is not list:
-        raise TypeError(f"the response's output is {type(output).__name__}, not a list")
-    for item in output:
-        if type(item) is not dict:
-            raise TypeError(f"the response's output holds {type(item).__name__}, not an item")
 
 
 class BoundModel:

@@ -17,6 +17,7 @@ from gym_core.domain.json_text import encode_json, parse_json, plain_json
 from gym_core.domain.responses import SESSION_DONE, TRUNCATING, Item, Request, Response
 from gym_core.domain.rollout import ModelCall, Rollout, Trajectory, Verdict
 from gym_core.domain.task import Task, without_result
+from gym_core.domain.tool_calls import answered_calls, written_places
 from gym_core.engine.models.gate import Models
 from gym_core.engine.rollout.episode import RolloutRun, Stage
 from gym_core.engine.rollout.facade import POLICY
@@ -37,6 +38,7 @@ class Recorded:
 
     `conversation`: the task's input and everything after it. `opening`: how many items the input has. `outputs`: where
     an output of the policy starts, with its model call. `foreign`: places of items that the agent added by itself.
+    `answered`: places of tool outputs, with those of their calls.
     """
 
     def __init__(self, rollout: Rollout) -> None:
@@ -57,6 +59,9 @@ class Recorded:
             if isinstance(stretch, list) and stretch[0] < stretch[1]
         }
         self.asked = [call for call in self.calls if call["role"] != POLICY]
+        outputs = (call["output"] for call in self.calls if call["role"] == POLICY)
+        said = written_places(outputs, len(self.conversation))
+        self.answered = answered_calls(self.conversation, said)
 
     @property
     def seed(self) -> int:
@@ -115,7 +120,6 @@ class ReplayRun(RolloutRun):
             alarm=self._alarm,
             seconds=stage.deadlines.tool,
         )
-        pending: list[Item] = []
         response: Response | None = None
         ended: Done | None = None
         count = 0
@@ -126,12 +130,14 @@ class ReplayRun(RolloutRun):
             elif place in recorded.outputs:
                 stop, call = recorded.outputs[place]
                 response = _response(call, conversation[place:stop])
-                pending = [*response.function_calls, *pending]
                 place = stop
             elif item.get("type") == "function_call_output":
                 count += 1
                 self._phase = "tool"
-                place = self._follow(place, [await toolbox.call(_take(pending, item, count))], _call_words(item, count))
+                if place not in recorded.answered:
+                    raise ReplayDiffers(f"{_call_words(item, count)}: the model made no such call")
+                output = await toolbox.call(conversation[recorded.answered[place]])
+                place = self._follow(place, [output], _call_words(item, count))
             else:
                 self._phase = "reply"
                 if response is None:
@@ -220,15 +226,6 @@ class ReplayRun(RolloutRun):
                 "rollout": about,
             }
         )
-
-
-def _take(pending: list[Item], output: Item, number: int) -> Item:
-    """The call that an output answers: the first with its id in the latest response. It is taken off the list."""
-    for call in pending:
-        if (call.get("call_id") or call.get("id") or "") == output.get("call_id"):
-            pending.remove(call)
-            return call
-    raise ReplayDiffers(f"tool call {number}: the model made no call with the id {output.get('call_id')!r}")
 
 
 def _call_words(output: Item, number: int) -> str:

@@ -240,6 +240,8 @@ class RolloutRun:
         assert self._toolbox is not None
         assert self._session is not None
         toolbox = self._toolbox
+        if not all(call.get("call_id") for call in calls):
+            calls = self.recording.named(calls)
         try:
             if len(calls) > 1 and self._session.concurrent_tools:
                 outputs = await self._at_once(calls)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gym_core.domain.responses import Item, Response, UsageCounter
+from gym_core.domain.responses import Item, Response, UsageCounter, call_id_of
 from gym_core.domain.rollout import ModelCall, Trajectory
+from gym_core.domain.tool_calls import answered_calls, new_call_id
 
 
 class Recording:
@@ -102,6 +103,24 @@ class Recording:
         if start < end:
             stretches.append([start, end])
         return stretches
+
+    def named(self, calls: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The calls with ids; one that names no id is the first of its name that has no output yet."""
+        conversation = self.conversation
+        answered = set(answered_calls(conversation).values())
+        waiting = [
+            item
+            for place, item in enumerate(conversation)
+            if item.get("type") == "function_call" and place not in answered
+        ]
+        found: list[Mapping[str, Any]] = []
+        for call in calls:
+            call_id = call_id_of(call)
+            if not call_id:
+                place = next((i for i, item in enumerate(waiting) if item.get("name") == call.get("name")), None)
+                call_id = new_call_id() if place is None else call_id_of(waiting.pop(place))
+            found.append({**call, "call_id": call_id})
+        return found
 
     def tool_error(self, kind: str) -> None:
         """Count a call that was answered with an error."""

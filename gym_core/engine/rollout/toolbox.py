@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 
 from gym_core.contract.resource_server import Done, Session
-from gym_core.contract.tools import ArgumentError, BoundTool, ToolSpec, class_tools
+from gym_core.contract.tools import BoundTool, ToolSpec, class_tools
 from gym_core.domain.errors import InputError, ModelError, SessionError, error_text
 from gym_core.domain.json_text import encode_json, whole_text, written_as_it_is
-from gym_core.domain.responses import FunctionCallOutput, function_call_output
+from gym_core.domain.responses import FunctionCallOutput, call_id_of, function_call_output
+from gym_core.domain.tool_calls import ArgumentError, parse_arguments
 from gym_core.engine.functions.executor import Executor, waits
 from gym_core.engine.rollout.deadline import Alarm, nobody_asked
 from gym_core.engine.rollout.failure import DeadlineExceeded
@@ -79,7 +80,7 @@ class Toolbox:
     async def call(self, call: Mapping[str, Any]) -> FunctionCallOutput:
         """Answer one function call. Whatever is wrong with the call is said to the model."""
         name = str(call.get("name") or "")
-        call_id = str(call.get("call_id") or call.get("id") or "")
+        call_id = call_id_of(call)
         self._recording.tool_calls += 1
         try:
             result = await self._run(name, call.get("arguments"))
@@ -105,12 +106,11 @@ class Toolbox:
         if spec is None or (requested is not None and name not in requested):
             if requested is not None and name in requested and self._session.open_tools:
                 return await self._executor.call(
-                    self._alarm, "tool", self._seconds, self._session.call_open_tool, name, _object(arguments)
+                    self._alarm, "tool", self._seconds, self._session.call_open_tool, name, parse_arguments(arguments)
                 )
             offered = ", ".join(tool["name"] for tool in self.schemas if "name" in tool)
             raise ArgumentError("unknown_tool", f"there is no tool `{name}`; the tools are: {offered or 'none'}")
-        text = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
-        keywords = spec.parse(text)
+        keywords = spec.parse(arguments)
         if self._bound is not None:
             bound = self._bound[name]
             owner = bound.owner
@@ -132,16 +132,6 @@ def _offer(cls: type[Session[Any]]) -> tuple[dict[str, ToolSpec], list[dict[str,
         specs = {spec.name: spec for spec in class_tools(cls)}
         offer = _offers[cls] = specs, [spec.schema for spec in specs.values()]
     return offer
-
-
-def _object(arguments: Any) -> dict[str, Any]:
-    try:
-        value = orjson.loads(arguments or "{}") if isinstance(arguments, str) else arguments
-    except orjson.JSONDecodeError as error:
-        raise ArgumentError("bad_json", f"the arguments are not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ArgumentError("bad_arguments", "the arguments must be a JSON object")
-    return value
 
 
 def _output(result: Any) -> Any:

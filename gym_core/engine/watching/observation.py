@@ -9,9 +9,9 @@ from typing import Any
 
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.model import CallContext
-from gym_core.contract.tools import ArgumentError
 from gym_core.domain.errors import ModelError
-from gym_core.domain.responses import FunctionCallOutput, Request
+from gym_core.domain.responses import FunctionCallOutput, Request, call_id_of
+from gym_core.domain.tool_calls import ArgumentError
 from gym_core.engine.budget.purse import Reservation
 from gym_core.engine.models.gate import Answer, ModelGate
 from gym_core.engine.rollout.deadline import Alarm
@@ -87,7 +87,7 @@ class ObservedToolbox(Toolbox):
         finally:
             seconds = time.perf_counter() - began
             error = self._errors.pop(asyncio.current_task(), None)
-            about: dict[str, Any] = {"call_id": str(call.get("call_id") or call.get("id") or "")}
+            about: dict[str, Any] = {"call_id": call_id_of(call)}
             if error is not None:
                 about["error_class"] = error.kind if isinstance(error, ArgumentError) else type(error).__name__
             self._tell(CallInfo(self._key, str(call.get("name") or ""), seconds, started, _text(error), about))

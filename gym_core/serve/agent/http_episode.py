@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
+from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response, call_id_of
 from gym_core.protocol.client import BROKEN, Client, Reply
 from gym_core.protocol.errors import RemoteError, WireError, error_from_wire
 from gym_core.protocol.wire import items_from_wire
@@ -70,7 +70,7 @@ class HttpEpisode:
         return self._items(self._checked(reply).get("outputs"), "outputs", reply)
 
     async def _call(self, call: Mapping[str, Any]) -> FunctionCallOutput:
-        call_id = str(call.get("call_id") or call.get("id") or "")
+        call_id = call_id_of(call)
         body = {"arguments": call.get("arguments"), "call_id": call_id}
         answer = self._checked(await self._session.post(f"/tools/{quote(str(call.get('name') or ''), safe='')}", body))
         return {"type": "function_call_output", "call_id": call_id, "output": answer.get("output", "")}

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gym_core.domain.chat import completion_from_response
-from gym_core.domain.responses import Item
+from gym_core.domain.finish import ending
+from gym_core.domain.responses import CONTENT_FILTER, MAX_OUTPUT_TOKENS, Item, Response
 
 _ECHOED = ("instructions", "metadata", "temperature", "top_p", "max_output_tokens", "previous_response_id", "reasoning")
+_ENDS = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
 _PREFIX = {
     "message": "msg",
     "reasoning": "rs",
@@ -44,6 +46,8 @@ def whole_response(body: Mapping[str, Any], request: Mapping[str, Any], model: s
     whole.update({name: value for name, value in body.items() if value is not None})
     whole["output"] = [_whole_item(item, f"{ident}_{place}") for place, item in enumerate(body["output"])]
     whole["usage"] = _whole_usage(body.get("usage"), "input_tokens", "output_tokens")
+    if whole["incomplete_details"]:
+        whole["incomplete_details"] = {"reason": Response(whole).stop_reason}
     return whole
 
 
@@ -57,14 +61,21 @@ def whole_completion(body: Mapping[str, Any], model: str) -> dict[str, Any]:
     for place, choice in enumerate(completion["choices"]):
         choice.setdefault("index", place)
         choice.setdefault("logprobs", None)
-        choice.setdefault("finish_reason", "stop")
         message = choice.setdefault("message", {"role": "assistant"})
+        choice["finish_reason"] = _finish_reason(choice)
         message["content"] = _as_text(message.get("content"))
         message.setdefault("refusal", None)
     usage = _whole_usage(completion.get("usage"), "prompt_tokens", "completion_tokens")
     if usage is not None:
         completion["usage"] = usage
     return completion
+
+
+def _finish_reason(choice: Mapping[str, Any]) -> str:
+    """Why a choice ended, in one of the words that OpenAI's clients know."""
+    finish = choice.get("finish_reason")
+    end = _ENDS.get(ending(finish) or "")
+    return end or ("tool_calls" if choice["message"].get("tool_calls") else "stop")
 
 
 def _as_text(content: Any) -> Any:

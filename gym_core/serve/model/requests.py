@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from starlette.requests import Request as HttpRequest
 
 from gym_core.domain.chat import responses_request
+from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.responses import Request, as_items
 from gym_core.domain.task import BACKEND_FIELDS
 from gym_core.serve.model.errors import InvalidRequest
@@ -21,8 +21,8 @@ from gym_core.serve.model.errors import InvalidRequest
 async def read_body(request: HttpRequest) -> dict[str, Any]:
     """The body of a request as a JSON object. Raises `InvalidRequest`."""
     try:
-        body = orjson.loads(await request.body())
-    except orjson.JSONDecodeError as error:
+        body = parse_json(await request.body())
+    except JsonError as error:
         raise InvalidRequest(f"the body is no JSON: {error}") from None
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object")

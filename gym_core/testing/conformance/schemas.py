@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from gym_core.contract.strict_schemas import can_be_strict
 from gym_core.contract.tools import NAME_PATTERN
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
@@ -45,6 +46,8 @@ def tool_problems(tool: Mapping[str, Any]) -> Iterator[str]:
             yield f"`{name}` is strict: `additionalProperties` must be false"
         if set(parameters.get("required", ())) != set(properties):
             yield f"`{name}` is strict: every parameter must be required"
+        elif not can_be_strict(parameters):
+            yield f"`{name}` is strict, and its parameters say what strict mode cannot: leave `strict` out"
 
 
 def schema_problems(schema: Any, definitions: Any, place: str, depth: int = 0) -> Iterator[str]:

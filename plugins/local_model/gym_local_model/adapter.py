@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gym_core import Item, responses
+from gym_core import FunctionCall, Item, JsonError, parse_json, responses
 
 Message = dict[str, Any]
 
@@ -129,8 +129,8 @@ def calls_in(text: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
     Text that is no list of calls (cut off at the token limit, say) gives no calls.
     """
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = parse_json(text)
+    except JsonError:
         return []
     calls: list[dict[str, Any]] = []
     for call in found if isinstance(found, list) else ():
@@ -236,16 +236,18 @@ def _system_texts(body: Mapping[str, Any]) -> list[str]:
 def _conversation(items: Iterable[Item]) -> list[Message]:
     """Items as alternating user and assistant messages: calls as the JSON they came from, results in words."""
     messages: list[Message] = []
-    names: dict[Any, str] = {}
-    for item in items:
+    items = [*items]
+    answered = responses.answered_calls(items)
+    for place, item in enumerate(items):
         kind, role, text = _kind(item), item.get("role"), ""
         if kind == "message" and role in ("user", "assistant"):
             text = responses.item_text(item)
         elif kind == "function_call":
-            role, text = "assistant", json.dumps([{"name": item.get("name"), "arguments": _arguments(item)}])
-            names[item.get("call_id")] = _call_text(item)
+            call = {"name": item.get("name"), "arguments": _arguments(item)}
+            role, text = "assistant", json.dumps([call])
         elif kind == "function_call_output":
-            role, text = "user", _result(names.get(item.get("call_id"), "The function"), item)
+            made = items[answered[place]] if place in answered else None
+            role, text = "user", _result(made, item)
         if not text:
             continue
         if messages and messages[-1]["role"] == role:
@@ -256,24 +258,24 @@ def _conversation(items: Iterable[Item]) -> list[Message]:
 
 
 def _results(items: Iterable[Item]) -> list[str]:
-    calls: dict[Any, str] = {}
-    lines: list[str] = []
-    for item in items:
-        if _kind(item) == "function_call":
-            calls[item.get("call_id")] = _call_text(item)
-        elif _kind(item) == "function_call_output":
-            lines.append(_result(calls.get(item.get("call_id"), "The function"), item))
-    return lines
+    items = [*items]
+    answered = responses.answered_calls(items)
+    return [
+        _result(items[answered[place]] if place in answered else None, item)
+        for place, item in enumerate(items)
+        if _kind(item) == "function_call_output"
+    ]
 
 
-def _result(call: str, item: Item) -> str:
+def _result(made: Item | None, item: Item) -> str:
+    call = "The function" if made is None else _call_text(made)
     output = item.get("output")
     text = output if isinstance(output, str) else responses.item_text({"content": output})
     try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    return f"{call} returned {_in_words(value)}"
+        words = _in_words(parse_json(text))
+    except (JsonError, RecursionError):
+        words = text
+    return f"{call} returned {words}"
 
 
 def _in_words(value: Any) -> str:
@@ -284,16 +286,16 @@ def _in_words(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _arguments(item: Item) -> Any:
+def _arguments(item: Item) -> dict[str, Any]:
     try:
-        return json.loads(item.get("arguments") or "{}")
-    except (ValueError, TypeError):
+        return FunctionCall(item).parsed()
+    except ValueError:
         return {}
 
 
 def _call_text(item: Item) -> str:
     arguments = _arguments(item)
-    inside = ", ".join(f"{k}={v}" for k, v in arguments.items()) if isinstance(arguments, Mapping) else ""
+    inside = ", ".join(f"{k}={v}" for k, v in arguments.items())
     return f"{item.get('name')}({inside})"
 
 

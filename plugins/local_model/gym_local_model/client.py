@@ -5,9 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import orjson
-
-from gym_core import ModelError, errors
+from gym_core import JsonError, ModelError, encode_json, errors, parse_json
 
 if TYPE_CHECKING:
     import httpx
@@ -58,7 +56,7 @@ class ChatClient:
         return bool((reply.get("chat_template_caps") or {}).get("supports_tools"))
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._read(await self._send("POST", path, orjson.dumps(body)))
+        return self._read(await self._send("POST", path, encode_json(body)))
 
     async def _send(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
         import httpx
@@ -80,10 +78,10 @@ class ChatClient:
 
     def _read(self, reply: httpx.Response) -> dict[str, Any]:
         try:
-            body = orjson.loads(reply.content)
-        except orjson.JSONDecodeError as error:
-            raise errors.BrokenReplyError("the local server's reply is not JSON", status=reply.status_code) from error
-        if reply.status_code == 200 and isinstance(body, dict):
+            body = parse_json(reply.content)
+        except JsonError as error:
+            raise errors.BrokenReplyError(f"the local server's reply is {error}", status=reply.status_code) from error
+        if reply.is_success and isinstance(body, dict):
             return body
         raise _failure(reply.status_code, body)
 

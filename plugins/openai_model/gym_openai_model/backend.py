@@ -6,11 +6,19 @@ import asyncio
 import math
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import orjson
-
-from gym_core import CallContext, ComponentContext, ModelBackend, ModelError, Request, Response, UsageError, errors
+from gym_core import (
+    CallContext,
+    ComponentContext,
+    ModelBackend,
+    ModelError,
+    Request,
+    Response,
+    UsageError,
+    encode_json,
+    errors,
+)
 from gym_openai_model.dialects import BrokenReply, Dialect, make_dialect
 from gym_openai_model.endpoint import parse_endpoint
 from gym_openai_model.errors import classify
@@ -139,16 +147,15 @@ class OpenAIModel(ModelBackend):
             reply = await transport.post(self._url, body, context.headers or None, timeout)
         except TransportError as error:
             raise transport_failure(error, self.endpoint) from None
-        if reply.status != 200:
+        if not 200 <= reply.status < 300:
             raise self._refused(reply, reply.status, reply.body)
         try:
             response = self._dialect.decode(reply.body)
         except BrokenReply as broken:
             raise self._broken(reply, broken) from None
-        status = response.body.get("status")
-        if status is None or status == "completed" or status == "incomplete":
-            return response
-        raise self._unfinished(reply, response.body, status)
+        if response.unfinished:
+            raise self._unfinished(reply, response)
+        return response
 
     def _time_left(self, deadline: float) -> float | None:
         """The timeout of a call in seconds, None for the usual one."""
@@ -164,7 +171,7 @@ class OpenAIModel(ModelBackend):
         return classify(status, reply.headers, words, public_url(self._url), self._model, credential=identity.source)
 
     def _broken(self, reply: HttpReply, broken: BrokenReply) -> ModelError:
-        """The error for a reply with status 200 that is no response."""
+        """The error for a reply of a good status that is no response."""
         if looks_like_html(reply.headers, reply.body):
             return self._refused(reply, reply.status, reply.body)
         if broken.body and broken.body.get("error"):
@@ -176,13 +183,13 @@ class OpenAIModel(ModelBackend):
             status=reply.status,
         )
 
-    def _unfinished(self, reply: HttpReply, body: dict[str, Any], status: Any) -> ModelError:
-        """The error for a response whose `status` says that it is none."""
-        if status == "failed":
-            error = body.get("error")
-            return self._refused(reply, error_status(error), orjson.dumps({"error": error}))
+    def _unfinished(self, reply: HttpReply, response: Response) -> ModelError:
+        """The error for a response that says that it is none."""
+        error = response.body.get("error")
+        if error or str(response.body.get("status")).lower() == "failed":
+            return self._refused(reply, error_status(error), encode_json({"error": error}))
         return errors.BrokenReplyError(
-            f"{self._model} at {public_url(self._url)} sent a response that is not finished: status {status!r:.50}",
+            f"{self._model} at {public_url(self._url)} sent a response that is not finished: {response.unfinished}",
             status=reply.status,
         )
 

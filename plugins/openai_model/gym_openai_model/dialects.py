@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from gym_core import Request, Response, chat
+from gym_core import JsonError, Request, Response, chat, encode_json, parse_json
 
 if TYPE_CHECKING:
     from gym_openai_model.endpoint import Endpoint
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LOGPROBS = "message.output_text.logprobs"
 _NULL = b":null"
+_TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 _NOTHING: frozenset[str] = frozenset()
 _REASONING = frozenset({"reasoning"})
 
@@ -102,10 +103,13 @@ class ResponsesDialect:
             body["input"] = [item for item in body["input"] if item.get("type") not in self._drop]
         if self._extra:
             body.update(self._extra)
-        data = orjson.dumps(body)
+        if not body.get("tools"):  # servers refuse an empty list, and what speaks of tools where there are none
+            for name in _TOOL_FIELDS:
+                body.pop(name, None)
+        data = _encoded(body)
         if _NULL in data and isinstance(body.get("input"), list):  # looking through the items costs more than this
             body["input"] = [without_nulls(item) for item in body["input"]]
-            data = orjson.dumps(body)
+            data = _encoded(body)
         return data
 
     def decode(self, data: bytes) -> Response:
@@ -152,7 +156,7 @@ class ChatDialect:
             body[self._seed_field] = chosen
         if self._extra:
             body.update(self._extra)
-        return orjson.dumps(body)
+        return _encoded(body)
 
     def decode(self, data: bytes) -> Response:
         """See `Dialect.decode`."""
@@ -166,11 +170,18 @@ class ChatDialect:
             raise BrokenReply(f"it is no chat completion ({error})", body) from error
 
 
+def _encoded(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)  # a good deal faster than with the options for what is rare
+    except orjson.JSONEncodeError:
+        return encode_json(body)
+
+
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        body = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise BrokenReply("it is not JSON") from None
+        body = parse_json(data)
+    except JsonError as error:
+        raise BrokenReply(str(error)) from None
     if type(body) is not dict:
         raise BrokenReply("it is no JSON object")
     return body

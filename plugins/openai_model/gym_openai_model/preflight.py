@@ -9,9 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from gym_core import ModelError, UsageError, errors
+from gym_core import JsonError, ModelError, UsageError, errors, parse_json
 from gym_openai_model.endpoint import Endpoint
 from gym_openai_model.errors import classify
 from gym_openai_model.identity import Identity
@@ -112,8 +110,8 @@ async def _get(url: str, headers: Mapping[str, str], config: TransportConfig) ->
 
 def _read(body: bytes, url: str) -> Listing:
     try:
-        value: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value: Any = parse_json(body)
+    except JsonError:
         return Listing(problem=f"{url} does not answer with JSON")
     if isinstance(value, Mapping):
         value = value.get("data", value.get("models"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+from gym_core import JsonError, encode_json, parse_json
 
 _MESSAGE_LENGTH = 500
 _WORDS_LENGTH = 8000
@@ -41,8 +41,8 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorRep
         words = _one_line(title.group(1) if title else _TAG.sub(" ", text))
         return ErrorReply(status, words or "an empty page", words.lower(), frozenset(), "", is_html=True)
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value = parse_json(body)
+    except JsonError:
         value = None
     if isinstance(value, list) and value:
         value = value[0]  # Gemini wraps its error into a list
@@ -52,7 +52,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorRep
     if not isinstance(found, Mapping):
         text = _one_line(body[:4000].decode("utf-8", "replace"))
         return ErrorReply(status, text or "an empty reply", text.lower(), frozenset(), "", is_html=False)
-    message = _one_line(_message(found)) or _one_line(orjson.dumps(found).decode()) or "no reason given"
+    message = _one_line(_message(found)) or _one_line(encode_json(found).decode()) or "no reason given"
     codes = frozenset(_codes(found))
     param = found.get("param")
     words = f"{_message(found)[:_WORDS_LENGTH]} {' '.join(sorted(codes))[:_WORDS_LENGTH]}".lower()

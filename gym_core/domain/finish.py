@@ -1,0 +1,65 @@
+"""Why a model stopped, in the words of many servers.
+
+An answer counts only where it is known to have ended: a word that stands in no table here means that it did not.
+Letters alone are compared, in any case: `MAX_TOKENS`, `maxTokens` and `FinishReason.MAX_TOKENS` are one word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gym_core.domain.responses import COMPLETED, CONTENT_FILTER, EMPTY, MAX_OUTPUT_TOKENS
+
+_NO_LETTER = re.compile(r"[^a-z]")
+_PREFIX = "finishreason"
+
+_TABLE: Mapping[str, tuple[str, ...]] = {
+    COMPLETED: (
+        # OpenAI; function_call is the older word, which Qianfan, SGLang and Together still use
+        *("stop", "tool_calls", "function_call"),
+        *("end_turn", "stop_sequence", "tool_use"),  # Anthropic, Bedrock
+        *("complete", "completed", "tool_call"),  # Cohere
+        *("eos", "eos_token", "word"),  # Together, TGI and watsonx, llama.cpp's own API
+        "normal",  # Qianfan
+    ),
+    MAX_OUTPUT_TOKENS: (
+        *("length", "max_output_tokens"),  # OpenAI's two APIs
+        *("max_tokens", "model_context_window_exceeded"),  # Anthropic, Bedrock, Gemini; the latter Z.ai, too
+        "model_length",  # Mistral
+        *("limit", "token_limit", "error_limit"),  # llama.cpp's own API, watsonx, Cohere
+        "repetition",  # vLLM: cut as it went round in circles
+    ),
+    CONTENT_FILTER: (
+        *("content_filter", "content_filtered", "guardrail_intervened"),  # OpenAI and Azure, Bedrock
+        *("safety", "recitation", "blocklist", "prohibited_content", "spii", "language"),  # Gemini
+        *("image_safety", "image_prohibited_content", "image_recitation"),
+        *("refusal", "sensitive", "error_toxic"),  # Anthropic, Z.ai, Cohere
+    ),
+    # What the model wrote is no call that could be read: that is its answer, and asking again would be a second chance.
+    EMPTY: (
+        *("malformed_function_call", "unexpected_tool_call", "too_many_tool_calls"),  # Gemini
+        *("malformed_model_output", "malformed_tool_use"),  # Bedrock
+    ),
+}
+
+
+def _letters(word: str) -> str:
+    return _NO_LETTER.sub("", word.lower())
+
+
+_MEANINGS = {_letters(word): meaning for meaning, words in _TABLE.items() for word in words}
+
+
+def ending(word: Any) -> str | None:
+    """What a server's word for the end of an answer means; None for one that is not known to mean an end.
+
+    `completed`, `max_output_tokens` and `content_filter`; `empty` where the model's attempt at a call could not be
+    read. SGLang's own `{"type": word}` is read, too.
+    """
+    if isinstance(word, Mapping):
+        word = word.get("type")
+    if not isinstance(word, str):
+        return None
+    return _MEANINGS.get(_letters(word).removeprefix(_PREFIX))

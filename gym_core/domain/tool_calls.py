@@ -1,0 +1,208 @@
+"""Function calls as models write them: their arguments, their ids, and which output answers which call.
+
+What a model wrote is kept as it is. Everybody reads it through the functions here, so that a tool, a verifier and a
+server that is sent the conversation again agree on what it says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
+from gym_core.domain.responses import Item, call_id_of, id_text
+
+DEEPEST = 100
+"""How many levels arguments may nest. More of them is an attack on whoever reads them, verifiers among them."""
+NO_ARGUMENTS = "{}"
+_NO_NAME = "unknown"
+_MOST_DIGITS = 4300
+"""Python reads no longer integers, neither here nor in the servers written in it."""
+
+
+class ArgumentError(ValueError):
+    """A model's call was bad; the text is for the model. `kind` is what it is counted as: `bad_json`, `bad_arguments`.
+
+    A tool that runs elsewhere and found fault there raises it, too, with the kind that was found.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def parse_arguments(written: Any) -> dict[str, Any]:
+    """The arguments of a call as the object they say; empty for a call that has none, be it `""` or `null`.
+
+    `written`: JSON text, or the object itself. Raises `ArgumentError`.
+    """
+    value = written
+    if isinstance(written, str):
+        if not written or written.isspace():
+            return {}
+        try:
+            value = parse_json(written)
+        except JsonError as error:
+            reason = str(error).removeprefix("not valid JSON: ")
+            raise ArgumentError("bad_json", f"the arguments are not valid JSON: {reason}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ArgumentError("bad_arguments", "the arguments must be a JSON object")
+    if (not isinstance(written, str) or may_be_deep(written)) and _is_deep(value):
+        raise ArgumentError("bad_json", f"the arguments nest deeper than {DEEPEST} levels")
+    return value
+
+
+def may_be_deep(text: str) -> bool:
+    """Whether a JSON text has enough brackets to nest deeper than arguments may."""
+    return text.count("{") + text.count("[") > DEEPEST
+
+
+def _is_deep(value: Any) -> bool:
+    layer = [value]
+    for _ in range(DEEPEST):
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not layer:
+            return False
+    return True
+
+
+def arguments_text(written: Any) -> str:
+    """Arguments as text, as the model wrote them: an object is written out, nothing is empty text."""
+    if isinstance(written, str):
+        return written
+    if written is None:
+        return ""
+    try:
+        return encode_json(written).decode()
+    except JsonError as error:
+        return f"({error})"
+
+
+def sent_arguments(written: Any) -> str:
+    """Arguments as every server takes them in a conversation: the text of a JSON object.
+
+    That is what the model wrote, if it wrote one. What says no object is sent as `{}`: servers refuse a conversation
+    with anything else, for good. What was wrong is said to the model by the call's output.
+    """
+    if type(written) is str and not may_be_deep(written) and len(written) < _MOST_DIGITS:
+        try:
+            if type(orjson.loads(written)) is dict:
+                return written
+        except ValueError:
+            pass
+    try:
+        return encode_json(parse_arguments(written)).decode()
+    except (ArgumentError, JsonError):
+        return NO_ARGUMENTS
+
+
+def sent_items(items: Sequence[Item]) -> Sequence[Item]:
+    """A conversation as every server takes it: see `sent_arguments`. The same object where nothing is to be changed."""
+    changed: list[Item] | None = None
+    for place, item in enumerate(items):
+        if isinstance(item, dict) and item.get("type") == "function_call":
+            written, name = item.get("arguments"), item.get("name")
+            sent = sent_arguments(written)
+            if sent is not written or not name or not isinstance(name, str):
+                changed = changed or [*items]
+                changed[place] = {**item, "arguments": sent, "name": id_text(name) or _NO_NAME}
+    return items if changed is None else changed
+
+
+def is_whole(call: Mapping[str, Any]) -> bool:
+    """Whether a call has what everybody counts on: an id and arguments, both of them text."""
+    call_id = call.get("call_id")
+    return type(call_id) is str and call_id != "" and type(call.get("arguments")) is str
+
+
+def whole_call(call: Item) -> Item:
+    """A call with the id and the text that everybody counts on; an id that is missing is made, unlike any other."""
+    return {
+        **call,
+        "call_id": call_id_of(call) or new_call_id(),
+        "arguments": arguments_text(call.get("arguments")),
+    }
+
+
+def new_call_id() -> str:
+    """An id for a call that came without."""
+    return f"call_{os.urandom(12).hex()}"
+
+
+def answered_calls(items: Iterable[Mapping[str, Any]], said: Container[int] = ()) -> dict[int, int]:
+    """Which call each output answers: the places of outputs among the items, each with the place of its call.
+
+    By order, as ids may be repeated, missing or made up: an output belongs to the first call of its id in the latest
+    response that has no output yet, then to one before; where either has no id, to the first without an output. So a
+    call has one output, the first. `said`: places of items that the model wrote, among which no output counts.
+    """
+    found: dict[int, int] = {}
+    calls: list[tuple[int, str]] = []
+    earlier: list[tuple[int, str]] = []
+    answering = False
+    for place, item in enumerate(items):
+        kind = item.get("type")
+        if kind == "function_call":
+            if answering:
+                calls, earlier, answering = [], [*calls, *earlier], False
+            calls.append((place, call_id_of(item)))
+        elif kind == "function_call_output" and place not in said:
+            answering = True
+            answered = id_text(item.get("call_id"))
+            for group in (calls, earlier):
+                call = next((call for call in group if not answered or not call[1] or call[1] == answered), None)
+                if call is not None:
+                    found[place] = call[0]
+                    group.remove(call)
+                    break
+        elif kind == "message" and item.get("role") != "assistant":
+            answering = True
+    return found
+
+
+def written_places(outputs: Iterable[Iterable[Any]], end: int) -> set[int]:
+    """The places below `end` that stretches cover: those of the items a model wrote, given its calls' outputs."""
+    found: set[int] = set()
+    for output in outputs:
+        for stretch in output:
+            if isinstance(stretch, list) and len(stretch) == 2 and all(type(place) is int for place in stretch):
+                found.update(range(max(0, stretch[0]), min(stretch[1], end)))
+    return found
+
+
+def with_unique_ids(items: Sequence[Item], said: Container[int] = ()) -> list[Item]:
+    """The items with ids that tell calls apart, for readers who pair calls and outputs by id.
+
+    An id that an earlier call has, or that is missing, is replaced, in the call and in its output; an output that
+    answers no call keeps an id only where no call has it.
+    """
+    answers = answered_calls(items, said)
+    names: dict[int, str] = {}
+    taken: set[str] = set()
+    for place, item in enumerate(items):
+        if item.get("type") == "function_call":
+            name = own = call_id_of(item) or "call"
+            number = 1
+            while name in taken:
+                number += 1
+                name = f"{own}_{number}"
+            taken.add(name)
+            names[place] = name
+    unique: list[Item] = []
+    for place, item in enumerate(items):
+        name = names.get(answers.get(place, place), "")
+        if item.get("type") == "function_call_output" and not name:
+            own = id_text(item.get("call_id"))
+            name = f"{own}_unasked" if own in taken else own
+        unique.append({**item, "call_id": name} if name and item.get("call_id") != name else item)
+    return unique
