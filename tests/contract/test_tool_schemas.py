@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -287,3 +289,56 @@ def test_a_blocking_coroutine_function_is_refused() -> None:
 
     with pytest.raises(TypeError, match="wait"):
         schema(wait)
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Circle(BaseModel):
+    kind: Literal["circle"]
+    radius: float
+
+
+class Square(BaseModel):
+    kind: Literal["square"]
+    side: float
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [int, list[str], list[list[float]], int | None, Literal["a", "b"], Annotated[int, Field(ge=1, le=3)], date]
+    + [Annotated[list[str], Field(min_length=1)], Annotated[str, Field(pattern="^[a-z]+$", description="x")]],
+    ids=str,
+)
+def test_what_strict_mode_can_say_is_strict(kind: Any) -> None:
+    assert _with_parameter(kind)["strict"] is True
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [dict, dict[str, int], Any, list, list[Any], list[dict[str, int]], tuple[int, str], set[int], frozenset[str]]
+    + [bytes, Path, Colour, Circle, list[Circle], Annotated[Circle | Square, Field(discriminator="kind")]]
+    + [Annotated[str, Field(min_length=1)], Annotated[str, Field(pattern="^(?!x)")], list[int | Any], int | list[Any]]
+    + [Annotated[int, Field(examples=[3])], Annotated[str, Field(json_schema_extra={"format": "uri"})]],
+    ids=str,
+)
+def test_what_strict_mode_cannot_say_is_not(kind: Any) -> None:
+    assert _with_parameter(kind)["strict"] is False
+
+
+def test_deeper_than_strict_mode_goes_is_not_strict() -> None:
+    nested: Any = int
+    for _ in range(12):
+        nested = list[nested]
+    assert _with_parameter(nested)["strict"] is False
+
+
+def _with_parameter(kind: Any) -> dict[str, Any]:
+    def put(self: Any, value: Any) -> str:
+        """Put a value."""
+        return ""
+
+    put.__annotations__["value"] = kind
+    return schema(tool(put))

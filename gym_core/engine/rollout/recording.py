@@ -108,10 +108,11 @@ class Recording:
         """The calls with ids; one that names no id is the first of its name that has no output yet."""
         conversation = self.conversation
         answered = set(answered_calls(conversation).values())
+        named = {call_id_of(call) for call in calls}
         waiting = [
             item
             for place, item in enumerate(conversation)
-            if item.get("type") == "function_call" and place not in answered
+            if item.get("type") == "function_call" and place not in answered and call_id_of(item) not in named
         ]
         found: list[Mapping[str, Any]] = []
         for call in calls:

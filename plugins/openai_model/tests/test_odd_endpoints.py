@@ -1,0 +1,140 @@
+"""What strict endpoints refuse is not sent, and what odd ones reply is read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+import gym_core
+from gym_core import Request, ResourceServer, Session, Task, Trajectory, errors, tool
+
+from .scripted import TRANSPORTS, Caller, Endpoint, Reply, completion, response, text_reply
+
+
+@pytest.fixture
+def plain(endpoint: Endpoint, dialect: str) -> Caller:
+    """Over every dialect and the usual transport."""
+    return Caller(endpoint, dialect, TRANSPORTS[0])
+
+
+TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
+
+
+@pytest.mark.parametrize(
+    "lone",
+    [{"tools": []}, {"tools": [], "tool_choice": "none"}, {"tools": None, "tool_choice": {"type": "function"}}]
+    + [{"parallel_tool_calls": True}, {"tool_choice": "auto"}],
+)
+def test_without_tools_nothing_speaks_of_them(plain: Caller, lone: dict[str, Any]) -> None:
+    plain.endpoint.script(text_reply(plain.dialect))
+    request = Request.ask("Hi", **lone)
+    plain(request)
+    assert plain.endpoint.sent.keys().isdisjoint(TOOL_FIELDS)
+    assert all(request.body[name] == value for name, value in lone.items()), "the request is the engine's"
+
+
+def test_with_tools_all_of_it_is_sent(plain: Caller) -> None:
+    plain.endpoint.script(text_reply(plain.dialect))
+    plain(Request.ask("Hi", tools=[{"type": "function", "name": "f"}], tool_choice="auto", parallel_tool_calls=False))
+    assert plain.endpoint.sent.keys() >= set(TOOL_FIELDS)
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 206])
+def test_a_reply_of_any_good_status_is_read(call: Caller, status: int) -> None:
+    call.endpoint.script(Reply(text_reply(call.dialect, "Sunny."), status))
+    assert call().output_text == "Sunny."
+
+
+@pytest.mark.parametrize("body", [b"", b'{"id": 1', b"<p>hello", b"[" * 100_000, b"\x1f\x8b\x08\x00 packed"])
+def test_a_good_status_without_an_answer_is_broken(plain: Caller, body: bytes) -> None:
+    plain.endpoint.script(Reply(body, 202))
+    with pytest.raises(errors.BrokenReplyError):
+        plain()
+
+
+def test_integers_of_any_size_and_odd_text_are_sent_whole(plain: Caller) -> None:
+    plain.endpoint.script(text_reply(plain.dialect))
+    large = 2**70 + 1
+    plain(Request.ask("half \ud83d of a pair", metadata={"n": large}))
+    assert plain.endpoint.sent["metadata"] == {"n": large}
+    field = "messages" if plain.dialect == "chat" else "input"
+    assert plain.endpoint.sent[field][0]["content"] == "half \ufffd of a pair"
+
+
+def test_replies_keep_integers_and_read_what_is_meant(plain: Caller) -> None:
+    large = 2**65 + 3
+    body = json.dumps({**text_reply(plain.dialect, "X"), "x_large": large, "x_nan": float("nan")})
+    plain.endpoint.script(Reply(b"\xef\xbb\xbf" + body.encode().replace(b'"X"', b'"a\xffb\\ud83d"')))
+    found = plain()
+    assert found.output_text == "a\ufffdb\ufffd"
+    kept = found.body["chat_completion"] if plain.dialect == "chat" else found.body
+    assert kept["x_large"] == large
+
+
+@pytest.mark.parametrize("word", ["abort", "network_error", "CANCELLED", "OTHER"])
+def test_an_answer_that_was_broken_off_may_be_asked_for_again(endpoint: Endpoint, dialect: str, word: str) -> None:
+    call = Caller(endpoint, dialect, TRANSPORTS[0])
+    half = completion({"role": "assistant", "content": "half"}, word)
+    if dialect == "responses":
+        half = {**text_reply(dialect, "half"), "status": "incomplete", "incomplete_details": {"reason": word}}
+    endpoint.script(half)
+    with pytest.raises(errors.ModelError, match=word) as failed:
+        call()
+    assert failed.value.retryable
+
+
+@pytest.mark.parametrize("message", [None, "absent", ""])
+@pytest.mark.parametrize(("word", "stop_reason"), [("SAFETY", "content_filter"), ("MAX_TOKENS", "max_output_tokens")])
+def test_what_ended_before_its_first_word_has_no_message(
+    endpoint: Endpoint, message: Any, word: str, stop_reason: str
+) -> None:
+    choice = {"index": 0, "finish_reason": word, **({} if message == "absent" else {"message": message})}
+    endpoint.script({"id": "c", "object": "chat.completion", "choices": [choice]})
+    assert Caller(endpoint, "chat", TRANSPORTS[0])().stop_reason == stop_reason
+
+
+class Echo(ResourceServer):
+    """An environment of one tool."""
+
+    class session_type(Session[Any]):
+        @tool
+        def echo(self, text: str = "nothing") -> str:
+            """Say it again."""
+            return f"echo {text}"
+
+        def verify(self, trajectory: Trajectory) -> float:
+            return float([made.output for made in trajectory.calls] == ["echo a"])
+
+
+NESTED = {
+    "type": "function",
+    "function": {"name": "echo", "parameters": {"type": "object", "properties": {"text": {"type": "string"}}}},
+}
+
+
+def test_a_rows_tools_in_the_form_of_chat_are_offered_by_either_dialect(plain: Caller) -> None:
+    made = {"id": "c1", "type": "function", "function": {"name": "echo", "arguments": '{"text": "a"}'}}
+    first = completion({"role": "assistant", "content": None, "tool_calls": [made]}, "tool_calls")
+    if plain.dialect == "responses":
+        first = response({"type": "function_call", "call_id": "c1", "name": "echo", "arguments": '{"text": "a"}'})
+    plain.endpoint.script(first, text_reply(plain.dialect))
+    choice = {"type": "function", "function": {"name": "echo"}}
+    task = Task.ask("Say a.", params={"tools": [NESTED], "tool_choice": choice})
+
+    async def main() -> list[Any]:
+        options = plain.options().model_dump(exclude_unset=True)
+        rollouts = gym_core.collect(
+            model="openai", model_options={"policy": options}, env=Echo(), tasks=[task], agent="simple_agent"
+        )
+        return [rollout async for rollout in rollouts]
+
+    (ended,) = asyncio.run(main())
+    assert ended.reward == 1.0, ended.error
+    sent = plain.endpoint.seen[-1].body
+    flat = {"type": "function", **NESTED["function"]}  # type: ignore[dict-item]
+    assert sent["tools"] == ([NESTED] if plain.dialect == "chat" else [flat])
+    wanted = choice if plain.dialect == "chat" else {"type": "function", "name": "echo"}
+    assert sent["tool_choice"] == wanted

@@ -1,0 +1,85 @@
+"""Which words of servers end an answer, and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gym_core import Response, chat
+
+
+def stopped(finish: Any, message: Any = "half an answer") -> Response:
+    said = {"role": "assistant", "content": message} if isinstance(message, str) else message
+    choice = {"index": 0, "message": said, "finish_reason": finish}
+    return Response(chat.response_from_completion({"id": "c", "choices": [choice]}))
+
+
+@pytest.mark.parametrize(
+    "finish",
+    ["stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "function_call", "toolUse", "normal"]
+    + ["FinishReason.STOP", "FINISH_REASON_STOP", {"type": "stop", "matched": 2}, None, ""],
+)
+def test_words_for_the_end(finish: Any) -> None:
+    response = stopped(finish)
+    assert (response.unfinished, response.stop_reason) == ("", "completed")
+
+
+@pytest.mark.parametrize(
+    "finish",
+    ["length", "MAX_TOKENS", "max_tokens", "model_length", "model_context_window_exceeded", "token_limit"]
+    + ["FinishReason.MAX_TOKENS", "maxTokens", {"type": "length", "length": 9}, "repetition"],
+)
+def test_words_for_what_was_cut(finish: Any) -> None:
+    response = stopped(finish)
+    assert (response.unfinished, response.stop_reason) == ("", "max_output_tokens")
+
+
+@pytest.mark.parametrize(
+    "finish", ["content_filter", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "sensitive", "guardrail_intervened"]
+)
+@pytest.mark.parametrize("message", ["half", None, ""])
+def test_words_for_what_was_filtered(finish: str, message: Any) -> None:
+    response = stopped(finish, message)
+    assert (response.unfinished, response.stop_reason) == ("", "content_filter")
+
+
+@pytest.mark.parametrize(
+    "finish",
+    ["abort", "cancelled", "timeout", "error", "network_error", "insufficient_system_resource", "OTHER", "load"]
+    + ["pause_turn", "not_finished", 1, True, ["stop"], {"type": "abort", "message": "x"}, "null"],
+)
+@pytest.mark.parametrize("message", ["half", None])
+def test_any_other_word_is_no_end(finish: Any, message: Any) -> None:
+    response = stopped(finish, message)
+    assert response.unfinished
+    assert response.body["status"] == "failed"
+
+
+def test_a_call_that_the_server_could_not_read_is_what_the_model_said() -> None:
+    response = stopped("MALFORMED_FUNCTION_CALL", None)
+    assert (response.unfinished, response.stop_reason) == ("", "empty")
+
+
+@pytest.mark.parametrize(
+    ("body", "unfinished", "stop_reason"),
+    [
+        ({"status": "completed"}, False, "empty"),
+        ({"status": "Completed"}, False, "empty"),
+        ({}, False, "empty"),
+        ({"status": "incomplete"}, False, "max_output_tokens"),
+        ({"status": "INCOMPLETE", "incomplete_details": {"reason": "MAX_TOKENS"}}, False, "max_output_tokens"),
+        ({"incomplete_details": {"reason": "length"}}, False, "max_output_tokens"),
+        ({"status": "incomplete", "incomplete_details": {"reason": "SAFETY"}}, False, "content_filter"),
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_turns"}}, False, "max_turns"),
+        ({"status": "incomplete", "incomplete_details": {"reason": "abort"}}, True, "abort"),
+        ({"status": "incomplete", "incomplete_details": {"reason": 5}}, True, "5"),
+        ({"status": "in_progress"}, True, "empty"),
+        ({"status": "cancelled"}, True, "empty"),
+        ({"status": "failed"}, True, "empty"),
+        ({"status": 200}, True, "empty"),
+    ],
+)
+def test_statuses_of_responses(body: dict[str, Any], unfinished: bool, stop_reason: str) -> None:
+    response = Response({"output": [], **body})
+    assert (bool(response.unfinished), response.stop_reason) == (unfinished, stop_reason)
