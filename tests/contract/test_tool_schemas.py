@@ -308,8 +308,17 @@ class Square(BaseModel):
 
 @pytest.mark.parametrize(
     "kind",
-    [int, list[str], list[list[float]], int | None, Literal["a", "b"], Annotated[int, Field(ge=1, le=3)], date]
-    + [Annotated[list[str], Field(min_length=1)], Annotated[str, Field(pattern="^[a-z]+$", description="x")]],
+    [
+        int,
+        list[str],
+        list[list[float]],
+        int | None,
+        Literal["a", "b"],
+        Annotated[int, Field(ge=1, le=3)],
+        date,
+        Annotated[list[str], Field(min_length=1)],
+        Annotated[str, Field(pattern="^[a-z]+$", description="x")],
+    ],
     ids=str,
 )
 def test_what_strict_mode_can_say_is_strict(kind: Any) -> None:
@@ -318,10 +327,29 @@ def test_what_strict_mode_can_say_is_strict(kind: Any) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [dict, dict[str, int], Any, list, list[Any], list[dict[str, int]], tuple[int, str], set[int], frozenset[str]]
-    + [bytes, Path, Colour, Circle, list[Circle], Annotated[Circle | Square, Field(discriminator="kind")]]
-    + [Annotated[str, Field(min_length=1)], Annotated[str, Field(pattern="^(?!x)")], list[int | Any], int | list[Any]]
-    + [Annotated[int, Field(examples=[3])], Annotated[str, Field(json_schema_extra={"format": "uri"})]],
+    [
+        dict,
+        dict[str, int],
+        Any,
+        list,
+        list[Any],
+        list[dict[str, int]],
+        tuple[int, str],
+        set[int],
+        frozenset[str],
+        bytes,
+        Path,
+        Colour,
+        Circle,
+        list[Circle],
+        Annotated[Circle | Square, Field(discriminator="kind")],
+        Annotated[str, Field(min_length=1)],
+        Annotated[str, Field(json_schema_extra={"pattern": "^(?!x)"})],
+        list[int | Any],
+        int | list[Any],
+        Annotated[int, Field(examples=[3])],
+        Annotated[str, Field(json_schema_extra={"format": "uri"})],
+    ],
     ids=str,
 )
 def test_what_strict_mode_cannot_say_is_not(kind: Any) -> None:

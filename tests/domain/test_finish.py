@@ -17,8 +17,23 @@ def stopped(finish: Any, message: Any = "half an answer") -> Response:
 
 @pytest.mark.parametrize(
     "finish",
-    ["stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "function_call", "toolUse", "normal"]
-    + ["FinishReason.STOP", "FINISH_REASON_STOP", {"type": "stop", "matched": 2}, None, ""],
+    [
+        "stop",
+        "STOP",
+        "eos",
+        "eos_token",
+        "stop_sequence",
+        "end_turn",
+        "COMPLETE",
+        "function_call",
+        "toolUse",
+        "normal",
+        "FinishReason.STOP",
+        "FINISH_REASON_STOP",
+        {"type": "stop", "matched": 2},
+        None,
+        "",
+    ],
 )
 def test_words_for_the_end(finish: Any) -> None:
     response = stopped(finish)
@@ -27,8 +42,18 @@ def test_words_for_the_end(finish: Any) -> None:
 
 @pytest.mark.parametrize(
     "finish",
-    ["length", "MAX_TOKENS", "max_tokens", "model_length", "model_context_window_exceeded", "token_limit"]
-    + ["FinishReason.MAX_TOKENS", "maxTokens", {"type": "length", "length": 9}, "repetition"],
+    [
+        "length",
+        "MAX_TOKENS",
+        "max_tokens",
+        "model_length",
+        "model_context_window_exceeded",
+        "token_limit",
+        "FinishReason.MAX_TOKENS",
+        "maxTokens",
+        {"type": "length", "length": 9},
+        "repetition",
+    ],
 )
 def test_words_for_what_was_cut(finish: Any) -> None:
     response = stopped(finish)
@@ -46,8 +71,23 @@ def test_words_for_what_was_filtered(finish: str, message: Any) -> None:
 
 @pytest.mark.parametrize(
     "finish",
-    ["abort", "cancelled", "timeout", "error", "network_error", "insufficient_system_resource", "OTHER", "load"]
-    + ["pause_turn", "not_finished", 1, True, ["stop"], {"type": "abort", "message": "x"}, "null"],
+    [
+        "abort",
+        "cancelled",
+        "timeout",
+        "error",
+        "network_error",
+        "insufficient_system_resource",
+        "OTHER",
+        "load",
+        "pause_turn",
+        "not_finished",
+        1,
+        True,
+        ["stop"],
+        {"type": "abort", "message": "x"},
+        "null",
+    ],
 )
 @pytest.mark.parametrize("message", ["half", None])
 def test_any_other_word_is_no_end(finish: Any, message: Any) -> None:

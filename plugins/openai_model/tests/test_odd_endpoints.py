@@ -25,8 +25,13 @@ TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 
 @pytest.mark.parametrize(
     "lone",
-    [{"tools": []}, {"tools": [], "tool_choice": "none"}, {"tools": None, "tool_choice": {"type": "function"}}]
-    + [{"parallel_tool_calls": True}, {"tool_choice": "auto"}],
+    [
+        {"tools": []},
+        {"tools": [], "tool_choice": "none"},
+        {"tools": None, "tool_choice": {"type": "function"}},
+        {"parallel_tool_calls": True},
+        {"tool_choice": "auto"},
+    ],
 )
 def test_without_tools_nothing_speaks_of_them(plain: Caller, lone: dict[str, Any]) -> None:
     plain.endpoint.script(text_reply(plain.dialect))
