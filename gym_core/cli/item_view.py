@@ -26,7 +26,7 @@ class Block:
 
 
 def item_block(item: Mapping[str, Any], function: Any = None) -> Block:
-    """An item for reading. `function`: whose output it is, if it is one; an item of an unknown type is shown as JSON."""
+    """An item for reading. `function`: whose output it is, if it is one; items of unknown types are shown as JSON."""
     kind = item.get("type", "message")
     if kind == "message":
         role = str(item.get("role", "message"))

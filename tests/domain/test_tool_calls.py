@@ -12,7 +12,7 @@ from gym_core.domain.rollout import ModelCall
 from gym_core.domain.tool_calls import DEEPEST, sent_arguments, sent_items, with_unique_ids
 
 
-def called(call_id: Any, name: str = "f", **fields: Any) -> Item:
+def called(call_id: Any, name: Any = "f", **fields: Any) -> Item:
     return {"type": "function_call", "call_id": call_id, "name": name, "arguments": "{}", **fields}
 
 
