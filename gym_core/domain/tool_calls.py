@@ -59,7 +59,7 @@ def parse_arguments(written: Any) -> dict[str, Any]:
 
 def may_be_deep(text: str) -> bool:
     """Whether a JSON text has enough brackets to nest deeper than arguments may."""
-    return text.count("{") + text.count("[") > DEEPEST
+    return len(text) > DEEPEST and text.count("{") + text.count("[") > DEEPEST
 
 
 def _is_deep(value: Any) -> bool:
