@@ -215,8 +215,10 @@ class Response:
 
     @property
     def unfinished(self) -> str:
-        """Why this is no answer: a status or a reason that is not known to mean an end. Empty for an answer."""
+        """Why this is no answer: an error, or a status or reason not known to mean an end. Empty for an answer."""
         status = self.body.get("status")
+        if self.body.get("error"):
+            return "it holds an error"
         if status == COMPLETED or (status is None and not self.body.get("incomplete_details")):
             return ""
         word = COMPLETED if status is None else str(status).lower()

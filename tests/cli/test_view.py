@@ -105,6 +105,22 @@ def test_all_of_a_rollout_is_shown_in_order(gym: Gym, file: Path) -> None:
     assert "\x1b" not in result.out
 
 
+def test_outputs_are_named_by_the_order_of_their_calls(gym: Gym, tmp_path: Path) -> None:
+    items: list[dict[str, Any]] = [
+        {"type": "function_call", "name": "first", "call_id": "same", "arguments": ""},
+        {"type": "function_call", "name": "second", "call_id": "same", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "same", "output": "1"},
+        {"type": "function_call_output", "call_id": "same", "output": "2"},
+        {"type": "function_call", "name": "third", "call_id": None, "arguments": "[" * 100_000},
+        {"type": "function_call_output", "call_id": "", "output": "3"},
+    ]
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(row(response={"output": items})) + "\n")
+    shown = gym("view", str(path)).out
+    titles = [line.strip("─ ") for line in shown.splitlines() if line.startswith("── output of")]
+    assert titles == ["output of first", "output of second", "output of third"]
+
+
 def test_a_failure_is_shown_with_its_causes(gym: Gym, tmp_path: Path) -> None:
     path = tmp_path / "x.failures.jsonl"
     path.write_text(json.dumps(failure()) + "\n")

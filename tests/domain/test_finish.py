@@ -101,6 +101,23 @@ def test_a_call_that_the_server_could_not_read_is_what_the_model_said() -> None:
     assert (response.unfinished, response.stop_reason) == ("", "empty")
 
 
+@pytest.mark.parametrize("place", ["choice", "completion"])
+def test_an_error_beside_an_answer_makes_it_none(place: str) -> None:
+    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": "half"}, "finish_reason": "stop"}
+    completion: dict[str, Any] = {"id": "c", "choices": [choice]}
+    (choice if place == "choice" else completion)["error"] = {"code": 502, "message": "upstream"}
+    response = Response(chat.response_from_completion(completion))
+    assert response.unfinished
+    assert response.body["error"]["message"] == "upstream"
+
+
+def test_a_call_in_the_older_form_is_a_call() -> None:
+    message = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"a": 1}'}}
+    (made,) = stopped("function_call", message).function_calls
+    assert (made.name, made.parsed()) == ("f", {"a": 1})
+    assert made.call_id
+
+
 @pytest.mark.parametrize(
     ("body", "unfinished", "stop_reason"),
     [
@@ -118,6 +135,8 @@ def test_a_call_that_the_server_could_not_read_is_what_the_model_said() -> None:
         ({"status": "cancelled"}, True, "empty"),
         ({"status": "failed"}, True, "empty"),
         ({"status": 200}, True, "empty"),
+        ({"status": "completed", "error": {"message": "x"}}, True, "empty"),
+        ({"status": "completed", "error": None}, False, "empty"),
     ],
 )
 def test_statuses_of_responses(body: dict[str, Any], unfinished: bool, stop_reason: str) -> None:

@@ -99,3 +99,10 @@ def test_what_a_run_wrote_can_be_exported_and_read_as_tasks_again(tmp_path: Path
     keys = sorted((each["_ng_task_index"], each["_ng_rollout_index"]) for each in made)
     assert keys == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert {each["response"]["output"][-1]["content"][0]["text"] for each in made} == {"Done."}
+
+
+def test_a_result_whose_task_has_tools_in_the_form_of_chat_is_one_it_reads() -> None:
+    tool = {"name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False}
+    request = {"input": "x", "tools": [{"type": "function", "function": tool}]}
+    made = result_row(result(responses_create_params=request))
+    assert made["responses_create_params"]["tools"] == [{"type": "function", **tool}]

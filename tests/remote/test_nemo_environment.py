@@ -163,3 +163,27 @@ def test_its_datasets_load_unchanged_with_repeats_and_resume(tmp_path: Path, sho
     for each in written:
         original = rows[int(each["task_id"]) - 1]
         assert {name: each[name] for name in original} == original
+
+
+def test_tools_in_the_form_of_chat_and_equal_ids_are_what_it_knows() -> None:
+    server = CounterServer()
+    flat = row()
+    (schema,) = flat["responses_create_params"]["tools"]
+    function = {name: value for name, value in schema.items() if name != "type"}
+    nested = {
+        **flat,
+        "responses_create_params": {
+            **flat["responses_create_params"],
+            "tools": [{"type": "function", "function": function}],
+        },
+    }
+    same = [call("increment", {"by": by}, "same") for by in (3, 4)]
+    (rollout,) = collect(server, *same, say("Done."), rows=[nested]).rollouts
+    assert rollout.reward == 1.0, rollout.error
+    sent = [body for path, body in server.seen if path in ("/seed_session", "/verify")]
+    assert all(body["responses_create_params"] == flat["responses_create_params"] for body in sent)
+    assert rollout.row["responses_create_params"] == nested["responses_create_params"], "the row stays as it was"
+    items = sent[-1]["response"]["output"]
+    made = [item["call_id"] for item in items if item["type"] == "function_call"]
+    assert len(set(made)) == 2
+    assert made == [item["call_id"] for item in items if item["type"] == "function_call_output"]

@@ -222,3 +222,46 @@ async def test_what_chat_cannot_say_is_refused() -> None:
             await server.client.chat.completions.create(model="any", messages=MESSAGES)
         found = await server.client.responses.create(model="any", input="hello")
         assert found.output[0].type == "web_search_call"
+
+
+@asynchronous
+async def test_the_words_for_an_end_are_openais() -> None:
+    for word, finish in (("MAX_TOKENS", "length"), ("SAFETY", "content_filter"), ("end_turn", "stop")):
+        body = {**UPSTREAM, "choices": [{**UPSTREAM["choices"][0], "finish_reason": word}]}
+        async with served_model(ScriptedModel(Response(response_from_completion(body)))) as server:
+            found = await server.client.chat.completions.create(model="any", messages=MESSAGES)
+            assert found.choices[0].finish_reason == finish
+            whole = await server.client.responses.create(model="any", input="hello")
+            reason = whole.incomplete_details.reason if whole.incomplete_details else None
+            assert reason == {"length": "max_output_tokens", "stop": None}.get(finish, finish)
+
+
+@asynchronous
+async def test_an_answer_that_broke_off_is_an_error_that_may_be_tried_again() -> None:
+    body = {**UPSTREAM, "choices": [{**UPSTREAM["choices"][0], "finish_reason": "abort"}]}
+    async with served_model(ScriptedModel(Response(response_from_completion(body)))) as server:
+        for path in ("/v1/chat/completions", "/v1/responses"):
+            request = {"messages": MESSAGES, "input": "hello", "model": "any"}
+            status, failed = await server.post(path, request, headers={"Gym-Retries": "none"})
+            assert status >= 500
+            assert failed["error"]["retryable"] is True
+
+
+@asynchronous
+async def test_a_conversation_with_bad_calls_and_no_ids_reaches_the_model_whole() -> None:
+    made = [{"type": "function", "function": {"name": "f", "arguments": text}} for text in ("{", "", "[1]")]
+    history = [
+        *MESSAGES,
+        {"role": "assistant", "content": None, "tool_calls": made},
+        *({"role": "tool", "content": str(number)} for number in range(3)),
+    ]
+    backend = ScriptedModel("done")
+    async with served_model(backend) as server:
+        status, _ = await server.post("/v1/chat/completions", {"model": "any", "messages": history})
+    assert status == 200
+    items = backend.requests[0].input
+    calls = [item for item in items if item["type"] == "function_call"]
+    outputs = [item for item in items if item["type"] == "function_call_output"]
+    assert [item["arguments"] for item in calls] == ["{}", "{}", "{}"]
+    assert [item["call_id"] for item in calls] == [item["call_id"] for item in outputs]
+    assert len({item["call_id"] for item in calls}) == 3

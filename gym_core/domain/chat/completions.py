@@ -47,8 +47,10 @@ def response_from_completion(completion: Mapping[str, Any]) -> dict[str, Any]:
             output[-1]["status"] = "incomplete"
     elif end is None:
         body["status"] = "failed"
-        broken = {"code": "server_error", "message": f"the answer was broken off: finish_reason {finish!r:.80}"}
-        body["error"] = choice.get("error") or broken
+        body["error"] = {"code": "server_error", "message": f"the answer was broken off: finish_reason {finish!r:.80}"}
+    error = choice.get("error") or completion.get("error")
+    if error:
+        body["status"], body["error"] = "failed", error
     for name, field in (("created", "created_at"), ("model", "model"), ("service_tier", "service_tier")):
         if completion.get(name) is not None:
             body[field] = completion[name]

@@ -60,6 +60,8 @@ def assistant_items(message: Mapping[str, Any], ident: str | None = None) -> lis
         if reasoning:
             items.append(reasoning)
     calls = message.get("tool_calls") or ()
+    if not calls and ident is not None and isinstance(extra.get("function_call"), dict):
+        calls = [{"type": "function", "function": extra.pop("function_call")}]  # the older way to call
     content = message.get("content")
     refusal = message.get("refusal")
     if content or refusal or (content is not None and not calls and not items):

@@ -15,6 +15,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route
 
 from gym_core.contract.agent import Agent
+from gym_core.domain.chat.tools import with_flat_tools
 from gym_core.domain.errors import GymError
 from gym_core.domain.responses import Request, as_items
 from gym_core.protocol.errors import WireError
@@ -87,7 +88,7 @@ class Episodes:
         model = await self._place(body.get("model"), "model", "base_url", caller)
         session = await self._place(body.get("session"), "session", "url", caller)
         batch = body["session"].get("batch") is True
-        return HttpEpisode(Request({**asked, "input": items}), model, session, batch=batch)
+        return HttpEpisode(Request({**with_flat_tools(asked), "input": items}), model, session, batch=batch)
 
     async def _place(self, wire: Any, field: str, name: str, caller: str | None) -> Place:
         if not isinstance(wire, Mapping):

@@ -185,9 +185,13 @@ class LocalModel(ModelBackend):
             completion["prompt_token_ids"] = await self._client.prompt_token_ids(request)
         completion.pop("timings", None)
         try:
-            return chat.response_from_completion(completion)
+            body = chat.response_from_completion(completion)
         except ValueError as error:
             raise errors.BrokenReplyError(f"the local server's reply is no completion: {error}") from error
+        unfinished = Response(body).unfinished
+        if unfinished:
+            raise errors.BrokenReplyError(f"the local server's answer is not finished: {unfinished}")
+        return body
 
     async def _find_model(self) -> Path:
         if self.options.model:
