@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from gym_core.contract.resource_server import Done, Session
 from gym_core.contract.tools import BoundTool, ToolSpec, class_tools
 from gym_core.domain.errors import InputError, ModelError, SessionError, error_text
