@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 import gym_core
+from gym_core.cli.commands import CommandGroup
 from gym_core.cli.lazy import LazyGroup
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
-app = LazyGroup(
+app = CommandGroup(
     "gym",
     help="Collect rollouts: an agent works with a model on an environment's tasks, and a verifier rewards it.",
     epilog="The same without the script: python -m gym_core",

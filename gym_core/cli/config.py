@@ -84,7 +84,8 @@ def _component_rows(
     from gym_core.wiring.manager import PluginManager
 
     manager = PluginManager(tuple(filter(None, options["disabled"])))
-    maker = configuration.maker(terminal, manager, models=models, env=options["env"], agent=options["agent"])
+    components = {place: options[place] for place in ("env", "agent", "executor")}
+    maker = configuration.maker(terminal, manager, models=models, **components)
     settings = split_roles(parse_settings(options["model_settings"], "-M"), dict(models))
     for role, text in models.items():
         table = "model_options" if role == POLICY else f"model_options.{role}"
@@ -99,6 +100,9 @@ def _component_rows(
     if agent:
         given = parse_settings(options["agent_settings"], "-A")
         yield from _resolved(maker, Kind.AGENT, agent, given, "agent_options")
+    if options["executor"] not in (None, "local"):
+        given = parse_settings(options["executor_settings"], "-X")
+        yield from _resolved(maker, Kind.EXECUTOR, options["executor"], given, "executor_options")
 
 
 def _resolved(

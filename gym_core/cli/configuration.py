@@ -58,10 +58,10 @@ class Configuration:
         return self.file.origin if self.file is not None else "default"
 
     def components(
-        self, models: Mapping[str, str], env: str | None, agent: str | None
+        self, models: Mapping[str, str], env: str | None, agent: str | None, executor: str | None = None
     ) -> tuple[dict[str, Configured], list[str]]:
         """The options of components that a file gives, and warnings; see `ConfigFile.configured`."""
-        return self.file.configured(models, env, agent) if self.file is not None else ({}, [])
+        return self.file.configured(models, env, agent, executor) if self.file is not None else ({}, [])
 
     def maker(
         self,
@@ -71,11 +71,12 @@ class Configuration:
         models: Mapping[str, str] = MappingProxyType({}),
         env: str | None = None,
         agent: str | None = None,
+        executor: str | None = None,
     ) -> Maker:
         """Who makes these components as `gym run` would. What a file has for others is left out, with a warning."""
         from gym_core.wiring.making import Maker
 
-        configured, notices = self.components(models, env, agent)
+        configured, notices = self.components(models, env, agent, executor)
         for notice in notices:
             terminal.note(f"warning: {notice}")
         return Maker(manager, terminal.redactor, configured=configured)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -35,12 +35,17 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, help) for name, (_, help) in self.table.items()])
 
+    def names(self, ctx: click.Context, wanted: str) -> Collection[str]:
+        """What a first argument may be; `wanted` is what it is."""
+        return self.table
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is answered with the nearest."""
-        if args[0] not in self.table and not args[0].startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(args[0], self.table, n=1)
+        names = self.names(ctx, args[0])
+        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(args[0], names, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"{ctx.command_path} has no command {args[0]!r}{guess}")
         return super().resolve_command(ctx, args)

@@ -13,7 +13,7 @@ from gym_core.wiring.kinds import Kind
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-KIND_WORDS = ("model", "env", "resource_server", "agent", "extension")
+KIND_WORDS = ("env", *(kind.value for kind in Kind))
 
 
 def _set_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

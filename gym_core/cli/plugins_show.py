@@ -69,10 +69,13 @@ def _kinds(manager: PluginManager, reference: Reference, kind: Kind | None) -> l
 def _describe(manager: PluginManager, kind: Kind, reference: Reference) -> dict[str, Any]:
     from gym_core.wiring.description import describe_component, recorded_description
 
-    if kind is Kind.EXTENSION:
+    if not kind.is_component:
+        if kind is Kind.COMMAND:
+            doc = manager.load(kind, reference).component.help
+        else:
+            doc = inspect.getdoc(manager.load_extension(reference))
         plugin = manager.find(kind, reference)
-        doc = inspect.getdoc(manager.load_extension(reference)) or ""
-        return {**as_row(plugin), "doc": doc, "selector": None, "choices": [], "options": []}
+        return {**as_row(plugin), "doc": doc or "", "selector": None, "choices": [], "options": []}
     loaded = manager.load(kind, reference)
     return {**as_row(loaded.plugin), **(recorded_description(loaded.component) or describe_component(loaded))}
 
@@ -87,7 +90,7 @@ def _lines(shown: dict[str, Any], width: int | None) -> Iterator[str]:
         yield ""
         yield clean(shown["doc"])
     yield ""
-    yield f"usage: gym run {kind.flag} {name}" + (f"[:{selector.upper()}]" if selector else "")
+    yield f"usage: {kind.usage} {name}" + (f"[:{selector.upper()}]" if selector else "")
     if shown["choices"]:
         text = f"{selector}: " + ", ".join(shown["choices"])
         yield from textwrap.wrap(text, min(limit, _DOC_WIDTH), subsequent_indent="  ", break_on_hyphens=False)
@@ -95,7 +98,7 @@ def _lines(shown: dict[str, Any], width: int | None) -> Iterator[str]:
         yield f"preferred agent: {shown['preferred_agent']}"
     if shown["options"]:
         yield ""
-        yield f"options ({_SETTERS[kind]} OPTION=VALUE):"
+        yield f"options ({kind.setter} OPTION=VALUE):"
     for option in shown["options"]:
         yield from _option_lines(option, option["name"] == selector, limit)
 
@@ -107,6 +110,3 @@ def _option_lines(option: dict[str, Any], is_selector: bool, limit: int) -> Iter
     indent = " " * 6
     yield from textwrap.wrap(clean(option["description"]), limit, initial_indent=indent, subsequent_indent=indent)
     yield indent + "environment: " + ", ".join(option["environment"])
-
-
-_SETTERS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A"}

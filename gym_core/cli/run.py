@@ -14,7 +14,7 @@ from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from gym_core.engine.config import RunConfig
 
@@ -52,23 +52,10 @@ _ROLE = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
 )
 @click.option(
     "--executor",
-    type=click.Choice(["local", "ray"]),
+    metavar="REF",
     default="local",
     show_default=True,
-    help="Where the workers are: on this machine, or wherever Ray places them.",
-)
-@click.option("--ray-address", metavar="ADDRESS", help="The Ray cluster; by default one is started on this machine.")
-@click.option(
-    "--ray-resource",
-    "ray_resources",
-    metavar="NAME=AMOUNT",
-    multiple=True,
-    help="What a worker takes on the cluster (CPU=1, GPU=0.5, memory=2e9, ...). Repeatable.",
-)
-@click.option(
-    "--ray-ship/--no-ray-ship",
-    default=None,
-    help="Send the plugins to the cluster's nodes; by default with --ray-address.",
+    help="Where the workers are: on this machine, or where a plugin starts them.",
 )
 @click.option(
     "--seed",
@@ -83,6 +70,9 @@ _ROLE = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
     "-E", "env_settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable."
 )
 @click.option("-A", "agent_settings", metavar="KEY=VALUE", multiple=True, help="An option of the agent. Repeatable.")
+@click.option(
+    "-X", "executor_settings", metavar="KEY=VALUE", multiple=True, help="An option of the executor. Repeatable."
+)
 @click.option("--resume", is_flag=True, help="Continue an output: run what it lacks.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: run the failed rollouts again, too.")
 @click.option("--accept-changes", is_flag=True, help="With --resume: go on although settings differ.")
@@ -173,7 +163,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
             raise _missing("model")
         if not options["env"]:
             raise _missing("env")
-    configured, notices = configuration.components(models, options["env"], options["agent"])
+    configured, notices = configuration.components(models, options["env"], options["agent"], options["executor"])
     for notice in notices:
         warn(f"warning: {notice}")
     file = configuration.file
@@ -209,21 +199,8 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         made_from={"the configuration": file.path} if file is not None and file.path is not None else {},
         workers=options["workers"],
         executor=options["executor"],
-        ray_address=options["ray_address"] or None,
-        ray_resources=_amounts(options["ray_resources"]),
-        ray_ship=options["ray_ship"],
+        executor_options=parse_settings(options["executor_settings"], "-X"),
     )
-
-
-def _amounts(settings: Sequence[str]) -> dict[str, float]:
-    """`NAME=AMOUNT` as a mapping. Raises `UsageError`."""
-    amounts = {}
-    for name, text in parse_settings(tuple(filter(None, settings)), "--ray-resource").items():
-        try:
-            amounts[name] = float(text)
-        except ValueError:
-            raise UsageError(f"--ray-resource {name}={text}: the amount must be a number") from None
-    return amounts
 
 
 def _missing(kind: str) -> UsageError:

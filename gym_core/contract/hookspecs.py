@@ -6,6 +6,8 @@ A plugin is an installable package whose entry point names a module with one or 
     [project.entry-points."gym.models"]             gym_model_backends
     [project.entry-points."gym.resource_servers"]   gym_resource_servers
     [project.entry-points."gym.agents"]             gym_agents
+    [project.entry-points."gym.executors"]          gym_executors
+    [project.entry-points."gym.commands"]           gym_commands
     [project.entry-points."gym.extensions"]         the observers at the end
 """
 
@@ -18,7 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    import click
+
     from gym_core.contract.agent import Agent
+    from gym_core.contract.executor import WorkerLauncher
     from gym_core.contract.model import ModelBackend
     from gym_core.contract.resource_server import ResourceServer
     from gym_core.domain.rollout import Rollout
@@ -66,6 +71,16 @@ def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:  # type: ignor
 @hookspec
 def gym_agents() -> Mapping[str, type[Agent]]:  # type: ignore[empty-body]
     """The agents of this package, by the names of their entry points."""
+
+
+@hookspec
+def gym_executors() -> Mapping[str, type[WorkerLauncher]]:  # type: ignore[empty-body]
+    """What starts workers elsewhere, by the names of their entry points: `gym run --executor NAME`."""
+
+
+@hookspec
+def gym_commands() -> Mapping[str, click.Command]:  # type: ignore[empty-body]
+    """Commands of `gym`, by the names of their entry points. `gym --help` shows them by their package's summary."""
 
 
 @hookspec

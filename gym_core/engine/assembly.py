@@ -10,10 +10,11 @@ from typing import Any
 
 from gym_core.contract.agent import Agent
 from gym_core.contract.component import Component, Operational
+from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import UsageError
-from gym_core.engine.config import RunConfig
+from gym_core.engine.config import LOCAL, RunConfig
 from gym_core.engine.rollout.delegated import Elsewhere
 from gym_core.wiring.dotenv import load_dotenv
 from gym_core.wiring.fields import is_secret_field
@@ -26,7 +27,7 @@ from gym_core.wiring.secrets import Redactor
 
 @dataclass(slots=True)
 class Assembly:
-    """The open components of a run.
+    """The open components of a run, and the `launcher` of its workers, if it has any, which is not open yet.
 
     `described`: what the manifest says of each. `operational`: their options that change no result. `given`: the names
     of those that were set, defaults not among them.
@@ -35,9 +36,16 @@ class Assembly:
     models: dict[str, ModelBackend] = field(default_factory=dict)
     server: ResourceServer = None  # type: ignore[assignment]  # set before anyone sees it
     agent: Agent = None  # type: ignore[assignment]
+    launcher: WorkerLauncher | None = None
     described: dict[str, Any] = field(default_factory=dict)
     operational: dict[str, Any] = field(default_factory=dict)
     given: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def distributions(self) -> list[str]:
+        """The distributions that the components are from, as far as it is known."""
+        described = [*self.described.get("models", {}).values(), *map(self.described.get, ("env", "agent"))]
+        return sorted({about["distribution"] for about in described if about and "distribution" in about})
 
     def name_of(self, place: str) -> str | None:
         """What rows call the environment (`env`) or the `agent`: of one behind a URL, the name that it has there."""
@@ -74,6 +82,8 @@ class Assembler:
             self._require_roles(server)
         preferred = server.preferred_agent
         agent = self._make(Kind.AGENT, config.agent or preferred, config.agent_options)
+        if config.spread:
+            assembly.launcher = self._make_launcher()
         for role, model in models.items():
             assembly.models[role] = await self._enter(backends or stack, model, Kind.MODEL)
         assembly.server = server = await self._enter(stack, server, Kind.RESOURCE_SERVER)
@@ -144,11 +154,24 @@ class Assembler:
         self._describe(kind, place, made.component, origin)
         return made.component
 
+    def _make_launcher(self) -> WorkerLauncher:
+        if self.config.executor != LOCAL:
+            launcher: WorkerLauncher = self._make(Kind.EXECUTOR, self.config.executor, self.config.executor_options)
+            return launcher
+        from gym_core.engine.executors.processes import ProcessLauncher
+
+        if self.config.executor_options:
+            raise UsageError(f"the executor `{LOCAL}` has no options", hint="leave -X out")
+        return ProcessLauncher()
+
     def _describe(self, kind: Kind, place: str, component: Component, origin: dict[str, Any]) -> None:
         results, operational = _dumped(component)
-        described = self._described(kind, place)
-        described.clear()
-        described.update({**origin, "options": results})
+        if kind is Kind.EXECUTOR:  # where rollouts run changes no result
+            operational.update(results)
+        else:
+            described = self._described(kind, place)
+            described.clear()
+            described.update({**origin, "options": results})
         self.assembly.operational[place] = operational
         self.assembly.given[place] = sorted(component.options.model_fields_set)
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from gym_core.contract.agent import Agent
+from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import UsageError
@@ -18,6 +19,10 @@ from gym_core.engine.storage.store import Mode
 from gym_core.wiring.config_file import Configured
 
 Tasks: TypeAlias = Iterable[Any] | AsyncIterable[Any]
+
+
+LOCAL = "local"
+"""The executor that is always there: this process, and with several workers others of this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +41,7 @@ class RunConfig:
     nothing is written to them.
 
     `workers`: how many processes share the run's `concurrency`; with 1 the rollouts run in this one. `executor`: where
-    they are, `local` or `ray`. `ray_address`: of a cluster, None starts one on this machine; `ray_resources`: what each
-    worker takes there, by name; `ray_ship`: whether the plugins are sent to its nodes, None where there is an address.
+    they are, on this machine (`local`) or where a plugin of that name starts them.
     """
 
     models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
@@ -70,10 +74,8 @@ class RunConfig:
     configured: Mapping[str, Configured] = field(default_factory=dict)
     made_from: Mapping[str, str | Path] = field(default_factory=dict)
     workers: int = 1
-    executor: Literal["local", "ray"] = "local"
-    ray_address: str | None = None
-    ray_resources: Mapping[str, float] = field(default_factory=dict)
-    ray_ship: bool | None = None
+    executor: str | WorkerLauncher = LOCAL
+    executor_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.mode not in ("new", "resume", "overwrite"):
@@ -82,6 +84,7 @@ class RunConfig:
             *((f"models[{role!r}]", ModelBackend, model) for role, model in self.models.items()),
             ("env", ResourceServer, self.env if self.env is not None else ""),
             ("agent", Agent, self.agent if self.agent is not None else ""),
+            ("executor", WorkerLauncher, self.executor),
         ):
             if not isinstance(wanted, (str, kind)):
                 raise UsageError(f"{name} must be a reference or an instance of {kind.__name__}, not {wanted!r}")
@@ -132,21 +135,13 @@ class RunConfig:
     @property
     def spread(self) -> bool:
         """Whether the rollouts run in other processes."""
-        return self.workers > 1 or self.executor != "local"
+        return self.workers > 1 or self.executor != LOCAL
 
     def _check_workers(self) -> None:
-        """Raise `UsageError` for what workers cannot be given, and for options of another executor."""
-        if self.executor not in ("local", "ray"):
-            raise UsageError(f"executor must be `local` or `ray`, not {self.executor!r}")
-        if self.executor != "ray":
-            for name, given in (
-                ("address", self.ray_address),
-                ("resource", self.ray_resources),
-                ("ship", self.ray_ship is not None),
-            ):
-                if given:
-                    raise UsageError(f"--ray-{name} goes with --executor ray")
+        """Raise `UsageError` for what workers cannot be given."""
         if not self.spread:
+            if self.executor_options:
+                raise UsageError("-X is for an executor, and this run needs none", hint="--executor REF")
             return
         for place, wanted in (
             *((f"models[{role!r}]", model) for role, model in self.models.items()),

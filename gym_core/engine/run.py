@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.hookspecs import RunInfo
 from gym_core.domain.errors import (
     GymError,
@@ -25,10 +26,9 @@ from gym_core.engine.budget.budget import Budget, make_budget
 from gym_core.engine.budget.prices import Price, find_prices, read_prices
 from gym_core.engine.collector import Collector
 from gym_core.engine.config import RunConfig
-from gym_core.engine.executors.fleet import Fleet
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.executors.interface import RolloutExecutor
-from gym_core.engine.executors.spreading import make_fleet, make_pool
+from gym_core.engine.executors.spreading import make_pool
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.models.gate import Clock, ModelGate
 from gym_core.engine.numbers.metrics import RewardTally
@@ -45,6 +45,8 @@ from gym_core.engine.storage.summary import summarize
 from gym_core.engine.tasks.source import FileSource, IterableSource, server_source
 from gym_core.engine.watching.extensions import Room
 from gym_core.engine.watching.oversight import Oversight
+from gym_core.wiring.kinds import Kind
+from gym_core.wiring.making import enter
 from gym_core.wiring.secrets import Redactor
 
 
@@ -85,7 +87,7 @@ class Run:
         self._collector: Collector | None = None
         self._begin: Callable[[Job], RolloutRun]
         self._assembly: Assembly
-        self._fleet: Fleet | None = None
+        self._launcher: WorkerLauncher | None = None
         self._workers_health: dict[str, Any] = {}
         self._store: ResultStore | None = None
         self._finished: Finished | None = None
@@ -150,11 +152,11 @@ class Run:
         self.progress.total = self._planned()
         self._stage = self._make_stage(assembly)
         self._begin = beginning(self._stage)
-        if config.spread:
+        if assembly.launcher is not None:
             await backends.aclose()  # each worker has its own
             self._assembly = assembly
-            self._fleet = await make_fleet(config, assembly)
-            self._stack.push_async_callback(self._fleet.close)
+            self._launcher = await enter(self._stack, assembly.launcher, Kind.EXECUTOR)
+            await self._launcher.prepare(config.workers, assembly.distributions)
         for role in look.answered:
             self.gates[role].answered = True
 
@@ -257,11 +259,11 @@ class Run:
 
     def _make_executor(self) -> RolloutExecutor:
         """Who carries the rollouts out."""
-        if self._fleet is None:
+        if self._launcher is None:
             return InlineExecutor(self._begin, self.progress, concurrency=self.config.concurrency)
         return make_pool(
             self.config,
-            self._fleet,
+            self._launcher,
             self._assembly,
             self.progress,
             run_id=self.run_id,

@@ -13,16 +13,24 @@ class BrokenContract(Exception):
     """What is wrong with an offer, in words that follow the plugin's name."""
 
 
-def component_class(kind: Kind, name: str, offered: Any) -> type[Any]:
-    """The class that a hook's return value holds under an entry point's name. Raises `BrokenContract`."""
+def offered_under(kind: Kind, name: str, offered: Any) -> Any:
+    """What a hook's return value holds under an entry point's name: a component's class, or another object.
+
+    Raises `BrokenContract`.
+    """
     if not isinstance(offered, Mapping):
-        raise BrokenContract(f"{kind.hook}() must return a mapping of names to classes, not {_shown(offered)}")
+        what = "classes" if kind.is_component else f"{kind.label}s"
+        raise BrokenContract(f"{kind.hook}() must return a mapping of names to {what}, not {_shown(offered)}")
     if name not in offered:
         names = ", ".join(repr(key) for key in offered) or "nothing"
         raise BrokenContract(f"{kind.hook}() offers {names}, but the entry point's name is {name!r}")
     cls = offered[name]
     contract = kind.contract()
     assert contract is not None
+    if not kind.is_component:
+        if not isinstance(cls, contract):
+            raise BrokenContract(f"{kind.hook}()[{name!r}] must be a {contract.__name__}, not {_shown(cls)}")
+        return cls
     if not (isinstance(cls, type) and issubclass(cls, contract)):
         raise BrokenContract(f"{kind.hook}()[{name!r}] must be a subclass of {contract.__name__}, not {_shown(cls)}")
     _check_whole(cls)

@@ -14,8 +14,9 @@ from gym_core.wiring.reference import Reference
 POLICY = "policy"
 ENV = "env"
 AGENT = "agent"
+EXECUTOR = "executor"
 PROJECT_FILE = "pyproject.toml"
-_TABLES = ("models", "model_options", "env_options", "agent_options")
+_TABLES = ("models", "model_options", "env_options", "agent_options", "executor_options")
 _PROJECT_TABLE = "tool.gym"
 
 
@@ -40,8 +41,8 @@ class ConfigFile:
     """What a file says of a run; nothing of it is checked but the keys.
 
     `name`: what messages call it. `options`: options of the run by key. `models`: references by role. `model_options`:
-    the policy's, and a table per other role. `recorded`: by role, `env` and `agent`, see `Configured`. `notices`: what
-    a user should know of it. `path`: where it lies.
+    the policy's, and a table per other role. `recorded`: by role, `env`, `agent` and `executor`, see `Configured`.
+    `notices`: what a user should know of it. `path`: where it lies.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ConfigFile:
     model_options: Mapping[str, Any] = field(default_factory=dict)
     env_options: Mapping[str, Any] = field(default_factory=dict)
     agent_options: Mapping[str, Any] = field(default_factory=dict)
+    executor_options: Mapping[str, Any] = field(default_factory=dict)
     recorded: Mapping[str, frozenset[str]] | None = None
     notices: tuple[str, ...] = ()
     path: Path | None = None
@@ -69,9 +71,9 @@ class ConfigFile:
         return str(self.folder / Path(path).expanduser())
 
     def configured(
-        self, models: Mapping[str, str], env: str | None, agent: str | None
+        self, models: Mapping[str, str], env: str | None, agent: str | None, executor: str | None = None
     ) -> tuple[dict[str, Configured], list[str]]:
-        """The options by role, `env` and `agent` for the components that a run has in the end, and what was left out.
+        """The options by role, `env`, `agent` and `executor` for the components of a run, and what was left out.
 
         The options of a component that the file names are not those of another one.
         """
@@ -81,13 +83,17 @@ class ConfigFile:
                 split.setdefault(key, (f"model_options.{key}", {}))[1].update(value)
             else:
                 split[POLICY][1][key] = value
-        split |= {ENV: ("env_options", dict(self.env_options)), AGENT: ("agent_options", dict(self.agent_options))}
-        wanted = {**models, ENV: env, AGENT: agent}
-        named = {**self.models, ENV: self.options.get("env"), AGENT: self.options.get("agent")}
+        split |= {
+            ENV: ("env_options", dict(self.env_options)),
+            AGENT: ("agent_options", dict(self.agent_options)),
+            EXECUTOR: ("executor_options", dict(self.executor_options)),
+        }
+        wanted = {**models, ENV: env, AGENT: agent, EXECUTOR: executor}
+        named = {**self.models, **{place: self.options.get(place) for place in (ENV, AGENT, EXECUTOR)}}
         found, left_out = {}, []
         for part, (table, values) in split.items():
             ours, theirs = named.get(part), wanted.get(part)
-            if not values or (theirs is None and part not in (ENV, AGENT)):
+            if not values or (theirs is None and part not in (ENV, AGENT, EXECUTOR)):
                 continue
             if ours is not None and theirs is not None and _component(ours) != _component(theirs):
                 left_out.append(f"{self.name}: [{table}] is for {ours}, not for {theirs}: it is left out")
@@ -164,8 +170,8 @@ def _read(name: str, path: Path, content: Any, known: Collection[str], elsewhere
         else:
             options[key] = value
     models = _models(name, options.pop("model", None), tables.get("models", {}))
-    model_options, env_options, agent_options = (tables.get(table, {}) for table in _TABLES[1:])
-    return ConfigFile(name, path.parent, options, models, model_options, env_options, agent_options, path=path)
+    model, env, agent, executor = (tables.get(table, {}) for table in _TABLES[1:])
+    return ConfigFile(name, path.parent, options, models, model, env, agent, executor, path=path)
 
 
 def _models(name: str, model: Any, by_role: Mapping[str, Any]) -> dict[str, str]:

@@ -1,8 +1,11 @@
-"""The kinds of plugins: what users call them, how they are found, and what they must be."""
+"""The kinds of plugins, one per door: what users call them, how they are found, and what they must be."""
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from gym_core.domain.errors import UsageError
 
@@ -13,6 +16,8 @@ class Kind(StrEnum):
     MODEL = "model"
     RESOURCE_SERVER = "resource_server"
     AGENT = "agent"
+    EXECUTOR = "executor"
+    COMMAND = "command"
     EXTENSION = "extension"
 
     @classmethod
@@ -30,52 +35,75 @@ class Kind(StrEnum):
 
     @property
     def hook(self) -> str | None:
-        """The hook that offers components of this kind; extensions offer none."""
-        return _HOOKS.get(self)
+        """The hook that offers plugins of this kind, by name; extensions offer none."""
+        return _DOORS[self].hook
 
     @property
     def label(self) -> str:
         """What messages call it."""
-        return _LABELS[self]
+        return _DOORS[self].label
+
+    @property
+    def usage(self) -> str:
+        """How one is named on the command line: `gym run --model`."""
+        return _DOORS[self].usage
 
     @property
     def flag(self) -> str:
-        """The option of `gym run` that takes a reference of this kind."""
-        return _FLAGS[self]
+        """The option, or the command, that takes a reference of this kind."""
+        return self.usage.rpartition(" ")[2]
 
-    def contract(self) -> type | None:
-        """The class that a component of this kind extends. Imports the contract, and with it pydantic."""
-        if self is Kind.MODEL:
-            from gym_core.contract.model import ModelBackend
+    @property
+    def setter(self) -> str:
+        """The option that sets options of it; empty where it has none."""
+        return _DOORS[self].setter
 
-            return ModelBackend
-        if self is Kind.RESOURCE_SERVER:
-            from gym_core.contract.resource_server import ResourceServer
+    @property
+    def is_component(self) -> bool:
+        """Whether its plugins offer classes that are made with options."""
+        return bool(self.setter)
 
-            return ResourceServer
-        if self is Kind.AGENT:
-            from gym_core.contract.agent import Agent
+    def contract(self) -> type[Any] | None:
+        """The class that a component of this kind extends, or that what is offered is an instance of.
 
-            return Agent
-        return None
+        Imports the contract, and with it pydantic.
+        """
+        module, _, name = _DOORS[self].contract.partition(":")
+        if not module:
+            return None
+        contract: type[Any] = getattr(importlib.import_module(module), name)
+        return contract
 
 
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What is known of a kind; see the properties of `Kind`. `contract`: `module:class`."""
+
+    label: str
+    usage: str
+    hook: str | None = None
+    contract: str = ""
+    setter: str = ""
+
+
+_DOORS = {
+    Kind.MODEL: _Door(
+        "model backend", "gym run --model", "gym_model_backends", "gym_core.contract.model:ModelBackend", "-M"
+    ),
+    Kind.RESOURCE_SERVER: _Door(
+        "environment",
+        "gym run --env",
+        "gym_resource_servers",
+        "gym_core.contract.resource_server:ResourceServer",
+        "-E",
+    ),
+    Kind.AGENT: _Door("agent", "gym run --agent", "gym_agents", "gym_core.contract.agent:Agent", "-A"),
+    Kind.EXECUTOR: _Door(
+        "executor", "gym run --executor", "gym_executors", "gym_core.contract.executor:WorkerLauncher", "-X"
+    ),
+    Kind.COMMAND: _Door("command", "gym", "gym_commands", "click:Command"),
+    Kind.EXTENSION: _Door("extension", "gym run --extension"),
+}
 GROUPS = {kind.group: kind for kind in Kind}
-
-_HOOKS = {
-    Kind.MODEL: "gym_model_backends",
-    Kind.RESOURCE_SERVER: "gym_resource_servers",
-    Kind.AGENT: "gym_agents",
-}
-_LABELS = {
-    Kind.MODEL: "model backend",
-    Kind.RESOURCE_SERVER: "environment",
-    Kind.AGENT: "agent",
-    Kind.EXTENSION: "extension",
-}
-_FLAGS = {
-    Kind.MODEL: "--model",
-    Kind.RESOURCE_SERVER: "--env",
-    Kind.AGENT: "--agent",
-    Kind.EXTENSION: "--extension",
-}
+MAY_BE_ELSEWHERE = frozenset({Kind.MODEL, Kind.RESOURCE_SERVER, Kind.AGENT})
+"""Kinds whose components may live behind a URL, or in an installation of their own."""

@@ -15,21 +15,19 @@ from typing import Any
 
 from gym_core.contract.component import Component, ComponentContext
 from gym_core.domain.errors import GymError, ModelError, PluginError, UsageError
-from gym_core.wiring.config_file import AGENT, ENV, POLICY, Configured
+from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, POLICY, Configured
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import Loaded, PluginManager
 from gym_core.wiring.options import Resolved, resolve_options
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.secrets import Redactor
 
-_FLAGS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A"}
+_PLACES = {Kind.RESOURCE_SERVER: ENV, Kind.AGENT: AGENT, Kind.EXECUTOR: EXECUTOR}
 
 
 def place_of(kind: Kind, role: str = "") -> str:
-    """What files and manifests call a component's place in a run: the role of a model, `env`, or `agent`."""
-    if kind is Kind.MODEL:
-        return role or POLICY
-    return ENV if kind is Kind.RESOURCE_SERVER else AGENT
+    """What files and manifests call a component's place in a run: the role of a model, `env`, ..."""
+    return (role or POLICY) if kind is Kind.MODEL else _PLACES[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Maker:
     def wire(self, kind: Kind, reference: Reference | str, given: Mapping[str, Any], *, role: str = "") -> Wired:
         """Load a component's class and resolve its options. Raises `UsageError`, `PluginError`."""
         loaded = self.manager.load(kind, reference)
-        flag = _FLAGS[kind] if role in ("", POLICY) else f"{_FLAGS[kind]} {role}."
+        flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."
         resolved = resolve_options(
             loaded.component,
             loaded.reference.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -16,9 +16,9 @@ import pluggy
 
 from gym_core.contract import hookspecs
 from gym_core.domain.errors import PluginError, UsageError
-from gym_core.wiring.components import BrokenContract, component_class
+from gym_core.wiring.components import BrokenContract, offered_under
 from gym_core.wiring.discovery import DISABLE_VARIABLE, Plugin, find_plugins
-from gym_core.wiring.kinds import Kind
+from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
 from gym_core.wiring.reference import Reference
 
 _SPECIFIED = {name for name in vars(hookspecs) if name.startswith("gym_")}
@@ -28,9 +28,9 @@ _FORGOTTEN = "the function may be missing its `@gym_core.hookimpl`"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A component's class, and where it came from."""
+    """What a plugin offers, a component's class as a rule, and where it came from."""
 
-    component: type[Any]
+    component: Any
     plugin: Plugin
     reference: Reference
 
@@ -55,8 +55,8 @@ class PluginManager:
     def find(self, kind: Kind, reference: Reference | str) -> Plugin:
         """The one plugin that a reference means. Raises `UsageError` for none, several, or one that is off."""
         wanted = _parsed(reference)
-        if wanted.url is not None and kind is Kind.EXTENSION:
-            raise UsageError(f"{wanted}: an extension runs in this process", hint="name an installed one")
+        if wanted.url is not None and kind not in MAY_BE_ELSEWHERE:
+            raise UsageError(f"{wanted}: an {kind.label} runs in this process", hint="name an installed one")
         named = [plugin for plugin in self.plugins if plugin.kind is kind and plugin.name == wanted.name]
         found = [plugin for plugin in named if wanted.distribution is None or plugin.belongs_to(wanted.distribution)]
         usable = [plugin for plugin in found if plugin.state != "disabled"]
@@ -77,14 +77,14 @@ class PluginManager:
         raise self._unknown(kind, wanted.name)
 
     def load(self, kind: Kind, reference: Reference | str) -> Loaded:
-        """Import the plugin that a reference means and return the component's class.
+        """Import the plugin that a reference means and return what it offers: a component's class, or a command.
 
         Raises `UsageError` as `find` does, and `PluginError` where the plugin is at fault, with the original error as
         its cause.
         """
         parsed = _parsed(reference)
         plugin = self.find(kind, parsed)
-        return Loaded(self._component(plugin), plugin, parsed)
+        return Loaded(self._offered(plugin), plugin, parsed)
 
     def load_extension(self, reference: Reference | str) -> Any:
         """Import and register an extension; returns the object that carries its hook implementations.
@@ -105,7 +105,7 @@ class PluginManager:
             elif plugin.environment:
                 _isolation().check(plugin)
             else:
-                self._component(plugin)
+                self._offered(plugin)
         except PluginError as error:
             return error
         return None
@@ -116,16 +116,17 @@ class PluginManager:
             raise _broken(plugin, f"{plugin.module} observes nothing", hint=_FORGOTTEN)
         return registered
 
-    def _component(self, plugin: Plugin) -> type[Any]:
+    def _offered(self, plugin: Plugin) -> Any:
         if plugin.environment:
-            stand_in: type[Any] = _isolation().stand_in(plugin)
-            return stand_in
+            return _isolation().stand_in(plugin)
+        hook = plugin.kind.hook or ""
         registered = self._registered(plugin)
-        offer = self._implementation(registered, plugin.kind.hook or "")
-        if offer is None:
-            raise _broken(plugin, f"{plugin.module} implements no {plugin.kind.hook}()", hint=_FORGOTTEN)
+        if hook not in self._hooks(registered):
+            raise _broken(plugin, f"{plugin.module} implements no {hook}()", hint=_FORGOTTEN)
         try:
-            return component_class(plugin.kind, plugin.name, offer())
+            # one caller per plugin: a call over all of them stops at the first that raises, and tells not whose it was
+            (offered,) = self.caller(registered, hook)() or (None,)
+            return offered_under(plugin.kind, plugin.name, offered)
         except KeyboardInterrupt:
             raise
         except BrokenContract as error:
@@ -152,12 +153,10 @@ class PluginManager:
     def _hooks(self, registered: Any) -> set[str]:
         return {caller.name for caller in self.pluggy.get_hookcallers(registered) or ()}
 
-    def _implementation(self, registered: Any, hook: str) -> Callable[[], Any] | None:
-        for implementation in getattr(self.pluggy.hook, hook).get_hookimpls():
-            if implementation.plugin is registered:
-                function: Callable[[], Any] = implementation.function
-                return function
-        return None
+    def caller(self, registered: Any, hook: str) -> pluggy.HookCaller:
+        """What calls a hook of one plugin, and of no other that is registered by now; its results come as a list."""
+        others = [plugin for plugin in self.pluggy.get_plugins() if plugin is not registered]
+        return self.pluggy.subset_hook_caller(hook, others)
 
     def _unknown(self, kind: Kind, name: str) -> UsageError:
         others = [plugin for plugin in self.plugins if plugin.name == name]
@@ -165,7 +164,7 @@ class PluginManager:
             other = others[0].kind
             return UsageError(
                 f"{name!r} is not of the kind {kind} but {other}",
-                hint=f"give it with {other.flag}; `gym plugins list --kind {kind}` lists what {kind.flag} takes",
+                hint=f"give it as `{other.usage} {name}`; `gym plugins list --kind {kind}` lists what is of that kind",
             )
         names = {plugin.name for plugin in self.plugins if plugin.kind is kind and plugin.state != "disabled"}
         near = get_close_matches(name, names, n=3)

@@ -7,13 +7,11 @@ so that the one process which all results pass through has little to do for each
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable
 
+from gym_core.contract.executor import Head, Receive
 from gym_core.domain.json_text import encode_json, parse_json
 
-Head: TypeAlias = dict[str, Any]
-Receive: TypeAlias = Callable[[Head, bytes], None]
 SIZES = struct.Struct("<II")
 
 

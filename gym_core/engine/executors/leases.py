@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gym_core.contract.executor import Head
 from gym_core.engine.budget.budget import Budget
-from gym_core.engine.executors.frames import Head
 
 
 @dataclass(slots=True)

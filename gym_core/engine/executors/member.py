@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
+from gym_core.contract.executor import Head, WorkerChannel
 from gym_core.domain.json_text import encode_json
-from gym_core.engine.executors.fleet import Link
-from gym_core.engine.executors.frames import Head, encode_frame
+from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.plan import Job
 
 FRAMES_AHEAD = 5
@@ -37,7 +37,7 @@ class Member:
     ) -> None:
         self.number = number
         self.quota = quota
-        self.link: Link
+        self.channel: WorkerChannel
         self.ready = False
         self.leaving = False
         self.waits_in_line = False
@@ -58,7 +58,7 @@ class Member:
 
     def send(self, head: Head) -> None:
         """Send a message."""
-        self.link.send(encode_frame(head))
+        self.channel.send(encode_frame(head))
 
     def assign(self, entry: Entry) -> None:
         """Give it a job; those of one moment share a frame. Raises `JsonError` for a task that is no JSON."""
@@ -76,7 +76,7 @@ class Member:
     def _flush(self) -> None:
         jobs, lines, self._jobs, self._lines = self._jobs, self._lines, [], []
         if not self.leaving:
-            self.link.send(encode_frame({"jobs": jobs}, lines))
+            self.channel.send(encode_frame({"jobs": jobs}, lines))
 
     def reported(self, count: int) -> None:
         """It has sent so many results at once."""

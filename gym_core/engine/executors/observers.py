@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gym_core.contract.executor import Head
 from gym_core.contract.hookspecs import CallInfo
-from gym_core.engine.executors.frames import Head
 from gym_core.engine.executors.telling import call_from_wire, log_sent
 from gym_core.engine.models.gate import ModelGate
 

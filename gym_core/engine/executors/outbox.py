@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gym_core.contract.executor import Head
 from gym_core.domain.json_text import encode_json, parse_json
-from gym_core.engine.executors.frames import Head, encode_frame
+from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.leased_budget import LeasedBudget
 from gym_core.engine.executors.shared_limiter import SharedLimiter
 from gym_core.engine.models.gate import ModelGate

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gym_core.contract.executor import Head, WorkerLauncher
 from gym_core.domain.errors import GymError, RunStopped
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.executors.causes import cause_from_wire
-from gym_core.engine.executors.fleet import Fleet
-from gym_core.engine.executors.frames import Head, encode_frame
+from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.interface import Host
 from gym_core.engine.executors.leases import Leases
 from gym_core.engine.executors.losses import LostRollouts
@@ -42,13 +42,13 @@ BATCH = 256
 class Company:
     """What a pool is made of. `quotas`: rollouts at once, by worker; `settings`: for a worker with so many."""
 
-    fleet: Fleet
+    launcher: WorkerLauncher
     settings: Callable[[int], bytes]
     quotas: Sequence[int]
 
 
 class PooledExecutor:
-    """Has the jobs of its host carried out by the workers of a fleet.
+    """Has the jobs of its host carried out by workers.
 
     `leases` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`: seconds
     that sessions have for closing.
@@ -138,13 +138,12 @@ class PooledExecutor:
         for member in [*self._members]:
             self._dismiss(member)
             if not member.ready:
-                member.link.kill()
+                member.channel.kill()
         if self._members:
             self._kill_later()
             await self._gone.wait()
         if self._killing is not None:
             self._killing.cancel()
-        await self._company.fleet.close()
 
     def health(self) -> dict[str, Any]:
         """How the workers did."""
@@ -233,7 +232,7 @@ class PooledExecutor:
             self._receive(member, head, body)
         except Exception as error:  # a worker that nobody understands
             self._host.broken(error)
-            member.link.kill()
+            member.channel.kill()
 
     def _receive(self, member: Member, head: Head, body: bytes) -> None:
         if "results" in head:
@@ -251,7 +250,7 @@ class PooledExecutor:
         elif "failed" in head:
             self._failed(member, head["failed"])
         elif "broken" in head:
-            self._host.broken(RunStopped(f"{member.link.name}: {head['broken'][0]}"))
+            self._host.broken(RunStopped(f"{member.channel.name}: {head['broken'][0]}"))
         if self._ending is None:
             self._line_up(member)
             if self._losses.waiting or self._quarantine is not None:
@@ -283,17 +282,17 @@ class PooledExecutor:
     # Workers come and go
 
     def _launch(self, quota: int) -> None:
-        flush_seconds = self._company.fleet.flush_seconds
+        flush_seconds = self._company.launcher.flush_seconds
         member = Member(self._launched + 1, quota, self._loop.call_soon, flush_seconds=flush_seconds)
         settings = self._company.settings(quota)
-        member.link = self._company.fleet.launch(
+        member.channel = self._company.launcher.launch(
             member.number,
             lambda head, body: self._take_in(member, head, body),
             lambda how: self._left(member, how),
         )
         self._launched += 1
         self._members.add(member)
-        member.link.send(encode_frame({"start": True}, [settings]))
+        member.channel.send(encode_frame({"start": True}, [settings]))
         if self._leases is not None:
             self._leases.join(member)
         for endpoint in self._endpoints.values():
@@ -310,7 +309,7 @@ class PooledExecutor:
 
     def _failed(self, member: Member, failed: Mapping[str, Any]) -> None:
         member.leaving = True
-        message = f"{member.link.name} could not start: {failed['message']}"
+        message = f"{member.channel.name} could not start: {failed['message']}"
         self._host.broken(RunStopped(message, hint=failed["hint"]))
 
     def _dismiss(self, member: Member) -> None:
@@ -332,9 +331,9 @@ class PooledExecutor:
         self._progress.in_flight -= len(lost)
         if died and (self._ending is None or lost):
             again = "" if self._ending is not None or not lost else f"; its {len(lost)} rollouts start again"
-            logger.warning("%s died: %s%s", member.link.name, how, again, extra={"event": "worker_died"})
+            logger.warning("%s died: %s%s", member.channel.name, how, again, extra={"event": "worker_died"})
         if died and self._ending is None:
-            stop = self._losses.died(member.link.name, how, ready=member.ready, workers=len(self._company.quotas))
+            stop = self._losses.died(member.channel.name, how, ready=member.ready, workers=len(self._company.quotas))
             for entry in lost:
                 if self._losses.add(entry):
                     self._report(self._losses.killer(entry))
@@ -367,7 +366,7 @@ class PooledExecutor:
 
     def _kill(self) -> None:
         for member in [*self._members]:
-            member.link.kill()
+            member.channel.kill()
 
     def _deal(self) -> None:
         self._dealing = self._loop.call_later(max(DEAL_SECONDS, len(self._members) / 1000), self._deal)

@@ -11,31 +11,33 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
+from gym_core.contract.component import ComponentContext
+from gym_core.contract.executor import Receive, WorkerChannel, WorkerLauncher
 from gym_core.domain.errors import UsageError
 from gym_core.engine.executors import worker_process
-from gym_core.engine.executors.fleet import Link
-from gym_core.engine.executors.frames import FrameReader, Receive
+from gym_core.engine.executors.frames import FrameReader
 
 LINGER = 1.0
 """Seconds that a dead worker's last words are waited for, where a process that it started keeps its socket open."""
 
 
-class ProcessFleet:
-    """Starts a process per worker. They end when this one does, however that comes about."""
+class ProcessLauncher(WorkerLauncher):
+    """Workers are processes of this machine. They end when this one does, however that comes about."""
 
     inherits = True
     flush_seconds = 0.01
 
-    def __init__(self) -> None:
+    def __init__(self, options: Any = None, context: ComponentContext | None = None) -> None:
+        super().__init__(options, context)
         if sys.platform == "win32":
             raise UsageError("--workers needs a system with Unix sockets", hint="leave it out, or use --executor ray")
         self._lifeline, self._held = os.pipe()
-        self._links: set[_ProcessLink] = set()
+        self._channels: set[_ProcessChannel] = set()
         self._closed = False
 
-    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> Link:
+    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
         """Start a worker process."""
         ours, theirs = socket.socketpair()
         try:
@@ -52,25 +54,25 @@ class ProcessFleet:
             theirs.close()
         with contextlib.suppress(OSError):  # it is dead already; its end is noticed in the usual way
             worker_process.send_path(ours)
-        link = _ProcessLink(number, child, ours, receive, gone)
-        self._links.add(link)
-        link.over.add_done_callback(lambda over: self._links.discard(link))
-        return link
+        channel = _ProcessChannel(number, child, ours, receive, gone)
+        self._channels.add(channel)
+        channel.over.add_done_callback(lambda over: self._channels.discard(channel))
+        return channel
 
-    async def close(self) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Kill what is left, and see it off."""
-        links = list(self._links)
-        for link in links:
-            link.kill()
-        if links:
-            await asyncio.wait([link.over for link in links])
+        channels = list(self._channels)
+        for channel in channels:
+            channel.kill()
+        if channels:
+            await asyncio.wait([channel.over for channel in channels])
         if not self._closed:
             self._closed = True
             os.close(self._held)
             os.close(self._lifeline)
 
 
-class _ProcessLink(asyncio.Protocol):
+class _ProcessChannel(asyncio.Protocol):
     """One process. `over`: done once it has ended and its last frame was received."""
 
     def __init__(

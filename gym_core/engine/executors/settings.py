@@ -59,10 +59,7 @@ def sendable(config: RunConfig) -> RunConfig:
     """The part of a run's configuration that its workers need."""
     return replace(
         config, input=None, tasks=(), output=None, mode="new", extensions=(), log_file=None, argv=(), workers=1,
-        executor="local",
-        ray_address=None,
-        ray_resources={},
-        ray_ship=None,
+        executor="local", executor_options={},
     )  # fmt: skip
 
 

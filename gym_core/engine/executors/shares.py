@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gym_core.engine.executors.frames import Head
+from gym_core.contract.executor import Head
 from gym_core.engine.models.limiter import UNLIMITED, Limiter
 
 

@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.engine.assembly import Assembly
 from gym_core.engine.budget.budget import Budget
 from gym_core.engine.budget.prices import Price
 from gym_core.engine.config import RunConfig
-from gym_core.engine.executors.fleet import Fleet
 from gym_core.engine.executors.leases import Leases
 from gym_core.engine.executors.losses import LostRollouts
 from gym_core.engine.executors.observers import Observers
@@ -25,20 +25,9 @@ from gym_core.engine.plan import Job
 from gym_core.engine.rollout.episode import RolloutRun
 
 
-async def make_fleet(config: RunConfig, assembly: Assembly) -> Fleet:
-    """What starts the workers of a run. Raises `UsageError` where that cannot work here."""
-    if config.executor == "ray":
-        from gym_core.engine.executors.ray_fleet import RayFleet
-
-        return await RayFleet.connect(config, assembly)
-    from gym_core.engine.executors.processes import ProcessFleet
-
-    return ProcessFleet()
-
-
 def make_pool(
     config: RunConfig,
-    fleet: Fleet,
+    launcher: WorkerLauncher,
     assembly: Assembly,
     progress: Progress,
     *,
@@ -60,15 +49,15 @@ def make_pool(
         hears_models=model_called is not None,
         hears_tools=tool_called is not None,
         log_level=logging.getLogger("gym").getEffectiveLevel(),
-        flush_seconds=fleet.flush_seconds,
-        variables={} if fleet.inherits else needed_variables(assembly),
-        path=() if fleet.inherits else [os.path.abspath(entry) for entry in sys.path],
+        flush_seconds=launcher.flush_seconds,
+        variables={} if launcher.inherits else needed_variables(assembly),
+        path=() if launcher.inherits else [os.path.abspath(entry) for entry in sys.path],
     )
     quotas = _quotas(config)
     settings.encode(1)  # what cannot be sent is found before anything starts
     limiters = {gate.backend.endpoint: gate.limiter for gate in gates.values()}
     return PooledExecutor(
-        Company(fleet=fleet, settings=settings.encode, quotas=quotas),
+        Company(launcher=launcher, settings=settings.encode, quotas=quotas),
         progress,
         losses=LostRollouts(begin),
         observers=Observers(gates, model_called=model_called, tool_called=tool_called),

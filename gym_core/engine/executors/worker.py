@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
+from gym_core.contract.executor import Head
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
@@ -24,7 +25,7 @@ from gym_core.domain.task import Task
 from gym_core.engine.assembly import Assembler, Assembly
 from gym_core.engine.budget.budget import Meter
 from gym_core.engine.executors.causes import cause_to_wire
-from gym_core.engine.executors.frames import Head, encode_frame
+from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.executors.leased_budget import LeasedBudget
 from gym_core.engine.executors.outbox import Changes, Outbox

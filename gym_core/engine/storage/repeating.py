@@ -8,7 +8,7 @@ from typing import Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.engine.storage.manifest import Manifest
-from gym_core.wiring.config_file import AGENT, ENV, ConfigFile
+from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, ConfigFile
 from gym_core.wiring.discovery import find_plugins
 
 _MISSING = "a manifest holds no secrets, time limits, extensions and prices: these are as they are given now"
@@ -56,7 +56,8 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         model_options={role: options[role] for role in models},
         env_options=options.get(ENV, {}),
         agent_options=options[AGENT],
-        recorded={part: frozenset(given.get(part, ())) for part in parts},
+        executor_options=operational["options"].get(EXECUTOR, {}),
+        recorded={part: frozenset(given.get(part, ())) for part in (*parts, EXECUTOR)},
         notices=tuple(notices),
         path=path,
     )

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import pluggy
+
 from gym_core.contract.hookspecs import CallInfo, RunInfo
 from gym_core.domain.errors import GymError, PluginError
 from gym_core.domain.json_text import encode_json, parse_json
@@ -62,24 +64,25 @@ def load_extensions(manager: PluginManager, wanted: Sequence[str | object]) -> l
     """Find the extensions, given as names or as objects with hook implementations, and let each check whether it can
     work here. Raises `UsageError`, `PluginError`.
     """
-    return [_load(manager, extension) for extension in dict.fromkeys(wanted)]
+    registered = [_register(manager, extension) for extension in dict.fromkeys(wanted)]
+    # a caller leaves out what is registered when it is made: so all are first
+    return [_load(manager, *extension) for extension in registered]
 
 
-def _load(manager: PluginManager, wanted: str | object) -> Extension:
+def _register(manager: PluginManager, wanted: str | object) -> tuple[str, object, str]:
+    """Its name, what carries its hooks, and whom to blame for it."""
     if isinstance(wanted, str):
-        name, subject = wanted, manager.load_extension(wanted)
-        distribution = manager.find(Kind.EXTENSION, wanted).distribution
-    else:
-        name, subject, distribution = type(wanted).__name__, wanted, type(wanted).__module__
-        manager.pluggy.register(subject)
+        return wanted, manager.load_extension(wanted), manager.find(Kind.EXTENSION, wanted).distribution
+    manager.pluggy.register(wanted)
+    return type(wanted).__name__, wanted, type(wanted).__module__
+
+
+def _load(manager: PluginManager, name: str, subject: object, distribution: str) -> Extension:
     hooks: dict[str, Hook] = {}
-    for caller in manager.pluggy.get_hookcallers(subject) or ():
-        for implementation in caller.get_hookimpls():
-            if implementation.plugin is not subject:
-                continue
-            if implementation.hookwrapper or implementation.wrapper:
-                raise PluginError(distribution, f"the extension {name!r} wraps {caller.name}: it can only observe")
-            hooks[caller.name] = _hook(implementation.function, implementation.argnames)
+    for hook in manager.pluggy.get_hookcallers(subject) or ():
+        if any(one.hookwrapper or one.wrapper for one in hook.get_hookimpls() if one.plugin is subject):
+            raise PluginError(distribution, f"the extension {name!r} wraps {hook.name}: it can only observe")
+        hooks[hook.name] = _observing(manager.caller(subject, hook.name))
     try:
         if CHECK in hooks:
             hooks[CHECK]({})
@@ -92,8 +95,8 @@ def _load(manager: PluginManager, wanted: str | object) -> Extension:
     return Extension(name, distribution, hooks)
 
 
-def _hook(function: Callable[..., object], names: Sequence[str]) -> Hook:
-    return lambda arguments: function(**{name: arguments[name] for name in names})
+def _observing(caller: pluggy.HookCaller) -> Hook:
+    return lambda arguments: caller(**arguments)
 
 
 class Listener:

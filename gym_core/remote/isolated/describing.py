@@ -12,7 +12,7 @@ from gym_core.domain.errors import PluginError
 from gym_core.remote.isolated.shapes import shape_of
 from gym_core.wiring.description import describe_component
 from gym_core.wiring.fields import is_selector
-from gym_core.wiring.kinds import Kind
+from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
 from gym_core.wiring.manager import Loaded, PluginManager
 from gym_core.wiring.metadata import canonical
 
@@ -31,7 +31,7 @@ def describe_distribution(name: str | None = None) -> dict[str, Any]:
     components = [
         _component(manager.load(plugin.kind, plugin.qualified_name))
         for plugin in own
-        if plugin.kind is not Kind.EXTENSION
+        if plugin.kind in MAY_BE_ELSEWHERE
     ]
     return {
         "distribution": found.name,
@@ -39,7 +39,7 @@ def describe_distribution(name: str | None = None) -> dict[str, Any]:
         "summary": found.metadata["Summary"] or "",
         "core": metadata.version(CORE),
         "components": components,
-        "extensions": [plugin.name for plugin in own if plugin.kind is Kind.EXTENSION],
+        "extensions": [plugin.name for plugin in own if plugin.kind not in MAY_BE_ELSEWHERE],
     }
 
 

@@ -58,9 +58,10 @@ class ComponentConformance:
         """The component's class, by way of its entry point."""
         plugin = self.plugin()
         try:
-            return PluginManager(environ={}).load(self.kind, plugin.qualified_name).component
+            cls: type[Any] = PluginManager(environ={}).load(self.kind, plugin.qualified_name).component
         except GymError as error:
             raise AssertionError(str(error)) from error
+        return cls
 
     def make(self) -> Any:
         """A new component with `options`, not yet opened."""

@@ -16,20 +16,16 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from gym_core.engine.assembly import Assembly
-
-CORE = "gym-core"
+OURS = ("gym-core", "gym-ray")
 
 
-def runtime_env(assembly: Assembly) -> dict[str, Any]:
-    """The `runtime_env` for the workers of a run: gym itself and the plugins that the run has wired."""
-    described = [*assembly.described.get("models", {}).values(), *map(assembly.described.get, ("env", "agent"))]
-    names = {CORE, *(about["distribution"] for about in described if about and "distribution" in about)}
-    return environment(sorted(names))
+def runtime_env(names: Iterable[str]) -> dict[str, Any]:
+    """The `runtime_env` for workers that need these distributions, and those that every worker needs."""
+    return environment({*OURS, *names})
 
 
 def environment(names: Iterable[str]) -> dict[str, Any]:
-    """The same for distributions by name."""
+    """The `runtime_env` with these distributions and no others."""
     wanted = {canonicalize_name(name) for name in names}
     modules: list[str] = []
     pip: list[str] = []

@@ -8,16 +8,15 @@ import importlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Self
 
-from gym_core.domain.errors import UsageError
-from gym_core.engine.assembly import Assembly
-from gym_core.engine.config import RunConfig
-from gym_core.engine.executors.fleet import Link
-from gym_core.engine.executors.frames import FrameReader, Receive
-from gym_core.engine.executors.ray_packages import runtime_env
-from gym_core.engine.executors.ray_worker import RayWorker
+from pydantic import Field
+
+from gym_core import ComponentContext, Operational, Options, Selector, UsageError
+from gym_core.spi import FrameReader, Receive, WorkerChannel, WorkerLauncher
+from gym_ray.packages import runtime_env
+from gym_ray.worker import RayWorker
 
 FRAMES_AHEAD = 64
 """Frames of a worker that Ray keeps until they are read."""
@@ -26,74 +25,98 @@ PATIENCE = 10.0
 _UNITS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 
 
-class RayFleet:
-    """Starts an actor per worker. It restarts nothing by itself: what died is the coordinator's to judge."""
+class RayOptions(Options):
+    """Where the cluster is, and what a worker takes of it."""
 
-    inherits = False
-    flush_seconds = 0.05
+    address: Annotated[str | None, Selector(), Operational()] = Field(
+        None,
+        description="The cluster, as its head node printed it, or `auto`. Without it a Ray is started on this machine.",
+    )
+    resources: Annotated[Mapping[str, float], Operational()] = Field(
+        default_factory=dict,
+        description="What each worker takes: `CPU` (1 by default), `GPU`, `memory` in bytes, or one of your own.",
+    )
+    ship: Annotated[bool | None, Operational()] = Field(
+        None, description="Send the packages of the run to the cluster's nodes; by default where there is an address."
+    )
 
-    def __init__(self, ray: Any, actor: Any, *, ours: bool) -> None:
-        self._ray = ray
-        self._actor = actor
-        self._ours = ours
-        self._links: set[_RayLink] = set()
 
-    @classmethod
-    async def connect(cls, config: RunConfig, assembly: Assembly) -> RayFleet:
-        """Connect to the cluster, or start one. Raises `UsageError`."""
+class RayLauncher(WorkerLauncher):
+    """Workers are actors of a Ray cluster, or of a Ray that is started on this machine for the run.
+
+    Ray restarts nothing: what died is the coordinator's to judge.
+    """
+
+    Options = RayOptions
+    options: RayOptions
+
+    def __init__(self, options: Any = None, context: ComponentContext | None = None) -> None:
+        super().__init__(options, context)
+        self._ray: Any = None
+        self._actor: Any = None
+        self._ours = False
+        self._channels: set[_RayChannel] = set()
+
+    async def __aenter__(self) -> Self:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray: Any = importlib.import_module("ray")
+            self._ray = importlib.import_module("ray")
         except ImportError as error:
-            raise UsageError("--executor ray needs the package `ray`", hint="pip install 'gym-core[ray]'") from error
-        resources = dict(config.ray_resources)
+            raise UsageError(
+                f"the executor `ray` needs the package `ray`: {error}", hint="pip install --upgrade gym-ray"
+            ) from error
+        return self
+
+    async def prepare(self, workers: int, distributions: Sequence[str]) -> None:
+        """Connect to the cluster, or start one. Raises `UsageError`."""
+        ray, resources = self._ray, dict(self.options.resources)
         ours = not ray.is_initialized()
-        ship = config.ray_ship if config.ray_ship is not None else ours and config.ray_address is not None
+        ship = self.options.ship if self.options.ship is not None else ours and self.options.address is not None
         if ours:
-            await asyncio.to_thread(_connect, ray, config, resources, runtime_env(assembly) if ship else None)
+            environment = runtime_env(distributions) if ship else None
+            await asyncio.to_thread(_connect, ray, self.options, workers, environment)
+            self._ours = True
         elif ship:
             raise UsageError(
                 "Ray is connected already, and packages can only be sent when it connects",
-                hint="leave `ray_ship` out, and give `ray.init` a `runtime_env` of your own",
+                hint="leave `ship` out, and give `ray.init` a `runtime_env` of your own",
             )
         options: dict[str, Any] = {_UNITS[name]: amount for name, amount in resources.items() if name in _UNITS}
         options["resources"] = {name: amount for name, amount in resources.items() if name not in _UNITS}
         options.setdefault("num_cpus", 1)
-        actor = ray.remote(**options, max_restarts=0, max_task_retries=0, max_concurrency=1000)(RayWorker)
-        return cls(ray, actor, ours=ours)
+        self._actor = ray.remote(**options, max_restarts=0, max_task_retries=0, max_concurrency=1000)(RayWorker)
 
-    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> Link:
+    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
         """Have an actor placed. What it is sent until then waits for it."""
-        link = _RayLink(self._ray, self._actor.remote(), number, receive, gone)
-        self._links.add(link)
-        link.over.add_done_callback(lambda over: self._links.discard(link))
-        return link
+        channel = _RayChannel(self._ray, self._actor.remote(), number, receive, gone)
+        self._channels.add(channel)
+        channel.over.add_done_callback(lambda over: self._channels.discard(channel))
+        return channel
 
-    async def close(self) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Kill what is left, and leave the cluster if this run has joined it."""
-        links = list(self._links)
-        for link in links:
-            link.kill()
-        if links:
-            await asyncio.wait([link.over for link in links])
+        channels = list(self._channels)
+        for channel in channels:
+            channel.kill()
+        if channels:
+            await asyncio.wait([channel.over for channel in channels])
         if self._ours:
             self._ours = False
             await asyncio.to_thread(self._ray.shutdown)
 
 
-def _connect(
-    ray: Any, config: RunConfig, resources: Mapping[str, float], environment: Mapping[str, Any] | None
-) -> None:
-    if config.ray_address is not None:
-        _require_listener(config.ray_address)
-    settings: dict[str, Any] = {"address": config.ray_address or "local", "runtime_env": environment}
-    if config.ray_address is None:
-        cores = config.workers * max(1, round(resources.get("CPU", 1)))
+def _connect(ray: Any, options: RayOptions, workers: int, environment: Mapping[str, Any] | None) -> None:
+    address = options.address
+    if address is not None:
+        _require_listener(address)
+    settings: dict[str, Any] = {"address": address or "local", "runtime_env": environment}
+    if address is None:
+        cores = workers * max(1, round(options.resources.get("CPU", 1)))
         settings |= {"num_cpus": max(os.cpu_count() or 1, cores), "include_dashboard": False}
     try:
         ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # connecting fails in many ways, each with a class of its own
-        where = f"the Ray cluster at {config.ray_address}" if config.ray_address else "Ray on this machine"
+        where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"{where} cannot be reached: {first}", hint="`ray status` says whether one runs") from error
 
@@ -111,7 +134,7 @@ def _require_listener(address: str) -> None:
         ) from error
 
 
-class _RayLink:
+class _RayChannel:
     """One actor. `over`: done once it has ended and its last frame was received."""
 
     def __init__(self, ray: Any, actor: Any, number: int, receive: Receive, gone: Callable[[str], None]) -> None:

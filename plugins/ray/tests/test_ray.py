@@ -22,7 +22,7 @@ from tests.executors.test_workers import alive, config, run
 from tests.support.running import execute, read_jsonl
 from tests.support.spread import told
 
-ray: Any = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+ray: Any = importlib.import_module("ray")
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(300)]
 PATIENCE = 200.0
 LITTLE = {"CPU": 0.1}
@@ -45,7 +45,7 @@ def cluster() -> Iterator[Any]:
 
 
 def spread(**settings: Any) -> Any:
-    return run(executor="ray", **{"ray_resources": LITTLE, **settings})
+    return run(executor="ray", **{"executor_options": {"resources": LITTLE}, **settings})
 
 
 @pytest.mark.usefixtures("cluster", "spread_plugins")
@@ -96,8 +96,8 @@ def gym_resource_servers():
 WITHOUT_INDEX = """
 import sys
 from gym_core.cli import main
-from gym_core.engine.executors import ray_packages
-ray_packages.requirements = lambda found, without: ()
+from gym_ray import packages
+packages.requirements = lambda found, without: ()
 sys.exit(main())
 """
 
@@ -110,7 +110,7 @@ def test_packages_that_lie_in_a_folder_are_sent_to_the_nodes(
     command = Command(tmp_path, 1)
     command.program = ["-c", WITHOUT_INDEX]
     command.env = "sent"
-    with command.start("--executor", "ray", "--ray-address", cluster.address, "--ray-resource", "CPU=0.1") as process:
+    with command.start("--executor", f"ray:{cluster.address}", "-X", "resources.CPU=0.1") as process:
         assert process.wait(PATIENCE) == 0, command.errors.read_text()
     (row,) = command.rows()
     assert "py_modules" in row["rollout"]["info"]["file"]
@@ -124,8 +124,13 @@ def test_a_node_that_is_lost_costs_nothing_but_time(
     here, go = tmp_path / "here", tmp_path / "go"
     here.mkdir()
     tasks = [told(number, meet=str(here), wait_for=str(go)) for number in range(40)]
+    resources = {"CPU": 0.1, "place": 1}
     wanted = config(
-        tasks=tasks, output=tmp_path / "x.jsonl", executor="ray", ray_resources={"CPU": 0.1, "place": 1}, concurrency=4
+        tasks=tasks,
+        output=tmp_path / "x.jsonl",
+        executor="ray",
+        executor_options={"resources": resources},
+        concurrency=4,
     )
     raylet = cluster.lost.all_processes["raylet"][0].process.pid
 
@@ -152,7 +157,7 @@ def test_whatever_a_kill_hits_every_rollout_ends_once(
     """Workers and coordinators that are killed at random moments, on a cluster that was there before them."""
     chance = random.Random(3)
     command = Command(tmp_path, 80, sleep=0.02)
-    extra = ["--executor", "ray", "--ray-address", cluster.address, "--ray-resource", "CPU=0.1", "--no-ray-ship"]
+    extra = ["--executor", f"ray:{cluster.address}", "-X", "resources.CPU=0.1", "-X", "ship=false"]
     for _ in range(2):
         before = len(command.rows())
         with command.start(*extra) as process:
@@ -176,9 +181,9 @@ def parent(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_options_of_ray_need_ray() -> None:
-    with pytest.raises(UsageError, match="--ray-address goes with --executor ray"):
-        config(ray_address="127.0.0.1:1")
+def test_options_of_an_executor_need_one() -> None:
+    with pytest.raises(UsageError, match="-X is for an executor"):
+        config(workers=1, executor_options={"address": "127.0.0.1:1"})
 
 
 @pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
@@ -189,12 +194,12 @@ def test_a_cluster_that_is_not_there_is_said_at_once(
         unheard.bind(("127.0.0.1", 0))  # taken, and nobody listens
         address = form.format(unheard.getsockname()[1])
         command = Command(tmp_path, 1)
-        with command.start("--executor", "ray", "--ray-address", address) as process:
+        with command.start("--executor", f"ray:{address}") as process:
             assert process.wait(PATIENCE) == 2
     assert f"{address} cannot be reached" in command.errors.read_text()
 
 
 def test_a_missing_extra_is_said(monkeypatch: pytest.MonkeyPatch, spread_plugins: IsolatedPlugins) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match="gym-core\\[ray\\]"):
+    with pytest.raises(UsageError, match="gym-ray"):
         spread()

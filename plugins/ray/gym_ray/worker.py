@@ -7,8 +7,7 @@ import gc
 import os
 from collections.abc import AsyncIterator
 
-from gym_core.engine.executors.frames import FrameReader
-from gym_core.engine.executors.worker import Worker
+from gym_core.spi import FrameReader, Worker
 
 UNREAD_BYTES = 1 << 22
 """So much may wait to be fetched before the worker starts nothing new."""

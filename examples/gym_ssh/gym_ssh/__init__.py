@@ -1,0 +1,19 @@
+"""Workers on other machines: `gym run --executor ssh:HOST --workers 4`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gym_core import hookimpl
+
+if TYPE_CHECKING:
+    from gym_core.spi import WorkerLauncher
+
+
+@hookimpl
+def gym_executors() -> Mapping[str, type[WorkerLauncher]]:
+    """The executor `ssh`."""
+    from gym_ssh.launcher import SshLauncher
+
+    return {"ssh": SshLauncher}

@@ -1,0 +1,52 @@
+"""Executors: where the workers of a run come from, processes of this machine or actors of a cluster."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from gym_core.contract.component import Component
+
+Head: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[Head, bytes], None]
+"""What takes a frame of a worker: the JSON object that it begins with, and the bytes that this is about."""
+
+
+class WorkerChannel(Protocol):
+    """The way to one worker. `name`: what messages call it."""
+
+    name: str
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame; to a worker that has gone it is lost."""
+        ...
+
+    def kill(self) -> None:
+        """End the worker at once; `gone` of its `launch` is called when it has."""
+        ...
+
+
+class WorkerLauncher(Component):
+    """Starts the workers of a run. `--executor NAME` takes one; its options are given with `-X`.
+
+    It restarts nothing by itself: what died is the engine's to judge. `inherits`: whether workers have this process's
+    variables and import path, or are sent what they need. `flush_seconds`: how long results wait for others to share a
+    frame: the longer, the more a frame costs.
+    """
+
+    inherits: ClassVar[bool] = False
+    flush_seconds: ClassVar[float] = 0.05
+
+    async def prepare(self, workers: int, distributions: Sequence[str]) -> None:
+        """Get ready for so many workers, which need these distributions. Raises `UsageError` where that cannot be.
+
+        Called once, after it was opened and before the first `launch`.
+        """
+
+    @abstractmethod
+    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
+        """Start a worker. `receive` is given its frames, `gone` is called once, with how it ended, after the last.
+
+        Called in the event loop. What is left when the launcher is closed is to be ended there.
+        """

@@ -1,0 +1,19 @@
+"""Workers as actors of a Ray cluster: `gym run --executor ray[:ADDRESS]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gym_core import hookimpl
+
+if TYPE_CHECKING:
+    from gym_core.spi import WorkerLauncher
+
+
+@hookimpl
+def gym_executors() -> Mapping[str, type[WorkerLauncher]]:
+    """The executor `ray`."""
+    from gym_ray.launcher import RayLauncher
+
+    return {"ray": RayLauncher}
