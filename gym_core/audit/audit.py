@@ -41,7 +41,8 @@ class AuditConfig:
 
     `env`: a reference, `options` those of the environment. `limit`: how many tasks are looked at. `models` by role:
     the `policy` is what the sample is taken with, the others are for sessions that ask for them. `sample`: tasks of the
-    sample. `environ`: where options may also come from. `configured`: what a file gives each component.
+    sample. `task_id`: what names a task, as in a run. `environ`: where options may also come from.
+    `configured`: what a file gives each component.
     """
 
     env: str
@@ -50,6 +51,7 @@ class AuditConfig:
     models: Mapping[str, str] = field(default_factory=dict)
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sample: int = 10
+    task_id: str | None = None
     disabled_plugins: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     configured: Mapping[str, Configured] = field(default_factory=dict)
@@ -76,7 +78,7 @@ class Audit:
         plugin = self._loaded.plugin
         report = Report(self.config.env, plugin.distribution, plugin.version)
         async with self._open() as server:
-            tasks = TaskAudit(server, self.config.limit)
+            tasks = TaskAudit(server, self.config.limit, self.config.task_id)
             await tasks.run()
             report.tasks = tasks.read
             report.findings += tasks.findings

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
-import orjson
-
 from gym_core.audit.finding import Finding, error, info, warning
 from gym_core.audit.prompts import prompt_of
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.responses import Item
-from gym_core.domain.task import REQUEST_FIELD, Task, check_row, own_task_id
+from gym_core.domain.task import REQUEST_FIELD, Task, check_row
+from gym_core.engine.tasks.keys import named_by
 
 ROLES = frozenset({"user", "assistant", "system", "developer"})
 
@@ -19,7 +19,8 @@ ROLES = frozenset({"user", "assistant", "system", "developer"})
 class TaskAudit:
     """The first `limit` tasks of an environment. `tasks`: those that are sound enough to be run."""
 
-    def __init__(self, server: ResourceServer, limit: int) -> None:
+    def __init__(self, server: ResourceServer, limit: int, by: str | None = None) -> None:
+        self._by = by
         self._server = server
         self._limit = limit
         self._places: dict[str, int] = {}
@@ -51,17 +52,18 @@ class TaskAudit:
     def _take(self, item: Any) -> bytes:
         row, place = item.row if isinstance(item, Task) else item, self.read
         try:
-            encoded = orjson.dumps(row)
-        except TypeError as failed:
+            encoded = encode_json(row)
+        except JsonError as failed:
             self._note("task-not-json", None, f"task {place} is no JSON: {failed}")
             return b""
         try:
             row = check_row(row)
+            own = named_by(row, self._by)
         except ValueError as failed:
             self._note("task-malformed", None, f"task {place}: {failed}")
             return encoded
-        named = item.task_id if isinstance(item, Task) and item.named else None
-        task_id = named or own_task_id(row) or str(place)
+        named = item.task_id if isinstance(item, Task) and item.named and self._by is None else None
+        task_id = named or own or str(place)
         task = Task(row, task_id=task_id, index=place - 1)
         if task_id in self._places:
             self._note("task-id-twice", task_id, f"tasks {self._places[task_id]} and {place} are both `{task_id}`")
@@ -83,7 +85,7 @@ class TaskAudit:
     async def _read_again(self, rows: list[bytes]) -> None:
         listed = _listed(self._server, self._limit)
         try:
-            again = [orjson.dumps(item.row if isinstance(item, Task) else item) async for item in listed]
+            again = [encode_json(item.row if isinstance(item, Task) else item) async for item in listed]
         except Exception as failed:
             problem = f"its tasks can be listed only once: {_named(failed)}"
         else:

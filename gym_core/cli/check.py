@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.configuration import component_config_options, read_components
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
+from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, task_id_option
 from gym_core.cli.terminal import Terminal, clean, pass_terminal
 from gym_core.domain.errors import UsageError
 
@@ -42,6 +42,7 @@ _BAR = 40
     metavar="N",
     help="With --model: how many tasks it is asked; 10 by default.",
 )
+@task_id_option
 @json_option("Print the report as one JSON object.")
 @component_config_options
 @disable_option
@@ -55,6 +56,7 @@ def check_env(
     models: tuple[str, ...],
     model_settings: tuple[str, ...],
     sample: int | None,
+    task_id: str | None,
     as_json: bool,
     config: str | None,
     disabled: tuple[str, ...],
@@ -85,6 +87,7 @@ def check_env(
         models=by_role,
         model_options=split_roles(parse_settings(model_settings, "-M"), by_role),
         sample=sample or 10,
+        task_id=task_id or None,
         disabled_plugins=disabled,
         environ=os.environ,
         configured=configured,

@@ -61,6 +61,17 @@ def kind_option(command: Command) -> Command:
     return option(command)
 
 
+def task_id_option(command: Command) -> Command:
+    """`--task-id`, passed as `task_id`."""
+    option = click.option(
+        "--task-id",
+        metavar="FIELD|line",
+        help="What names a task: a field of the rows, a dotted path, or their lines; by default `task_id`, else `id`, "
+        "else the line.",
+    )
+    return option(command)
+
+
 def json_option(help: str) -> Callable[[Command], Command]:
     """`--json`, passed as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)

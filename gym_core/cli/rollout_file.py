@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gym_core.domain.errors import InputError, UsageError
-from gym_core.domain.task import is_result
+from gym_core.domain.json_text import JsonError, parse_json
+from gym_core.domain.task import is_result, result_task_id
+
+_PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
 
 
 def find_row(path: Path, wanted: str | None) -> dict[str, Any]:
@@ -37,15 +41,14 @@ def _by_number(path: Path, lines: Iterator[tuple[int, bytes]], wanted: int) -> d
 
 
 def _by_key(path: Path, lines: Iterator[tuple[int, bytes]], wanted: str) -> dict[str, Any]:
-    import orjson
-
     task_id, mark, repeat = wanted.rpartition("#")
     with_repeat = (task_id, int(repeat)) if mark and repeat.isdecimal() else None
-    # a line without these bytes cannot be the one: it need not be parsed
-    needle = orjson.dumps(task_id if with_repeat else wanted)[1:-1]
+    # A line without these bytes cannot be the one: it need not be parsed. Others may be written in several ways.
+    plain = _PLAIN.fullmatch(task_id if with_repeat else wanted)
+    needle = plain[0].encode() if plain else b""
     found: dict[str, Any] | None = None
     for number, line in lines:
-        if needle not in line:
+        if needle not in line and b"\\u" not in line:
             continue
         row = _rollout(path, number, line)
         key = _key(row)
@@ -57,16 +60,14 @@ def _by_key(path: Path, lines: Iterator[tuple[int, bytes]], wanted: str) -> dict
 
 
 def _key(row: dict[str, Any]) -> tuple[str, Any]:
-    return str(row.get("task_id")), row["rollout"].get("repeat", 0)
+    return result_task_id({"task_id": None, **row}), row["rollout"].get("repeat", 0)
 
 
 def _rollout(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    import orjson
-
     try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{path}:{number}: this is not JSON ({error})") from error
+        row = parse_json(line)
+    except JsonError as error:
+        raise InputError(f"{path}:{number}: {error}") from error
     if not isinstance(row, dict) or not is_result(row):
         raise InputError(f"{path}:{number}: this is no rollout that gym wrote", hint="give the file after --output")
     return row

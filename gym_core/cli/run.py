@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gym_core.cli.configuration import Configuration, config_options
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
+from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, task_id_option
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 
@@ -34,6 +34,7 @@ _ROLE = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
     metavar="FILE",
     help="Tasks as JSON lines (.gz, .zst, - for stdin) instead of the environment's own.",
 )
+@task_id_option
 @click.option("--output", metavar="FILE", help="Where rows go, a .jsonl file; by default a fresh one under results/.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N tasks.")
 @click.option(
@@ -176,6 +177,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         env_options=parse_settings(options["env_settings"], "-E"),
         agent_options=parse_settings(options["agent_settings"], "-A"),
         input=options["input_"],
+        task_id=options["task_id"] or None,
         output=options["output"] or fresh_output(options["env"] or options["agent"]),
         mode="resume" if options["resume"] else "overwrite" if options["overwrite"] else "new",
         limit=options["limit"],

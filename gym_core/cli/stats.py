@@ -48,8 +48,10 @@ def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_j
     if as_json:
         import orjson
 
+        from gym_core.domain.json_text import encode_json
+
         value = {"files": [one.result for one in statistics], "differences": differences}
-        terminal.out_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+        terminal.out_bytes(encode_json(value, orjson.OPT_INDENT_2))
         return
     from gym_core.cli.stats_table import difference_text, lines, print_table
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.configuration import component_config_options, read_components
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
+from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, task_id_option
 from gym_core.cli.terminal import Terminal, pass_terminal, shorten
 from gym_core.domain.errors import GymError, PluginError
 from gym_core.wiring.kinds import Kind
@@ -31,6 +31,7 @@ _TOOLS_SHOWN = 3
 @click.option(
     "--limit", type=click.IntRange(min=1), help=f"How many to list: {DEFAULT_LIMIT} in the table, all with --json."
 )
+@task_id_option
 @json_option("Print the rows themselves, one JSON object per line, as `gym run --input` takes them.")
 @component_config_options
 @disable_option
@@ -41,6 +42,7 @@ def tasks(
     reference: str,
     settings: tuple[str, ...],
     limit: int | None,
+    task_id: str | None,
     as_json: bool,
     config: str | None,
     disabled: tuple[str, ...],
@@ -54,24 +56,26 @@ def tasks(
     from gym_core.wiring.manager import PluginManager
 
     maker = read_components(terminal, config).maker(terminal, PluginManager(disabled), env=reference)
-    listing = _Listing(terminal, maker.make(Kind.RESOURCE_SERVER, reference, parse_settings(settings, "-E")))
+    made = maker.make(Kind.RESOURCE_SERVER, reference, parse_settings(settings, "-E"))
+    listing = _Listing(terminal, made, task_id or None)
     asyncio.run(listing.print_rows(limit) if as_json else listing.print_table(limit or DEFAULT_LIMIT))
 
 
 class _Listing:
-    def __init__(self, terminal: Terminal, made: Made) -> None:
+    def __init__(self, terminal: Terminal, made: Made, task_id: str | None) -> None:
         self.terminal = terminal
+        self.task_id = task_id
         self.loaded = made.loaded
         self.server: ResourceServer = made.component
 
     async def print_rows(self, limit: int | None) -> None:
-        import orjson
+        from gym_core.domain.json_text import JsonError, encode_json
 
         async for task in self._tasks(limit):
             row = task.row if "task_id" in task.row else {"task_id": task.task_id, **task.row}
             try:
-                line = orjson.dumps(row)
-            except TypeError as error:
+                line = encode_json(row)
+            except JsonError as error:
                 raise self._blamed(f"task {task.task_id} is not JSON: {error}") from error
             self.terminal.out_bytes(line)
 
@@ -107,7 +111,7 @@ class _Listing:
             async with AsyncExitStack() as stack:
                 env = await enter(stack, self.server, Kind.RESOURCE_SERVER, self.loaded.plugin.distribution)
                 number = 0
-                async for task in server_source(env):
+                async for task in server_source(env, task_id=self.task_id, unique=False):
                     yield task
                     number += 1
                     if number == limit:

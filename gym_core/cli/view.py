@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -30,7 +31,13 @@ def view(terminal: Terminal, file: Path, which: str | None, as_json: bool) -> No
     if as_json:
         import orjson
 
-        terminal.out_bytes(orjson.dumps(row, option=orjson.OPT_INDENT_2))
+        from gym_core.domain.json_text import JsonError, encode_json
+
+        try:
+            text = encode_json(row, orjson.OPT_INDENT_2)
+        except JsonError:  # too deep to be indented
+            text = json.dumps(row, ensure_ascii=False).encode()
+        terminal.out_bytes(text)
         return
     from gym_core.cli.rollout_view import render
 

@@ -43,11 +43,27 @@ def parse_json(data: bytes | bytearray | memoryview | str, *, strict: bool = Fal
     """
     try:
         content = data.encode() if isinstance(data, str) else bytes(data)
-        if _LONG_NUMBER not in content.translate(_DIGITS_TO_ZEROS):
+        if not _has_long_number(content):
             return orjson.loads(content)
     except ValueError:  # UnicodeEncodeError and orjson.JSONDecodeError among them
         pass
     return _parse_patiently(data if isinstance(data, str) else bytes(data), strict)
+
+
+def parse_line(line: bytes) -> tuple[Any, bool]:
+    """The value of a line of a file, and whether a strict reader of JSON takes the line as it is.
+
+    Raises `JsonError`, also for bytes that are not UTF-8.
+    """
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return parse_json(line, strict=True), False
+    return (parse_json(line, strict=True) if _has_long_number(line) else value), True
+
+
+def _has_long_number(content: bytes) -> bool:
+    return _LONG_NUMBER in content.translate(_DIGITS_TO_ZEROS)
 
 
 def _parse_patiently(data: bytes | str, strict: bool) -> Any:
@@ -66,7 +82,7 @@ def _parse_patiently(data: bytes | str, strict: bool) -> Any:
 
 
 def _text_of(data: bytes, strict: bool) -> str:
-    named = _what_it_is(data)
+    named = what_it_is(data)
     if named:
         raise JsonError(f"not valid JSON: it is {named}")
     data = data.removeprefix(BOM)
@@ -105,7 +121,7 @@ def whole_text(text: str) -> str:
     return text
 
 
-def _what_it_is(data: bytes) -> str:
+def what_it_is(data: bytes) -> str:
     """What data is that is certainly no JSON; empty if it may be meant as such."""
     start = data[:64].removeprefix(BOM).lstrip()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or start[1:2] == b"\0" or start[:1] == b"\0":

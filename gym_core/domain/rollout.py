@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from gym_core.domain.responses import COMPLETED, FunctionCall, Item, Response, Usage, item_text, output_text
+from gym_core.domain.task import result_task_id
 from gym_core.domain.tool_calls import ArgumentError, answered_calls, with_unique_ids, written_places
 
 
@@ -203,7 +204,7 @@ class Rollout:
     @property
     def task_id(self) -> str:
         """Which task it was."""
-        return str(self.row["task_id"])
+        return result_task_id(self.row)
 
     @property
     def repeat(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gym_core.domain.errors import MissingField
+from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.responses import Item, Request, as_items, user_message
 
 REQUEST_FIELD = "responses_create_params"
@@ -86,11 +87,26 @@ class Task(Mapping[str, Any]):
 
 def own_task_id(row: Mapping[str, Any]) -> str | None:
     """The row's `task_id`, else its `id`, as text; None when it has neither."""
-    for field in ("task_id", "id"):
-        value = row.get(field)
-        if (isinstance(value, str) and value) or type(value) is int:
-            return str(value)
-    return None
+    return id_text(row.get("task_id")) or id_text(row.get("id"))
+
+
+def result_task_id(row: Mapping[str, Any]) -> str:
+    """The id of the task that a result is of. It is the row's `task_id` unless `rollout` says otherwise."""
+    return row["rollout"].get("task_id") or id_text(row["task_id"]) or ""
+
+
+def id_text(value: Any) -> str | None:
+    """A task id as text: text as it is, other values as JSON writes them; None for null and the empty text."""
+    if type(value) is str:
+        return value or None
+    if value is None or value != value:  # NaN is no name
+        return None
+    if type(value) is int:
+        return str(value)
+    try:
+        return encode_json(value).decode()
+    except JsonError:
+        return None
 
 
 def is_result(row: Mapping[str, Any]) -> bool:

@@ -32,8 +32,9 @@ class RunConfig:
     `models` by role, `policy` among them; an agent that brings its own model and environment has neither `models` nor
     `env`, and needs `input` or `tasks`. Options are given by field name, as text or as values. `input`: a file of
     tasks; `tasks`: tasks from Python; with neither, those the environment ships. `output`: where rows go, None to keep
-    no files. `limit`: how many tasks; `repeats`: rollouts per task; `seed`: None seeds sessions with 0 and models not
-    at all. `max_tokens`, `max_cost` (USD): what all models together may take; `prices`: a file with their prices.
+    no files. `task_id`: the field that names a task, or `line`; None for `task_id`, else `id`, else the line. `limit`:
+    how many tasks; `repeats`: rollouts per task; `seed`: None seeds sessions with 0 and models not at all.
+    `max_tokens`, `max_cost` (USD): what all models together may take; `prices`: a file with their prices.
     `by`: fields of the rows over whose values the summary breaks the reward down. `finish_at`: with this share of the
     rollouts finished, and all others under way, those are let go. `extensions`: names of installed ones,
     or objects with hook implementations. `log_file`: where the log is appended, as JSON lines. `configured`: options
@@ -52,6 +53,7 @@ class RunConfig:
     agent_options: Mapping[str, Any] = field(default_factory=dict)
     input: str | Path | None = None
     tasks: Tasks | None = None
+    task_id: str | None = None
     output: str | Path | None = None
     mode: Mode = "new"
     limit: int | None = None

@@ -20,6 +20,7 @@ from gym_core.domain.errors import (
     StoreError,
     UsageError,
 )
+from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.assembly import Assembler, Assembly
 from gym_core.engine.budget.budget import Budget, make_budget
@@ -117,7 +118,7 @@ class Run:
         self._stack.enter_context(self._oversight)
         source: FileSource | IterableSource | None = None
         if config.input is not None:
-            source = FileSource(config.input, skip_invalid=config.skip_invalid)
+            source = FileSource(config.input, skip_invalid=config.skip_invalid, task_id=config.task_id)
             await asyncio.to_thread(source.check)
         assembler = Assembler(config, self.redactor)
         self._oversight.load(assembler.manager, config.extensions)
@@ -125,9 +126,14 @@ class Run:
         assembly = await assembler.open(self._stack, backends)
         if source is None:
             given = config.tasks
-            source = server_source(assembly.server) if given is None else IterableSource("tasks", given)
+            if given is None:
+                source = server_source(assembly.server, task_id=config.task_id)
+            else:
+                source = IterableSource("tasks", given, task_id=config.task_id)
             self._look_ahead(source)
         self.source = source
+        if source.info.notice:
+            self.notices.append(source.info.notice)
         pricing = asyncio.create_task(asyncio.to_thread(find_prices, assembly.models, given_prices))
         try:
             look = await check_models(assembly.models, config.deadlines.setup)
@@ -229,9 +235,7 @@ class Run:
         )
 
     def _redacted(self, value: Any) -> Any:
-        import orjson
-
-        return orjson.loads(self.redactor.redact_bytes(orjson.dumps(value, default=str)))
+        return parse_json(self.redactor.redact_bytes(encode_json(value, fallback=str)))
 
     def _planned(self) -> int | None:
         tasks, limit = self.source.info.tasks, self.config.limit

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from gym_core.domain.errors import InputError, UsageError
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.task import is_result
 from gym_core.nemo.rows import result_row
 
@@ -36,9 +35,9 @@ class Export:
 
     def _line(self, number: int, line: bytes) -> Iterator[bytes]:
         try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise InputError(f"{self.path}:{number}: this is not JSON ({error})") from error
+            row = parse_json(line)
+        except JsonError as error:
+            raise InputError(f"{self.path}:{number}: {error}") from error
         if not isinstance(row, dict) or not is_result(row):
             raise InputError(
                 f"{self.path}:{number}: this is no rollout that gym wrote", hint="give the file after --output"
@@ -47,4 +46,4 @@ class Export:
             self.without_reward += 1
             return
         self.written += 1
-        yield orjson.dumps(result_row(row))
+        yield encode_json(result_row(row))

@@ -150,5 +150,4 @@ class RemoteResourceServer(ResourceServer):
             row = None
         if not isinstance(row, dict):
             raise RemoteError(f"{page.where}: a line is no JSON object: {line[:80]!r}", code=BROKEN, status=page.status)
-        task_id = row.get("task_id")
-        return Task(row, task_id=str(task_id) if task_id is not None else "")
+        return Task(row)

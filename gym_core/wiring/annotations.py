@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import orjson
 from pydantic import BaseModel, SecretBytes, SecretStr
+
+from gym_core.domain.json_text import JsonError, parse_json
 
 _TEXTUAL = (str, bytes, SecretStr, SecretBytes, pathlib.PurePath)
 _BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
@@ -60,8 +61,8 @@ def parse_text(text: str, annotation: Any) -> Any:
     if all(_is_textual(member) for member in members):
         return text
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value = parse_json(text)
+    except JsonError:
         return text
     if any(_is_textual(member) for member in members) and not any(_takes(member, value) for member in members):
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gym_core import Task
+from gym_core import Task, encode_json
+from gym_core.engine.storage.reading import ResultsFile
 from tests.support.envs import env
 from tests.support.models import ScriptedModel, say
 from tests.support.running import read_jsonl, rollout, run
@@ -68,8 +70,13 @@ def test_any_fields_survive_a_run(tmp_path: Path, fields: list[dict[str, Any]]) 
         ({"id": None}, "1"),
         ({"task_id": None}, "1"),
         ({"task_id": "", "id": "b"}, "b"),
-        ({"task_id": 1.5}, "1"),
-        ({"task_id": True}, "1"),
+        ({"task_id": 1.5}, "1.5"),
+        ({"task_id": True}, "true"),
+        ({"id": False}, "false"),
+        ({"task_id": ["a", 1]}, '["a",1]'),
+        ({"task_id": {"a": None}}, '{"a":null}'),
+        ({"task_id": 2**80}, str(2**80)),
+        ({"id": -(2**70)}, str(-(2**70))),
     ],
     ids=repr,
 )
@@ -77,12 +84,17 @@ def test_any_fields_survive_a_run(tmp_path: Path, fields: list[dict[str, Any]]) 
 def test_the_id_of_a_task(fields: dict[str, Any], task_id: str, from_file: bool, tmp_path: Path) -> None:
     row = {**fields, "responses_create_params": {"input": "Hi"}}
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_bytes(orjson.dumps(row) + b"\n")
+    source.write_bytes(encode_json(row) + b"\n")
     given: dict[str, Any] = {"input": source} if from_file else {"tasks": [row]}
     ended = run(**given, output=output)
     assert ended.rollouts[0].task_id == task_id
-    (written,) = read_jsonl(output)
-    assert str(written["task_id"]) == task_id
+    written = json.loads(output.read_bytes())
+    assert {name: written[name] for name in row} == row
+    assert written["rollout"].get("task_id", written["task_id"]) in (task_id, fields.get("task_id"))
+    (stored,) = ResultsFile(output).rollouts()
+    assert stored.task_id == task_id
+    if from_file:
+        assert run(**given, output=output, mode="resume").rollouts == []
 
 
 def test_resuming_finds_a_row_whose_task_id_is_null(tmp_path: Path) -> None:

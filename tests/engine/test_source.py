@@ -12,16 +12,24 @@ import orjson
 import pytest
 
 from gym_core.domain.errors import InputError, UsageError
+from gym_core.engine.numbers.comparison import Statistics
+from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.tasks.source import FileSource
 from tests.support.envs import row
 from tests.support.models import ScriptedModel
-from tests.support.running import read_jsonl, run
+from tests.support.running import Ended, read_jsonl, run
 
 GOOD = b'{"id": "%d", "responses_create_params": {"input": "Hi"}}\n'
 
 
 def lines(*numbers: int) -> bytes:
     return b"".join(GOOD % number for number in numbers)
+
+
+def fed(monkeypatch: pytest.MonkeyPatch, content: bytes, **settings: Any) -> Ended:
+    """A run of what comes through standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    return run(input="-", concurrency=1, **settings)
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -100,7 +108,6 @@ BROKEN = [
     (b'{"responses_create_params": {"input": "a"}, "reward_components": 1}', "`reward_components`"),
     (b'{"responses_create_params": {"input": "a"}, "response": {}}', "`response`"),
     (b'{"responses_create_params": {"input": "a"}, "rollout": {}}', "`rollout`"),
-    (b'{"id": "1", "responses_create_params": {"input": "a"}}', "'1'"),
 ]
 
 
@@ -140,13 +147,77 @@ def test_a_file_without_tasks_is_refused(content: bytes, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("skip", [False, True])
-def test_an_id_twice_is_refused(skip: bool, tmp_path: Path) -> None:
-    path = write(tmp_path / "in.jsonl", lines(1, 2, 1))
-    if skip:
-        assert len(run(input=path, skip_invalid=True).rollouts) == 2
-    else:
-        with pytest.raises(UsageError, match=r"in\.jsonl:3: .*'1'"):
-            run(input=path)
+def test_where_an_id_stands_twice_lines_name_the_tasks(skip: bool, tmp_path: Path) -> None:
+    path, output = write(tmp_path / "in.jsonl", lines(7, 8, 7)), tmp_path / "x.jsonl"
+    ended = run(input=path, output=output, skip_invalid=skip, concurrency=1)
+    assert [rollout.task_id for rollout in ended.rollouts] == ["1", "2", "3"]
+    (notice,) = ended.notices
+    assert "in.jsonl:3: the task_id '7' stands on an earlier line already" in notice
+    assert "--task-id FIELD" in notice
+    rows = read_jsonl(output)
+    assert [row["id"] for row in rows] == ["7", "8", "7"]
+    assert run(input=path, output=output, mode="resume").rollouts == []
+    assert run(input=path, output=output, mode="resume", task_id="line").rollouts == []
+    again = run(input=output, output=tmp_path / "y.jsonl")
+    assert [rollout.task_id for rollout in again.rollouts] == ["1", "2", "3"]
+
+
+def test_repeated_task_ids_stay_in_their_rows(tmp_path: Path) -> None:
+    """The rows are results again: what names them is not their own field."""
+    path, output = tmp_path / "in.jsonl", tmp_path / "x.jsonl"
+    task = {"task_id": "problem", "responses_create_params": {"input": "x"}}
+    write(path, b"".join(orjson.dumps({**task, "part": part}) + b"\n" for part in range(3)))
+    run(input=path, output=output, repeats=2)
+    rows = read_jsonl(output)
+    assert {row["task_id"] for row in rows} == {"problem"}
+    keys = {(row["rollout"]["task_id"], row["rollout"]["repeat"]) for row in rows}
+    assert keys == {(str(line), repeat) for line in (1, 2, 3) for repeat in (0, 1)}
+    assert run(input=path, output=output, mode="resume", repeats=2).rollouts == []
+    assert len(list(ResultsFile(output).rollouts())) == 6
+    assert Statistics(output).result["reward"]["rollouts"] == 6
+    again = run(input=output)
+    assert sorted((rollout.task_id, rollout.row["part"]) for rollout in again.rollouts) == [
+        ("1", 0),
+        ("2", 1),
+        ("3", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "ids"),
+    [("uuid", ["a", "b"]), ("meta.n", ["1.5", "true"]), ("line", ["1", "2"]), (None, ["p", "q"])],
+)
+@pytest.mark.parametrize("from_file", [True, False])
+def test_what_names_a_task_can_be_chosen(by: str | None, ids: list[str], from_file: bool, tmp_path: Path) -> None:
+    request = {"responses_create_params": {"input": "x"}}
+    rows = [
+        {"task_id": "p", "uuid": "a", "meta": {"n": 1.5}, **request},
+        {"task_id": "q", "uuid": "b", "meta": {"n": True}, **request},
+    ]
+    path = write(tmp_path / "in.jsonl", b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    given: dict[str, Any] = {"input": path} if from_file else {"tasks": rows}
+    ended = run(**given, task_id=by, output=tmp_path / "x.jsonl", concurrency=1)
+    assert [rollout.task_id for rollout in ended.rollouts] == ids
+    assert ended.notices == []
+    assert [row["task_id"] for row in read_jsonl(tmp_path / "x.jsonl")] == ["p", "q"]
+    if from_file:
+        with pytest.raises(UsageError, match="task_id"):
+            run(**given, task_id="meta" if by != "meta" else None, output=tmp_path / "x.jsonl", mode="resume")
+
+
+def test_a_field_that_is_to_name_tasks_must_be_there_and_be_unique(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.jsonl", lines(1, 2))
+    with pytest.raises(UsageError, match=r"in\.jsonl:1: the field `uuid` is missing"):
+        run(input=path, task_id="uuid")
+    with pytest.raises(UsageError, match=r"in\.jsonl:2: the task_id 'Hi' stands on an earlier line"):
+        run(input=path, task_id="responses_create_params.input")
+
+
+def test_repeated_ids_on_standard_input_are_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = fed(monkeypatch, lines(1, 1))
+    assert ended.error is not None
+    assert "--task-id line" in str(ended.error)
+    assert fed(monkeypatch, lines(1, 1), task_id="line").statuses() == ["completed"] * 2
 
 
 @pytest.mark.parametrize(
@@ -160,8 +231,9 @@ def test_an_id_twice_is_refused(skip: bool, tmp_path: Path) -> None:
 )
 def test_two_rows_never_share_an_id(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     content = b"".join(orjson.dumps({**fields, "responses_create_params": {"input": "x"}}) + b"\n" for fields in rows)
-    with pytest.raises(UsageError, match=r"in\.jsonl:2: "):
-        run(input=write(tmp_path / "in.jsonl", content))
+    ended = run(input=write(tmp_path / "in.jsonl", content), concurrency=1)
+    assert [rollout.task_id for rollout in ended.rollouts] == ["1", "2"]
+    assert "in.jsonl:2: " in ended.notices[0]
 
 
 def test_results_are_read_as_the_tasks_they_came_from(tmp_path: Path) -> None:

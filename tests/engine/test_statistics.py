@@ -96,7 +96,7 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
         ("x.jsonl", None, "cannot be read"),
         ("x.jsonl", b"", "holds no rollout"),
         ("x.jsonl", b"\n\n", "holds no rollout"),
-        ("x.jsonl", b"{broken\n{}\n", "x.jsonl:1: not JSON"),
+        ("x.jsonl", b"{broken\n{}\n", "x.jsonl:1: not valid JSON"),
         ("x.jsonl", b'{"responses_create_params": {"input": "hi"}}\n', "x.jsonl:1: not a row that gym wrote"),
         ("x.jsonl", b"[1]\n", "not a row that gym wrote"),
         ("x.jsonl", b'{"task_id": "a", "response": {}, "rollout": {"run_id": "r"}}\n', "it lacks `rollout.repeat`"),

@@ -128,7 +128,7 @@ class TestCheckedAhead:
         path = write(tmp_path / "in.jsonl", 300)
         run(input=path, output=output)
         assert manifest(output)["dataset"] == {"tasks": 300, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        assert manifest(output)["settings"]["tasks"].keys() == {"name", "bytes", "fingerprint"}
+        assert manifest(output)["settings"]["tasks"].keys() == {"name", "bytes", "task_id", "fingerprint"}
 
     def test_a_run_resumes_that_was_ended_before_all_was_known(self, output: Path, tmp_path: Path) -> None:
         path = write(tmp_path / "in.jsonl", 300)

@@ -80,7 +80,7 @@ def test_a_results_file_row_by_row_without_failures(tmp_path: Path) -> None:
     assert (export.written, export.without_reward) == (2, 1)
 
 
-@pytest.mark.parametrize(("line", "message"), [("{", "not JSON"), ("{}", "no rollout"), ("[]", "no rollout")])
+@pytest.mark.parametrize(("line", "message"), [("{", "not valid JSON"), ("{}", "no rollout"), ("[]", "no rollout")])
 def test_a_line_that_is_no_rollout_is_named(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text(orjson.dumps(result()).decode() + "\n" + line + "\n")

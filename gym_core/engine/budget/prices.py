@@ -15,6 +15,7 @@ from typing import Any
 
 from gym_core.contract.model import ModelBackend
 from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import parse_json
 from gym_core.domain.responses import Usage
 
 PICO = 10**12
@@ -130,7 +131,6 @@ def unknown_price(role: str, model: ModelBackend, file: str | Path | None) -> Us
 
 def read_prices(path: str | Path) -> dict[str, Price]:
     """Prices by model id from a TOML or JSON file, see the how-to page on cost. Raises `UsageError`."""
-    import orjson
     from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
     class Row(BaseModel):
@@ -143,7 +143,7 @@ def read_prices(path: str | Path) -> dict[str, Price]:
     path = Path(path)
     try:
         text = path.read_bytes()
-        stored = orjson.loads(text) if path.suffix == ".json" else tomllib.loads(text.decode())
+        stored = parse_json(text, strict=True) if path.suffix == ".json" else tomllib.loads(text.decode("utf-8-sig"))
         rows = TypeAdapter(dict[str, Row]).validate_python(stored)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}", hint="--prices names a TOML or JSON file") from error

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.engine.numbers.statistics import ClusteredMean, rounded
 
 SHOWN = 50
@@ -44,8 +43,15 @@ def label(value: Any) -> str:
     elif value is None:
         text = NO_VALUE
     else:
-        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+        text = _json(value)
     return text if len(text) <= LABEL else text[: LABEL - 1] + "…"
+
+
+def _json(value: Any) -> str:
+    try:
+        return encode_json(value).decode()
+    except JsonError as error:
+        return f"({error})"
 
 
 class Breakdown:

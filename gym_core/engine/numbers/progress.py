@@ -8,6 +8,7 @@ from typing import Any
 
 from gym_core.domain.responses import Usage, UsageCounter
 from gym_core.domain.rollout import Rollout, Status
+from gym_core.domain.task import result_task_id
 from gym_core.engine.numbers.metrics import RewardTally
 
 ENOUGH = 5
@@ -83,7 +84,7 @@ class Progress:
         else:
             self.done += 1
         if status != _CANCELLED:
-            self.rewards.add(str(row["task_id"]), reward, row["reward_components"], row)
+            self.rewards.add(result_task_id(row), reward, row["reward_components"], row)
         self.tokens.add(about["usage"])
         if about["cost"] is not None:
             self.cost = (self.cost or 0.0) + about["cost"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gym_core.domain.json_text import JsonError, plain_json, whole_text
 from gym_core.domain.responses import TRUNCATING
 from gym_core.domain.rollout import Rollout, Status, Verdict
+from gym_core.domain.task import id_text
 from gym_core.engine.rollout.failure import Failure, describe
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ def build_row(run: RolloutRun, stop_reason: str | None, verdict: Verdict | None,
     if recording.foreign:
         about["agent_items"] = recording.foreign
     row = dict(task.row)
-    names_task = str(row.get("task_id")) != task.task_id
+    names_task = "task_id" not in row
     if names_task:
         row["task_id"] = task.task_id
+    elif row["task_id"] != task.task_id and id_text(row["task_id"]) != task.task_id:
+        about["task_id"] = task.task_id  # the row's own stays as it is
     row["response"] = recording.response(about["usage"])
     row["reward"] = verdict.reward if verdict is not None else None
     row["reward_components"] = verdict.components if verdict is not None else {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from gym_core.domain.json_text import parse_json
 from gym_core.domain.rollout import Rollout, Status
+from gym_core.domain.task import result_task_id
 from gym_core.engine.numbers.breakdown import field_value, label
 
 
@@ -30,13 +30,18 @@ class EncodedRollout(Rollout):
     def row(self) -> dict[str, Any]:  # type: ignore[override]  # a slot there, read when it is asked for here
         """The row, decoded when it is first asked for. It is not to be changed."""
         if self._row is None:
-            self._row = orjson.loads(self.line)
+            self._row = parse_json(self.line)
         return self._row
 
     @property
     def account(self) -> dict[str, Any]:
         """The part of the row that is counted."""
         return self._account
+
+    @property
+    def task_id(self) -> str:
+        """Which task it was."""
+        return str(self._account["task_id"])
 
     @property
     def reward(self) -> float | None:
@@ -57,7 +62,7 @@ class EncodedRollout(Rollout):
 
     def plain(self) -> Rollout:
         """A copy whose row may be changed."""
-        return Rollout(orjson.loads(self.line), source=self.source, names_task=self.names_task)
+        return Rollout(parse_json(self.line), source=self.source, names_task=self.names_task)
 
 
 def account_of(row: dict[str, Any], *, by: tuple[str, ...] = (), calls: bool = False) -> dict[str, Any]:
@@ -71,6 +76,7 @@ def account_of(row: dict[str, Any], *, by: tuple[str, ...] = (), calls: bool = F
             {"role": call["role"], "usage": call["usage"], "cost": call.get("cost")} for call in about["calls"]
         ]
     account: dict[str, Any] = {field: label(field_value(row, field)) for field in by}
-    account |= {name: row[name] for name in ("task_id", "reward", "reward_components")}
+    account |= {name: row[name] for name in ("reward", "reward_components")}
+    account["task_id"] = result_task_id(row)
     account["rollout"] = counted
     return account

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from gym_core.domain.errors import StoreError, UsageError
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 
-ENCODING = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _BLOCK = 1 << 16
 _ACCOUNT = {"task_id", "reward", "reward_components", "rollout"}
 _ABOUT = {"repeat", "status", "error", "usage", "cost", "timing", "tools"}
@@ -174,11 +174,11 @@ def repair(path: Path) -> int:
 def parse_row(line: bytes) -> dict[str, Any]:
     """A line of a results file. Raises `ValueError` for one that gym did not write."""
     try:
-        row: dict[str, Any] = orjson.loads(line)
+        row: dict[str, Any] = parse_json(line)
         row["task_id"], row["reward"], row["rollout"]["repeat"], row["rollout"]["status"]
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a row that gym wrote ({type(error).__name__}: {error})") from None
-    except orjson.JSONDecodeError as error:
+    except JsonError as error:
         raise ValueError(f"not a row that gym wrote ({error})") from None
     return row
 
@@ -195,8 +195,8 @@ def parse_account(line: bytes) -> dict[str, Any]:
     calls, tools = line.find(b',"calls":[', end), line.rfind(b',"tools":{"calls":')
     if 0 < start < end < calls < tools:
         try:
-            row: dict[str, Any] = orjson.loads(line[:start] + line[end:calls] + line[tools:])
-        except orjson.JSONDecodeError:
+            row: dict[str, Any] = parse_json(line[:start] + line[end:calls] + line[tools:])
+        except JsonError:
             return parse_row(line)
         about = row.get("rollout")
         if type(about) is dict and row.keys() >= _ACCOUNT and about.keys() >= _ABOUT:
@@ -293,7 +293,7 @@ def write_json(path: Path, value: Any) -> None:
     unfinished = partial(path)
     try:
         with unfinished.open("wb") as file:
-            file.write(orjson.dumps(value, option=ENCODING | orjson.OPT_INDENT_2))
+            file.write(encode_json(value, orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2))
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)

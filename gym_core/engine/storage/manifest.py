@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from gym_core import __version__
 from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 
 FORMAT_VERSION = 1
 
@@ -66,7 +65,7 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """Read a manifest. Raises `UsageError`."""
         try:
-            stored = orjson.loads(path.read_bytes())
+            stored = parse_json(path.read_bytes())
             if stored["format_version"] != FORMAT_VERSION:
                 raise UsageError(
                     f"{path}: it has format version {stored['format_version']}, this gym reads {FORMAT_VERSION}",
@@ -81,7 +80,7 @@ class Manifest:
                 f"{path} is missing: without it nobody can tell what the results came from",
                 hint="--overwrite starts again, --output writes elsewhere",
             ) from None
-        except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        except (OSError, JsonError, KeyError, TypeError) as error:
             raise UsageError(f"{path}: not a manifest ({type(error).__name__}: {error})") from error
 
 
@@ -105,4 +104,4 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return "not set" if value is None else orjson.dumps(value).decode()
+    return "not set" if value is None else encode_json(value).decode()

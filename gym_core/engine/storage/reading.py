@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.rollout import Rollout
-from gym_core.domain.task import is_result
+from gym_core.domain.task import is_result, result_task_id
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.store import Outputs
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
@@ -83,12 +82,12 @@ class ResultsFile:
     def _rows(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in self._lines(path):
             try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
+                row = parse_json(line)
+            except JsonError as error:
                 if not line.endswith(b"\n"):  # a run that was killed, or one that is writing just now
                     self.torn = len(line)
                     return
-                raise UsageError(f"{path}:{number}: not JSON: {error}", hint=_NOT_OURS) from None
+                raise UsageError(f"{path}:{number}: {error}", hint=_NOT_OURS) from None
             if not isinstance(row, dict) or not is_result(row) or "task_id" not in row:
                 raise UsageError(f"{path}:{number}: not a row that gym wrote", hint=_NOT_OURS)
             lacking = [name for name in _NEEDED if name not in row["rollout"]]
@@ -108,7 +107,7 @@ class ResultsFile:
 
 
 def _key(row: dict[str, Any]) -> tuple[str, int]:
-    return str(row["task_id"]), int(row["rollout"]["repeat"])
+    return result_task_id(row), int(row["rollout"]["repeat"])
 
 
 def _repeat_of(line: bytes) -> int:
@@ -117,6 +116,6 @@ def _repeat_of(line: bytes) -> int:
     if found is not None:
         return int(found[1])
     try:
-        return int(orjson.loads(line)["rollout"]["repeat"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return int(parse_json(line)["rollout"]["repeat"])
+    except (KeyError, TypeError, ValueError):
         return 0

@@ -47,6 +47,7 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         "seed": settings["seed"],
         **{name: manifest.extent[name] for name in ("limit", "repeats")},
         **{name: operational.get(name) for name in ("concurrency", "workers", "executor", "max_tokens", "max_cost")},
+        "task_id": settings["tasks"].get("task_id"),
         "input": _input(settings["tasks"], notices),
     }
     return ConfigFile(

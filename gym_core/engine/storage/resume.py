@@ -11,6 +11,7 @@ from typing import Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Rollout, Status
+from gym_core.domain.task import result_task_id
 from gym_core.engine.numbers.progress import Progress
 from gym_core.engine.storage.files import parse_account, parse_row, read_rows_backwards, repair
 from gym_core.engine.storage.store import Outputs
@@ -156,7 +157,7 @@ def _key(row: dict[str, Any]) -> tuple[str, int]:
     repeat = row["rollout"]["repeat"]
     if type(repeat) is not int or repeat < 0:
         raise ValueError(f"the repeat {repeat!r} is no number that gym writes")
-    return str(row["task_id"]), repeat
+    return result_task_id(row), repeat
 
 
 def _what(error: Exception) -> str:

@@ -24,7 +24,6 @@ from gym_core.domain.task import RESULT_FIELDS
 from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.encoded import EncodedRollout
 from gym_core.engine.storage.files import (
-    ENCODING,
     LineFile,
     SpareDescriptor,
     partial,
@@ -35,7 +34,7 @@ from gym_core.engine.storage.files import (
 )
 from gym_core.wiring.secrets import Redactor
 
-__all__ = ["ENCODING", "Mode", "Outputs", "ResultStore", "encode", "read_rows", "repair", "write_json"]
+__all__ = ["Mode", "Outputs", "ResultStore", "encode", "read_rows", "repair", "write_json"]
 
 SYNC_SECONDS = 1.0
 """How long after a row was written the system is told to put it on the disk; a power cut takes what came later."""
@@ -217,16 +216,15 @@ def _has_line(path: Path) -> bool:
         return file.readline().endswith(b"\n")
 
 
-def _json(value: dict[str, Any]) -> bytes:
-    return encode_json(value, orjson.OPT_APPEND_NEWLINE)
-
-
 def encode(rollout: Rollout) -> bytes:
-    """A row as one line. The fields of its task stand as they were read, byte for byte, where they came from a file."""
+    """A row as one line. The fields of its task stand as they were read, byte for byte, where they came from a file.
+
+    Raises `JsonError` for what has no JSON form.
+    """
     row, source = rollout.row, rollout.source
-    if source is None or (rollout.names_task and b'"task_id"' in source):  # it has one that names nothing, such as null
-        return _json(row)
+    if source is None or (rollout.names_task and b'"task_id"' in source):  # something in it has the name
+        return encode_json(row, orjson.OPT_APPEND_NEWLINE)
     added = {name: row[name] for name in RESULT_FIELDS}
     if rollout.names_task:
         added = {"task_id": row["task_id"], **added}
-    return source.rstrip()[:-1].rstrip() + b"," + _json(added)[1:]
+    return source.rstrip()[:-1].rstrip() + b"," + encode_json(added, orjson.OPT_APPEND_NEWLINE)[1:]

@@ -12,12 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
-
 from gym_core.domain.errors import InputError
-from gym_core.domain.task import REQUEST_FIELD, check_row, own_task_id
+from gym_core.domain.json_text import parse_json
+from gym_core.domain.task import REQUEST_FIELD, check_row
 from gym_core.engine.tasks.input_file import open_input
-from gym_core.engine.tasks.keys import LineSet, TaskIds, digest
+from gym_core.engine.tasks.keys import LINE, IdTaken, LineSet, TaskIds, digest, named_by
 
 SHOWN_ERRORS = 5
 READ_ERRORS = (OSError, EOFError, zlib.error)
@@ -36,7 +35,8 @@ class SourceInfo:
 
     `size`, `sha256`: of the file as it is on disk. `fingerprint`: stands for the hash of a large file, see
     `input_file.fingerprint`. `skipped`: broken rows left out. `model_fields`: rows that name a model of their own.
-    `errors`: the first of them; `broken`: how many.
+    `errors`: the first of them; `broken`: how many. `task_id`: what names the tasks, see `named_by`. `notice`: what a
+    user should know of them.
     """
 
     name: str
@@ -48,15 +48,24 @@ class SourceInfo:
     fingerprint: str | None = None
     errors: list[str] = field(default_factory=list)
     broken: int = 0
+    task_id: str | None = None
+    notice: str = ""
 
     def to_wire(self) -> dict[str, Any]:
         """What identifies the tasks: a run resumes only with the same."""
         whole = {"sha256": self.sha256} if self.fingerprint is None else {"fingerprint": self.fingerprint}
-        return {"name": self.name, "bytes": self.size, **whole}
+        return {"name": self.name, "bytes": self.size, "task_id": self.task_id, **whole}
 
     def found(self) -> dict[str, Any]:
         """What became known of them, as far as they were read."""
         return {"tasks": self.tasks, "sha256": self.sha256}
+
+    def name_by_line(self, taken: str) -> None:
+        """Have the tasks named by their lines, since two have one id."""
+        self.task_id = LINE
+        self.skipped = self.model_fields = self.broken = 0
+        self.errors.clear()
+        self.notice = f"{taken}: lines name the tasks now; `--task-id FIELD` names them by another field"
 
     def refuse(self, problem: str) -> None:
         """Note a broken row."""
@@ -78,6 +87,7 @@ class InputCheck:
 
     `lines`: how many are known by now. `empty`: those that give no task. `broken`: those to leave out. `done`: those
     whose task `complete`, called with the hash of its id, says is finished. `ended`: nothing is left to look at.
+    `taken`: where the first id stands that another task has, empty if each has its own.
     """
 
     def __init__(self, path: str | Path, info: SourceInfo, complete: Callable[[bytes], bool] | None = None) -> None:
@@ -88,6 +98,7 @@ class InputCheck:
         self.broken = LineSet()
         self.done = LineSet()
         self.ended = False
+        self.taken = ""
         self._path = path
         self._complete = complete
         self._ids = TaskIds()
@@ -98,21 +109,21 @@ class InputCheck:
         """Look at the next lines, at most so many. Raises `InputError` when the file cannot be read on."""
         number = self.lines
         last = number + most
-        ids, complete, tasks, loads = self._ids, self._complete, self.tasks, orjson.loads
+        ids, complete, tasks, by = self._ids, self._complete, self.tasks, self.info.task_id
         try:
             # Not more than are asked for are taken out of the file.
             for number, line in enumerate(islice(self._file, most), self.lines + 1):
                 try:
-                    parsed = loads(line)
+                    parsed = parse_json(line, strict=True)
                     if complete is not None and type(parsed) is dict and "rollout" not in parsed:
-                        own = own_task_id(parsed)
+                        own = named_by(parsed, by)
                         if complete(digest(own or str(number))):  # it was checked when it ran
                             ids.claim(own, number)
                             self.done.add(number)
                             tasks += 1
                             continue
                     row = check_row(parsed)
-                    own = own_task_id(row)
+                    own = named_by(row, by, result=parsed if row is not parsed else None)
                     if row is not parsed and own is not None and own in ids:
                         self.empty.add(number)  # a result: another repeat of a task that was there already
                     else:
@@ -125,8 +136,10 @@ class InputCheck:
                         self.empty.add(number)
                     else:
                         self.broken.add(number)
-                        what = f"not valid JSON: {error}" if isinstance(error, orjson.JSONDecodeError) else str(error)
-                        self.info.refuse(f"{self._path}:{number}: {what}")
+                        problem = f"{self._path}:{number}: {error}"
+                        if isinstance(error, IdTaken) and not self.taken:
+                            self.taken = problem.partition(";")[0]
+                        self.info.refuse(problem)
             self.ended = number < last
         except READ_ERRORS as error:
             self.ended = True
@@ -137,9 +150,14 @@ class InputCheck:
             self.info.sha256 = self._digest.hexdigest()
 
     def whole(self, *, skip_invalid: bool) -> None:
-        """Look at all lines. Raises `InputError` that lists the first broken ones."""
+        """Look at all lines, or at as many as show that their ids name no tasks: see `taken`.
+
+        Raises `InputError` that lists the first broken ones.
+        """
         while not self.ended:
             self.advance(WHOLE_STEP)
+            if self.taken and self.info.task_id is None:
+                return
         self.conclude(skip_invalid=skip_invalid)
 
     def conclude(self, *, skip_invalid: bool, running: bool = False) -> None:

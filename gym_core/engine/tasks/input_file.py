@@ -7,15 +7,18 @@ import hashlib
 import io
 import os
 import sys
+import zlib
 from pathlib import Path
 from typing import IO, Any, cast
 
 from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import what_it_is
 
 EDGE = 1 << 20
 """The fingerprint of a large file covers its size and so many bytes at either end."""
 _BUFFER = 1 << 18
 _COMPRESSED = 1 << 14
+_LOOKED_AT = 64
 
 
 def is_stdin(path: str | Path) -> bool:
@@ -44,6 +47,18 @@ def open_input(path: str | Path, digest: Any = None) -> IO[bytes]:
     if str(path).endswith(".gz"):
         return cast(IO[bytes], io.BufferedReader(cast(Any, _Owning(source)), _BUFFER))
     return _open_zst(path, source) if str(path).endswith(".zst") else source
+
+
+def refuse_no_text(path: str | Path, file: IO[bytes]) -> None:
+    """Raise `UsageError` for a file that holds no lines of JSON but something else altogether."""
+    try:
+        beginning = file.read(_LOOKED_AT)
+    except (OSError, EOFError, zlib.error):
+        return  # whoever reads it says where it is broken
+    found = what_it_is(beginning)
+    if found:
+        hint = "let its name end in `.gz`" if "gzip" in found else "--input takes a file of JSON lines, in UTF-8"
+        raise UsageError(f"{path}: it is {found}", hint=hint)
 
 
 def fingerprint(path: str | Path) -> str:

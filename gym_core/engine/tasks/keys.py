@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Any
+
+from gym_core.domain.task import id_text, own_task_id, result_task_id
+from gym_core.engine.numbers.breakdown import field_value
 
 DIGEST_SIZE = 12
 _SHARD_BITS = 13
@@ -112,6 +117,32 @@ class LineSet:
         return bool(self._edges)
 
 
+LINE = "line"
+"""What `--task-id` says for tasks that are named by their lines."""
+
+
+class IdTaken(ValueError):
+    """Two tasks have one id."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; `--task-id line` names tasks by their lines")
+
+
+def named_by(row: Mapping[str, Any], by: str | None, *, result: Mapping[str, Any] | None = None) -> str | None:
+    """A task's own id, None where its line names it. Raises `ValueError`.
+
+    `by`: the value of `--task-id`. `result`: the row that a run wrote, if the task comes from one.
+    """
+    if by is None:
+        return own_task_id(row) if result is None else result_task_id({"task_id": None, **result})
+    if by == LINE:
+        return None
+    own = id_text(field_value(row, by))
+    if own is None:
+        raise ValueError(f"the field `{by}` is missing, which is to name the task (--task-id)")
+    return own
+
+
 class TaskIds:
     """Sees to it that no two tasks of a run have one id. Tasks without an id of their own cost nothing."""
 
@@ -122,19 +153,19 @@ class TaskIds:
     def claim(self, own: str | None, number: int) -> None:
         """Take the id `own`, or the line number (from 1) where a task has none.
 
-        Lines come in rising order. Raises `ValueError` for an id that is taken.
+        Lines come in rising order. Raises `IdTaken`.
         """
         if own is None:
             if self._named and digest(str(number)) in self._named:
-                raise ValueError(
+                raise IdTaken(
                     f"a task without an id is named by its line number, and an earlier line has the task_id '{number}'"
                 )
             self._unnamed.add(number)
             return
         if not self._named.add(digest(own)):
-            raise ValueError(f"the task_id {own!r} stands on an earlier line already")
+            raise IdTaken(f"the task_id {own!r} stands on an earlier line already")
         if self._unnamed and own.isdecimal() and own.isascii() and own[0] != "0" and int(own) in self._unnamed:
-            raise ValueError(f"the task_id {own!r} is the name of line {own}, whose task has no id of its own")
+            raise IdTaken(f"the task_id {own!r} is the name of line {own}, whose task has no id of its own")
 
     def __contains__(self, own: str) -> bool:
         return digest(own) in self._named

@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import GymError, InputError, PluginError, UsageError
-from gym_core.domain.task import REQUEST_FIELD, Task, check_row, own_task_id
+from gym_core.domain.json_text import JsonError, parse_json, parse_line
+from gym_core.domain.task import REQUEST_FIELD, Task, check_row
 from gym_core.engine.tasks.check import READ_ERRORS, CheckAhead, InputCheck, SourceInfo
-from gym_core.engine.tasks.input_file import fingerprint, is_compressed, is_stdin, open_input
-from gym_core.engine.tasks.keys import TaskIds
+from gym_core.engine.tasks.input_file import fingerprint, is_compressed, is_stdin, open_input, refuse_no_text
+from gym_core.engine.tasks.keys import IdTaken, TaskIds, named_by
 
 __all__ = ["FileSource", "IterableSource", "SourceInfo", "open_input", "server_source"]
 
@@ -33,12 +32,15 @@ class FileSource:
 
     A file is read twice: by a check and by those who run its tasks, who never get ahead of the check. What is not a
     regular file, such as standard input, can only be read once: each row is checked when its turn comes.
+
+    `task_id`: a field that names the tasks, or `line`. By default it is `task_id`, else `id`; where these are found to
+    repeat before the start, it is the line, and `info.notice` says so.
     """
 
-    def __init__(self, path: str | Path, *, skip_invalid: bool = False) -> None:
+    def __init__(self, path: str | Path, *, skip_invalid: bool = False, task_id: str | None = None) -> None:
         self.path = path
         self.skip_invalid = skip_invalid
-        self.info = SourceInfo(str(path))
+        self.info = SourceInfo(str(path), task_id=task_id)
         self.streamed = is_stdin(path) or (Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()))
         self._check: InputCheck | None = None
         self._ahead: CheckAhead | None = None
@@ -56,7 +58,8 @@ class FileSource:
         """
         if self.streamed:
             return False
-        open_input(self.path).close()  # tells at once when it cannot be opened
+        with open_input(self.path) as file:  # tells at once when it cannot be opened
+            refuse_no_text(self.path, file)
         try:
             self.info.size = Path(self.path).stat().st_size
             if self.info.size > (CHECKED_WHOLE_COMPRESSED if is_compressed(self.path) else CHECKED_WHOLE):
@@ -64,12 +67,19 @@ class FileSource:
                 return False
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror or error}") from error
-        self._check = InputCheck(self.path, self.info)
-        try:
-            self._check.whole(skip_invalid=self.skip_invalid)
-        finally:
-            self._check.close()
+        taken = self._whole().taken
+        if taken and self.info.task_id is None:
+            self.info.name_by_line(taken)
+            self._whole()
         return True
+
+    def _whole(self) -> InputCheck:
+        self._check = check = InputCheck(self.path, self.info)
+        try:
+            check.whole(skip_invalid=self.skip_invalid)
+        finally:
+            check.close()
+        return check
 
     def start(
         self,
@@ -143,12 +153,12 @@ class FileSource:
 
     def _known(self, line: bytes, number: int, index: int) -> Task:
         try:
-            parsed = orjson.loads(line)
+            parsed, strictly = parse_line(line)
             row = check_row(parsed) if "rollout" in parsed else parsed
-            task_id = own_task_id(row) or str(number)
+            own = named_by(row, self.info.task_id, result=parsed if row is not parsed else None)
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{self.path}:{number}: it has changed while the run was reading it ({error})") from error
-        return Task(row, task_id=task_id, index=index, source=line if row is parsed else _task_part(line, row))
+        return Task(row, task_id=own or str(number), index=index, source=_source(line, row, parsed, strictly))
 
     def _rows(self) -> Iterator[Task]:
         """The tasks of lines that nobody has seen before."""
@@ -175,20 +185,22 @@ class FileSource:
     def _task(self, line: bytes, number: int, index: int, ids: TaskIds) -> Task | None:
         if line.isspace():
             return None
-        try:
-            parsed = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"not valid JSON: {error}") from None
+        parsed, strictly = parse_line(line)
         row = check_row(parsed)
-        own = own_task_id(row)
+        own = named_by(row, self.info.task_id, result=parsed if row is not parsed else None)
         if row is not parsed and own is not None and own in ids:
             return None  # another repeat of a task that was read already
         ids.claim(own, number)
         if "model" in row[REQUEST_FIELD]:
             self.info.model_fields += 1
-        return Task(
-            row, task_id=own or str(number), index=index, source=line if row is parsed else _task_part(line, row)
-        )
+        return Task(row, task_id=own or str(number), index=index, source=_source(line, row, parsed, strictly))
+
+
+def _source(line: bytes, row: dict[str, Any], parsed: Any, strictly: bool) -> bytes | None:
+    """The bytes that stand in the result for a task, None where a strict reader would not take them."""
+    if not strictly:
+        return None
+    return line if row is parsed else _task_part(line, row)
 
 
 def _task_part(line: bytes, row: dict[str, Any]) -> bytes | None:
@@ -197,9 +209,9 @@ def _task_part(line: bytes, row: dict[str, Any]) -> bytes | None:
     while end >= 0:
         part = line[:end] + b"}"
         try:
-            if orjson.loads(part) == row:
+            if parse_json(part) == row:
                 return part
-        except orjson.JSONDecodeError:
+        except JsonError:
             pass  # a field of that name within the task
         end = line.find(b',"response":', end + 1)
     return None
@@ -209,11 +221,20 @@ class IterableSource:
     """Tasks from Python: an environment's own, or a caller's.
 
     `check` looks at the first of them, so that a broken one is found before anything is paid for, and so that a set of
-    moderate size is counted. The rest is checked as it comes; there may be no end to it.
+    moderate size is counted. The rest is checked as it comes; there may be no end to it. `task_id`: as in `FileSource`;
+    the line is the place, from 1. `unique`: whether no two tasks may have one id.
     """
 
-    def __init__(self, name: str, tasks: Iterable[Any] | AsyncIterable[Any]) -> None:
-        self.info = SourceInfo(name)
+    def __init__(
+        self,
+        name: str,
+        tasks: Iterable[Any] | AsyncIterable[Any],
+        *,
+        task_id: str | None = None,
+        unique: bool = True,
+    ) -> None:
+        self._unique = unique
+        self.info = SourceInfo(name, task_id=task_id)
         self._tasks = tasks if isinstance(tasks, AsyncIterable) else iter(tasks)
         self._ahead: list[Task] = []
         self._ids = TaskIds()
@@ -223,10 +244,18 @@ class IterableSource:
         if isinstance(self._tasks, AsyncIterable):
             return
         most = CHECKED_AHEAD if limit is None else min(limit, CHECKED_AHEAD)
-        for item in itertools.islice(self._tasks, most):
-            self._ahead.append(self._task(item, len(self._ahead)))
-        if len(self._ahead) < most:
-            self.info.tasks = len(self._ahead)
+        items = list(itertools.islice(self._tasks, most))
+        try:
+            self._ahead = [self._task(item, index) for index, item in enumerate(items)]
+        except InputError as error:
+            named = any(isinstance(item, Task) and item.named for item in items)
+            if not isinstance(error.__cause__, IdTaken) or self.info.task_id is not None or named:
+                raise
+            self.info.name_by_line(error.message.partition(";")[0])
+            self._ids = TaskIds()
+            self._ahead = [self._task(item, index) for index, item in enumerate(items)]
+        if len(items) < most:
+            self.info.tasks = len(items)
 
     async def __aiter__(self) -> AsyncIterator[Task]:
         """The tasks in order. Raises `InputError` for what is none."""
@@ -254,10 +283,11 @@ class IterableSource:
             row, named = item.row, item.task_id if item.named else None
         try:
             row = check_row(row)
-            own = named or own_task_id(row)
-            self._ids.claim(own, index + 1)
+            own = (named if self.info.task_id is None else None) or named_by(row, self.info.task_id)
+            if self._unique:
+                self._ids.claim(own, index + 1)
         except ValueError as error:
-            raise InputError(f"{self.info.name}, task {index + 1}: {error}") from None
+            raise InputError(f"{self.info.name}, task {index + 1}: {error}") from error
         return Task(row, task_id=own or str(index + 1), index=index)
 
 
@@ -270,11 +300,11 @@ async def _each(tasks: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]
             yield task
 
 
-def server_source(server: ResourceServer) -> IterableSource:
+def server_source(server: ResourceServer, *, task_id: str | None = None, unique: bool = True) -> IterableSource:
     """The tasks that an environment ships. Raises `PluginError` when they cannot be listed."""
     name = server.context.name or type(server).__name__
     try:
-        return IterableSource(name, server.tasks())
+        return IterableSource(name, server.tasks(), task_id=task_id, unique=unique)
     except GymError:
         raise
     except Exception as error:

@@ -18,11 +18,11 @@ from typing import Any
 import orjson
 
 from gym_core.domain.errors import GymError, UsageError
+from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.rollout import Rollout
 from gym_core.wiring.secrets import Redactor
 
 logger = logging.getLogger("gym")
-_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
 class JsonFormatter(logging.Formatter):
@@ -50,7 +50,10 @@ class JsonFormatter(logging.Formatter):
             "repeat": about.get("repeat"),
             "fields": fields,
         }
-        return orjson.dumps(entry, default=str, option=_OPTIONS)
+        try:
+            return encode_json(entry, orjson.OPT_APPEND_NEWLINE, fallback=str)
+        except JsonError as error:
+            return encode_json({**entry, "fields": {"unwritable": str(error)}}, orjson.OPT_APPEND_NEWLINE)
 
 
 class LogFile(logging.Handler):

@@ -152,7 +152,10 @@ def _field_of(problem: str) -> str:
 
 
 def _digest(row: Mapping[str, Any]) -> str:
-    content = encode_json(row, orjson.OPT_SORT_KEYS)
+    try:
+        content = encode_json(row, orjson.OPT_SORT_KEYS)
+    except JsonError as error:
+        raise ServeError(422, f"the row cannot be told from others: {error}", field="body") from None
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from gym_core.domain.errors import InputError, ModelError, OverloadedError, RateLimitError
+from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.engine.rollout.failure import DeadlineExceeded, Failure
 from gym_core.nemo.metrics import aggregate_metrics
 from gym_core.protocol.errors import ServeError
@@ -101,11 +101,11 @@ def status_of(failure: Failure) -> int:
 
 def _failed(row: bytes, failure: Failure) -> Response:
     """`{"error": {...}, "row": {...}}`. The error is the one in the row, which no secret is left in."""
-    error = orjson.loads(row)["rollout"]["error"]
+    error = parse_json(row)["rollout"]["error"]
     headers = {}
     if isinstance(failure.cause, ModelError) and failure.cause.retry_after is not None:
         headers["Retry-After"] = f"{failure.cause.retry_after:g}"
-    described = orjson.dumps({**error, "code": failure.status.value})
+    described = encode_json({**error, "code": failure.status.value})
     body = b'{"error":' + described + b',"row":' + row + b"}"
     return Response(body, status_of(failure), headers, "application/json")
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import InputError, SessionError
-from gym_core.domain.json_text import encode_json
+from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.task import Task
 from gym_core.engine.tasks.source import server_source
 from gym_core.protocol.errors import ServeError
@@ -65,7 +65,10 @@ class TaskPages:
             task = await anext(reading, None)
             if task is None:
                 return rows, False
-            rows.append(encode_json(_row(task), orjson.OPT_APPEND_NEWLINE))
+            try:
+                rows.append(encode_json(_row(task), orjson.OPT_APPEND_NEWLINE))
+            except JsonError as error:
+                raise SessionError(f"the task {task.task_id} is no JSON: {error}") from error
             if len(rows) % _BREATH == 0:
                 await asyncio.sleep(0)
         await self._park(start + len(rows), reading)
@@ -92,7 +95,7 @@ class TaskPages:
 
 
 async def _read(server: ResourceServer) -> _Reading:
-    async for task in server_source(server):
+    async for task in server_source(server, unique=False):  # whoever runs them says what names them
         yield task
 
 
