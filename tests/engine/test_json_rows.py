@@ -79,7 +79,7 @@ async def test_it_stays_exact_on_the_way_to_an_environment_elsewhere(tmp_path: P
     tasks = [{"x": BIG, "task_id": "t", "responses_create_params": {"input": "Hi"}}]
     async with served(env(Seeing, tasks)) as url:
         (rollout,) = (await execute(config(None, url))).rollouts
-    assert rollout.row["x"] == BIG
+    assert rollout.row["x"] == BIG, rollout.error
     assert rollout.info["saw"] == repr(BIG)
 
 

@@ -176,11 +176,8 @@ def test_repeated_task_ids_stay_in_their_rows(tmp_path: Path) -> None:
     assert len(list(ResultsFile(output).rollouts())) == 6
     assert Statistics(output).result["reward"]["rollouts"] == 6
     again = run(input=output)
-    assert sorted((rollout.task_id, rollout.row["part"]) for rollout in again.rollouts) == [
-        ("1", 0),
-        ("2", 1),
-        ("3", 2),
-    ]
+    found = sorted((rollout.task_id, rollout.row["part"]) for rollout in again.rollouts)
+    assert found == [("1", 0), ("2", 1), ("3", 2)]
 
 
 @pytest.mark.parametrize(
