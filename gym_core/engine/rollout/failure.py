@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,10 @@ PHASE_STATUS = {
     "agent": Status.AGENT_ERROR,
 }
 """Whose failure it is, by where it happened."""
+
+
+_FIELD = re.compile(r"[\w.-]+")
+"""What may be the name of a field, rather than a sentence that somebody put into a `KeyError`."""
 
 
 class DeadlineExceeded(GymError):
@@ -70,7 +75,7 @@ def failure_of(error: BaseException, phase: str) -> Failure:
 def blame_row(error: BaseException, task: Mapping[str, Any]) -> BaseException:
     """What to blame for an error in `setup`: the row, where a field of that name was looked up and it has none."""
     name = error.args[0] if type(error) is KeyError and error.args else None
-    if not isinstance(name, str) or name in task:
+    if not isinstance(name, str) or name in task or not _FIELD.fullmatch(name):
         return error
     missing = MissingField(name)
     missing.__cause__ = error
