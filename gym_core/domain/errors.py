@@ -160,6 +160,13 @@ class BrokenReplyError(ModelError):
     remedy = "If it persists the endpoint speaks another dialect: try `-M api=chat` or `-M api=responses`."
 
 
+class ReplyTooLongError(BrokenReplyError):
+    """The reply is longer than what is read of one; memory is not filled with it."""
+
+    retryable = False
+    remedy = "Raise `-M max_reply_mb=` if such replies are meant: log probabilities and token ids make them long."
+
+
 class BadRequestError(ModelError):
     """The endpoint refused this request (400, 413, 422 and the like)."""
 

@@ -6,9 +6,10 @@
     reply = await pool.send(pool.server(place), request, 5.0, "the thing")
     await pool.aclose()
 
-A general client spends most of its time on what such a call does not need. This package knows bytes and sockets: what
-is asked, proxies, redirects and cookies are the business of its users. It needs httptools and aiohappyeyeballs, which
-the extra `gym-core[http]` brings, as `remote` and `serve` do; importing it loads neither until `Pool` is used.
+A general client spends most of its time on what such a call does not need. This package knows bytes and sockets, which
+proxy the environment names, and how long a reply asks to wait; what is asked, redirects, cookies and speaking to a
+proxy are the business of its users. It needs httptools and aiohappyeyeballs, which the extra `gym-core[http]` brings,
+as `remote` and `serve` do; importing it loads neither until `Pool` is used.
 """
 
 from __future__ import annotations
@@ -23,18 +24,28 @@ if TYPE_CHECKING:
     from gym_core.http1.failure import connect_failure as connect_failure
     from gym_core.http1.pool import Pool as Pool
     from gym_core.http1.pool import Server as Server
+    from gym_core.http1.proxies import ProxyError as ProxyError
+    from gym_core.http1.proxies import environment_proxy as environment_proxy
+    from gym_core.http1.reply import MAX_REPLY_MB as MAX_REPLY_MB
+    from gym_core.http1.reply import MEGABYTE as MEGABYTE
     from gym_core.http1.reply import HttpReply as HttpReply
     from gym_core.http1.reply import ReplyHeaders as ReplyHeaders
+    from gym_core.http1.reply import TooLong as TooLong
+    from gym_core.http1.reply import read_all as read_all
+    from gym_core.http1.reply import too_long as too_long
     from gym_core.http1.request import Place as Place
     from gym_core.http1.request import parse as parse
     from gym_core.http1.request import request_bytes as request_bytes
     from gym_core.http1.request import request_head as request_head
+    from gym_core.http1.retry_after import retry_after_seconds as retry_after_seconds
 
 _HOMES = {
     "failure": "TOO_MANY_FILES Failure FailureKind connect_failure",
     "pool": "Pool Server",
-    "reply": "HttpReply ReplyHeaders",
+    "proxies": "ProxyError environment_proxy",
+    "reply": "HttpReply MAX_REPLY_MB MEGABYTE ReplyHeaders TooLong read_all too_long",
     "request": "Place parse request_bytes request_head",
+    "retry_after": "retry_after_seconds",
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
 

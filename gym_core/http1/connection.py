@@ -11,8 +11,8 @@ from typing import Any
 
 import httptools
 
-from gym_core.http1.encoding import TooLong, decoded
-from gym_core.http1.reply import LENIENT, HttpReply, ReplyHeaders
+from gym_core.http1.encoding import decoded
+from gym_core.http1.reply import LENIENT, HttpReply, ReplyHeaders, TooLong
 
 NEVER = float("inf")
 _HEAD_LIMIT = 1 << 18

@@ -5,15 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
+from gym_core.http1.reply import TooLong
+
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_STARTS = b"\x1f\x8b"
 _WINDOW = 1 << 16
 _MOST_MEMBERS = 10_000
 _UNSPOKEN = frozenset({"br", "zstd", "compress", "x-compress"})
-
-
-class TooLong(Exception):
-    """A body is longer than what is read of one."""
 
 
 def decoded(body: bytes, encodings: Sequence[str], most: int) -> bytes:

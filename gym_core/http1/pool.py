@@ -14,9 +14,8 @@ from typing import Any
 import aiohappyeyeballs
 
 from gym_core.http1.connection import BrokenHttp, Connection, ConnectionDropped
-from gym_core.http1.encoding import TooLong
 from gym_core.http1.failure import Failure, connect_failure
-from gym_core.http1.reply import HttpReply
+from gym_core.http1.reply import MAX_REPLY_MB, MEGABYTE, HttpReply, TooLong, too_long
 from gym_core.http1.request import Place
 
 _NAMES_KEPT_SECONDS = 10.0
@@ -25,9 +24,6 @@ _TICK = 0.5
 """Seconds between two looks at what is due: one timer for all calls costs nothing, one for each a hundredth of it."""
 _EXACT = 10.0
 """A shorter timeout has a timer of its own."""
-MAX_REPLY_MB = 128
-"""What is read of a reply where nothing else is said: the log probabilities of a very long answer fit into it."""
-MEGABYTE = 1 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -205,7 +201,7 @@ class Pool:
         if isinstance(error, BrokenHttp):
             return Failure("broken", True, str(error))
         if isinstance(error, TooLong):
-            return Failure("too_long", True, f"the reply is longer than {self._max_reply / MEGABYTE:g} MB")
+            return Failure("too_long", True, too_long(self._max_reply))
         return Failure("closed" if self._closed else "dropped", True)
 
     async def aclose(self) -> None:

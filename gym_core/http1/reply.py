@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+MEGABYTE = 1 << 20
+MAX_REPLY_MB = 128
+"""What is read of a reply where nothing else is said: the log probabilities of a very long answer fit into it."""
 LENIENT = {
     "lenient_headers": True,  # folded lines
     "lenient_optional_cr_before_lf": True,
     "lenient_spaces_after_chunk_size": True,
 }
 """What RFC 9112 lets a client read although servers may not write it; the same that aiohttp reads."""
+
+
+class TooLong(Exception):
+    """A body is longer than what is read of one."""
+
+
+def too_long(most: int) -> str:
+    """The words for it; `most`: in bytes."""
+    return f"the reply is longer than {most / MEGABYTE:g} MB"
+
+
+async def read_all(parts: AsyncIterable[bytes | memoryview], most: int) -> bytes:
+    """A body that comes in parts, for any client. Raises `TooLong` for more than `most` bytes."""
+    found: list[bytes | memoryview] = []
+    async for part in parts:
+        most -= len(part)
+        if most < 0:
+            raise TooLong
+        found.append(part)
+    return b"".join(found)
 
 
 class HttpReply(NamedTuple):

@@ -4,7 +4,7 @@ It is gym's own HTTP/1.1, since its requests are small and many; what goes throu
 
 It retries nothing: a tool has side effects, and whether asking again is safe only the caller knows. `RemoteError.code`
 says which failure it was: `unreachable` (nobody listens, nothing was sent), `interrupted` (the connection broke, the
-request may have been done) or `timeout`.
+request may have been done), `timeout`, `broken_reply` or `too_long`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
-from gym_core.http1 import ReplyHeaders, parse, request_bytes
-from gym_core.protocol.errors import RemoteError
-from gym_core.protocol.urls import checked_url, proxy_for, socket_path
+from gym_core.http1 import (
+    MAX_REPLY_MB,
+    MEGABYTE,
+    ProxyError,
+    ReplyHeaders,
+    environment_proxy,
+    parse,
+    request_bytes,
+)
+from gym_core.protocol.errors import RemoteError, unusable_proxy
+from gym_core.protocol.urls import checked_url, socket_path
 
 if TYPE_CHECKING:
     from gym_core.http1 import Failure, Pool, Server
@@ -28,6 +36,7 @@ UNREACHABLE = "unreachable"
 INTERRUPTED = "interrupted"
 TIMEOUT = "timeout"
 BROKEN = "broken_reply"
+TOO_LONG = "too_long"
 
 CONNECT_SECONDS = 10.0
 _CONNECTING_AT_ONCE = 512
@@ -106,16 +115,24 @@ class Client:
 
     `url`: `http(s)://host:port[/prefix]` or `unix:/path`. `token`: sent as a bearer token where a call brings none of
     its own. `timeout`: seconds a request may take in all, None for no bound of its own; each call may set another.
+    `max_reply_mb`: megabytes that are read of a reply, decompressed.
     Raises `UsageError` for a URL that is none, or that holds a user name or password.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout: float | None = None,
+        max_reply_mb: float = MAX_REPLY_MB,
+    ) -> None:
         self.url = url.strip()
         self._token = token
         self._timeout = _FOREVER if timeout is None else timeout
         self.socket = socket_path(self.url)
         self.base = "http://localhost" if self.socket is not None else checked_url(self.url)
-        self._proxy = None if self.socket is not None else proxy_for(self.base)
+        self._max_reply = int(max_reply_mb * MEGABYTE)
         self._place = parse(self.base)
         self._prefix = self._place.target.rstrip("/")
         self._headers = {
@@ -129,10 +146,11 @@ class Client:
         self._proxied: Proxied | None = None
 
     async def __aenter__(self) -> Self:
-        if self._proxy is not None:
+        proxy = self._proxy()
+        if proxy is not None:
             from gym_core.protocol.proxied import Proxied
 
-            self._proxied = Proxied(self._proxy, self._failure, CONNECT_SECONDS, _KEEPALIVE_SECONDS)
+            self._proxied = Proxied(proxy, self._failure, CONNECT_SECONDS, _KEEPALIVE_SECONDS, self._max_reply)
             return self
         try:
             from gym_core.http1 import Pool
@@ -151,6 +169,7 @@ class Client:
             connect_timeout=CONNECT_SECONDS,
             keepalive=_KEEPALIVE_SECONDS,
             connecting=_CONNECTING_AT_ONCE if self.socket is None else _CONNECTING_TO_A_SOCKET,
+            max_reply=self._max_reply,
         )
         self._server = self._pool.server(self._place) if self.socket is None else self._pool.unix_server(self.socket)
         return self
@@ -211,6 +230,12 @@ class Client:
             reply = await pool.send(server, request, seconds, where)
         return Reply(reply.status, reply.headers, reply.body, where)
 
+    def _proxy(self) -> str | None:
+        try:
+            return None if self.socket is not None else environment_proxy(self.base)
+        except ProxyError as error:
+            raise unusable_proxy(str(error)) from None
+
     def _failure(self, found: Failure, where: str) -> RemoteError:
         """The error for a request without an answer."""
         url, check = self.url, "check that the server runs and that the URL is right"
@@ -222,7 +247,10 @@ class Client:
             case "tls":
                 return RemoteError(f"{url}: the TLS connection failed", hint=check, code=UNREACHABLE)
             case "broken":
-                return RemoteError(f"{where}: the answer is not valid HTTP", hint=check, code=BROKEN)
+                return RemoteError(f"{where}: the answer is not valid HTTP: {found.reason}", hint=check, code=BROKEN)
+            case "too_long":
+                raise_it = "the option `max_reply_mb` changes the limit"
+                return RemoteError(f"{where}: {found.reason}", hint=raise_it, code=TOO_LONG)
         if found.sent:
             return RemoteError(
                 f"{where}: the connection broke before the answer was there",

@@ -179,6 +179,15 @@ def error_from_wire(status: int, body: Any, where: str) -> GymError:
     return RemoteError(text, hint=hint, status=status, code=code)
 
 
+def unusable_proxy(reason: str) -> RemoteError:
+    """The error for a proxy that does not pass requests on."""
+    return RemoteError(
+        f"the proxy cannot be used: {reason}",
+        hint="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; user name and password go into a proxy's URL",
+        code="unreachable",
+    )
+
+
 def _status_and_code(error: BaseException) -> tuple[int, str]:
     if isinstance(error, ServeError):
         return error.status, error.code

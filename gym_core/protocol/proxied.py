@@ -9,8 +9,16 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from gym_core.http1 import Failure, HttpReply, ReplyHeaders, connect_failure
-from gym_core.protocol.errors import RemoteError
+from gym_core.http1 import (
+    Failure,
+    HttpReply,
+    ReplyHeaders,
+    TooLong,
+    connect_failure,
+    read_all,
+    too_long,
+)
+from gym_core.protocol.errors import unusable_proxy
 
 
 class Proxied:
@@ -20,9 +28,15 @@ class Proxied:
     """
 
     def __init__(
-        self, proxy: str, failed: Callable[[Failure, str], Exception], connect_seconds: float, keepalive: float
+        self,
+        proxy: str,
+        failed: Callable[[Failure, str], Exception],
+        connect_seconds: float,
+        keepalive: float,
+        max_reply: int,
     ) -> None:
         self._failed = failed
+        self._max_reply = max_reply
         try:
             self._client = httpx.AsyncClient(
                 proxy=proxy,
@@ -32,8 +46,10 @@ class Proxied:
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=keepalive),
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
-        except (ValueError, ImportError, httpx.InvalidURL):
-            raise _unusable() from None
+        except ImportError:
+            raise unusable_proxy("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'") from None
+        except (ValueError, httpx.InvalidURL):
+            raise unusable_proxy("httpx knows no proxy of this kind") from None
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, seconds: float, about: str
@@ -42,19 +58,27 @@ class Proxied:
         failure = Failure("dropped", sent=True)
         try:
             async with asyncio.timeout(None if seconds == float("inf") else seconds):
-                reply = await self._client.request(method, url, headers=dict(headers), content=content)
+                async with self._client.stream(method, url, headers=dict(headers), content=content) as reply:
+                    body = await read_all(reply.aiter_bytes(), self._max_reply)
             head = b"".join(b"%b: %b\r\n" % pair for pair in reply.headers.raw)
-            return HttpReply(reply.status_code, ReplyHeaders(b"HTTP/1.1 200 OK\r\n%b\r\n" % head), reply.content)
+            return HttpReply(reply.status_code, ReplyHeaders(b"HTTP/1.1 200 OK\r\n%b\r\n" % head), body)
+        except TooLong:
+            failure = Failure("too_long", True, too_long(self._max_reply))
         except httpx.ConnectTimeout:
             failure = Failure("connect_timeout", sent=False)
         except (TimeoutError, httpx.TimeoutException):
             failure = Failure("timeout", sent=True)
         except httpx.ConnectError as error:
             if connect_failure(error)[0] != "tls":
-                raise _unusable() from None
+                raise unusable_proxy(connect_failure(error)[1] or "no connection") from None
             failure = Failure("tls", sent=False)
-        except (httpx.ProxyError, httpx.UnsupportedProtocol):
-            raise _unusable() from None
+        except httpx.ProxyError as error:
+            status = str(error)[:3]  # and then the words of whoever answered
+            raise unusable_proxy(
+                f"it answered {status}" if status.isdecimal() else "it refused the connection"
+            ) from None
+        except httpx.UnsupportedProtocol:
+            raise unusable_proxy("httpx knows no proxy of this kind") from None
         except httpx.InvalidURL:
             failure = Failure("other", False, "it is no URL")
         except (httpx.DecodingError, httpx.LocalProtocolError):
@@ -67,7 +91,3 @@ class Proxied:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
-
-
-def _unusable() -> RemoteError:
-    return RemoteError("the proxy cannot be used", hint="check HTTP_PROXY and NO_PROXY", code="unreachable")

@@ -44,16 +44,3 @@ def checked_url(url: str) -> str:
     if parts.query or parts.fragment:
         raise UsageError(f"{url!r}: a server's URL ends with its path", hint="remove what follows it")
     return url.rstrip("/")
-
-
-def proxy_for(base: str) -> str | None:
-    """The proxy of the environment, none for this machine."""
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(base)
-    host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

@@ -58,6 +58,7 @@ class RemoteAgent(Agent):
             token=options.token.get_secret_value() if options.token is not None else None,
             wait=options.wait,
             stall=options.stall,
+            max_reply_mb=options.max_reply_mb,
         )
         self.served: Served | None = None
         self._whole = False

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from gym_core.http1 import MAX_REPLY_MB, retry_after_seconds
 from gym_core.protocol.client import INTERRUPTED, TIMEOUT, UNREACHABLE, Client, Reply
 from gym_core.protocol.errors import RemoteError, error_from_wire
 from gym_core.remote.pulse import Pulse
@@ -24,12 +25,20 @@ class Connection:
 
     `name`: what messages call it. `token`: the server's own. `wait`: seconds to go on trying to open something when
     nobody answers or the server is full. `stall`: seconds after which a server that answers nothing at all has stalled.
+    `max_reply_mb`: megabytes that are read of an answer.
     """
 
     def __init__(
-        self, url: str, name: str, *, token: str | None = None, wait: float = 60.0, stall: float = 30.0
+        self,
+        url: str,
+        name: str,
+        *,
+        token: str | None = None,
+        wait: float = 60.0,
+        stall: float = 30.0,
+        max_reply_mb: float = MAX_REPLY_MB,
     ) -> None:
-        self.client = Client(url, token=token)
+        self.client = Client(url, token=token, max_reply_mb=max_reply_mb)
         self.name = name
         self.wait = wait
         self._pulse = Pulse(self.client, stall)
@@ -118,11 +127,11 @@ class Connection:
 
 
 def _retry_after(reply: Reply) -> float:
-    """Seconds the server asks to wait; a date counts for nothing."""
-    try:
-        return max(0.0, float(reply.headers.get("Retry-After", "0")))
-    except ValueError:
-        return 0.0
+    """Seconds the server asks to wait, in a header or in its words; 0 where it says nothing of it."""
+    body: Any = None
+    with contextlib.suppress(RemoteError):
+        body = reply.json()
+    return retry_after_seconds(reply.headers, reply.text, body=body) or 0.0
 
 
 _TOKEN = "give the server's token: GYM_REMOTE_TOKEN"
@@ -132,6 +141,7 @@ _HINTS: Mapping[int, str] = {
     403: _TOKEN,
     404: _LOST,
     410: _LOST,
+    407: "the proxy asks for a login: user name and password go into the URL of HTTP_PROXY",
     413: "start the server with a larger --max-body",
     429: "start the server with more --max-sessions, or lower --concurrency",
 }

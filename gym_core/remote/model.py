@@ -20,12 +20,13 @@ from gym_core.domain.errors import (
     ModelTimeoutError,
     OverloadedError,
     RateLimitError,
+    ReplyTooLongError,
     ServerError,
     UsageError,
     model_error_classes,
 )
 from gym_core.domain.responses import Request, Response
-from gym_core.protocol.client import BROKEN, TIMEOUT, UNREACHABLE, Reply
+from gym_core.protocol.client import BROKEN, TIMEOUT, TOO_LONG, UNREACHABLE, Reply
 from gym_core.protocol.errors import RemoteError
 from gym_core.remote.connection import Connection
 from gym_core.remote.options import RemoteOptions
@@ -54,7 +55,13 @@ class RemoteModel(ModelBackend):
     def _connection(self) -> Connection:
         options = self.options
         token = options.token.get_secret_value() if options.token is not None else None
-        return Connection(options.url, f"the model at {options.url}", token=token, stall=options.stall)
+        return Connection(
+            options.url,
+            f"the model at {options.url}",
+            token=token,
+            stall=options.stall,
+            max_reply_mb=options.max_reply_mb,
+        )
 
     async def __aenter__(self) -> Self:
         await self.connection.__aenter__()
@@ -142,7 +149,9 @@ class RemoteModel(ModelBackend):
 
 def _unanswered(error: RemoteError) -> ModelError:
     """A call that nobody answered, in the words of model calls."""
-    cls = {TIMEOUT: ModelTimeoutError, BROKEN: BrokenReplyError}.get(error.code, ConnectionFailedError)
+    cls = {TIMEOUT: ModelTimeoutError, BROKEN: BrokenReplyError, TOO_LONG: ReplyTooLongError}.get(
+        error.code, ConnectionFailedError
+    )
     failed = cls(error.message, hint=error.hint, status=error.status)
     failed.unsent = error.code == UNREACHABLE
     return failed

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, SecretStr
 
 from gym_core.contract.component import Operational, Options, Selector
+from gym_core.http1 import MAX_REPLY_MB
 
 
 class RemoteOptions(Options):
@@ -16,6 +17,10 @@ class RemoteOptions(Options):
     token: SecretStr | None = Field(default=None, description="The server's token, where it was started with one.")
     stall: Annotated[PositiveFloat, Operational()] = Field(
         default=30.0, description="Seconds after which a server that answers nothing at all has stalled."
+    )
+    max_reply_mb: Annotated[PositiveFloat, Operational()] = Field(
+        default=MAX_REPLY_MB,
+        description="Megabytes that are read of one answer, decompressed; a longer one is refused.",
     )
 
 

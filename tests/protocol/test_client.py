@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib.util import find_spec
 
 import pytest
 
-from gym_core.protocol.client import BROKEN, INTERRUPTED, UNREACHABLE, Client
+from gym_core.protocol.client import BROKEN, INTERRUPTED, TOO_LONG, UNREACHABLE, Client
 from gym_core.protocol.errors import RemoteError
 
 OK = b'HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b="2"; Max-Age=0\r\ncontent-length: 8\r\n\r\n'
@@ -120,6 +122,49 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_password(proxy: Callabl
         assert caught.value.code == UNREACHABLE
         assert "secret" not in repr(caught.value) + caught.value.hint
 
+    go(main)
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "through a proxy"])
+@pytest.mark.parametrize("packed", [False, True], ids=["as it comes", "decompressed"])
+def test_an_answer_is_read_as_far_as_is_allowed(proxy: Callable[[str], None], proxied: bool, packed: bool) -> None:
+    body, coding = (gzip.compress(b" " * (8 << 20)), "gzip") if packed else (b" " * (2 << 20), "identity")
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}\r\n\r\n"
+
+    async def main() -> None:
+        async with Answering(head.encode() + body) as server:
+            base = f"http://127.0.0.1:{server.port}"
+            if proxied:
+                proxy(base)
+                base = "http://far.example"
+            async with Client(base, max_reply_mb=1) as client:
+                error = await refused(client)
+        assert (error.code, "longer than 1 MB" in error.message, "max_reply_mb" in error.hint) == (TOO_LONG, True, True)
+
+    go(main)
+
+
+def test_a_proxy_that_asks_for_a_login_is_told(proxy: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with Answering(b"HTTP/1.1 407 Log in\r\ncontent-length: 0\r\n\r\n") as server:
+            monkeypatch.setenv("https_proxy", f"http://ann:secret@127.0.0.1:{server.port}")
+            async with Client("https://far.example") as client:
+                error = await refused(client)
+        assert (error.code, "it answered 407" in error.message) == (UNREACHABLE, True)
+        assert "secret" not in str(error)
+
+    go(main)
+
+
+def test_a_socks_proxy_names_what_it_needs(proxy: Callable[[str], None]) -> None:
+    async def main() -> None:
+        proxy("socks5://127.0.0.1:1080")
+        with pytest.raises(RemoteError, match="socksio"):
+            async with Client("http://far.example"):
+                pass
+
+    if find_spec("socksio"):
+        pytest.skip("socksio is installed")
     go(main)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gym_core.domain.errors import UsageError
-from gym_core.protocol.urls import checked_url, is_loopback, proxy_for, socket_path
+from gym_core.protocol.urls import checked_url, is_loopback, socket_path
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,3 @@ def test_a_password_is_refused_and_not_repeated() -> None:
 )
 def test_which_hosts_are_this_machine(host: str, ours: bool) -> None:
     assert is_loopback(host) is ours
-
-
-def test_proxies_are_for_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "no_proxy", "NO_PROXY", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    assert proxy_for("http://far.example") is None
-    monkeypatch.setenv("http_proxy", "proxy.example:3128")
-    assert proxy_for("http://far.example") == "http://proxy.example:3128"
-    assert proxy_for("http://127.0.0.1:8000") is None
-    assert proxy_for("http://[::1]:8000") is None
-    monkeypatch.setenv("no_proxy", "far.example")
-    assert proxy_for("http://far.example") is None

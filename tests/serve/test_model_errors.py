@@ -28,6 +28,7 @@ STATUSES: dict[type[errors.ModelError], tuple[int, str, str]] = {
     errors.ConnectionFailedError: (502, "InternalServerError", "connection_failed"),
     errors.ModelTimeoutError: (504, "InternalServerError", "timeout"),
     errors.BrokenReplyError: (502, "InternalServerError", "broken_reply"),
+    errors.ReplyTooLongError: (502, "InternalServerError", "reply_too_long"),
     errors.BadRequestError: (400, "BadRequestError", "invalid_request"),
     errors.ContextLengthError: (400, "BadRequestError", "context_length_exceeded"),
     errors.PolicyError: (400, "BadRequestError", "content_policy_violation"),

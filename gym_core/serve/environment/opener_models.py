@@ -9,12 +9,18 @@ from typing import Any, Self
 
 from gym_core.contract.component import ComponentContext
 from gym_core.contract.model import CallContext, ModelBackend
-from gym_core.domain.errors import BrokenReplyError, ConnectionFailedError, ModelError, ModelTimeoutError
+from gym_core.domain.errors import (
+    BrokenReplyError,
+    ConnectionFailedError,
+    ModelError,
+    ModelTimeoutError,
+    ReplyTooLongError,
+)
 from gym_core.domain.responses import Request, Response
 from gym_core.engine.limits import Deadlines
 from gym_core.engine.models.gate import Clock, ModelGate
 from gym_core.engine.models.limiter import Limiter
-from gym_core.protocol.client import TIMEOUT, Client
+from gym_core.protocol.client import TIMEOUT, TOO_LONG, Client
 from gym_core.protocol.errors import RemoteError, WireError, error_from_wire
 from gym_core.serve.agent.callbacks import Callbacks
 
@@ -81,7 +87,7 @@ class _OpenerModel(ModelBackend):
             reply = await self._client.post(self._path, request.body, token=self._token)
             body = reply.json()
         except RemoteError as failed:
-            cls = ModelTimeoutError if failed.code == TIMEOUT else ConnectionFailedError
+            cls = {TIMEOUT: ModelTimeoutError, TOO_LONG: ReplyTooLongError}.get(failed.code, ConnectionFailedError)
             raise cls(f"{where}: {failed.message}", hint=failed.hint) from None
         if not reply.ok:
             error = error_from_wire(reply.status, body, where)

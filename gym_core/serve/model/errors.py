@@ -36,6 +36,7 @@ _WORDS: Mapping[type[errors.ModelError], Words] = {
     errors.ConnectionFailedError: Words(502, "server_error", "connection_failed"),
     errors.ModelTimeoutError: Words(504, "server_error", "timeout"),
     errors.BrokenReplyError: Words(502, "server_error", "broken_reply"),
+    errors.ReplyTooLongError: Words(502, "server_error", "reply_too_long"),
     errors.BadRequestError: Words(400, "invalid_request_error", "invalid_request"),
     errors.ContextLengthError: Words(400, "invalid_request_error", "context_length_exceeded"),
     errors.PolicyError: Words(400, "invalid_request_error", "content_policy_violation"),

@@ -19,9 +19,11 @@ from gym_core import (
     encode_json,
     errors,
 )
+from gym_core.http1 import MEGABYTE
 from gym_openai_model.dialects import BrokenReply, Dialect, make_dialect
 from gym_openai_model.endpoint import parse_endpoint
 from gym_openai_model.errors import classify
+from gym_openai_model.events import BrokenStream, assembled, is_stream
 from gym_openai_model.identity import KEY_VARIABLE, identify
 from gym_openai_model.options import OpenAIOptions
 from gym_openai_model.preflight import (
@@ -32,7 +34,7 @@ from gym_openai_model.preflight import (
     transport_failure,
     unlisted,
 )
-from gym_openai_model.replies import error_status, looks_like_html
+from gym_openai_model.replies import error_inside, error_status, looks_like_html
 from gym_openai_model.transports import (
     HttpReply,
     Transport,
@@ -65,6 +67,7 @@ class OpenAIModel(ModelBackend):
             request_timeout=self.options.request_timeout,
             ca_file=str(self.options.ca_file.expanduser()) if self.options.ca_file else None,
             http2=self.options.http2,
+            max_reply=int(self.options.max_reply_mb * MEGABYTE),
         )
         self._model = self.options.model or default_model(self._endpoint)
         self._listing: Listing | None = None
@@ -152,7 +155,7 @@ class OpenAIModel(ModelBackend):
         try:
             response = self._dialect.decode(reply.body)
         except BrokenReply as broken:
-            raise self._broken(reply, broken) from None
+            response = self._streamed(reply, broken)
         if response.unfinished:
             raise self._unfinished(reply, response)
         return response
@@ -170,12 +173,22 @@ class OpenAIModel(ModelBackend):
         words = identity.scrub(body)
         return classify(status, reply.headers, words, public_url(self._url), self._model, credential=identity.source)
 
-    def _broken(self, reply: HttpReply, broken: BrokenReply) -> ModelError:
+    def _streamed(self, reply: HttpReply, broken: BrokenReply) -> Response:
+        """The response in a stream of events that nobody asked for. Raises what the reply means where it is none."""
+        if not is_stream(reply.body):
+            raise self._broken(reply, broken) from None
+        try:
+            return self._dialect.read(assembled(reply.body))
+        except (BrokenReply, BrokenStream) as error:
+            raise self._broken(reply, error) from None
+
+    def _broken(self, reply: HttpReply, broken: BrokenReply | BrokenStream) -> ModelError:
         """The error for a reply of a good status that is no response."""
         if looks_like_html(reply.headers, reply.body):
             return self._refused(reply, reply.status, reply.body)
-        if broken.body and broken.body.get("error"):
-            return self._refused(reply, error_status(broken.body["error"]), reply.body)
+        error = error_inside(broken.body if isinstance(broken, BrokenStream) else reply.body)
+        if error:
+            return self._refused(reply, error_status(error), encode_json({"error": error}))
         other = "responses" if self._dialect.path != "/responses" else "chat"
         return errors.BrokenReplyError(
             f"{self._model} at {public_url(self._url)} sent a broken reply: {broken}",
@@ -222,7 +235,7 @@ class OpenAIModel(ModelBackend):
     async def _list(self) -> Listing:
         if self._listing is None:
             try:
-                self._listing = await list_models(self._endpoint, self._identity, self._config)
+                self._listing = await list_models(self._endpoint, self._identity, self._config, self.options.transport)
             except TransportUnavailable as error:
                 raise UsageError(str(error)) from None
         return self._listing

@@ -46,6 +46,10 @@ class Dialect(Protocol):
         """The response in the body of a reply. Raises `BrokenReply`."""
         ...
 
+    def read(self, body: dict[str, Any]) -> Response:
+        """The response that the object in a body is. Raises `BrokenReply`."""
+        ...
+
 
 def make_dialect(options: OpenAIOptions, endpoint: Endpoint, model: str) -> Dialect:
     """The dialect that the options choose, or that suits the endpoint's host."""
@@ -114,7 +118,10 @@ class ResponsesDialect:
 
     def decode(self, data: bytes) -> Response:
         """See `Dialect.decode`."""
-        body = _object(data)
+        return self.read(_object(data))
+
+    def read(self, body: dict[str, Any]) -> Response:
+        """See `Dialect.read`."""
         output = body.get("output")
         if type(output) is not list or not all(type(item) is dict for item in output):
             hint = "; it looks like Chat Completions" if "choices" in body else ""
@@ -160,7 +167,10 @@ class ChatDialect:
 
     def decode(self, data: bytes) -> Response:
         """See `Dialect.decode`."""
-        body = _object(data)
+        return self.read(_object(data))
+
+    def read(self, body: dict[str, Any]) -> Response:
+        """See `Dialect.read`."""
         if type(body.get("choices")) is not list:
             hint = "; it looks like the Responses API" if type(body.get("output")) is list else ""
             raise BrokenReply(f"it has no list of choices{hint}", body)

@@ -10,22 +10,34 @@ import re
 from collections.abc import Mapping
 
 from gym_core import ModelError, errors
+from gym_core.http1 import retry_after_seconds
 from gym_openai_model.replies import ErrorReply, read_error
-from gym_openai_model.retry_after import retry_after
 
 _AUTHENTICATION = re.compile(
     r"api[ _-]?key (?:not valid|is invalid|expired)|api_key_invalid|(?:incorrect|invalid) api[ _-]?key"
 )
 _QUOTA = re.compile(
     r"exceeded_current_quota|insufficient[ _](?:quota|balance|credits?|funds)|credit balance is too low|billing_"
-    r"|no credit|out of credits"
+    r"|no credit|out of credits|arrearage"
 )
+_SPENT = re.compile(
+    r"used all available credits|spend(?:ing)? limit|credit balance is too low|insufficient (?:balance|funds|credits?)"
+    r"|billing hard limit|out of credits|account is not active|余额不足|欠费"
+)
+_LONG_LIMIT = re.compile(
+    r"\bper[ -](?:day|month)\b|\b[tr]pd\b|\b(?:daily|monthly)\b[^.]{0,40}\b(?:limit|quota|allowance|requests|tokens)\b"
+    r"|dailylimitexceeded"
+)
+_SHORT_LIMIT = re.compile(r"\bper[ -](?:minute|min|second|sec|hour)\b|\b[tr]p[msh]\b")
+_THROTTLED = re.compile(r"throttl|(?:user)?rate ?limit ?exceeded|rate_limit_exceeded|too many requests")
 _TOO_LARGE = re.compile(r"request too large")
 _POLICY = re.compile(
     r"content[ _](?:filter|policy|management policy|policy_violation)|responsibleaipolicyviolation|usage polic(?:y|ies)"
     r"|flagged (?:as|by|for)|requires moderation|data_inspection_failed|inappropriate content|safety (?:system|filter)"
 )
-_POLICY_CODES = frozenset({"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"})
+_POLICY_CODES = frozenset(
+    {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked", "censorship_blocked"}
+)
 _MODEL = re.compile(
     r"\bmodel\b\W{0,4}[\w./:@-]*\W{0,4}(?:does ?n[o']t exist|does not exist|not exist|(?:is |was )?not found"
     r"|(?:is )?(?:not|no longer) available|(?:has been |is )?decommissioned|not loaded)"
@@ -51,8 +63,14 @@ _LIMIT_ALONE = re.compile(
     r"max_(?:completion_|output_)?tokens'? is too large: (\d+)\D.{0,80}?context length is (\d+)", re.DOTALL
 )
 _NOT_AN_API = frozenset({405, 501})
-_TRANSIENT = frozenset({408, 409, 425})
-_NO_MATTER_THE_PAGE = _TRANSIENT | {401, 403, 413, 429}
+_TRANSIENT = frozenset({408, 409, 421, 423, 424, 425, 444, 449, 499})
+"""Below 500, and yet another attempt may help: of another connection (421), of what was locked (423), failed behind the
+server (424, Bedrock and TGI), or was given up by a proxy on the way (444, 499: nginx; 449: Microsoft)."""
+_RATE_LIMITED = frozenset({420, 429})
+_OVERLOADED = frozenset({498, 503, 509, 529})
+"""498: Groq's for lack of capacity; 509: the bandwidth is used up; 529: Anthropic's."""
+_ABSENT = frozenset({404, 410})
+_NO_MATTER_THE_PAGE = _TRANSIENT | _RATE_LIMITED | {401, 402, 403, 407, 410, 413, 414, 431, 451, 498}
 _CONTEXT_STATUSES = frozenset({400, 413, 422, 500})
 _MISSING_ITEM = re.compile(r"\bitem with id|previous response|conversation with id")
 
@@ -74,7 +92,7 @@ def classify(
     """
     reply = read_error(status, headers, body)
     at = f"{model} at {url}" if model else url
-    for rule in (_wrong_address, _policy, _quota, _access, _not_found, _busy, _too_long):
+    for rule in (_wrong_address, _policy, _quota, _throttled, _access, _not_found, _busy, _too_long):
         error = rule(reply, at, credential)
         if error is not None:
             break
@@ -82,11 +100,16 @@ def classify(
         error = _by_status(reply, at)
     error.status = status
     if error.retryable:
-        error.retry_after = retry_after(headers, reply.message, now)
+        error.retry_after = retry_after_seconds(headers, reply.words, now, reply.body)
     return error
 
 
 def _wrong_address(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
+    if reply.status in (407, 511):
+        return errors.EndpointError(
+            f"{at} was not reached: a proxy on the way asks for a login ({reply.status}: {reply.message})",
+            hint="user name and password go into the URL of HTTP_PROXY or HTTPS_PROXY",
+        )
     if 300 <= reply.status < 400:
         return errors.EndpointError(f"{at} redirects elsewhere ({reply.status})", hint="give the final URL as base_url")
     if reply.is_html and reply.status < 500 and reply.status not in _NO_MATTER_THE_PAGE:
@@ -111,10 +134,32 @@ def _policy(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
 
 
 def _quota(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
+    limited = reply.status in _RATE_LIMITED or reply.status == 403
+    if limited and _is_long_limit(reply):
+        return errors.QuotaError(
+            f"{at}: a limit per day or month is used up: {reply.message}",
+            hint="wait until it is reset, or raise the account's limit; then --resume",
+        )
     # By code, not by "you exceeded your current quota": Gemini says the same of a limit per minute.
-    words = reply.words if reply.status < 429 else " ".join(reply.codes)
-    if reply.status == 402 or (reply.status < 500 and _QUOTA.search(words)):
+    spent = _QUOTA.search(reply.words if reply.status < 429 else " ".join(reply.codes)) or (
+        reply.status == 429 and _SPENT.search(reply.words)
+    )
+    if reply.status == 402 or (reply.status < 500 and spent):
         return errors.QuotaError(f"{at}: no credit left: {reply.message}", hint="add credit, then --resume")
+    return None
+
+
+def _is_long_limit(reply: ErrorReply) -> bool:
+    """Whether the limit that was met is one per day or month. A message may list those that were not met, too."""
+    if any("perday" in code or "permonth" in code for code in reply.codes):
+        return True
+    return bool(_LONG_LIMIT.search(reply.words)) and not _SHORT_LIMIT.search(reply.words)
+
+
+def _throttled(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
+    # Google says it with 403, Bedrock and DashScope with 400.
+    if reply.status in (400, 403) and _THROTTLED.search(reply.words):
+        return errors.RateLimitError(f"{at}: rate limit ({reply.status}): {reply.message}")
     return None
 
 
@@ -137,27 +182,27 @@ def _not_found(reply: ErrorReply, at: str, credential: str) -> ModelError | None
     if reply.status in (400, 404) and other and ("only" in reply.words or "not a chat model" in reply.words):
         dialect = "responses" if other.group(1) == "responses" else "chat"
         return errors.EndpointError(f"{at}: {reply.message}", hint=f"try -M api={dialect}")
-    if reply.codes & _MODEL_CODES or (reply.status in (400, 404) and _names_model(reply)):
+    if reply.codes & _MODEL_CODES or (reply.status in (400, 404, 410) and _names_model(reply)):
         return errors.ModelNotFoundError(
             f"{at}: the model is not served ({reply.status}: {reply.message})",
             hint="check its name and your access to it; `gym models ls` lists what the endpoint offers",
         )
-    if reply.status == 404:
+    if reply.status in _ABSENT:
         if _MISSING_ITEM.search(reply.words):
             return errors.BadRequestError(f"{at}: {reply.message}")
         return errors.EndpointError(
-            f"{at}: no such path (404: {reply.message})",
+            f"{at}: no such path ({reply.status}: {reply.message})",
             hint="check the base URL; most servers want it to end in /v1",
         )
     return None
 
 
 def _names_model(reply: ErrorReply) -> bool:
-    """Whether a 400 or 404 is about the model. A missing path never speaks of one."""
+    """Whether a 400, 404 or 410 is about the model. A missing path never speaks of one."""
     if _MISSING_ITEM.search(reply.words):
         return False
     return bool(
-        reply.param == "model" or _MODEL.search(reply.words) or (reply.status == 404 and "model" in reply.words)
+        reply.param == "model" or _MODEL.search(reply.words) or (reply.status in _ABSENT and "model" in reply.words)
     )
 
 
@@ -166,9 +211,9 @@ def _busy(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
         return errors.BadRequestError(
             f"{at}: {reply.message}", hint="this one request is over the limit per minute; waiting cannot help"
         )
-    if reply.status == 429:
-        return errors.RateLimitError(f"{at}: rate limit (429): {reply.message}")
-    if reply.status in (498, 503, 529):
+    if reply.status in _RATE_LIMITED:
+        return errors.RateLimitError(f"{at}: rate limit ({reply.status}): {reply.message}")
+    if reply.status in _OVERLOADED:
         return errors.OverloadedError(f"{at}: overloaded ({reply.status}): {reply.message}")
     return None
 

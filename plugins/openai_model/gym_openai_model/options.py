@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from gym_core import Env, Operational, Options, Selector
+from gym_core.http1 import MAX_REPLY_MB
 
 DEFAULT_MODEL = "gpt-4.1-mini"
 """What is asked at OpenAI when no model is named: small, cheap, good at calling tools."""
@@ -69,6 +70,10 @@ class OpenAIOptions(Options):
     )
     request_timeout: Annotated[PositiveFloat, Operational()] = Field(
         600.0, description="Seconds for one request, from sending to the last byte."
+    )
+
+    max_reply_mb: Annotated[PositiveFloat, Operational()] = Field(
+        MAX_REPLY_MB, description="Megabytes that are read of one reply, decompressed; a longer one fails its call."
     )
 
     temperature: float | None = Field(None, ge=0, description="Sampling temperature.")

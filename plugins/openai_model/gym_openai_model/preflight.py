@@ -6,24 +6,24 @@ Many servers list nothing, or other names than they take, so only what would fai
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gym_core import JsonError, ModelError, UsageError, errors, parse_json
+from gym_core.http1 import MEGABYTE
 from gym_openai_model.endpoint import Endpoint
 from gym_openai_model.errors import classify
 from gym_openai_model.identity import Identity
 from gym_openai_model.options import DEFAULT_MODEL
 from gym_openai_model.replies import looks_like_html
-from gym_openai_model.transports import TransportConfig, TransportError
+from gym_openai_model.transports import TransportConfig, TransportError, TransportName, open_transport
 from gym_openai_model.transports.base import public_url
-from gym_openai_model.transports.failures import connect_failure, failure
-from gym_openai_model.transports.proxies import environment_proxy
-from gym_openai_model.transports.trust import ssl_context
 
 _SECONDS = 15.0
 _SHOWN = 20
-_UNSENT = ("connect_refused", "dns", "connect_timeout", "tls", "proxy")
+_UNSENT = ("connect_refused", "dns", "connect_timeout", "tls", "proxy", "proxy_unusable")
+_MOST = 16 * MEGABYTE
+"""The largest listing that is read; the one of OpenRouter, with prices and descriptions, has half a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,18 @@ class Listing:
     problem: str = ""
 
 
-async def list_models(endpoint: Endpoint, identity: Identity, config: TransportConfig) -> Listing:
-    """Ask the endpoint for its models.
+async def list_models(
+    endpoint: Endpoint, identity: Identity, config: TransportConfig, transport: TransportName = "auto"
+) -> Listing:
+    """Ask the endpoint for its models, through the client that calls will go through.
 
     Raises a `ModelError` where every model call would fail alike: a refused key, an address where nothing listens or
     that serves web pages. Anything else that goes wrong is the `problem` of the listing.
     """
     url = endpoint.url("/models")
     try:
-        status, reply_headers, body = await _get(url, identity.headers, config)
+        async with open_transport(transport, replace(config, max_reply=_MOST), identity.headers) as asking:
+            status, reply_headers, body = await asking.get(url, _SECONDS)
     except TransportError as error:
         return Listing(problem=_unreachable(error, endpoint))
     if 200 <= status < 300 and not looks_like_html(reply_headers, body):
@@ -73,39 +76,17 @@ def _failure(error: TransportError, base_url: str) -> ModelError:
             return errors.EndpointError(str(error), hint=f"check the base URL {base_url}")
         case "tls":
             return errors.EndpointError(str(error), hint=f"check the base URL {base_url}, or give -M ca_file=")
+        case "proxy_unusable":
+            return errors.EndpointError(str(error), hint="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY")
+        case "too_long":
+            return errors.ReplyTooLongError(str(error), hint="-M max_reply_mb= raises the limit")
     return errors.ConnectionFailedError(str(error))
 
 
 def _unreachable(error: TransportError, endpoint: Endpoint) -> str:
-    if error.kind in ("connect_refused", "dns", "tls"):
+    if error.kind in ("connect_refused", "dns", "tls", "proxy_unusable"):
         raise transport_failure(error, endpoint.base_url) from None
     return f"the models could not be listed: {error}"
-
-
-async def _get(url: str, headers: Mapping[str, str], config: TransportConfig) -> tuple[int, Mapping[str, str], bytes]:
-    import httpx
-
-    timeout = httpx.Timeout(_SECONDS, connect=min(config.connect_timeout, _SECONDS))
-    try:
-        async with httpx.AsyncClient(
-            headers=dict(headers),
-            verify=ssl_context(config),
-            proxy=environment_proxy(url) if config.trust_env else None,
-            trust_env=False,
-            timeout=timeout,
-        ) as client:
-            reply = await client.get(url)
-            return reply.status_code, reply.headers, reply.content
-    except httpx.ConnectTimeout:
-        raise failure("connect_timeout", url, config) from None
-    except httpx.TimeoutException:
-        raise failure("timeout", url, config, timeout=_SECONDS) from None
-    except httpx.ConnectError as error:
-        kind, reason = connect_failure(error)
-        raise failure(kind, url, config, reason=reason) from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:
-        # an ImportError is a SOCKS proxy without the package for it
-        raise failure("other", url, config, reason=type(error).__name__) from None
 
 
 def _read(body: bytes, url: str) -> Listing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from gym_core import ModelError, errors
 from gym_openai_model.errors import classify
-from gym_openai_model.retry_after import duration, retry_after
 
 REPLIES = [json.loads(line) for line in Path(__file__).with_name("error_replies.jsonl").read_text().splitlines()]
 """One reply a line: what servers send, and the error it means."""
@@ -86,71 +84,6 @@ def test_only_errors_that_are_retried_carry_a_wait() -> None:
     assert classified(429, openai(), {"retry-after": "3"}).retry_after == 3
     assert classified(503, openai(), {"retry-after": "3"}).retry_after == 3
     assert classified(400, openai(), {"retry-after": "3"}).retry_after is None
-
-
-NOW = 1_800_000_000.0
-
-
-@pytest.mark.parametrize(
-    ("headers", "message", "seconds"),
-    [
-        ({}, "", None),
-        ({"retry-after": "2"}, "", 2),
-        ({"retry-after": "0.5"}, "", 0.5),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, "", 1.5),
-        ({"retry-after": email.utils.formatdate(NOW + 30, usegmt=True)}, "", 30),
-        ({"retry-after": email.utils.formatdate(NOW - 30, usegmt=True)}, "", 0),
-        (
-            {
-                "retry-after": email.utils.formatdate(NOW + 1030, usegmt=True),
-                "date": email.utils.formatdate(NOW + 1000, usegmt=True),
-            },
-            "",
-            30,
-        ),
-        ({"retry-after": "-1"}, "", None),
-        ({"retry-after": "nan"}, "", None),
-        ({"retry-after": "soon"}, "", None),
-        (
-            {
-                "x-ratelimit-remaining-requests": "7",
-                "x-ratelimit-reset-requests": "6m0s",
-                "x-ratelimit-remaining-tokens": "0",
-                "x-ratelimit-reset-tokens": "1.5s",
-            },
-            "",
-            1.5,
-        ),
-        ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "120ms"}, "", 0.12),
-        ({"x-ratelimit-reset": str(int((NOW + 20) * 1000))}, "", 20),
-        ({"x-ratelimit-reset": str(int(NOW + 20))}, "", 20),
-        ({}, "Rate limit reached. Please try again in 1m2.5s. Visit ...", 62.5),
-        ({}, "Please try again in 20ms.", 0.02),
-        ({}, "Please retry in 33.5s.", 33.5),
-        ({}, "Please retry after 7 seconds.", 7),
-        ({}, "Try again later", None),
-    ],
-)
-def test_how_long_to_wait(headers: dict[str, str], message: str, seconds: float | None) -> None:
-    found = retry_after(headers, message, NOW)
-    assert found == (seconds if seconds is None else pytest.approx(seconds))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("1s", 1),
-        ("6m0s", 360),
-        ("120ms", 0.12),
-        ("1h2m3s", 3723),
-        ("2", 2),
-        ("1d", 86400),
-        ("3 minutes", 180),
-        ("x", None),
-    ],
-)
-def test_durations(text: str, seconds: float | None) -> None:
-    assert duration(text) == seconds
 
 
 anything = st.recursive(

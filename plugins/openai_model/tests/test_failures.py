@@ -110,6 +110,33 @@ def test_a_response_that_is_not_finished(endpoint: Endpoint, transport: str, sta
         call("Hi")
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"object": "error", "message": "slow down", "type": "rate_limit_error"}, errors.RateLimitError),
+        ({"type": "error", "message": "busy", "code": "overloaded_error"}, errors.OverloadedError),
+        ([{"error": {"code": 503, "message": "x", "status": "UNAVAILABLE"}}], errors.OverloadedError),
+        ({"error_code": 336100, "error_msg": "try again later"}, errors.ServerError),
+        ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}, "choices": None}, errors.ServerError),
+        ({"message": "invalid key", "code": "invalid_api_key"}, errors.AuthenticationError),
+        ({"detail": "the model is still loading"}, errors.ServerError),
+        ({"error": {"message": "x", "status_code": 529}}, errors.OverloadedError),
+    ],
+)
+def test_an_error_of_any_shape_with_a_good_status(call: Caller, body: Any, expected: type[errors.ModelError]) -> None:
+    call.endpoint.script(body)
+    with pytest.raises(expected) as caught:
+        call("Hi")
+    assert type(caught.value) is expected
+
+
+def test_a_reply_that_is_too_long_is_told_once(call: Caller) -> None:
+    call.endpoint.script(b" " * (1 << 20) + b"{}")
+    with pytest.raises(errors.ReplyTooLongError, match=r"longer than 1 MB .*max_reply_mb") as caught:
+        call("Hi", max_reply_mb=1)
+    assert not caught.value.retryable
+
+
 def test_a_server_that_does_not_answer(call: Caller) -> None:
     call.endpoint.script({})
     call.endpoint.hanging = True

@@ -55,6 +55,12 @@ def test_a_model_that_is_not_listed_is_a_warning(endpoint: Endpoint) -> None:
     assert check(endpoint.url, model="other") == []
 
 
+def test_a_listing_without_end_is_a_warning(endpoint: Endpoint) -> None:
+    endpoint.models = Reply(b'{"data": [' + b" " * (17 << 20) + b"]}")
+    [warning] = check(endpoint.url)
+    assert "longer than 16 MB" in warning
+
+
 def test_a_refused_key(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint.models = Reply({"error": {"message": f"bad key {KEY}"}}, 401)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -542,6 +542,122 @@ def test_a_proxy_that_does_not_answer_is_told(
     run(test)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(body=b"x" * (1 << 20) + b"x"),
+        http(body=gzip.compress(b" " * (8 << 20)), content_encoding="gzip"),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"10000\r\n%b\r\n" % (b"x" * (1 << 16)) * 20,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (2 << 20),
+    ],
+    ids=["as it comes", "decompressed", "without an end in sight", "until the connection ends"],
+)
+def test_a_reply_is_read_as_far_as_is_allowed(name: TransportName, answer: bytes) -> None:
+    async def test() -> None:
+        config = TransportConfig(max_reply=1 << 20)
+        async with Server(fixed(answer)) as server, open_transport(name, config, HEADERS) as transport:
+            error = await refused(transport, server.url)
+            assert (error.kind, "longer than 1 MB" in str(error)) == ("too_long", True)
+            with pytest.raises(TransportError, match="longer than 1 MB"):
+                await transport.get(server.url, 30)
+        whole = fixed(http(body=b"x" * (1 << 20)))
+        async with Server(whole) as server, open_transport(name, config, HEADERS) as transport:
+            assert len((await transport.post(server.url, b"{}")).body) == 1 << 20
+
+    run(test)
+
+
+def test_a_page_is_read_with_the_headers_of_calls(name: TransportName) -> None:
+    async def test() -> None:
+        async with Server(fixed(http(body=b"[]"))) as server, open_transport(name, headers=HEADERS) as transport:
+            assert (await transport.get(server.url, 30))[::2] == (200, b"[]")
+        request = server.requests[0]
+        assert (request.body, request.headers["authorization"]) == (b"", "Bearer sk-very-secret")
+        assert "content-length" not in request.headers
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("tls", "status", "kind"),
+    [(False, 407, ""), (True, 407, "proxy_unusable"), (True, 403, "proxy_unusable"), (True, 502, "proxy")],
+)
+def test_a_proxy_that_refuses_is_told(
+    name: TransportName, tls: bool, status: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "wreq" and kind == "proxy_unusable":
+        kind = "proxy"  # it does not say what the proxy answered
+
+    async def test() -> None:
+        async with Server(fixed(http(f"{status} Refused"))) as between:
+            monkeypatch.setenv("ALL_PROXY", f"http://ann:secret@127.0.0.1:{between.port}")
+            async with open_transport(name, headers=HEADERS) as transport:
+                if kind:
+                    error = await refused(transport, "https://model.test/v1")
+                    assert (error.kind, "secret" in str(error)) == (kind, False)
+                else:
+                    assert (await transport.post("http://model.test/v1", b"{}")).status == status
+
+    run(test)
+
+
+def test_a_socks_proxy_is_used_or_the_transport_that_can_is_named(
+    name: TransportName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, methods = await reader.readexactly(2)  # RFC 1928
+        await reader.readexactly(methods)
+        writer.write(b"\5\0")
+        await reader.readexactly(4)
+        asked.append(await reader.readexactly((await reader.readexactly(1))[0]))
+        port = int.from_bytes(await reader.readexactly(2))
+        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\5\0\0\1\0\0\0\0\0\0")
+        await asyncio.gather(pipe(reader, upstream), pipe(upstream_reader, writer))
+
+    async def test() -> None:
+        listener = await asyncio.start_server(between, "127.0.0.1", 0)
+        monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
+        async with listener, Server(fixed(http())) as server, open_transport(name, headers=HEADERS) as transport:
+            url = server.url.replace("127.0.0.1", "model.test")
+            if name in ("httptools", "wreq"):
+                assert (await transport.post(url, b"{}")).status == 200
+                assert (await transport.get(url, 30)).status == 200
+                assert set(asked) == {b"model.test"}
+            else:
+                error = await refused(transport, url)
+                assert (error.kind, "needs transport=wreq" in str(error)) == ("proxy_unusable", True)
+
+    run(test)
+
+
+def test_this_machine_is_not_asked_through_a_proxy(name: TransportName, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+
+    async def test() -> None:
+        async with Server(fixed(http())) as server, open_transport(name, headers=HEADERS) as transport:
+            assert (await transport.post(server.url, b"{}")).status == 200
+        monkeypatch.setenv("NO_PROXY", "<-loopback>")
+        async with Server(fixed(http())) as server, open_transport(name, headers=HEADERS) as transport:
+            assert (await refused(transport, server.url)).kind in {"proxy", "connect_refused"}
+            assert server.requests == []
+
+    run(test)
+
+
+def test_a_variable_that_names_no_proxy_is_told(name: TransportName, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://ann:secret@127.0.0.1:70")
+
+    async def test() -> None:
+        async with open_transport(name, headers=HEADERS) as transport:
+            error = await refused(transport, "https://model.test/v1")
+        assert (error.kind, "HTTPS_PROXY" in str(error), "secret" in str(error)) == ("proxy_unusable", True, False)
+
+    run(test)
+
+
 def test_closing_ends_open_calls_and_refuses_new_ones(name: TransportName) -> None:
     async def test() -> None:
         async with Server(then_hang()) as server:

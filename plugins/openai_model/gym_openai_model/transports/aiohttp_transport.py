@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from gym_core.http1 import TooLong, read_all
 from gym_openai_model.transports.base import ErrorKind, HttpReply, TransportConfig
-from gym_openai_model.transports.failures import connect_failure, failure
+from gym_openai_model.transports.failures import connect_failure, failure, no_socks, proxy_answered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
 
@@ -77,21 +78,30 @@ class AiohttpTransport:
         timeout: float | None = None,  # noqa: ASYNC109 - handed to the client, which closes the connection
     ) -> HttpReply:
         """See `Transport.post`."""
+        # aiohttp writes a BytesIO in pieces and warns about large bytes.
+        data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
+        return await self._ask("POST", url, timeout, data=data, headers=headers)
+
+    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - handed on
+        """See `Transport.get`."""
+        return await self._ask("GET", url, timeout)
+
+    async def _ask(self, method: str, url: str, seconds: float | None, **options: Any) -> HttpReply:
         target, proxy = self._routes.get(url) or self._route(url)
-        options: dict[str, Any] = {} if timeout is None else {"timeout": self._timeout(timeout)}
+        if seconds is not None:
+            options["timeout"] = self._timeout(seconds)
         try:
-            response = await self._session.post(
-                target,
-                # aiohttp writes a BytesIO in pieces and warns about large bytes.
-                data=body if len(body) < _LARGE_BODY else io.BytesIO(body),
-                headers=headers,
-                proxy=proxy,
-                allow_redirects=False,
-                **options,
-            )
-            return HttpReply(response.status, response.headers, await response.read())
+            response = await self._session.request(method, target, proxy=proxy, allow_redirects=False, **options)
+            try:
+                content = await read_all(response.content.iter_any(), self._config.max_reply)
+            except BaseException:
+                response.close()
+                raise
+            return HttpReply(response.status, response.headers, content)
+        except TooLong:
+            raise failure("too_long", url, self._config) from None
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            self._fail(error, url, timeout)
+            self._fail(error, url, seconds)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -120,8 +130,7 @@ class AiohttpTransport:
             raise failure("other", url, self._config, reason="it is no http or https URL")
         proxy = environment_proxy(url) if self._config.trust_env else None
         if proxy and urlsplit(proxy).scheme not in ("http", "https"):
-            reason = f"a {urlsplit(proxy).scheme} proxy needs transport=wreq"
-            raise failure("proxy", url, self._config, reason=reason)
+            raise no_socks(url, self._config, proxy)
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
         route = self._routes[url] = (URL(url, encoded=True), URL(proxy) if proxy else None)
@@ -136,7 +145,7 @@ class AiohttpTransport:
             case TimeoutError():
                 kind = "timeout"
             case aiohttp.ClientHttpProxyError():
-                kind, reason = "proxy", f"it answered {error.status}"
+                raise proxy_answered(error.status, url, self._config) from None
             case aiohttp.ClientProxyConnectionError():
                 kind, reason = "proxy", connect_failure(error)[1]
             case aiohttp.ClientConnectorError():

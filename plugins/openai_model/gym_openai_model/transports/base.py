@@ -8,9 +8,20 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 from urllib.parse import urlsplit
 
-from gym_core.http1 import HttpReply
+from gym_core.http1 import MAX_REPLY_MB, MEGABYTE, HttpReply
 
-ErrorKind = Literal["connect_refused", "dns", "connect_timeout", "tls", "timeout", "dropped", "proxy", "other"]
+ErrorKind = Literal[
+    "connect_refused",
+    "dns",
+    "connect_timeout",
+    "tls",
+    "timeout",
+    "dropped",
+    "proxy",
+    "proxy_unusable",
+    "too_long",
+    "other",
+]
 
 __all__ = [
     "ErrorKind",
@@ -36,6 +47,7 @@ class TransportConfig:
             `SSL_CERT_DIR` decide, else the system's store.
         trust_env: Whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are followed.
         http2: Whether HTTP/2 is offered to HTTPS servers.
+        max_reply: Bytes that are read of a reply's body, decompressed.
     """
 
     connect_timeout: float = 30.0
@@ -45,6 +57,7 @@ class TransportConfig:
     ca_file: str | None = None
     trust_env: bool = True
     http2: bool = False
+    max_reply: int = MAX_REPLY_MB * MEGABYTE
 
 
 class TransportError(Exception):
@@ -53,8 +66,9 @@ class TransportError(Exception):
     The message names the URL called and never a header, a credential or a body.
 
     Attributes:
-        kind: `connect_refused`, `dns`, `connect_timeout`, `tls` and `proxy` mean that the request was not
-            sent; after `timeout`, `dropped` and `other` the server may have worked on it.
+        kind: `connect_refused`, `dns`, `connect_timeout`, `tls`, `proxy` and `proxy_unusable` (another attempt will
+            not change it) mean that the request was not sent; after `timeout`, `dropped`, `too_long` (more than
+            `TransportConfig.max_reply`) and `other` the server may have worked on it.
         url: The URL called, without credentials, query and fragment.
     """
 
@@ -100,6 +114,10 @@ class Transport(Protocol):
         Raises:
             TransportError: no whole reply arrived.
         """
+        ...
+
+    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - as above
+        """Read what is at the absolute `url`, within `timeout` seconds. Raises `TransportError`."""
         ...
 
     async def aclose(self) -> None:

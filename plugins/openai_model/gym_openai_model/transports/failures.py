@@ -15,6 +15,7 @@ _KINDS: dict[FailureKind, ErrorKind] = {
     "tls": "tls",
     "timeout": "timeout",
     "dropped": "dropped",
+    "too_long": "too_long",
 }
 """Of the kinds of failure those that users are told apart; the rest is `other`."""
 
@@ -36,6 +37,8 @@ def failure(
         "timeout": f"no complete reply within {limit:g} s",
         "dropped": "the connection was closed before the reply was complete",
         "proxy": "the proxy did not pass the request on",
+        "proxy_unusable": "the proxy cannot be used",
+        "too_long": f"the reply is longer than {config.max_reply / http1.MEGABYTE:g} MB",
         "other": "the request failed",
     }[kind]
     if reason:
@@ -43,6 +46,18 @@ def failure(
     if kind == "tls" and config.verify:
         text += " (a certificate authority of your own goes into the file that SSL_CERT_FILE names)"
     return TransportError(kind, url, text)
+
+
+def proxy_answered(status: int, url: str, config: TransportConfig) -> TransportError:
+    """The error for a proxy that answers itself, where a connection to the server was asked for."""
+    passing = status >= 500 or status in (408, 429)
+    return failure("proxy" if passing else "proxy_unusable", url, config, reason=f"it answered {status}")
+
+
+def no_socks(url: str, config: TransportConfig, proxy: str) -> TransportError:
+    """The error of a transport that does not speak to a proxy of this kind."""
+    reason = f"a {urlsplit(proxy).scheme} proxy needs transport=wreq: pip install 'gym-openai-model[fast]'"
+    return failure("proxy_unusable", url, config, reason=reason)
 
 
 def connect_failure(error: BaseException) -> tuple[ErrorKind, str | None]:
@@ -53,7 +68,7 @@ def connect_failure(error: BaseException) -> tuple[ErrorKind, str | None]:
 
 def unanswered(found: Failure, url: str, config: TransportConfig) -> TransportError:
     """The error that a user reads, for a failure of gym's own HTTP/1.1."""
-    reason = found.reason
+    reason = found.reason if found.kind != "too_long" else None
     if found.kind == "broken":
         reason = f"the reply is not valid HTTP: {found.reason}"
     elif found.kind == "closed":

@@ -1,7 +1,7 @@
 """The transport that is taken where nothing else is asked for: gym's own HTTP/1.1, on the event loop's sockets.
 
 It costs a fifth of aiohttp's and half of wreq's; certificate authorities, proxies and words of errors are those of the
-other transports. Calls that go through a proxy are handed to aiohttp.
+other transports. Calls that go through a proxy are handed to aiohttp, or to wreq where it is a SOCKS proxy.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
 from gym_core.http1 import Failure, Place, Pool, Server, parse, request_head
 from gym_openai_model.transports.base import HttpReply, Transport, TransportConfig, TransportError
-from gym_openai_model.transports.failures import failure, unanswered
+from gym_openai_model.transports.failures import failure, no_socks, unanswered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
 
@@ -48,10 +49,15 @@ class HttptoolsTransport:
         """
         self._config = config
         self._headers = dict(headers)
-        self._pool = Pool(failed=self._failed, ssl_context=ssl_context(config), connect_timeout=config.connect_timeout)
+        self._pool = Pool(
+            failed=self._failed,
+            ssl_context=ssl_context(config),
+            connect_timeout=config.connect_timeout,
+            max_reply=config.max_reply,
+        )
         self._slots = asyncio.Semaphore(config.max_connections) if config.max_connections else None
         self._routes: dict[str, _Route] = {}
-        self._proxied: Transport | None = None
+        self._proxied: dict[bool, Transport] = {}
 
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str] | None = None, timeout: float | None = None
@@ -60,13 +66,21 @@ class HttptoolsTransport:
         # Handed through: another coroutine around it would be felt.
         route = self._routes.get(url) or self._route(url)
         if route.proxied:
-            calling = self._proxy().post(url, body, headers, timeout)
+            calling = self._proxy(url).post(url, body, headers, timeout)
         else:
-            head = route.head if not headers else self._head(url, parse(url), headers)
+            head = route.head if not headers else self._head("POST", url, parse(url), headers)
             request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
             seconds = self._config.request_timeout if timeout is None else timeout
             calling = self._pool.send(route.server, request, seconds, url)
         return calling if self._slots is None else self._in_turn(self._slots, calling)
+
+    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - handed on
+        """See `Transport.get`."""
+        route = self._routes.get(url) or self._route(url)
+        if route.proxied:
+            return await self._proxy(url).get(url, timeout)
+        head = self._head("GET", url, parse(url), {})
+        return await self._pool.send(route.server, head + b"\r\n", timeout, url)
 
     @staticmethod
     async def _in_turn(slots: asyncio.Semaphore, calling: Coroutine[Any, Any, HttpReply]) -> HttpReply:
@@ -85,12 +99,12 @@ class HttptoolsTransport:
         proxied = bool(self._config.trust_env and environment_proxy(url))
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
-        head = b"" if proxied else self._head(url, place, {})
+        head = b"" if proxied else self._head("POST", url, place, {})
         route = self._routes[url] = _Route(self._pool.server(place), head, proxied)
         return route
 
-    def _head(self, url: str, place: Place, headers: Mapping[str, str]) -> bytes:
-        """The head of a request up to the value of its length. Raises `TransportError`."""
+    def _head(self, method: str, url: str, place: Place, headers: Mapping[str, str]) -> bytes:
+        """The head of a request, where it has a body up to the value of its length. Raises `TransportError`."""
         own = {"Host": place.authority, **_ACCEPTED}
         if place.credentials is not None:
             own["Authorization"] = place.credentials
@@ -102,16 +116,29 @@ class HttptoolsTransport:
         named = {name.lower() for name in given}
         fields = {**{name: value for name, value in own.items() if name.lower() not in named}, **given}
         try:
-            return request_head("POST", place.target, fields.items()) + b"Content-Length: "
+            head = request_head(method, place.target, fields.items())
         except ValueError as error:
             raise failure("other", url, self._config, reason=str(error)) from None
+        return head if method == "GET" else head + b"Content-Length: "
 
-    def _proxy(self) -> Transport:
-        if self._proxied is None:
-            from gym_openai_model.transports.aiohttp_transport import AiohttpTransport
+    def _proxy(self, url: str) -> Transport:
+        """The transport for what goes through a proxy. Raises `TransportError` where there is none for its kind."""
+        proxy = environment_proxy(url) or ""
+        socks = proxy.startswith("socks")
+        if socks and not find_spec("wreq"):
+            raise no_socks(url, self._config, proxy)
+        known = self._proxied.get(socks)
+        if known is None:
+            if socks:
+                from gym_openai_model.transports.wreq_transport import WreqTransport
 
-            self._proxied = AiohttpTransport(self._config, self._headers)
-        return self._proxied
+                known = WreqTransport(self._config, self._headers)
+            else:
+                from gym_openai_model.transports.aiohttp_transport import AiohttpTransport
+
+                known = AiohttpTransport(self._config, self._headers)
+            self._proxied[socks] = known
+        return known
 
     def _failed(self, found: Failure, url: str) -> TransportError:
         return unanswered(found, url, self._config)
@@ -119,8 +146,8 @@ class HttptoolsTransport:
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
         await self._pool.aclose()
-        if self._proxied is not None:
-            await self._proxied.aclose()
+        for transport in self._proxied.values():
+            await transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self

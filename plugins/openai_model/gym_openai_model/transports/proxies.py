@@ -1,34 +1,14 @@
-"""Which proxy the environment names for a URL: one rule for every transport."""
+"""Which proxy a call goes through: gym's one rule, in the words of transports."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
-
+from gym_core import http1
 from gym_openai_model.transports.base import TransportError
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy URL that the environment (or, on macOS and Windows, the system) names for `url`.
-
-    `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` are read in either case; `NO_PROXY` takes `*`, host names
-    with their subdomains, and `host:port`. `None` means a direct connection.
-
-    Raises:
-        TransportError: the variable holds something that is no URL of a proxy.
-    """
-    parts = urlsplit(url)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or not parts.hostname or proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    if "://" not in proxy:
-        proxy = f"http://{proxy}"
+    """The proxy of the environment for `url`, see `gym_core.http1.environment_proxy`. Raises `TransportError`."""
     try:
-        usable = bool(urlsplit(proxy).hostname) and urlsplit(proxy).port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        variable = f"{parts.scheme.upper()}_PROXY or ALL_PROXY"
-        raise TransportError("proxy", url, f"the value of {variable} is no URL of a proxy")
-    return proxy
+        return http1.environment_proxy(url)
+    except http1.ProxyError as error:
+        raise TransportError("proxy_unusable", url, str(error)) from None

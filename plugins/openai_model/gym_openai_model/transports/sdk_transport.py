@@ -7,16 +7,17 @@ once. Its retries are off: the engine has its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
 
+from gym_core.http1 import TooLong, read_all
 from gym_openai_model.transports.base import ErrorKind, HttpReply, TransportConfig
-from gym_openai_model.transports.failures import connect_failure, failure
+from gym_openai_model.transports.failures import connect_failure, failure, no_socks, proxy_answered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
 
@@ -24,6 +25,27 @@ _KEEPALIVE_SECONDS = 30.0
 _ROUTES_KEPT = 64
 # What the SDK takes from its own environment variables; here the caller's headers alone say who calls.
 _IDENTITY = ("Authorization", "OpenAI-Organization", "OpenAI-Project")
+
+
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
+class _Bounded(httpx2.AsyncClient):
+    """Reads no more of a reply than is allowed."""
+
+    def __init__(self, most: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._most = most
+
+    async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
+        """See `httpx2.AsyncClient.send`; the reply has been read."""
+        response = await super().send(request, stream=True, **options)
+        try:
+            content = await read_all(response.aiter_bytes(), self._most)
+        finally:
+            await response.aclose()
+        headers = [pair for pair in response.headers.multi_items() if pair[0].lower() not in _OF_THE_BODY]
+        return httpx2.Response(response.status_code, headers=headers, content=content, request=request)
 
 
 class SdkTransport:
@@ -59,19 +81,24 @@ class SdkTransport:
     ) -> HttpReply:
         """See `Transport.post`."""
         client = self._routes.get(url) or self._route(url)
-        limit = self._config.request_timeout if timeout is None else timeout
+        options: Any = {"headers": {**self._omitted, **(headers or {})}}
+        asking = client.post(url, cast_to=httpx2.Response, content=body, options=options)
+        return await self._read(asking, url, timeout)
+
+    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - as above
+        """See `Transport.get`."""
+        client = self._routes.get(url) or self._route(url)
+        options: Any = {"headers": self._omitted}
+        return await self._read(client.get(url, cast_to=httpx2.Response, options=options), url, timeout)
+
+    async def _read(self, asking: Awaitable[httpx2.Response], url: str, seconds: float | None) -> HttpReply:
         try:
-            async with asyncio.timeout(limit):
-                response = await client.post(
-                    url,
-                    cast_to=httpx2.Response,
-                    content=body,
-                    options={"headers": {**self._omitted, **(headers or {})}},
-                )
+            async with asyncio.timeout(self._config.request_timeout if seconds is None else seconds):
+                response = await asking
         except openai.APIStatusError as error:
             response = error.response
-        except (openai.OpenAIError, OSError, RuntimeError) as error:
-            self._fail(error, url, timeout)
+        except (openai.OpenAIError, TooLong, OSError, RuntimeError) as error:
+            self._fail(error, url, seconds)
         return HttpReply(response.status_code, response.headers, response.content)
 
     async def aclose(self) -> None:
@@ -97,8 +124,7 @@ class SdkTransport:
             raise failure("other", url, self._config, reason="it is no http or https URL")
         proxy = environment_proxy(url) if self._config.trust_env else None
         if proxy and urlsplit(proxy).scheme not in ("http", "https"):
-            reason = f"a {urlsplit(proxy).scheme} proxy needs transport=wreq"
-            raise failure("proxy", url, self._config, reason=reason)
+            raise no_socks(url, self._config, proxy)
         client = self._clients.get(proxy)
         if client is None:
             client = self._clients[proxy] = self._open(proxy)
@@ -111,7 +137,8 @@ class SdkTransport:
         config = self._config
         timeout = httpx2.Timeout(None, connect=config.connect_timeout)
         most = config.max_connections
-        http = openai.DefaultAsyncHttpxClient(
+        http = _Bounded(
+            config.max_reply,
             verify=self._context,
             trust_env=False,
             proxy=proxy,
@@ -140,7 +167,12 @@ class SdkTransport:
             case httpx2.TimeoutException() | TimeoutError():
                 kind = "timeout"
             case httpx2.ProxyError():
+                status = str(cause)[:3]  # and then the words of whoever answered
+                if status.isdecimal():
+                    raise proxy_answered(int(status), url, self._config) from None
                 kind = "proxy"
+            case TooLong():
+                kind = "too_long"
             case httpx2.ConnectError():
                 kind, reason = connect_failure(cause)
             case httpx2.NetworkError() | httpx2.RemoteProtocolError() | ConnectionError():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from types import TracebackType
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import wreq
 
-from gym_core.http1 import TOO_MANY_FILES
+from gym_core.http1 import TOO_MANY_FILES, TooLong, read_all
 from gym_openai_model.transports.base import ErrorKind, HttpReply, TransportConfig
 from gym_openai_model.transports.failures import failure
 from gym_openai_model.transports.proxies import environment_proxy
@@ -79,18 +79,29 @@ class WreqTransport:
         timeout: float | None = None,  # noqa: ASYNC109 - handed to the client, which closes the connection
     ) -> HttpReply:
         """See `Transport.post`."""
-        options = self._routes.get(url)
-        if options is None:
-            options = self._route(url)
-        if headers:
-            options = {**options, "headers": headers}
-        if timeout is not None:
-            options = {**options, "timeout": timedelta(seconds=timeout)}
+        return await self._ask(
+            self._post, url, timeout, {"body": body, "headers": headers} if headers else {"body": body}
+        )
+
+    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - handed on
+        """See `Transport.get`."""
+        return await self._ask(self._client.get, url, timeout, {})
+
+    async def _ask(
+        self, send: Callable[..., Awaitable[wreq.Response]], url: str, seconds: float | None, options: dict[str, Any]
+    ) -> HttpReply:
+        route = self._routes.get(url)
+        options = {**options, **(self._route(url) if route is None else route)}
+        if seconds is not None:
+            options["timeout"] = timedelta(seconds=seconds)
         replies = self._replies
         try:
             async with self._slots:
-                response = await self._post(url, body=body, **options)
-                content = await response.bytes()
+                response = await send(url, **options)
+                async with response.stream() as parts:
+                    content = await read_all(parts, self._config.max_reply)
+        except TooLong:
+            raise failure("too_long", url, self._config) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and not (task and task.cancelling()):
@@ -99,15 +110,15 @@ class WreqTransport:
             raise
         except Exception as error:
             kind, reason = _classify(error)
-            left = (self._config.request_timeout if timeout is None else timeout) - self._config.connect_timeout
+            left = (self._config.request_timeout if seconds is None else seconds) - self._config.connect_timeout
             if kind == "connect_timeout" and self._replies != replies and left > 0:
                 # Others got through meanwhile: the server is well, and thousands of handshakes that started
                 # together share this machine's cores. Nothing was sent yet.
-                return await self.post(url, body, headers, left)
+                return await self._ask(send, url, left, options)
             # Not chained: wreq's messages can hold the credentials of a proxy.
-            raise failure(kind, url, self._config, timeout=timeout, reason=reason) from None
+            raise failure(kind, url, self._config, timeout=seconds, reason=reason) from None
         self._replies += 1
-        return HttpReply(response.status.as_int(), _Headers(response), bytes(content))
+        return HttpReply(response.status.as_int(), _Headers(response), content)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
