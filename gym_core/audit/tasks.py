@@ -8,6 +8,7 @@ from typing import Any
 from gym_core.audit.finding import Finding, error, info, warning
 from gym_core.audit.prompts import prompt_of
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.domain.blame import asked_to_end
 from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.responses import Item
 from gym_core.domain.task import REQUEST_FIELD, Task, check_row
@@ -37,7 +38,9 @@ class TaskAudit:
             async for item in _listed(self._server, self._limit):
                 self.read += 1
                 rows.append(self._take(item))
-        except Exception as failed:
+        except BaseException as failed:
+            if asked_to_end(failed):
+                raise
             self.findings.append(
                 error(
                     "tasks-fail",
@@ -86,7 +89,9 @@ class TaskAudit:
         listed = _listed(self._server, self._limit)
         try:
             again = [encode_json(item.row if isinstance(item, Task) else item) async for item in listed]
-        except Exception as failed:
+        except BaseException as failed:
+            if asked_to_end(failed):
+                raise
             problem = f"its tasks can be listed only once: {_named(failed)}"
         else:
             if again == rows or b"" in rows:

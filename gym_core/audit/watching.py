@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from gym_core.contract.resource_server import OpenSession, ResourceServer, Session, SessionContext
+from gym_core.domain.blame import asked_to_end
 from gym_core.domain.errors import GymError
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
@@ -95,7 +96,9 @@ class _WatchedSession:
                 await self._opened.__aexit__(kind, error, traceback)
             attempt = "a second time"
             await self._server.call("close", seconds, self._session.close)
-        except Exception as failed:
+        except BaseException as failed:
+            if asked_to_end(failed):
+                raise
             problem = f"closed {attempt}, it raised {type(failed).__name__}: {failed}"
             self._server.observations.unclosed.setdefault(self._task_id, problem)
 
@@ -117,7 +120,9 @@ class _WatchedSession:
         try:
             again = await self._server.call("verify", self._server.deadlines.verify, self._session.verify, trajectory)
             after = checked_verdict(again)
-        except Exception as failed:
+        except BaseException as failed:
+            if asked_to_end(failed):
+                raise
             problem = f"gave {before.reward:g}, and asked again it raised {type(failed).__name__}: {failed}"
         else:
             if (before.reward, before.components) == (after.reward, after.components):

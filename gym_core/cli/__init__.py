@@ -9,7 +9,8 @@ def main() -> None:
     import sys
 
     from gym_core.cli.boundary import run
+    from gym_core.engine.exit import leave
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))

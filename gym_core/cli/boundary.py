@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 import click
 
 from gym_core.cli.terminal import Terminal
+from gym_core.domain.blame import Interrupted
 from gym_core.domain.errors import GymError, UsageError
 
 _COMPLETION = "_GYM_COMPLETE"
@@ -25,17 +30,36 @@ def run(arguments: Sequence[str], terminal: Terminal | None = None) -> int:
     """
     terminal = terminal or Terminal()
     try:
-        status = _invoke(arguments, terminal)
+        with _interrupts():
+            status = _invoke(arguments, terminal)
         sys.stdout.flush()
     except BrokenPipeError:
         return _stdout_closed()
-    except KeyboardInterrupt:
-        return _guarded(terminal, None, INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _guarded(terminal, None, error.status if isinstance(error, Interrupted) else INTERRUPTED)
     except GymError as error:
         return _guarded(terminal, error, error.exit_code)
-    except Exception as error:
+    except BaseException as error:
         return _guarded(terminal, error, UsageError.exit_code)
     return status
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[None]:
+    """Have a person's interrupt told apart from a plugin's `KeyboardInterrupt`."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _invoke(arguments: Sequence[str], terminal: Terminal) -> int:

@@ -70,9 +70,9 @@ def check_env(
     The exit status is 1 when an error is found.
     """
     from gym_core.audit.audit import POLICY, Audit, AuditConfig
+    from gym_core.cli.interrupts import Interrupts
     from gym_core.cli.run import parse_models, split_roles
     from gym_core.cli.running import logged
-    from gym_core.engine.loops import run_loop
 
     by_role = parse_models(models)
     if sample is not None and POLICY not in by_role:
@@ -94,7 +94,7 @@ def check_env(
     )
     audit = Audit(wanted, redactor=terminal.redactor, report=terminal.note)
     with logged(terminal):
-        report = run_loop(audit.run())
+        report = Interrupts(terminal).run(audit.run())
     if as_json:
         import orjson
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,7 +99,9 @@ def doctor(
         except GymError as error:
             report.add(diagnosis.Finding("environment", "problem", error.message, error.hint))
     if models:
-        asyncio.run(_look_at(report, maker, models, settings, call=call))
+        from gym_core.cli.interrupts import Interrupts
+
+        Interrupts(terminal).run(_look_at(report, maker, models, settings, call=call))
     return report.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +9,7 @@ import click
 from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
 from gym_core.cli.terminal import Terminal, pass_terminal
-from gym_core.domain.errors import GymError, ModelError, PluginError, UsageError
+from gym_core.domain.errors import ModelError, UsageError
 from gym_core.wiring.config_file import POLICY
 from gym_core.wiring.kinds import Kind
 
@@ -38,17 +37,14 @@ def list_models(
     disabled: tuple[str, ...],
 ) -> None:
     """List the models that an endpoint offers."""
+    from gym_core.cli.interrupts import Interrupts
+    from gym_core.domain.blame import blaming
     from gym_core.wiring.manager import PluginManager
 
     maker = read_components(terminal, config).maker(terminal, PluginManager(disabled), models={POLICY: reference})
     made = maker.make(Kind.MODEL, reference, parse_settings(settings, "-M"), role=POLICY)
-    try:
-        models = asyncio.run(_listed(made.component))
-    except GymError:
-        raise
-    except Exception as error:
-        problem = f"its models cannot be listed: {type(error).__name__}: {error}"
-        raise PluginError(made.loaded.plugin.distribution, problem) from error
+    with blaming(made.loaded.plugin.distribution, "its models cannot be listed"):
+        models = Interrupts(terminal).run(_listed(made.component))
     if as_json:
         import orjson
 
@@ -59,10 +55,11 @@ def list_models(
 
 
 async def _listed(backend: ModelBackend) -> list[str]:
+    from gym_core.domain.abandoned import Late, within
+
     try:
-        async with asyncio.timeout(SECONDS):
-            return sorted(await backend.list_models())
-    except TimeoutError:
+        return sorted(await within(backend.list_models(), SECONDS, "the listing of models"))
+    except Late:
         raise UsageError(f"the models were not listed within {SECONDS:g} s", hint="is the endpoint well?") from None
     except ModelError as error:
         raise UsageError(error.message, hint=error.hint or error.remedy) from error

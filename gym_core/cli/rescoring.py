@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gym_core.cli.interrupts import SIGNALS
 from gym_core.cli.reward_lines import mean_text
-from gym_core.cli.running import SIGNALS, Session, logged
+from gym_core.cli.running import Session, logged
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import RunStopped
-from gym_core.engine.loops import run_loop
 from gym_core.engine.replaying.rescore import Rescore, RescoreConfig
 from gym_core.engine.run import Run
 
@@ -18,7 +18,7 @@ def execute(terminal: Terminal, config: RescoreConfig, *, quiet: bool, as_json: 
     """Verify a file again; returns the exit status."""
     with logged(terminal):
         run = Rescore(config, redactor=terminal.redactor)
-        return run_loop(_Session(terminal, run.config, run, quiet=quiet, as_json=as_json).run())
+        return _Session(terminal, run.config, run, quiet=quiet, as_json=as_json).carry_out()
 
 
 class _Session(Session):
@@ -34,8 +34,8 @@ class _Session(Session):
         return "the output is incomplete; start again with --overwrite"
 
     def _status(self, run: Run, summary: dict[str, Any]) -> int:
-        if self.signal is not None:
-            return SIGNALS[self.signal]
+        if self.interrupts.received is not None:
+            return SIGNALS[self.interrupts.received]
         if run.error is not None:
             return RunStopped.exit_code
         return 1 if summary["rescored"]["failed"] else 0

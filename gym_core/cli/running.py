@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import logging
-import os
 import shlex
-import signal
 from typing import Any
 
+from gym_core.cli.interrupts import SIGNALS, Interrupts
 from gym_core.cli.progress import show_progress
 from gym_core.cli.tables import print_summary
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import GymError, RunStopped, error_chain
 from gym_core.engine.config import RunConfig
-from gym_core.engine.loops import run_loop
 from gym_core.engine.open_files import allow_open_files
 from gym_core.engine.run import Run
 from gym_core.engine.watching.logs import at_least_info
 
 BELOW = 4
 """The exit status of a run whose mean reward is below `--fail-under`."""
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 def execute(
@@ -43,7 +39,7 @@ def execute(
         terminal.note(f"warning: {warning}")
     with logged(terminal, verbose=verbose):
         run = Run(config, redactor=terminal.redactor, report=_silent if quiet else terminal.note)
-        return run_loop(Session(terminal, config, run, quiet=quiet, as_json=as_json, fail_under=fail_under).run())
+        return Session(terminal, config, run, quiet=quiet, as_json=as_json, fail_under=fail_under).carry_out()
 
 
 def _silent(message: str) -> None:
@@ -70,35 +66,24 @@ class Session:
         self.quiet = quiet
         self.as_json = as_json
         self.fail_under = fail_under
-        self.signal: signal.Signals | None = None
+        self.interrupts = Interrupts(terminal)
         self._run = run
+
+    def carry_out(self) -> int:
+        """Run the event loop; returns the exit status."""
+        return self.interrupts.run(self.run())
 
     async def run(self) -> int:
         """Wire, collect, account."""
         async with self._run as run:
             for notice in run.notices:
                 self.terminal.note(f"warning: {notice}")
-            self._listen(run)
+            self.interrupts.words = "ending what is under way"
+            self.interrupts.stop = lambda number: run.stop(f"interrupted by {number.name}")
             async with show_progress(self.terminal, run, quiet=self.quiet):
                 summary = await run.execute()
         self._account(run, summary)
         return self._status(run, summary)
-
-    def _listen(self, run: Run) -> None:
-        loop = asyncio.get_running_loop()
-
-        def stop(number: signal.Signals) -> None:
-            if self.signal is not None:
-                os._exit(SIGNALS[number])
-            self.signal = number
-            self.terminal.note(f"{number.name}: ending what is under way; once more to stop at once")
-            run.stop(f"interrupted by {number.name}")
-
-        for number in SIGNALS:
-            try:
-                loop.add_signal_handler(number, stop, number)
-            except NotImplementedError:  # no signal handlers in this platform's event loop
-                return
 
     def _account(self, run: Run, summary: dict[str, Any]) -> None:
         if not self.quiet:
@@ -123,8 +108,8 @@ class Session:
         return f"continue it with:\n  {resume_command(self.config)}"
 
     def _status(self, run: Run, summary: dict[str, Any]) -> int:
-        if self.signal is not None:
-            return SIGNALS[self.signal]
+        if self.interrupts.received is not None:
+            return SIGNALS[self.interrupts.received]
         if run.error is not None:
             return RunStopped.exit_code
         mean = summary["reward"]["mean"]

@@ -122,7 +122,6 @@ def serve(terminal: Terminal, /, **options: Any) -> int:
     what is under way and closes all sessions; a second one ends it at once.
     """
     from gym_core.cli.running import logged
-    from gym_core.engine.loops import run_loop
 
     try:
         from gym_core.cli.serving import Serving
@@ -135,7 +134,7 @@ def serve(terminal: Terminal, /, **options: Any) -> int:
     wanted = to_wanted(options, terminal)
     with logged(terminal, verbose=options["verbose"]):
         serving = Serving(terminal, wanted, settings, host=options["host"], port=options["port"], uds=options["uds"])
-        return run_loop(serving.run())
+        return serving.carry_out()
 
 
 def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import signal
 from contextlib import AsyncExitStack
 
-from gym_core.cli.running import SIGNALS
+from gym_core.cli.interrupts import Interrupts
 from gym_core.cli.terminal import Terminal
 from gym_core.engine.open_files import allow_open_files
 from gym_core.serve.listener import Listener
@@ -31,37 +29,28 @@ class Serving:
         self._port = port
         self._uds = uds
         self._ended = asyncio.Event()
+        self.interrupts = Interrupts(terminal)
+
+    def carry_out(self) -> int:
+        """Run the event loop; returns the exit status."""
+        return self.interrupts.run(self.run())
 
     async def run(self) -> int:
         """Serve until a signal; returns the exit status."""
         # Open sessions are many and live long: looking through them for cycles as often as usual costs CPU.
         gc.set_threshold(50_000, 20, 50)
         allow_open_files(0)
-        self._listen()
         async with AsyncExitStack() as stack:
             app, notices = await open_application(self._wanted, self._settings, stack, self._terminal.redactor)
             for notice in notices:
                 self._terminal.note(f"warning: {notice}")
             listener = Listener(app, host=self._host, port=self._port, uds=self._uds, grace=1.0)
             async with listener:
+                self.interrupts.words = "finishing what is under way"
+                self.interrupts.stop = lambda number: self._ended.set()
                 self._terminal.out(f"serving the {_WORDS[self._wanted.kind]} {self._wanted.name} on {listener.url}")
                 await self._ended.wait()
                 if not await app.drain():
                     late = f"{app.in_flight} requests did not end within {self._settings.drain:g} s"
                     self._terminal.note(f"warning: {late} and are cut off")
         return 0
-
-    def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-
-        def stop(number: signal.Signals) -> None:
-            if self._ended.is_set():
-                os._exit(SIGNALS[number])
-            self._terminal.note(f"{number.name}: finishing what is under way; once more to stop at once")
-            self._ended.set()
-
-        for number in SIGNALS:
-            try:
-                loop.add_signal_handler(number, stop, number)
-            except NotImplementedError:  # no signal handlers in this platform's event loop
-                return

@@ -51,14 +51,13 @@ def tasks(
 
     An environment may ship tasks without end: with --json they are printed as they come, until --limit.
     """
-    import asyncio
-
+    from gym_core.cli.interrupts import Interrupts
     from gym_core.wiring.manager import PluginManager
 
     maker = read_components(terminal, config).maker(terminal, PluginManager(disabled), env=reference)
     made = maker.make(Kind.RESOURCE_SERVER, reference, parse_settings(settings, "-E"))
     listing = _Listing(terminal, made, task_id or None)
-    asyncio.run(listing.print_rows(limit) if as_json else listing.print_table(limit or DEFAULT_LIMIT))
+    Interrupts(terminal).run(listing.print_rows(limit) if as_json else listing.print_table(limit or DEFAULT_LIMIT))
 
 
 class _Listing:
@@ -104,6 +103,7 @@ class _Listing:
         return [spec.name for spec in class_tools(session)] if session is not None else []
 
     async def _tasks(self, limit: int | None) -> AsyncIterator[Task]:
+        from gym_core.domain.blame import asked_to_end, described
         from gym_core.engine.tasks.source import server_source
         from gym_core.wiring.making import enter
 
@@ -116,10 +116,12 @@ class _Listing:
                     number += 1
                     if number == limit:
                         break
-        except GymError:
+        except (GymError, GeneratorExit):
             raise
-        except Exception as error:
-            raise self._blamed(f"its tasks cannot be listed: {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
+            raise self._blamed(f"its tasks cannot be listed: {described(error)}") from error
 
     def _blamed(self, problem: str) -> PluginError:
         plugin = self.loaded.plugin

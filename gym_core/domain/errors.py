@@ -217,7 +217,7 @@ def error_text(error: BaseException) -> str:
     """What an error says, as text that can be written anywhere; a class may fail to make one."""
     try:
         return writable(str(error))
-    except Exception as broken:
+    except BaseException as broken:
         return f"it cannot say what happened: {type(broken).__name__}"
 
 

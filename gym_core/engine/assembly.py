@@ -182,7 +182,7 @@ class Assembler:
         return found
 
     async def _enter(self, stack: AsyncExitStack, component: Any, kind: Kind) -> Any:
-        opened = await enter(stack, component, kind)
+        opened = await enter(stack, component, kind, closing=self.config.deadlines.close)
         self.redactor.add(*component.secrets)  # some are only known now
         return opened
 

@@ -1,22 +1,70 @@
-"""The event loop that runs go by."""
+"""The event loop that commands and workers go by."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from gym_core.domain.abandoned import GRACE, abandon, contained, end
+from gym_core.domain.blame import asked_to_end, described
+
+logger = logging.getLogger("gym")
 Result = TypeVar("Result")
 
 
 def run_loop(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run the event loop, on uvloop where it is installed."""
+    """Run the event loop, on uvloop where it is installed, until `main` has ended.
+
+    Unlike `asyncio.run` it waits for nothing that ignores its cancellation, and survives `sys.exit` in a task that a
+    plugin has started.
+    """
+    loop = _new_loop()
+    task = loop.create_task(main)
+    try:
+        return _until_done(loop, task)
+    finally:
+        try:
+            loop.run_until_complete(_wind_up(loop))
+        finally:
+            loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
     if sys.platform != "win32":
         try:
             import uvloop
         except ImportError:
             pass
         else:
-            return uvloop.run(main)
-    return asyncio.run(main)
+            loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+            return loop
+    return asyncio.new_event_loop()
+
+
+def _until_done(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Result]) -> Result:
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:  # of whichever task
+            if task.done():
+                raise
+            if asked_to_end(error):
+                task.cancel()
+                loop.run_until_complete(asyncio.wait([task]))
+                raise
+            logger.warning("a task that a plugin has started raised %s", described(error))
+
+
+async def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
+    """End what is left, within a bound."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        await end(left)
+    for closing in (loop.shutdown_asyncgens(), loop.shutdown_default_executor()):
+        ending = asyncio.ensure_future(contained(closing))
+        await asyncio.wait([ending], timeout=GRACE)
+        if not ending.done():  # not cancelled: it would join the threads that it waits for
+            abandon(ending)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
-from gym_core.domain.errors import GymError, PluginError
+from gym_core.domain.blame import blaming
 from gym_core.domain.task import Task
 from gym_core.engine.tasks.prefetch import Prefetch
 from gym_core.engine.tasks.source import FileSource, IterableSource
@@ -86,15 +86,11 @@ class Plan:
         """Have a task ready that nobody has taken; False when there are no more."""
         async with self._lock:  # an asynchronous iterator can only be asked by one at a time
             if not self._ready and not self._over:
-                try:
-                    self._ready.extend(await anext(self._batches))
-                except StopAsyncIteration:
-                    self._over = True
-                except GymError:
-                    raise
-                except Exception as error:
-                    problem = f"its tasks cannot be listed: {type(error).__name__}: {error}"
-                    raise PluginError(self._source_name, problem) from error
+                with blaming(self._source_name, "its tasks cannot be listed"):
+                    try:
+                        self._ready.extend(await anext(self._batches))
+                    except StopAsyncIteration:
+                        self._over = True
         return bool(self._ready)
 
     def close(self) -> None:

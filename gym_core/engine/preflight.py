@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gym_core.contract.model import ModelBackend
+from gym_core.domain.abandoned import Late, within
+from gym_core.domain.blame import blaming
 from gym_core.domain.errors import ConnectionFailedError, ModelError, UsageError
 
 
@@ -23,14 +24,22 @@ async def check_models(models: Mapping[str, ModelBackend], seconds: float) -> Fi
     look = FirstLook()
     for role, model in models.items():
         try:
-            warnings = await asyncio.wait_for(model.check(), seconds)
-            if type(model).check is not ModelBackend.check:
+            warnings, answered = await _asked(model, seconds)
+            if answered:
                 look.answered.add(role)
-        except TimeoutError:
-            warnings = [f"{model.endpoint} did not answer a first look within {seconds:g} s"]
         except ModelError as error:
             if error.fatal or isinstance(error, ConnectionFailedError):
                 raise UsageError(error.message, hint=error.hint or error.remedy) from error
             warnings = [error.message]
         look.notices += [warning if role == "policy" else f"{role}: {warning}" for warning in warnings]
     return look
+
+
+async def _asked(model: ModelBackend, seconds: float) -> tuple[Sequence[str], bool]:
+    """What a backend says of itself, and whether it has asked its endpoint for that."""
+    with blaming(model.context.name or type(model).__name__, "its first look at the model failed"):
+        try:
+            warnings = await within(model.check(), seconds, f"the first look of {model.endpoint}")
+        except Late:
+            return [f"{model.endpoint} did not answer a first look within {seconds:g} s"], False
+    return warnings, type(model).check is not ModelBackend.check

@@ -13,13 +13,8 @@ from typing import Any, Self
 
 from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.hookspecs import RunInfo
-from gym_core.domain.errors import (
-    GymError,
-    InputError,
-    PluginError,
-    StoreError,
-    UsageError,
-)
+from gym_core.domain.blame import blaming
+from gym_core.domain.errors import InputError, StoreError, UsageError
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.assembly import Assembler, Assembly
@@ -167,14 +162,8 @@ class Run:
             self.gates[role].answered = True
 
     def _look_ahead(self, source: IterableSource) -> None:
-        try:
+        with blaming(source.info.name, "its tasks cannot be listed"):
             source.check(self.config.limit)
-        except GymError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                source.info.name, f"its tasks cannot be listed: {type(error).__name__}: {error}"
-            ) from error
 
     async def _claim_outputs(self, outputs: Outputs, manifest: Manifest) -> tuple[Manifest, Finished | None]:
         """Make the files ours: refuse, replace or continue what is there."""

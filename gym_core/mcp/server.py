@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from starlette.requests import Request
 
+from gym_core.domain.blame import asked_to_end
 from gym_core.mcp.content import as_blocks
 from gym_core.mcp.package import need_package
 from gym_core.mcp.tools import listed_tools
@@ -146,7 +147,9 @@ async def _call(served: ServedSession, name: str, arguments: Mapping[str, Any], 
 
     try:
         answer = await served.tool(name, arguments)
-    except Exception as error:  # the boundary: a failure of the environment is no answer of a tool
+    except BaseException as error:  # the boundary: a failure of the environment is no answer of a tool
+        if asked_to_end(error):
+            raise
         described = orjson.loads(redactor.redact_bytes(orjson.dumps(error_to_wire(error, "tool")[1]["error"])))
         raise MCPError(INTERNAL_ERROR, described["message"], described) from error
     about: dict[str, Any] = {}

@@ -24,6 +24,7 @@ from starlette.responses import Response as Reply
 
 from gym_core.contract.agent import Episode
 from gym_core.contract.model import Model
+from gym_core.domain.blame import asked_to_end
 from gym_core.domain.responses import Response
 from gym_core.protocol.errors import ServeError, WireError, error_to_wire
 from gym_core.remote.episode import OfferedEpisode
@@ -117,7 +118,9 @@ class Gateway:
             reply = await self._reply(request)
         except ClientDisconnect:
             return  # nobody is there to be answered
-        except Exception as error:  # the boundary to HTTP: whatever it is becomes an answer
+        except BaseException as error:  # the boundary to HTTP: whatever it is becomes an answer
+            if asked_to_end(error):
+                raise
             reply = self._failure(error, "")
         await reply(scope, receive, send)
 
@@ -141,7 +144,9 @@ class Gateway:
                 return await while_connected(request, operation(body))
             except (ServeError, WireError, ClientDisconnect):
                 raise
-            except Exception as error:  # it is told, and known again when it comes back
+            except BaseException as error:  # it is told, and known again when it comes back
+                if asked_to_end(error):
+                    raise
                 return self._failure(error, offered.remember(error))
 
     def _failure(self, error: BaseException, word: str) -> Reply:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ModelError
 from gym_core.protocol.errors import ServeError, error_to_wire
 from gym_core.protocol.wire import PROTOCOL
@@ -120,8 +121,10 @@ class Application:
             await self._dispatch(scope, _Limited(receive, self.settings.max_body), answer)
         except (ClientDisconnect, ConnectionResetError):
             pass  # nobody is there to be answered
-        except Exception as error:
-            await self._fail(error, scope, receive, answer)
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
+            await self._fail(as_exception(error), scope, receive, answer)
         finally:
             self.in_flight -= counted
             if self.draining and not self.in_flight:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from gym_core.domain.blame import asked_to_end
 from gym_core.domain.errors import PluginError
 from gym_core.wiring.fields import option_fields, selector_field
 from gym_core.wiring.kinds import Kind
@@ -19,7 +20,9 @@ def describe_component(loaded: Loaded) -> dict[str, Any]:
     try:
         choices = [str(choice) for choice in component.choices()]
         fields = option_fields(component, plugin.name)
-    except Exception as error:
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
         raise PluginError(
             plugin.distribution, f"the {plugin.kind.label} {plugin.name!r} cannot be described: {error}"
         ) from error

@@ -5,7 +5,6 @@ So whoever looks at a component sees the same one, and whatever goes wrong on th
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -14,7 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from gym_core.contract.component import Component, ComponentContext
-from gym_core.domain.errors import GymError, ModelError, PluginError, UsageError
+from gym_core.domain.abandoned import lifespan
+from gym_core.domain.blame import blaming
+from gym_core.domain.errors import ModelError, UsageError
 from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, POLICY, Configured
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import Loaded, PluginManager
@@ -22,6 +23,8 @@ from gym_core.wiring.options import Resolved, resolve_options
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.secrets import Redactor
 
+CLOSING_SECONDS = 30.0
+"""How long a component may take to close."""
 _PLACES = {Kind.RESOURCE_SERVER: ENV, Kind.AGENT: AGENT, Kind.EXECUTOR: EXECUTOR}
 
 
@@ -101,54 +104,40 @@ class Maker:
 
 def construct(loaded: Loaded, options: Any, context: ComponentContext) -> Component:
     """A component of a class. Raises `PluginError` for whatever its constructor raises that is no error of gym's."""
-    try:
+    with blaming(loaded.plugin.distribution, f"{loaded.reference} cannot be made"):
         component: Component = loaded.component(options, context)
-    except (GymError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise PluginError(loaded.plugin.distribution, f"{loaded.reference} cannot be made: {_named(error)}") from error
     return component
 
 
-async def enter(stack: AsyncExitStack, component: Any, kind: Kind, owner: str = "") -> Any:
-    """Open a component, which `stack` closes. `owner`: the distribution to blame, by default the component's name.
+async def enter(
+    stack: AsyncExitStack, component: Any, kind: Kind, owner: str = "", *, closing: float = CLOSING_SECONDS
+) -> Any:
+    """Open a component, which `stack` closes within `closing` seconds.
 
-    Raises `UsageError` for an endpoint that refuses, `PluginError` for whatever else goes wrong on opening or closing.
+    `owner`: the distribution to blame, by default the component's name. Raises `UsageError` for an endpoint that
+    refuses, `PluginError` for whatever else goes wrong on opening or closing.
     """
-    return await stack.enter_async_context(_Opening(component, kind, owner))
+    return await stack.enter_async_context(_Opening(component, kind, owner, closing))
 
 
 class _Opening:
     """Opens and closes a component, and blames its owner for what goes wrong."""
 
-    def __init__(self, component: Any, kind: Kind, owner: str) -> None:
-        self._component = component
+    def __init__(self, component: Any, kind: Kind, owner: str, closing: float) -> None:
+        name = component.context.name or type(component).__name__
+        self._life = lifespan(component, closing, f"the {kind.label} {name}")
         self._kind = kind
-        self._owner = owner or component.context.name or type(component).__name__
+        self._owner = owner or name
 
     async def __aenter__(self) -> Any:
         try:
-            return await self._component.__aenter__()
+            with blaming(self._owner, f"the {self._kind.label} could not start"):
+                return await self._life.__aenter__()
         except ModelError as error:
             raise UsageError(error.message, hint=error.hint or error.remedy) from error
-        except (GymError, KeyboardInterrupt, asyncio.CancelledError):
-            raise
-        except BaseException as error:
-            raise self._blamed("start", error) from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            await self._component.__aexit__(kind, error, traceback)
-        except (GymError, KeyboardInterrupt, asyncio.CancelledError):
-            raise
-        except BaseException as failed:
-            raise self._blamed("stop", failed) from failed
-
-    def _blamed(self, what: str, error: BaseException) -> PluginError:
-        return PluginError(self._owner, f"the {self._kind.label} could not {what}: {_named(error)}")
-
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+        with blaming(self._owner, f"the {self._kind.label} could not stop"):
+            await self._life.__aexit__(None, None, None)

@@ -15,6 +15,7 @@ from typing import Any
 import pluggy
 
 from gym_core.contract import hookspecs
+from gym_core.domain.blame import asked_to_end
 from gym_core.domain.errors import PluginError, UsageError
 from gym_core.wiring.components import BrokenContract, offered_under
 from gym_core.wiring.discovery import DISABLE_VARIABLE, Plugin, find_plugins
@@ -127,11 +128,11 @@ class PluginManager:
             # one caller per plugin: a call over all of them stops at the first that raises, and tells not whose it was
             (offered,) = self.caller(registered, hook)() or (None,)
             return offered_under(plugin.kind, plugin.name, offered)
-        except KeyboardInterrupt:
-            raise
         except BrokenContract as error:
             raise _broken(plugin, str(error)) from error
         except BaseException as error:
+            if asked_to_end(error):
+                raise
             raise _broken(plugin, f"{plugin.kind.hook}() failed: {_cause(error)}") from error
 
     def _registered(self, plugin: Plugin) -> Any:
@@ -207,9 +208,9 @@ def _imported(plugin: Plugin) -> Any:
             subject: Any = importlib.import_module(module)
         for attribute in filter(None, attributes.split(".")):
             subject = getattr(subject, attribute)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if asked_to_end(error):
+            raise
         raise _broken(plugin, f"cannot be imported: {_cause(error)}") from error
     return subject
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from gym_core.domain.errors import UsageError
+from gym_core.domain.blame import asked_to_end, described
+from gym_core.domain.errors import PluginError, UsageError
 from gym_core.wiring.annotations import is_path, is_secret, item_annotation, parse_text, wants_json
 from gym_core.wiring.fields import selector_field, variable, variables
 from gym_core.wiring.secrets import MASK, Redactor
@@ -77,6 +78,10 @@ def resolve_options(
         options = cls.Options.model_validate({option: entry.value for option, entry in values.items()})
     except ValidationError as error:
         raise filler.problem(error, values, redactor) from None
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        raise PluginError(name, redactor.redact(f"its options cannot be checked: {described(error)}")) from None
     origins = {option: values[option].origin if option in values else DEFAULT for option in cls.Options.model_fields}
     return Resolved(options, origins, secret_values(options))
 

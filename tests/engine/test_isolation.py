@@ -214,7 +214,7 @@ def test_a_blocking_function_that_exits_is_an_error_of_its_rollout() -> None:
     ended = rollout(session=Leaving)
     assert ended.status is Status.VERIFIER_ERROR
     assert ended.error is not None
-    assert "SystemExit" in ended.error["message"]
+    assert (ended.error["class"], ended.error["message"]) == ("SystemExit", "3")
 
 
 def test_hung_threads_do_not_hold_up_the_exit() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Episode, Status, Trajectory, tool
+from gym_core import Done, Episode, Status, Trajectory, tool
 from gym_core.domain import errors
 from gym_core.domain.errors import AuthenticationError, BadRequestError, RunStopped
 from tests.support.agents import FunctionAgent, LoopAgent
@@ -53,8 +53,12 @@ def test_an_agent_that_swallows_an_error_that_hits_every_rollout_does_not_hide_i
     assert set(ended.statuses()) == {"cancelled"}
 
 
-@pytest.mark.parametrize("where", ["setup", "tool", "verify", "agent", "model"])
-@pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit], ids=["CancelledError", "SystemExit"])
+class Panic(BaseException):
+    """What native code raises when it has lost its way, or a test that fails."""
+
+
+@pytest.mark.parametrize("where", ["setup", "tool", "reply", "verify", "close", "agent", "model"])
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit, Panic])
 def test_a_plugin_that_raises_what_is_no_ordinary_exception_fails_its_rollout_alone(
     kind: type[BaseException], where: str
 ) -> None:
@@ -74,9 +78,16 @@ def test_a_plugin_that_raises_what_is_no_ordinary_exception_fails_its_rollout_al
             self.fail("tool")
             return "worked"
 
+        async def reply(self, response: Any) -> Any:
+            self.fail("reply")
+            return Done()
+
         async def verify(self, trajectory: Trajectory) -> float:
             self.fail("verify")
             return 1.0
+
+        async def close(self) -> None:
+            self.fail("close")
 
     def answer(request: Any, context: Any) -> Any:
         if where == "model" and context.key[0] == "t1":
@@ -94,6 +105,10 @@ def test_a_plugin_that_raises_what_is_no_ordinary_exception_fails_its_rollout_al
     assert sorted(rollout.task_id for rollout in ended.rollouts) == [f"t{number}" for number in range(6)]
     assert ended.error is None
     assert ended.statuses().count("completed") >= 5
+    status = {"setup": "env_error", "reply": "env_error", "verify": "verifier_error", "agent": "agent_error"}
+    odd = next(rollout for rollout in ended.rollouts if rollout.task_id == "t1")
+    # A tool that raises is an answer to the model, and a session that does not close keeps its verdict.
+    assert odd.status.value == {**status, "model": "model_error"}.get(where, "completed")
 
 
 def test_rollouts_under_way_are_recorded_as_cancelled_with_what_they_have() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from gym_core.contract.model import CallContext, ModelBackend
+from gym_core.domain.abandoned import Late, lifespan, within
+from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import GymError, ModelError
 from gym_core.domain.responses import Request
 from gym_core.engine.diagnosis.diagnosis import Finding, State
+from gym_core.engine.limits import Deadlines
 
 SECONDS = 120.0
 """How long a look at the endpoint and the call may take, each."""
@@ -26,25 +29,26 @@ _TOKENS = 16
 async def look(role: str, model: ModelBackend, *, call: bool) -> AsyncIterator[Finding]:
     """Open a model, ask for what it offers, and have it answer once if `call`. Nothing but the call costs anything."""
     name = f"model {role}"
-    try:
-        async with asyncio.timeout(SECONDS) as opening:
-            opened = await model.__aenter__()
-    except Exception as error:
-        yield _failed(name, "it cannot be opened", error, opening.expired())
-        return
-    try:
+    async with AsyncExitStack() as stack:
+        living = lifespan(model, Deadlines().close, f"the model backend {name}")
+        try:
+            opened = await within(stack.enter_async_context(living), SECONDS, "its start")
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
+            yield _failed(name, "it cannot be opened", error)
+            return
         async for finding in _looked(name, opened, call=call):
             yield finding
-    finally:
-        await opened.__aexit__(None, None, None)
 
 
 async def _looked(name: str, model: ModelBackend, *, call: bool) -> AsyncIterator[Finding]:
     try:
-        async with asyncio.timeout(SECONDS) as checking:
-            warnings = await model.check()
-    except Exception as error:
-        yield _failed(name, f"{model.endpoint} cannot be used", error, checking.expired())
+        warnings = await within(model.check(), SECONDS, "its look at itself")
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        yield _failed(name, f"{model.endpoint} cannot be used", error)
         return
     yield Finding(name, "ok", f"{model.endpoint} can be reached")
     for warning in warnings:
@@ -58,10 +62,11 @@ async def _looked(name: str, model: ModelBackend, *, call: bool) -> AsyncIterato
 
 async def _offered(name: str, model: ModelBackend) -> Finding:
     try:
-        async with asyncio.timeout(SECONDS) as listing:
-            models = await model.list_models()
-    except Exception as error:
-        reason = "no answer in time" if listing.expired() else _words(error)
+        models = await within(model.list_models(), SECONDS, "the listing of models")
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        reason = "no answer in time" if isinstance(error, Late) else _words(error)
         return Finding(name, "warning", f"which models there are is not known: {reason}")
     wanted = model.model_id
     if any(offered == wanted or offered.endswith(f"/{wanted}") for offered in models):
@@ -75,10 +80,12 @@ async def _called(name: str, model: ModelBackend) -> Finding:
     request = Request.ask(_QUESTION, max_output_tokens=_TOKENS)
     started = time.perf_counter()
     try:
-        async with asyncio.timeout(SECONDS) as calling:
-            response = await model.respond(request, CallContext(role=name.partition(" ")[2]))
-    except Exception as error:
-        return _failed(name, "a tiny call failed", error, calling.expired())
+        call = model.respond(request, CallContext(role=name.partition(" ")[2]))
+        response = await within(call, SECONDS, "the call")
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        return _failed(name, "a tiny call failed", error)
     seconds, usage = time.perf_counter() - started, response.usage
     tokens = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
     return Finding(name, "ok", f"{model.model_id} answered a tiny call within {seconds:.2f} s ({tokens})")
@@ -109,8 +116,8 @@ async def clock(url: str) -> Finding:
     return Finding("clock", state, f"the clock is {abs(ahead):,.0f} s {direction} the endpoint's", mend)
 
 
-def _failed(name: str, what: str, error: Exception, expired: bool) -> Finding:
-    if expired:
+def _failed(name: str, what: str, error: BaseException) -> Finding:
+    if isinstance(error, Late):
         return Finding(name, "problem", f"{what}: no answer within {SECONDS:g} s", "is the endpoint well?")
     mend = error.hint if isinstance(error, GymError) else ""
     if isinstance(error, ModelError):
@@ -118,5 +125,5 @@ def _failed(name: str, what: str, error: Exception, expired: bool) -> Finding:
     return Finding(name, "problem", f"{what}: {_words(error)}", mend or "report it to the authors of the plugin")
 
 
-def _words(error: Exception) -> str:
-    return error.message if isinstance(error, GymError) else f"{type(error).__name__}: {error}"
+def _words(error: BaseException) -> str:
+    return error.message if isinstance(error, GymError) else described(error)

@@ -10,6 +10,7 @@ from gym_core.engine.executors.interface import Host
 from gym_core.engine.numbers.progress import Progress
 from gym_core.engine.plan import Job
 from gym_core.engine.rollout.episode import RolloutRun
+from gym_core.engine.rollout.failure import DeadlineExceeded
 
 
 class InlineExecutor:
@@ -24,7 +25,8 @@ class InlineExecutor:
         self._concurrency = concurrency
         self._host: Host
         self._workers: set[asyncio.Task[None]] = set()
-        self._busy: set[asyncio.Task[Any] | None] = set()
+        self._busy: dict[asyncio.Task[Any] | None, RolloutRun] = {}
+        self._closing: set[asyncio.Future[Any]] = set()
         self._idle = asyncio.Event()
         self._over = False
         self._ending: tuple[str, str | None] = ("the run was cancelled", None)
@@ -45,19 +47,23 @@ class InlineExecutor:
         self._ending = (reason, stop_reason)
         current = asyncio.current_task()
         for worker in self._workers:
-            if worker is not current and not (drain and worker in self._busy):
+            run = self._busy.get(worker)
+            if worker is current or (drain and run is not None):
+                continue
+            if run is None or not run.end():
                 worker.cancel()
 
     def let_go(self, reason: str, stop_reason: str) -> None:
         """Cancel what is under way."""
         self._ending = (reason, stop_reason)
-        for worker in self._busy:
-            if worker is not None:
-                worker.cancel()
+        for run in self._busy.values():
+            run.end()
 
     async def wait(self) -> None:
         """Wait until all is reported."""
         await self._idle.wait()
+        if self._closing:  # each within its own bound
+            await asyncio.wait(self._closing)
 
     def health(self) -> dict[str, Any]:
         """There are no other workers."""
@@ -69,6 +75,8 @@ class InlineExecutor:
         worker.add_done_callback(self._left)
 
     def _left(self, worker: asyncio.Task[None]) -> None:
+        if worker not in self._workers:  # it was given up, and has ended after all
+            return
         self._workers.discard(worker)
         error = None if worker.cancelled() else worker.exception()
         if error is not None:
@@ -89,17 +97,45 @@ class InlineExecutor:
                 if len(self._workers) < self._concurrency and not self._over:
                     self._spawn()
             await self._rollout(job, worker)
+            if worker not in self._workers:
+                return
 
     async def _rollout(self, job: Job, worker: asyncio.Task[Any] | None) -> None:
         run = self._begin(job)
-        self._busy.add(worker)
+        run.given_up = self._give_up
+        self._busy[worker] = run
         self._progress.in_flight += 1
         try:
             rollout = await run.run()
-        except asyncio.CancelledError:
-            self._host.finished(run.cancelled(*self._ending))
+        except BaseException:  # somebody asked for the end; all else is in the row
+            if self._release(worker):
+                self._host.finished(run.cancelled(*self._ending))
             raise
-        finally:
-            self._progress.in_flight -= 1
-            self._busy.discard(worker)
-        self._host.finished(rollout, run.failure.cause if run.failure is not None else None)
+        if self._release(worker):
+            self._host.finished(rollout, run.failure.cause if run.failure is not None else None)
+
+    def _release(self, worker: asyncio.Task[Any] | None) -> bool:
+        """Note that a worker's rollout is over; False where that is known, because it was given up."""
+        if self._busy.pop(worker, None) is None:
+            return False
+        self._progress.in_flight -= 1
+        return True
+
+    def _give_up(self, run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
+        """A rollout ignores that it was cancelled: report it without its worker, and let another take its place."""
+        worker = run.worker
+        if not self._release(worker):
+            return
+        rollout = run.abandon(exceeded, *self._ending)
+        if run.closing is not None:
+            self._closing.add(run.closing)
+            run.closing.add_done_callback(self._closing.discard)
+        try:
+            self._host.finished(rollout, run.failure.cause if run.failure is not None else None)
+        except Exception as error:
+            self._host.broken(error)
+        self._workers.discard(worker)
+        if not self._over:
+            self._spawn()
+        elif not self._workers:
+            self._idle.set()

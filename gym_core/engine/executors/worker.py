@@ -18,6 +18,7 @@ from typing import Any
 
 from gym_core.contract.executor import Head
 from gym_core.contract.hookspecs import CallInfo
+from gym_core.domain.blame import asked_to_end
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.rollout import Rollout
@@ -151,7 +152,9 @@ class Worker:
         self._outbox.seconds = settings.flush_seconds
         try:
             await self._assemble(settings)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
             await self._stack.aclose()
             message = error.message if isinstance(error, GymError) else f"{type(error).__name__}: {error}"
             hint = error.hint if isinstance(error, GymError) else ""

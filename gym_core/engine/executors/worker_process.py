@@ -119,9 +119,11 @@ def main() -> None:
     sys.path[:] = _receive_path(channel)
     channel.setblocking(False)
     gc.set_threshold(50_000, 20, 50)
+    from gym_core.engine.exit import leave
     from gym_core.engine.loops import run_loop
 
     run_loop(_serve(channel, lifeline))
+    leave(0)
 
 
 if __name__ == "__main__":

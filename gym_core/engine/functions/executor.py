@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gym_core.contract.resource_server import Done
 from gym_core.contract.tools import Place, place_of
+from gym_core.domain.abandoned import within
 from gym_core.domain.rollout import Verdict
 from gym_core.engine.functions.threads import Threads
 from gym_core.engine.rollout.deadline import Alarm
@@ -83,7 +84,7 @@ class Executor:
     async def bounded(alarm: Alarm, phase: str, seconds: float, awaitable: Awaitable[Any]) -> Any:
         """Wait for what an `async` function returned. Raises `DeadlineExceeded(phase)`."""
         with alarm.within(phase, seconds):
-            return await awaitable
+            return await (within(awaitable, None, f"`{phase}`") if alarm.detached else awaitable)
 
     def close(self) -> None:
         """Let go of the threads, of which one that still runs ends with the process, and end the processes."""

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
+from gym_core.domain.blame import as_exception
+
 Work: TypeAlias = "tuple[asyncio.Future[Any], Callable[[], Any]] | None"
 
 
@@ -60,12 +62,8 @@ def _run(queue: SimpleQueue[Work]) -> None:
         error: BaseException | None = None
         try:
             result = function()
-        except Exception as raised:
-            error = raised
         except BaseException as raised:  # `sys.exit` in an author's function must not end the run
-            error = RuntimeError(f"it raised {type(raised).__name__}: {raised}")
-        if isinstance(error, StopIteration):  # which a future cannot hold
-            error = RuntimeError(f"it raised StopIteration: {error}")
+            error = as_exception(raised)
         with contextlib.suppress(RuntimeError):  # the event loop has been closed meanwhile
             future.get_loop().call_soon_threadsafe(_settle, future, result, error)
         del work, future, function, result, error

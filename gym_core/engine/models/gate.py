@@ -10,6 +10,8 @@ from typing import Any
 
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain import errors
+from gym_core.domain.abandoned import within
+from gym_core.domain.blame import asked_to_end
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.tool_calls import is_whole, sent_items, whole_call
 from gym_core.engine.budget.prices import Price
@@ -17,7 +19,7 @@ from gym_core.engine.budget.purse import Reservation
 from gym_core.engine.limits import Deadlines
 from gym_core.engine.models.limiter import Limiter
 from gym_core.engine.models.retry import FailedAttempts
-from gym_core.engine.rollout.deadline import Alarm, nobody_asked
+from gym_core.engine.rollout.deadline import Alarm
 from gym_core.engine.rollout.failure import DeadlineExceeded
 from gym_core.engine.watching.logs import log_decrease, log_retry
 
@@ -110,11 +112,14 @@ class ModelGate:
                 waited += await self._wait(limiter.acquire(), alarm)
             if reservation is not None:
                 waited += await self._afford(reservation, alarm)
+            held = (limiter, reservation)
+            alarm.held.append(held)
             epoch = limiter.epoch
             started = clock.time()
             try:
                 with alarm.within("model_call", self.deadlines.model_call):
-                    response = await self.backend.respond(request, context)
+                    answering = self.backend.respond(request, context)
+                    response = await (within(answering, None, self._name) if alarm.detached else answering)
                 latency = clock.time() - started
                 response = self._checked(response)
                 if reservation is not None:
@@ -141,16 +146,16 @@ class ModelGate:
                     limiter.overloaded(epoch)
                     if limiter.decreases > decreases:
                         log_decrease(self.backend.endpoint, limiter.limit)
-            except (Exception, SystemExit, asyncio.CancelledError) as defect:
-                if isinstance(defect, asyncio.CancelledError) and not nobody_asked(defect):
+            except BaseException as defect:
+                if asked_to_end(defect):
                     raise
                 raise errors.BackendError(
                     f"model backend `{self.backend.context.name}`: {type(defect).__name__}: {errors.error_text(defect)}"
                 ) from defect
             finally:
-                limiter.release()
-                if reservation is not None:
-                    reservation.close()
+                if held in alarm.held:  # else it was released when the call was given up
+                    alarm.held.remove(held)
+                    release(*held)
             if error.status is not None:
                 self.answered = True
                 self.last_answer = clock.time()
@@ -189,6 +194,10 @@ class ModelGate:
             return response
         calls = [whole_call(item) if item.get("type") == "function_call" else item for item in output]
         return Response({**response.body, "output": calls})
+
+    @property
+    def _name(self) -> str:
+        return f"the model backend `{self.backend.context.name}`"
 
     async def _afford(self, reservation: Reservation, alarm: Alarm) -> float:
         """Have the budget reserved for an attempt that has its slot; a refusal gives the slot back."""
@@ -236,6 +245,13 @@ class ModelGate:
             fatal.__cause__ = error
             return fatal
         return error
+
+
+def release(limiter: Limiter, reservation: Reservation | None) -> None:
+    """Give back what an attempt holds: its slot, and what the budget has reserved for it."""
+    limiter.release()
+    if reservation is not None:
+        reservation.close()
 
 
 class BoundModel:

@@ -95,7 +95,8 @@ class ReplayRun(RolloutRun):
         stage, recorded = self.stage, self.recorded
         context = SessionContext(seed=self.seed, repeat=self.repeat, models=Models(stage.gates, self._ask_as))
         opened = stage.server.open_session(self.task, context)
-        async with GuardedSession(opened, self._alarm, stage.executor, stage.deadlines) as session:
+        guard = self._guard = GuardedSession(opened, self._alarm, stage.executor, stage.deadlines)
+        async with guard as session:
             self._session = session
             if not session.judges_trajectory:
                 await self._replay(session)

@@ -2,26 +2,24 @@
 
 `asyncio.timeout` sets and cancels a timer of the event loop for every wait. Here a rollout only notes when it is due,
 and one timer of the run looks for those that are; short bounds still get a timer of their own, to be exact. What
-happens to the waiting code is the same: it is cancelled, and the cancellation leaves the block as an error.
+happens to the waiting code is the same: it is cancelled, and the cancellation leaves the block as an error. Code that
+goes on all the same is given up after `GRACE` seconds: whoever looks after the rollout ends it without that code.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
+from gym_core.domain.abandoned import GRACE
 from gym_core.engine.rollout.failure import DeadlineExceeded
 
 TICK = 0.5
 """Seconds between two looks. A bound shorter than `EXACT` is not rounded up to it."""
 EXACT = 10.0
 NEVER = float("inf")
-
-
-def nobody_asked(error: BaseException) -> bool:
-    """Whether a cancellation was raised by the code that was called, and not asked for by anybody."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() == 0
 
 
 class Watch:
@@ -31,6 +29,8 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._alarms: set[Alarm] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self.abandoned = 0
+        """How many rollouts were given up because their code goes on."""
 
     def alarm(self) -> Alarm:
         """An alarm for the current task. It must be closed."""
@@ -45,16 +45,42 @@ class Watch:
         self._alarms.discard(alarm)
 
     def _tick(self) -> None:
-        self._timer = self._loop.call_later(TICK, self._tick) if self._alarms else None
         now = self._loop.time()
+        # Where the loop is behind, what was cancelled has perhaps not been told yet.
+        behind = self._timer is not None and now - self._timer.when() > TICK
+        self._timer = self._loop.call_later(TICK, self._tick) if self._alarms else None
         for alarm in [alarm for alarm in self._alarms if alarm.due <= now]:
-            alarm.ring(next(scope for scope in alarm.scopes if scope.due <= now))  # the outermost
+            if alarm.rung is not None and behind:
+                alarm.due = now + alarm.grace
+            elif alarm.rung is not None:
+                alarm.overdue(alarm.rung)
+            else:
+                alarm.ring(next(scope for scope in alarm.scopes if scope.due <= now))  # the outermost
 
 
 class Alarm:
-    """The bounds that hold for one task, innermost last. `due`: when the first of them is."""
+    """The bounds that hold for one task, innermost last. `due`: when the first of them is.
 
-    __slots__ = ("_watch", "due", "loop", "rung", "scopes", "task")
+    `rung`: the bound that cancelled the task, `OUTSIDE` where somebody else did, until the task has left it; from then
+    on the task has `grace` seconds, after which `give_up` is called with it, once. `others`: tasks of the author's own
+    that are within a bound. `held`: what model calls under way hold, to be released for those that are given up.
+    `detached`: whether what is awaited gets a task of its own, because nobody can be called to give it up.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_watch",
+        "detached",
+        "due",
+        "give_up",
+        "grace",
+        "held",
+        "loop",
+        "others",
+        "rung",
+        "scopes",
+        "task",
+    )
 
     def __init__(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
         task = asyncio.current_task(loop)
@@ -64,6 +90,12 @@ class Alarm:
         self.due = NEVER
         self.scopes: list[Scope] = []
         self.rung: Scope | None = None
+        self.others: set[asyncio.Task[Any]] = set()
+        self.held: list[Any] = []
+        self.grace = GRACE
+        self.give_up: Callable[[Scope], None] | None = None
+        self.detached = False
+        self._ended: Scope | None = None
         self._watch = watch
 
     def within(self, phase: str, seconds: float) -> Scope:
@@ -74,8 +106,29 @@ class Alarm:
         """Cancel the task on behalf of a bound. Only one bound at a time does so."""
         if self.rung is None:
             self.rung = scope
-            self.due = NEVER
+            self.due = self.loop.time() + self.grace
             self.task.cancel()
+
+    def end(self) -> None:
+        """Cancel the task on behalf of somebody else; no bound rings any more."""
+        self._ended = OUTSIDE
+        if self.rung is None:
+            self.rung = OUTSIDE
+        self.due = self.loop.time() + self.grace
+        self.task.cancel()
+
+    def overdue(self, scope: Scope) -> None:
+        """The task was cancelled, and goes on."""
+        self.due = NEVER
+        give_up, self.give_up = self.give_up, None
+        if give_up is not None:
+            give_up(scope)
+
+    def allow(self, seconds: float) -> None:
+        """What ends now has so many seconds for it, also when it is cancelled."""
+        self.grace = seconds + GRACE
+        if self.rung is not None:
+            self.due = self.loop.time() + self.grace
 
     def pause(self) -> tuple[Scope, ...]:
         """Stop the clocks of all bounds that hold now; returns them, for `proceed`."""
@@ -97,12 +150,25 @@ class Alarm:
     def close(self) -> None:
         """Look no longer."""
         self._watch.forget(self)
+        self.give_up = None
 
 
 class Scope:
     """One bound. `due` is a time of the event loop; it moves while the rollout waits for others."""
 
-    __slots__ = ("_alarm", "_before", "_left", "_pauses", "_rung", "_task", "_timer", "due", "phase", "seconds")
+    __slots__ = (
+        "_alarm",
+        "_before",
+        "_left",
+        "_outer",
+        "_pauses",
+        "_rung",
+        "_task",
+        "_timer",
+        "due",
+        "phase",
+        "seconds",
+    )  # fmt: skip
 
     def __init__(self, alarm: Alarm, phase: str, seconds: float) -> None:
         self._alarm = alarm
@@ -124,6 +190,10 @@ class Scope:
         else:  # a task of the agent's own, which the alarm of the rollout's task does not reach
             self._task, self._rung = task, False
             self._timer = alarm.loop.call_at(due, self._ring)
+            self._outer = False
+            if task is not None and task not in alarm.others:
+                self._outer = True
+                alarm.others.add(task)
         return self
 
     def __exit__(
@@ -139,11 +209,14 @@ class Scope:
                 if alarm.rung is None:
                     alarm.due = self._before
                 return
-            alarm.rung = None
+            alarm.rung = alarm._ended
             alarm.settle()
             task = alarm.task
-        elif not self._rung:
-            return
+        else:
+            if self._outer and task is not None:
+                alarm.others.discard(task)
+            if not self._rung:
+                return
         # A cancellation that somebody else asked for as well goes on as what it is.
         if task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise DeadlineExceeded(self.phase, self.seconds) from None
@@ -152,6 +225,7 @@ class Scope:
         assert self._task is not None
         self._rung = True
         self._task.cancel()
+        self._timer = self._alarm.loop.call_later(GRACE, self._alarm.overdue, self)
 
     def pause(self) -> None:
         """Stop the clock until `proceed`; pauses may overlap."""
@@ -177,3 +251,7 @@ class Scope:
         for outer, inner in zip(alarm.scopes, alarm.scopes[1:], strict=False):
             inner._before = min(outer.due, outer._before)
         alarm.settle()
+
+
+OUTSIDE: Scope = Scope.__new__(Scope)
+"""Stands for the bound of somebody else, who wants a task to end."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,14 @@ from gym_core.contract.agent import Agent
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.model import CallContext
 from gym_core.contract.resource_server import Done, ResourceServer, Session, SessionContext
+from gym_core.domain.abandoned import abandon, background, end
+from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import (
     ContextLengthError,
     EpisodeOver,
     GymError,
     ModelError,
+    ModelTimeoutError,
     PolicyError,
     SessionError,
 )
@@ -36,10 +40,10 @@ from gym_core.engine.budget.prices import Price, cost_of
 from gym_core.engine.budget.purse import Purse
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.limits import Deadlines
-from gym_core.engine.models.gate import Answer, Clock, ModelGate, Models
-from gym_core.engine.rollout.deadline import Watch, nobody_asked
+from gym_core.engine.models.gate import Answer, Clock, ModelGate, Models, release
+from gym_core.engine.rollout.deadline import OUTSIDE, Alarm, Scope, Watch
 from gym_core.engine.rollout.facade import POLICY, EpisodeView
-from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
+from gym_core.engine.rollout.failure import DeadlineExceeded, Failure, blame_row, failure_of
 from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.rollout.row import build_row
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
@@ -78,7 +82,28 @@ def derive_seed(seed: int, task_id: str, repeat: int) -> int:
 
 async def run_rollout(stage: Stage, task: Task, repeat: int = 0, attempt: int = 1) -> Rollout:
     """Run one rollout to its row. Raises nothing but a cancellation from outside."""
-    return await RolloutRun(stage, task, repeat, attempt).run()
+    return await carry_out(RolloutRun(stage, task, repeat, attempt))
+
+
+async def carry_out(run: RolloutRun) -> Rollout:
+    """A rollout in a task of its own. It ends when it is to, whether or not the code that works on it does.
+
+    Raises nothing but a cancellation from outside.
+    """
+    without: asyncio.Future[Rollout] = asyncio.get_running_loop().create_future()
+    run.given_up = lambda run, exceeded: without.set_result(run.abandon(exceeded))
+    task = asyncio.create_task(run.run())
+    try:
+        await asyncio.wait([task, without], return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        if not run.end():
+            task.cancel()
+        await asyncio.wait([task, without], return_when=asyncio.FIRST_COMPLETED)
+        raise
+    finally:
+        if not task.done():
+            abandon(task)
+    return without.result() if without.done() else task.result()
 
 
 class RolloutRun:
@@ -86,15 +111,21 @@ class RolloutRun:
 
     __slots__ = (
         "_alarm",
+        "_asking",
         "_broken",
         "_context",
         "_done",
+        "_guard",
+        "_over",
         "_phase",
+        "_refusal",
         "_request",
         "_session",
         "_toolbox",
         "attempt",
+        "closing",
         "failure",
+        "given_up",
         "purse",
         "recording",
         "repeat",
@@ -119,6 +150,14 @@ class RolloutRun:
         self._phase = "setup"
         self._broken: tuple[str, BaseException] | None = None
         self._done: Done | None = None
+        self._alarm: Alarm
+        self._guard: GuardedSession | None = None
+        self._asking: set[asyncio.Task[Any] | None] = set()
+        self._over = False
+        self._refusal: EpisodeOver | None = None
+        self.given_up: Callable[[RolloutRun, DeadlineExceeded | None], None] | None = None
+        """Called when the rollout's task goes on although it was cancelled: by a bound, or by `end`. See `abandon`."""
+        self.closing: asyncio.Future[Any] | None = None
         self.failure: Failure | None = None
         self.purse = Purse(stage.budget) if stage.budget is not None else None
         self.started = 0.0
@@ -131,22 +170,93 @@ class RolloutRun:
         stop_reason: str | None = None
         verdict: Verdict | None = None
         self._alarm = self.stage.watch.alarm()
+        self._alarm.give_up = self._overdue
         try:
             with self._alarm.within("rollout", seconds):
                 stop_reason, verdict = await self._attempt()
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except BaseException as error:
             # The boundary: every failure of a rollout becomes its row, and nothing of it passes on.
-            if isinstance(error, asyncio.CancelledError) and not nobody_asked(error):
+            if asked_to_end(error):
                 raise
             self.failure = failure_of(blame_row(error, self.task) if self._phase == "setup" else error, self._phase)
         finally:
             self._alarm.close()
+            self._refuse("the rollout is over")
+            self._over = True
             # Session and rollout hold each other; letting go here frees both at once, without the garbage collector.
-            self._session = self._toolbox = None
+            self._session = self._toolbox = self._guard = None
+        if self._alarm.others:
+            await self._end_others(self._alarm.others)
+        if self._alarm.held:  # of calls that were abandoned
+            self._release_held()
+        return self._concluded(stop_reason, verdict)
+
+    def _concluded(self, stop_reason: str | None, verdict: Verdict | None) -> Rollout:
         if self.purse is not None and self.purse.denied is not None:
             # Whatever agent and session made of the refusal: without the call the result would say nothing.
             verdict, self.failure = None, failure_of(self.purse.denied, self._phase)
         return self._row(stop_reason, verdict, self.failure)
+
+    @property
+    def worker(self) -> asyncio.Task[Any]:
+        """The task that it runs in, once it has begun."""
+        return self._alarm.task
+
+    def end(self) -> bool:
+        """End the rollout from outside: its task is cancelled. False if it has not begun."""
+        if not hasattr(self, "_alarm"):
+            return False
+        self._alarm.end()
+        return True
+
+    def _overdue(self, scope: Scope) -> None:
+        if self.given_up is not None:
+            self.given_up(self, None if scope is OUTSIDE else DeadlineExceeded(scope.phase, scope.seconds))
+
+    def abandon(
+        self,
+        exceeded: DeadlineExceeded | None,
+        reason: str = "the rollout was cancelled",
+        stop_reason: str | None = None,
+    ) -> Rollout:
+        """The row of a rollout whose task goes on although it was cancelled, by a bound or, for a reason, from outside.
+
+        It is over for agent and session: what model calls under way hold is released, and the session is closed, which
+        `closing` waits for.
+        """
+        watch, what = self.stage.watch, f"task {self.task.task_id!r}, repeat {self.repeat}: its {self._phase}"
+        self._refuse("the rollout is over")
+        self._over = True
+        self._alarm.close()
+        self._release_held()
+        for task in self._alarm.others:
+            task.cancel()
+            abandon(task)
+        self._alarm.task.cancel()
+        # One author's mistake is every rollout's: one warning will do, the rows and the log have them all.
+        abandon(self._alarm.task, what, logging.INFO if watch.abandoned else logging.WARNING)
+        watch.abandoned += 1
+        if self._guard is not None and self._session is not None:
+            self.closing = background(self._guard.__aexit__(None, None, None))
+        if exceeded is None:
+            return self.cancelled(reason, stop_reason)
+        error: GymError = exceeded
+        if exceeded.phase == "model_call":
+            error = ModelTimeoutError(exceeded.message)
+        self.failure = failure_of(error, self._phase)
+        return self._concluded(None, None)
+
+    async def _end_others(self, others: Iterable[asyncio.Task[Any]]) -> None:
+        """End tasks of the author's own that are not to go on."""
+        late = [*others]
+        if late:
+            self._alarm.others.difference_update(late)
+            await end(late, f"task {self.task.task_id!r}, repeat {self.repeat}: a task that its code has started")
+
+    def _release_held(self) -> None:
+        for held in self._alarm.held:
+            release(*held)
+        self._alarm.held.clear()
 
     def cancelled(self, reason: str, stop_reason: str | None = None) -> Rollout:
         """The row of a rollout that was ended from outside."""
@@ -158,7 +268,8 @@ class RolloutRun:
         models = Models(stage.gates, self._ask_as)
         context = SessionContext(seed=self.seed, repeat=self.repeat, models=models)
         opened = stage.server.open_session(task, context)
-        async with GuardedSession(opened, self._alarm, stage.executor, stage.deadlines) as session:
+        guard = self._guard = GuardedSession(opened, self._alarm, stage.executor, stage.deadlines)
+        async with guard as session:
             self._session = session
             for role in session.roles:
                 models[role]
@@ -182,6 +293,10 @@ class RolloutRun:
             self._request = Request(body)
             self._phase = "agent"
             stop_reason = await self._run_agent()
+            # What the agent has left behind makes no calls any more; what the session has may, until the verdict.
+            self._refuse("the agent's work on this rollout is over")
+            if self._alarm.others:
+                await self._end_others(self._alarm.others - self._asking)
             self._phase = "verify"
             self.verifying = stage.clock.time()
             verdict = await stage.executor.call(
@@ -211,6 +326,8 @@ class RolloutRun:
 
     async def respond(self, items: Sequence[Item], actor: str, params: Mapping[str, Any]) -> Response:
         """A call of the policy, recorded as part of the conversation."""
+        if self._refusal is not None:
+            raise self._refusal
         if self._broken is not None:
             raise self._broken[1]
         if self._done is not None:
@@ -237,6 +354,8 @@ class RolloutRun:
 
     async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """The calls of one response; their outputs are recorded in the order of the calls."""
+        if self._refusal is not None:
+            raise self._refusal
         assert self._toolbox is not None
         assert self._session is not None
         toolbox = self._toolbox
@@ -249,21 +368,24 @@ class RolloutRun:
                 outputs = [await toolbox.call(call) for call in calls]
         except GymError as error:
             raise self._break("tool", error) from error.__cause__
-        self._done = self._done or self._toolbox.done
+        self._done = self._done or toolbox.done
         self.recording.add(outputs)
         return outputs
 
     async def _at_once(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
-        assert self._toolbox is not None
+        toolbox = self._toolbox
+        assert toolbox is not None
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._toolbox.call(call)) for call in calls]
+                tasks = [group.create_task(toolbox.call(call)) for call in calls]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def reply(self, response: Response) -> Sequence[Item]:
         """The environment's answer to a response without calls."""
+        if self._refusal is not None:
+            raise self._refusal
         session = self._session
         assert session is not None
         if type(session).reply is Session.reply:  # most sessions have nothing to say
@@ -271,10 +393,11 @@ class RolloutRun:
         seconds = self.stage.deadlines.setup
         try:
             answer = await self.stage.executor.call(self._alarm, "reply", seconds, session.reply, response)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and not nobody_asked(error):
+        except BaseException as error:
+            if asked_to_end(error):
                 raise
-            raise self._break("reply", error) from error.__cause__
+            raised = as_exception(error)
+            raise self._break("reply", raised) from raised.__cause__
         if isinstance(answer, Done):
             if answer.reason != SESSION_DONE:
                 self._done = answer
@@ -296,6 +419,11 @@ class RolloutRun:
         """The request as the agent sees it."""
         return self._request
 
+    def _refuse(self, why: str) -> None:
+        """Let the agent do nothing more: what it has left running would be paid for and stand in no row."""
+        if self._refusal is None:
+            self._refusal = EpisodeOver(why)
+
     def _break(self, phase: str, error: BaseException) -> BaseException:
         if self._broken is None:
             self._broken = (phase, error)
@@ -306,11 +434,18 @@ class RolloutRun:
 
     async def _ask_as(self, role: str, request: Request) -> Response:
         """A call of a session to one of its models; it is no part of the conversation, so it is recorded in place."""
+        if self._over:
+            raise EpisodeOver("the rollout is over")
         context = self._call_context(role)
         params = {name: value for name, value in request.body.items() if name != "input"}
         gate = self.stage.gates[role]
         reservation = self.purse.for_call(role, request) if self.purse is not None else None
-        answer = await gate.call(request, context, self._alarm, reservation)
+        task = asyncio.current_task()
+        self._asking.add(task)
+        try:
+            answer = await gate.call(request, context, self._alarm, reservation)
+        finally:
+            self._asking.discard(task)
         response = answer.response
         call = _model_call(role, role, [*request.input], [*response.output], answer, params, gate.price)
         self.recording.called(call, response)

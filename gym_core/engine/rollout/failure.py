@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gym_core.domain.blame import unwrapped
 from gym_core.domain.errors import (
     BudgetExceeded,
     FieldError,
@@ -84,6 +85,7 @@ def blame_row(error: BaseException, task: Mapping[str, Any]) -> BaseException:
 
 def describe(error: BaseException, phase: str, *, retryable: bool) -> dict[str, Any]:
     """An error as it stands in a row."""
+    error = unwrapped(error)
     described: dict[str, Any] = {
         "class": type(error).__name__,
         "message": error_text(error) or type(error).__name__,

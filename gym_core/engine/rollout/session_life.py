@@ -14,6 +14,8 @@ from typing import Any
 
 from gym_core.contract.resource_server import OpenSession, Session
 from gym_core.contract.tools import place_of
+from gym_core.domain.abandoned import abandon, contained
+from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import SessionError
 from gym_core.domain.json_text import JsonError, plain_json, written_as_it_is
 from gym_core.domain.responses import Item
@@ -21,6 +23,7 @@ from gym_core.domain.rollout import Verdict
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.limits import Deadlines
 from gym_core.engine.rollout.deadline import Alarm
+from gym_core.engine.rollout.failure import DeadlineExceeded
 
 logger = logging.getLogger("gym")
 
@@ -28,7 +31,7 @@ logger = logging.getLogger("gym")
 class GuardedSession:
     """A session's life with bounds on both ends. A session that fails to close costs a warning, not its verdict."""
 
-    __slots__ = ("_alarm", "_deadlines", "_executor", "_opened")
+    __slots__ = ("_alarm", "_closing", "_deadlines", "_executor", "_opened")
 
     def __init__(
         self, opened: AbstractAsyncContextManager[Session[Any]], alarm: Alarm, executor: Executor, deadlines: Deadlines
@@ -37,26 +40,31 @@ class GuardedSession:
         self._alarm = alarm
         self._executor = executor
         self._deadlines = deadlines
+        self._closing = False
 
     async def __aenter__(self) -> Session[Any]:
         if type(self._opened) is OpenSession:  # opening is nothing to wait for
             return self._opened.session
-        with self._alarm.within("setup", self._deadlines.setup):
-            return await self._opened.__aenter__()
+        entering = self._opened.__aenter__()
+        session: Session[Any] = await self._executor.bounded(self._alarm, "setup", self._deadlines.setup, entering)
+        return session
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         opened = self._opened
-        if type(opened) is OpenSession and type(opened.session).close is Session.close:
+        if self._closing or (type(opened) is OpenSession and type(opened.session).close is Session.close):
             return
+        self._closing = True  # by whoever gave the rollout up, perhaps
         try:
             closing = self._start_closing(kind, error, traceback)
             if closing is not None:
                 await self._to_the_end(closing)
-        except Exception as failed:
+        except BaseException as failed:
+            if asked_to_end(failed):
+                raise
             if failed is not error:
-                logger.warning("a session failed to close: %s: %s", type(failed).__name__, failed)
+                logger.warning("a session failed to close: %s", described(failed))
 
     def _start_closing(self, *cause: Any) -> Awaitable[Any] | None:
         if type(self._opened) is not OpenSession:
@@ -68,17 +76,21 @@ class GuardedSession:
 
     async def _to_the_end(self, closing: Awaitable[Any]) -> None:
         """Let a session close within its bound, even when the rollout is cancelled meanwhile."""
-        task = asyncio.ensure_future(closing)
+        task = asyncio.ensure_future(contained(closing))
         seconds = self._deadlines.close
+        self._alarm.allow(seconds)
         try:
-            with self._alarm.within("close", seconds):
-                await asyncio.shield(task)
+            await asyncio.wait([task], timeout=seconds)
         except asyncio.CancelledError:
             await asyncio.wait([task], timeout=seconds)
             raise
         finally:
             if not task.done():
                 task.cancel()
+                abandon(task)
+        if not task.done():
+            raise DeadlineExceeded("close", seconds)
+        await task
 
 
 def checked_items(answer: Any, function: str) -> Sequence[Item]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gym_core.contract.resource_server import Done, Session
 from gym_core.contract.tools import BoundTool, ToolSpec, class_tools
+from gym_core.domain.blame import asked_to_end, unwrapped
 from gym_core.domain.errors import InputError, ModelError, SessionError, error_text
 from gym_core.domain.json_text import encode_json, whole_text, written_as_it_is
 from gym_core.domain.responses import FunctionCallOutput, call_id_of, function_call_output
 from gym_core.domain.tool_calls import ArgumentError, parse_arguments
 from gym_core.engine.functions.executor import Executor, waits
-from gym_core.engine.rollout.deadline import Alarm, nobody_asked
+from gym_core.engine.rollout.deadline import Alarm
 from gym_core.engine.rollout.failure import DeadlineExceeded
 from gym_core.engine.rollout.recording import Recording
 
@@ -91,10 +91,11 @@ class Toolbox:
         except ArgumentError as error:
             self._recording.tool_error(error.kind)
             output = _error(str(error))
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # a tool that raises is an answer to the model
-            if isinstance(error, asyncio.CancelledError) and not nobody_asked(error):
+        except BaseException as error:  # a tool that raises is an answer to the model
+            if asked_to_end(error):
                 raise
             self._recording.tool_error("raised")
+            error = unwrapped(error)
             output = _error(f"{type(error).__name__}: {error_text(error)}")
         return function_call_output(call_id, output)
 

@@ -59,7 +59,7 @@ class Prefetch(Generic[T]):
                 self._room.acquire()
                 if self._closed or not self._put(loop, item, None):
                     return
-        except Exception as raised:  # whoever takes the next item meets it
+        except BaseException as raised:  # whoever takes the next item meets it
             error = raised
         finally:
             self._items.close()

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gym_core.contract.resource_server import ResourceServer
-from gym_core.domain.errors import GymError, InputError, PluginError, UsageError
+from gym_core.domain.abandoned import within
+from gym_core.domain.blame import blaming
+from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.json_text import JsonError, parse_json, parse_line
 from gym_core.domain.task import REQUEST_FIELD, Task, check_row
 from gym_core.engine.tasks.check import READ_ERRORS, CheckAhead, InputCheck, SourceInfo
@@ -293,8 +295,12 @@ class IterableSource:
 
 async def _each(tasks: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
     if isinstance(tasks, AsyncIterable):
-        async for task in tasks:
-            yield task
+        iterator = aiter(tasks)
+        while True:
+            try:
+                yield await within(anext(iterator), None, "the listing of tasks")
+            except StopAsyncIteration:
+                return
     else:
         for task in tasks:
             yield task
@@ -303,9 +309,5 @@ async def _each(tasks: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]
 def server_source(server: ResourceServer, *, task_id: str | None = None, unique: bool = True) -> IterableSource:
     """The tasks that an environment ships. Raises `PluginError` when they cannot be listed."""
     name = server.context.name or type(server).__name__
-    try:
+    with blaming(name, "its tasks cannot be listed"):
         return IterableSource(name, server.tasks(), task_id=task_id, unique=unique)
-    except GymError:
-        raise
-    except Exception as error:
-        raise PluginError(name, f"its tasks cannot be listed: {type(error).__name__}: {error}") from error

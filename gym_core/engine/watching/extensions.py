@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import pluggy
 
 from gym_core.contract.hookspecs import CallInfo, RunInfo
-from gym_core.domain.errors import GymError, PluginError
+from gym_core.domain.blame import blaming
+from gym_core.domain.errors import PluginError
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.wiring.kinds import Kind
@@ -83,15 +84,9 @@ def _load(manager: PluginManager, name: str, subject: object, distribution: str)
         if any(one.hookwrapper or one.wrapper for one in hook.get_hookimpls() if one.plugin is subject):
             raise PluginError(distribution, f"the extension {name!r} wraps {hook.name}: it can only observe")
         hooks[hook.name] = _observing(manager.caller(subject, hook.name))
-    try:
+    with blaming(distribution, f"the extension {name!r} cannot start"):
         if CHECK in hooks:
             hooks[CHECK]({})
-    except GymError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            distribution, f"the extension {name!r} cannot start: {type(error).__name__}: {error}"
-        ) from error
     return Extension(name, distribution, hooks)
 
 

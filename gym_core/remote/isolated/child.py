@@ -11,7 +11,6 @@ anything else happens, because code that never returns, such as a regular expres
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -41,6 +40,8 @@ def main() -> None:
     if "linger" in request:
         _guard(requests, request["linger"])
     _log_to_stderr()
+    # The parent ends it otherwise; a `KeyboardInterrupt` is the plugin's own then.
+    signal.signal(signal.SIGINT, lambda *_: None)
     import orjson
 
     def answer(value: Mapping[str, Any]) -> None:
@@ -49,7 +50,7 @@ def main() -> None:
 
     try:
         _TASKS[request["do"]](request, requests, answer)
-    except Exception as error:
+    except BaseException as error:  # a plugin may call `sys.exit`
         answer({"error": _described(error)})
         sys.exit(1)
 
@@ -67,9 +68,10 @@ def _validate(request: dict[str, Any], requests: IO[bytes], answer: Callable[[Ma
 
 
 def _serve(request: dict[str, Any], requests: IO[bytes], answer: Callable[[Mapping[str, Any]], None]) -> None:
+    from gym_core.engine.loops import run_loop
     from gym_core.remote.isolated.offering import serve
 
-    asyncio.run(serve(request, answer, lambda ended: _when_input_ends(requests, request["linger"], ended)))
+    run_loop(serve(request, answer, lambda ended: _when_input_ends(requests, request["linger"], ended)))
 
 
 _TASKS: Mapping[str, Callable[[dict[str, Any], IO[bytes], Callable[[Mapping[str, Any]], None]], None]] = {

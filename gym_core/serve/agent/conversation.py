@@ -28,7 +28,8 @@ class Conversation(RolloutRun):
         models = Models(stage.gates, self._ask_as)
         context = SessionContext(seed=self.seed, repeat=self.repeat, models=models)
         opened = stage.server.open_session(self.task, context)
-        async with GuardedSession(opened, self._alarm, stage.executor, stage.deadlines) as session:
+        guard = self._guard = GuardedSession(opened, self._alarm, stage.executor, stage.deadlines)
+        async with guard as session:
             self._session = session
             for role in session.roles:
                 models[role]

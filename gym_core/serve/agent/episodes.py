@@ -15,6 +15,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route
 
 from gym_core.contract.agent import Agent
+from gym_core.domain.abandoned import within
 from gym_core.domain.chat.tools import with_flat_tools
 from gym_core.domain.errors import GymError
 from gym_core.domain.responses import Request, as_items
@@ -58,7 +59,7 @@ class Episodes:
         episode = await self._episode(request, await read_object(request))
         self.running += 1
         try:
-            stop_reason = await while_connected(request, self.agent.run(episode))
+            stop_reason = await while_connected(request, within(self.agent.run(episode), None, "the agent"))
         except GymError as error:
             if episode.refused is not None and episode.refused[0] is error:
                 reply = episode.refused[1]

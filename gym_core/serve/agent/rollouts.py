@@ -23,7 +23,7 @@ from gym_core.engine.functions.executor import Executor
 from gym_core.engine.models.gate import Clock
 from gym_core.engine.models.limiter import Limiter
 from gym_core.engine.plan import Job
-from gym_core.engine.rollout.episode import RolloutRun, Stage
+from gym_core.engine.rollout.episode import RolloutRun, Stage, carry_out
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.staging import beginning, make_gates, make_stage
@@ -114,7 +114,7 @@ class Rollouts:
                 )
             await turns.acquire()
         try:
-            return await run.run()
+            return await carry_out(run)
         finally:
             turns.release()
 

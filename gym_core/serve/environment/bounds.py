@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from gym_core.domain.abandoned import GRACE
 from gym_core.engine.rollout.deadline import NEVER, Alarm, Scope, Watch
 
 _current: ContextVar[Alarm | None] = ContextVar("gym_serve_alarm", default=None)
@@ -25,7 +26,11 @@ class AnyTask(Alarm):
         self.task = None  # type: ignore[assignment]  # no task is this one: every bound gets its own timer
         self.due = NEVER
         self.scopes = []
-        self.rung = None
+        self.rung = self.give_up = self._ended = None
+        self.others = set()
+        self.held = []
+        self.grace = GRACE
+        self.detached = True  # a request ends when it has to, whether or not the session's code does
 
     def within(self, phase: str, seconds: float) -> Scope:
         """A block that ends with `DeadlineExceeded(phase)` when it takes longer than `seconds`."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from gym_core.contract.model import CallContext
 from gym_core.contract.resource_server import Done, ResourceServer, Session, SessionContext
+from gym_core.domain.abandoned import GRACE
+from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import SessionError
 from gym_core.domain.responses import Item, Request, Response
 from gym_core.domain.rollout import Trajectory, Verdict
@@ -18,7 +20,7 @@ from gym_core.domain.task import Task
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.limits import Deadlines
 from gym_core.engine.models.gate import ModelGate, Models
-from gym_core.engine.rollout.deadline import Watch, nobody_asked
+from gym_core.engine.rollout.deadline import Watch
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
 from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.protocol.errors import ServeError
@@ -76,6 +78,7 @@ class ServedSession:
     """
 
     __slots__ = (
+        "_asking",
         "_faults",
         "_gates",
         "_guard",
@@ -107,6 +110,7 @@ class ServedSession:
         self._models = Models(gates, self._ask_as)
         self._turnstile = Turnstile()
         self._faults = _Faults()
+        self._asking: set[asyncio.Task[Any]] = set()
         self._session: Session[Any]
         self._toolbox: Toolbox
         self._guard: GuardedSession
@@ -125,7 +129,9 @@ class ServedSession:
         """Open the session. Raises what the environment raises, and `ServeError` (422) for a model that is missing."""
         try:
             await self._set_up(seed)
-        except (SystemExit, asyncio.CancelledError) as error:
+        except BaseException as error:
+            if isinstance(error, Exception):
+                raise
             raise self._ended(error) from error
 
     async def _set_up(self, seed: int) -> None:
@@ -177,7 +183,9 @@ class ServedSession:
             kind, self._faults.kind = self._faults.kind, None
             done, self._toolbox.done = self._toolbox.done, None
             return ToolAnswer(output["output"], kind, done)
-        except (SystemExit, asyncio.CancelledError) as error:
+        except BaseException as error:
+            if isinstance(error, Exception):
+                raise
             raise self._ended(error) from error
         finally:
             self.running.discard(task)
@@ -200,7 +208,9 @@ class ServedSession:
             function = getattr(self._session, phase)
             with asking(self._host.watch):
                 return await self._host.executor.call(self._host.bounds, phase, seconds, function, argument)
-        except (SystemExit, asyncio.CancelledError) as error:
+        except BaseException as error:
+            if isinstance(error, Exception):
+                raise
             raise self._ended(error) from error
         finally:
             self.running.discard(task)
@@ -221,31 +231,37 @@ class ServedSession:
 
     def _ended(self, error: BaseException) -> BaseException:
         """What to raise for a call that was ended: closed meanwhile, ended by the environment itself, or by others."""
-        if isinstance(error, SystemExit):
-            return SessionError(f"the environment raised SystemExit: {error}")
         task = asyncio.current_task()
         if self.closed and task is not None and task.cancelling() and task.uncancel() == 0:
             return gone(self.closed)
-        if nobody_asked(error):
-            return SessionError("the environment cancelled itself")
-        return asyncio.CancelledError()
+        if asked_to_end(error):
+            return asyncio.CancelledError()
+        return SessionError(f"the environment raised {described(error)}")
 
     async def close(self, reason: str) -> None:
         """End the calls under way, which are answered that the session is gone, then close it. Never raises."""
         self.closed = reason
         self._turnstile.shut(gone(reason))
-        running = set(self.running)
+        running = self.running | self._asking
         for task in running:
             task.cancel()
         if running:
-            await asyncio.wait(running, timeout=self._host.deadlines.close)
+            await asyncio.wait(running, timeout=2 * GRACE)
         await self._guard.__aexit__(None, None, None)
         # The environment's object and this one hold each other; letting go frees both without the garbage collector.
         del self._session, self._toolbox, self._guard, self._models
 
     async def _ask_as(self, role: str, request: Request) -> Response:
+        if self.closed:  # what the session has left running makes no calls any more
+            raise gone(self.closed)
         context = CallContext((self.task.task_id, self.repeat), role)
-        return (await self._gates[role].call(request, context, self._host.bounds)).response
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking.add(task)
+        try:
+            return (await self._gates[role].call(request, context, self._host.bounds)).response
+        finally:
+            self._asking.discard(task)
 
 
 def gone(reason: str) -> ServeError:

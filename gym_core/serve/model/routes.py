@@ -79,6 +79,7 @@ class ServedModel:
         request = request_of(body)
         seed = request.body.pop("seed") if type(request.body.get("seed")) is int else None
         alarm = self._watch.alarm()
+        alarm.detached = True  # the request ends when it has to, whether or not the backend does
         try:
             context = CallContext(self._key(headers.get(ROLLOUT_HEADER, "")), seed=seed)
             answer = await self.gate.call(request, context, alarm, retry=headers.get(RETRIES_HEADER) != NO_RETRIES)

@@ -1,0 +1,154 @@
+"""A plugin that raises what is no `Exception` where it is made, opened or listed: its error, in every command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Gym, Site
+
+CODE = """
+import asyncio
+
+from pydantic import Field, model_validator
+
+import gym_core
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task, hookimpl
+
+WHERE, RAISE = {where!r}, lambda: {error}
+
+
+class Panic(BaseException):
+    pass
+
+
+def at(place):
+    if place == WHERE:
+        error = RAISE()
+        raise error
+
+
+at("import")
+
+
+class Options(gym_core.Options):
+    size: int = Field(1, description="A size.")
+
+    @model_validator(mode="after")
+    def checked(self):
+        at("options")
+        return self
+
+
+class Parts:
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        at("making")
+
+    async def __aenter__(self):
+        at("opening")
+        return self
+
+
+class Plain(Session):
+    def verify(self, trajectory):
+        return 1.0
+
+
+class Env(Parts, ResourceServer):
+    Options = Options
+    session_type = Plain
+
+    def tasks(self):
+        at("tasks")
+        yield Task.ask("Hello.")
+        at("later tasks")
+
+
+class Model(Parts, ModelBackend):
+    Options = Options
+
+    async def respond(self, request, context):
+        message = {{"type": "message", "role": "assistant", "content": [{{"type": "output_text", "text": "hi"}}]}}
+        return Response({{"id": "r", "output": [message]}})
+
+    async def check(self):
+        at("check")
+        return ()
+
+    async def list_models(self):
+        at("listing")
+        return ["one"]
+
+
+class Once(Parts, Agent):
+    async def run(self, episode):
+        return (await episode.respond(episode.request.input)).stop_reason
+
+
+@hookimpl
+def gym_resource_servers():
+    return {{"odd": Env}}
+
+
+@hookimpl
+def gym_model_backends():
+    return {{"odd": Model}}
+
+
+@hookimpl
+def gym_agents():
+    return {{"simple_agent": Once}}
+"""
+ERRORS = ["SystemExit(0)", "SystemExit('over')", "KeyboardInterrupt()", "Panic('oh')", "asyncio.CancelledError()"]
+RUN = ("run", "--model", "odd", "--env", "odd", "--quiet", "--output", "x.jsonl")
+SERVE = ("serve", "--env", "odd", "--port", "0")
+CHECK = ("check", "env", "odd")
+CASES = [
+    *((command, where) for where in ("import", "options", "making", "opening") for command in (RUN, SERVE, CHECK)),
+    *((("models", "ls", "--model", "odd"), where) for where in ("import", "options", "making", "listing")),
+    *((("tasks", "--env", "odd"), where) for where in ("import", "options", "making", "opening", "tasks")),
+    (RUN, "tasks"),
+    (RUN, "check"),
+    (("config", "show", "--model", "odd"), "making"),
+]
+
+
+def install(site: Site, where: str, error: str) -> None:
+    code = CODE.format(where=where, error=error)
+    for group in ("gym.resource_servers", "gym.models"):
+        site.add(f"odd-{group[4:9]}", code, group=group, name="odd")
+    site.add("odd-agent", code, group="gym.agents", name="simple_agent")
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_whatever_a_plugin_raises_is_its_own_error(error: str, site: Site, gym: Gym) -> None:
+    for command, where in CASES:
+        install(site, where, error)
+        ended = gym(*command)
+        assert ended.status == 2, (command, where, ended)
+        assert "odd" in ended.err, (command, where, ended)
+        assert "internal error" not in ended.err
+        assert error.partition("(")[0].rpartition(".")[2] in ended.err, (command, where, ended.err)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_doctor_and_plugins_check_go_on_with_the_others(error: str, site: Site, gym: Gym) -> None:
+    install(site, "opening", error)
+    ended = gym("doctor", "--model", "odd")
+    assert ended.status == 1
+    assert "it cannot be opened" in ended.out
+    install(site, "import", error)
+    ended = gym("plugins", "check")
+    assert ended.status == 1
+    assert "cannot be imported" in ended.out + ended.err
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_tasks_that_end_a_run_later_stop_it_with_the_name_of_their_owner(error: str, site: Site, gym: Gym) -> None:
+    install(site, "later tasks", error)
+    ended = gym(*RUN)
+    assert ended.status in (2, 3), ended
+    assert "its tasks cannot be listed" in ended.err
