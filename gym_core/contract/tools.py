@@ -22,9 +22,9 @@ from pydantic.fields import FieldInfo
 
 from gym_core.contract.strict_schemas import can_be_strict
 from gym_core.domain.json_text import encode_json
+from gym_core.domain.tool_calls import NAME_PATTERN as NAME_PATTERN
 from gym_core.domain.tool_calls import ArgumentError, arguments_text, may_be_deep, parse_arguments
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MARK = "__gym_tool__"
 _PLACE = "__gym_place__"
 _SECTION = re.compile(r"^(Args|Arguments|Parameters):\s*$", re.MULTILINE)

@@ -7,6 +7,7 @@ server that is sent the conversation again agree on what it says.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from gym_core.domain.responses import Item, call_id_of, id_text
 DEEPEST = 100
 """How many levels arguments may nest. More of them is an attack on whoever reads them, verifiers among them."""
 NO_ARGUMENTS = "{}"
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""The names of tools that every endpoint takes."""
+_ALIEN = re.compile(r"[^A-Za-z0-9_-]")
 _NO_NAME = "unknown"
 _MOST_DIGITS = 4300
 """Python reads no longer integers, neither here nor in the servers written in it."""
@@ -106,17 +110,31 @@ def sent_arguments(written: Any) -> str:
         return NO_ARGUMENTS
 
 
-def sent_items(items: Sequence[Item]) -> Sequence[Item]:
-    """A conversation as every server takes it: see `sent_arguments`. The same object where nothing is to be changed."""
+def sent_items(items: Sequence[Item], tools: Sequence[Mapping[str, Any]] = ()) -> Sequence[Item]:
+    """A conversation as every server takes it: see `sent_arguments`. The same object where nothing is to be changed.
+
+    `tools`: what the model is offered. A name that is none of theirs, and one that no tool could have, is changed as
+    little as is needed.
+    """
     changed: list[Item] | None = None
     for place, item in enumerate(items):
         if isinstance(item, dict) and item.get("type") == "function_call":
             written, name = item.get("arguments"), item.get("name")
             sent = sent_arguments(written)
-            if sent is not written or not name or not isinstance(name, str):
+            named = name
+            if not (isinstance(name, str) and NAME_PATTERN.fullmatch(name)):
+                named = _sent_name(name, tools)
+            if sent is not written or named is not name:
                 changed = changed or [*items]
-                changed[place] = {**item, "arguments": sent, "name": id_text(name) or _NO_NAME}
+                changed[place] = {**item, "arguments": sent, "name": named}
     return items if changed is None else changed
+
+
+def _sent_name(name: Any, tools: Sequence[Mapping[str, Any]]) -> str:
+    text = id_text(name)
+    if any(tool.get("name") == text for tool in tools):
+        return text
+    return _ALIEN.sub("_", text)[:64] or _NO_NAME
 
 
 def is_whole(call: Mapping[str, Any]) -> bool:

@@ -127,6 +127,24 @@ def test_the_record_is_left_alone_by_what_is_sent() -> None:
     assert sent_items(whole) is whole
 
 
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("get-weather", "get-weather"),
+        ("functions.get_weather", "functions_get_weather"),
+        ("get weather<|channel|>", "get_weather__channel__"),
+        ("mail.send", "mail.send"),
+        ("x" * 100, "x" * 64),
+        ("", "unknown"),
+        (None, "unknown"),
+        (["f"], "unknown"),
+    ],
+)
+def test_a_name_that_no_tool_has_is_sent_as_one_could_be(name: Any, sent: str) -> None:
+    (item,) = sent_items([called("c", name)], [{"type": "function", "name": "mail.send"}])
+    assert item["name"] == sent
+
+
 def test_an_agent_reads_arguments_as_text_whatever_they_are() -> None:
     response = Response({"output": [called(3, arguments={"a": 1}), called("x", arguments=None)]})
     first, second = response.function_calls

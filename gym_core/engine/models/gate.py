@@ -101,7 +101,7 @@ class ModelGate:
         """
         clock, limiter = self.clock, self.limiter
         items = request.body.get("input")
-        if type(items) is list and (sent := sent_items(items)) is not items:
+        if type(items) is list and (sent := sent_items(items, request.tools)) is not items:
             request = request.with_input(sent)
         waited = 0.0
         failed: FailedAttempts | None = None
