@@ -21,14 +21,17 @@ _TABLE: Mapping[str, tuple[str, ...]] = {
         *("stop", "tool_calls", "function_call"),
         *("end_turn", "stop_sequence", "tool_use"),  # Anthropic, Bedrock
         *("complete", "completed", "tool_call"),  # Cohere
-        *("eos", "eos_token", "word"),  # Together, TGI and watsonx, llama.cpp's own API
+        *("eos", "eos_token", "word"),  # Together and SiliconFlow, TGI and watsonx, llama.cpp's own API
+        *("eos_found", "stop_string_found"),  # LM Studio
+        *("end_id", "stop_words"),  # TensorRT-LLM
         "normal",  # Qianfan
     ),
     MAX_OUTPUT_TOKENS: (
-        *("length", "max_output_tokens"),  # OpenAI's two APIs
+        *("length", "max_output_tokens", "max_completion_tokens"),  # OpenAI's APIs
         *("max_tokens", "model_context_window_exceeded"),  # Anthropic, Bedrock, Gemini; the latter Z.ai, too
         "model_length",  # Mistral
         *("limit", "token_limit", "error_limit"),  # llama.cpp's own API, watsonx, Cohere
+        *("max_predicted_tokens_reached", "context_length_reached"),  # LM Studio
         "repetition",  # vLLM: cut as it went round in circles
     ),
     CONTENT_FILTER: (

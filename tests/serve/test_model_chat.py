@@ -265,3 +265,14 @@ async def test_a_conversation_with_bad_calls_and_no_ids_reaches_the_model_whole(
     assert [item["arguments"] for item in calls] == ["{}", "{}", "{}"]
     assert [item["call_id"] for item in calls] == [item["call_id"] for item in outputs]
     assert len({item["call_id"] for item in calls}) == 3
+
+
+@asynchronous
+async def test_tools_in_the_form_of_chat_are_understood_on_either_route() -> None:
+    backend = ScriptedModel("done")
+    nested = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    async with served_model(backend) as server:
+        for path in ("/v1/responses", "/v1/chat/completions"):
+            status, _ = await server.post(path, {"input": "x", "messages": MESSAGES, "tools": nested})
+            assert status == 200
+    assert [request.tools for request in backend.requests] == [[{"type": "function", **nested[0]["function"]}]] * 2  # type: ignore[dict-item]

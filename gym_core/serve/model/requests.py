@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request as HttpRequest
 
 from gym_core.domain.chat import responses_request
+from gym_core.domain.chat.tools import with_flat_tools
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.responses import Request, as_items
 from gym_core.domain.task import BACKEND_FIELDS
@@ -45,7 +46,7 @@ def request_of(body: Mapping[str, Any]) -> Request:
     if body.get("background") is not None and body["background"] is not False:
         raise InvalidRequest("answers are given at once: `background` is not offered", "background")
     fields = {name: value for name, value in body.items() if name not in BACKEND_FIELDS and value is not None}
-    return Request({**fields, "input": items})
+    return Request({**with_flat_tools(fields), "input": items})
 
 
 def from_chat(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
-
 from gym_core import JsonError, Request, Response, chat, encode_json, parse_json
 
 if TYPE_CHECKING:
@@ -110,10 +108,10 @@ class ResponsesDialect:
         if not body.get("tools"):  # servers refuse an empty list, and what speaks of tools where there are none
             for name in _TOOL_FIELDS:
                 body.pop(name, None)
-        data = _encoded(body)
+        data = encode_json(body)
         if _NULL in data and isinstance(body.get("input"), list):  # looking through the items costs more than this
             body["input"] = [without_nulls(item) for item in body["input"]]
-            data = _encoded(body)
+            data = encode_json(body)
         return data
 
     def decode(self, data: bytes) -> Response:
@@ -163,7 +161,7 @@ class ChatDialect:
             body[self._seed_field] = chosen
         if self._extra:
             body.update(self._extra)
-        return _encoded(body)
+        return encode_json(body)
 
     def decode(self, data: bytes) -> Response:
         """See `Dialect.decode`."""
@@ -178,13 +176,6 @@ class ChatDialect:
             return Response(chat.response_from_completion(body))
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise BrokenReply(f"it is no chat completion ({error})", body) from error
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(body)  # a good deal faster than with the options for what is rare
-    except orjson.JSONEncodeError:
-        return encode_json(body)
 
 
 def _object(data: bytes) -> dict[str, Any]:
