@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -31,13 +30,9 @@ def view(terminal: Terminal, file: Path, which: str | None, as_json: bool) -> No
     if as_json:
         import orjson
 
-        from gym_core.domain.json_text import JsonError, encode_json
+        from gym_core.domain.json_text import encode_json
 
-        try:
-            text = encode_json(row, orjson.OPT_INDENT_2)
-        except JsonError:  # too deep to be indented
-            text = json.dumps(row, ensure_ascii=False).encode()
-        terminal.out_bytes(text)
+        terminal.out_bytes(encode_json(row, orjson.OPT_INDENT_2))
         return
     from gym_core.cli.rollout_view import render
 

@@ -14,7 +14,9 @@ import json
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from itertools import repeat
@@ -27,6 +29,9 @@ BOM = b"\xef\xbb\xbf"
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 """What a number of 19 digits looks like among zeros; 2**63 has that many."""
+_LEVELS = 1024
+"""So deep a text orjson reads."""
+_RECURSION = threading.RLock()
 
 
 class JsonError(ValueError):
@@ -69,8 +74,12 @@ def _has_long_number(content: bytes) -> bool:
 def _parse_patiently(data: bytes | str, strict: bool) -> Any:
     text = data.removeprefix("\ufeff") if isinstance(data, str) else _text_of(data, strict)
     try:
-        value = json.loads(text, parse_float=_float)
-        return value if text.isascii() and "\\u" not in text else _mended(value)
+        with _room_for_depth(_LEVELS):
+            value = json.loads(text, parse_float=_float)
+        if text.isascii() and "\\u" not in text:
+            return value
+        with _room_for_depth(5 * _LEVELS):
+            return _mended(value)
     except RecursionError:
         raise JsonError("it nests deeper than can be read") from None
     except json.JSONDecodeError as error:
@@ -79,6 +88,18 @@ def _parse_patiently(data: bytes | str, strict: bool) -> Any:
         raise
     except ValueError:  # to convert more would take the square of their number
         raise JsonError(f"it has an integer of more than {sys.get_int_max_str_digits()} digits") from None
+
+
+@contextmanager
+def _room_for_depth(calls: int) -> Iterator[None]:
+    """Room for so many nested calls, however deep the caller stands already, for what is as deep as orjson reads it."""
+    with _RECURSION:  # the limit is one for all threads
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + calls)
+        try:
+            yield
+        finally:
+            sys.setrecursionlimit(limit)
 
 
 def _text_of(data: bytes, strict: bool) -> str:
@@ -188,13 +209,17 @@ def plain_json(value: Any, *, fallback: Fallback | None = None) -> Any:
 def _encode_patiently(value: Any, options: int, fallback: Fallback | None) -> bytes:
     indented = options & orjson.OPT_INDENT_2
     try:
-        text = json.dumps(
-            _plain(value, fallback),
-            ensure_ascii=False,
-            sort_keys=bool(options & orjson.OPT_SORT_KEYS),
-            indent=2 if indented else None,
-            separators=None if indented else (",", ":"),
-        )
+        with _room_for_depth(3 * _LEVELS):
+            text = json.dumps(
+                _plain(value, fallback),
+                ensure_ascii=False,
+                sort_keys=bool(options & orjson.OPT_SORT_KEYS),
+                indent=2 if indented else None,
+                separators=None if indented else (",", ":"),
+            )
+        orjson.loads(text)  # others have to read it, too
+    except orjson.JSONDecodeError:
+        raise JsonError("it nests deeper than can be read") from None
     except RecursionError:
         raise JsonError("it nests deeper than can be written") from None
     except JsonError:

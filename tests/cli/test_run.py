@@ -390,3 +390,30 @@ def test_a_log_is_written_and_holds_no_key(gym: Gym) -> None:
     lines = [orjson.loads(line) for line in Path("run.log").read_bytes().splitlines()]
     assert lines
     assert SECRET.encode() not in Path("run.log").read_bytes()
+
+
+def test_repeated_ids_are_warned_of_once_and_repeated_with_the_manifest(gym: Gym) -> None:
+    row = {"id": "problem", "number": 1, "responses_create_params": {"input": "Hi."}}
+    Path("in.jsonl").write_bytes(b"".join(orjson.dumps({**row, "part": f"p{part}"}) + b"\n" for part in range(3)))
+    done = gym(*RUN, *OUT, "--input", "in.jsonl", "--quiet")
+    assert done.status == 0
+    assert done.err.count("stands on an earlier line already") == 1
+    assert {row["task_id"] for row in rows()} == {"1", "2", "3"}
+    again = gym("run", "--config", "x.run.json", "--output", "y.jsonl", "--quiet")
+    assert (again.status, "earlier line" in again.err) == (0, False)
+    named = gym(*RUN, "--output", "z.jsonl", "--input", "in.jsonl", "--quiet", "--task-id", "part")
+    assert (named.status, named.err) == (0, "")
+    assert {row["task_id"] for row in rows("z.jsonl")} == {"p0", "p1", "p2"}
+    Path("run.toml").write_text('model = "parrot"\nenv = "talk"\ninput = "in.jsonl"\ntask_id = "part"\n')
+    assert gym("run", "--config", "run.toml", "--output", "w.jsonl", "--quiet").status == 0
+    assert {row["task_id"] for row in rows("w.jsonl")} == {"p0", "p1", "p2"}
+
+
+def test_the_manifest_that_is_repeated_is_not_overwritten(gym: Gym) -> None:
+    assert gym(*RUN, *OUT, "--quiet").status == 0
+    before = Path("x.run.json").read_bytes()
+    done = gym("run", "--config", "x.run.json", *OUT, "--overwrite", "--quiet")
+    assert done.status == 2
+    assert "is the configuration" in done.err
+    assert Path("x.run.json").read_bytes() == before
+    assert gym("run", "--config", "x.run.json", *OUT, "--resume", "--quiet").status == 0

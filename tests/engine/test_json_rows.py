@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from gym_core import Task, UsageError, Verdict, parse_json
+from gym_core.cli.rollout_file import find_row
 from gym_core.engine.numbers.comparison import Statistics
 from gym_core.engine.replaying.rescore import Rescore, RescoreConfig
 from gym_core.engine.storage.reading import ResultsFile
@@ -51,6 +52,7 @@ ODD = {
     "half a pair": (f'{{"x": "\\ud800!", {REQUEST}}}', repr("\ufffd!"), "\ufffd!"),
     "a pair": (f'{{"x": "\\ud83d\\ude00", {REQUEST}}}', repr("\U0001f600"), "\U0001f600"),
     "deep": (f'{{"x": {"[" * 400}{"]" * 400}, {REQUEST}}}', "[" * 400 + "]" * 400, ...),
+    "deep and odd": (f'{{"y": ["\\u00e9", {BIG}, {"[" * 600}{"]" * 600}], "x": 1, {REQUEST}}}', "1", 1),
 }
 
 
@@ -68,6 +70,7 @@ def test_what_is_clear_is_read_and_stays_exact_wherever_it_is_read(
     (stored,) = ResultsFile(output).rollouts()
     assert kept is ... or stored.row["x"] == kept
     assert Statistics(output, by=("x",)).result["reward"]["mean"] == 1.0
+    assert find_row(output, "1#0")["x"] == stored.row["x"]
     (exported,) = Export(output).lines()
     assert kept is ... or strictly(exported)["x"] == kept
     again = run(None, env(Seeing), input=output)

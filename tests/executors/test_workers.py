@@ -272,3 +272,16 @@ async def when(condition: Callable[[], bool], stop: Callable[[str], None]) -> No
     while not condition():  # noqa: ASYNC110  # it is a file that another process makes
         await asyncio.sleep(0.01)
     stop("enough")
+
+
+def test_rows_and_ids_come_back_as_they_went(tmp_path: Path) -> None:
+    big, request = 2**80, '"responses_create_params": {"input": "{}"}'
+    lines = [f'{{"task_id": 1.50, "x": {big}, {request}}}', f'{{"task_id": true, "x": NaN, {request}}}']
+    lines += [f'{{"task_id": [{big}], {request}}}', f'{{"task_id": null, {request}}}']
+    (tmp_path / "in.jsonl").write_text("\ufeff" + "\n".join(lines) + "\n")
+    ended = run(input=tmp_path / "in.jsonl", output=tmp_path / "x.jsonl")
+    assert sorted(rollout.task_id for rollout in ended.rollouts) == ["1.5", "4", f"[{big}]", "true"]
+    rows = [gym_core.parse_json(line) for line in (tmp_path / "x.jsonl").read_bytes().splitlines()]
+    found = {row["rollout"]["task_index"]: (row["task_id"], row.get("x")) for row in rows}
+    assert found == {0: (1.5, big), 1: (True, None), 2: ([big], None), 3: (None, None)}
+    assert run(input=tmp_path / "in.jsonl", output=tmp_path / "x.jsonl", mode="resume").rollouts == []
