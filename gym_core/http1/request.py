@@ -56,8 +56,10 @@ def parse(url: str) -> Place:
 def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
     """The head of a request, up to the end of its last line but without the empty one.
 
-    Raises `ValueError` where anything in it would end its line.
+    Raises `ValueError` where anything in it would end its line, and for HEAD: a reply to it is not read as one.
     """
+    if method == "HEAD":
+        raise ValueError("HEAD is not spoken")
     if " " in target or not target.isascii():
         target = quote(target, safe=_SAFE)
     lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]

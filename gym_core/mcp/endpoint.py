@@ -8,6 +8,8 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gym_core.http1 import MAX_REPLY_MB
+
 
 @dataclass(frozen=True, slots=True)
 class StdioServer:
@@ -28,10 +30,14 @@ class StdioServer:
 
 @dataclass(frozen=True, slots=True)
 class HTTPServer:
-    """A server that runs elsewhere, spoken to over streamable HTTP. `headers`: sent with every request."""
+    """A server that runs elsewhere, spoken to over streamable HTTP. `headers`: sent with every request.
+
+    `max_reply_mb`: megabytes that are read of one answer.
+    """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    max_reply_mb: float = MAX_REPLY_MB
 
     @property
     def host(self) -> str:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gym_core.domain.json_text import encode_json
+from gym_core.http1 import MEGABYTE, TooLong, environment_proxy, read_all
 from gym_core.mcp.endpoint import HTTPServer, Server, StdioServer
 from gym_core.mcp.notices import notice
 from gym_core.mcp.replies import Inbox, Outbox, readable_message
@@ -20,7 +21,6 @@ _CONNECT_SECONDS = 30.0
 _KEPT_CONNECTIONS = 100
 _LAST_WORDS = 2000
 _OF_THE_BODY = frozenset({"content-length", "content-encoding", "transfer-encoding"})
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Transport:
@@ -69,11 +69,15 @@ class Transport:
     async def _http(self, server: HTTPServer) -> AsyncIterator[Any]:
         from mcp.client.streamable_http import streamable_http_client
 
-        async with _http_client(server) as client, streamable_http_client(server.url, http_client=client) as streams:
+        most = int(server.max_reply_mb * MEGABYTE)
+        async with (
+            _http_client(server, most) as client,
+            streamable_http_client(server.url, http_client=client, max_sse_event_size=most) as streams,
+        ):
             yield streams
 
 
-def _http_client(server: HTTPServer) -> Any:
+def _http_client(server: HTTPServer, most: int) -> Any:
     """A client whose failures are answers: an exception would end the connection and all calls on it."""
     import httpx2
 
@@ -83,13 +87,23 @@ def _http_client(server: HTTPServer) -> Any:
                 response = await super().send(request, **settings)
                 if request.method != "POST" or _is_stream(response):
                     return response
-                await response.aread()
+                response = await _read(response)
+            except TooLong:
+                return _answer(request, 502, _too_long(server))
             except httpx2.TransportError as error:
                 return _answer(request, 503, f"{type(error).__name__}: {error}".rstrip(": "))
             if response.status_code < 400 or _is_rpc_error(response):
                 return _readable(response)
             words = " ".join(response.text.split())[:200]
             return _answer(request, response.status_code, f"HTTP {response.status_code} {words}".rstrip())
+
+    async def _read(response: httpx2.Response) -> httpx2.Response:
+        try:
+            content = await read_all(response.aiter_bytes(), most)
+        finally:
+            await response.aclose()
+        headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_BODY}
+        return httpx2.Response(response.status_code, headers=headers, content=content, request=response.request)
 
     def _answer(request: httpx2.Request, status: int, message: str) -> httpx2.Response:
         error = {"jsonrpc": "2.0", "id": None, "error": {"code": UNREACHABLE, "message": message}}
@@ -111,8 +125,13 @@ def _http_client(server: HTTPServer) -> Any:
         timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),  # calls have bounds of their own
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
         verify=_tls(),
-        trust_env=server.host not in _LOOPBACK,
+        proxy=environment_proxy(server.url),
+        trust_env=False,
     )
+
+
+def _too_long(server: HTTPServer) -> str:
+    return f"the answer is longer than {server.max_reply_mb:g} MB; `HTTPServer(max_reply_mb=)` raises the limit"
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from gym_core.domain.errors import (
     ModelError,
     ModelTimeoutError,
     OverloadedError,
+    QuotaError,
     RateLimitError,
     ReplyTooLongError,
     ServerError,
@@ -26,6 +28,7 @@ from gym_core.domain.errors import (
     model_error_classes,
 )
 from gym_core.domain.responses import Request, Response
+from gym_core.http1 import retry_after_seconds
 from gym_core.protocol.client import BROKEN, TIMEOUT, TOO_LONG, UNREACHABLE, Reply
 from gym_core.protocol.errors import RemoteError
 from gym_core.remote.connection import Connection
@@ -175,17 +178,25 @@ def _failed(reply: Reply, connection: Connection) -> GymError:
     error = connection.error(reply)
     message = error.message if isinstance(error, GymError) else str(error)
     hint = error.hint if isinstance(error, GymError) else ""
-    return _class_of(reply.status)(message, hint=hint, status=reply.status)
+    cls = _class_of(reply.status)
+    body = None
+    with suppress(RemoteError):
+        body = reply.json()
+    after = retry_after_seconds(reply.headers, reply.text, body=body) if cls.retryable else None
+    return cls(message, hint=hint, status=reply.status, retry_after=after)
 
 
 def _class_of(status: int) -> type[ModelError]:
     """The class of an error of which no more is known: what stands in front of a server says it, a proxy maybe."""
     if status in (401, 403):
         return AuthenticationError
-    if status in (404, 405):
+    if status == 402:
+        return QuotaError
+    if status < 400 or status in (404, 405, 407, 410, 501, 511):
         return EndpointError
-    if status == 429:
+    if status in (420, 429):
         return RateLimitError
-    if status == 503:
+    if status in (498, 503, 509, 529):
         return OverloadedError
-    return ServerError if status >= 500 else BadRequestError
+    passing = (408, 409, 421, 423, 424, 425, 444, 449, 499)
+    return ServerError if status >= 500 or status in passing else BadRequestError

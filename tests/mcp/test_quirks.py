@@ -17,7 +17,7 @@ import pytest
 
 import gym_core
 from gym_core import ResourceServer, Rollout, Status, Task
-from gym_core.mcp import MCPSession, StdioServer
+from gym_core.mcp import HTTPServer, MCPSession, StdioServer
 from gym_core.mcp.schemas import object_schema
 from gym_core.testing import ScriptedModel, call
 from tests.mcp import quirky_server
@@ -190,7 +190,8 @@ def over_http(answers: dict[str, str]) -> Iterator[str]:
             text = answers.get(message["method"], '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}')
             body = (text % message["id"]).encode() if "id" in message else b""
             self.send_response(200 if body else 202)
-            self.send_header("Content-Type", "application/json")
+            streams = body.startswith(b"data: ")
+            self.send_header("Content-Type", "text/event-stream" if streams else "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -225,3 +226,20 @@ def test_the_same_over_http(result: str, said: str | None) -> None:
     assert rollout.status is Status.COMPLETED, rollout.error
     assert names(tools) == ["add"]
     assert output(rollout) == ('{"type":"x"}' if said is None else said)
+
+
+@pytest.mark.parametrize("frame", ["%s", "data: %s\n\n"], ids=["whole", "as an event"])
+def test_an_answer_is_read_as_far_as_is_allowed(frame: str) -> None:
+    answer = '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"' + "x" * (2 << 20) + '"}]}}'
+    answers = {
+        "initialize": '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18"}}',
+        "tools/list": '{"jsonrpc":"2.0","id":%s,"result":{"tools":[{"name":"add"}]}}',
+        "tools/call": frame.replace("%s", answer),
+    }
+    with over_http(answers) as url:
+        rollout, _ = play("", HTTPServer(url, max_reply_mb=1))
+        assert rollout.status is Status.ENV_ERROR
+        assert ("exceeded the 1048576 byte limit" if "data" in frame else "longer than 1 MB") in str(rollout.error)
+        rollout, _ = play("", HTTPServer(url, max_reply_mb=3))
+        assert rollout.error is None
+        assert len(output(rollout)) == 2 << 20

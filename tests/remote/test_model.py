@@ -102,11 +102,18 @@ async def answering(status: int, content: str, **about: Any) -> AsyncIterator[st
         (200, "<html>", errors.BrokenReplyError),
         (200, "{}", errors.BrokenReplyError),
         (401, "who?", errors.AuthenticationError),
+        (402, "pay", errors.QuotaError),
         (404, "", errors.EndpointError),
+        (407, "log in", errors.EndpointError),
+        (408, "", errors.ServerError),
+        (410, "", errors.EndpointError),
+        (302, "", errors.EndpointError),
         (413, "too long", errors.BadRequestError),
         (429, "slower", errors.RateLimitError),
         (502, "<html>", errors.ServerError),
         (503, "", errors.OverloadedError),
+        (522, "error code: 522", errors.ServerError),
+        (529, "", errors.OverloadedError),
     ],
 )
 def test_an_answer_of_something_in_between_has_the_class_of_its_status(
@@ -119,6 +126,30 @@ def test_an_answer_of_something_in_between_has_the_class_of_its_status(
     with pytest.raises(cls) as caught:
         in_loop(main)
     assert type(caught.value) is cls
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "seconds"),
+    [(429, "Please try again in 1m30s.", 90), (503, '{"error": {"retry_after": 2}}', 2), (400, "retry in 5s", None)],
+)
+def test_something_in_between_may_ask_to_wait(status: int, content: str, seconds: float | None) -> None:
+    async def main() -> None:
+        async with answering(status, content) as url, remote(url) as model:
+            await ask(model)
+
+    with pytest.raises(ModelError) as caught:
+        in_loop(main)
+    assert caught.value.retry_after == seconds
+
+
+def test_an_answer_is_read_as_far_as_the_option_allows() -> None:
+    async def main() -> None:
+        async with answering(200, " " * (2 << 20)) as url, remote(url, max_reply_mb=1) as model:
+            await ask(model)
+
+    with pytest.raises(errors.ReplyTooLongError, match="max_reply_mb") as caught:
+        in_loop(main)
+    assert not caught.value.retryable
 
 
 def test_nobody_there_any_more_is_an_error_of_the_connection_that_cost_nothing() -> None:

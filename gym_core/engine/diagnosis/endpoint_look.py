@@ -15,6 +15,7 @@ from gym_core.domain.errors import GymError, ModelError
 from gym_core.domain.responses import Request
 from gym_core.engine.diagnosis.diagnosis import Finding, State
 from gym_core.engine.limits import Deadlines
+from gym_core.http1 import environment_proxy
 
 SECONDS = 120.0
 """How long a look at the endpoint and the call may take, each."""
@@ -96,7 +97,8 @@ async def clock(url: str) -> Finding:
     import httpx
 
     try:
-        async with httpx.AsyncClient(timeout=_DATE_SECONDS) as client:
+        proxy = environment_proxy(url)
+        async with httpx.AsyncClient(timeout=_DATE_SECONDS, proxy=proxy, trust_env=False) as client:
             asked = time.perf_counter()
             reply = await client.head(url)
             there = parsedate_to_datetime(reply.headers["date"])
