@@ -80,6 +80,26 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="The longest body of a request.",
 )
+@click.option(
+    "--max-connections",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Connections open at once. By default what the limit on open files allows, with some to spare.",
+)
+@click.option(
+    "--max-client-connections",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Connections of one address at once. By default three quarters of all, from this machine all.",
+)
+@click.option(
+    "--client-timeout",
+    type=_SECONDS,
+    default=30.0,
+    metavar="S",
+    show_default=True,
+    help="Seconds a client may take to send the head of a request, or to go on with its body or with reading.",
+)
 @click.option("--mcp", is_flag=True, help="Offer the tools of sessions over the Model Context Protocol, too.")
 @click.option(
     "--concurrency",
@@ -164,6 +184,7 @@ def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
 def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
     """How the options of the command line want it served. Raises `UsageError`."""
     from gym_core.engine.limits import Deadlines
+    from gym_core.serve.connections import ConnectionLimits
     from gym_core.serve.settings import LOOPBACK, ServeSettings, require_token
 
     token = _token(options)
@@ -181,6 +202,11 @@ def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
         drain=options["drain"],
         seed=options["seed"],
         callbacks=options["callbacks"],
+        connections=ConnectionLimits(
+            connections=options["max_connections"],
+            per_client=options["max_client_connections"],
+            seconds=options["client_timeout"],
+        ),
         deadlines=Deadlines(**{name: seconds for name, seconds in deadlines.items() if seconds is not None}),
     )
 

@@ -44,7 +44,9 @@ class Serving:
             app, notices = await open_application(self._wanted, self._settings, stack, self._terminal.redactor)
             for notice in notices:
                 self._terminal.note(f"warning: {notice}")
-            listener = Listener(app, host=self._host, port=self._port, uds=self._uds, grace=1.0)
+            listener = Listener(
+                app, host=self._host, port=self._port, uds=self._uds, grace=1.0, limits=self._settings.connections
+            )
             async with listener:
                 self.interrupts.words = "finishing what is under way"
                 self.interrupts.stop = lambda number: self._ended.set()

@@ -36,6 +36,7 @@ CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     409: "conflict",
     410: "gone",
     413: "too_large",
@@ -49,7 +50,7 @@ CODES = {
 }
 """The `code` of an error by its status, where it says no other."""
 
-_PASSING = frozenset({429, 503})
+_PASSING = frozenset({408, 429, 503})
 _ABSENT = frozenset({401, 403, 404, 405, 410, 429, 502, 503})
 _MODEL_STATUS = {
     RateLimitError: 429,

@@ -8,16 +8,22 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from gym_core.domain.errors import UsageError
+from gym_core.serve.connections import ConnectionLimits, Connections
 
 BACKLOG = 4096
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than clients do, so that none is closed while its next request comes."""
 _OWNER_ONLY = 0o600
+_ACCEPTED_AT_ONCE = 64
+"""So many connections are accepted before the first of them is counted."""
+_LAST_WORDS = 1.0
+"""Seconds that requests have to answer that they were cut off."""
 
 
 class Listener:
@@ -25,7 +31,7 @@ class Listener:
 
     `host` and `port`, where port 0 takes a free one, or `uds`: the path of a socket file, which only the user who owns
     the process may open. `url`: how to reach it, once entered. `grace`: seconds that requests may take when it is left.
-    Entering raises `UsageError` where the address cannot be had.
+    `limits`: of its connections. Entering raises `UsageError` where the address cannot be had.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class Listener:
         port: int = 0,
         uds: str | os.PathLike[str] | None = None,
         grace: float = 5.0,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self.url = ""
         self._app = app
@@ -43,6 +50,8 @@ class Listener:
         self._port = port
         self._uds = os.fspath(uds) if uds is not None else None
         self._grace = grace
+        self._limits = limits or ConnectionLimits()
+        self._connections: Connections | None = None
         self._socket: socket.socket | None = None
         self._server: Any = None
         self._serving: asyncio.Task[None] | None = None
@@ -60,8 +69,9 @@ class Listener:
     async def _start(self, sock: socket.socket) -> None:
         import uvicorn
 
-        from gym_core.serve.http_protocol import BoundedHead
+        from gym_core.serve.http_protocol import BoundedConnection
 
+        connections = self._connections = Connections(self._limits)
         up = asyncio.Event()
 
         class Server(uvicorn.Server):
@@ -73,11 +83,13 @@ class Listener:
 
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
+                sock.listen(BACKLOG)
+                connections.start()
                 up.set()
 
         config = uvicorn.Config(
             self._app,
-            http=BoundedHead,
+            http=partial(BoundedConnection, connections),  # type: ignore[arg-type]  # all that is asked of it
             ws="none",
             lifespan="off",
             log_config=None,
@@ -85,7 +97,7 @@ class Listener:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            backlog=BACKLOG,
+            backlog=_ACCEPTED_AT_ONCE,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(self._grace)),
         )
@@ -103,6 +115,10 @@ class Listener:
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving
+        if cut_off := set(self._server.server_state.tasks):
+            await asyncio.wait(cut_off, timeout=_LAST_WORDS)
+        if self._connections is not None:
+            self._connections.stop()
         self._remove_file()
 
     def _bind(self) -> socket.socket:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gym_core.domain.errors import UsageError
 from gym_core.engine.limits import Deadlines
+from gym_core.serve.connections import ConnectionLimits
 
 MEGABYTE = 1 << 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -21,6 +22,7 @@ class ServeSettings:
     with nothing asked of it. `max_body`: bytes of a request. `drain`: how long requests under way may take once the
     server is to end. `seed`: of sessions whose opener gives none. `deadlines`: bounds of `setup`, tools, `reply`,
     `verify` and `close`. `callbacks`: hosts whose URLs the server asks when it is told to, see `Callbacks`.
+    `connections`: how many there may be, and for how long without a word.
     """
 
     token: str = field(default="", repr=False)
@@ -33,6 +35,7 @@ class ServeSettings:
     seed: int = 0
     callbacks: tuple[str, ...] = ()
     deadlines: Deadlines = field(default_factory=Deadlines)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
 def require_token(host: str, token: str) -> None:

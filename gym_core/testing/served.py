@@ -110,7 +110,9 @@ class Served:
 
         async with AsyncExitStack() as stack:
             self.app = await stack.enter_async_context(_application(self))
-            listener = await stack.enter_async_context(Listener(self.app, port=self._port, grace=1.0))
+            listener = await stack.enter_async_context(
+                Listener(self.app, port=self._port, grace=1.0, limits=self.app.settings.connections)
+            )
             self.url = listener.url
             self._stack = stack.pop_all()
         return self

@@ -28,7 +28,7 @@ def serving(wanted: Wanted, redactor: Redactor | None = None, **settings: Any) -
                 local = not settings.get("token")
                 made = ServeSettings(**{"local": local, **settings})
                 app, _ = await open_application(wanted, made, stack, redactor or Redactor())
-                listener = await stack.enter_async_context(Listener(app, grace=1.0))
+                listener = await stack.enter_async_context(Listener(app, grace=1.0, limits=made.connections))
                 up.set_result((listener.url, app, asyncio.get_running_loop(), end))
                 await end.wait()
         except BaseException as error:
