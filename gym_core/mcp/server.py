@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from starlette.requests import Request
 
 from gym_core.domain.blame import asked_to_end
+from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.mcp.content import as_blocks
 from gym_core.mcp.package import need_package
 from gym_core.mcp.tools import listed_tools
@@ -150,7 +150,7 @@ async def _call(served: ServedSession, name: str, arguments: Mapping[str, Any], 
     except BaseException as error:  # the boundary: a failure of the environment is no answer of a tool
         if asked_to_end(error):
             raise
-        described = orjson.loads(redactor.redact_bytes(orjson.dumps(error_to_wire(error, "tool")[1]["error"])))
+        described = parse_json(redactor.redact_bytes(encode_json(error_to_wire(error, "tool")[1]["error"])))
         raise MCPError(INTERNAL_ERROR, described["message"], described) from error
     about: dict[str, Any] = {}
     if answer.error is not None:

@@ -145,6 +145,17 @@ def error_to_wire(error: BaseException, phase: str = "") -> tuple[int, dict[str,
     return status, {"error": described}
 
 
+def add_openai_words(status: int, body: Mapping[str, Any]) -> dict[str, str]:
+    """Add to a body of `error_to_wire` what clients of OpenAI's API read; returns the headers that they read."""
+    described = body["error"]
+    described["type"] = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    described["param"] = described.get("field")
+    return {"x-should-retry": "true" if described["retryable"] else "false"}
+
+
+_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
+
+
 def error_from_wire(status: int, body: Any, where: str) -> GymError:
     """The error that an answer of status 400 and above stands for; any body will do. `where`: who answered.
 

@@ -18,15 +18,15 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
-import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response as Reply
 
 from gym_core.contract.agent import Episode
 from gym_core.contract.model import Model
 from gym_core.domain.blame import asked_to_end
+from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.responses import Response
-from gym_core.protocol.errors import ServeError, WireError, error_to_wire
+from gym_core.protocol.errors import ServeError, WireError, add_openai_words, error_to_wire
 from gym_core.remote.episode import OfferedEpisode
 from gym_core.remote.offer import Offer
 from gym_core.remote.offered_models import OfferedModels
@@ -152,11 +152,10 @@ class Gateway:
     def _failure(self, error: BaseException, word: str) -> Reply:
         """An error as gym writes it, with what clients of OpenAI look for. It may quote what nobody should see."""
         status, body = error_to_wire(error)
-        body = orjson.loads(self._redact(orjson.dumps(body, default=str).decode()))
-        described = body["error"]
-        described |= {"type": described["code"], "param": described.get("field")}
+        body = parse_json(self._redact(encode_json(body).decode()))
+        add_openai_words(status, body)
         if word:
-            described["ref"] = word
+            body["error"]["ref"] = word
         headers = dict(error.headers) if isinstance(error, ServeError) else {}
         return json_reply(body, status, {**headers, **_NO_RETRY})
 

@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
@@ -19,9 +18,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ModelError
-from gym_core.protocol.errors import ServeError, error_to_wire
+from gym_core.domain.json_text import encode_json
+from gym_core.protocol.errors import ServeError, add_openai_words, error_to_wire
 from gym_core.protocol.wire import PROTOCOL
-from gym_core.serve.auth import check_origin, check_token
+from gym_core.serve.auth import check_direct, check_local, check_token
 from gym_core.serve.json_reply import json_reply
 from gym_core.serve.openapi import document
 from gym_core.serve.settings import ServeSettings
@@ -34,6 +34,8 @@ PUBLIC = frozenset({"/", "/health", "/ready"})
 PHASE = "gym.phase"
 """Where a route notes in the scope of a request what it is at: `setup`, `tool`, `reply`, `verify`."""
 _RETRY_SECONDS = "5"
+_LONGEST_LENGTH = 18
+"""Digits of a length that anybody may mean."""
 
 
 def build(
@@ -87,10 +89,11 @@ class Application:
         self._idle = asyncio.Event()
         self._unready = unready
         self._redactor = redactor
+        self._for_models = kind != "resource_server"
         about = {"protocol": PROTOCOL, "kind": kind, **describe}
         self._documents = {
-            "/openapi.json": orjson.dumps(document(about, openapi, secured=bool(settings.token))),
-            "/v1/component": orjson.dumps(about),
+            "/openapi.json": encode_json(document(about, openapi, secured=bool(settings.token))),
+            "/v1/component": encode_json(about),
         }
         redactor.add(settings.token)
         own = [
@@ -121,10 +124,15 @@ class Application:
             await self._dispatch(scope, _Limited(receive, self.settings.max_body), answer)
         except (ClientDisconnect, ConnectionResetError):
             pass  # nobody is there to be answered
+        except GeneratorExit:
+            raise
         except BaseException as error:
-            if asked_to_end(error):
+            if not asked_to_end(error):
+                await self._fail(as_exception(error), scope, receive, answer)
+            elif isinstance(error, asyncio.CancelledError):
+                await self._fail(_cut_off(), scope, receive, answer)
+            else:
                 raise
-            await self._fail(as_exception(error), scope, receive, answer)
         finally:
             self.in_flight -= counted
             if self.draining and not self.in_flight:
@@ -137,15 +145,17 @@ class Application:
         if not public and not getattr(route, "own_token", False):
             if self.settings.token:
                 check_token(headers, self.settings.token)
-            elif self.settings.local and scope.get("client") is not None:  # a browser cannot reach a socket file
-                check_origin(headers)
+            else:
+                check_direct(headers)
+                if self.settings.local and scope.get("client") is not None:  # a browser cannot reach a socket file
+                    check_local(headers)
         if route is None:
             if allowed:
                 raise ServeError(405, f"{path} takes {allowed} only", headers={"Allow": allowed})
             raise ServeError(404, f"there is nothing at {path:.200}", hint="GET /openapi.json lists what there is")
         if self.draining and not public and not getattr(route, "continues", False):
             raise ServeError(503, "the server is going down and takes no more", headers={"Retry-After": _RETRY_SECONDS})
-        receive.check_length(headers)
+        receive.check_head(headers)
         await route.handle(scope, receive, send)
 
     def _find(self, scope: Scope) -> tuple[BaseRoute | None, str]:
@@ -163,7 +173,7 @@ class Application:
                 break
         return None, ", ".join(sorted(allowed))
 
-    async def _fail(self, error: Exception, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _fail(self, error: BaseException, scope: Scope, receive: Receive, answer: _Answer) -> None:
         route = scope.get("endpoint")
         place = getattr(route, "__qualname__", type(route).__name__) if route is not None else "no route"
         if answer.started:  # too late for a status: an answer that is cut short is all that is left to say
@@ -176,8 +186,9 @@ class Application:
         headers = dict(error.headers) if isinstance(error, ServeError) else {}
         if isinstance(error, ModelError) and error.retry_after is not None:
             headers["Retry-After"] = f"{error.retry_after:g}"
-        content = orjson.dumps(body, default=str)
-        await Response(content, status, headers, "application/json")(scope, receive, answer)
+        if self._for_models:
+            headers |= add_openai_words(status, body)
+        await json_reply(body, status, headers)(scope, receive, answer)
 
     async def drain(self) -> bool:
         """Take nothing new, and wait for the requests under way; whether they all ended in time."""
@@ -256,11 +267,19 @@ class _Limited:
                 raise self._too_large()
         return message
 
-    def check_length(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Refuse a body that says itself that it is too long, before any of it is read."""
+    def check_head(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Refuse a body that says itself that it is too long, or compressed, before any of it is read."""
         for name, value in headers:
-            if name == b"content-length" and value.isdigit() and int(value) > self._limit:
-                raise self._too_large()
+            if name == b"content-length":
+                if len(value) > _LONGEST_LENGTH or int(value) > self._limit:
+                    raise self._too_large()
+            elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+                raise ServeError(
+                    415,
+                    f"the body is compressed ({value.decode('latin-1'):.80})",
+                    hint="send it as it is",
+                    headers={"Accept-Encoding": "identity"},
+                )
 
     def _too_large(self) -> ServeError:
         return ServeError(413, f"the body is longer than {self._limit} bytes", hint="gym serve --max-body BYTES")
@@ -276,6 +295,11 @@ async def _not_http(scope: Scope, receive: Receive, send: Send) -> None:
     elif scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1003})
+
+
+def _cut_off() -> ServeError:
+    """The answer to a call that was cancelled: only the end of the server does that."""
+    return ServeError(503, "the server went down before this had ended", headers={"Retry-After": _RETRY_SECONDS})
 
 
 def _innermost(error: BaseException) -> str:

@@ -57,25 +57,74 @@ def unauthorized(message: str, hint: str) -> ServeError:
     return ServeError(401, message, hint=hint, headers=CHALLENGE)
 
 
-def check_origin(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raise `ServeError` (403) where a web page asks a server on loopback that wants no token.
+def check_local(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise `ServeError` for a request to a server without a token that no program of this machine has sent.
 
-    A page of any site can send requests to loopback, and by a name that resolves there even read the answers; a browser
-    tells by `Origin` and `Host` whose page it is.
+    A page of any site can send requests to loopback, from another port of it, too, and by a name that resolves there
+    even read the answers: 403. Browsers tell by `Host`, `Origin` and `Sec-Fetch-Site` whose page it is. What a page may
+    send unasked is no JSON: 415 (https://fetch.spec.whatwg.org/#cors-safelisted-request-header).
     """
+    host = origin = b""
+    is_json = body = False
     for name, value in headers:
         if name == b"host":
-            host = _host("//" + value.decode("latin-1"))
+            host = value
+            if not _is_loopback(_host("//" + value.decode("latin-1"))):
+                raise _page(f"as {_host('//' + value.decode('latin-1'))!r:.100}")
         elif name == b"origin":
-            host = _host(value.decode("latin-1"))
-        else:
-            continue
-        if not _is_loopback(host):
-            raise ServeError(
-                403,
-                f"without a token this server answers on loopback only, not as {host!r}",
-                hint="start it with a token",
+            origin = value
+        elif name == b"sec-fetch-site":
+            if value not in _OWN_PAGES:
+                raise _page("to pages of others")
+        elif name == b"content-type":
+            is_json = _is_json(value)
+            body = body or not is_json
+        elif (name == b"content-length" and value != b"0") or name == b"transfer-encoding":
+            body = True
+    if origin and origin != b"http://" + host:
+        raise _page(f"to pages of {origin.decode('latin-1')!r:.100}")
+    if body and not is_json:
+        raise ServeError(415, "without a token this server takes JSON only", hint="Content-Type: application/json")
+
+
+def check_direct(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise `ServeError` (401) for a request to a server without a token that came through a proxy.
+
+    Whoever sent it is anywhere, even where the proxy is on this machine.
+    """
+    for name, _ in headers:
+        if name in _OF_PROXIES:
+            raise unauthorized(
+                f"without a token this server answers nobody behind a proxy, which {name.decode()!r} tells of",
+                "start it with a token",
             )
+
+
+_OWN_PAGES = (b"none", b"same-origin")
+"""`none`: a person typed the address."""
+_OF_PROXIES = frozenset(
+    {
+        b"forwarded",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-forwarded-server",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"true-client-ip",
+        b"cf-connecting-ip",
+    }
+)
+
+
+def _is_json(content_type: bytes) -> bool:
+    kind = content_type.partition(b";")[0].strip().lower()
+    return kind.startswith(b"application/") and kind.endswith((b"/json", b"+json"))
+
+
+def _page(to_whom: str) -> ServeError:
+    return ServeError(403, f"without a token this server does not answer {to_whom}", hint="start it with a token")
 
 
 def _host(url: str) -> str:

@@ -9,9 +9,9 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gym_core.domain.json_text import encode_json
 from gym_core.protocol.errors import ServeError, error_to_wire
 from gym_core.serve.connections import NEVER, SLOWEST, Connections, client_of
 
@@ -180,7 +180,7 @@ class BoundedConnection(HttpToolsProtocol):
         if not self.waiting and self.cycle.response_started:
             self.end()
             return
-        content = orjson.dumps(error_to_wire(ServeError(status, message, code=code))[1])
+        content = encode_json(error_to_wire(ServeError(status, message, code=code))[1])
         head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\n%bcontent-length: %d\r\n\r\n"
         phrase = HTTPStatus(status).phrase.encode()
         self.transport.write(head % (status, phrase, headers, len(content)) + content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
@@ -9,6 +10,9 @@ from starlette.types import Receive
 
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.protocol.errors import ServeError, WireError
+
+DEEPEST = 500
+"""Levels of a body. What has to be written again, or walked through by a verifier, must leave some of Python's."""
 
 
 async def read_object(request: Request) -> dict[str, Any]:
@@ -34,13 +38,29 @@ async def read_body(receive: Receive) -> bytes:
 def parse_object(body: bytes) -> dict[str, Any]:
     """Bytes as a JSON object. Raises `ServeError` (422) for anything else."""
     try:
-        value = parse_json(body)
+        value = parse_body(body)
     except JsonError as error:
         problem = str(error) if body else "not valid JSON: it is empty"
         raise ServeError(422, f"the body cannot be read: {problem}", field="body") from None
     if not isinstance(value, dict):
         raise ServeError(422, "the body must be a JSON object", field="body")
     return value
+
+
+def parse_body(body: bytes) -> Any:
+    """The value of a body. Raises `JsonError` as `parse_json` does, and for what nests deeper than `DEEPEST`."""
+    value = parse_json(body)
+    if body.count(b"[") + body.count(b"{") > DEEPEST:
+        inner = [value]
+        for _ in range(DEEPEST):
+            inner = [each for outer in inner for each in _inside(outer) if isinstance(each, dict | list)]
+        if inner:
+            raise JsonError(f"it nests deeper than {DEEPEST} levels")
+    return value
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def only_fields(body: dict[str, Any], *names: str) -> None:

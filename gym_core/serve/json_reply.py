@@ -1,4 +1,4 @@
-"""JSON in and out, read and written as fast as the wire items of a run."""
+"""JSON as the body of a reply."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from tests.served.environments import Anything
 from tests.served.wire import Answer, Wire, parse, read, read_all
 
 MOST_BODY = 50_000
+JSON = "Content-Type: application/json"
 TASK = {"row": {"responses_create_params": {"input": "x"}}}
 NOTHING = b'{"trajectory": {"input": [], "items": []}}'
 
@@ -54,14 +55,30 @@ def target() -> Iterator[Target]:
         b'{"arguments": {"text": 1e999}}',
         b'{"arguments": {"text": ' + b"9" * 5000 + b"}}",
         b'{"arguments": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        b"[" * 40_000,
+        b'{"a": ' * 3_000 + b"1" + b"}" * 3_000,
+        b"\xff\xfe{\0}\0",
         b"a=1&b=2",
         b"\x1f\x8b\x08\x00",
     ],
-    ids=repr,
+    ids=lambda body: repr(body)[:40],
 )
 def test_a_body_that_is_no_json_object_is_refused(target: Target, body: bytes) -> None:
     answer = target.call(body)
     assert (answer.status, answer.error["field"], answer.error["phase"]) == (422, "body", "tool")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'\xef\xbb\xbf{"arguments": {"text": "x"}}', "x"),
+        (b'{"arguments": {"text": "\\ud800"}}', "\ufffd"),
+        (b'{"arguments": {"text": "a\xff"}}', "a\ufffd"),
+        (b'{"arguments": {"text": "x"}, "call_id": 123456789012345678901234567890}', "x"),
+    ],
+)
+def test_a_body_whose_meaning_is_clear_is_read(target: Target, body: bytes, said: str) -> None:
+    assert target.call(body).json["output"] == said
 
 
 @pytest.mark.parametrize(
@@ -74,8 +91,8 @@ def test_a_body_that_is_no_json_object_is_refused(target: Target, body: bytes) -
         (b'"[[[[[["', "bad_json"),
         (b'"' + b"[" * 20_000 + b'"', "bad_json"),
         (b'"{\\"text\\": ' + b"9" * 5000 + b'}"', "bad_json"),
-        (b'{"text": NaN}', "bad_arguments"),
         (b'"{\\"text\\": NaN}"', "bad_arguments"),
+        (b'{"text": NaN}', "bad_arguments"),
         (b'{"text": {"a": 1}}', "bad_arguments"),
         (b'{"text": "a", "self": 1}', "bad_arguments"),
     ],
@@ -112,15 +129,15 @@ def test_text_of_all_planes_comes_back_as_it_was(target: Target) -> None:
 
 
 def test_a_body_that_says_that_it_is_too_long_is_not_waited_for(target: Target) -> None:
-    answer = target.wire.exchange(target.wire.head("POST", "/v1/sessions", length=1 << 40))
+    answer = target.wire.exchange(target.wire.head("POST", "/v1/sessions", JSON, length=1 << 40))
     assert (answer.status, answer.error["code"]) == (413, "too_large")
 
 
 def test_a_body_in_pieces_is_cut_at_the_limit(target: Target) -> None:
     piece = b"%x\r\n%b\r\n" % (10_000, b"x" * 10_000)
-    head = f"POST /v1/sessions HTTP/1.1\r\nHost: {target.wire.host}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    head = f"POST /v1/sessions HTTP/1.1\r\nHost: {target.wire.host}\r\n{JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
     with target.wire.connect() as connection:
-        connection.sendall(head + piece * (MOST_BODY // 10_000 + 1))
+        connection.sendall(head.encode() + piece * (MOST_BODY // 10_000 + 1))
         assert read(connection).status == 413
         connection.sendall(piece * 100 + b"0\r\n\r\n" + target.wire.head("GET", "/health"))
         assert read(connection).json == {"status": "ok"}
@@ -233,7 +250,8 @@ def test_other_methods_and_queries(target: Target, method: str, path: str, statu
     ids=range(8),
 )
 def test_what_is_no_http_is_answered_400(target: Target, data: bytes) -> None:
-    assert target.wire.exchange(data).status == 400
+    answer = target.wire.exchange(data)
+    assert (answer.status, answer.error["code"], answer.error["retryable"]) == (400, "bad_request", False)
 
 
 def test_two_lengths_hide_no_second_request(target: Target) -> None:
@@ -275,7 +293,10 @@ def test_a_head_that_does_not_end_is_cut_off(target: Target, begin: str) -> None
         (None, "Host: evil.example", 403),
         (None, "Origin: http://evil.example", 403),
         (None, "Origin: null", 403),
-        ("localhost:1234", "Origin: http://localhost:3000", 200),
+        (None, "Origin: http://127.0.0.1:3000", 403),
+        (None, "Sec-Fetch-Site: same-site", 403),
+        ("localhost:1234", "Origin: http://localhost:3000", 403),
+        ("localhost:1234", "Origin: http://localhost:1234", 200),
         ("[::1]:80", "", 200),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -28,13 +29,14 @@ class Speechless(Exception):
         raise RuntimeError("no words")
 
 
+UNSAYABLE: dict[str, Any] = {"object": object(), "bytes": b"\xff", "key": {object(): 1}}
 WORDS: dict[str, Any] = {
     "no unicode": NO_UNICODE,
     "huge": 2**70,
     "set": {1},
-    "bytes": b"x",
-    "object": object(),
-    "pair": {(1, 2): 3},
+    "path": Path("/tmp"),
+    "nan": float("nan"),
+    **UNSAYABLE,
 }
 ERRORS: dict[str, Exception] = {
     "no unicode": ValueError(NO_UNICODE),
@@ -117,7 +119,17 @@ async def odd(**settings: Any) -> AsyncIterator[tuple[Client, Odd]]:
         yield Client(http), server
 
 
-@pytest.mark.parametrize("what", WORDS)
+@pytest.mark.parametrize(
+    ("what", "told"), [("no unicode", "file \ufffd"), ("huge", 2**70), ("set", [1]), ("path", "/tmp"), ("nan", None)]
+)
+@asynchronous
+async def test_an_opening_is_told_as_json_has_it(what: str, told: Any) -> None:
+    async with odd() as (client, _):
+        status, body = await client.open(opening=what)
+        assert (status, body["opening"][0]["content"]) == (201, told)
+
+
+@pytest.mark.parametrize("what", UNSAYABLE)
 @asynchronous
 async def test_a_session_whose_opening_cannot_be_told_is_closed_again(what: str) -> None:
     async with odd(max_sessions=1) as (client, server):
@@ -143,7 +155,7 @@ async def test_every_error_is_told(how: str) -> None:
         assert KEY not in str(body) + str(error)
 
 
-@pytest.mark.parametrize("what", WORDS)
+@pytest.mark.parametrize("what", UNSAYABLE)
 @asynchronous
 async def test_what_cannot_be_sent_is_an_error_and_the_session_goes_on(what: str) -> None:
     async with odd() as (client, _):

@@ -75,6 +75,8 @@ class Wire:
         """One request."""
         content = orjson.dumps(body) if isinstance(body, dict) else body
         length = len(content) if content is not None else None
+        if content is not None and not any(header.lower().startswith("content-type:") for header in headers):
+            headers = (*headers, "Content-Type: application/json")
         return self.exchange(self.head(method, path, *headers, length=length, host=host) + (content or b""), method)
 
 

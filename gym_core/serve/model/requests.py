@@ -13,18 +13,19 @@ from starlette.requests import Request as HttpRequest
 
 from gym_core.domain.chat import responses_request
 from gym_core.domain.chat.tools import with_flat_tools
-from gym_core.domain.json_text import JsonError, parse_json
+from gym_core.domain.json_text import JsonError
 from gym_core.domain.responses import Request, as_items
 from gym_core.domain.task import BACKEND_FIELDS
+from gym_core.serve.json_body import parse_body
 from gym_core.serve.model.errors import InvalidRequest
 
 
 async def read_body(request: HttpRequest) -> dict[str, Any]:
     """The body of a request as a JSON object. Raises `InvalidRequest`."""
     try:
-        body = parse_json(await request.body())
+        body = parse_body(await request.body())
     except JsonError as error:
-        raise InvalidRequest(f"the body is no JSON: {error}") from None
+        raise InvalidRequest(f"the body cannot be read: {error}") from None
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object")
     if not isinstance(body.get("stream"), bool | None):
