@@ -19,7 +19,8 @@ PROTOCOL = 1
 LARGEST = 2**53
 """Beyond it, readers of JSON disagree on what a whole number is."""
 
-_WORDS = ("type", "role", "name", "id", "call_id", "status")
+_WORDS = ("type", "role", "status")
+_IDS = ("name", "id", "call_id")
 _CALL_FIELDS = ("role", "actor", "input", "output", "usage", "latency", "waited", "attempts", "params", "cost")
 
 
@@ -86,7 +87,11 @@ def items_from_wire(wire: Any, field: str) -> list[Item]:
     for place, item in enumerate(wire):
         if not isinstance(item, dict):
             raise WireError(f"{field}.{place}", "must be an object")
-        for name in _WORDS:  # whoever reads items looks these up in sets and mappings
+        # whoever reads items looks these up in sets and mappings
+        for name in _WORDS:
+            if not isinstance(item.get(name), str | None):
+                raise WireError(f"{field}.{place}.{name}", "must be a string")
+        for name in _IDS:
             if isinstance(item.get(name), dict | list):
                 raise WireError(f"{field}.{place}.{name}", "must be a string")
     return wire

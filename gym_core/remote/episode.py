@@ -10,6 +10,7 @@ from gym_core.domain.chat import responses_request
 from gym_core.domain.responses import FunctionCallOutput, Item, Response, as_items
 from gym_core.domain.task import BACKEND_FIELDS
 from gym_core.protocol.errors import WireError
+from gym_core.protocol.wire import items_from_wire
 from gym_core.remote.handed_out import HandedOut
 from gym_core.remote.offer import Offer, new_token, same_token
 
@@ -40,7 +41,7 @@ class OfferedEpisode(Offer):
         where they differ from the task's. Raises `WireError` for a body that is none.
         """
         try:
-            received = as_items(body.get("input"))
+            received = items_from_wire(as_items(body.get("input")), "input")
         except ValueError as error:
             raise WireError("input", str(error).removeprefix("`input` ")) from None
         params = {name: value for name, value in body.items() if name != "input"}
@@ -74,7 +75,7 @@ class OfferedEpisode(Offer):
         """The function calls of one response, answered in their order. Raises `WireError`."""
         if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
             raise WireError("calls", "must be a list of function calls")
-        outputs = await self._episode.call_tools(calls)
+        outputs = await self._episode.call_tools(items_from_wire(calls, "calls"))
         self._handed_out.add(outputs)
         return outputs
 
@@ -82,6 +83,7 @@ class OfferedEpisode(Offer):
         """The environment's answer to a response. Raises `WireError`."""
         if not isinstance(response, dict) or not isinstance(response.get("output"), list):
             raise WireError("response", "must be a response, an object with a list `output`")
+        items_from_wire(response["output"], "response.output")
         items = await self._episode.reply(Response(response))
         self._handed_out.add(items)
         return items

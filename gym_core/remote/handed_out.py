@@ -16,7 +16,7 @@ from gym_core.domain.json_text import encode_json
 from gym_core.domain.responses import FunctionCall, Item, call_id_of, content_parts, id_text, item_text
 from gym_core.domain.tool_calls import arguments_text
 
-_TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
+_TEXT_PARTS = ("input_text", "output_text", "text")
 
 
 class HandedOut:

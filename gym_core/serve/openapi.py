@@ -31,11 +31,14 @@ ERROR = {
 }
 _ERRORS = {
     "401": "No token, or a wrong one.",
-    "403": "The token is not for this.",
+    "403": "The token is not for this; without one, the request comes from a web page.",
     "404": "There is no such thing.",
     "405": "Another method.",
+    "408": "The body did not come in time.",
     "413": "The body is too long.",
-    "503": "The server is going down.",
+    "415": "The body is compressed, or, without a token, not said to be JSON.",
+    "431": "The headers are too long, or too many.",
+    "503": "The server is going down, or has no room for another connection.",
 }
 
 

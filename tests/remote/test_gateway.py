@@ -352,3 +352,52 @@ def test_a_gateway_may_be_reached_by_another_url() -> None:
             assert gateway.url == "https://gym.example/here"
 
     go(main())
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "message", "role": {"a": 1}, "content": "x"},
+        {"type": "function_call_output", "call_id": ["c"], "output": "x"},
+        {"type": True},
+        {"type": "function_call", "name": {}, "arguments": 2**70},
+    ],
+)
+def test_an_item_that_is_none_is_refused_and_does_not_poison_the_rollout(item: dict[str, Any]) -> None:
+    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+        model, session = places["model"], places["session"]
+        for url, token, body in (
+            (f"{model['base_url']}/responses", model["token"], {"input": [item]}),
+            (f"{session['url']}/calls", session["token"], {"calls": [item]}),
+            (f"{session['url']}/reply", session["token"], {"response": {"output": [item]}}),
+        ):
+            status, answer = await post(url, token, body)
+            assert (status, answer["error"]["code"]) == (422, "invalid")
+            assert answer["error"]["param"].split(".")[-1] in item
+        status, _ = await post(f"{model['base_url']}/responses", model["token"], {"input": "Task 0."})
+        assert status == 200
+
+    go(offered(work, ScriptedModel("fine")))
+
+
+def test_numbers_of_any_size_pass_through() -> None:
+    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+        model = places["model"]
+        item = {"type": "message", "role": "user", "content": [{"type": "input_image", "seed": 2**70}]}
+        status, _ = await post(f"{model['base_url']}/responses", model["token"], {"input": [item]})
+        assert status == 200
+
+    go(offered(work, ScriptedModel("fine")))
+
+
+def test_a_page_opens_nothing_of_a_gateway() -> None:
+    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+        url = f"{places['model']['base_url']}/responses"
+        async with aiohttp.ClientSession(headers={"Origin": "http://127.0.0.1:1"}) as http:
+            async with http.post(url, data=b'{"input": "x"}', headers={"Content-Type": "text/plain"}) as reply:
+                assert reply.status == 401
+            async with http.options(url, headers={"Access-Control-Request-Method": "POST"}) as reply:
+                assert reply.status == 405
+                assert not any(name.lower().startswith("access-control-") for name in reply.headers)
+
+    go(offered(work, ScriptedModel("fine")))

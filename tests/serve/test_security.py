@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from gym_core.domain.errors import UsageError
+from gym_core.serve.opening import Wanted
 from gym_core.serve.settings import require_token
+from gym_core.testing import FakeOpenAI
 from tests.serve.environments import CounterSession, Opened, Served, counter, serving
+from tests.served.applications import serving as served
+from tests.served.wire import Wire
 from tests.support.envs import row
 from tests.support.loop import asynchronous
 
@@ -206,3 +213,87 @@ def test_an_address_that_others_reach_needs_a_token() -> None:
         require_token(host, TOKEN)
         with pytest.raises(UsageError, match="needs a token"):
             require_token(host, "")
+
+
+DOING = {
+    "env": ["/v1/sessions", "/seed_session", "/verify", "/get_weather", "/aggregate_metrics"],
+    "model": ["/v1/responses", "/v1/chat/completions"],
+    "agent": ["/run", "/v1/responses", "/v1/episodes", "/aggregate_metrics"],
+}
+REFUSED = [
+    (["Content-Type: text/plain"], 415),
+    (["Content-Type: text/plain; application/json"], 415),
+    (["Content-Type: application/x-www-form-urlencoded"], 415),
+    (["Content-Type: multipart/form-data; boundary=x"], 415),
+    (["Content-Type:"], 415),
+    (["Content-Type: application/json", "Content-Type: text/plain"], 415),
+    (["Origin: http://127.0.0.1:{other}"], 403),
+    (["Origin: http://localhost:{port}"], 403),
+    (["Origin: https://127.0.0.1:{port}"], 403),
+    (["Origin: null"], 403),
+    (["Sec-Fetch-Site: same-site"], 403),
+    (["Sec-Fetch-Site: cross-site", "Origin: http://127.0.0.1:{port}"], 403),
+    (["X-Forwarded-For: 192.0.2.1"], 401),
+    (["Forwarded: for=192.0.2.1"], 401),
+    (["Via: 1.1 example"], 401),
+    (["X-Real-IP: 127.0.0.1"], 401),
+]
+
+
+@contextlib.contextmanager
+def weather(kind: str, **settings: Any) -> Iterator[tuple[Wire, FakeOpenAI]]:
+    """A server of each kind, as `gym serve` makes it."""
+    with FakeOpenAI("Hello.") as fake:
+        parts: dict[str, Any] = {
+            "env": {"env": "simple_weather", "mcp": True},
+            "model": {"models": {"policy": "openai:m"}, "model_options": {"policy": {"base_url": fake.base_url}}},
+        }
+        parts["agent"] = {**parts["model"], "env": "simple_weather", "agent": "simple_agent"}
+        with served(Wanted(**parts[kind]), **settings) as (url, _):
+            yield Wire(url), fake
+
+
+@pytest.mark.parametrize("kind", DOING)
+def test_nothing_that_a_page_can_send_does_anything(kind: str) -> None:
+    with weather(kind) as (wire, fake):
+        asked = len(fake.received)
+        port = wire.address[1]
+        for path in DOING[kind]:
+            for headers, status in REFUSED:
+                given = [header.format(port=port, other=port + 1) for header in headers]
+                answer = wire.ask("POST", path, b'{"input": "x"}', *given)
+                assert (answer.status, path, given) == (status, path, given)
+                assert answer.error["code"]
+                assert not {"set-cookie", "access-control-allow-origin"} & answer.headers.keys()
+            origin = f"Origin: http://127.0.0.1:{port + 1}"
+            preflight = wire.ask("OPTIONS", path, None, origin, "Access-Control-Request-Method: POST")
+            assert preflight.status == 403
+            assert not any(name.startswith("access-control-") for name in preflight.headers)
+        assert len(fake.received) == asked
+
+
+@pytest.mark.parametrize("kind", DOING)
+def test_with_a_token_neither_pages_nor_proxies_matter(kind: str) -> None:
+    with weather(kind, token=TOKEN) as (wire, _):
+        headers = (f"Authorization: Bearer {TOKEN}", "Via: 1.1 example", "Origin: https://example.com")
+        assert wire.ask("GET", "/v1/component", None, *headers, host="gym.example.com").status == 200
+        for path in DOING[kind]:
+            assert wire.ask("POST", path, b"{}", *headers[1:]).status == 401
+
+
+def test_the_tools_over_mcp_want_the_sessions_own_token_of_a_page() -> None:
+    with weather("env") as (wire, _):
+        opened = wire.ask("POST", "/v1/sessions", {"task": {"row": {**row(), "cities": ["Paris"]}}}).json
+        for headers in ([], ["Content-Type: text/plain"], ["Cookie: gym_session=x"], ["Origin: https://example.com"]):
+            answer = wire.ask("POST", f"/mcp/{opened['id']}", b"{}", *headers)
+            assert (answer.status, answer.error["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no socket files")
+@asynchronous
+async def test_behind_a_proxy_a_socket_file_is_not_trusted_either() -> None:
+    async with serving(counter()) as served:
+        for name in ("X-Forwarded-For", "Forwarded", "Via"):
+            answer = await served.ask("GET", "/v1/tools", headers={name: "192.0.2.1"})
+            assert (answer.status, answer.error["code"]) == (401, "unauthorized")
+            assert (await served.ask("GET", "/health", headers={name: "192.0.2.1"})).status == 200
