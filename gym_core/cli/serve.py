@@ -137,10 +137,9 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 def serve(terminal: Terminal, /, **options: Any) -> int:
     """Offer an environment, a model or an agent over HTTP until it is interrupted.
 
-    On loopback every program of the machine may ask, but no web page and nobody behind a proxy, unless there is a token;
-    on any other address a token is required.
-    One line with the URL is printed once it takes requests. SIGTERM and SIGINT end it: it takes nothing new, finishes
-    what is under way and closes all sessions; a second one ends it at once.
+    Without a token, which any other address than loopback requires, every program of this machine may ask, but no web
+    page and nobody behind a proxy. One line with the URL is printed once it takes requests. SIGTERM and SIGINT end it:
+    it takes nothing new, finishes what is under way and closes all sessions; a second one ends it at once.
     """
     from gym_core.cli.running import logged
 
