@@ -15,7 +15,6 @@ from starlette.routing import BaseRoute, Route
 
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import InputError
-from gym_core.domain.json_text import plain_json
 from gym_core.domain.responses import Response as ModelResponse
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import RESULT_FIELDS

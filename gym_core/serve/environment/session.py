@@ -14,7 +14,6 @@ from gym_core.contract.resource_server import Done, ResourceServer, Session, Ses
 from gym_core.domain.abandoned import GRACE
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import SessionError
-from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.responses import Item, Request, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
