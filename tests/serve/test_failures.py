@@ -73,7 +73,7 @@ async def test_a_call_that_the_end_of_the_server_cuts_off_is_answered_503() -> N
                 opened = await reply.json()
             headers = {"Authorization": f"Bearer {opened['tool_token']}"}
             url = f"{there.url}/v1/sessions/{opened['id']}/tools/wait"
-            calling = asyncio.create_task(http.post(url, json={"arguments": {}}, headers=headers))  # type: ignore[arg-type]
+            calling = asyncio.create_task(http.post(url, json={"arguments": {}}, headers=headers))
             entered = CounterSession.entered.setdefault("t0", asyncio.Event())
             await entered.wait()
         async with await calling as reply:
@@ -93,7 +93,7 @@ async def test_so_is_a_call_of_a_model_as_its_clients_read_it() -> None:
 
     async with aiohttp.ClientSession() as http:
         async with Served(Endless("x")) as there:
-            calling = asyncio.create_task(http.post(f"{there.url}/v1/responses", json={"input": "x"}))  # type: ignore[arg-type]
+            calling = asyncio.create_task(http.post(f"{there.url}/v1/responses", json={"input": "x"}))
             await begun.wait()
         async with await calling as reply:
             error = (await reply.json())["error"]

@@ -69,19 +69,6 @@ def test_a_body_that_is_no_json_object_is_refused(target: Target, body: bytes) -
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b'\xef\xbb\xbf{"arguments": {"text": "x"}}', "x"),
-        (b'{"arguments": {"text": "\\ud800"}}', "\ufffd"),
-        (b'{"arguments": {"text": "a\xff"}}', "a\ufffd"),
-        (b'{"arguments": {"text": "x"}, "call_id": 123456789012345678901234567890}', "x"),
-    ],
-)
-def test_a_body_whose_meaning_is_clear_is_read(target: Target, body: bytes, said: str) -> None:
-    assert target.call(body).json["output"] == said
-
-
-@pytest.mark.parametrize(
     ("arguments", "fault"),
     [
         (b"5", "bad_arguments"),
