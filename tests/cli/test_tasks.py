@@ -91,16 +91,26 @@ class Bad(ResourceServer):
         yield Task({"question": "?"})
 
 
+class Parts(ResourceServer):
+    """Ships several parts of one problem, under its id."""
+
+    session_type = Judged
+
+    def tasks(self):
+        for part in ("a", "b"):
+            yield {"id": 7, "part": part, "big": 2**80, "responses_create_params": {"input": f"Part {part}."}}
+
+
 @hookimpl
 def gym_resource_servers():
-    return {"place": Place, "lists": Lists, "nothing": Nothing, "wrong": Wrong, "bad": Bad}
+    return {"several": Parts, "place": Place, "lists": Lists, "nothing": Nothing, "wrong": Wrong, "bad": Bad}
 '''
 
 
 @pytest.fixture(autouse=True)
 def env(site: Site) -> None:
     module = site.add("gym-place", ENV, group="gym.resource_servers", name="place")
-    for name in ("lists", "nothing", "wrong", "bad"):
+    for name in ("lists", "nothing", "wrong", "bad", "several"):
         site.info(f"gym-{name}", f"[gym.resource_servers]\n{name} = {module}\n", f"Name: gym-{name}\nVersion: 1\n")
 
 
@@ -176,3 +186,20 @@ def test_secrets_of_dotenv_reach_the_environment_and_not_the_output(gym: Gym, mo
         result = gym("tasks", "--env", "place", *extra)
         assert "very-secret" not in result.out
         assert "***" in result.out
+
+
+@pytest.mark.parametrize(
+    ("option", "ids"),
+    [((), ["7", "7"]), (("--task-id", "part"), ["a", "b"]), (("--task-id", "line"), ["1", "2"])],
+)
+def test_what_names_a_task_can_be_chosen(gym: Gym, option: tuple[str, ...], ids: list[str]) -> None:
+    rows = gym("tasks", "--env", "several", *option).out.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == ids
+    listed = [json.loads(line) for line in gym("tasks", "--env", "several", "--json", *option).out.splitlines()]
+    assert [(row["task_id"], row["big"]) for row in listed] == [(task_id, 2**80) for task_id in ids]
+
+
+def test_an_audit_names_tasks_as_a_run_does(gym: Gym) -> None:
+    assert "[task-id-twice]" in gym("check", "env", "several").out
+    assert "[task-id-twice]" not in gym("check", "env", "several", "--task-id", "part").out
+    assert "`none` is missing" in gym("check", "env", "several", "--task-id", "none").out
