@@ -11,7 +11,7 @@ from pydantic import SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from gym_core.domain.blame import asked_to_end, described
-from gym_core.domain.errors import PluginError, UsageError
+from gym_core.domain.errors import GymError, PluginError, UsageError
 from gym_core.wiring.annotations import is_path, is_secret, item_annotation, parse_text, wants_json
 from gym_core.wiring.fields import selector_field, variable, variables
 from gym_core.wiring.secrets import MASK, Redactor
@@ -79,7 +79,7 @@ def resolve_options(
     except ValidationError as error:
         raise filler.problem(error, values, redactor) from None
     except BaseException as error:
-        if asked_to_end(error):
+        if isinstance(error, GymError) or asked_to_end(error):
             raise
         raise PluginError(name, redactor.redact(f"its options cannot be checked: {described(error)}")) from None
     origins = {option: values[option].origin if option in values else DEFAULT for option in cls.Options.model_fields}
