@@ -7,8 +7,11 @@ from the model's JSON text, before the function is called.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import sys
+import textwrap
 import typing
 import warnings
 from collections import Counter
@@ -201,9 +204,10 @@ def tool_spec(function: Callable[..., Any]) -> ToolSpec:
     is_async = inspect.iscoroutinefunction(function)
     if is_async and (settings.get("blocking") or settings.get("isolated")):
         raise TypeError(f"{where}: an `async` function is neither blocking nor isolated; it waits on the event loop")
-    description, parameters = _describe(inspect.getdoc(function) or "")
+    description, parameters = _describe(_doc(function))
     if not description:
-        raise TypeError(f"{where}: a docstring is missing; the model reads it to know what the tool does")
+        stripped = "; Python was told to strip them (-OO, PYTHONOPTIMIZE=2)" if sys.flags.optimize > 1 else ""
+        raise TypeError(f"{where}: a docstring is missing; the model reads it to know what the tool does{stripped}")
     arguments = _arguments_model(function, where, parameters)
     return ToolSpec(
         function=function,
@@ -255,6 +259,18 @@ def _schema(name: str, description: str, arguments: type[BaseModel]) -> dict[str
         "parameters": parameters,
         "strict": can_be_strict(parameters),
     }
+
+
+def _doc(function: Callable[..., Any]) -> str:
+    doc = inspect.getdoc(function)
+    if doc or sys.flags.optimize < 2:
+        return doc or ""
+    try:  # `-OO` takes docstrings out of the program, not out of its source
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    except (OSError, SyntaxError, TypeError, ValueError):
+        return ""
+    named = isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
+    return (ast.get_docstring(definition) if named else None) or ""
 
 
 def _describe(doc: str) -> tuple[str, dict[str, str]]:

@@ -44,10 +44,10 @@ def parse_json(data: bytes | bytearray | memoryview | str, *, strict: bool = Fal
     NaN and the infinities are floats; integers are exact, of up to as many digits as Python converts (4300); half a
     surrogate pair and bytes that are not UTF-8 become U+FFFD; a byte order mark is passed over. `strict`: bytes that
     are not UTF-8 are refused, for files that somebody can mend. Raises `JsonError`, and nothing else whatever the text
-    is.
+    is; `TypeError` for what is no text.
     """
     try:
-        content = data.encode() if isinstance(data, str) else bytes(data)
+        content = data.encode() if isinstance(data, str) else bytes(memoryview(data))
         if not _has_long_number(content):
             return orjson.loads(content)
     except ValueError:  # UnicodeEncodeError and orjson.JSONDecodeError among them

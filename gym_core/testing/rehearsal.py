@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from gym_core.contract.agent import Agent
@@ -35,12 +37,17 @@ Result = TypeVar("Result")
 
 
 def run(work: Coroutine[Any, Any, Result], seconds: float = PATIENCE) -> Result:
-    """Run a coroutine in an event loop of its own. Raises `TimeoutError`."""
+    """Run a coroutine in an event loop of its own, also where one runs, as in a notebook. Raises `TimeoutError`."""
 
     async def bounded() -> Result:
         return await asyncio.wait_for(work, seconds)
 
-    return asyncio.run(bounded())
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(bounded())
+    with ThreadPoolExecutor(1, "gym-rehearsal") as elsewhere:  # a thread has one loop at most
+        return elsewhere.submit(copy_context().run, asyncio.run, bounded()).result()
 
 
 def make(kind: Kind, wanted: Any, options: Mapping[str, Any] | None = None, *, role: str = "") -> Any:

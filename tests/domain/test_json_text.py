@@ -287,3 +287,9 @@ def test_options_hold_whatever_is_written(value: Any) -> None:
     lines = encode_json(value, orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     assert lines.startswith(b'{\n  "a": [\n    ')
     assert lines.endswith(b'  "b": 1\n}\n')
+
+
+@pytest.mark.parametrize("value", [None, 3, 10**15, [1], {}])
+def test_what_is_no_text_is_no_json_text(value: Any) -> None:
+    with pytest.raises(TypeError):
+        parse_json(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ import orjson
 from gym_core.contract.agent import Agent
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.domain.json_text import encode_json, plain_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
 from gym_core.engine.rollout.episode import run_rollout
@@ -83,11 +85,21 @@ def row_difference(one: Rollout, other: Rollout) -> str:
 
 
 def _timeless(rollout: Rollout) -> dict[str, Any]:
-    row: dict[str, Any] = orjson.loads(orjson.dumps(rollout.row))
+    row: dict[str, Any] = plain_json(rollout.row)
     about = row["rollout"]
     about.pop("timing", None)
-    about["calls"] = [{name: call[name] for name in call if name not in _TIMES} for call in about.get("calls") or ()]
+    calls = [{name: call[name] for name in call if name not in _TIMES} for call in about.get("calls") or ()]
+    # A verifier may ask several models at once, and nobody knows which of them answers first.
+    about["calls"] = [
+        call
+        for policy, together in groupby(calls, lambda call: call.get("role") == "policy")
+        for call in (together if policy else sorted(together, key=_in_order))
+    ]
     return row
+
+
+def _in_order(call: Any) -> bytes:
+    return encode_json(call, orjson.OPT_SORT_KEYS)
 
 
 def _difference(one: Any, other: Any, place: str) -> str:

@@ -137,7 +137,7 @@ class ResourceServerConformance(RolloutSuite):
     def test_cancellation_closes_the_session(self) -> None:
         """A rollout that is cancelled half-way closes its session."""
 
-        async def cancel(task: Task) -> WatchedServer:
+        async def cancel(task: Task, first: Sequence[ModelTurn]) -> WatchedServer:
             waiting = asyncio.Event()
 
             async def hang(request: Request, context: CallContext) -> str:
@@ -146,7 +146,7 @@ class ResourceServerConformance(RolloutSuite):
                 return ""
 
             server = WatchedServer(self._server())
-            models = {**self._others(), "policy": ScriptedModel(*list(self._script(task))[:1], hang)}
+            models = {**self._others(), "policy": ScriptedModel(*first, hang)}
             async with open_stage(server, models, self._worker(server)) as stage:
                 rollout = asyncio.create_task(run_rollout(stage, task))
                 hanging = asyncio.create_task(waiting.wait())
@@ -157,7 +157,7 @@ class ResourceServerConformance(RolloutSuite):
             return server
 
         for task in self._few():
-            server = run(cancel(task))
+            server = run(cancel(task, self._script(task)[:1]))
             assert not server.problems, f"after a cancellation, {server.problems[0]}"
             assert server.closed == server.opened, f"task {task.task_id!r}: a cancelled rollout left its session open"
 

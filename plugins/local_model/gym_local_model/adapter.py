@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gym_core import FunctionCall, Item, JsonError, parse_json, responses
+from gym_core import FunctionCall, Item, JsonError, encode_json, parse_json, responses
 
 Message = dict[str, Any]
 
@@ -130,12 +130,13 @@ def calls_in(text: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     try:
         found = parse_json(text)
+        encode_json(found)  # a text may nest deeper than it can be written again
     except JsonError:
         return []
     calls: list[dict[str, Any]] = []
     for call in found if isinstance(found, list) else ():
-        whole = isinstance(call, Mapping) and isinstance(call.get("arguments"), Mapping) and call.get("name")
-        if whole and call not in calls:
+        whole = isinstance(call, Mapping) and isinstance(call.get("arguments"), Mapping)
+        if whole and call.get("name") and isinstance(call["name"], str) and call not in calls:
             calls.append(dict(call))
     known = _words(_spoken(body["input"]))
     grounded = [call for call in calls if _is_grounded(call["arguments"], known)]
@@ -144,15 +145,15 @@ def calls_in(text: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def call_items(calls: Sequence[Mapping[str, Any]], body: Mapping[str, Any]) -> list[Item]:
     """Calls as `function_call` items. Their ids are made from the conversation: the same request gives the same ids."""
-    seen = json.dumps(body["input"], sort_keys=True, ensure_ascii=False, default=str)
-    stem = hashlib.sha256(seen.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+    seen = encode_json(body["input"], fallback=str)
+    stem = hashlib.sha256(seen).hexdigest()[:20]
     return [
         {
             "type": "function_call",
             "id": f"fc_{stem}{index}",
             "call_id": f"call_{stem}{index}",
             "name": call["name"],
-            "arguments": json.dumps(call["arguments"], ensure_ascii=False),
+            "arguments": encode_json(call["arguments"]).decode(),
             "status": "completed",
         }
         for index, call in enumerate(calls)
@@ -244,7 +245,7 @@ def _conversation(items: Iterable[Item]) -> list[Message]:
             text = responses.item_text(item)
         elif kind == "function_call":
             call = {"name": item.get("name"), "arguments": _arguments(item)}
-            role, text = "assistant", json.dumps([call])
+            role, text = "assistant", encode_json([call]).decode()
         elif kind == "function_call_output":
             made = items[answered[place]] if place in answered else None
             role, text = "user", _result(made, item)
@@ -283,19 +284,20 @@ def _in_words(value: Any) -> str:
         return ", ".join(f"{key}: {_in_words(part)}" for key, part in value.items())
     if isinstance(value, list):
         return "; ".join(map(_in_words, value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else encode_json(value).decode()
 
 
 def _arguments(item: Item) -> dict[str, Any]:
     try:
-        return FunctionCall(item).parsed()
-    except ValueError:
+        arguments = FunctionCall(item).parsed()
+        encode_json(arguments)
+    except ValueError:  # JsonError among them
         return {}
+    return arguments
 
 
 def _call_text(item: Item) -> str:
-    arguments = _arguments(item)
-    inside = ", ".join(f"{k}={v}" for k, v in arguments.items())
+    inside = ", ".join(f"{name}={_in_words(value)}" for name, value in _arguments(item).items())
     return f"{item.get('name')}({inside})"
 
 

@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gym_core import encode_json, parse_json
 from gym_local_model import adapter
 
 WEATHER = {
@@ -169,3 +172,29 @@ def test_without_results_the_answer_prompt_is_the_conversation() -> None:
 
 def test_without_any_system_text_the_answer_prompt_brings_one() -> None:
     assert adapter.answer_prompt(body(user("Hi"), tools=[])).messages[0]["role"] == "system"
+
+
+PARTS = ["[" * 3000, '[{"name":"get_weather","arguments":', "{" * 800, "9" * 4400, "1e999", "NaN", "\ud800", '"city"']
+PARTS += ['{"a":' * 600 + "1" + "}" * 600, '"Oslo"', "null", "}", "]", ":", ",", " "]
+HOSTILE = st.lists(st.sampled_from(PARTS), max_size=8).map("".join) | st.none() | st.just([]) | st.integers()
+
+
+@settings(max_examples=60, deadline=None)
+@given(said=HOSTILE, arguments=HOSTILE, output=HOSTILE, call_id=st.none() | st.just([]) | st.just({}) | st.text())
+def test_nothing_that_is_said_makes_the_adapter_fail(said: Any, arguments: Any, output: Any, call_id: Any) -> None:
+    call = {"type": "function_call", "call_id": call_id, "name": "get_weather", "arguments": arguments}
+    request = body(QUESTION, call, {"type": "function_call_output", "call_id": call_id, "output": output})
+    for prompt in (adapter.answer_prompt(request), adapter.call_prompt(request)):
+        encode_json(prompt.messages)
+    for item in adapter.call_items(adapter.calls_in(str(said), request), request):
+        assert isinstance(parse_json(item["arguments"]), dict)
+
+
+def test_a_reply_that_nests_without_end_holds_no_calls() -> None:
+    for text in ("[" * 100_000, '[{"name":"get_weather","arguments":' + '{"a":' * 1010 + "1" + "}" * 1010 + "}]"):
+        assert adapter.calls_in(text, body(QUESTION, tool_choice="required")) == []
+
+
+def test_a_call_whose_name_is_no_text_is_none() -> None:
+    said = json.dumps([{"name": {"a": 1}, "arguments": {"city": "Oslo"}}])
+    assert adapter.calls_in(said, body(QUESTION, tool_choice="required")) == []

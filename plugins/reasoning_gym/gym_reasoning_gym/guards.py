@@ -8,6 +8,7 @@ answers that are not right. Every guard can only lower a score.
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ MAX_CHARS = 20_000
 """No answer is longer; some scorers would take minutes over one that is."""
 MAX_EXPRESSION = 1_000
 """The same for an answer that is evaluated as an expression."""
+
+MAX_DEGREE = 200
+"""The same for its powers together: `9**9**9` is short."""
 
 LITERALS = frozenset({"binary_matrix", "n_queens", "spiral_matrix", "string_insertion"})
 """Families whose scorer calls `eval` on an answer that is not right as it stands."""
@@ -81,7 +85,41 @@ def _is_literal(text: str) -> bool:
 def _is_arithmetic(text: str) -> bool:
     """Whether a text is an expression of numbers, names, operators and the usual functions."""
     tree = _parsed(text) if text.isascii() else None
-    return tree is not None and all(map(_is_harmless, ast.walk(tree)))
+    try:
+        return tree is not None and all(map(_is_harmless, ast.walk(tree))) and _degree(tree.body) <= MAX_DEGREE
+    except RecursionError:
+        return False
+
+
+def _degree(node: ast.expr) -> float:
+    """The sum of all powers of an expression, those of powers multiplied: sympy works out whatever it is told to."""
+    if isinstance(node, ast.BinOp):
+        if isinstance(node.op, ast.Pow):
+            return _size(node.right) * max(1.0, _degree(node.left))
+        return _degree(node.left) + _degree(node.right)
+    if isinstance(node, ast.UnaryOp):
+        return _degree(node.operand)
+    return sum(map(_degree, node.args)) if isinstance(node, ast.Call) else 0.0
+
+
+def _size(node: ast.expr) -> float:
+    """How large an exponent may be, a name counted as 1."""
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return float(value) if value <= MAX_DEGREE else math.inf
+        case ast.UnaryOp(operand=operand):
+            return _size(operand)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return _size(left) * _size(right)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
+            return _size(left) + _size(right)
+        case ast.BinOp(left=left, op=ast.Div(), right=ast.Constant(value=int() | float() as below)) if below:
+            return _size(left) / float(below) if below < MAX_DEGREE else 0.0
+        case ast.BinOp():
+            return math.inf
+        case ast.Call(args=arguments):
+            return max(map(_size, arguments), default=1.0)
+    return 1.0
 
 
 def _is_harmless(node: ast.AST) -> bool:
@@ -120,7 +158,7 @@ def _makes_24(answer: str, entry: Mapping[str, Any]) -> bool:
     given = sorted(entry["metadata"]["numbers"])
     try:
         return tree is not None and _value(tree.body) == 24 and sorted(map(int, re.findall(r"\d+", answer))) == given
-    except (ArithmeticError, TypeError):
+    except (ArithmeticError, TypeError, RecursionError, ValueError):
         return False
 
 

@@ -17,7 +17,7 @@ SHOWN = 1_000
 """How many characters of an answer are kept in a row's `rollout.info`."""
 
 _UNREADABLE = frozenset({"boxnet", "game_of_life", "prime_factorization"})
-"""Families whose scorer raises for a wrong answer in a form that it cannot read."""
+"""Families whose scorer raises for a wrong answer in a form that it cannot read, and does so for some tasks' own."""
 _TUPLES = frozenset({"arc_agi", "rearc"})
 """Families whose scorer compares with tuples, which are lists in JSON."""
 
@@ -73,13 +73,23 @@ def _score(family: str, task: Mapping[str, Any], answer: str, entry: dict[str, A
         score = float(scorer(family, task.get("config") or {}).score_answer(answer, entry))
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        if family in _UNREADABLE:
+        if family in _UNREADABLE or _scores_its_own(family, task, entry):
             info["refused"] = f"the answer cannot be read ({what[:SHOWN]})"
             return 0.0
         raise SessionError(f"the scorer of {family} failed: {what}") from error
     if not math.isfinite(score):
         raise SessionError(f"the scorer of {family} gave {score}")
     return min(max(score, 0.0), 1.0)
+
+
+def _scores_its_own(family: str, task: Mapping[str, Any], entry: dict[str, Any]) -> bool:
+    """Whether the scorer copes with the row's own answer, so that what it raises for another is that one's fault."""
+    if entry["answer"] is None:
+        return False
+    try:
+        return float(scorer(family, task.get("config") or {}).score_answer(str(entry["answer"]), entry)) > 0
+    except Exception:
+        return False
 
 
 def _with_tuples(value: Any) -> Any:

@@ -7,18 +7,19 @@ statements: right and missing are what the task asks for, wrong is whatever the 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gym_core import ToolCall, Trajectory, Verdict, errors, responses
+from gym_core import JsonError, ToolCall, Trajectory, Verdict, errors, parse_json, responses
 from gym_simple_weather.claims import MAX_CHARS, Claim, named_cities, named_conditions, read_claims
 from gym_simple_weather.weather import Weather, city_key, plain
 
 COMPARED = ("warmest", "coldest")
 FACTS = ("condition", "temperature_c", "humidity_percent", "wind_kmh")
+LARGEST = 1_000_000
+"""No number of a report is larger."""
 STRAY_NUMBERS = 3
 """Numbers without a unit that an answer may hold beside the weather: a date, the numbers of a list."""
 
@@ -222,12 +223,14 @@ def _report(call: ToolCall) -> Weather | None:
     if call.name != "get_weather" or not call.output:
         return None
     try:
-        found: Any = json.loads(call.output)
+        found: Any = parse_json(call.output)
         texts: list[Any] = [found[name] for name in ("city", "condition")]
         numbers: list[Any] = [found[name] for name in FACTS[1:]]
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (JsonError, KeyError, TypeError):
         return None
-    right = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
+    right = all(isinstance(text, str) for text in texts) and all(
+        type(number) is int and abs(number) <= LARGEST for number in numbers
+    )
     return Weather(*texts, *numbers) if right and city_key(texts[0]) else None
 
 
