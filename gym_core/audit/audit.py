@@ -8,7 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gym_core.audit.cheats import MOSTLY, cheat_findings, failure_findings, full_reward, range_findings, result_of
+from gym_core.audit.cheats import (
+    MOSTLY,
+    cheat_findings,
+    failure_findings,
+    full_reward,
+    never_won,
+    range_findings,
+    result_of,
+)
 from gym_core.audit.finding import Finding, error, info, warning
 from gym_core.audit.leaks import MOST_STRINGS, LeakPlan
 from gym_core.audit.policies import SIMPLE, AuditAgent, Leak, Null, Policy
@@ -32,6 +40,9 @@ from gym_core.wiring.secrets import Redactor
 POLICY = "policy"
 SLOW = 1.0
 LEAK_SECONDS = 20.0
+AGAIN = 8
+"""So often a string that won is tried again, with other seeds: a coin that is thrown would have to fall so often."""
+OTHER_SEED = 7
 DEADLINES = Deadlines(rollout=300.0, setup=60.0, tool=60.0, verify=60.0)
 
 
@@ -128,12 +139,13 @@ class Audit:
         if POLICY in self.config.models:
             try:
                 await self._take_sample(server, tasks, report)
+                report.findings += never_won(report, self.config.models[POLICY])
             except GymError as failed:  # what was found out until then is worth having
                 message = f"no sample was taken: {failed.message}"
                 report.findings.append(error("sample-not-taken", message, failed.hint or "look at --model and -M"))
 
     async def _play(
-        self, server: WatchedServer, policy: Policy, tasks: Sequence[Task], repeats: int = 1
+        self, server: WatchedServer, policy: Policy, tasks: Sequence[Task], repeats: int = 1, *, seed: int | None = None
     ) -> list[Rollout]:
         config = self.config
         others = {role: model for role, model in config.models.items() if role != POLICY}
@@ -147,6 +159,7 @@ class Audit:
                 agent=AuditAgent(),
                 tasks=tasks,
                 repeats=repeats,
+                seed=seed,
                 concurrency=8,
                 deadlines=DEADLINES,
                 disabled_plugins=config.disabled_plugins,
@@ -222,9 +235,30 @@ class Audit:
         highest = max(best.values(), default=None)
         report.policies.append(PolicyResult(Leak.name, len(best), failed, len(rewarded), mean, highest))
         report.findings += failure_findings({Leak.name: tries})
+        rewarded = await self._confirmed(server, chosen, plan, rewarded, full)
         finding = plan.judge(rewarded)
         if finding is not None:
             report.findings.append(finding)
+
+    async def _confirmed(
+        self,
+        server: WatchedServer,
+        tasks: Sequence[Task],
+        plan: LeakPlan,
+        rewarded: Mapping[str, Sequence[int]],
+        full: float,
+    ) -> dict[str, list[int]]:
+        """The tries that earn a full reward with other seeds, too: in a game of chance some try always wins."""
+        places = {task_id: [plan.places[task_id][tries[0]]] * AGAIN for task_id, tries in rewarded.items()}
+        again = [task for task in tasks if task.task_id in places]
+        if not again:
+            return {}
+        lost = {
+            rollout.task_id
+            for rollout in await self._play(server, Leak(places), again, AGAIN, seed=OTHER_SEED)
+            if rollout.reward is None or rollout.reward < full
+        }
+        return {task_id: list(tries) for task_id, tries in rewarded.items() if task_id not in lost}
 
     async def _take_sample(self, server: WatchedServer, tasks: Sequence[Task], report: Report) -> None:
         config = self.config

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gym_core.audit.finding import Finding, error, warning
 from gym_core.audit.policies import CallEverything, Policy
-from gym_core.audit.report import PolicyResult
+from gym_core.audit.report import PolicyResult, Report
 from gym_core.domain.rollout import Rollout
 
 NEARLY = 0.999
@@ -71,6 +71,15 @@ def range_findings(rollouts: Mapping[str, Sequence[Rollout]]) -> Iterator[Findin
         if reward and 0 < reward < NEARLY:
             problem = f"all policies earn {reward:g} on every task, whatever they do"
             yield warning("reward-constant", problem, "make `verify` look at the trajectory", played[0].task_id)
+
+
+def never_won(report: Report, model: str) -> Iterator[Finding]:
+    """A verifier that nobody could please: it may be right and the tasks hard, but nothing has shown it."""
+    rewards = report.sample.rewards if report.sample is not None else []
+    if rewards and max(rewards) <= 0 and all((policy.best or 0.0) <= 0 for policy in report.policies):
+        problem = f"nothing was ever rewarded: neither a scripted policy nor {model} earned more than 0 on any task"
+        mend = "solve a task by hand (`gym_core.testing.run_rollout`) and see that `verify` rewards it"
+        yield error("never-won", problem, mend)
 
 
 def failure_findings(rollouts: Mapping[str, Sequence[Rollout]]) -> Iterator[Finding]:

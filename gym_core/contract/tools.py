@@ -269,8 +269,9 @@ def _doc(function: Callable[..., Any]) -> str:
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     except (OSError, SyntaxError, TypeError, ValueError):
         return ""
-    named = isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
-    return (ast.get_docstring(definition) if named else None) or ""
+    if not isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):
+        return ""
+    return ast.get_docstring(definition) or ""
 
 
 def _describe(doc: str) -> tuple[str, dict[str, str]]:

@@ -212,3 +212,32 @@ class One(Session):
     )
     assert ids(report) == {"reward-range"}
     assert report.sound
+
+
+def test_a_game_of_chance_is_not_called_cheatable(audit: AuditCode) -> None:
+    report = audit("""
+    TASKS = [Task.ask(f"Heads or tails? This is throw {n} of the coin.", task_id=f"t{n}") for n in range(6)]
+
+    class One(Session):
+        def setup(self):
+            self.side = self.rng.choice(["heads", "tails"])
+
+        def verify(self, trajectory):
+            return float(trajectory.output_text.strip().lower() == self.side)
+    """)
+    assert "cheatable" not in ids(report)
+    assert "answer-in-prompt" not in ids(report)
+
+
+def test_a_die_that_is_thrown_anew_for_each_verdict_is_not_called_cheatable(audit: AuditCode) -> None:
+    report = audit("""
+    TASKS = [Task.ask(f"Throw {n}: one, two, three, four, five or six?") for n in range(5)]
+
+    class One(Session):
+        def setup(self):
+            self.thrown = self.rng.choice(["one", "two", "three", "four", "five", "six"])
+
+        def verify(self, trajectory):
+            return float(self.thrown == trajectory.output_text)
+    """)
+    assert report.sound

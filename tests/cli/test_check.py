@@ -29,6 +29,8 @@ class Judged(Session):
         kind = self.server.options.kind
         if kind == "generous":
             return 1.0
+        if kind == "never":
+            return float(trajectory.output_text == 7)
         if kind == "leaky":
             return float(trajectory.output_text == self.task["answer"])
         return min(1.0, trajectory.output_text.count("well") / 4)
@@ -130,6 +132,17 @@ def test_a_model_is_sampled(gym: Gym, endpoint: FakeOpenAI, monkeypatch: pytest.
     report = json.loads(gym("check", "env", "trap", *arguments, "--json").out)
     assert report["sample"]["mean"] == 0.5
     assert [bin["count"] for bin in report["sample"]["histogram"]] == [0, 0, 0, 0, 0, 4, 0, 0, 0, 0]
+
+
+def test_a_verifier_that_nobody_can_please_is_not_called_sound(
+    gym: Gym, endpoint: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-test")
+    arguments = ("--model", "openai:any", "-M", f"base_url={endpoint.base_url}", "--sample", "2")
+    result = gym("check", "env", "trap:never", *arguments)
+    assert result.status == 1
+    assert "error: nothing was ever rewarded: neither a scripted policy nor openai:any" in result.out
+    assert "[never-won]" in result.out
 
 
 def test_a_sample_that_cannot_be_taken_leaves_the_rest(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import enum
+import json
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +14,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+import gym_core
 from gym_core import tool
 from gym_core.contract.tools import class_tools
 
@@ -370,3 +375,68 @@ def _with_parameter(kind: Any) -> dict[str, Any]:
 
     put.__annotations__["value"] = kind
     return schema(tool(put))
+
+
+OPTIMISED = '''
+import json
+from gym_core import Session, tool
+from gym_core.contract.tools import class_tools
+
+class Weather(Session):
+    @tool(name="weather")
+    async def get(self, city: str) -> str:
+        """Say the weather.
+
+        Args:
+            city: Where.
+        """
+        return city
+
+    @tool
+    def plain(self) -> str:
+        "One line."
+        return ""
+
+    def verify(self, trajectory):
+        return 1.0
+
+assert False
+print(json.dumps([spec.schema for spec in class_tools(Weather)]))
+'''
+
+
+def test_tools_are_described_where_python_strips_docstrings(tmp_path: Path) -> None:
+    (tmp_path / "weather with a space.py").write_text(OPTIMISED)
+    command = [sys.executable, "-OO", str(tmp_path / "weather with a space.py")]
+    weather, plain = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert weather["description"] == "Say the weather."
+    assert weather["parameters"]["properties"]["city"]["description"] == "Where."
+    assert plain["description"] == "One line."
+
+
+UNREADABLE = """
+from gym_core.contract.tools import tool_spec
+namespace = {}
+exec("def look() -> int: return 1", namespace)
+try:
+    tool_spec(namespace["look"])
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_a_tool_whose_source_is_not_there_is_told_why_it_has_no_docstring() -> None:
+    done = subprocess.run([sys.executable, "-OO", "-c", UNREADABLE], capture_output=True, check=True)
+    assert b"docstring is missing" in done.stdout
+    assert b"PYTHONOPTIMIZE=2" in done.stdout
+
+
+def test_no_assertion_does_any_work() -> None:
+    """Under `-O` they are not there."""
+    harmless = {"isinstance"}
+    for path in Path(gym_core.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Assert) and "conformance" not in path.parts:
+                called = [call.func for call in ast.walk(node.test) if isinstance(call, ast.Call)]
+                assert all(isinstance(each, ast.Name) and each.id in harmless for each in called), path
+                assert not any(isinstance(part, ast.NamedExpr | ast.Await) for part in ast.walk(node.test)), path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -237,7 +238,7 @@ DEFECTS = [
     (Twins, "test_tasks_load", "same"),
     (Objects, "test_tasks_load", "the field `colours` is no plain JSON"),
     (Shuffled, "test_tasks_come_in_the_same_order", "a fixed order"),
-    (serving(BrokenSetup), "test_every_task_opens_and_is_judged", "env_error in `setup`: KeyError"),
+    (serving(BrokenSetup), "test_every_task_opens_and_is_judged", "env_error in `setup`: .*sumn"),
     (serving(Undescribed), "test_tools_are_described", "the parameter `factor` is described nowhere"),
     (serving(EndsOnUnknown), "test_bad_calls_are_answered", "got no answer|ended the episode"),
     (serving(LeavesOnArguments), "test_fitting_calls_are_answered", "tries every tool.*no verdict"),
@@ -262,6 +263,36 @@ def test_a_defect_is_found(server: type[ResourceServer], check: str, words: str)
         suite.winning = lambda task: ["Done."]  # type: ignore[method-assign]  # a script that does nothing first
     with pytest.raises(AssertionError, match=words):
         getattr(suite, check)()
+
+
+class Refuses(Suite):
+    """The suite of somebody who knows no script that wins."""
+
+    def winning(self, task: Task) -> Sequence[Any] | None:
+        return None
+
+
+def test_a_cancellation_needs_no_winning_script() -> None:
+    Refuses(Sums).test_cancellation_closes_the_session()
+
+
+class Panel(Session[Any]):
+    """Asks several judges at once, of which some answer later."""
+
+    roles = ("judge",)
+
+    async def verify(self, trajectory: Trajectory) -> float:
+        async def ask(number: int) -> float:
+            for _ in range(random.randrange(5)):
+                await asyncio.sleep(0)
+            return float((await self.models["judge"].respond(f"Grade it, number {number}.")).output_text)
+
+        return sum(await asyncio.gather(*map(ask, range(4)))) / 4
+
+
+def test_models_that_are_asked_at_once_may_answer_in_any_order() -> None:
+    for _ in range(3):
+        Refuses(serving(Panel)).test_served_is_the_same()
 
 
 # Settings

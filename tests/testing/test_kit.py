@@ -261,3 +261,23 @@ def test_a_run_against_the_endpoint(
     (row,) = (json.loads(line) for line in (tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines())
     assert row["reward"] == 1.0
     assert len(fake_openai.received) == 2
+
+
+class Hello(Session[Any]):
+    """Greets."""
+
+    def verify(self, trajectory: Trajectory) -> bool:
+        return trajectory.output_text == "hi"
+
+
+class Greeting(ResourceServer):
+    """Greetings."""
+
+    session_type = Hello
+
+
+def test_a_rollout_can_be_run_where_a_loop_runs(run_rollout: RunRollout) -> None:
+    async def cell() -> float | None:
+        return run_rollout(Greeting, "hi", task=Task.ask("Hello!")).reward
+
+    assert asyncio.run(cell()) == 1.0
