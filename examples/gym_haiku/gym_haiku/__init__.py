@@ -1,10 +1,9 @@
 """An environment for gym whose verifier asks a model: haiku, graded by a judge."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 
-from gym_core import ResourceServer, Session, Task, Trajectory, Verdict, hookimpl
+from gym_core import ResourceServer, Session, Task, Trajectory, Verdict, encode_json, hookimpl
 from gym_core.errors import SessionError
 
 SUBJECTS = ("autumn rain", "the night train", "first snow", "an empty house", "a blackbird", "low tide")
@@ -31,7 +30,7 @@ class HaikuSession(Session):
         lines = [line for line in poem.splitlines() if line.strip()]
         if len(poem) > LONGEST or len(lines) != 3:
             return Verdict(0.0, {"form": 0.0})
-        prompt = PROMPT.format(subject=self.task["subject"], poem=json.dumps(poem, ensure_ascii=False))
+        prompt = PROMPT.format(subject=self.task["subject"], poem=encode_json(poem).decode())
         judged = await self.models["judge"].respond(prompt)
         text = judged.output_text.strip()
         found = GRADE.fullmatch(text.rpartition("\n")[2])

@@ -176,7 +176,9 @@ def test_without_any_system_text_the_answer_prompt_brings_one() -> None:
 
 PARTS = ["[" * 3000, '[{"name":"get_weather","arguments":', "{" * 800, "9" * 4400, "1e999", "NaN", "\ud800", '"city"']
 PARTS += ['{"a":' * 600 + "1" + "}" * 600, '"Oslo"', "null", "}", "]", ":", ",", " "]
-HOSTILE = st.lists(st.sampled_from(PARTS), max_size=8).map("".join) | st.none() | st.just([]) | st.integers()
+HOSTILE: st.SearchStrategy[Any] = (
+    st.lists(st.sampled_from(PARTS), max_size=8).map("".join) | st.none() | st.just([]) | st.integers()
+)
 
 
 @settings(max_examples=60, deadline=None)
