@@ -41,7 +41,7 @@ def tasks_of(server: ResourceServer) -> list[Task]:
 
 
 def items(tools: list[str]) -> st.SearchStrategy[Any]:
-    call_ids = st.sampled_from(["c1", "c2", "", None, 5, []])
+    call_ids: st.SearchStrategy[Any] = st.sampled_from(["c1", "c2", "", None, 5, []])
     call = st.fixed_dictionaries(
         {"type": st.just("function_call"), "name": st.sampled_from([*tools, "none", "\ud800"]), "arguments": ARGUMENTS,
          "call_id": call_ids}
