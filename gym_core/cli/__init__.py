@@ -5,12 +5,19 @@ from __future__ import annotations
 
 def main() -> None:
     """The script `gym`: run the command that `sys.argv` names, and exit with its status."""
-    import io
+    from gym_core.engine.standard_streams import open_missing
+
+    open_missing()
+    import os
     import sys
 
     from gym_core.cli.boundary import run
+    from gym_core.cli.terminal import Terminal
     from gym_core.engine.exit import leave
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another
-    leave(run(sys.argv[1:]))
+    terminal = Terminal()
+    status = run(sys.argv[1:], terminal)
+    # what plugins print from here on, and what C libraries have kept back, is no part of the output either
+    sys.stdout = sys.stderr = terminal.stderr
+    os.dup2(2, 1)
+    leave(status)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import click
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.blame import Interrupted
 from gym_core.domain.errors import GymError, UsageError
+from gym_core.engine.standard_streams import OutputLost
 
 _COMPLETION = "_GYM_COMPLETE"
 INTERRUPTED = 130
@@ -29,19 +29,39 @@ def run(arguments: Sequence[str], terminal: Terminal | None = None) -> int:
     A command returns its own status, or None for 0. `terminal`: what the command is given, for a look at it afterwards.
     """
     terminal = terminal or Terminal()
+    with terminal.attached():
+        try:
+            status = _guarded(arguments, terminal)
+            terminal.flush()
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        except OutputLost as lost:
+            status = _lost(terminal, lost)
+    return status
+
+
+def _guarded(arguments: Sequence[str], terminal: Terminal) -> int:
     try:
         with _interrupts():
-            status = _invoke(arguments, terminal)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _stdout_closed()
+            return _invoke(arguments, terminal)
     except KeyboardInterrupt as error:
-        return _guarded(terminal, None, error.status if isinstance(error, Interrupted) else INTERRUPTED)
+        terminal.interrupted = True
+        return error.status if isinstance(error, Interrupted) else INTERRUPTED
+    except OutputLost:
+        raise
     except GymError as error:
-        return _guarded(terminal, error, error.exit_code)
+        return _report(terminal, error, error.exit_code)
     except BaseException as error:
-        return _guarded(terminal, error, UsageError.exit_code)
-    return status
+        return _report(terminal, error, UsageError.exit_code)
+
+
+def _lost(terminal: Terminal, lost: OutputLost) -> int:
+    closed = isinstance(lost.error, BrokenPipeError)  # whoever read it has enough
+    if not closed:
+        terminal.error(f"standard output cannot be written: {lost}")
+    with contextlib.suppress(OutputLost):
+        terminal.flush()
+    return BROKEN_PIPE if closed else UsageError.exit_code
 
 
 @contextlib.contextmanager
@@ -91,30 +111,13 @@ def _as_gym_error(error: click.ClickException) -> GymError:
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
-def _guarded(terminal: Terminal, error: BaseException | None, status: int) -> int:
-    try:
-        _report(terminal, error)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _stdout_closed()
-    return status
-
-
-def _report(terminal: Terminal, error: BaseException | None) -> None:
-    if terminal.debug and error is not None:
+def _report(terminal: Terminal, error: BaseException, status: int) -> int:
+    if terminal.debug:
         terminal.note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, GymError):
         terminal.error(error.message, error.hint)
-    elif error is not None:
+    else:
         again = "" if terminal.debug else "run again with --debug for the traceback"
         message = " ".join(str(error).split())
         terminal.error(f"internal error: {type(error).__name__}: {message:.500}", again)
-
-
-def _stdout_closed() -> int:
-    # whoever read the output has gone; without this the interpreter complains at exit
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    return BROKEN_PIPE
+    return status

@@ -9,8 +9,9 @@ import click
 
 from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, task_id_option
-from gym_core.cli.terminal import Terminal, clean, pass_terminal
+from gym_core.cli.terminal import Terminal, pass_terminal, styled
 from gym_core.domain.errors import UsageError
+from gym_core.domain.quoting import one_line
 
 if TYPE_CHECKING:
     from gym_core.audit.finding import Finding
@@ -96,9 +97,7 @@ def check_env(
     with logged(terminal):
         report = Interrupts(terminal).run(audit.run())
     if as_json:
-        import orjson
-
-        terminal.out_bytes(orjson.dumps(report.to_wire(), option=orjson.OPT_INDENT_2))
+        terminal.out_json(report.to_wire())
     else:
         _print(terminal, report)
     return 0 if report.sound else 1
@@ -141,7 +140,7 @@ def _print(terminal: Terminal, report: Report) -> None:
 def _print_sample(terminal: Terminal, sample: Sample) -> None:
     terminal.out("")
     of = _counted(len(sample.rewards) + sample.failed, "rollout")
-    terminal.out(f"{clean(sample.model)}: mean reward {_shown(sample.mean)}, {of}, {sample.failed} failed")
+    terminal.out(f"{sample.model}: mean reward {_shown(sample.mean)}, {of}, {sample.failed} failed")
     bins = sample.histogram()
     most = max((bin.count for bin in bins), default=0)
     for bin in bins:
@@ -150,11 +149,11 @@ def _print_sample(terminal: Terminal, sample: Sample) -> None:
 
 
 def _print_finding(terminal: Terminal, finding: Finding) -> None:
-    head = click.style(f"{finding.severity.value}: ", fg=_COLOURS[finding.severity.value], bold=True)
-    message = " ".join(clean(finding.message).split())
-    terminal.out(f"{head}{message} [{finding.id}]")
+    head = styled(f"{finding.severity.value}: ", fg=_COLOURS[finding.severity.value], bold=True)
+    message = one_line(finding.message)
+    terminal.out(head, f"{message} [{finding.id}]")
     example = finding.task_id if finding.task_id is not None and f"`{finding.task_id}`" not in message else None
-    terminal.out(f"  {finding.mend}" + (f" (see task `{clean(example)}`)" if example is not None else ""))
+    terminal.out(f"  {finding.mend}" + (f" (see task `{one_line(example)}`)" if example is not None else ""))
 
 
 def _counted(count: int, word: str) -> str:

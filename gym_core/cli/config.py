@@ -12,6 +12,7 @@ from gym_core.cli.configuration import ELSEWHERE, Configuration, key_of, origin_
 from gym_core.cli.parameters import parse_settings
 from gym_core.cli.run import parse_models, run, split_roles, to_config
 from gym_core.cli.terminal import Terminal, pass_terminal
+from gym_core.domain.json_text import encode_json
 from gym_core.wiring.config_file import POLICY
 from gym_core.wiring.kinds import Kind
 
@@ -57,9 +58,7 @@ def show(ctx: click.Context, terminal: Terminal, /, **options: Any) -> None:
     rows += _run_rows(ctx, configuration, options)
     rows += _component_rows(terminal, configuration, models, options)
     if as_json:
-        import orjson
-
-        terminal.out_bytes(orjson.dumps([row.as_wire() for row in rows], default=str, option=orjson.OPT_INDENT_2))
+        terminal.out_json([row.as_wire() for row in rows])
         return
     terminal.table(TITLES, [(row.key, _text(row.value), row.origin) for row in rows])
     for missing, flag in (("model", POLICY not in models), ("environment", not options["env"])):
@@ -127,6 +126,4 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    import orjson
-
-    return orjson.dumps(value, default=str).decode()
+    return encode_json(value).decode()

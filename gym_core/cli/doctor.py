@@ -12,8 +12,9 @@ import click
 from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
 from gym_core.cli.run import parse_models, split_roles
-from gym_core.cli.terminal import Terminal, clean, pass_terminal
+from gym_core.cli.terminal import Terminal, pass_terminal, styled
 from gym_core.domain.errors import GymError, UsageError
+from gym_core.domain.quoting import one_line
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -133,10 +134,10 @@ class _Report:
     def add(self, *findings: Finding) -> None:
         self.findings += findings
         for finding in () if self.as_json else findings:
-            state = click.style(f"{finding.state:<8}", fg=_COLORS[finding.state])
-            self.terminal.out(f"{state} {finding.check}: {clean(finding.message)}")
+            state = styled(f"{finding.state:<8}", fg=_COLORS[finding.state])
+            self.terminal.out(state, f" {finding.check}: {one_line(finding.message)}")
             if finding.mend:
-                self.terminal.out(f"{'':<8} -> {clean(finding.mend)}")
+                self.terminal.out(f"{'':<8} -> {one_line(finding.mend)}")
 
     def close(self) -> int:
         """The closing line; returns the exit status."""
@@ -146,11 +147,8 @@ class _Report:
         if self.as_json:
             from dataclasses import asdict
 
-            import orjson
-
             found = [asdict(finding) for finding in self.findings]
-            whole = {"findings": found, "warnings": warnings, "problems": problems}
-            self.terminal.out_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
+            self.terminal.out_json({"findings": found, "warnings": warnings, "problems": problems})
         else:
             self.terminal.note(f"{problems} problem{'' if problems == 1 else 's'}, {warnings} warnings")
         return 1 if problems else 0

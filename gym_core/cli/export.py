@@ -35,7 +35,7 @@ def export(terminal: Terminal, file: Path, format_: str, output: Path | None) ->
     rows = Export(file)
     if output is None:
         for line in rows.lines():
-            terminal.out_bytes(line)
+            terminal.out_json_line(line)
     else:
         if output.exists():
             raise UsageError(f"{output} exists already", hint="remove it, or name another file")

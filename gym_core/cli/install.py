@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.parameters import debug_option
-from gym_core.cli.terminal import Terminal, is_terminal, pass_terminal
+from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
+from gym_core.engine.standard_streams import is_terminal
 from gym_core.wiring.discovery import Plugin, find_plugins
 from gym_core.wiring.metadata import ARCHIVES, canonical, requested_name
 

@@ -73,6 +73,7 @@ class Interrupts:
         if self.received is not None:
             os._exit(SIGNALS[signal.Signals(number)])
         self.received = signal.Signals(number)
+        self._terminal.interrupted = True
         if self._loop is None or self._loop.is_closed():
             raise Interrupted(SIGNALS[self.received])
         self._arrived.put(self.received)

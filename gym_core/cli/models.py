@@ -10,6 +10,7 @@ from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import ModelError, UsageError
+from gym_core.domain.quoting import one_line
 from gym_core.wiring.config_file import POLICY
 from gym_core.wiring.kinds import Kind
 
@@ -46,12 +47,10 @@ def list_models(
     with blaming(made.loaded.plugin.distribution, "its models cannot be listed"):
         models = Interrupts(terminal).run(_listed(made.component))
     if as_json:
-        import orjson
-
-        terminal.out_bytes(orjson.dumps(models))
+        terminal.out_json(models)
     else:
         for model in models:
-            terminal.out(model)
+            terminal.out(one_line(model))
 
 
 async def _listed(backend: ModelBackend) -> list[str]:

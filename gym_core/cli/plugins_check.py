@@ -34,9 +34,7 @@ def check(terminal: Terminal, as_json: bool, disabled: tuple[str, ...]) -> int:
             problems.append(problem)
         rows.append({**row, "problem": str(problem or "")})
     if as_json:
-        import orjson
-
-        terminal.out_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        terminal.out_json(rows)
     elif rows:
         titles = ("STATE", "KIND", "NAME", "DISTRIBUTION", "VERSION")
         terminal.table(titles, [[row[title.lower()] for title in titles] for row in rows])

@@ -27,9 +27,7 @@ def list_plugins(terminal: Terminal, kind: Kind | None, as_json: bool, disabled:
     """
     plugins = find_plugins(kind, disabled=disabled)
     if as_json:
-        import orjson
-
-        terminal.out_bytes(orjson.dumps([as_row(plugin) for plugin in plugins], option=orjson.OPT_INDENT_2))
+        terminal.out_json([as_row(plugin) for plugin in plugins])
     elif plugins:
         terminal.table(TITLES, [_cells(plugin) for plugin in plugins])
     else:

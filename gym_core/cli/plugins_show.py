@@ -12,7 +12,7 @@ import click
 
 from gym_core.cli.parameters import debug_option, disable_option, json_option, kind_option
 from gym_core.cli.plugins_list import as_row
-from gym_core.cli.terminal import PLAIN_WIDTH, Terminal, clean, pass_terminal
+from gym_core.cli.terminal import PLAIN_WIDTH, Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.reference import Reference
@@ -43,9 +43,7 @@ def show(terminal: Terminal, name: str, kind: Kind | None, as_json: bool, disabl
         raise UsageError(f"{name!r} is no name of a plugin", hint="write NAME or DIST/NAME, without a colon")
     descriptions = [_describe(manager, one, reference) for one in _kinds(manager, reference, kind)]
     if as_json:
-        import orjson
-
-        terminal.out_bytes(orjson.dumps(descriptions, option=orjson.OPT_INDENT_2))
+        terminal.out_json(descriptions)
         return
     for number, description in enumerate(descriptions):
         terminal.out(("\n" if number else "") + "\n".join(_lines(description, terminal.width)))
@@ -88,7 +86,7 @@ def _lines(shown: dict[str, Any], width: int | None) -> Iterator[str]:
     yield f"from {shown['distribution']} {shown['version']}".rstrip() + apart
     if shown["doc"]:
         yield ""
-        yield clean(shown["doc"])
+        yield shown["doc"]
     yield ""
     yield f"usage: {kind.usage} {name}" + (f"[:{selector.upper()}]" if selector else "")
     if shown["choices"]:
@@ -108,5 +106,5 @@ def _option_lines(option: dict[str, Any], is_selector: bool, limit: int) -> Iter
     facts = [option["type"], default, "also after the colon" if is_selector else ""]
     yield f"  {option['name']}  ({'; '.join(fact for fact in facts if fact)})"
     indent = " " * 6
-    yield from textwrap.wrap(clean(option["description"]), limit, initial_indent=indent, subsequent_indent=indent)
+    yield from textwrap.wrap(option["description"], limit, initial_indent=indent, subsequent_indent=indent)
     yield indent + "environment: " + ", ".join(option["environment"])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gym_core.cli.terminal import Terminal, is_terminal
+from gym_core.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from gym_core.engine.run import Run
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 LIVE_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
 _WINDOW = 50
+_BAR = 24
 
 
 class Pace:
@@ -91,11 +91,13 @@ async def show_progress(terminal: Terminal, run: Run, *, quiet: bool) -> AsyncIt
         yield
         return
     pace = Pace(run)
-    if is_terminal(sys.stderr):
-        with _live(terminal, run, pace) as update:
-            async with _ticking(update, LIVE_SECONDS):
+    if terminal.error_width is not None:
+        try:
+            async with _ticking(lambda: terminal.status(_with_bar(run, pace)), LIVE_SECONDS):
                 yield
-            update()
+        finally:
+            terminal.status("")
+        terminal.note(_with_bar(run, pace))
     else:
         async with _ticking(lambda: terminal.note(line(run, pace)), PLAIN_SECONDS):
             yield
@@ -117,25 +119,7 @@ async def _ticking(tick: Callable[[], None], seconds: float) -> AsyncIterator[No
             await task
 
 
-@contextlib.contextmanager
-def _live(terminal: Terminal, run: Run, pace: Pace) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-    bar = Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=24),
-        TextColumn("{task.description}", markup=False),
-        console=Console(stderr=True),
-        auto_refresh=False,
-    )
-    task = bar.add_task("starting", total=run.progress.total)
-
-    def update() -> None:
-        text = terminal.redactor.redact(line(run, pace))
-        bar.update(task, completed=run.progress.finished, description=text)
-        bar.refresh()
-
-    with bar:
-        update()
-        yield update
+def _with_bar(run: Run, pace: Pace) -> str:
+    total = run.progress.total
+    share = run.progress.finished / total if total else 0.0
+    return f"[{'#' * round(_BAR * min(share, 1.0)):<{_BAR}}] {line(run, pace)}"

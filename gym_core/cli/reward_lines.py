@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gym_core.domain.quoting import one_line
+
 
 def mean_text(value: Mapping[str, Any]) -> str:
     """`0.5000 ± 0.1000`, without the error where there is none, and a dash for nothing."""
@@ -19,7 +21,7 @@ def by_lines(reward: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for field, breakdown in reward.get("by", {}).items():
         yield f"by {field}", ""
         for value, group in breakdown["values"].items():
-            yield f"  {value}", f"{mean_text(group)} over {counted(group)}"
+            yield f"  {one_line(value)}", f"{mean_text(group)} over {counted(group)}"
         others = breakdown["others"]
         if others is not None:
             how_many = f"{others['values']:,}{' and more' if others['more'] else ''} other values"

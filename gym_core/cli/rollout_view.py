@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from gym_core.cli.item_view import Block, item_block
-from gym_core.cli.terminal import PLAIN_WIDTH, clean
+from gym_core.cli.terminal import Styled, open_console, written
+from gym_core.domain.quoting import quote
 from gym_core.domain.responses import Item, Usage, as_items
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import REQUEST_FIELD
@@ -21,26 +20,23 @@ _LABEL_WIDTH = 12
 _RULE_WIDTH = 80
 
 
-def render(row: dict[str, Any], *, width: int | None, redact: Callable[[str], str]) -> str:
+def render(row: dict[str, Any], *, width: int | None, redact: Callable[[str], str]) -> Styled:
     """The rollout of a row. `width`: columns of the terminal, None for text without colours and line breaks."""
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer, force_terminal=width is not None, width=width or PLAIN_WIDTH, highlight=False, markup=False
-    )
+    console = open_console(width)
 
     def line(text: str = "", style: str = "") -> None:
-        console.print(Text(clean(redact(text)), style), soft_wrap=width is None)
+        console.print(Text(quote(redact(text)), style), soft_wrap=width is None)
 
     for label, value, style in header(row):
         console.print(
-            Text.assemble((f"{label:<{_LABEL_WIDTH}}", "bold"), (clean(redact(value)), style)), soft_wrap=width is None
+            Text.assemble((f"{label:<{_LABEL_WIDTH}}", "bold"), (quote(redact(value)), style)), soft_wrap=width is None
         )
     for block in blocks(row):
         line()
         title = f"── {block.title} "
         line(title.ljust(min(width or _RULE_WIDTH, _RULE_WIDTH), "─"), block.style)
         line(block.text, "dim" if block.dim else "")
-    return buffer.getvalue().rstrip("\n")
+    return written(console)
 
 
 def header(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

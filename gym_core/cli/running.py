@@ -89,9 +89,7 @@ class Session:
         if not self.quiet:
             self._print(summary)
         if self.as_json:
-            import orjson
-
-            self.terminal.out(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
+            self.terminal.out_json(summary)
         error = run.error
         if error is not None:
             if self.terminal.debug:
@@ -155,4 +153,9 @@ class _TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno > logging.INFO and getattr(record, "told", False):
             return  # shown in its own place
-        self._terminal.note(f"{record.levelname.lower()}: {record.getMessage()}")
+        try:
+            message = record.getMessage()
+        except Exception:
+            self.handleError(record)
+        else:
+            self._terminal.note(f"{record.levelname.lower()}: {message}".replace("\n", "\n  "))

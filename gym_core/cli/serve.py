@@ -8,7 +8,7 @@ import click
 
 from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, parse_settings
-from gym_core.cli.terminal import Terminal, pass_terminal
+from gym_core.cli.terminal import Terminal, pass_shared_terminal
 from gym_core.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 @component_config_options
 @disable_option
 @debug_option
-@pass_terminal
+@pass_shared_terminal
 def serve(terminal: Terminal, /, **options: Any) -> int:
     """Offer an environment, a model or an agent over HTTP until it is interrupted.
 

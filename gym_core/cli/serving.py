@@ -50,7 +50,9 @@ class Serving:
             async with listener:
                 self.interrupts.words = "finishing what is under way"
                 self.interrupts.stop = lambda number: self._ended.set()
-                self._terminal.out(f"serving the {_WORDS[self._wanted.kind]} {self._wanted.name} on {listener.url}")
+                self._terminal.out(
+                    f"serving the {_WORDS[self._wanted.kind]} {self._wanted.name} on {listener.url}", required=False
+                )
                 await self._ended.wait()
                 if not await app.drain():
                     late = f"{app.in_flight} requests did not end within {self._settings.drain:g} s"

@@ -46,12 +46,7 @@ def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_j
     for note in _notes(statistics):
         terminal.note(f"warning: {note}")
     if as_json:
-        import orjson
-
-        from gym_core.domain.json_text import encode_json
-
-        value = {"files": [one.result for one in statistics], "differences": differences}
-        terminal.out_bytes(encode_json(value, orjson.OPT_INDENT_2))
+        terminal.out_json({"files": [one.result for one in statistics], "differences": differences})
         return
     from gym_core.cli.stats_table import difference_text, lines, print_table
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import click
-
 from gym_core.cli.reward_lines import by_lines, mean_text
-from gym_core.cli.terminal import Terminal, clean, shorten
+from gym_core.cli.terminal import Terminal, shorten, styled
+from gym_core.domain.quoting import one_line
 
 Result: TypeAlias = Mapping[str, Any]
 
@@ -58,14 +57,19 @@ def _counts(label: str, counts: Sequence[int]) -> Iterator[list[str]]:
 
 def print_table(terminal: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write the lines in aligned columns to standard output; what is indented belongs to the line above."""
-    cells = [[clean(cell).replace("\n", " ") for cell in row] for row in (["", *titles], *rows)]
+    cells = [[_cell(cell) for cell in row] for row in (["", *titles], *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     width = terminal.width
     for number, row in enumerate(cells):
         line = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
         if width is not None:
             line = shorten(line, width)
-        terminal.out(click.style(line, bold=True) if number == 0 and width is not None else line)
+        terminal.out(styled(line, bold=True) if number == 0 else line)
+
+
+def _cell(text: str) -> str:
+    """A cell on one line; its indent says what it belongs to."""
+    return " " * (len(text) - len(text.lstrip(" "))) + one_line(text)
 
 
 def difference_text(first: str, second: str, found: Mapping[str, Any] | None) -> str:

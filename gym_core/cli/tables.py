@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gym_core.cli.progress import duration
 from gym_core.cli.reward_lines import by_lines, mean_text
-from gym_core.cli.terminal import PLAIN_WIDTH, Terminal, clean, is_terminal
+from gym_core.cli.terminal import Terminal, open_console, written
+from gym_core.domain.quoting import quote
 
 
 def print_summary(terminal: Terminal, summary: Mapping[str, Any]) -> None:
     """Print what a run came to, and its failures by cause."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    tty = is_terminal(sys.stderr)
-    console = Console(stderr=True, highlight=False, width=None if tty else PLAIN_WIDTH)
+    tty = terminal.error_width is not None
+    console = open_console(terminal.error_width)
 
-    def cell(value: str, style: str = "") -> Text:
-        return Text(terminal.redactor.redact(clean(value)), style=style)
+    def cell(value: str) -> Text:
+        return Text(quote(terminal.redactor.redact(value)))
 
     table = Table(box=box.ROUNDED if tty else None, show_header=False, pad_edge=tty)
     table.add_column(style="bold")
     table.add_column()
     for name, value in facts(summary):
-        table.add_row(name, cell(value))
+        table.add_row(cell(name), cell(value))
     console.print(table)
     if summary["errors"]:
         failures = Table(
@@ -38,13 +37,14 @@ def print_summary(terminal: Terminal, summary: Mapping[str, Any]) -> None:
             failures.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
         for group in summary["errors"]:
             failures.add_row(
-                str(group["count"]),
-                group["status"],
+                cell(str(group["count"])),
+                cell(group["status"]),
                 cell(f"{group['class']} ({group['phase']})"),
                 cell(group["example"][:300]),
                 cell(group["remedy"]),
             )
         console.print(failures)
+    terminal.note(written(console))
 
 
 def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

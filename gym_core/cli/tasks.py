@@ -76,7 +76,8 @@ class _Listing:
                 line = encode_json(row)
             except JsonError as error:
                 raise self._blamed(f"task {task.task_id} is not JSON: {error}") from error
-            self.terminal.out_bytes(line)
+            self.terminal.out_json_line(line)
+            await self.terminal.room()
 
     async def print_table(self, limit: int) -> None:
         rows = [self._cells(task) async for task in self._tasks(limit + 1)]

@@ -1,78 +1,202 @@
-"""What all commands share of the terminal: where they write, and that no secret is written."""
+"""What all commands share of the terminal: where they write, that it is text, and that no secret is written."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import os
-import shutil
 import sys
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from gym_core.domain.quoting import one_line, quote, quote_json
+from gym_core.engine.standard_streams import PATIENCE, Output, printing
 from gym_core.wiring.secrets import Redactor
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
 PLAIN_WIDTH = 200
-# Escape sequences in the words of a model or of a package must not reach the terminal.
-_CONTROLS = {code: "�" for code in [*range(32), *range(127, 160)] if chr(code) not in "\n\t"}
+_ERASE_LINE = "\r\x1b[2K"
+_ROOM_SECONDS = 0.05
+_PATIENCE_INTERRUPTED = 1.0
+
+
+class Styled(str):
+    """Text with our own escape sequences, whose words are quoted already."""
+
+    __slots__ = ()
 
 
 class Terminal:
-    """One invocation of `gym`: its streams, its secrets, and whether tracebacks are wanted."""
+    """One invocation of `gym`: its streams, its secrets, and whether tracebacks are wanted.
+
+    Whatever is written is redacted and, unless it is `Styled`, quoted. `stdout` and `stderr`: streams for `print`.
+    `interrupted`: somebody wants an end, and no reader is waited for longer than a moment.
+    """
 
     def __init__(self) -> None:
         self.debug = False
+        self.interrupted = False
         self.redactor = Redactor()
+        self._out = Output(sys.stdout)
+        self._err = Output(sys.stderr, beside=self._out)
+        self._status = ""
+        self._in_command = False
+        # what click prints, help and completions, is data; what is printed in a command comes from plugins
+        self.stdout = printing(self._out, lambda text: self._write(self._out, text, required=not self._in_command))
+        self.stderr = printing(self._err, lambda text: self._write(self._err, text))
 
-    def out(self, text: str) -> None:
-        """Write a line to standard output."""
-        click.echo(self.redactor.redact(text))
+    def out(self, *parts: str, required: bool = True) -> None:
+        """Write a line to standard output. Raises `OutputLost` where that fails, unless it is not `required`."""
+        self._write(self._out, *parts, "\n", required=required)
 
-    def out_bytes(self, line: bytes) -> None:
-        """Write bytes, such as a JSON line, to standard output."""
-        click.echo(self.redactor.redact_bytes(line))
+    def out_json(self, value: Any) -> None:
+        """Write a value to standard output, as indented JSON."""
+        import orjson
 
-    def note(self, text: str) -> None:
-        """Write a line to standard error."""
-        click.echo(self.redactor.redact(text), err=True)
+        from gym_core.domain.json_text import encode_json
+
+        self.out_json_line(encode_json(value, orjson.OPT_INDENT_2))
+
+    def out_json_line(self, line: bytes) -> None:
+        """Write what is JSON already to standard output."""
+        self._out.sink.put(quote_json(self.redactor.redact_bytes(line)) + b"\n", True)
+
+    async def room(self) -> None:
+        """Wait until standard output takes more, for as long as its reader is behind."""
+        import asyncio
+
+        while self._out.sink.is_full:  # noqa: ASYNC110  # what empties it is a thread
+            await asyncio.sleep(_ROOM_SECONDS)
+
+    def note(self, *parts: str) -> None:
+        """Write a line to standard error, if anybody reads it."""
+        self._write(self._err, *parts, "\n")
 
     def error(self, message: str, hint: str = "") -> None:
         """Write an error and what to do about it to standard error."""
-        self.note(click.style("error: ", fg="red", bold=True) + message)
+        self.note(styled("error: ", fg="red", bold=True), message)
         if hint:
-            self.note(click.style("hint: ", fg="cyan") + hint)
+            self.note(styled("hint: ", fg="cyan"), hint)
+
+    def status(self, line: str) -> None:
+        """Show a line below all others while it is not empty. Standard error must be a terminal."""
+        self._status = quote(self.redactor.redact(shorten(line, (self.error_width or 2) - 1))) if line else ""
+        self._err.write(_ERASE_LINE + self._status)
 
     def table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns to standard output; the last is cut where a terminal ends."""
-        cells = [[" ".join(clean(cell).split()) for cell in row] for row in rows]
+        cells = [[one_line(self.redactor.redact(cell)) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-        width = self.width
         for number, row in enumerate([titles, *cells]):
             line = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
-            if width is not None:
-                line = shorten(line, width)
-            self.out(click.style(line, bold=True) if number == 0 and width is not None else line)
+            if self.width is not None:
+                line = shorten(line, self.width)
+            self.out(styled(line, bold=True) if number == 0 else line)
 
     @property
     def width(self) -> int | None:
         """The columns of the terminal that standard output is; None where it is none."""
-        return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+        return self._out.columns
+
+    @property
+    def error_width(self) -> int | None:
+        """The same of standard error."""
+        return self._err.columns
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[None]:
+        """Let what is printed by Python's streams go the way of all lines."""
+        with contextlib.redirect_stdout(self.stdout), contextlib.redirect_stderr(self.stderr):
+            yield
+
+    @contextlib.contextmanager
+    def command(self, *, apart: bool) -> Iterator[None]:
+        """While a command works. `apart`: what plugins print to standard output goes to standard error."""
+        self._in_command = True
+        try:
+            with contextlib.ExitStack() as stack:
+                if apart:
+                    stack.enter_context(contextlib.redirect_stdout(self.stderr))
+                    stack.enter_context(self._out.kept_apart())
+                yield
+        finally:
+            self._in_command = False
+
+    def flush(self) -> None:
+        """Wait for those who read: for data without end, for lines a while. Raises `OutputLost`."""
+        self.stderr.flush()
+        self.stdout.flush()
+        lines = _PATIENCE_INTERRUPTED if self.interrupted else None if self._err.is_terminal else PATIENCE
+        data = _PATIENCE_INTERRUPTED if self.interrupted else None
+        try:
+            self._out.sink.flush(lines, data)
+        finally:
+            self._err.sink.flush(lines, data)
+
+    def _write(self, output: Output, *parts: str, required: bool = False) -> None:
+        text = "".join(self._shown(output, part) for part in parts)
+        if self._status and output.is_terminal:
+            text = f"{_ERASE_LINE}{text}" + ("" if text.endswith("\n") else "\n") + self._status
+        output.write(text, required=required)
+
+    def _shown(self, output: Output, part: str) -> str:
+        text = self.redactor.redact(part)
+        if isinstance(part, Styled):
+            return text if output.is_terminal and not os.environ.get("NO_COLOR") else click.unstyle(text)
+        return quote(text)
 
 
-pass_terminal = click.make_pass_decorator(Terminal, ensure=True)
+def pass_terminal(command: Callable[Concatenate[Terminal, P], Result]) -> Callable[P, Result]:
+    """Pass the terminal to a command; nobody else gets anything to standard output while it works."""
+    return _passed(command, apart=True)
 
 
-def is_terminal(stream: TextIO) -> bool:
-    """Whether a person reads the stream."""
-    try:
-        return stream.isatty() and os.environ.get("TERM") != "dumb"
-    except ValueError:  # it has been closed
-        return False
+def pass_shared_terminal(command: Callable[Concatenate[Terminal, P], Result]) -> Callable[P, Result]:
+    """Pass the terminal to a command whose standard output belongs to plugins, too."""
+    return _passed(command, apart=False)
 
 
-def clean(text: str) -> str:
-    """The text without control characters other than line breaks and tabs."""
-    return text.translate(_CONTROLS)
+def _passed(command: Callable[Concatenate[Terminal, P], Result], *, apart: bool) -> Callable[P, Result]:
+    @functools.wraps(command)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
+        terminal = click.get_current_context().ensure_object(Terminal)
+        with terminal.command(apart=apart):
+            return command(terminal, *args, **kwargs)
+
+    return call
+
+
+def styled(text: str, **style: Any) -> Styled:
+    """Text in colours; see `click.style`."""
+    return Styled(click.style(quote(text), **style))
+
+
+def open_console(width: int | None) -> Console:
+    """A console of rich that writes to memory and takes all text for text. `width`: None for no terminal."""
+    from rich.console import Console
+
+    return Console(
+        file=io.StringIO(),
+        force_terminal=width is not None,
+        width=width or PLAIN_WIDTH,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def written(console: Console) -> Styled:
+    """What a console has written."""
+    assert isinstance(console.file, io.StringIO)
+    return Styled(console.file.getvalue().rstrip("\n"))
 
 
 def shorten(text: str, width: int) -> str:

@@ -28,11 +28,7 @@ def view(terminal: Terminal, file: Path, which: str | None, as_json: bool) -> No
     refuse_collisions([("the file", file)], [])
     row = find_row(file, which)
     if as_json:
-        import orjson
-
-        from gym_core.domain.json_text import encode_json
-
-        terminal.out_bytes(encode_json(row, orjson.OPT_INDENT_2))
+        terminal.out_json(row)
         return
     from gym_core.cli.rollout_view import render
 

@@ -8,6 +8,8 @@ import threading
 import time
 from typing import NoReturn
 
+from gym_core.engine.standard_streams import say_at_once
+
 EXIT_SECONDS = 5.0
 """How long threads, and what is registered for the exit, may keep the process."""
 
@@ -19,7 +21,7 @@ def leave(status: int, seconds: float = EXIT_SECONDS) -> NoReturn:
         time.sleep(seconds)
         main = threading.main_thread()
         threads = ", ".join(thread.name for thread in threading.enumerate() if not thread.daemon and thread is not main)
-        os.write(2, f"warning: the process is ended with threads at work: {threads or 'none'}\n".encode())
+        say_at_once(f"warning: the process is ended with threads at work: {threads or 'none'}\n")
         os._exit(status)
 
     threading.Thread(target=late, name="gym-exit", daemon=True).start()

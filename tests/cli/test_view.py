@@ -90,7 +90,7 @@ def test_all_of_a_rollout_is_shown_in_order(gym: Gym, file: Path) -> None:
         '{"city": "Paris"}',
         "{broken",
         "── output of get_weather ─",
-        "rain �[31m",
+        "rain \\u001b[31m",
         "what?",
         "── web_search_call ─",
         '"status": "done"',

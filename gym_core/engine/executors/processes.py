@@ -18,6 +18,7 @@ from gym_core.contract.executor import Receive, WorkerChannel, WorkerLauncher
 from gym_core.domain.errors import UsageError
 from gym_core.engine.executors import worker_process
 from gym_core.engine.executors.frames import FrameReader
+from gym_core.engine.standard_streams import open_missing
 
 LINGER = 1.0
 """Seconds that a dead worker's last words are waited for, where a process that it started keeps its socket open."""
@@ -33,6 +34,7 @@ class ProcessLauncher(WorkerLauncher):
         super().__init__(options, context)
         if sys.platform == "win32":
             raise UsageError("--workers needs a system with Unix sockets", hint="leave it out, or use --executor ray")
+        open_missing()
         self._lifeline, self._held = os.pipe()
         self._channels: set[_ProcessChannel] = set()
         self._closed = False

@@ -121,7 +121,9 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 50)
     from gym_core.engine.exit import leave
     from gym_core.engine.loops import run_loop
+    from gym_core.engine.standard_streams import print_plainly
 
+    print_plainly()
     run_loop(_serve(channel, lifeline))
     leave(0)
 

@@ -1,7 +1,7 @@
 """The process that isolated functions run in: reads calls from standard input, writes what came of them.
 
 A message is its length, eight bytes, and a pickle. The first one is the parent's `sys.path`; every other is a function
-with its arguments. This module imports the standard library alone: it is what every such process starts with.
+with its arguments. This module imports the standard library alone before: it is what every such process starts with.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     sys.path[:] = pickle.loads(read_message(requests))
+    # not before: this file needs nothing but the standard library until it knows where the rest is
+    from gym_core.engine.standard_streams import print_plainly
+
+    print_plainly(waits=True)
     write_message(replies, READY)
     calls: SimpleQueue[bytes] = SimpleQueue()
 

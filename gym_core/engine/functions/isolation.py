@@ -26,6 +26,7 @@ from gym_core.engine.functions.isolated_child import READY, read_message, write_
 from gym_core.engine.functions.threads import Threads
 from gym_core.engine.models.gate import Models
 from gym_core.engine.rollout.deadline import Alarm
+from gym_core.engine.standard_streams import open_missing
 
 START_SECONDS = 60.0
 """How long a new process may take until it can be given work."""
@@ -126,6 +127,7 @@ class _Process:
     """One child process. Its methods block, except for `kill`."""
 
     def __init__(self) -> None:
+        open_missing()
         # A group of its own: a Ctrl-C is the parent's business, and what the function starts is ended with it.
         self._child = subprocess.Popen(
             [sys.executable, "-P", isolated_child.__file__],  # by its path: it needs nothing of this package
