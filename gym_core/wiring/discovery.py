@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from gym_core.wiring.isolated import read_environments, store_folder
+from gym_core.wiring.isolated import broken_environments, read_environments, store_folder
 from gym_core.wiring.kinds import GROUPS, Kind
-from gym_core.wiring.metadata import canonical, scan
+from gym_core.wiring.metadata import Damage, canonical, damaged, scan
 
 State: TypeAlias = Literal["ready", "isolated", "disabled", "conflict"]
 
@@ -74,6 +74,15 @@ def find_plugins(
     order = list(Kind)
     found.sort(key=lambda plugin: (order.index(plugin.kind), plugin.name, canonical(plugin.distribution)))
     return _with_states(found, {switch for token in off if token.strip() for switch in _switches(token)})
+
+
+def find_damage(*, environ: Mapping[str, str] | None = None, path: Sequence[str] | None = None) -> list[Damage]:
+    """What hides plugins, or may do so: installations that are not sound. Arguments as for `find_plugins`."""
+    found = list(damaged(sys.path if path is None else path))
+    for record, problem in broken_environments(store_folder(environ)) if path is None else ():
+        again = f"`gym install --isolated --upgrade {record.stem}` builds it again"
+        found.append(Damage(record.stem, "", f"the record of an isolated environment, {record}, {problem}", again))
+    return found
 
 
 def _isolated(kind: Kind | None, environ: Mapping[str, str]) -> Iterator[Plugin]:

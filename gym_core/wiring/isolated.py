@@ -90,6 +90,22 @@ def read_environments(store: Path) -> list[tuple[Path, Environment]]:
     return [(record, found) for record in records if (found := read_environment(record)) is not None]
 
 
+def broken_environments(store: Path) -> list[tuple[Path, str]]:
+    """The records of a store whose plugins are not found or cannot be used, and why."""
+    try:
+        records = [store / name for name in sorted(os.listdir(store)) if name.endswith(".json")]
+    except OSError:
+        return []
+    broken = []
+    for record in records:
+        environment = read_environment(record)
+        if environment is None:
+            broken.append((record, "cannot be read, or is of another version of gym"))
+        elif not environment.python.exists():
+            broken.append((record, f"names the interpreter {environment.python}, which is not there"))
+    return broken
+
+
 def read_environment(record: Path) -> Environment | None:
     """The environment of a record; None where there is none, or none of this format."""
     import orjson

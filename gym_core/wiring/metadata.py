@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _MARKER = b"[gym."
 _HEAD_BYTES = 65_536
@@ -55,44 +56,191 @@ def requested_name(package: str) -> str | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What hides a plugin, or could: an installation that is not sound. `mend`: what to do about it."""
+
+    distribution: str
+    version: str
+    message: str
+    mend: str
+
+
 def scan(path: Sequence[str]) -> Iterator[Distribution]:
     """The distributions along an import path that have entry points for gym; the first of a name hides the others.
 
-    What cannot be read is passed over: one damaged installation must not hide the healthy ones.
+    What cannot be read is passed over: one damaged installation must not hide the healthy ones. Where one folder has
+    several of a name, as an interrupted upgrade leaves them behind, the newest of those with metadata counts.
     """
-    seen: set[str] = set()
-    folders: set[str] = set()
-    for entry in path:
-        folder = entry or os.curdir
-        if folder in folders:
+    seen: dict[str, str] = {}
+    for found in _folders(path):
+        owner, (folder, *_) = found
+        # looked at only now: hardly any distribution is there twice
+        if owner in seen and _has_metadata(seen[owner]):
             continue
-        folders.add(folder)
+        seen[owner] = folder
+        read = _read(folder)
+        if read is not None:
+            yield read
+
+
+def _folders(path: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """The metadata folders along a path by the canonical name of their distribution, the one that counts first."""
+    for place in dict.fromkeys(entry or os.curdir for entry in path):
+        egg = os.path.join(place, "EGG-INFO")
+        if place.endswith(".egg") and os.path.isdir(egg):
+            yield canonical(_named(egg)[0]), [egg]
+            continue
         try:
-            names = sorted(name for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info")))
+            names = sorted(name for name in os.listdir(place) if name.endswith((".dist-info", ".egg-info")))
         except OSError:
             continue
+        owners: dict[str, list[str]] = {}
         for name in names:
-            # pip leaves `~name` behind where an uninstallation was interrupted
-            owner = canonical(name.rpartition(".")[0].partition("-")[0])
-            if name.startswith("~") or owner in seen:
-                continue
-            seen.add(owner)
-            found = _read(os.path.join(folder, name))
-            if found is not None:
-                yield found
+            if not name.startswith("~"):  # pip leaves that behind where an uninstallation was interrupted
+                owners.setdefault(canonical(_named(name)[0]), []).append(os.path.join(place, name))
+        for owner, folders in owners.items():
+            yield owner, folders if len(folders) == 1 else sorted(folders, key=_worth, reverse=True)
+
+
+def _named(folder: str) -> tuple[str, str]:
+    """The name and the version that a folder's own name tells."""
+    path, base = os.path.split(folder)
+    name, _, version = (os.path.basename(path) if base == "EGG-INFO" else base).rpartition(".")[0].partition("-")
+    return name, version
+
+
+def _has_metadata(folder: str) -> bool:
+    # a `.egg-info` may be a file, which is its metadata
+    return os.path.isfile(folder) or any(
+        os.path.isfile(os.path.join(folder, name)) for name in ("METADATA", "PKG-INFO", "entry_points.txt")
+    )
+
+
+def _worth(folder: str) -> tuple[bool, bool, Any]:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return _has_metadata(folder), True, Version(_named(folder)[1])
+    except InvalidVersion:
+        return _has_metadata(folder), False, _named(folder)[1]
+
+
+def damaged(path: Sequence[str]) -> Iterator[Damage]:
+    """What is not sound along an import path and hides a plugin, or may do so."""
+    counted: dict[str, str] = {}
+    for owner, folders in _folders(path):
+        for folder in folders:
+            yield from _look(owner, folder)
+            earlier = counted.setdefault(owner, folder)
+            if earlier != folder and not _has_metadata(earlier):
+                counted[owner] = folder
+            elif earlier != folder and _has_metadata(folder):
+                yield from _twice(owner, earlier, folder)
+    yield from _leftovers(path)
+
+
+def _look(owner: str, folder: str) -> Iterator[Damage]:
+    version = _named(folder)[1]
+    again = f"`gym install {owner}` again, or remove the folder"
+    if not _has_metadata(folder):
+        yield Damage(owner, version, f"{folder} holds no metadata, as an interrupted installation leaves it", again)
+        return
+    if os.path.isfile(folder):
+        return
+    content = b""
+    for name in ("entry_points.txt", "METADATA" if folder.endswith(".dist-info") else "PKG-INFO"):
+        file = os.path.join(folder, name)
+        try:
+            with open(file, "rb") as opened:
+                read = opened.read()
+        except FileNotFoundError:
+            if name != "entry_points.txt" and _MARKER in content:
+                yield Damage(owner, version, f"{folder} has no {name}", again)
+            continue
+        except OSError as error:
+            yield Damage(owner, version, f"{file} cannot be read: {error.strerror or error}", again)
+            continue
+        content = read if name == "entry_points.txt" else content
+        if _MARKER in content or b"g\0y\0m\0.\0" in content:
+            yield from (Damage(owner, version, f"{file}: {problem}", again) for problem in _problems(name, read, owner))
+
+
+def _problems(name: str, content: bytes, owner: str) -> Iterator[str]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        yield f"not UTF-8 text: {error.reason} at byte {error.start}"
+        return
+    if "\0" in text:
+        yield "not UTF-8 text, but UTF-16 or UTF-32"
+    elif name == "entry_points.txt":
+        for number, what in _wrong_lines(text):
+            yield f"line {number}: {what}"
+    else:
+        said = parse_head(text).get("name")
+        if said is None:
+            yield "it says no name"
+        elif canonical(said) != owner:
+            yield f"it says that the name is {said}, the folder says {owner}"
+
+
+def _wrong_lines(text: str) -> Iterator[tuple[int, str]]:
+    group = ""
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if line.startswith("["):
+            group = line.strip("[]").strip()
+            if not line.endswith("]"):
+                yield number, f"{line!r} is no heading, as it has no ]"
+            elif near := misspelt_group(group):
+                yield number, f"the group {group!r} is not one of gym's; {near!r} is"
+        elif line and line[0] not in "#;" and group.startswith("gym."):
+            name, _, value = line.partition("=")
+            if not name.strip() or not value.strip():
+                yield number, f"{line!r} is no entry point, which is NAME = MODULE"
+
+
+def _twice(owner: str, first: str, second: str) -> Iterator[Damage]:
+    """Two installations of a name, where they differ in what gym finds."""
+    counts, hidden = _read(first), _read(second)
+    if (counts or hidden) and counts != hidden:
+        message = f"{owner} is there twice: {first} counts and hides {second}"
+        yield Damage(owner, _named(second)[1], message, f"remove one of them, or `gym install --upgrade {owner}`")
+
+
+def _leftovers(path: Sequence[str]) -> Iterator[Damage]:
+    """What pip left behind in the middle of an uninstallation, links that lead nowhere, folders that cannot be read."""
+    for place in dict.fromkeys(entry or os.curdir for entry in path):
+        try:
+            names = sorted(os.listdir(place))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            yield Damage("", "", f"{place} cannot be read: {error.strerror or error}", "look at its permissions")
+            continue
+        for name in names:
+            file = os.path.join(place, name)
+            if name.startswith("~") and name.endswith(".dist-info") and (left := _read(file)) is not None:
+                message = f"{file} is what an interrupted change of {left.name} left behind; its plugins are not found"
+                yield Damage(left.name, left.version, message, f"`gym install {left.name}` again, remove the folder")
+            elif name.endswith(".egg-link"):
+                target = _content(file).decode("utf-8", "replace").partition("\n")[0].strip()
+                if not os.path.isdir(os.path.join(place, target)):
+                    owner = name.removesuffix(".egg-link")
+                    yield Damage(owner, "", f"{file} leads to {target}, which is not there", f"`gym install {owner}`")
 
 
 def _read(folder: str) -> Distribution | None:
     content = _content(os.path.join(folder, "entry_points.txt"))
     if _MARKER not in content.replace(b" ", b""):
         return None
-    entry_points = tuple(parse_entry_points(content.decode("utf-8", "replace")))
+    entry_points = tuple(parse_entry_points(content.decode("utf-8-sig", "replace")))
     if not entry_points:
         return None
     filename = "METADATA" if folder.endswith(".dist-info") else "PKG-INFO"
-    head = parse_head(_content(os.path.join(folder, filename)).decode("utf-8", "replace"))
-    stem = os.path.basename(folder).rpartition(".")[0]
-    name, _, version = stem.partition("-")
+    head = parse_head(_content(os.path.join(folder, filename)).decode("utf-8-sig", "replace"))
+    name, version = _named(folder)
     return Distribution(
         name=head.get("name") or name.replace("_", "-"),
         version=head.get("version") or version,
@@ -108,11 +256,25 @@ def _content(path: str) -> bytes:
     except OSError:
         return b""
     try:
-        return os.read(descriptor, _HEAD_BYTES)
+        content = part = os.read(descriptor, _HEAD_BYTES)
+        while len(part) == _HEAD_BYTES and path.endswith(".txt"):  # of metadata the head is enough
+            part = os.read(descriptor, _HEAD_BYTES)
+            content += part
+        return content
     except OSError:
         return b""
     finally:
         os.close(descriptor)
+
+
+def misspelt_group(group: str) -> str | None:
+    """The group of gym's that is meant by one that is none; None where it is one, or somebody else's."""
+    from difflib import get_close_matches
+
+    from gym_core.wiring.kinds import GROUPS
+
+    near = get_close_matches(group.lower().replace("-", "_"), GROUPS, n=1, cutoff=0.9)
+    return near[0] if near and group not in GROUPS else None
 
 
 def parse_entry_points(text: str) -> Iterator[EntryPoint]:

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from gym_core import __version__
 from gym_core.domain.errors import UsageError
 from gym_core.engine.open_files import BESIDES_CONNECTIONS, UNLIMITED, open_files_limit
+from gym_core.wiring.discovery import find_damage
 from gym_core.wiring.dotenv import OFF_VARIABLE
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import Maker
@@ -55,6 +56,8 @@ def plugins(manager: PluginManager) -> Iterator[Finding]:
             yield Finding("plugins", "warning", f"{what} shares its name with that of another distribution", mend)
         else:
             yield Finding("plugins", "ok", what)
+    for damage in find_damage():
+        yield Finding("plugins", "warning", damage.message, damage.mend)
     found = {plugin.kind for plugin in manager.plugins if plugin.state != "disabled"}
     for kind in (Kind.MODEL, Kind.RESOURCE_SERVER, Kind.AGENT):
         if kind not in found:

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gym_core.domain.quoting import one_line, quote, quote_json
+
+ACTING = [
+    "\x1b]0;title\x07", "\x1b[2J", "\x00", "\x08", "\x0b", "\x0c", "\r", "\x7f", "\x84", "\x9b31m", "\xad", "\u034f", "\u061c", "\u200b",
+    "\u200d", "\u200e", "\u2028", "\u2029", "\u202e", "\u2066", "\u2069", "\ufeff", "\ufff9", "\udc80", "\ud83d", "\U000e0041",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ACTING, ids=ascii)
+def test_what_acts_on_a_terminal_or_hides_in_it_is_written_out(text: str) -> None:
+    quoted = quote(f"a{text}b\n\tc")
+    assert quoted.isascii()
+    assert all(character.isprintable() or character in "\n\t" for character in quoted)
+    assert quoted.startswith("a\\u") or quoted.startswith("a\\U")
+    assert quoted.endswith("b\n\tc")
+    assert quote(quoted) == quoted
+
+
+@pytest.mark.parametrize("text", ["日本語", "naïve", "שלום", "é", "👍", "a b", "tab\tand\nline", "C:\\u0041"])
+def test_words_stay_as_they_are(text: str) -> None:
+    assert quote(text) == text
+
+
+def test_line_ends_of_another_system_are_line_ends() -> None:
+    assert quote("a\r\nb\rc") == "a\nb\\u000dc"
+    assert one_line(" a\r\n\tb\u2028c ") == "a b c"
+
+
+@pytest.mark.parametrize("text", [text for text in ACTING if not "\ud800" <= text <= "\udfff"], ids=ascii)
+def test_json_says_the_same_in_characters_that_do_nothing(text: str) -> None:
+    value = {f"k{text}": [f"v{text}", "日本語"]}
+    quoted = quote_json(json.dumps(value, ensure_ascii=False).encode())
+    assert json.loads(quoted) == value
+    assert text.encode() not in quoted
+    assert "日本語".encode() in quoted
