@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from gym_core.wiring.metadata import canonical
+from gym_core.wiring.metadata import TEST_INSTALLER, canonical
 
 _numbers = itertools.count()
 Points: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -61,7 +61,8 @@ class Site:
             if canonical(folder.name.partition("-")[0]) == canonical(distribution):
                 shutil.rmtree(folder)
         head = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\nSummary: {summary}\n\nAs installed.\n"
-        self.info(distribution, "".join(_lines(points)), head, version=version)
+        folder = self.info(distribution, "".join(_lines(points)), head, version=version)
+        (folder / "INSTALLER").write_bytes(TEST_INSTALLER)
 
     def forget(self) -> None:
         """Let go of the modules that were made."""

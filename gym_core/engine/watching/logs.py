@@ -19,6 +19,7 @@ import orjson
 
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.json_text import JsonError, encode_json
+from gym_core.domain.quoting import quote_json
 from gym_core.domain.rollout import Rollout
 from gym_core.wiring.secrets import Redactor
 
@@ -51,9 +52,10 @@ class JsonFormatter(logging.Formatter):
             "fields": fields,
         }
         try:
-            return encode_json(entry, orjson.OPT_APPEND_NEWLINE, fallback=str)
+            line = encode_json(entry, orjson.OPT_APPEND_NEWLINE, fallback=str)
         except JsonError as error:
-            return encode_json({**entry, "fields": {"unwritable": str(error)}}, orjson.OPT_APPEND_NEWLINE)
+            line = encode_json({**entry, "fields": {"unwritable": str(error)}}, orjson.OPT_APPEND_NEWLINE)
+        return quote_json(line)
 
 
 class LogFile(logging.Handler):
