@@ -63,7 +63,7 @@ class Terminal:
 
         from gym_core.domain.json_text import encode_json
 
-        self.out_json_line(encode_json(value, orjson.OPT_INDENT_2))
+        self.out_json_line(encode_json(value, orjson.OPT_INDENT_2, fallback=str))
 
     def out_json_line(self, line: bytes) -> None:
         """Write what is JSON already to standard output."""

@@ -119,6 +119,11 @@ class Output:
             os.close(own)
 
 
+def queue_of(descriptor: int) -> _Queue | None:
+    """A queue for a file that makes its writers wait, such as a pipe; None for any other."""
+    return _Queue(descriptor) if _can_block(descriptor) else None
+
+
 def printing(output: Output, write: Callable[[str], None]) -> TextIO:
     """A stream for `print` and whatever else writes text."""
     buffer = cast(Any, _Printed(output, write))

@@ -7,8 +7,9 @@ import pytest
 from gym_core.domain.quoting import one_line, quote, quote_json
 
 ACTING = [
-    "\x1b]0;title\x07", "\x1b[2J", "\x00", "\x08", "\x0b", "\x0c", "\r", "\x7f", "\x84", "\x9b31m", "\xad", "\u034f", "\u061c", "\u200b",
-    "\u200d", "\u200e", "\u2028", "\u2029", "\u202e", "\u2066", "\u2069", "\ufeff", "\ufff9", "\udc80", "\ud83d", "\U000e0041",
+    "\x1b]0;title\x07", "\x1b[2J", "\x00", "\x08", "\x0b", "\x0c", "\r", "\x7f", "\x84", "\x9b31m", "\xad", "\u034f",
+    "\u061c", "\u200b", "\u200d", "\u200e", "\u2028", "\u2029", "\u202e", "\u2066", "\u2069", "\ufeff", "\ufff9",
+    "\udc80", "\ud83d", "\U000e0041",
 ]  # fmt: skip
 
 
@@ -17,7 +18,7 @@ def test_what_acts_on_a_terminal_or_hides_in_it_is_written_out(text: str) -> Non
     quoted = quote(f"a{text}b\n\tc")
     assert quoted.isascii()
     assert all(character.isprintable() or character in "\n\t" for character in quoted)
-    assert quoted.startswith("a\\u") or quoted.startswith("a\\U")
+    assert quoted.startswith(("a\\u", "a\\U"))
     assert quoted.endswith("b\n\tc")
     assert quote(quoted) == quoted
 

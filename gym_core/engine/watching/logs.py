@@ -21,6 +21,7 @@ from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.quoting import quote_json
 from gym_core.domain.rollout import Rollout
+from gym_core.engine.standard_streams import PATIENCE, queue_of
 from gym_core.wiring.secrets import Redactor
 
 logger = logging.getLogger("gym")
@@ -70,9 +71,12 @@ class LogFile(logging.Handler):
         self._torn = False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            # a pipe without a reader is an error, instead of a wait
+            waits = getattr(os, "O_NONBLOCK", 0)
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | waits, 0o644)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}", hint="--log-file takes another path") from error
+        self._queue = queue_of(self._descriptor)
         super().__init__(logging.INFO)
         self.formatter: JsonFormatter = JsonFormatter()
 
@@ -91,6 +95,9 @@ class LogFile(logging.Handler):
             self.handleError(record)
 
     def _write(self, line: bytes) -> None:
+        if self._queue is not None:
+            self._queue.put(line, False)
+            return
         data = b"\n" + line if self._torn else line
         written = os.write(self._descriptor, data)
         self._torn = written < len(data)
@@ -100,6 +107,8 @@ class LogFile(logging.Handler):
 
     def close(self) -> None:
         """Close the file."""
+        if self._queue is not None:
+            self._queue.flush(PATIENCE)
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
         super().close()

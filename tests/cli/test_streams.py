@@ -1,0 +1,318 @@
+"""Standard streams that are closed, full, unread or noisy: what a command makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Site
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors and signals are POSIX")
+
+PATIENCE = 30
+CODE = """
+import asyncio
+import ctypes
+import os
+import subprocess
+import sys
+
+from pydantic import Field
+
+import gym_core
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task, hookimpl, isolated, tool
+
+
+def noise():
+    print("NOISE")
+    (sys.__stdout__ or sys.stderr).write("NOISE")
+    os.write(1, b"NOISE")
+    ctypes.CDLL(None).printf(b"NOISE")
+    subprocess.run(["echo", "NOISE"])
+
+
+noise()
+
+
+class Says(ModelBackend):
+    async def respond(self, request, context):
+        noise()
+        message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]}
+        return Response({"id": "r", "output": [message]})
+
+    async def list_models(self):
+        noise()
+        return ["m"]
+
+
+class Loud(Session):
+    @isolated
+    def apart(self):
+        noise()
+        return 1.0
+
+    async def verify(self, trajectory):
+        noise()
+        await asyncio.sleep(self.server.options.pause)
+        print(self.server.options.shout * "x", file=sys.stderr)
+        print("verified", file=sys.stderr, flush=True)
+        return 1.0
+
+
+class Louds(ResourceServer):
+    class Options(gym_core.Options):
+        shout: int = Field(0, description="How many characters a verifier prints.")
+        pause: float = Field(0.0, description="Seconds a verifier takes.")
+        count: int = Field(3, description="How many tasks there are.")
+
+    session_type = Loud
+
+    def tasks(self):
+        noise()
+        for number in range(self.options.count):
+            yield Task.ask("Say it." * 100, task_id=str(number))
+
+
+class Once(Agent):
+    async def run(self, episode):
+        return (await episode.respond(episode.request.input)).stop_reason
+
+
+@hookimpl
+def gym_model_backends():
+    return {"says": Says}
+
+
+@hookimpl
+def gym_resource_servers():
+    return {"louds": Louds}
+
+
+@hookimpl
+def gym_agents():
+    return {"simple_agent": Once}
+"""
+GYM = (sys.executable, "-m", "gym_core")
+RUN = (*GYM, "run", "--model", "says", "--env", "louds", "--output", "x.jsonl", "--overwrite")
+
+
+@pytest.fixture(autouse=True)
+def folder(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    module = site.add("loud", CODE)
+    groups = {"gym.models": "says", "gym.resource_servers": "louds", "gym.agents": "simple_agent"}
+    site.record("loud", {group: {name: module} for group, name in groups.items()}, "1.0", "Loud")
+    made = tmp_path / "process"
+    made.mkdir()
+    monkeypatch.chdir(made)
+    monkeypatch.setenv("PYTHONPATH", str(site.path))
+    monkeypatch.setenv("GYM_NO_DOTENV", "1")
+    return made
+
+
+def shell(command: tuple[str, ...], redirections: str) -> subprocess.CompletedProcess[str]:
+    text = f"{shlex.join(command)} {redirections}"
+    return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=PATIENCE)
+
+
+def rows(path: Path) -> int:
+    return len((path / "x.jsonl").read_bytes().splitlines())
+
+
+@contextlib.contextmanager
+def started(*command: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    process = subprocess.Popen(command, text=True, **streams)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def full_pipe() -> tuple[int, int]:
+    """The two ends of a pipe that takes nothing more."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 1024)
+    os.set_blocking(writing, True)
+    return reading, writing
+
+
+# Closed
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("more", [(), ("--workers", "2")], ids=["here", "workers"])
+def test_a_run_does_without_streams(closed: str, more: tuple[str, ...], folder: Path) -> None:
+    ended = shell((*RUN, *more), closed)
+    assert ended.returncode == 0, ended.stderr
+    assert rows(folder) == 3
+
+
+@pytest.mark.parametrize(
+    "command", ["rescore x.jsonl", "check env louds", "doctor", "stats x.jsonl", "view x.jsonl", "tasks --env louds"]
+)
+def test_other_commands_do_without_streams(command: str) -> None:
+    assert shell(RUN, "").returncode == 0
+    whole = shell((*GYM, *command.split()), "")
+    assert shell(
+        (*GYM, *command.split(), *(["--overwrite"] if "rescore" in command else [])), "<&- >&- 2>&-"
+    ).returncode == (whole.returncode)
+
+
+def test_standard_input_that_is_closed_is_no_input() -> None:
+    ended = shell((*RUN, "--input", "-"), "<&-")
+    assert ended.returncode == 2
+    assert "there is no standard input" in ended.stderr
+    assert shell((*GYM, "uninstall", "loud"), "<&-").returncode == 2
+
+
+# Full, or without a reader
+
+
+def test_a_full_disk_behind_the_streams_hurts_no_run(folder: Path) -> None:
+    assert shell((*RUN, "-v"), "> /dev/full 2> /dev/full").returncode == 0
+    assert rows(folder) == 3
+
+
+@pytest.mark.parametrize("command", [("--help",), ("tasks", "--env", "louds", "--json"), ("plugins", "list")])
+def test_data_that_cannot_be_written_is_an_error(command: tuple[str, ...]) -> None:
+    ended = shell((*GYM, *command), "> /dev/full")
+    assert ended.returncode == 2
+    assert "error: standard output cannot be written: No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_tasks_without_end_stop_when_their_reader_does() -> None:
+    with started(*GYM, "tasks", "--env", "louds", "-E", "count=100000000", "--json") as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["task_id"] == "0"
+        process.stdout.close()
+        assert process.wait(PATIENCE) == 141
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_what_nobody_reads(number: signal.Signals) -> None:
+    with started(*GYM, "tasks", "--env", "louds", "-E", "count=100000000", "--json") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(PATIENCE) in (130, -number)
+
+
+@pytest.mark.parametrize("more", [(), ("--workers", "2"), ("--json", "--quiet")], ids=["here", "workers", "json"])
+def test_a_run_that_nobody_reads_ends_and_obeys(more: tuple[str, ...], folder: Path) -> None:
+    reading, writing = full_pipe()
+    output = subprocess.DEVNULL if "--json" not in more else subprocess.PIPE
+    with started(*RUN, "-v", "-E", "shout=200000", *more, stdout=output, stderr=writing) as process:
+        os.close(writing)
+        assert process.wait(PATIENCE) == 0
+        assert rows(folder) == 3
+    os.close(reading)
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "unread"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_a_run_without_a_reader(number: signal.Signals, gone: bool, folder: Path) -> None:
+    reading, writing = os.pipe() if gone else full_pipe()
+    if gone:
+        os.close(reading)
+    with started(*RUN, "-E", "pause=600", "-v", "--log-file", "log", stdout=writing, stderr=writing) as process:
+        os.close(writing)
+        while not (folder / "log").exists() or b"run_started" not in (folder / "log").read_bytes():
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 128 + number
+    if not gone:
+        os.close(reading)
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "unread"])
+def test_one_signal_ends_a_server_without_a_reader(gone: bool, tmp_path: Path) -> None:
+    reading, writing = os.pipe() if gone else full_pipe()
+    if gone:
+        os.close(reading)
+    path = tmp_path / "s"
+    with started(*GYM, "serve", "--env", "louds", "--uds", str(path), stdout=writing, stderr=writing) as process:
+        os.close(writing)
+        while not path.exists():
+            assert process.poll() is None
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: gym\r\nConnection: close\r\n\r\n")
+            assert client.recv(15) == b"HTTP/1.1 200 OK"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    if not gone:
+        os.close(reading)
+
+
+def test_the_summary_comes_although_nobody_reads_the_notes(folder: Path) -> None:
+    reading, writing = full_pipe()
+    with started(*RUN, "-v", "--json", stderr=writing) as process:
+        os.close(writing)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.read())["rollouts"]["with_verdict"] == 3
+    os.close(reading)
+
+
+def test_a_log_file_that_is_a_pipe_without_a_reader_is_refused(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with started(*RUN, "--log-file", "pipe") as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2
+    assert "--log-file takes another path" in err
+
+
+def test_a_pipe_that_does_not_wait_gets_all_of_it(folder: Path) -> None:
+    """Some launchers hand out pipes whose writes fail instead of waiting."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with started(*GYM, "tasks", "--env", "louds", "-E", "count=500", "--json", stdout=writing) as process:
+        os.close(writing)
+        with open(reading, "rb") as read:
+            lines = read.read().splitlines()
+        assert process.wait(PATIENCE) == 0
+    assert [json.loads(line)["task_id"] for line in lines] == [str(number) for number in range(500)]
+
+
+# Noisy plugins
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --model says --env louds --output y.jsonl --json",
+        "run --model says --env louds --output y.jsonl --json --workers 2",
+        "rescore x.jsonl --output z.jsonl --json",
+        "tasks --env louds --json --limit 1",
+        "models ls --model says --json",
+        "plugins check --json",
+        "plugins show says --json",
+        "check env louds --json",
+        "doctor --env louds --json",
+        "config show --model says --env louds --json",
+        "stats x.jsonl --json",
+        "view x.jsonl --json",
+        "export x.jsonl --format nemo",
+    ],
+)
+def test_json_is_all_that_is_printed(command: str) -> None:
+    assert shell((*RUN, "--limit", "1"), "").returncode == 0
+    ended = subprocess.run([*GYM, *command.split()], capture_output=True, text=True, timeout=PATIENCE)
+    assert "NOISE" not in ended.stdout
+    assert json.loads(ended.stdout), ended.stderr
