@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -237,6 +238,7 @@ def test_one_signal_ends_a_run_without_a_reader(number: signal.Signals, gone: bo
         os.close(writing)
         while not (folder / "log").exists() or b"run_started" not in (folder / "log").read_bytes():
             assert process.poll() is None
+            time.sleep(0.05)
         process.send_signal(number)
         assert process.wait(PATIENCE) == 128 + number
     if not gone:
@@ -251,10 +253,10 @@ def test_one_signal_ends_a_server_without_a_reader(gone: bool, tmp_path: Path) -
     path = tmp_path / "s"
     with started(*GYM, "serve", "--env", "louds", "--uds", str(path), stdout=writing, stderr=writing) as process:
         os.close(writing)
-        while not path.exists():
-            assert process.poll() is None
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(path))
+            while client.connect_ex(str(path)):
+                assert process.poll() is None
+                time.sleep(0.05)
             client.sendall(b"GET /health HTTP/1.1\r\nHost: gym\r\nConnection: close\r\n\r\n")
             assert client.recv(15) == b"HTTP/1.1 200 OK"
         process.send_signal(signal.SIGTERM)
