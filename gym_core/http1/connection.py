@@ -17,7 +17,7 @@ from gym_core.http1.reply import LENIENT, HttpReply, ReplyHeaders, TooLong
 NEVER = float("inf")
 _HEAD_LIMIT = 1 << 18
 """The most bytes a reply's head may have."""
-_HEAD_ENDS = re.compile(rb"\n\r?\n")
+_BARE_HEAD_ENDS = re.compile(rb"\n\r?\n")
 _ENCODED = b"content-encoding"
 _SWITCHED = 101
 
@@ -135,11 +135,12 @@ class Connection(asyncio.Protocol):
         while data and not self._status:
             before = len(self._head)
             head = self._head + data
-            found = _HEAD_ENDS.search(head, max(0, before - 2))
-            end = found.end() if found else len(head)
-            self._head = head[:end]
-            self._parser.feed_data(data[: end - before])
-            data = data[end - before :]
+            end = head.find(b"\r\n\r\n", max(0, before - 3)) + 4
+            if end < 4 and (found := _BARE_HEAD_ENDS.search(head, max(0, before - 2))):
+                end = found.end()
+            self._head = head = head[:end] if end >= 4 else head
+            self._parser.feed_data(data[: len(head) - before])
+            data = data[len(head) - before :]
         if data:
             self._parser.feed_data(data)
 
