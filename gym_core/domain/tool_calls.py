@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
-from gym_core.domain.responses import Item, call_id_of, id_text
+from gym_core.domain.responses import Item, Request, call_id_of, id_text
 
 DEEPEST = 100
 """How many levels arguments may nest. More of them is an attack on whoever reads them, verifiers among them."""
@@ -118,16 +118,24 @@ def sent_items(items: Sequence[Item], tools: Sequence[Mapping[str, Any]] = ()) -
     """
     changed: list[Item] | None = None
     for place, item in enumerate(items):
-        if isinstance(item, dict) and item.get("type") == "function_call":
-            written, name = item.get("arguments"), item.get("name")
-            sent = sent_arguments(written)
-            named = name
-            if not (isinstance(name, str) and NAME_PATTERN.fullmatch(name)):
-                named = _sent_name(name, tools)
-            if sent is not written or named is not name:
-                changed = changed or [*items]
-                changed[place] = {**item, "arguments": sent, "name": named}
+        if isinstance(item, dict) and item.get("type") == "function_call" and not is_sendable(item):
+            name = _sent_name(item.get("name"), tools)
+            changed = changed or [*items]
+            changed[place] = {**item, "arguments": sent_arguments(item.get("arguments")), "name": name}
     return items if changed is None else changed
+
+
+def is_sendable(call: Mapping[str, Any]) -> bool:
+    """Whether every server takes a call as it is."""
+    written, name = call.get("arguments"), call.get("name")
+    return sent_arguments(written) is written and isinstance(name, str) and bool(NAME_PATTERN.fullmatch(name))
+
+
+def sent_request(request: Request) -> Request:
+    """A request whose conversation is one that every server takes; the same object where it is that already."""
+    items = request.body.get("input")
+    sent = sent_items(items, request.tools) if isinstance(items, list) else items
+    return request if sent is items else Request({**request.body, "input": sent})
 
 
 def _sent_name(name: Any, tools: Sequence[Mapping[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from gym_core.domain import errors
 from gym_core.domain.abandoned import within
 from gym_core.domain.blame import asked_to_end
 from gym_core.domain.responses import Request, Response
-from gym_core.domain.tool_calls import is_whole, sent_items, whole_call
+from gym_core.domain.tool_calls import is_whole, whole_call
 from gym_core.engine.budget.prices import Price
 from gym_core.engine.budget.purse import Reservation
 from gym_core.engine.limits import Deadlines
@@ -100,9 +100,6 @@ class ModelGate:
         what the budget has to spare before an attempt may start.
         """
         clock, limiter = self.clock, self.limiter
-        items = request.body.get("input")
-        if type(items) is list and (sent := sent_items(items, request.tools)) is not items:
-            request = request.with_input(sent)
         waited = 0.0
         failed: FailedAttempts | None = None
         attempt = 0

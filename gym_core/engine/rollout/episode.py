@@ -35,6 +35,7 @@ from gym_core.domain.responses import (
 )
 from gym_core.domain.rollout import ModelCall, Rollout, Status, Verdict
 from gym_core.domain.task import Task
+from gym_core.domain.tool_calls import sent_request
 from gym_core.engine.budget.budget import Budget
 from gym_core.engine.budget.prices import Price, cost_of
 from gym_core.engine.budget.purse import Purse
@@ -338,6 +339,8 @@ class RolloutRun:
         stretches = recording.refer(items)
         gate = self.stage.gates[POLICY]
         request = self._request.with_input(items, params)
+        if recording.odd:
+            request = sent_request(request)
         reservation = None
         if self.purse is not None:
             reservation = self.purse.for_turn(POLICY, request, stretches, params)
@@ -443,7 +446,7 @@ class RolloutRun:
         task = asyncio.current_task()
         self._asking.add(task)
         try:
-            answer = await gate.call(request, context, self._alarm, reservation)
+            answer = await gate.call(sent_request(request), context, self._alarm, reservation)
         finally:
             self._asking.discard(task)
         response = answer.response

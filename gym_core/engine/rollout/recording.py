@@ -7,7 +7,7 @@ from typing import Any
 
 from gym_core.domain.responses import Item, Response, UsageCounter, call_id_of
 from gym_core.domain.rollout import ModelCall, Trajectory
-from gym_core.domain.tool_calls import answered_calls, new_call_id
+from gym_core.domain.tool_calls import answered_calls, is_sendable, new_call_id
 
 
 class Recording:
@@ -25,6 +25,7 @@ class Recording:
         "conversation",
         "foreign",
         "last",
+        "odd",
         "opening",
         "policy_usage",
         "tool_calls",
@@ -43,6 +44,8 @@ class Recording:
         self.tool_errors: dict[str, int] = {}
         self.policy_usage = UsageCounter()
         self._others = False
+        self.odd = any(_is_odd(item) for item in input)
+        """Whether there is a call that not every server takes: else nobody has to look through what is sent."""
 
     @property
     def visible(self) -> list[Item]:
@@ -73,6 +76,8 @@ class Recording:
         start = len(self.conversation)
         for item in items:
             self.conversation.append(copied(item))
+            if _is_odd(item):
+                self.odd = True
         self._handed_out += items
         return [start, len(self.conversation)]
 
@@ -147,6 +152,10 @@ class Recording:
         if usage is None or self._others:
             usage = self.policy_usage.to_wire()
         return {**body, "output": self.items, "usage": usage}
+
+
+def _is_odd(item: Item) -> bool:
+    return item.get("type") == "function_call" and not is_sendable(item)
 
 
 def copied(item: Item) -> Item:

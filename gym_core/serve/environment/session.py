@@ -17,6 +17,7 @@ from gym_core.domain.errors import SessionError
 from gym_core.domain.responses import Item, Request, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
+from gym_core.domain.tool_calls import sent_request
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.limits import Deadlines
 from gym_core.engine.models.gate import ModelGate, Models
@@ -259,7 +260,7 @@ class ServedSession:
         assert task is not None
         self._asking.add(task)
         try:
-            return (await self._gates[role].call(request, context, self._host.bounds)).response
+            return (await self._gates[role].call(sent_request(request), context, self._host.bounds)).response
         finally:
             self._asking.discard(task)
 

@@ -16,6 +16,7 @@ from gym_core.domain.chat.tools import with_flat_tools
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.responses import Request, as_items
 from gym_core.domain.task import BACKEND_FIELDS
+from gym_core.domain.tool_calls import sent_request
 from gym_core.serve.json_body import parse_body
 from gym_core.serve.model.errors import InvalidRequest
 
@@ -47,7 +48,7 @@ def request_of(body: Mapping[str, Any]) -> Request:
     if body.get("background") is not None and body["background"] is not False:
         raise InvalidRequest("answers are given at once: `background` is not offered", "background")
     fields = {name: value for name, value in body.items() if name not in BACKEND_FIELDS and value is not None}
-    return Request({**with_flat_tools(fields), "input": items})
+    return sent_request(Request({**with_flat_tools(fields), "input": items}))
 
 
 def from_chat(body: Mapping[str, Any]) -> dict[str, Any]:
