@@ -80,7 +80,7 @@ def test_a_run_of_nothing_has_a_summary(output: Path) -> None:
 def test_causes_are_grouped_the_most_frequent_first() -> None:
     class Failing(PlainSession):
         def setup(self) -> None:
-            raise {0: ValueError, 1: KeyError}.get(int(self.task["kind"]), OSError)("broken")
+            raise {0: ValueError, 1: KeyError}.get(int(self.task["kind"]), OSError)("it is broken")
 
     tasks = [ask(number, kind=min(number, 2)) for number in range(6)]
     errors = run(None, env(Failing, tasks)).summary["errors"]
