@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gym_core.contract.agent import Agent, Episode, StopReason
-from gym_core.remote.isolated.component import STALL_SECONDS, Isolated
+from gym_core.remote.isolated.component import REPLY_MB, STALL_SECONDS, Isolated
 
 
 class IsolatedAgent(Isolated, Agent):
@@ -13,7 +13,14 @@ class IsolatedAgent(Isolated, Agent):
         """The remote agent at a child's address."""
         from gym_core.remote.agent import RemoteAgent
 
-        settings = {"url": url, "token": token, "api": "episodes", "wait": 0, "stall": STALL_SECONDS}
+        settings = {
+            "url": url,
+            "token": token,
+            "api": "episodes",
+            "wait": 0,
+            "stall": STALL_SECONDS,
+            "max_reply_mb": REPLY_MB,
+        }
         return RemoteAgent(RemoteAgent.Options.model_validate(settings), self.context)
 
     async def run(self, episode: Episode) -> StopReason:

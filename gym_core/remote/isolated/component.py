@@ -15,6 +15,8 @@ from gym_core.wiring.options import secret_values
 
 STALL_SECONDS = 3_600.0
 """After how long a child that answers nothing at all has stalled: what is slow there would be slow here as well."""
+REPLY_MB = 1 << 20
+"""What is read of an answer, in megabytes: all of it, as what a plugin returns in this process has no bound either."""
 
 
 class Isolated(Component):

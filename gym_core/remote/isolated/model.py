@@ -8,7 +8,7 @@ from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain.errors import ConnectionFailedError
 from gym_core.domain.responses import Request, Response
 from gym_core.protocol.errors import RemoteError
-from gym_core.remote.isolated.component import STALL_SECONDS, Isolated
+from gym_core.remote.isolated.component import REPLY_MB, STALL_SECONDS, Isolated
 
 
 class IsolatedModel(Isolated, ModelBackend):
@@ -18,7 +18,7 @@ class IsolatedModel(Isolated, ModelBackend):
         """The remote model at a child's address."""
         from gym_core.remote.model import RemoteModel
 
-        settings = {"url": url, "token": token, "stall": STALL_SECONDS}
+        settings = {"url": url, "token": token, "stall": STALL_SECONDS, "max_reply_mb": REPLY_MB}
         return RemoteModel(RemoteModel.Options.model_validate(settings), self.context)
 
     async def respond(self, request: Request, context: CallContext) -> Response:

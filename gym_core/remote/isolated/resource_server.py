@@ -12,7 +12,7 @@ from gym_core.contract.resource_server import ResourceServer, Session, SessionCo
 from gym_core.domain.task import Task
 from gym_core.protocol.client import INTERRUPTED, UNREACHABLE
 from gym_core.protocol.errors import RemoteError
-from gym_core.remote.isolated.component import STALL_SECONDS, Isolated
+from gym_core.remote.isolated.component import REPLY_MB, STALL_SECONDS, Isolated
 from gym_core.remote.isolated.supervisor import Supervisor
 
 _DEATH_SECONDS = 5.0
@@ -27,7 +27,7 @@ class IsolatedResourceServer(Isolated, ResourceServer):
         from gym_core.remote.environment import RemoteResourceServer
 
         # who waits for a child, and how long, is decided here
-        settings = {"url": url, "token": token, "wait": 0, "stall": STALL_SECONDS}
+        settings = {"url": url, "token": token, "wait": 0, "stall": STALL_SECONDS, "max_reply_mb": REPLY_MB}
         return RemoteResourceServer(RemoteResourceServer.Options.model_validate(settings), self.context)
 
     async def tasks(self) -> AsyncIterator[Task]:
