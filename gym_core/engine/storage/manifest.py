@@ -12,7 +12,7 @@ from typing import Any
 
 from gym_core import __version__
 from gym_core.domain.errors import UsageError
-from gym_core.domain.json_text import JsonError, encode_json, parse_json
+from gym_core.domain.json_text import JsonError, encode_json, parse_json, plain_json
 
 FORMAT_VERSION = 1
 
@@ -86,7 +86,8 @@ class Manifest:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two settings, a line each: `name: old -> new`."""
-    before, after = _flat(old), _flat(new)
+    # as both are written: the name of a file may hold bytes that are no text
+    before, after = _flat(plain_json(old, fallback=str)), _flat(plain_json(new, fallback=str))
     return [
         f"{name}: {_shown(before.get(name))} -> {_shown(after.get(name))}"
         for name in sorted(before.keys() | after.keys())
