@@ -118,6 +118,7 @@ def _resolved(
         origin, value = resolved.origins[option], plain[option]
         if is_secret_field(info):
             value = MASK if origin != DEFAULT else None
+        value = maker.redactor.settings(value, option)
         yield _Row(f"{table}.{option}", value, origin)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import shlex
+from dataclasses import replace
 from typing import Any
 
 from gym_core.cli.interrupts import SIGNALS, Interrupts
@@ -103,7 +104,8 @@ class Session:
         print_summary(self.terminal, summary)
 
     def _way_on(self) -> str:
-        return f"continue it with:\n  {resume_command(self.config)}"
+        arguments = self.terminal.redactor.arguments(self.config.argv)
+        return f"continue it with:\n  {resume_command(replace(self.config, argv=arguments))}"
 
     def _status(self, run: Run, summary: dict[str, Any]) -> int:
         if self.interrupts.received is not None:

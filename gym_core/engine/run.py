@@ -135,6 +135,11 @@ class Run:
         finally:
             self.prices = await pricing
         self.notices += look.notices
+        if self.redactor.passed_over:
+            self.notices.append(
+                "a secret that is an ordinary word or shorter than 6 characters is masked in settings and URLs only; "
+                "a longer one is masked wherever it stands"
+            )
         self.budget = make_budget(config, assembly.models, self.prices, self.notices)
         manifest = self._manifest(assembly)
         finished = None
@@ -171,7 +176,7 @@ class Run:
         resuming = self.config.mode == "resume" and outputs.begun()
         if resuming:
             earlier = Manifest.read(outputs.manifest)
-            changes = differences(earlier.settings, manifest.settings)
+            changes = differences(self._redacted(earlier.settings), self._redacted(manifest.settings))
             if changes and not self.config.accept_changes:
                 raise UsageError(
                     f"{outputs.rows} was made with other settings:\n  " + "\n  ".join(changes),
@@ -218,13 +223,13 @@ class Run:
             self.run_id,
             settings,
             extent,
-            argv=config.argv,
+            argv=self.redactor.arguments(config.argv),
             operational=operational,
             dataset=self.source.info.found(),
         )
 
     def _redacted(self, value: Any) -> Any:
-        return parse_json(self.redactor.redact_bytes(encode_json(value, fallback=str)))
+        return self.redactor.settings(parse_json(encode_json(value, fallback=str)))
 
     def _planned(self) -> int | None:
         tasks, limit = self.source.info.tasks, self.config.limit

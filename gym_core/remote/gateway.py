@@ -24,7 +24,6 @@ from starlette.responses import Response as Reply
 from gym_core.contract.agent import Episode
 from gym_core.contract.model import Model
 from gym_core.domain.blame import asked_to_end
-from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.responses import Response
 from gym_core.protocol.errors import ServeError, WireError, add_openai_words, error_to_wire
 from gym_core.remote.episode import OfferedEpisode
@@ -152,7 +151,7 @@ class Gateway:
     def _failure(self, error: BaseException, word: str) -> Reply:
         """An error as gym writes it, with what clients of OpenAI look for. It may quote what nobody should see."""
         status, body = error_to_wire(error)
-        body = parse_json(self._redact(encode_json(body).decode()))
+        body = _told(body, self._redact)
         add_openai_words(status, body)
         if word:
             body["error"]["ref"] = word
@@ -207,6 +206,15 @@ class Gateway:
             return _said(response, body, chat=chat)
 
         return offered, respond
+
+
+def _told(value: Any, redact: Callable[[str], str]) -> Any:
+    """JSON whose texts, and nothing of its form, went through `redact`."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: inner if name in ("code", "class") else _told(inner, redact) for name, inner in value.items()}
+    return [_told(inner, redact) for inner in value] if isinstance(value, list) else value
 
 
 def _dialect(rest: str) -> bool:

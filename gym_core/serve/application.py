@@ -90,7 +90,7 @@ class Application:
         self._unready = unready
         self._redactor = redactor
         self._for_models = kind != "resource_server"
-        about = {"protocol": PROTOCOL, "kind": kind, **describe}
+        about = redactor.settings({"protocol": PROTOCOL, "kind": kind, **describe})
         self._documents = {
             "/openapi.json": encode_json(document(about, openapi, secured=bool(settings.token))),
             "/v1/component": encode_json(about),

@@ -75,6 +75,7 @@ class Maker:
             what=flag,
             configured=self.configured.get(place_of(kind, role)),
         )
+        self.redactor.keep(loaded.reference.name, loaded.reference.selector or "", loaded.plugin.distribution)
         self.redactor.add(*resolved.secrets)
         return Wired(loaded, resolved)
 

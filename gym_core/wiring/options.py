@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretBytes, SecretStr, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import GymError, PluginError, UsageError
 from gym_core.wiring.annotations import is_path, is_secret, item_annotation, parse_text, wants_json
 from gym_core.wiring.fields import selector_field, variable, variables
-from gym_core.wiring.secrets import MASK, Redactor
+from gym_core.wiring.secrets import MASK, Redactor, secrets_within
 
 if TYPE_CHECKING:
     from gym_core.contract.component import Component
@@ -73,7 +73,7 @@ def resolve_options(
         values = filler.from_configured(configured, values)
     if selector is not None:
         filler.check_selector(selector, values)
-    redactor = Redactor(secret for entry in filler.secret_entries(values) for secret in entry)
+    redactor = Redactor(secret for found in filler.secrets(values) for secret in found)
     try:
         options = cls.Options.model_validate({option: entry.value for option, entry in values.items()})
     except ValidationError as error:
@@ -102,7 +102,7 @@ class _Filler:
                 text = self.environ.get(source, "")
                 if text:
                     value = parse_text(text, info.annotation)
-                    shown = MASK if is_secret(info.annotation) else text
+                    shown = MASK if is_secret(info.annotation) else _shown(option, text)
                     found[option] = _Value(value, f"{ENVIRONMENT} {source}", f"{source}={shown}")
                     break
         return found
@@ -143,7 +143,7 @@ class _Filler:
                     )
             if isinstance(value, str) and is_path(info.annotation) and not value.startswith("~"):
                 value = str(configured.folder / value)
-            values[option] = _Value(value, configured.origin, f"{place} = {value!r:.200}")
+            values[option] = _Value(value, configured.origin, f"{place} = {_shown(option, value)!r:.200}")
         return {**values, **over}
 
     def from_selector(self, selector: str | None) -> dict[str, _Value]:
@@ -164,7 +164,7 @@ class _Filler:
             info = self.fields.get(option)
             if info is None:
                 raise self.unknown(option)
-            shown = MASK if is_secret(info.annotation) else f"{given[key]!s:.200}"
+            shown = MASK if is_secret(info.annotation) else f"{_shown(key, given[key])!s:.200}"
             typed = f"{self.flag}{key}={shown}"
             value = self.given_value(key, given[key], info, inner, values.get(option), typed)
             values[option] = _Value(value, COMMAND_LINE, typed)
@@ -190,10 +190,12 @@ class _Filler:
                 f"`{self.name}:{selector}` and `{entry.typed}` contradict each other", hint="give one of them"
             )
 
-    def secret_entries(self, values: Mapping[str, _Value]) -> Iterator[list[str]]:
+    def secrets(self, values: Mapping[str, _Value]) -> Iterator[list[str]]:
         for option, entry in values.items():
             if is_secret(self.fields[option].annotation):
                 yield list(_texts(entry.value))
+            else:
+                yield list(secrets_within(entry.value, option))
 
     def unknown(self, option: str, place: str = "") -> UsageError:
         near = get_close_matches(option, self.fields, n=1)
@@ -232,6 +234,11 @@ class _Filler:
         return UsageError(f"{self.name} needs the option `{option}`", hint=hint)
 
 
+def _shown(key: str, value: Any) -> Any:
+    """A value as messages may show it."""
+    return Redactor().settings(value, key.rpartition(".")[2])
+
+
 def _hidden(value: Any) -> bool:
     """Whether a value was masked where it was recorded."""
     return MASK in str(value)
@@ -261,25 +268,9 @@ def _texts(value: Any) -> Iterator[str]:
         for inner in value:
             yield from _texts(inner)
     else:
-        yield from _secrets(value)
+        yield from secrets_within(value)
 
 
 def secret_values(options: Any) -> tuple[str, ...]:
     """The values of all secrets within the options of a component."""
-    return tuple(dict.fromkeys(_secrets(dict(options))))
-
-
-def _secrets(value: Any) -> Iterator[str]:
-    """The values of all secrets within validated options."""
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, SecretBytes):
-        yield value.get_secret_value().decode("utf-8", "replace")
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _secrets(inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for inner in value:
-            yield from _secrets(inner)
-    elif hasattr(type(value), "model_fields"):
-        yield from _secrets(dict(value))
+    return tuple(dict.fromkeys(secrets_within(dict(options))))

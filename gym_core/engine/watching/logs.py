@@ -86,7 +86,7 @@ class LogFile(logging.Handler):
         if run_id is not None and self.formatter.run_id and run_id != self.formatter.run_id:
             return
         try:
-            self._write(self._redactor.redact_bytes(self.formatter.line(record)))
+            self._write(self._redactor.redact_line(self.formatter.line(record)))
         except OSError as error:
             if not self._failed:
                 self._failed = True  # first, because this handler is given the warning, too

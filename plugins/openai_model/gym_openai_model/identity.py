@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "OPENAI_API_KEY"
 _USER_AGENT = "gym-openai-model/0.1"
 _KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
-_SHORTEST_SECRET = 6
+_SHORTEST_SCRUBBED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,9 @@ class Identity:
     def scrub(self, body: bytes) -> bytes:
         """A reply's body without the secrets: some servers quote what they refuse."""
         for secret in self.secrets:
-            body = body.replace(secret.encode(), b"***")
+            # a shorter one, or a word, may be part of the reply's own form; it is masked where the message is shown
+            if len(secret) >= _SHORTEST_SCRUBBED and not secret.isalpha():
+                body = body.replace(secret.encode(), b"***")
         return body
 
 
@@ -62,7 +64,7 @@ def identify(options: OpenAIOptions, endpoint: Endpoint, name: str = "openai") -
         headers[header] = value
         if header.lower() in _KEY_HEADERS:
             source = f"the option `extra_headers` ({header})"
-    secrets = tuple(value for value in (key, *extra.values()) if len(value) >= _SHORTEST_SECRET)
+    secrets = tuple(value for value in (key, *extra.values()) if value)
     return Identity(headers, source, secrets)
 
 
