@@ -126,6 +126,8 @@ def secrets_within(value: Any, name: str = "") -> Iterator[str]:
 def _secret_texts(text: str) -> Iterator[str]:
     """A secret text, and what it is made of: `Bearer KEY`, `Basic ...`, a URL."""
     yield text
+    if len(text) < MIN_LENGTH or text.isalpha():
+        yield f"Bearer {text}"  # where a header is quoted, a short one or a word is no coincidence either
     scheme, _, rest = text.strip().partition(" ")
     if rest and scheme.lower() in ("bearer", "basic", "token", "apikey", "key"):
         yield rest.strip()
@@ -187,7 +189,6 @@ class Redactor:
                 continue
             if self._is_ordinary(stripped):
                 self.passed_over += stripped.lower() not in _PLACEHOLDERS
-                self._values[f"Bearer {stripped}"] = False  # as a header that is quoted it is none but the secret
                 continue
             certain = _is_certain(stripped)
             self._values |= dict.fromkeys(_forms(stripped), certain)
