@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
@@ -29,6 +30,7 @@ BOM = b"\xef\xbb\xbf"
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 """What a number of 19 digits looks like among zeros; 2**63 has that many."""
+_LONG_DIGITS = re.compile(r"\d{19,}")
 _LEVELS = 1024
 """So deep a text orjson reads."""
 _RECURSION = threading.RLock()
@@ -217,7 +219,7 @@ def _encode_patiently(value: Any, options: int, fallback: Fallback | None) -> by
                 indent=2 if indented else None,
                 separators=None if indented else (",", ":"),
             )
-        orjson.loads(text)  # others have to read it, too
+        orjson.loads(_LONG_DIGITS.sub("0", text))  # others have to read it, too, if not all of its integers
     except orjson.JSONDecodeError:
         raise JsonError("it nests deeper than can be read") from None
     except RecursionError:

@@ -63,7 +63,7 @@ class Task(Mapping[str, Any]):
         params: dict[str, Any] = self.row[REQUEST_FIELD]
         body = {name: value for name, value in params.items() if name not in BACKEND_FIELDS and value is not None}
         body["input"] = as_items(params["input"])
-        if body.get("tools"):
+        if body.get("tools") or "tool_choice" in body:
             from gym_core.domain.chat.tools import with_flat_tools
 
             body = with_flat_tools(body)

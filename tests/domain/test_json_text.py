@@ -86,6 +86,13 @@ def test_an_integer_is_never_rounded(number: int, depth: int) -> None:
     assert repr(parse_json(encode_json(value))) == repr(value)
 
 
+@pytest.mark.parametrize("digits", [308, 309, 4299])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_integers_beyond_what_a_float_holds_are_written_and_read(digits: int, sign: int) -> None:
+    value = {"in": [sign * 10**digits, "7" * 400, {7**20, "a"}]}
+    assert parse_json(encode_json(value))["in"][0] == sign * 10**digits
+
+
 @given(arrays.arrays(arrays.scalar_dtypes(), arrays.array_shapes(max_dims=2, max_side=3)))
 def test_an_array_of_any_type_is_written_or_refused(array: np.ndarray[Any, Any]) -> None:
     for value in (array, array[(0,) * array.ndim], array.astype(object), {"a": [array.T]}):

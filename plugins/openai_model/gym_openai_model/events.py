@@ -10,6 +10,7 @@ from gym_core import JsonError, parse_json
 
 _STREAM = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|:[^\r\n]*(?:[\r\n]|\Z))*(?:data|event|id|retry):")
 _LINE = re.compile(r"\r\n|\n|\r")
+_ITEM = "response.output_item.done"
 _FINISHED = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SAID_ONCE = frozenset({"role", "id", "type", "name", "index"})
 _OF_A_CHOICE = frozenset({"delta", "message", "finish_reason"})
@@ -39,6 +40,7 @@ def assembled(body: bytes) -> dict[str, Any]:
     Raises `BrokenStream` for one that holds an error, none of both, or not all of it.
     """
     chunks: list[dict[str, Any]] = []
+    items: dict[int, dict[str, Any]] = {}
     done = False
     for text in _texts(body):
         if text == "[DONE]":
@@ -52,9 +54,13 @@ def assembled(body: bytes) -> dict[str, Any]:
             continue
         if event.get("error") or event.get("type") == "error":
             raise BrokenStream("its stream ends with an error", {"error": event.get("error") or event})
+        if event.get("type") == _ITEM and isinstance(event.get("item"), dict):
+            place = event.get("output_index")
+            items[place if isinstance(place, int) else len(items)] = event["item"]
         if event.get("type") in _FINISHED and isinstance(event.get("response"), dict):
             whole: dict[str, Any] = event["response"]
-            return whole
+            # many proxies send the items one by one, and none of them at the end
+            return whole if whole.get("output") else {**whole, "output": [items[place] for place in sorted(items)]}
         if isinstance(event.get("output"), list):  # a whole response as one event
             return event
         chunks.append(event)

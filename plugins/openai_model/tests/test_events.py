@@ -104,6 +104,19 @@ def test_a_streamed_response_is_its_last_event(endpoint: Endpoint, end: str) -> 
     assert call("Hi").output_text == "Sunny."
 
 
+@pytest.mark.parametrize("end", [{"output": []}, {}, {"output": None}])
+def test_a_streamed_response_whose_last_event_lacks_its_items(endpoint: Endpoint, end: dict[str, Any]) -> None:
+    call = Caller(endpoint, "responses", "httptools")
+    thought = {"type": "reasoning", "summary": []}
+    said = text_reply("responses", "Sunny.")["output"][0]
+    items = [{"type": "response.output_item.done", "output_index": place, "item": item}
+             for place, item in ((1, said), (0, thought))]  # fmt: skip
+    call.endpoint.script(
+        stream(*items, {"type": "response.completed", "response": {"status": "completed", **end}}, done=False)
+    )
+    assert call("Hi").output == [thought, said]
+
+
 def test_a_whole_reply_as_one_event(endpoint: Endpoint) -> None:
     for dialect in ("chat", "responses"):
         call = Caller(endpoint, dialect, "httptools")
