@@ -48,7 +48,7 @@ def refuse_of_a_run(what: str, path: Path) -> None:
         if path.name.endswith(suffix):
             rows = path.with_name(path.name.removesuffix(suffix) + ".jsonl")
             raise UsageError(f"{path}, {what}, is a name for a file of the run {rows}", hint=_ELSEWHERE)
-    if path.with_name(path.name.removesuffix(".jsonl") + ".run.json").exists():
+    if (path.parent / (path.name.removesuffix(".jsonl") + ".run.json")).exists():
         raise UsageError(f"{path}, {what}, is the results of a run", hint=_ELSEWHERE)
 
 
