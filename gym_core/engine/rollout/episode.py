@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from gym_core.domain.errors import (
     ModelTimeoutError,
     PolicyError,
     SessionError,
+    error_text,
 )
 from gym_core.domain.responses import (
     CONTENT_FILTER,
@@ -50,6 +52,9 @@ from gym_core.engine.rollout.row import build_row
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
 from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.engine.watching.observation import ObservedToolbox
+
+
+_SELF_CANCELLED = "a plugin's code has cancelled its task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,9 @@ class RolloutRun:
         except BaseException as error:
             # The boundary: every failure of a rollout becomes its row, and nothing of it passes on.
             if asked_to_end(error):
-                raise
+                if not isinstance(error, asyncio.CancelledError) or await self._is_to_end():
+                    raise
+                error = asyncio.CancelledError(": ".join(filter(None, (_SELF_CANCELLED, error_text(error)))))
             self.failure = failure_of(blame_row(error, self.task) if self._phase == "setup" else error, self._phase)
         finally:
             self._alarm.close()
@@ -209,6 +216,13 @@ class RolloutRun:
             return False
         self._alarm.end()
         return True
+
+    async def _is_to_end(self) -> bool:
+        """Whether the cancellation that came just now was asked for by those who run it, and not by its own code."""
+        if self._alarm.ended is None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)  # where all tasks of the loop are cancelled, theirs hears of it in the same turn
+        return self._alarm.ended is not None
 
     def _overdue(self, scope: Scope) -> None:
         if self.given_up is not None:
