@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, 
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, TypeAlias
 
 import orjson
@@ -33,6 +33,8 @@ _LONG_NUMBER = b"0" * 19
 _LONG_DIGITS = re.compile(r"\d{19,}")
 _LEVELS = 1024
 """So deep a text orjson reads."""
+_MOST = 1_000_000
+"""So many values are taken from what makes them while it is asked, and may have no end."""
 _RECURSION = threading.RLock()
 
 
@@ -252,7 +254,11 @@ def _plain(value: Any, fallback: Fallback | None) -> Any:
         return _decoded(bytes(value), fallback)
     if isinstance(value, Sequence | Set | MappingView | Iterator):
         inside: Iterable[Any] = iter(value)  # type: ignore[arg-type]  # a view of any kind can be iterated
+        if isinstance(value, Iterator | range):
+            inside = islice(inside, _MOST + 1)
         listed = list(map(_plain, inside, repeat(fallback)))
+        if len(listed) > _MOST and isinstance(value, Iterator | range):
+            raise JsonError(f"a {type(value).__name__} that gives more than {_MOST} values has no JSON form")
         return _in_order(listed) if isinstance(value, Set) else listed
     return _plain_object(value, fallback)
 

@@ -99,6 +99,8 @@ def id_text(value: Any) -> str | None:
     """A task id as text: text as it is, other values as JSON writes them; None for null and the empty text."""
     if type(value) is str:
         return value or None
+    if isinstance(value, str):  # of a class of its own, such as a StrEnum
+        return str.__str__(value) or None
     if value is None or value != value:  # NaN is no name
         return None
     if type(value) is int:
@@ -147,4 +149,4 @@ def check_row(row: Any) -> dict[str, Any]:
 
 def _kind(value: Any) -> str:
     names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
+    return "null" if value is None else names.get(type(value), f"of type {type(value).__name__}")

@@ -1,6 +1,7 @@
 """JSON is read as the world writes it, exactly, and whatever Python makes is written or refused in words."""
 
 import contextlib
+import itertools
 import json
 import math
 from collections import ChainMap, UserDict, UserList, deque, namedtuple
@@ -227,6 +228,8 @@ def _cyclic_model() -> Reading:
         ({10**5000: 1}, "more than 4300 digits"),
         (_cyclic(), "deeper than can be written"),
         (_cyclic_model(), "no JSON form"),
+        ({"a": itertools.count()}, "a count that gives more than 1000000 values"),
+        (range(10**12), "a range that gives more than 1000000 values"),
     ],
     ids=lambda value: str(value)[:20] if isinstance(value, str) else type(value).__name__,
 )

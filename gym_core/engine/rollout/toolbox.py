@@ -83,9 +83,10 @@ class Toolbox:
         try:
             result = await self._run(name, call.get("arguments"))
             if isinstance(result, Done):
+                output = _output(result.output)
                 self.done = result
-                result = result.output
-            output = _output(result)
+            else:
+                output = _output(result)
         except (ModelError, SessionError, DeadlineExceeded):
             raise
         except ArgumentError as error:
@@ -142,8 +143,8 @@ def _output(result: Any) -> Any:
         return whole_text(result)
     if result is None:
         return ""
-    if isinstance(result, list) and result and all(_is_part(part) for part in result):
-        return written_as_it_is(result)
+    if isinstance(result, list | tuple) and result and all(_is_part(part) for part in result):
+        return written_as_it_is([*result])
     return encode_json(result).decode()
 
 
