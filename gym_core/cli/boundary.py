@@ -118,6 +118,12 @@ def _report(terminal: Terminal, error: BaseException, status: int) -> int:
         terminal.error(error.message, error.hint)
     else:
         again = "" if terminal.debug else "run again with --debug for the traceback"
-        message = " ".join(str(error).split())
-        terminal.error(f"internal error: {type(error).__name__}: {message:.500}", again)
+        terminal.error(_named(error), again)
     return status
+
+
+def _named(error: BaseException) -> str:
+    if isinstance(error, OSError) and isinstance(error.filename, str):  # a file's name is mostly a user's
+        return f"{error.filename}: {error.strerror}"
+    message = " ".join(str(error).split())
+    return f"internal error: {type(error).__name__}: {message:.500}"
