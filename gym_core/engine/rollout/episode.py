@@ -53,7 +53,6 @@ from gym_core.engine.rollout.session_life import GuardedSession, checked_items, 
 from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.engine.watching.observation import ObservedToolbox
 
-
 _SELF_CANCELLED = "a plugin's code has cancelled its task"
 
 
