@@ -140,7 +140,8 @@ def _mended(value: Any) -> Any:
 def whole_text(text: str) -> str:
     """Text as Unicode: halves of surrogate pairs are put together, and what is left over becomes U+FFFD."""
     try:
-        text.encode()
+        if not text.isascii():  # which is known of a text, whatever its length
+            text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text

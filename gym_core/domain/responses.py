@@ -237,9 +237,11 @@ class Response:
         if body.get("incomplete_details"):
             return INCOMPLETE
         output = body.get("output")
-        last = output[-1] if output else {}
-        if last.get("status") in _BROKEN_OFF and last.get("type", "message") in ("message", "function_call"):
-            return str(last["status"])
+        if output:
+            last = output[-1]
+            status = last.get("status")
+            if status in _BROKEN_OFF and last.get("type", "message") in ("message", "function_call"):
+                return str(status)
         return COMPLETED
 
     @property

@@ -21,6 +21,7 @@ DEEPEST = 100
 NO_ARGUMENTS = "{}"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The names of tools that every endpoint takes."""
+_is_name = NAME_PATTERN.fullmatch
 _ALIEN = re.compile(r"[^A-Za-z0-9_-]")
 _NO_NAME = "unknown"
 
@@ -99,7 +100,7 @@ def sent_arguments(written: Any) -> str:
     if type(written) is str:
         try:
             value = orjson.loads(written)
-            if type(value) is dict and not (may_be_deep(written) and _is_deep(value)):
+            if type(value) is dict and (len(written) <= DEEPEST or not (may_be_deep(written) and _is_deep(value))):
                 return written
         except ValueError:
             pass
@@ -131,15 +132,12 @@ def sent_items(items: Sequence[Item], tools: Sequence[Mapping[str, Any]] = ()) -
 def is_sendable(item: Mapping[str, Any]) -> bool:
     """Whether every server takes an item as it is; only of calls and their outputs it is known."""
     kind = item.get("type")
-    if kind == "function_call":
-        written, name = item.get("arguments"), item.get("name")
-        return (
-            _has_id(item)
-            and sent_arguments(written) is written
-            and isinstance(name, str)
-            and bool(NAME_PATTERN.fullmatch(name))
-        )
-    return kind != "function_call_output" or _has_id(item)
+    if kind != "function_call":
+        return kind != "function_call_output" or _has_id(item)
+    name, written = item.get("name"), item.get("arguments")
+    if not (is_whole(item) and type(name) is str and _is_name(name)):
+        return False
+    return sent_arguments(written) is written
 
 
 def _has_id(item: Mapping[str, Any]) -> bool:
@@ -163,7 +161,8 @@ def _sent_name(name: Any, tools: Sequence[Mapping[str, Any]]) -> str:
 
 def is_whole(call: Mapping[str, Any]) -> bool:
     """Whether a call has what everybody counts on: an id and arguments, both of them text."""
-    return _has_id(call) and type(call.get("arguments")) is str
+    call_id = call.get("call_id")  # written out: it is asked twice of every call
+    return type(call_id) is str and call_id != "" and type(call.get("arguments")) is str
 
 
 def whole_call(call: Item) -> Item:
@@ -201,11 +200,14 @@ def answered_calls(items: Iterable[Mapping[str, Any]], said: Container[int] = ()
             answering = True
             answered = id_text(item.get("call_id"))
             for group in (calls, earlier):
-                call = next((call for call in group if not answered or not call[1] or call[1] == answered), None)
-                if call is not None:
-                    found[place] = call[0]
-                    group.remove(call)
-                    break
+                for number, call in enumerate(group):
+                    if call[1] == answered or not call[1] or not answered:
+                        found[place] = call[0]
+                        del group[number]
+                        break
+                else:
+                    continue
+                break
         elif kind == "message" and item.get("role") != "assistant":
             answering = True
     return found

@@ -95,20 +95,34 @@ async def carry_out(run: RolloutRun) -> Rollout:
 
     Raises nothing but a cancellation from outside.
     """
-    without: asyncio.Future[Rollout] = asyncio.get_running_loop().create_future()
-    run.given_up = lambda run, exceeded: without.set_result(run.abandon(exceeded))
-    task = asyncio.create_task(run.run())
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()  # of its own: what is awaited is cancelled with who awaits it
+    without: list[Rollout] = []
+
+    def end(task: asyncio.Task[Rollout] | None = None) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def give_up(run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
+        without.append(run.abandon(exceeded))
+        end()
+
+    run.given_up = give_up
+    task = loop.create_task(run.run())
+    task.add_done_callback(end)
     try:
-        await asyncio.wait([task, without], return_when=asyncio.FIRST_COMPLETED)
+        await ended
     except asyncio.CancelledError:
+        ended = loop.create_future()
         if not run.end():
             task.cancel()
-        await asyncio.wait([task, without], return_when=asyncio.FIRST_COMPLETED)
+        if not (task.done() or without):
+            await ended
         raise
     finally:
         if not task.done():
             abandon(task)
-    return without.result() if without.done() else task.result()
+    return without[0] if without else task.result()
 
 
 class RolloutRun:

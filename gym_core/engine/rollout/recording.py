@@ -76,7 +76,7 @@ class Recording:
         start = len(self.conversation)
         for item in items:
             self.conversation.append(copied(item))
-            if not is_sendable(item):
+            if not self.odd and not is_sendable(item):
                 self.odd = True
         self._handed_out += items
         return [start, len(self.conversation)]
