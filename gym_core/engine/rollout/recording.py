@@ -34,7 +34,7 @@ class Recording:
 
     def __init__(self, input: Sequence[Item]) -> None:
         self.conversation: list[Item] = [*input]
-        self._handed_out: list[Item] = [copied(item) for item in input]
+        self._handed_out: list[Item] = _copies(input)
         self.opening = len(self.conversation)
         self.calls: list[ModelCall] = []
         self.last: Response | None = None
@@ -153,6 +153,13 @@ class Recording:
         if usage is None or self._others:
             usage = self.policy_usage.to_wire()
         return {**body, "output": self.items, "usage": usage}
+
+
+def _copies(items: Sequence[Item]) -> list[Item]:
+    try:
+        return [copied(item) for item in items]
+    except RecursionError:  # they nest too deeply to be copied, or compared: what is nested in them is shared
+        return [{**item} for item in items]
 
 
 def copied(item: Item) -> Item:
