@@ -7,8 +7,8 @@ from typing import Any
 
 from gym_core.contract.resource_server import Done, Session
 from gym_core.contract.tools import BoundTool, ToolSpec, class_tools
-from gym_core.domain.blame import asked_to_end, unwrapped
-from gym_core.domain.errors import InputError, ModelError, SessionError, error_text
+from gym_core.domain.blame import asked_to_end, described
+from gym_core.domain.errors import InputError, ModelError, SessionError
 from gym_core.domain.json_text import encode_json, whole_text, written_as_it_is
 from gym_core.domain.responses import FunctionCallOutput, call_id_of, function_call_output
 from gym_core.domain.tool_calls import ArgumentError, parse_arguments
@@ -96,8 +96,7 @@ class Toolbox:
             if asked_to_end(error):
                 raise
             self._recording.tool_error("raised")
-            error = unwrapped(error)
-            output = _error(f"{type(error).__name__}: {error_text(error)}")
+            output = _error(described(error))
         return function_call_output(call_id, output)
 
     async def _run(self, name: str, arguments: Any) -> Any:
