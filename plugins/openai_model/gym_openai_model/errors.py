@@ -18,17 +18,18 @@ _AUTHENTICATION = re.compile(
 )
 _QUOTA = re.compile(
     r"exceeded_current_quota|insufficient[ _](?:quota|balance|credits?|funds)|credit balance is too low|billing_"
-    r"|no credit|out of credits|arrearage"
+    r"|no credit|out of credits|arrearage|not[ _]enough[ _](?:balance|credits?|funds)|balance is insufficient"
+    r"|accountoverdue|overdue balance|past invoices|allocationquota|free tier[^.]{0,40}\bexhausted"
 )
 _SPENT = re.compile(
     r"used all available credits|spend(?:ing)? limit|credit balance is too low|insufficient (?:balance|funds|credits?)"
     r"|billing hard limit|out of credits|account is not active|余额不足|欠费"
 )
 _LONG_LIMIT = re.compile(
-    r"\bper[ -](?:day|month)\b|\b[tr]pd\b|\b(?:daily|monthly)\b[^.]{0,40}\b(?:limit|quota|allowance|requests|tokens)\b"
-    r"|dailylimitexceeded"
+    r"(?:\bper[ -]|/ ?|by)(?:day|month)\b|\bper 86400 ?s|\b[tr]pd\b|dailylimitexceeded"
+    r"|\b(?:daily|monthly)\b[^.]{0,40}\b(?:limit|quota|allowance|allocation|credits|requests|tokens)\b"
 )
-_SHORT_LIMIT = re.compile(r"\bper[ -](?:minute|min|second|sec|hour)\b|\b[tr]p[msh]\b")
+_SHORT_LIMIT = re.compile(r"(?:\bper[ -]|/ ?|by)(?:minute|min|second|sec|hour)\b|\b[tr]p[msh]\b")
 _THROTTLED = re.compile(r"throttl|(?:user)?rate ?limit ?exceeded|rate_limit_exceeded|too many requests")
 _TOO_LARGE = re.compile(r"request too large")
 _POLICY = re.compile(
