@@ -64,14 +64,8 @@ _LIMIT_ALONE = re.compile(
     r"max_(?:completion_|output_)?tokens'? is too large: (\d+)\D.{0,80}?context length is (\d+)", re.DOTALL
 )
 _NOT_AN_API = frozenset({405, 501})
-_TRANSIENT = frozenset({408, 409, 421, 423, 424, 425, 444, 449, 499})
-"""Below 500, and yet another attempt may help: of another connection (421), of what was locked (423), failed behind the
-server (424, Bedrock and TGI), or was given up by a proxy on the way (444, 499: nginx; 449: Microsoft)."""
-_RATE_LIMITED = frozenset({420, 429})
-_OVERLOADED = frozenset({498, 503, 509, 529})
-"""498: Groq's for lack of capacity; 509: the bandwidth is used up; 529: Anthropic's."""
 _ABSENT = frozenset({404, 410})
-_NO_MATTER_THE_PAGE = _TRANSIENT | _RATE_LIMITED | {401, 402, 403, 407, 410, 413, 414, 431, 451, 498}
+_NO_MATTER_THE_PAGE = frozenset({410, 413, 414, 431, 451})
 _CONTEXT_STATUSES = frozenset({400, 413, 422, 500})
 _MISSING_ITEM = re.compile(r"\bitem with id|previous response|conversation with id")
 
@@ -113,7 +107,8 @@ def _wrong_address(reply: ErrorReply, at: str, credential: str) -> ModelError | 
         )
     if 300 <= reply.status < 400:
         return errors.EndpointError(f"{at} redirects elsewhere ({reply.status})", hint="give the final URL as base_url")
-    if reply.is_html and reply.status < 500 and reply.status not in _NO_MATTER_THE_PAGE:
+    meant = errors.class_of_status(reply.status) not in (errors.BadRequestError, errors.EndpointError)
+    if reply.is_html and reply.status < 500 and not meant and reply.status not in _NO_MATTER_THE_PAGE:
         return errors.EndpointError(
             f"{at} answered with a web page ({reply.status}: {reply.message})",
             hint="the base URL is not the one of an API; most servers want it to end in /v1",
@@ -135,7 +130,7 @@ def _policy(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
 
 
 def _quota(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
-    limited = reply.status in _RATE_LIMITED or reply.status == 403
+    limited = reply.status == 403 or errors.class_of_status(reply.status) is errors.RateLimitError
     if limited and _is_long_limit(reply):
         return errors.QuotaError(
             f"{at}: a limit per day or month is used up: {reply.message}",
@@ -212,9 +207,10 @@ def _busy(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
         return errors.BadRequestError(
             f"{at}: {reply.message}", hint="this one request is over the limit per minute; waiting cannot help"
         )
-    if reply.status in _RATE_LIMITED:
+    known = errors.class_of_status(reply.status)
+    if known is errors.RateLimitError:
         return errors.RateLimitError(f"{at}: rate limit ({reply.status}): {reply.message}")
-    if reply.status in _OVERLOADED:
+    if known is errors.OverloadedError:
         return errors.OverloadedError(f"{at}: overloaded ({reply.status}): {reply.message}")
     return None
 
@@ -233,6 +229,6 @@ def _too_long(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
 
 
 def _by_status(reply: ErrorReply, at: str) -> ModelError:
-    if reply.status >= 500 or reply.status in _TRANSIENT:
+    if reply.status >= 500 or errors.class_of_status(reply.status) is errors.ServerError:
         return errors.ServerError(f"{at}: the server failed ({reply.status}): {reply.message}")
     return errors.BadRequestError(f"{at}: refused ({reply.status}): {reply.message}")
