@@ -127,18 +127,6 @@ def test_events_without_an_empty_line_between_them(chat: Caller) -> None:
     assert chat("Hi").output_text == "Sunny."
 
 
-@pytest.mark.parametrize("end", ["completed", "done"])
-def test_a_streamed_response_whose_last_event_leaves_its_items_out(endpoint: Endpoint, end: str) -> None:
-    call = Caller(endpoint, "responses", "httptools")
-    whole = text_reply("responses", "Sunny.")
-    items = [
-        {"type": "response.output_item.done", "output_index": place, "item": item}
-        for place, item in enumerate(whole["output"])
-    ]
-    call.endpoint.script(stream(*items, {"type": f"response.{end}", "response": {**whole, "output": []}}, done=False))
-    assert call("Hi").output_text == "Sunny."
-
-
 def test_streamed_log_probabilities_and_choices() -> None:
     first, second = chunk(content="a"), chunk("stop", content="b")
     first["choices"][0] |= {"logprobs": {"content": [{"token": "a"}]}, "token_ids": [1]}
@@ -150,10 +138,10 @@ def test_streamed_log_probabilities_and_choices() -> None:
     assert found["choices"][0]["token_ids"] == [1, 2]
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_a_streamed_response_is_its_last_event(endpoint: Endpoint, end: str) -> None:
+@pytest.mark.parametrize(("end", "name"), [("\n", "completed"), ("\r\n", "completed"), ("\r", "done")])
+def test_a_streamed_response_is_its_last_event(endpoint: Endpoint, end: str, name: str) -> None:
     call = Caller(endpoint, "responses", "httptools")
-    last = {"type": "response.completed", "response": text_reply("responses", "Sunny.")}
+    last = {"type": f"response.{name}", "response": text_reply("responses", "Sunny.")}
     call.endpoint.script(stream({"type": "response.created", "response": response()}, last, done=False, end=end))
     assert call("Hi").output_text == "Sunny."
 
