@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gym_core.cli.terminal import Terminal
+from gym_core.cli.terminal import Terminal, shorten
 
 if TYPE_CHECKING:
     from gym_core.engine.run import Run
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 LIVE_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
 _WINDOW = 50
-_BAR = 24
+_BARS = ((99, 24), (59, 12))
+"""The columns of the bar by the least width of the whole line; below there is none."""
 
 
 class Pace:
@@ -35,8 +36,8 @@ class Pace:
         start, _, tokens = self._samples[0]
         speed = (progress.usage.output_tokens - tokens) / (now - start) if now > start else 0.0
         left = None
-        if progress.total is not None and finished:
-            left = max(0, progress.total - progress.finished) * now / finished
+        if finished and progress.total is not None and progress.total > progress.finished:
+            left = (progress.total - progress.finished) * now / finished
         return speed, left
 
 
@@ -50,6 +51,7 @@ def line(run: Run, pace: Pace) -> str:
         f"{progress.finished}/{progress.total if progress.total is not None else '?'} done",
         f"{progress.failed} failed",
         f"reward {mean:.3f}" if mean is not None else "reward -",
+        *([f"{duration(left)} left"] if left is not None else ()),
         f"{speed:.0f} tok/s",
         f"{progress.in_flight} in flight",
     ]
@@ -57,8 +59,6 @@ def line(run: Run, pace: Pace) -> str:
         parts.append(f"{waiting} waiting for the endpoint")
     if run.budget is not None and run.budget.waiting:
         parts.append(f"{run.budget.waiting} waiting for the budget")
-    if left is not None:
-        parts.append(f"{duration(left)} left")
     if progress.expected is not None:
         tokens, cost = progress.expected
         money = f" and {cost:.3g} USD" if cost is not None else ""
@@ -93,11 +93,11 @@ async def show_progress(terminal: Terminal, run: Run, *, quiet: bool) -> AsyncIt
     pace = Pace(run)
     if terminal.error_width is not None:
         try:
-            async with _ticking(lambda: terminal.status(_with_bar(run, pace)), LIVE_SECONDS):
+            async with _ticking(lambda: terminal.status(*_with_bar(terminal, run, pace)), LIVE_SECONDS):
                 yield
         finally:
-            terminal.status("")
-        terminal.note(_with_bar(run, pace))
+            terminal.status()
+        terminal.note(*_with_bar(terminal, run, pace))
     else:
         async with _ticking(lambda: terminal.note(line(run, pace)), PLAIN_SECONDS):
             yield
@@ -119,7 +119,13 @@ async def _ticking(tick: Callable[[], None], seconds: float) -> AsyncIterator[No
             await task
 
 
-def _with_bar(run: Run, pace: Pace) -> str:
+def _with_bar(terminal: Terminal, run: Run, pace: Pace) -> tuple[str, str]:
+    """A bar, where there is room for one, and as much of the line as fits beside it."""
+    width = (terminal.error_width or 2) - 1
+    columns = next((columns for least, columns in _BARS if width >= least), 0)
     total = run.progress.total
-    share = run.progress.finished / total if total else 0.0
-    return f"[{'#' * round(_BAR * min(share, 1.0)):<{_BAR}}] {line(run, pace)}"
+    bar = terminal.bar(run.progress.finished / total if total else 0.0, columns)
+    text = f" {line(run, pace)}" if columns else line(run, pace)
+    while len(text) > width - columns and ", " in text:
+        text = text.rpartition(", ")[0]
+    return bar, shorten(text, width - columns)

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 PLAIN_WIDTH = 200
-_ERASE_LINE = "\r\x1b[2K"
+_ERASE_BELOW = "\r\x1b[J"
 _ROOM_SECONDS = 0.05
 _PATIENCE_INTERRUPTED = 1.0
 
@@ -86,10 +86,23 @@ class Terminal:
         if hint:
             self.note(styled("hint: ", fg="cyan"), hint)
 
-    def status(self, line: str) -> None:
-        """Show a line below all others while it is not empty. Standard error must be a terminal."""
-        self._status = quote(self.redactor.redact(shorten(line, (self.error_width or 2) - 1))) if line else ""
-        self._err.write(_ERASE_LINE + self._status)
+    def status(self, *parts: str) -> None:
+        """Show a line below all others, until there is none. It must fit on the terminal that standard error is."""
+        # The cursor waits at its start: where a narrower window breaks the line, what is below it is the rest of it.
+        self._status = "".join(self._shown(self._err, part) for part in parts) + "\r" if parts else ""
+        self._err.write((f"\r{self._status[:-1]}\x1b[J\r") if parts else _ERASE_BELOW)
+
+    def bar(self, share: float, columns: int) -> str:
+        """A bar for standard error that is filled by a share from 0 to 1."""
+        done = round(columns * min(share, 1.0))
+        try:
+            drawn = "\u2501".encode(self._err.encoding).decode(self._err.encoding)
+        except UnicodeEncodeError:
+            drawn = "#"
+        if not _has_colours(self._err):
+            return drawn * done + " " * (columns - done)
+        full = styled(drawn * done, fg="green" if done == columns else "magenta")
+        return Styled(full + styled(drawn * (columns - done), fg="bright_black"))
 
     def table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns to standard output; the last is cut where a terminal ends."""
@@ -144,14 +157,18 @@ class Terminal:
     def _write(self, output: Output, *parts: str, required: bool = False) -> None:
         text = "".join(self._shown(output, part) for part in parts)
         if self._status and output.is_terminal:
-            text = f"{_ERASE_LINE}{text}" + ("" if text.endswith("\n") else "\n") + self._status
+            text = f"{_ERASE_BELOW}{text}" + ("" if text.endswith("\n") else "\n") + self._status
         output.write(text, required=required)
 
     def _shown(self, output: Output, part: str) -> str:
         text = self.redactor.redact(part)
         if isinstance(part, Styled):
-            return text if output.is_terminal and not os.environ.get("NO_COLOR") else click.unstyle(text)
+            return text if _has_colours(output) else click.unstyle(text)
         return quote(text)
+
+
+def _has_colours(output: Output) -> bool:
+    return output.is_terminal and not os.environ.get("NO_COLOR")
 
 
 def pass_terminal(command: Callable[Concatenate[Terminal, P], Result]) -> Callable[P, Result]:

@@ -22,7 +22,8 @@ ROUTES = frozenset({"seed_session", "verify", "aggregate_metrics", "close_sessio
 def task_row(row: dict[str, Any]) -> dict[str, Any]:
     """A task's row as NeMo Gym takes it, which knows tools in the form of the Responses API alone."""
     request = row.get(REQUEST_FIELD)
-    return {**row, REQUEST_FIELD: with_flat_tools(request)} if isinstance(request, dict) else row
+    flat = with_flat_tools(request) if isinstance(request, dict) else request
+    return row if flat is request else {**row, REQUEST_FIELD: flat}
 
 
 def as_response(

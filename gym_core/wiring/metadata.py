@@ -7,6 +7,7 @@ specifications" of the Python Packaging User Guide.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _MARKER = b"[gym."
+_OUR_HEADING = re.compile(rb"(?im)^\W*\[\W*gyms?[._ -]")
+_REQUIRES_GYM = re.compile(rb"(?im)^requires-dist:\s*gym[-_.]+core\b")
 _HEAD_BYTES = 65_536
+_LEFT_BEHIND = ("~", "-")  # how pip renames what it is about to remove
 ARCHIVES = (".whl", ".tar.gz", ".zip")
 """How the names of files end that can be installed."""
 TEST_INSTALLER = b"gym_core.testing"
@@ -99,7 +103,7 @@ def _folders(path: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             continue
         owners: dict[str, list[str]] = {}
         for name in names:
-            if not name.startswith("~"):  # pip leaves that behind where an uninstallation was interrupted
+            if not name.startswith(_LEFT_BEHIND):
                 owners.setdefault(canonical(_named(name)[0]), []).append(os.path.join(place, name))
         for owner, folders in owners.items():
             yield owner, folders if len(folders) == 1 else sorted(folders, key=_worth, reverse=True)
@@ -113,10 +117,9 @@ def _named(folder: str) -> tuple[str, str]:
 
 
 def _has_metadata(folder: str) -> bool:
-    # a `.egg-info` may be a file, which is its metadata
-    return os.path.isfile(folder) or any(
-        os.path.isfile(os.path.join(folder, name)) for name in ("METADATA", "PKG-INFO", "entry_points.txt")
-    )
+    if os.path.isfile(folder):
+        return folder.endswith(".egg-info")  # which may be a file
+    return any(os.path.isfile(os.path.join(folder, name)) for name in ("METADATA", "PKG-INFO", "entry_points.txt"))
 
 
 def _worth(folder: str) -> tuple[bool, bool, Any]:
@@ -150,34 +153,54 @@ def _look(owner: str, folder: str) -> Iterator[Damage]:
         return
     if os.path.isfile(folder):
         return
-    content = b""
-    for name in ("entry_points.txt", "METADATA" if folder.endswith(".dist-info") else "PKG-INFO"):
+    about = "METADATA" if folder.endswith(".dist-info") else "PKG-INFO"
+    contents: dict[str, bytes] = {}
+    for name in (about, "entry_points.txt"):
         file = os.path.join(folder, name)
         try:
             with open(file, "rb") as opened:
-                read = opened.read()
+                contents[name] = opened.read()
         except FileNotFoundError:
-            if name != "entry_points.txt" and _MARKER in content:
-                yield Damage(owner, version, f"{folder} has no {name}", again)
             continue
         except OSError as error:
             yield Damage(owner, version, f"{file} cannot be read: {error.strerror or error}", again)
-            continue
-        content = read if name == "entry_points.txt" else content
-        if _MARKER in content or b"g\0y\0m\0.\0" in content:
-            yield from (Damage(owner, version, f"{file}: {problem}", again) for problem in _problems(name, read, owner))
+            return
+    points = contents.get("entry_points.txt", b"")
+    requires_gym = _REQUIRES_GYM.search(contents.get(about, b"")) is not None
+    if not requires_gym and not _OUR_HEADING.search(points) and b"\0" not in points:
+        return
+    if about not in contents:
+        yield Damage(owner, version, f"{folder} has no {about}", again)
+    recorded = _recorded_size(folder, "entry_points.txt")
+    if recorded is not None and recorded != len(points):
+        message = f"{folder}/entry_points.txt has {len(points)} bytes, but RECORD says {recorded}"
+        yield Damage(owner, version, message, again)
+    for name, content in contents.items():
+        for problem in _problems(name, content, owner, requires_gym):
+            yield Damage(owner, version, f"{os.path.join(folder, name)}: {problem}", again)
 
 
-def _problems(name: str, content: bytes, owner: str) -> Iterator[str]:
+def _recorded_size(folder: str, name: str) -> int | None:
+    """The size of a file of a metadata folder that its installer noted."""
+    path = f"{os.path.basename(folder)}/{name}"
+    for line in _content(os.path.join(folder, "RECORD"), whole=True).decode("utf-8", "replace").splitlines():
+        if line.startswith((f"{path},", f'"{path}",')):
+            size = line.rpartition(",")[2]
+            return int(size) if size.isdecimal() else None
+    return None
+
+
+def _problems(name: str, content: bytes, owner: str, requires_gym: bool) -> Iterator[str]:
+    if b"\0" in content:
+        yield "not UTF-8 text: it has null bytes"
+        return
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         yield f"not UTF-8 text: {error.reason} at byte {error.start}"
         return
-    if "\0" in text:
-        yield "not UTF-8 text, but UTF-16 or UTF-32"
-    elif name == "entry_points.txt":
-        for number, what in _wrong_lines(text):
+    if name == "entry_points.txt":
+        for number, what in _wrong_lines(text, requires_gym):
             yield f"line {number}: {what}"
     else:
         said = parse_head(text).get("name")
@@ -187,20 +210,36 @@ def _problems(name: str, content: bytes, owner: str) -> Iterator[str]:
             yield f"it says that the name is {said}, the folder says {owner}"
 
 
-def _wrong_lines(text: str) -> Iterator[tuple[int, str]]:
+def _wrong_lines(text: str, requires_gym: bool) -> Iterator[tuple[int, str]]:
+    from gym_core.wiring.kinds import GROUPS
+
     group = ""
+    seen: dict[tuple[str, str], int] = {}
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
-        if line.startswith("["):
-            group = line.strip("[]").strip()
-            if not line.endswith("]"):
-                yield number, f"{line!r} is no heading, as it has no ]"
+        if not line or line[0] in "#;":
+            continue
+        if line[0] == "[":
+            group = line[1:-1].strip()
+            if line[-1] != "]":
+                yield number, f"{line!r} is no heading, as it has no ] at its end"
             elif near := misspelt_group(group):
                 yield number, f"the group {group!r} is not one of gym's; {near!r} is"
-        elif line and line[0] not in "#;" and group.startswith("gym."):
-            name, _, value = line.partition("=")
-            if not name.strip() or not value.strip():
+            elif requires_gym and group.startswith("gym.") and group not in GROUPS:
+                yield number, f"the group {group!r} is not one of gym's, which are {', '.join(GROUPS)}"
+        elif not group and requires_gym:
+            yield number, f"{line!r} stands under no heading such as [{next(iter(GROUPS))}]"
+        elif group in GROUPS:
+            name, _, value = (part.strip() for part in line.partition("="))
+            if not name or not value:
                 yield number, f"{line!r} is no entry point, which is NAME = MODULE"
+            elif name[0] == "-" or not name.isprintable() or "/" in name or ":" in name:
+                yield (
+                    number,
+                    f"{name!r} is no name that commands take, with / or : in it, - before it, or unseen",
+                )
+            elif seen.setdefault((group, name), number) != number:
+                yield number, f"{name!r} stands in line {seen[group, name]} already, which counts"
 
 
 def _twice(owner: str, first: str, second: str) -> Iterator[Damage]:
@@ -217,14 +256,17 @@ def _leftovers(path: Sequence[str]) -> Iterator[Damage]:
     for place in dict.fromkeys(entry or os.curdir for entry in path):
         try:
             names = sorted(os.listdir(place))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            yield from _archived(place)
             continue
         except OSError as error:
             yield Damage("", "", f"{place} cannot be read: {error.strerror or error}", "look at its permissions")
             continue
         for name in names:
             file = os.path.join(place, name)
-            if name.startswith("~") and name.endswith(".dist-info") and (left := _read(file)) is not None:
+            if name.startswith(_LEFT_BEHIND) and name.endswith(".dist-info") and (left := _read(file)) is not None:
                 message = f"{file} is what an interrupted change of {left.name} left behind; its plugins are not found"
                 yield Damage(left.name, left.version, message, f"`gym install {left.name}` again, remove the folder")
             elif name.endswith(".egg-link"):
@@ -232,6 +274,19 @@ def _leftovers(path: Sequence[str]) -> Iterator[Damage]:
                 if not os.path.isdir(os.path.join(place, target)):
                     owner = name.removesuffix(".egg-link")
                     yield Damage(owner, "", f"{file} leads to {target}, which is not there", f"`gym install {owner}`")
+
+
+def _archived(place: str) -> Iterator[Damage]:
+    """What an archive that can be imported from, such as a wheel, offers and gym does not read."""
+    from zipfile import BadZipFile, ZipFile
+
+    with contextlib.suppress(OSError, BadZipFile), ZipFile(place) as archive:
+        for name in archive.namelist():
+            if name.endswith("entry_points.txt") and any(
+                parse_entry_points(archive.read(name).decode("utf-8", "replace"))
+            ):
+                message = f"{place} is an archive, whose plugins are not found: {name}"
+                yield Damage(canonical(_named(os.path.dirname(name))[0]), "", message, f"`gym install {place}`")
 
 
 def _read(folder: str) -> Distribution | None:
@@ -252,7 +307,7 @@ def _read(folder: str) -> Distribution | None:
     )
 
 
-def _content(path: str) -> bytes:
+def _content(path: str, whole: bool = False) -> bytes:
     # `os` rather than `open`: most distributions have no such file, and 600 exceptions with tracebacks add up
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -260,7 +315,7 @@ def _content(path: str) -> bytes:
         return b""
     try:
         content = part = os.read(descriptor, _HEAD_BYTES)
-        while len(part) == _HEAD_BYTES and path.endswith(".txt"):  # of metadata the head is enough
+        while len(part) == _HEAD_BYTES and (whole or path.endswith(".txt")):  # of metadata the head is enough
             part = os.read(descriptor, _HEAD_BYTES)
             content += part
         return content
@@ -276,7 +331,8 @@ def misspelt_group(group: str) -> str | None:
 
     from gym_core.wiring.kinds import GROUPS
 
-    near = get_close_matches(group.lower().replace("-", "_"), GROUPS, n=1, cutoff=0.9)
+    said = re.sub(r"[\W_]+", ".", group.lower(), count=1).strip(".[]")
+    near = get_close_matches(re.sub(r"[-\s]", "_", said), GROUPS, n=1, cutoff=0.9)
     return near[0] if near and group not in GROUPS else None
 
 

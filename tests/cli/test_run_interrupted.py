@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -231,8 +232,12 @@ def test_a_reader_of_the_summary_that_has_gone_does_not_hurt_the_results(site: S
     assert (folder / "x.summary.json").exists()
 
 
-def test_on_a_terminal_progress_is_live(site: Site, folder: Path) -> None:
+@pytest.mark.parametrize(("columns", "has_bar"), [(80, True), (40, False)])
+def test_on_a_terminal_progress_is_a_live_line_that_fits(
+    columns: int, has_bar: bool, site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     controller, terminal = os.openpty()
+    monkeypatch.setenv("COLUMNS", str(columns))
     with started(site, folder, *RUN, "-M", "awake=4", "-M", "pause=0.3", stderr=terminal) as process:
         os.close(terminal)
         shown = b""
@@ -244,6 +249,10 @@ def test_on_a_terminal_progress_is_live(site: Site, folder: Path) -> None:
     assert b"4/4 done" in shown
     assert b"0 failed" in shown
     assert "with a verdict" in shown.decode()
+    lines = re.sub(r"\x1b\[[0-9;]*[mJ]", "", shown.decode()).replace("\n", "\r").split("\r")
+    progress = [line for line in lines if "failed" in line]
+    assert len(progress) > 1
+    assert all(len(line) < columns and ("\u2501" in line) == has_bar for line in progress)
 
 
 def test_elsewhere_progress_is_plain_lines(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,3 +149,67 @@ def test_a_record_of_an_isolated_environment_that_cannot_be_read_is_named(tmp_pa
     messages = [damage.message for damage in find_damage(environ=variables)]
     assert any("gym-left.json, cannot be read" in message for message in messages)
     assert any("gym-other.json, names the interpreter" in message for message in messages)
+
+
+NEEDS_GYM = "Name: gym-left\nVersion: 1.0\nRequires-Dist: gym-core>=0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("points", "word"),
+    [
+        ("[Gym.agents]\nleft = left\n", "'gym.agents' is"),
+        ("[gym_agents]\nleft = left\n", "'gym.agents' is"),
+        ("[gym-agents]\nleft = left\n", "'gym.agents' is"),
+        ("[gym agents]\nleft = left\n", "'gym.agents' is"),
+        ("[[gym.agents]]\nleft = left\n", "'gym.agents' is"),
+        ("[gym.environments]\nleft = left\n", "which are gym.models"),
+        ("left = left\n", "under no heading"),
+        ("[gym.agents]\nleft/right = left\n", "no name that commands take"),
+        ("[gym.agents]\nleft:right = left\n", "no name that commands take"),
+        ("[gym.agents]\n-left = left\n", "no name that commands take"),
+        ("[gym.agents]\nleft = left\nleft = right\n", "line 3: 'left' stands in line 2 already"),
+        ("\0" * 30, "null bytes"),
+    ],
+    ids=ascii,
+)
+def test_lines_by_which_a_plugin_is_not_found_are_named(site: Site, points: str, word: str) -> None:
+    site.info("gym-left", points, NEEDS_GYM)
+    (message,) = said(site.path)
+    assert word in message
+
+
+def test_groups_of_others_are_no_damage(site: Site) -> None:
+    site.info("ale-py", "[gym.envs]\nALE = ale_py\n[gymnasium.envs]\nALE = ale_py\n", "Name: ale-py\n")
+    site.info("gym-left", "[console_scripts]\na-b = left\n[my.agents]\na/b = left\n", NEEDS_GYM)
+    assert said(site.path) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", POINTS[:20].encode()], ids=["missing", "empty", "cut"])
+def test_entry_points_that_are_not_what_was_installed_are_named(site: Site, content: bytes | None) -> None:
+    folder = site.info("gym-left", content or b"", NEEDS_GYM)
+    if content is None:
+        (folder / "entry_points.txt").unlink()
+    (folder / "RECORD").write_text(f"left.py,,\n{folder.name}/entry_points.txt,sha256=x,{len(POINTS)}\n")
+    assert f"RECORD says {len(POINTS)}" in said(site.path)[0]
+
+
+def test_what_is_about_to_be_removed_is_no_second_plugin(site: Site) -> None:
+    site.info("gym-left", POINTS, HEAD.format("2.0"), version="2.0")
+    site.info("gym-left", POINTS, HEAD.format("1.0")).rename(site.path / "-ym_left-1.0.dist-info")
+    assert names(site.path) == [("left", "2.0")]
+    assert "-ym_left-1.0.dist-info is what an interrupted change" in said(site.path)[0]
+
+
+def test_a_file_where_a_folder_should_be_hides_nothing(site: Site) -> None:
+    site.info("gym-left", POINTS, HEAD.format("1.0"))
+    (site.path / "gym_left-2.0.dist-info").write_text("")
+    assert names(site.path) == [("left", "1.0")]
+    assert "gym_left-2.0.dist-info holds no metadata" in said(site.path)[0]
+
+
+def test_a_wheel_on_the_path_is_named(site: Site, tmp_path: Path) -> None:
+    wheel = tmp_path / "gym_left-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("gym_left-1.0.dist-info/entry_points.txt", POINTS)
+    assert names(wheel) == []
+    assert f"{wheel} is an archive" in said(site.path, wheel)[0]

@@ -45,14 +45,12 @@ def _perform(message: bytes) -> bytes:
         function, arguments, keywords = pickle.loads(message)
         return pickle.dumps((True, function(*arguments, **keywords)))
     except BaseException as error:
-        from gym_core.domain.blame import described
-
-        shown = described(error)
+        shown = f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
-        kept: BaseException | None = error
+        kept: BaseException | None = error if isinstance(error, Exception) else None
         try:
             pickle.loads(pickle.dumps(kept))  # some errors can be written but not read
-        except BaseException:
+        except Exception:
             kept = None
         return pickle.dumps((False, kept, shown, trace))
 
