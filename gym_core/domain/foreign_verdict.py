@@ -28,11 +28,13 @@ _WORDS = {
 }
 """Fields that say, where they hold anything, what went wrong, and the phase it happened in.
 
-`"mask_sample": false` beside them says that the rollout was measured all the same: a policy's own fault, say.
+`"mask_sample": false` beside them says that the rollout was measured all the same: a policy's own fault, say. A number
+under such a name is a measure, of how far off an answer is, say.
 """
 _REASONS = ("failure_reason", f"{_FAILURE_PREFIX}message", f"{_FAILURE_PREFIX}judge_error", "detail", "message")
 _STAGES = {"seed": "setup", "seed_session": "setup", "setup": "setup", "model": "model", "agent": "agent"}
 _LEFT_OUT = frozenset({*RESULT_FIELDS, "responses_create_params", _MASK, "_ng_task_index", "_ng_rollout_index"})
+_SAYS_NONE = frozenset({"", "0", "false", "no", "none", "no error", "n/a", "null", "ok"})
 _SHOWN = 300
 
 
@@ -56,7 +58,7 @@ def read_verdict(answer: Mapping[str, Any], row: Mapping[str, Any]) -> Verdict:
     """
     check_measured(answer, row)
     reward = answer.get("reward")
-    if isinstance(reward, bool) or not isinstance(reward, int | float) or not math.isfinite(reward):
+    if not is_number(reward):
         shown = "" if reward is None else f", but {str(reward)[:_SHOWN]!r}"
         raise NotMeasured(f"answered without a number as `reward`{shown}", "agent")
     components = answer.get("reward_components")
@@ -66,6 +68,14 @@ def read_verdict(answer: Mapping[str, Any], row: Mapping[str, Any]) -> Verdict:
         if name not in _LEFT_OUT and not (name in row and row[name] == value)
     }
     return Verdict(float(reward), dict(components) if isinstance(components, Mapping) else {}, info)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number that can be reckoned with: finite, and not too large for a float."""
+    try:
+        return type(value) in (float, int) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def check_measured(answer: Mapping[str, Any], row: Mapping[str, Any] | None = None) -> None:
@@ -80,7 +90,11 @@ def check_measured(answer: Mapping[str, Any], row: Mapping[str, Any] | None = No
     phase = _STAGES.get(str(answer.get("failure_stage") or answer.get(f"{_FAILURE_PREFIX}stage")), "verify")
     # 0.5 says no more than this, and 0.7 sorts by it what is a failure
     failure_class = answer.get(_CLASS)
-    if failure_class is not None or any(map(_is_said, masks)):
+    if (
+        failure_class is not None
+        or any(map(_is_said, masks))
+        or any(name.startswith(_FAILURE_PREFIX) and _is_said(value) for name, value in answer.items())
+    ):
         raise NotMeasured(_because(answer, failure_class or answer.get("failure_kind")), phase)
     _check_rollout(answer.get("rollout"))
     _check_response(answer.get("response"), row.get("response"))
@@ -88,7 +102,7 @@ def check_measured(answer: Mapping[str, Any], row: Mapping[str, Any] | None = No
         return
     for name, where in _WORDS.items():
         value = answer.get(name)
-        if _is_said(value) and not (name in row and row[name] == value):
+        if _is_said(value) and not is_number(value) and not (name in row and row[name] == value):
             raise NotMeasured(_because(answer, value), where)
 
 
@@ -115,7 +129,9 @@ def _check_response(response: Any, sent: Any) -> None:
 
 
 def _is_said(value: Any) -> bool:
-    return bool(value) and str(value).strip().lower() not in ("false", "0", "none", "null", "")
+    if isinstance(value, Mapping):
+        return any(map(_is_said, value.values()))
+    return bool(value) and str(value).strip().lower() not in _SAYS_NONE
 
 
 def _because(answer: Mapping[str, Any], kind: Any) -> str:

@@ -143,9 +143,12 @@ class Connection:
                 self._ready.exception()  # whoever opened it may have gone
 
     async def _listed(self, client: Client) -> list[Tool]:
-        """All tools, page by page, each name once. A server that knows no tools has none."""
+        """All tools, page by page, each name once. A server that knows no tools has none.
+
+        An empty cursor may name a page. Some servers mean by it that there is none, and refuse it when it is asked for.
+        """
         from mcp import MCPError
-        from mcp.types import METHOD_NOT_FOUND
+        from mcp.types import CONNECTION_CLOSED, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 
         found: dict[str, Tool] = {}
         cursors: set[str | None] = set()
@@ -156,6 +159,8 @@ class Connection:
                 page = await client.list_tools(cursor=cursor)
             except MCPError as error:
                 if error.code == METHOD_NOT_FOUND and not found:
+                    break
+                if cursor == "" and error.code not in (CONNECTION_CLOSED, REQUEST_TIMEOUT):
                     break
                 raise
             for tool in page.tools:

@@ -195,8 +195,7 @@ def _tool_list(result: dict[str, Any], left_out: dict[str, str]) -> dict[str, An
         tools.append({"name": name, "inputSchema": schema, **told})
     cursor = result.get("nextCursor")
     rest = {name: value for name, value in result.items() if name not in ("tools", "nextCursor", _WRAPPED)}
-    # An empty cursor is how some servers say that there is no other page.
-    return {**rest, "tools": tools, **({"nextCursor": str(cursor)} if cursor not in (None, "", False) else {})}
+    return {**rest, "tools": tools, **({} if cursor is None or cursor is False else {"nextCursor": str(cursor)})}
 
 
 def _call_result(result: dict[str, Any], left_out: dict[str, str]) -> dict[str, Any]:

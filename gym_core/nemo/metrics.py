@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gym_core.domain.foreign_verdict import NotMeasured, check_measured
+from gym_core.domain.foreign_verdict import NotMeasured, check_measured, is_number
 from gym_core.engine.numbers.statistics import SUCCESS, pass_at_k, powers_of_two
 
 TASK_INDEX = "_ng_task_index"
@@ -72,7 +72,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: int(value) if isinstance(value, bool) else value
         for name, value in fields.items()
-        if isinstance(value, int | float) and math.isfinite(value) and name not in _NAMES_ONLY
+        if (isinstance(value, bool) or is_number(value)) and name not in _NAMES_ONLY
     }
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from gym_core.contract.resource_server import Session
-from gym_core.domain.foreign_verdict import check_measured
+from gym_core.domain.foreign_verdict import check_measured, is_number
 from gym_core.domain.responses import COMPLETED, Item
 from gym_core.domain.rollout import ModelCall, Trajectory, Verdict
 from gym_core.domain.task import Task, check_row
@@ -160,6 +159,6 @@ def _object(wire: Any, field: str) -> dict[str, Any]:
 
 def _number(wire: Mapping[str, Any], name: str, field: str, default: float = 0) -> Any:
     value = wire.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise WireError(f"{field}.{name}", "must be a number")
     return value

@@ -12,7 +12,7 @@ from typing import Any
 
 from gym_core.contract.agent import CompletedTask, TaskFailed
 from gym_core.domain.errors import ModelError
-from gym_core.domain.foreign_verdict import NotMeasured, read_verdict, without_failure
+from gym_core.domain.foreign_verdict import NotMeasured, check_measured, read_verdict, without_failure
 from gym_core.domain.responses import COMPLETED, MAX_OUTPUT_TOKENS, Response
 from gym_core.domain.rollout import ModelCall
 from gym_core.domain.task import Task
@@ -38,9 +38,10 @@ def row_for(task: Task, repeat: int) -> dict[str, Any]:
 def completed(row: Mapping[str, Any], reply: Reply) -> CompletedTask:
     """What an agent made of a row. Raises `RemoteError` where the answer is no result, `TaskFailed` for a failure."""
     result = reply.object()
-    if "reward" not in result and isinstance(enveloped := result.get("result"), dict):  # since NeMo Gym 0.7
-        result = enveloped
     try:
+        if "reward" not in result and isinstance(enveloped := result.get("result"), dict):  # since NeMo Gym 0.7
+            check_measured(result, row)
+            result = enveloped
         verdict = read_verdict(result, row)
     except NotMeasured as error:
         raise TaskFailed(f"{reply.where} {error.message}", phase=error.phase) from None

@@ -236,7 +236,8 @@ class _Filler:
 
 def _shown(key: str, value: Any) -> Any:
     """A value as messages may show it."""
-    return Redactor().settings(value, key.rpartition(".")[2])
+    name = key.rpartition(".")[2]
+    return Redactor().typed(value, name) if isinstance(value, str) else Redactor().settings(value, name)
 
 
 def _hidden(value: Any) -> bool:

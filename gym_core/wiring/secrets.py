@@ -9,6 +9,7 @@ meant as a secret, as in a URL or as the value of a secret option, the place dec
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from base64 import b64decode, b64encode, urlsafe_b64encode
@@ -43,12 +44,15 @@ _KINDS_OF_KEY = _words(
     functions openai anthropic azure x
     """
 )
+_FIELD = re.compile(r"""(["']?)([\w.-]+)(\1\s*[:=]\s*)("[^"]*|'[^']*|[^\s"',;}\]]+)""")
 _NO_TOKEN = _words("stop eos bos pad sep unk mask cls image audio special start end next")
 _PLACEHOLDERS = _words("none empty null dummy local token key x xx xxx xxxx - no na n/a test ollama api apikey")
 """What people write where a client wants a key and a server none."""
 _IN_A_URL = frozenset({"key", "sig", "code", "auth", "pw", "pass", "token"})
-_USERINFO = re.compile(r"(://[^/\s:@\"']*:)[^/\s@\"']+@")
-_USERINFO_BYTES = re.compile(rb"(://[^/\s:@\"']*:)[^/\s@\"']+@")
+# as URLs are read: up to the last @ of the authority
+_USERINFO = re.compile(r"(://[^/?#\s:@\"']*:)[^/?#\s\"']+@")
+_USERINFO_BYTES = re.compile(_USERINFO.pattern.encode())
+_USER_ALONE = re.compile(r"(://)[^/?#\s:@\"']+:?@")
 
 # Fields whose values are gym's own, a model's or a data set's names for things: rows are found and counted by them.
 _NAMES = _words(
@@ -146,12 +150,12 @@ def _of_url(url: str) -> Iterator[str]:
         parts = urlsplit(url)
     except ValueError:
         return
-    user, colon, password = parts.netloc.rpartition("@")[0].partition(":")
-    hidden = password if colon else user  # a token may stand alone
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    hidden = password or user  # a token may stand alone
     if hidden:
         yield hidden
         yield unquote(hidden)
-        for pair in (f"{unquote(user)}:{unquote(password)}", f"{user}:{password}"):
+        for pair in dict.fromkeys((f"{unquote(user)}:{unquote(password)}", f"{user}:{password}")):
             yield b64encode(pair.encode()).decode()
     for query in (parts.query, parts.fragment):
         for name, value in parse_qsl(query):
@@ -172,7 +176,7 @@ class Redactor:
         self._text: re.Pattern[str] | None = None
         self._bytes: re.Pattern[bytes] | None = None
         self._wanted: list[bytes] = []
-        self._others: list[bytes] = []
+        self._others: re.Pattern[bytes] | None = None
         self.passed_over = 0
         """How many secrets are not looked for in texts, because they are ordinary words or very short."""
         self.add(*values)
@@ -190,8 +194,7 @@ class Redactor:
             if self._is_ordinary(stripped):
                 self.passed_over += stripped.lower() not in _PLACEHOLDERS
                 continue
-            certain = _is_certain(stripped)
-            self._values |= dict.fromkeys(_forms(stripped), certain)
+            self._values[stripped] = _is_certain(stripped)
         if len(self._values) > before:
             self._compile()
 
@@ -202,8 +205,7 @@ class Redactor:
         if found:
             self.passed_over += len(found)
             for word in found:
-                for form in _forms(word):
-                    self._values.pop(form, None)
+                del self._values[word]
             self._compile()
 
     def _is_ordinary(self, value: str) -> bool:
@@ -212,14 +214,22 @@ class Redactor:
         return (value.isdecimal() and len(value) < _CERTAIN) or (value in self._kept and not _is_certain(value))
 
     def _compile(self) -> None:
-        # the longest first, so that a secret that contains another is masked whole
-        values = sorted(self._values, key=len, reverse=True)
-        certain = [value for value in values if self._values[value]]
-        self._text = re.compile("|".join(map(_pattern, values))) if values else None
-        self._certain = re.compile("|".join(map(re.escape, certain))) if certain else None
-        self._bytes = re.compile("|".join(map(re.escape, certain)).encode()) if certain else None
-        self._wanted = [value.encode() for value in values]
-        self._others = [value.encode() for value in values if not self._values[value]]
+        certain: dict[str, str] = {}
+        others: dict[str, str] = {}
+        wanted: list[str] = []
+        for value, is_certain in self._values.items():
+            encoded = _base64(value)
+            for form in (*_forms(value), *encoded):
+                pattern = _pattern(form)
+                if is_certain:
+                    certain[form] = pattern
+                else:  # a word is one only where it stands alone
+                    others[form] = rf"(?<![A-Za-z0-9_]){pattern}(?![A-Za-z0-9_])" if form.isalpha() else pattern
+            wanted += [_in_each_form(value), *(encoded if is_certain else ())]
+        self._text = _any_of(others | certain)
+        self._certain = _any_of(certain)
+        self._bytes, self._others = _of_bytes(self._certain), _of_bytes(_any_of(others))
+        self._wanted = [word.encode() for word in wanted]
 
     def add_variables(self, names: Iterable[str], environ: Mapping[str, str]) -> None:
         """Hide the values of those variables whose names say that they are secret, and what URLs of proxies hold."""
@@ -238,11 +248,14 @@ class Redactor:
     def redact_bytes(self, data: bytes) -> bytes:
         """The same for JSON in UTF-8, whose keys and names of things stay as they are; URLs of others, too."""
         # Every row passes here, and hardly any holds a secret: looking for each is far cheaper than the pattern.
-        if not any(value in data for value in self._wanted):
+        for value in self._wanted:
+            if value in data:
+                break
+        else:
             return data
         if self._bytes is not None:
             data = self._bytes.sub(MASK.encode(), data)
-        if self._others and any(value in data for value in self._others):
+        if self._others is not None and self._others.search(data):
             return self._redact_json(data)
         return data
 
@@ -274,12 +287,15 @@ class Redactor:
             name, equals, value = argument.partition("=")
             if equals and value:
                 field = name.rpartition(".")[2].removeprefix("--")
-                value = _as_json(value, self.settings) or str(self.settings(value, field))
-                shown.append(f"{name}={value}")
+                shown.append(f"{name}={self.typed(value, field)}")
             else:
                 before = shown[-1] if shown else ""
                 shown.append(str(self.settings(argument, before[2:] if before.startswith("--") else "")))
         return shown
+
+    def typed(self, value: str, name: str) -> str:
+        """What was typed for an option of this name, JSON perhaps, without secrets."""
+        return str(self.settings(value if names_secret_field(name) else _as_json(value, self.settings) or value, name))
 
     def _redact_json(self, data: bytes) -> bytes:
         from gym_core.domain.json_text import JsonError, encode_json, parse_json
@@ -315,33 +331,63 @@ def _is_certain(value: str) -> bool:
     return len(value) > _LONGEST_WORD or not re.fullmatch(r"[A-Za-z_.:/-]+", value)
 
 
-def _pattern(value: str) -> str:
-    # a word is one only where it stands alone
-    return rf"(?<![A-Za-z0-9_]){re.escape(value)}(?![A-Za-z0-9_])" if value.isalpha() else re.escape(value)
+def _any_of(patterns: Mapping[str, str]) -> re.Pattern[str] | None:
+    # the longest first, so that a secret that contains another is masked whole
+    longest_first = sorted(patterns, key=len, reverse=True)
+    return re.compile("|".join(patterns[form] for form in longest_first)) if patterns else None
+
+
+def _of_bytes(pattern: re.Pattern[str] | None) -> re.Pattern[bytes] | None:
+    return None if pattern is None else re.compile(pattern.pattern.encode())
 
 
 def _forms(value: str) -> set[str]:
-    """A secret as it is, in JSON, in Python, in a shell, in a URL and in Base64."""
-    encoded = value.encode("utf-8", "replace")
+    """A secret as it is, in a shell, in HTML and in a URL."""
+    value = value.encode("utf-8", "replace").decode()
     escaped = {quote(value, safe=""), quote(value), quote_plus(value)}
-    forms = {
+    return {
         value,
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        repr(value)[1:-1],
         value.replace("'", "'\"'\"'"),
+        html.escape(value),
+        html.escape(value).replace("&#x27;", "&#39;"),
+        html.escape(value, quote=False),
         *escaped,
         *(re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in escaped),
     }
-    if len(value) >= 8:
-        forms |= {b64encode(encoded).decode().rstrip("="), urlsafe_b64encode(encoded).decode().rstrip("=")}
-    return {form.encode("utf-8", "replace").decode() for form in forms}
+
+
+def _pattern(form: str) -> str:
+    """Matches a text in strings of JSON and Python as well, and in strings within these."""
+    return "".join(map(_character, form))
+
+
+def _character(character: str) -> str:
+    if character == "\\":
+        return r"\\+"
+    if character in "\"'/":
+        return r"\\*" + character
+    if character.isascii() and character.isprintable():
+        return re.escape(character)
+    written = json.dumps(character)[1:-1].replace("\\", r"\\+")
+    return f"(?:{re.escape(character)}|{written})"
+
+
+def _in_each_form(value: str) -> str:
+    """The longest part of a secret that no form changes, which is looked for first."""
+    return max(re.findall(r"[A-Za-z0-9_.-]+", value), key=len, default="")
+
+
+def _base64(value: str) -> set[str]:
+    """A secret in Base64, up to the letters that what follows it changes."""
+    encoded = value.encode("utf-8", "replace")
+    whole = encoded[: len(encoded) // 3 * 3]
+    return {b64encode(whole).decode(), urlsafe_b64encode(whole).decode()}
 
 
 def _without_url_secrets(text: str) -> str:
     if "://" not in text:
         return text
-    text = _USERINFO.sub(rf"\1{MASK}@", text)
+    text = _USER_ALONE.sub(rf"\1{MASK}@", _USERINFO.sub(rf"\1{MASK}@", text))
     return re.sub(
         r"([?&#;])([^=&#\s]+)=([^&#\s]+)",
         lambda found: (
@@ -352,12 +398,17 @@ def _without_url_secrets(text: str) -> str:
 
 
 def _as_json(text: str, clean: Callable[[Any], Any]) -> str:
-    """A JSON object within an argument without its secrets; empty for anything else."""
-    if not text.startswith("{"):
+    """JSON within an argument without its secrets; empty for anything else.
+
+    In what was meant as JSON and is none a field is known by its name, too.
+    """
+    if not text.lstrip().startswith(("{", "[")):
         return ""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return ""
+        return _FIELD.sub(
+            lambda found: f"{found[1]}{found[2]}{found[3]}{MASK}" if names_secret_field(found[2]) else found[0], text
+        )
     cleaned = clean(value)
     return text if cleaned == value else json.dumps(cleaned, ensure_ascii=False)

@@ -34,6 +34,7 @@ class Guess(ResourceServer):
     class Options(gym_core.Options):
         reward: float = Field(1.0, description="What is earned.")
         number: int = Field(7, description="What is seen.")
+        url: str = Field("", description="Where it is.")
     session_type = GuessSession
 
     def tasks(self):
@@ -113,6 +114,19 @@ def test_an_option_given_goes_over_the_manifest(gym: Gym) -> None:
     assert (summary["rescored"]["before"]["mean"], summary["reward"]["mean"]) == (0.25, 0.5)
     comparison = gym("stats", "x.jsonl", "new.jsonl").out
     assert "reward of new minus x: +0.2500" in comparison
+
+
+def test_an_option_that_was_hidden_is_given_again(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://bob:pass-word-1@host/"
+    assert collect(gym, "-E", f"url={url}").status == 0
+    refused = gym("rescore", "x.jsonl")
+    assert refused.status == 2
+    assert "x.run.json: env_options.url: its value held a secret and was hidden" in refused.err
+    assert "-E url=" in refused.err
+    assert gym("rescore", "x.jsonl", "-E", f"url={url}").status == 0
+    monkeypatch.setenv("GYM_GUESS_URL", url)
+    assert gym("rescore", "x.jsonl", "--overwrite").status == 0
+    assert "pass-word-1" not in Path("x.rescored.run.json").read_text()
 
 
 def test_another_world_is_a_failure_and_status_1(gym: Gym) -> None:

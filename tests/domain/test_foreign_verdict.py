@@ -22,6 +22,8 @@ FAILURES: dict[str, dict[str, Any]] = {
     "its class": {"_ng_failure_class": "judge_failed"},
     "its class, empty": {"_ng_failure_class": ""},
     "a class beside a mask of false": {"_ng_failure_class": "transient", "mask_sample": False},
+    "no more than what the judge said": {"_ng_failure_judge_error": "HTTP 503"},
+    "no more than a message": {"_ng_failure_message": "the container is gone"},
     "the mask": {"mask_sample": True},
     "the mask as a number": {"mask_sample": 1},
     "the mask as text": {"mask_sample": "true"},
@@ -47,7 +49,9 @@ def test_a_failure_is_no_reward_wherever_it_is_said(said: dict[str, Any], reward
 
 
 @pytest.mark.parametrize(
-    "reward", [None, "1.0", True, float("nan"), float("inf"), [1.0], {"value": 1.0}], ids=lambda reward: repr(reward)
+    "reward",
+    [None, "1.0", True, float("nan"), float("inf"), 10**400, [1.0], {"value": 1.0}],
+    ids=lambda reward: repr(reward)[:20],
 )
 def test_what_is_no_number_is_no_reward(reward: Any) -> None:
     with pytest.raises(NotMeasured, match="without a number as `reward`"):
@@ -65,6 +69,9 @@ def test_what_is_no_number_is_no_reward(reward: Any) -> None:
         {"instance_config": None, "response": {"output": [], "status": "incomplete", "error": None}},
         {"rollout": {"status": "truncated", "error": None}},
         {"failure_reason": "two of three tests failed"},
+        {"error": 0.25, "failure": 3},
+        {"error": {"code": 0, "message": ""}, "judge_error": {"message": None}},
+        {"error": "No error", "verifier_error": "OK", "mask_sample": "no"},
     ],
 )
 def test_a_zero_that_was_measured_is_one(said: dict[str, Any]) -> None:

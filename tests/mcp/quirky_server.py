@@ -74,6 +74,10 @@ def tools(quirk: str, cursor: str | None) -> dict[str, Any]:
         return {"tools": [tool, ADD]}
     if quirk == "empty cursor":
         return {"tools": [ADD], "nextCursor": ""}
+    if quirk == "empty cursor to a page":
+        return {"tools": [ADD] if cursor is None else [other], **({"nextCursor": ""} if cursor is None else {})}
+    if quirk == "empty cursor that is refused":
+        return {"tools": [ADD], "nextCursor": ""}
     if quirk == "same cursor":
         return {"tools": [ADD], "nextCursor": "again"}
     if quirk == "two cursors in turn":
@@ -115,6 +119,8 @@ def main() -> None:
             if quirk == "bare greeting":
                 result = {"protocolVersion": "2024-11-05", "capabilities": None}
             send({"jsonrpc": "2.0", "id": ident, "result": result})
+        elif quirk == "empty cursor that is refused" and (message.get("params") or {}).get("cursor") is not None:
+            send({"jsonrpc": "2.0", "id": ident, "error": {"code": -32602, "message": "no such cursor"}})
         elif method == "tools/list" and quirk != "no tools":
             send({"jsonrpc": "2.0", "id": ident, "result": tools(quirk, (message.get("params") or {}).get("cursor"))})
         elif method == "tools/call":

@@ -111,6 +111,8 @@ def test_a_schema_of_any_depth_is_read_or_refused() -> None:
     ("quirk", "offered"),
     [
         ("empty cursor", ["add"]),
+        ("empty cursor to a page", ["add", "other"]),
+        ("empty cursor that is refused", ["add"]),
         ("same cursor", ["add"]),
         ("two cursors in turn", ["add", "other"]),
         ("empty pages", ["add"]),

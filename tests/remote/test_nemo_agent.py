@@ -295,3 +295,13 @@ def test_the_envelope_of_an_environment_server_is_opened(tasks: Path) -> None:
         assert "the container was lost" in errors[0]
 
     go(main())
+
+
+def test_a_failure_beside_the_result_in_an_envelope_is_one(tasks: Path) -> None:
+    async def main() -> None:
+        said = {"failure": {"failure_reason": "the container was lost"}}
+        async with nemo_agent(lambda row: {"result": result({}, 0.0), **said}) as agent:
+            ended = await execute(wanted(agent.url, tasks, limit=1))
+        assert ended.statuses() == ["agent_error"]
+
+    go(main())

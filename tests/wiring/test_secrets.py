@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import shlex
 from base64 import b64encode
@@ -78,6 +79,7 @@ def test_an_unreadable_dotenv_is_named(tmp_path: Path) -> None:
     [
         ("http://bob:p%40ss-word@host/v1", {"p%40ss-word", "p@ss-word", b64encode(b"bob:p@ss-word").decode()}),
         ("https://gh-token-1234@host/", {"gh-token-1234"}),
+        ("https://gh-token-1234:@host/", {"gh-token-1234", b64encode(b"gh-token-1234:").decode()}),
         ("https://host/v1?api-key=azure-key-1&api-version=2", {"azure-key-1"}),
         ("https://host/v1?code=func-key-1&sig=a%2Fsig%3D1", {"func-key-1", "a/sig=1"}),
         ({"metadata": {"apiKey": "nested-key-1"}, "hf_token": "hf_abcdef"}, {"nested-key-1", "hf_abcdef"}),
@@ -103,6 +105,25 @@ def test_a_secret_is_hidden_in_each_of_its_forms() -> None:
     for form in (secret, *forms, repr(secret), shlex.quote(secret)):
         assert "rd" not in redactor.redact(form), form
         assert b64encode(secret.encode()).decode()[:8] not in redactor.redact(form)
+
+
+@pytest.mark.parametrize("secret", ['sk-01"23456789\\abc/def', "pa'ss&w/ö", "azure/key+0123456789=="])
+def test_a_secret_is_hidden_in_what_others_quote_it_in(secret: str) -> None:
+    redactor = Redactor([secret])
+    page = html.escape(secret)
+    body = json.dumps({"arguments": json.dumps({"error": json.dumps({"key": secret})})})
+    for text in (page, page.replace("&#x27;", "&#39;"), json.dumps(secret).replace("/", "\\/"), body):
+        shown = json.loads(redactor.redact_bytes(json.dumps({"text": text}).encode()))["text"]
+        assert "***" in shown, text
+        assert secret.partition("/")[2] not in shown
+        assert "***" in redactor.redact(text)
+
+
+def test_a_key_is_hidden_as_the_name_of_basic_authentication() -> None:
+    secret = "sk-0123456789abcdefgh"
+    encoded = b64encode(f"{secret}:".encode()).decode()
+    assert secret not in str(Redactor([secret]).redact_bytes(b'{"a":"Basic ' + encoded.encode() + b'"}'))
+    assert encoded[:24] not in Redactor([secret]).redact(encoded)
 
 
 def test_proxies_of_the_environment_have_passwords() -> None:
@@ -174,9 +195,26 @@ def test_in_settings_the_place_decides() -> None:
 
 def test_arguments_of_a_command_show_no_secret_however_short() -> None:
     arguments = ["run", "-M", "api_key=k", "-M", 'extra_body={"token": "t", "n": 1}', "--token", "x1", "-E", "limit=3"]
+    assert Redactor().arguments(['extra_body={"token": "t t", "n": 1', "x={pwd = t}", 'y=[{"pwd": "t"}]']) == [
+        *('extra_body={"token": ***", "n": 1', "x={pwd = ***}", 'y=[{"pwd": "***"}]'),
+    ]
     assert Redactor().arguments(arguments) == [
         *("run", "-M", "api_key=***", "-M", 'extra_body={"token": "***", "n": 1}', "--token", "***", "-E", "limit=3"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://bob:a@b@host/v1", "http://bob:***@host/v1"),
+        ("http://token@host/v1", "http://***@host/v1"),
+        ("http://token:@host/v1", "http://***@host/v1"),
+        ("http://host:80?at=a@b", "http://host:80?at=a@b"),
+    ],
+)
+def test_settings_show_a_url_without_what_opens_it(url: str, shown: str) -> None:
+    assert Redactor().settings({"base_url": url}) == {"base_url": shown}
+    assert Redactor().arguments(["-M", f"base_url={url}"])[1] == f"base_url={shown}"
 
 
 def test_no_text_shows_the_password_of_a_url() -> None:

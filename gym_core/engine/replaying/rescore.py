@@ -26,6 +26,7 @@ from gym_core.engine.rollout.facade import POLICY
 from gym_core.engine.run import Run
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile
+from gym_core.wiring.config_file import ENV, Configured
 from gym_core.wiring.secrets import Redactor
 
 
@@ -206,16 +207,16 @@ def _run_config(config: RescoreConfig, results: ResultsFile, first: Rollout, rep
         raise UsageError(
             "a stored rollout is verified again without its policy", hint="--model ROLE=REF, such as --model judge=REF"
         )
-    env, options = config.env, config.env_options
+    env, configured = config.env, {}
     if env is None:
-        env, recorded = _recorded_env(results)
-        options = {**recorded, **options}
+        env, configured[ENV] = _recorded_env(results)
     model = first.row["rollout"].get("model")
     return RunConfig(
         models={POLICY: _Recording(None, ComponentContext(name=str(model), role=POLICY)), **config.models},
         model_options=config.model_options,
         env=env,
-        env_options=options,
+        env_options=config.env_options,
+        configured=configured,
         agent=_Replay(None, ComponentContext(name="recorded")),
         tasks=(),
         output=output,
@@ -237,7 +238,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix('.jsonl')}.rescored.jsonl")
 
 
-def _recorded_env(results: ResultsFile) -> tuple[str, dict[str, Any]]:
+def _recorded_env(results: ResultsFile) -> tuple[str, Configured]:
     """The environment of the manifest, as a reference and its options. Raises `UsageError` where there is none."""
     manifest = results.manifest
     if manifest is None:
@@ -250,5 +251,7 @@ def _recorded_env(results: ResultsFile) -> tuple[str, dict[str, Any]]:
             f"{results.outputs.manifest} names no environment: the agent of that run brought its own",
             hint="name one with --env REF",
         )
-    operational = (manifest.operational.get("options") or {}).get("env") or {}
-    return str(about.get("ref", "")), {**(about.get("options") or {}), **operational}
+    name, operational = str(results.outputs.manifest), manifest.operational
+    values = {**(about.get("options") or {}), **((operational.get("options") or {}).get(ENV) or {})}
+    given = frozenset((operational.get("given") or {}).get(ENV) or ())
+    return str(about.get("ref", "")), Configured(values, f"file {name}", f"{name}: env_options.", recorded=given)
