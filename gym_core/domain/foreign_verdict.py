@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from gym_core.domain.errors import GymError
 from gym_core.domain.rollout import Status, Verdict
@@ -70,7 +70,7 @@ def read_verdict(answer: Mapping[str, Any], row: Mapping[str, Any]) -> Verdict:
     return Verdict(float(reward), dict(components) if isinstance(components, Mapping) else {}, info)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value of JSON is a number that can be reckoned with: finite, and not too large for a float."""
     try:
         return type(value) in (float, int) and math.isfinite(value)
