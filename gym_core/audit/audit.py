@@ -18,8 +18,8 @@ from gym_core.audit.cheats import (
     result_of,
 )
 from gym_core.audit.finding import Finding, error, info, warning
-from gym_core.audit.leaks import MOST_STRINGS, LeakPlan
-from gym_core.audit.policies import SIMPLE, AuditAgent, Leak, Null, Policy
+from gym_core.audit.leaks import MOST_STRINGS, MOST_TASKS, LeakPlan
+from gym_core.audit.policies import SIMPLE, AuditAgent, Leak, Null, Policy, Row
 from gym_core.audit.report import PolicyResult, Report, Sample
 from gym_core.audit.schemas import tool_findings
 from gym_core.audit.tasks import TaskAudit
@@ -40,9 +40,11 @@ from gym_core.wiring.secrets import Redactor
 POLICY = "policy"
 SLOW = 1.0
 LEAK_SECONDS = 20.0
-AGAIN = 8
-"""So often a string that won is tried again, with other seeds: a coin that is thrown would have to fall so often."""
+AGAIN = 32
+"""So often what won is tried again with other seeds, a quarter as often where `verify` is slow: chance loses once."""
 OTHER_SEED = 7
+FEW = 4
+"""So many tasks are looked at for one that its row answers."""
 DEADLINES = Deadlines(rollout=300.0, setup=60.0, tool=60.0, verify=60.0)
 
 
@@ -129,13 +131,18 @@ class Audit:
         report.policies += results.values()
         report.findings += self._tools(policies[0], report)
         report.findings += failure_findings(rollouts)
-        report.findings += cheat_findings(policies, rollouts, results, full)
         report.findings += range_findings(rollouts)
         self._account(server, report)
+        lucky = await self._lucky(server, policies, tasks, rollouts, results, full, report)
+        report.findings += cheat_findings(policies, rollouts, results, full, lucky)
         # What is cheated by less would be cheated by this as well; it takes many times as long, and as many paid calls
         # where the verifier asks a model.
         if results[Null.name].verdicts and not roles and not any(result.share > MOSTLY for result in results.values()):
             await self._try_leaks(server, tasks, policies[0], full, report)
+        if not (report.rewarded or roles):
+            row = Row(tasks[:FEW])
+            played = await self._play(server, row, tasks[:FEW], row.repeats)
+            report.solved = any((rollout.reward or 0.0) > 0 for rollout in played)
         if POLICY in self.config.models:
             try:
                 await self._take_sample(server, tasks, report)
@@ -235,30 +242,47 @@ class Audit:
         highest = max(best.values(), default=None)
         report.policies.append(PolicyResult(Leak.name, len(best), failed, len(rewarded), mean, highest))
         report.findings += failure_findings({Leak.name: tries})
-        rewarded = await self._confirmed(server, chosen, plan, rewarded, full)
-        finding = plan.judge(rewarded)
+        places = {task_id: [plan.places[task_id][repeats[0]]] * AGAIN for task_id, repeats in rewarded.items()}
+        winners = [task for task in chosen if task.task_id in places]
+        lost = await self._lost(server, Leak(places), winners, full, report)
+        finding = plan.judge({task_id: repeats for task_id, repeats in rewarded.items() if task_id not in lost})
         if finding is not None:
             report.findings.append(finding)
 
-    async def _confirmed(
+    async def _lucky(
         self,
         server: WatchedServer,
+        policies: Sequence[Policy],
         tasks: Sequence[Task],
-        plan: LeakPlan,
-        rewarded: Mapping[str, Sequence[int]],
+        rollouts: Mapping[str, Sequence[Rollout]],
+        results: Mapping[str, PolicyResult],
         full: float,
-    ) -> dict[str, list[int]]:
-        """The tries that earn a full reward with other seeds, too: in a game of chance some try always wins."""
-        places = {task_id: [plan.places[task_id][tries[0]]] * AGAIN for task_id, tries in rewarded.items()}
-        again = [task for task in tasks if task.task_id in places]
-        if not again:
-            return {}
-        lost = {
-            rollout.task_id
-            for rollout in await self._play(server, Leak(places), again, AGAIN, seed=OTHER_SEED)
-            if rollout.reward is None or rollout.reward < full
-        }
-        return {task_id: list(tries) for task_id, tries in rewarded.items() if task_id not in lost}
+        report: Report,
+    ) -> set[str]:
+        """The policies whose rewards are a matter of chance: with other seeds, most tasks reward them no more."""
+        lucky: set[str] = set()
+        for policy in policies:
+            result = results[policy.name]
+            if result.share <= MOSTLY or _roles(server):  # more calls of a judge would be paid for
+                continue
+            won = {played.task_id for played in rollouts[policy.name] if (played.reward or 0.0) >= full}
+            winners = [task for task in tasks if task.task_id in won]
+            winners = winners[:: max(1, len(winners) // MOST_TASKS)][:MOST_TASKS]
+            lost = await self._lost(server, policy, winners, full, report)
+            if result.share * (1 - len(lost) / len(winners)) <= MOSTLY:
+                lucky.add(policy.name)
+        return lucky
+
+    async def _lost(
+        self, server: WatchedServer, policy: Policy, tasks: Sequence[Task], full: float, report: Report
+    ) -> set[str]:
+        """The tasks, of those that rewarded a policy fully, that do not with some other seed."""
+        if not tasks:
+            return set()
+        slow = (report.verify_median or 0.0) * len(tasks) * AGAIN > LEAK_SECONDS
+        server.twice = False
+        played = await self._play(server, policy, tasks, AGAIN // 4 if slow else AGAIN, seed=OTHER_SEED)
+        return {rollout.task_id for rollout in played if rollout.reward is None or rollout.reward < full}
 
     async def _take_sample(self, server: WatchedServer, tasks: Sequence[Task], report: Report) -> None:
         config = self.config

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from gym_core.audit.finding import Finding, error, warning
+from gym_core.audit.finding import Finding, error, info, warning
 from gym_core.audit.policies import CallEverything, Policy
 from gym_core.audit.report import PolicyResult, Report
 from gym_core.domain.rollout import Rollout
@@ -38,8 +38,9 @@ def cheat_findings(
     rollouts: Mapping[str, Sequence[Rollout]],
     results: Mapping[str, PolicyResult],
     full: float,
+    lucky: Collection[str] = (),
 ) -> Iterator[Finding]:
-    """The policies that a full reward on most tasks shows to be a cheat."""
+    """The policies that a full reward on most tasks shows to be a cheat. `lucky`: those that won by chance."""
     for policy in policies:
         result = results[policy.name]
         if result.share <= MOSTLY:
@@ -51,6 +52,10 @@ def cheat_findings(
             problem = f"calling the one tool once and repeating what it returns {earned}"
             mend = "fine if that is the task; else ask for something that has to be worked out"
             yield warning("one-call-suffices", problem, mend, example, result.full)
+            continue
+        if policy.name in lucky:
+            problem = f"a policy that {policy.does} {earned}, though by chance: with other seeds it loses them"
+            yield info("won-by-chance", problem, "fine in a game of chance; else draw less", example, result.full)
             continue
         problem = f"cheatable by `{policy.name}`: a policy that {policy.does} {earned}"
         mend = "make `verify` demand the work: what is right must be there, and what is wrong or missing must cost"
@@ -76,7 +81,7 @@ def range_findings(rollouts: Mapping[str, Sequence[Rollout]]) -> Iterator[Findin
 def never_won(report: Report, model: str) -> Iterator[Finding]:
     """A verifier that nobody could please: it may be right and the tasks hard, but nothing has shown it."""
     rewards = report.sample.rewards if report.sample is not None else []
-    if rewards and max(rewards) <= 0 and all((policy.best or 0.0) <= 0 for policy in report.policies):
+    if rewards and not report.rewarded:
         problem = f"nothing was ever rewarded: neither a scripted policy nor {model} earned more than 0 on any task"
         mend = "solve a task by hand (`gym_core.testing.run_rollout`) and see that `verify` rewards it"
         yield error("never-won", problem, mend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gym_core.audit.prompts import prompt_of, texts
@@ -14,7 +14,12 @@ from gym_core.audit.strings import strings_of
 from gym_core.contract.agent import Agent, Episode, StopReason
 from gym_core.contract.component import ComponentContext
 from gym_core.contract.model import CallContext, ModelBackend
+from gym_core.domain.json_text import encode_json
 from gym_core.domain.responses import MAX_TURNS, Item, Request, Response
+from gym_core.domain.task import REQUEST_FIELD, Task
+
+MOST_VALUES = 12
+"""So many values of a row are tried as its answer."""
 
 _JUNK = "aeiou bcdfg 0123456789 \n\t{}[]()<>\"'`\\/|%$#@!?;:,. äßéñ 漢字 🙂"
 
@@ -138,6 +143,33 @@ class Leak(Policy):
         task_id, repeat = context.key
         places = self._plan.get(task_id, ())
         return strings_of(prompt_of(request)).get(places[repeat], "") if repeat < len(places) else ""
+
+
+class Row(Policy):
+    """Answers with what the rows of tasks hold besides their requests, one value for each repeat, as a solver might."""
+
+    name = "row"
+    does = "answers with the values of the task's row"
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self._values = {task.task_id: list(_values(task))[:MOST_VALUES] for task in tasks}
+        self.repeats = max([1, *map(len, self._values.values())])
+
+    def text(self, request: Request, context: CallContext) -> str:
+        """The value."""
+        task_id, repeat = context.key
+        values = self._values.get(task_id, ())
+        return values[repeat] if repeat < len(values) else ""
+
+
+def _values(task: Task) -> Iterator[str]:
+    waiting = [value for name, value in task.row.items() if name not in (REQUEST_FIELD, "task_id")]
+    for value in waiting:  # which grows
+        if isinstance(value, dict | list | tuple):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif value is not None:
+            yield value if isinstance(value, str) else encode_json(value, fallback=str).decode()
 
 
 SIMPLE: tuple[type[Policy], ...] = (Null, Garbage, Parrot, Refuse, CallEverything)

@@ -89,7 +89,8 @@ class Sample:
 class Report:
     """All that an audit found out about `env`, the reference of an environment.
 
-    `tasks`: how many were read. `tools`: names of the tools that models are offered. `verify`: seconds.
+    `tasks`: how many were read. `tools`: names of the tools that models are offered. `verify`: seconds. `solved`:
+    whether a value of its row answers a task.
     """
 
     env: str
@@ -101,12 +102,21 @@ class Report:
     verify_median: float | None = None
     verify_max: float | None = None
     sample: Sample | None = None
+    solved: bool = False
     findings: list[Finding] = field(default_factory=list)
 
     @property
-    def sound(self) -> bool:
-        """Whether nothing was found that is an error."""
-        return not any(finding.severity is Severity.ERROR for finding in self.findings)
+    def sound(self) -> bool | None:
+        """Whether nothing was found that is an error; None where that says little, since nothing was ever rewarded."""
+        if any(finding.severity is Severity.ERROR for finding in self.findings):
+            return False
+        return None if self.policies and not self.rewarded else True
+
+    @property
+    def rewarded(self) -> bool:
+        """Whether anything that was tried earned more than 0."""
+        best = [policy.best or 0.0 for policy in self.policies]
+        return self.solved or max([*best, *(self.sample.rewards if self.sample is not None else ())], default=0.0) > 0
 
     def sort(self) -> None:
         """Put the worst findings first."""

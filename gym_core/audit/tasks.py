@@ -8,7 +8,7 @@ from typing import Any
 from gym_core.audit.finding import Finding, error, info, warning
 from gym_core.audit.prompts import prompt_of
 from gym_core.contract.resource_server import ResourceServer
-from gym_core.domain.blame import asked_to_end
+from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.responses import Item
 from gym_core.domain.task import REQUEST_FIELD, Task, check_row
@@ -44,7 +44,7 @@ class TaskAudit:
             self.findings.append(
                 error(
                     "tasks-fail",
-                    f"its tasks cannot be listed: after {self.read} of them, {_named(failed)}",
+                    f"its tasks cannot be listed: after {self.read} of them, {described(failed)}",
                     "`tasks` must not raise; make it yield every task",
                 )
             )
@@ -92,7 +92,7 @@ class TaskAudit:
         except BaseException as failed:
             if asked_to_end(failed):
                 raise
-            problem = f"its tasks can be listed only once: {_named(failed)}"
+            problem = f"its tasks can be listed only once: {described(failed)}"
         else:
             if again == rows or b"" in rows:
                 return
@@ -169,7 +169,3 @@ async def _listed(server: ResourceServer, limit: int) -> AsyncIterator[Any]:
         number += 1
         if number >= limit:
             return
-
-
-def _named(failed: BaseException) -> str:
-    return f"{type(failed).__name__}: {failed}"

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from gym_core.contract.resource_server import OpenSession, ResourceServer, Session, SessionContext
-from gym_core.domain.blame import asked_to_end
+from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import GymError
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
@@ -99,7 +99,7 @@ class _WatchedSession:
         except BaseException as failed:
             if asked_to_end(failed):
                 raise
-            problem = f"closed {attempt}, it raised {type(failed).__name__}: {failed}"
+            problem = f"closed {attempt}, it raised {described(failed)}"
             self._server.observations.unclosed.setdefault(self._task_id, problem)
 
     async def _verify(self, trajectory: Trajectory) -> float | Verdict:
@@ -123,7 +123,7 @@ class _WatchedSession:
         except BaseException as failed:
             if asked_to_end(failed):
                 raise
-            problem = f"gave {before.reward:g}, and asked again it raised {type(failed).__name__}: {failed}"
+            problem = f"gave {before.reward:g}, and asked again it raised {described(failed)}"
         else:
             if (before.reward, before.components) == (after.reward, after.components):
                 return

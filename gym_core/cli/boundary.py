@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from gym_core.cli.terminal import Terminal
-from gym_core.domain.blame import Interrupted
+from gym_core.domain.blame import Interrupted, described
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.engine.standard_streams import OutputLost
 
@@ -44,9 +44,9 @@ def _guarded(arguments: Sequence[str], terminal: Terminal) -> int:
     try:
         with _interrupts():
             return _invoke(arguments, terminal)
-    except KeyboardInterrupt as error:
+    except Interrupted as error:
         terminal.interrupted = True
-        return error.status if isinstance(error, Interrupted) else INTERRUPTED
+        return error.status
     except OutputLost:
         raise
     except GymError as error:
@@ -118,6 +118,12 @@ def _report(terminal: Terminal, error: BaseException, status: int) -> int:
         terminal.error(error.message, error.hint)
     else:
         again = "" if terminal.debug else "run again with --debug for the traceback"
-        message = " ".join(str(error).split())
-        terminal.error(f"internal error: {type(error).__name__}: {message:.500}", again)
+        terminal.error(_named(error), again)
     return status
+
+
+def _named(error: BaseException) -> str:
+    if isinstance(error, OSError) and isinstance(error.filename, str):  # a file's name is mostly a user's
+        return f"{error.filename}: {error.strerror}"
+    message = " ".join(described(error).split())
+    return f"internal error: {message:.500}"

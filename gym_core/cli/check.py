@@ -68,7 +68,8 @@ def check_env(
     refuses, one calls every tool once, one answers with strings of the prompt. None of them needs a model. A verifier
     that rewards one of them fully on most tasks is cheatable.
 
-    The exit status is 1 when an error is found.
+    The exit status is 1 when an error is found. Where nothing was ever rewarded, which `--model` may change, a verifier
+    that rewards nothing at all would look the same, and the last line says so.
     """
     from gym_core.audit.audit import POLICY, Audit, AuditConfig
     from gym_core.cli.interrupts import Interrupts
@@ -100,7 +101,7 @@ def check_env(
         terminal.out_json(report.to_wire())
     else:
         _print(terminal, report)
-    return 0 if report.sound else 1
+    return 1 if report.sound is False else 0
 
 
 def _print(terminal: Terminal, report: Report) -> None:
@@ -134,7 +135,11 @@ def _print(terminal: Terminal, report: Report) -> None:
         _counted(sum(finding.severity == severity for finding in report.findings), severity)
         for severity in ("error", "warning")
     ]
-    terminal.out(f"{'sound' if report.sound else 'not sound'}: {', '.join(counts)}")
+    verdict = "not sound" if report.sound is False else "sound"
+    if report.sound is None:
+        terminal.out("nothing was ever rewarded, so that no task is shown to be winnable: --model REF takes a sample")
+        verdict = "not shown to be sound"
+    terminal.out(f"{verdict}: {', '.join(counts)}")
 
 
 def _print_sample(terminal: Terminal, sample: Sample) -> None:

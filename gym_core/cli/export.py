@@ -28,17 +28,15 @@ def export(terminal: Terminal, file: Path, format_: str, output: Path | None) ->
 
     FILE is what `gym run` wrote. Rollouts without a reward are left out, and counted.
     """
-    from gym_core.engine.storage.collisions import refuse_collisions, refuse_of_a_run
+    from gym_core.engine.storage.collisions import of_a_run, refuse_collisions, refuse_of_a_run
     from gym_core.nemo.export import Export
 
-    refuse_collisions([("the results", file)], [])
+    refuse_collisions(of_a_run(file), [])
     rows = Export(file)
     if output is None:
         for line in rows.lines():
             terminal.out_json_line(line)
     else:
-        if output.exists():
-            raise UsageError(f"{output} exists already", hint="remove it, or name another file")
         refuse_of_a_run("the output", output)
         _write(rows, output)
         terminal.note(f"rows in {output}: {rows.written:,}")
@@ -50,10 +48,13 @@ def _write(rows: Export, output: Path) -> None:
     """Write a file whole or not at all."""
     try:
         with output.open("xb") as written:
-            written.writelines(line + b"\n" for line in rows.lines())
+            try:
+                written.writelines(line + b"\n" for line in rows.lines())
+                written.flush()
+            except BaseException:
+                output.unlink(missing_ok=True)
+                raise
+    except FileExistsError:
+        raise UsageError(f"{output} exists already", hint="remove it, or name another file") from None
     except OSError as error:
-        output.unlink(missing_ok=True)
         raise UsageError(f"{output} cannot be written: {error.strerror or error}") from error
-    except BaseException:
-        output.unlink(missing_ok=True)
-        raise

@@ -11,6 +11,7 @@ from gym_core.domain.responses import content_parts
 from gym_core.domain.tool_calls import ArgumentError, parse_arguments
 
 _ONE_LINE = 100
+_TOO_DEEP = "(it nests too deeply to be shown; --json prints it)"
 _LONGEST_STRING = 2_000
 _ROLE_STYLES = {"user": "cyan", "assistant": "green", "system": "blue", "developer": "blue"}
 
@@ -42,9 +43,20 @@ def item_block(item: Mapping[str, Any], function: Any = None) -> Block:
 
 def as_json(value: Any) -> str:
     """Any value as JSON: on one line where it fits, with very long strings (images) cut."""
-    value = _cut(value)
-    line = json.dumps(value, ensure_ascii=False)
-    return line if len(line) <= _ONE_LINE else json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        value = _cut(value)
+        line = json.dumps(value, ensure_ascii=False)
+        return line if len(line) <= _ONE_LINE else json.dumps(value, ensure_ascii=False, indent=2)
+    except RecursionError:
+        return _TOO_DEEP
+
+
+def on_one_line(value: Any) -> str:
+    """Any value as JSON on one line."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return _TOO_DEEP
 
 
 def _message(item: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def _rollout(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _siblings(path: Path) -> str:
-    failures = path.with_name(f"{path.stem}.failures.jsonl")
+    failures = path.parent / f"{path.stem}.failures.jsonl"
     if failures.is_file() and failures.stat().st_size:
         return f"its failures are in {failures}"
     return "" if path.exists() else "`gym run` names the file it writes"

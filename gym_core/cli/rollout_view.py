@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.text import Text
 
-from gym_core.cli.item_view import Block, item_block
+from gym_core.cli.item_view import Block, item_block, on_one_line
 from gym_core.cli.terminal import Styled, open_console, written
 from gym_core.domain.quoting import quote
 from gym_core.domain.responses import Item, Usage, as_items
@@ -67,7 +66,7 @@ def header(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     if about.get("seed") is not None:
         yield "seed", str(about["seed"]), ""
     if rollout.info:
-        yield "info", json.dumps(rollout.info, ensure_ascii=False), ""
+        yield "info", on_one_line(rollout.info), ""
 
 
 def blocks(row: dict[str, Any]) -> Iterator[Block]:

@@ -13,6 +13,7 @@ from gym_core.cli.interrupts import SIGNALS, Interrupts
 from gym_core.cli.progress import show_progress
 from gym_core.cli.tables import print_summary
 from gym_core.cli.terminal import Terminal
+from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, RunStopped, error_chain
 from gym_core.engine.config import RunConfig
 from gym_core.engine.open_files import allow_open_files
@@ -95,7 +96,7 @@ class Session:
         if error is not None:
             if self.terminal.debug:
                 self.terminal.note("\n".join(error_chain(error)))
-            message = error.message if isinstance(error, GymError) else f"{type(error).__name__}: {error}"
+            message = error.message if isinstance(error, GymError) else described(error)
             self.terminal.error(f"{self.subject} stopped: {message}", error.hint if isinstance(error, GymError) else "")
         if summary["state"] != "finished":
             self.terminal.note(self._way_on())

@@ -34,9 +34,9 @@ def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_j
     compared with those of the first, task by task, over the tasks that both have.
     """
     from gym_core.engine.numbers.comparison import Statistics, difference
-    from gym_core.engine.storage.collisions import refuse_collisions
+    from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
 
-    refuse_collisions([("the file", file) for file in files], [])
+    refuse_collisions([named for file in files for named in of_a_run(file)], [])
     if len(set(files)) < len(files):
         raise UsageError("a file is given twice", hint="give every file once")
     statistics = [Statistics(file, by=by, for_comparison=len(files) > 1) for file in files]

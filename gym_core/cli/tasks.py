@@ -11,6 +11,7 @@ import click
 from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, task_id_option
 from gym_core.cli.terminal import Terminal, pass_terminal, shorten
+from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, PluginError
 from gym_core.wiring.kinds import Kind
 
@@ -92,7 +93,7 @@ class _Listing:
         try:
             return task.task_id, _few(self._tool_names(task)), shorten(first_text(task), _TEXT_WIDTH)
         except (KeyError, TypeError, ValueError) as error:
-            raise self._blamed(f"task {task.task_id} is malformed: {type(error).__name__}: {error}") from error
+            raise self._blamed(f"task {task.task_id} is malformed: {described(error)}") from error
 
     def _tool_names(self, task: Task) -> list[str]:
         from gym_core.contract.tools import class_tools

@@ -23,9 +23,9 @@ def view(terminal: Terminal, file: Path, which: str | None, as_json: bool) -> No
     is a number is found with its repeat, such as 7#0. Of several attempts the last is shown.
     """
     from gym_core.cli.rollout_file import find_row
-    from gym_core.engine.storage.collisions import refuse_collisions
+    from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
 
-    refuse_collisions([("the file", file)], [])
+    refuse_collisions(of_a_run(file), [])
     row = find_row(file, which)
     if as_json:
         terminal.out_json(row)

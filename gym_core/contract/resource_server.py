@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 
 from gym_core.contract.component import Component
 from gym_core.contract.tools import BoundTool, class_tools
+from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import SESSION_DONE, Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 class Done:
     """Ends the episode: returned by `Session.reply`, or by a tool, whose answer to the model is then `output`."""
 
-    output: str = ""
+    output: Any = ""
     reason: str = SESSION_DONE
+
+    def __post_init__(self) -> None:
+        """Make `reason` plain text; nothing stands for the default. Raises `TypeError` for what is no text."""
+        reason = self.reason
+        if not isinstance(reason, str | None):
+            raise TypeError(f"the reason of Done must be text, not {type(reason).__name__}")
+        object.__setattr__(self, "reason", whole_text(str.__str__(reason or SESSION_DONE)))
 
 
 @dataclass(slots=True)

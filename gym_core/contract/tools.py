@@ -25,8 +25,8 @@ from pydantic.fields import FieldInfo
 
 from gym_core.contract.strict_schemas import can_be_strict
 from gym_core.domain.json_text import encode_json
+from gym_core.domain.tool_calls import DEEPEST, ArgumentError, arguments_text, may_be_deep, parse_arguments
 from gym_core.domain.tool_calls import NAME_PATTERN as NAME_PATTERN
-from gym_core.domain.tool_calls import ArgumentError, arguments_text, may_be_deep, parse_arguments
 
 _MARK = "__gym_tool__"
 _PLACE = "__gym_place__"
@@ -60,7 +60,7 @@ class ToolSpec:
         if self.arguments is None:
             return {"arguments": arguments_text(arguments)}
         validate = self.arguments.__pydantic_validator__.validate_json
-        if type(arguments) is str and not may_be_deep(arguments):
+        if type(arguments) is str and (len(arguments) <= DEEPEST or not may_be_deep(arguments)):
             try:
                 parsed: BaseModel = validate(arguments)
                 return parsed.__dict__

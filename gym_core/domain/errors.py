@@ -7,6 +7,7 @@ retry policy, the closing table and the troubleshooting page all read these clas
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -211,6 +212,29 @@ class SessionError(GymError):
     def unreachable(self) -> bool:
         """Whether the environment itself is gone, rather than that it failed at what it was asked."""
         return False
+
+
+_CLASS_OF_STATUS: Mapping[type[ModelError], frozenset[int]] = {
+    AuthenticationError: frozenset({401, 403}),
+    QuotaError: frozenset({402}),
+    EndpointError: frozenset({404, 405, 407, 410, 501, 511}),
+    RateLimitError: frozenset({420, 429}),
+    # 498: Groq's for lack of capacity; 509: the bandwidth is used up; 529: Anthropic's.
+    OverloadedError: frozenset({498, 503, 509, 529}),
+    # Below 500, and yet another attempt may help: of another connection (421), of what was locked (423), failed behind
+    # the server (424, Bedrock and TGI), or was given up by a proxy on the way (444, 499: nginx; 449: Microsoft).
+    ServerError: frozenset({408, 409, 421, 423, 424, 425, 444, 449, 499}),
+}
+
+
+def class_of_status(status: int) -> type[ModelError]:
+    """The class of the error that an HTTP status of 300 and above means, where no more is known of it."""
+    for cls, statuses in _CLASS_OF_STATUS.items():
+        if status in statuses:
+            return cls
+    if status < 400:
+        return EndpointError
+    return ServerError if status >= 500 else BadRequestError
 
 
 def error_text(error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """Why a model stopped, in the words of many servers.
 
 An answer counts only where it is known to have ended: a word that stands in no table here means that it did not.
-Letters alone are compared, in any case: `MAX_TOKENS`, `maxTokens` and `FinishReason.MAX_TOKENS` are one word.
+Letters alone are compared, in any case: `MAX_TOKENS`, `maxTokens` and `FinishReason.MAX_TOKENS` are one word. Of
+`content_filter: RECITATION`, as Gemini writes it for OpenAI's clients, the last word counts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _TABLE: Mapping[str, tuple[str, ...]] = {
         *("eos", "eos_token", "word"),  # Together and SiliconFlow, TGI and watsonx, llama.cpp's own API
         *("eos_found", "stop_string_found"),  # LM Studio
         *("end_id", "stop_words"),  # TensorRT-LLM
+        *("end", "end_of_text", "finish", "stop_criteria_met"),  # proxies of Ollama, AI21, Titan on Bedrock
         "normal",  # Qianfan
     ),
     MAX_OUTPUT_TOKENS: (
@@ -32,11 +34,12 @@ _TABLE: Mapping[str, tuple[str, ...]] = {
         "model_length",  # Mistral
         *("limit", "token_limit", "error_limit"),  # llama.cpp's own API, watsonx, Cohere
         *("max_predicted_tokens_reached", "context_length_reached"),  # LM Studio
+        *("max_new_tokens", "max_length"),  # servers on top of transformers
         "repetition",  # vLLM: cut as it went round in circles
     ),
     CONTENT_FILTER: (
         *("content_filter", "content_filtered", "guardrail_intervened"),  # OpenAI and Azure, Bedrock
-        *("safety", "recitation", "blocklist", "prohibited_content", "spii", "language"),  # Gemini
+        *("safety", "recitation", "blocklist", "prohibited_content", "spii", "language", "model_armor"),  # Gemini
         *("image_safety", "image_prohibited_content", "image_recitation"),
         *("refusal", "sensitive", "error_toxic"),  # Anthropic, Z.ai, Cohere
     ),
@@ -65,4 +68,4 @@ def ending(word: Any) -> str | None:
         word = word.get("type")
     if not isinstance(word, str):
         return None
-    return _MEANINGS.get(_letters(word).removeprefix(_PREFIX))
+    return _MEANINGS.get(_letters(word.rpartition(":")[2]).removeprefix(_PREFIX))

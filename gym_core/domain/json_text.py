@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, TypeAlias
 
 import orjson
@@ -29,8 +30,11 @@ BOM = b"\xef\xbb\xbf"
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 """What a number of 19 digits looks like among zeros; 2**63 has that many."""
+_LONG_DIGITS = re.compile(r"\d{19,}")
 _LEVELS = 1024
 """So deep a text orjson reads."""
+_MOST = 1_000_000
+"""So many values are taken from what makes them while it is asked, and may have no end."""
 _RECURSION = threading.RLock()
 
 
@@ -136,7 +140,8 @@ def _mended(value: Any) -> Any:
 def whole_text(text: str) -> str:
     """Text as Unicode: halves of surrogate pairs are put together, and what is left over becomes U+FFFD."""
     try:
-        text.encode()
+        if not text.isascii():  # which is known of a text, whatever its length
+            text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
@@ -217,7 +222,7 @@ def _encode_patiently(value: Any, options: int, fallback: Fallback | None) -> by
                 indent=2 if indented else None,
                 separators=None if indented else (",", ":"),
             )
-        orjson.loads(text)  # others have to read it, too
+        orjson.loads(_LONG_DIGITS.sub("0", text))  # others have to read it, too, if not all of its integers
     except orjson.JSONDecodeError:
         raise JsonError("it nests deeper than can be read") from None
     except RecursionError:
@@ -250,7 +255,11 @@ def _plain(value: Any, fallback: Fallback | None) -> Any:
         return _decoded(bytes(value), fallback)
     if isinstance(value, Sequence | Set | MappingView | Iterator):
         inside: Iterable[Any] = iter(value)  # type: ignore[arg-type]  # a view of any kind can be iterated
+        if isinstance(value, Iterator | range):
+            inside = islice(inside, _MOST + 1)
         listed = list(map(_plain, inside, repeat(fallback)))
+        if len(listed) > _MOST and isinstance(value, Iterator | range):
+            raise JsonError(f"a {type(value).__name__} that gives more than {_MOST} values has no JSON form")
         return _in_order(listed) if isinstance(value, Set) else listed
     return _plain_object(value, fallback)
 

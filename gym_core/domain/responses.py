@@ -27,6 +27,7 @@ CONTEXT_LENGTH = "context_length"
 SESSION_DONE = "session_done"
 BUDGET = "budget"
 
+_BROKEN_OFF = (INCOMPLETE, "in_progress")
 TRUNCATING = frozenset({MAX_OUTPUT_TOKENS, MAX_TURNS, CONTEXT_LENGTH})
 """Stop reasons that mean the rollout was cut: its status is `truncated`, and it is verified all the same."""
 
@@ -216,15 +217,32 @@ class Response:
     @property
     def unfinished(self) -> str:
         """Why this is no answer: an error, or a status or reason not known to mean an end. Empty for an answer."""
-        status = self.body.get("status")
-        if self.body.get("error"):
+        error = self.body.get("error")
+        if error and is_error(error):
             return "it holds an error"
-        if status == COMPLETED or (status is None and not self.body.get("incomplete_details")):
-            return ""
-        word = COMPLETED if status is None else str(status).lower()
-        if word == INCOMPLETE or status is None:
+        status = self._status
+        if status == INCOMPLETE:
             return "" if self._cut else f"incomplete because of {self._reason!r:.80}"
-        return "" if word == COMPLETED else f"its status is {status!r:.80}"
+        return "" if status == COMPLETED else f"its status is {status!r:.80}"
+
+    @property
+    def _status(self) -> str:
+        """How far the answer came: the worst of what it says itself, by a reason, and of its last message or call."""
+        body = self.body
+        status = body.get("status")
+        if status is not None and status != COMPLETED:
+            status = str(status).lower()
+            if status != COMPLETED:
+                return status
+        if body.get("incomplete_details"):
+            return INCOMPLETE
+        output = body.get("output")
+        if output:
+            last = output[-1]
+            status = last.get("status")
+            if status in _BROKEN_OFF and last.get("type", "message") in ("message", "function_call"):
+                return str(status)
+        return COMPLETED
 
     @property
     def _reason(self) -> Any:
@@ -244,10 +262,7 @@ class Response:
     @property
     def stop_reason(self) -> str:
         """Why the model stopped; see the constants of this module."""
-        status = self.body.get("status")
-        if status != COMPLETED and (
-            self.body.get("incomplete_details") if status is None else str(status).lower() == INCOMPLETE
-        ):
+        if self._status == INCOMPLETE:
             cut = self._cut
             if cut != COMPLETED:
                 return cut or str(self._reason)
@@ -268,6 +283,11 @@ class Response:
 
     def __repr__(self) -> str:
         return f"Response({self.body!r})"
+
+
+def is_error(said: Any) -> bool:
+    """Whether an `error` field tells of one: some servers send one without a word beside every answer."""
+    return any(said.values()) if isinstance(said, Mapping) else bool(said)
 
 
 def user_message(text: str) -> Item:

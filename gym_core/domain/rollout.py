@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from gym_core.domain.responses import COMPLETED, FunctionCall, Item, Response, Usage, item_text, output_text
+from gym_core.domain.responses import COMPLETED, Item, Response, Usage, call_id_of, item_text, output_text
 from gym_core.domain.task import result_task_id
-from gym_core.domain.tool_calls import ArgumentError, answered_calls, with_unique_ids, written_places
+from gym_core.domain.tool_calls import (
+    ArgumentError,
+    answered_calls,
+    parse_arguments,
+    with_unique_ids,
+    written_places,
+)
 
 
 class Status(StrEnum):
@@ -132,13 +138,13 @@ class Trajectory:
         found: list[ToolCall] = []
         for place, item in enumerate(items):
             if item.get("type") == "function_call":
-                call = FunctionCall(item)
                 try:
-                    arguments = call.parsed()
+                    arguments = parse_arguments(item.get("arguments"))
                 except ArgumentError:
                     arguments = None
+                name = item.get("name")
                 output = _text_of(items[answers[place]].get("output")) if place in answers else None
-                found.append(ToolCall(call.name, arguments, output, call.call_id))
+                found.append(ToolCall(name if isinstance(name, str) else "", arguments, output, call_id_of(item)))
         return found
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gym_core.domain.errors import MissingField
-from gym_core.domain.json_text import JsonError, encode_json
+from gym_core.domain.json_text import JsonError, encode_json, plain_json, whole_text
 from gym_core.domain.responses import Item, Request, as_items, user_message
 
 REQUEST_FIELD = "responses_create_params"
@@ -32,8 +32,9 @@ class Task(Mapping[str, Any]):
         self.row = row
         self.index = index
         self.source = source
-        self.named = bool(task_id)
-        self.task_id = task_id or own_task_id(row) or str(index)
+        given = id_text(task_id)
+        self.named = given is not None
+        self.task_id = given or own_task_id(row) or str(index)
 
     @classmethod
     def ask(
@@ -63,7 +64,7 @@ class Task(Mapping[str, Any]):
         params: dict[str, Any] = self.row[REQUEST_FIELD]
         body = {name: value for name, value in params.items() if name not in BACKEND_FIELDS and value is not None}
         body["input"] = as_items(params["input"])
-        if body.get("tools"):
+        if body.get("tools") or "tool_choice" in body:
             from gym_core.domain.chat.tools import with_flat_tools
 
             body = with_flat_tools(body)
@@ -96,15 +97,19 @@ def result_task_id(row: Mapping[str, Any]) -> str:
 
 
 def id_text(value: Any) -> str | None:
-    """A task id as text: text as it is, other values as JSON writes them; None for null and the empty text."""
+    """A task id as text: text as it is, other values as JSON writes them; None for what is written as null or "".
+
+    It is the same for a value from Python and for what is read where that was written.
+    """
     if type(value) is str:
-        return value or None
-    if value is None or value != value:  # NaN is no name
-        return None
+        return whole_text(value) or None
     if type(value) is int:
         return str(value)
+    if value is None:
+        return None
     try:
-        return encode_json(value).decode()
+        written = plain_json(value)
+        return id_text(written) if type(written) is str or written is None else encode_json(written).decode()
     except JsonError:
         return None
 
@@ -147,4 +152,4 @@ def check_row(row: Any) -> dict[str, Any]:
 
 def _kind(value: Any) -> str:
     names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
+    return "null" if value is None else names.get(type(value), f"of type {type(value).__name__}")

@@ -21,10 +21,9 @@ DEEPEST = 100
 NO_ARGUMENTS = "{}"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The names of tools that every endpoint takes."""
+_is_name = NAME_PATTERN.fullmatch
 _ALIEN = re.compile(r"[^A-Za-z0-9_-]")
 _NO_NAME = "unknown"
-_MOST_DIGITS = 4300
-"""Python reads no longer integers, neither here nor in the servers written in it."""
 
 
 class ArgumentError(ValueError):
@@ -98,9 +97,10 @@ def sent_arguments(written: Any) -> str:
     That is what the model wrote, if it wrote one. What says no object is sent as `{}`: servers refuse a conversation
     with anything else, for good. What was wrong is said to the model by the call's output.
     """
-    if type(written) is str and not may_be_deep(written) and len(written) < _MOST_DIGITS:
+    if type(written) is str:
         try:
-            if type(orjson.loads(written)) is dict:
+            value = orjson.loads(written)
+            if type(value) is dict and (len(written) <= DEEPEST or not (may_be_deep(written) and _is_deep(value))):
                 return written
         except ValueError:
             pass
@@ -114,21 +114,35 @@ def sent_items(items: Sequence[Item], tools: Sequence[Mapping[str, Any]] = ()) -
     """A conversation as every server takes it: see `sent_arguments`. The same object where nothing is to be changed.
 
     `tools`: what the model is offered. A name that is none of theirs, and one that no tool could have, is changed as
-    little as is needed.
+    little as is needed. Where an id is missing or no text, as in histories that others wrote, calls are given theirs
+    by `with_unique_ids`.
     """
-    changed: list[Item] | None = None
-    for place, item in enumerate(items):
-        if isinstance(item, dict) and item.get("type") == "function_call" and not is_sendable(item):
+    odd = [place for place, item in enumerate(items) if not is_sendable(item)]
+    if not odd:
+        return items
+    changed = [*items]
+    for place in odd:
+        item = items[place]
+        if item["type"] == "function_call":
             name = _sent_name(item.get("name"), tools)
-            changed = changed or [*items]
             changed[place] = {**item, "arguments": sent_arguments(item.get("arguments")), "name": name}
-    return items if changed is None else changed
+    return changed if all(_has_id(items[place]) for place in odd) else with_unique_ids(changed)
 
 
-def is_sendable(call: Mapping[str, Any]) -> bool:
-    """Whether every server takes a call as it is."""
-    written, name = call.get("arguments"), call.get("name")
-    return sent_arguments(written) is written and isinstance(name, str) and bool(NAME_PATTERN.fullmatch(name))
+def is_sendable(item: Mapping[str, Any]) -> bool:
+    """Whether every server takes an item as it is; only of calls and their outputs it is known."""
+    kind = item.get("type")
+    if kind != "function_call":
+        return kind != "function_call_output" or _has_id(item)
+    name, written = item.get("name"), item.get("arguments")
+    if not (is_whole(item) and type(name) is str and _is_name(name)):
+        return False
+    return sent_arguments(written) is written
+
+
+def _has_id(item: Mapping[str, Any]) -> bool:
+    call_id = item.get("call_id")
+    return type(call_id) is str and call_id != ""
 
 
 def sent_request(request: Request) -> Request:
@@ -147,7 +161,7 @@ def _sent_name(name: Any, tools: Sequence[Mapping[str, Any]]) -> str:
 
 def is_whole(call: Mapping[str, Any]) -> bool:
     """Whether a call has what everybody counts on: an id and arguments, both of them text."""
-    call_id = call.get("call_id")
+    call_id = call.get("call_id")  # written out: it is asked twice of every call
     return type(call_id) is str and call_id != "" and type(call.get("arguments")) is str
 
 
@@ -186,11 +200,14 @@ def answered_calls(items: Iterable[Mapping[str, Any]], said: Container[int] = ()
             answering = True
             answered = id_text(item.get("call_id"))
             for group in (calls, earlier):
-                call = next((call for call in group if not answered or not call[1] or call[1] == answered), None)
-                if call is not None:
-                    found[place] = call[0]
-                    group.remove(call)
-                    break
+                for number, call in enumerate(group):
+                    if call[1] == answered or not call[1] or not answered:
+                        found[place] = call[0]
+                        del group[number]
+                        break
+                else:
+                    continue
+                break
         elif kind == "message" and item.get("role") != "assistant":
             answering = True
     return found
@@ -214,21 +231,26 @@ def with_unique_ids(items: Sequence[Item], said: Container[int] = ()) -> list[It
     """
     answers = answered_calls(items, said)
     names: dict[int, str] = {}
+    numbers: dict[str, int] = {}
     taken: set[str] = set()
+
+    def new(own: str) -> str:
+        name, number = own, numbers.get(own, 1)
+        while name in taken:
+            number += 1
+            name = f"{own}_{number}"
+        numbers[own] = number
+        taken.add(name)
+        return name
+
     for place, item in enumerate(items):
         if item.get("type") == "function_call":
-            name = own = call_id_of(item) or "call"
-            number = 1
-            while name in taken:
-                number += 1
-                name = f"{own}_{number}"
-            taken.add(name)
-            names[place] = name
+            names[place] = new(call_id_of(item) or "call")
     unique: list[Item] = []
     for place, item in enumerate(items):
         name = names.get(answers.get(place, place), "")
         if item.get("type") == "function_call_output" and not name:
             own = id_text(item.get("call_id"))
-            name = f"{own}_unasked" if own in taken else own
+            name = new(f"{own}_unasked") if own in taken else own
         unique.append({**item, "call_id": name} if name and item.get("call_id") != name else item)
     return unique

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from gym_core.domain.blame import described
 from gym_core.domain.errors import BudgetExceeded, ModelError
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.responses import BUDGET
@@ -128,7 +129,7 @@ class Collector:
 
     def broken(self, error: BaseException) -> None:
         """Stop for an error that is no rollout's own."""
-        self.stop(f"{type(error).__name__}: {error}", error)
+        self.stop(described(error), error)
 
     def _conclude(self, evidence: Suspicion | Absence) -> None:
         """Stop the run once the failures that are held back are enough to."""

@@ -112,11 +112,21 @@ class Output:
             return
         own = os.dup(1)
         os.dup2(2, 1)
+        _apart.append(own)
         try:
             yield
         finally:
+            _apart.remove(own)
             os.dup2(own, 1)
             os.close(own)
+
+
+_apart: list[int] = []
+
+
+def standard_output() -> int:
+    """The descriptor of what the process was given as its standard output, kept apart or not."""
+    return _apart[0] if _apart else 1
 
 
 def queue_of(descriptor: int) -> _Queue | None:

@@ -18,6 +18,7 @@ NEVER = float("inf")
 _HEAD_LIMIT = 1 << 18
 """The most bytes a reply's head may have."""
 _BARE_HEAD_ENDS = re.compile(rb"\n\r?\n")
+_EMPTY_LINES = re.compile(rb"[\r\n]*")
 _ENCODED = b"content-encoding"
 _SWITCHED = 101
 
@@ -125,24 +126,32 @@ class Connection(asyncio.Protocol):
                 self._fail(BrokenHttp(str(error)))
                 return
             self._keep = False  # something after the reply
-        if self._complete:
+        if len(self._head) > _HEAD_LIMIT:
+            self._fail(BrokenHttp(f"its head is longer than {_HEAD_LIMIT} bytes"))
+        elif self._complete:
             self._finish(self._keep)
-        elif len(self._head) > _HEAD_LIMIT:
-            self._fail(BrokenHttp("its head has no end"))
 
     def _feed(self, data: bytes) -> None:
-        # Each head goes to the parser by itself: so it is known which bytes it is, also after an interim reply.
-        while data and not self._status:
-            before = len(self._head)
-            head = self._head + data
-            end = head.find(b"\r\n\r\n", max(0, before - 3)) + 4
-            if end < 4 and (found := _BARE_HEAD_ENDS.search(head, max(0, before - 2))):
-                end = found.end()
-            self._head = head = head[:end] if end >= 4 else head
-            self._parser.feed_data(data[: len(head) - before])
-            data = data[len(head) - before :]
-        if data:
-            self._parser.feed_data(data)
+        # Each head goes to the parser by itself: so it is known which bytes it is, also after an interim reply. Nothing
+        # that is left is copied on the way: there may be thousands of interim replies, or empty lines.
+        known = at = 0
+        if self._head and not self._status:
+            known = len(self._head)
+            data = self._head + data
+        while at < len(data) and not self._status:
+            if not known and data[at] in b"\r\n":
+                at = _EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]  # it matches anything
+                continue
+            searched = at + max(0, known - 3)
+            end = data.find(b"\r\n\r\n", searched) + 4
+            if end < 4:
+                found = _BARE_HEAD_ENDS.search(data, searched)
+                end = found.end() if found else len(data)
+            self._head = data[at:end]
+            self._parser.feed_data(data[at + known : end])
+            known, at = 0, end
+        if at < len(data):
+            self._parser.feed_data(data[at:])
 
     def eof_received(self) -> bool:
         """See `asyncio.Protocol`: the connection is closed, then."""

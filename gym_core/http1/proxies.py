@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 _PORTS = {"http": 80, "https": 443}
 _SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+_BETWEEN = re.compile(r"[,;\s]+")
 _ALSO_LOOPBACK = "<-loopback>"
 """In NO_PROXY: this machine is reached through the proxy, too. The word is that of browsers."""
 
@@ -20,8 +23,9 @@ def environment_proxy(url: str) -> str | None:
     """The URL of the proxy for an http or https URL; None for a direct connection.
 
     `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` are read in either case of letters, or what the system names on macOS
-    and Windows. `NO_PROXY` takes, separated by commas or spaces: `*`; host names, which stand for their subdomains,
-    too; addresses, and networks such as `10.0.0.0/8` or `fd00::/8`; each with or without a port. This machine is never
+    and Windows. `NO_PROXY` takes, separated by commas, semicolons or spaces: host names, which stand for their
+    subdomains, too; addresses, and networks such as `10.0.0.0/8` or `fd00::/8`; either with `*` in it, such as `10.0.*`
+    or `*` alone; each with or without a port. This machine is never
     asked through a proxy, unless `NO_PROXY` holds `<-loopback>`. Raises `ProxyError`.
     """
     from urllib.request import getproxies
@@ -48,16 +52,16 @@ def _checked(proxy: str, scheme: str) -> str:
         raise ProxyError(f"the value of {variable} is no URL of a proxy")
     if parts.scheme not in _SCHEMES:
         raise ProxyError(f"the value of {variable} is no URL of a proxy: it starts with none of {', '.join(_SCHEMES)}")
-    return proxy
+    return urlunsplit(parts)  # its scheme in lower case
 
 
 def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
     host = host.rstrip(".")
     address = _address(host)
-    entries = no_proxy.replace(",", " ").lower().split()
+    entries = [entry for entry in _BETWEEN.split(no_proxy.lower()) if entry]
     if _ALSO_LOOPBACK not in entries and _is_here(host, address):
         return True
-    if any(entry == "*" or _covers(entry, host, port, address) for entry in entries):
+    if any(_covers(entry, host, port, address) for entry in entries):
         return True
     return _system_exempts(host)
 
@@ -67,6 +71,8 @@ def _covers(entry: str, host: str, port: int, address: IPv4Address | IPv6Address
     name, wanted = _split_port(entry.rpartition("://")[2].rstrip("/") if "://" in entry else entry)
     if wanted is not None and wanted != port:
         return False
+    if fnmatchcase(host, name):
+        return True
     if address is None:
         name = name.removeprefix("*").strip(".")
         return bool(name) and (host == name or host.endswith(f".{name}"))

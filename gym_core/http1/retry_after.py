@@ -22,15 +22,28 @@ _SECONDS = {"ms": 0.001, "mil": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86
 _EPOCH_MILLISECONDS = 1e11
 _EPOCH_SECONDS = 1e9
 _MILLISECOND_HEADERS = ("retry-after-ms", "x-ms-retry-after-ms")
-_LIMITS = ("requests", "tokens", "input-tokens", "output-tokens")
-_RESETS = (
-    ("x-ratelimit-reset", "x-ratelimit-remaining"),
-    ("ratelimit-reset", "ratelimit-remaining"),
-    *((f"x-ratelimit-reset-{limit}", f"x-ratelimit-remaining-{limit}") for limit in _LIMITS),
-    *((f"anthropic-ratelimit-{limit}-reset", f"anthropic-ratelimit-{limit}-remaining") for limit in _LIMITS),
+_RESET = re.compile(r"rate-?limit.*-reset(?:-|$)")
+"""The names of headers such as `x-ratelimit-reset-tokens` and `anthropic-ratelimit-tokens-reset`."""
+_RESET_FIELD = re.compile(r"\b(?:reset|t)=(\d+)")
+"""Of `RateLimit`, as drafts of the IETF have it."""
+_DELAYS = frozenset(
+    {
+        "retryafter",
+        "retryafterseconds",
+        "retrydelay",
+        "retryin",
+        "retryinseconds",
+        "retryat",
+        "resetafter",
+        "resetin",
+        "resetinseconds",
+        "resetsin",
+        "resetsinseconds",
+        "resetsat",
+    }
 )
-_DELAYS = ("retry_after", "retryafter", "retry_after_seconds", "retryafterseconds", "retrydelay", "retry_delay")
-_MILLISECOND_DELAYS = ("retry_after_ms", "retryafterms")
+"""Fields of bodies, without the signs between their words."""
+_MILLISECOND_DELAYS = frozenset({"retryafterms"})
 _DEPTH = 8
 
 
@@ -41,18 +54,17 @@ def retry_after_seconds(
 
     `retry-after-ms` comes first, then `Retry-After` in seconds or as a date (RFC 9110, against the reply's own `Date`),
     then a field of the body (`retry_after`, Google's `retryDelay`), then the words of the message ("try again in
-    1.2s"), then the reset of the limit that is used up (`x-ratelimit-reset-*`, also those that OpenRouter quotes in the
-    body). `headers`: looked up by lower-case names. `body`: the JSON of the reply. `now`: epoch seconds, for replies
-    without a date.
+    1.2s"), then the reset of the limit that is used up (`x-ratelimit-reset-*` and the like, also those that OpenRouter
+    quotes in the body). `headers`: looked up by lower-case names. `body`: the JSON of the reply. `now`: epoch seconds,
+    for replies without a date.
     """
     for name in _MILLISECOND_HEADERS:
         milliseconds = _number(headers.get(name))
         if milliseconds is not None:
             return milliseconds / 1000
-    given = headers.get("retry-after")
+    given = headers.get("retry-after", "").strip(' "')
     if given:
-        seconds = _number(given)
-        return _until(given, headers, now) if seconds is None else _from_now(seconds, now)
+        return _wait(given, headers, now)
     field = next(_fields(body, now), None)
     if field is not None:
         return field
@@ -62,6 +74,14 @@ def retry_after_seconds(
         return said
     reset = _reset(headers, now)
     return reset if reset is not None else _reset(_quoted(body), now)
+
+
+def _wait(text: str, headers: Mapping[str, str], now: float | None) -> float | None:
+    """Seconds in a number of them, a moment or a duration; of a list that proxies have made, its first entry."""
+    seconds = _number(text)
+    if seconds is None:
+        seconds = _number(text.partition(",")[0])
+    return _until(text, headers, now) if seconds is None else _from_now(seconds, now)
 
 
 def duration(text: str) -> float | None:
@@ -125,15 +145,13 @@ def _fields(value: Any, now: float | None, depth: int = 0) -> Iterator[float]:
         return
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            known = str(name).lower()
-            milliseconds = _number(inner) if known in _MILLISECOND_DELAYS else None
-            if milliseconds is not None:
+            known = str(name).lower().replace("_", "").replace("-", "")
+            if known in _MILLISECOND_DELAYS and (milliseconds := _number(inner)) is not None:
                 yield milliseconds / 1000
-            elif known in _DELAYS:
-                seconds = _number(inner)
-                seconds = duration(inner) if seconds is None and isinstance(inner, str) else seconds
+            elif known in _DELAYS and isinstance(inner, str | int | float) and not isinstance(inner, bool):
+                seconds = _wait(str(inner), {}, now)
                 if seconds is not None:
-                    yield _from_now(seconds, now)
+                    yield seconds
     for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
         yield from _fields(inner, now, depth + 1)
 
@@ -152,12 +170,14 @@ def _reset(headers: Mapping[str, str], now: float | None) -> float | None:
     """Until the limits that are used up are reset; where none says so, until the first that will be."""
     spent: list[float] = []
     others: list[float] = []
-    for name, remaining in _RESETS:
-        text = headers.get(name)
-        if not text:
+    for name, text in headers.items():
+        name = name.lower()
+        if not text or not _RESET.search(name):
             continue
-        number = _number(text)
-        seconds = _until(text, headers, now) if number is None else _from_now(number, now)
+        seconds = _wait(text, headers, now)
         if seconds is not None:
-            (spent if headers.get(remaining) == "0" else others).append(seconds)
+            (spent if headers.get(name.replace("reset", "remaining")) == "0" else others).append(seconds)
+    found = _RESET_FIELD.search(headers.get("ratelimit", ""))
+    if found and not spent:
+        others.append(float(found.group(1)))
     return max(spent) if spent else min(others, default=None)

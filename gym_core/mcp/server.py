@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
 from gym_core.domain.blame import asked_to_end
-from gym_core.domain.json_text import encode_json, parse_json
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.mcp.content import as_blocks
 from gym_core.mcp.package import need_package
 from gym_core.mcp.tools import listed_tools
@@ -86,7 +86,7 @@ class MCPEndpoint:
         """Answer a request on behalf of its session. A client that goes away ends its call."""
         scope[_SESSION] = self._sessions.find(self._authorized(scope))
         request = Request(scope, receive)
-        body = await request.body()
+        body = _as_the_package_reads_it(await request.body())
         await while_connected(request, self._manager.handle_request(scope, _replay(body), send))
 
     def _authorized(self, scope: Scope) -> str:
@@ -98,6 +98,18 @@ class MCPEndpoint:
         if self._sessions.tokens.kind(ident, token) is None:
             raise unauthorized("the token is not this session's", "POST /v1/sessions answers with `tool_token`")
         return ident
+
+
+def _as_the_package_reads_it(body: bytes) -> bytes:
+    """A body in JSON that the package's parser takes, where the meaning is clear; it refuses half a character."""
+    from pydantic_core import from_json
+
+    try:
+        from_json(body)
+    except ValueError:
+        with suppress(JsonError):
+            return encode_json(parse_json(body))
+    return body
 
 
 def _replay(body: bytes) -> Receive:

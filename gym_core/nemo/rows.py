@@ -22,8 +22,7 @@ ROUTES = frozenset({"seed_session", "verify", "aggregate_metrics", "close_sessio
 def task_row(row: dict[str, Any]) -> dict[str, Any]:
     """A task's row as NeMo Gym takes it, which knows tools in the form of the Responses API alone."""
     request = row.get(REQUEST_FIELD)
-    flat = with_flat_tools(request) if isinstance(request, dict) else request
-    return row if flat is request else {**row, REQUEST_FIELD: flat}
+    return {**row, REQUEST_FIELD: with_flat_tools(request)} if isinstance(request, dict) else row
 
 
 def as_response(

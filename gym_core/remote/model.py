@@ -11,20 +11,14 @@ from urllib.parse import quote
 
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain.errors import (
-    AuthenticationError,
-    BadRequestError,
     BrokenReplyError,
     ConnectionFailedError,
-    EndpointError,
     GymError,
     ModelError,
     ModelTimeoutError,
-    OverloadedError,
-    QuotaError,
-    RateLimitError,
     ReplyTooLongError,
-    ServerError,
     UsageError,
+    class_of_status,
     model_error_classes,
 )
 from gym_core.domain.responses import Request, Response
@@ -178,25 +172,9 @@ def _failed(reply: Reply, connection: Connection) -> GymError:
     error = connection.error(reply)
     message = error.message if isinstance(error, GymError) else str(error)
     hint = error.hint if isinstance(error, GymError) else ""
-    cls = _class_of(reply.status)
+    cls = class_of_status(reply.status)
     body = None
     with suppress(RemoteError):
         body = reply.json()
     after = retry_after_seconds(reply.headers, reply.text, body=body) if cls.retryable else None
     return cls(message, hint=hint, status=reply.status, retry_after=after)
-
-
-def _class_of(status: int) -> type[ModelError]:
-    """The class of an error of which no more is known: what stands in front of a server says it, a proxy maybe."""
-    if status in (401, 403):
-        return AuthenticationError
-    if status == 402:
-        return QuotaError
-    if status < 400 or status in (404, 405, 407, 410, 501, 511):
-        return EndpointError
-    if status in (420, 429):
-        return RateLimitError
-    if status in (498, 503, 509, 529):
-        return OverloadedError
-    passing = (408, 409, 421, 423, 424, 425, 444, 449, 499)
-    return ServerError if status >= 500 or status in passing else BadRequestError

@@ -64,8 +64,9 @@ def check_local(headers: Iterable[tuple[bytes, bytes]]) -> None:
     even read the answers: 403. Browsers tell by `Host`, `Origin` and `Sec-Fetch-Site` whose page it is. What a page may
     send unasked is no JSON: 415 (https://fetch.spec.whatwg.org/#cors-safelisted-request-header).
     """
-    host = origin = b""
-    is_json = body = False
+    host = b""
+    origin: bytes | None = None
+    body = typed = other = False
     for name, value in headers:
         if name == b"host":
             host = value
@@ -77,13 +78,13 @@ def check_local(headers: Iterable[tuple[bytes, bytes]]) -> None:
             if value not in _OWN_PAGES:
                 raise _page("to pages of others")
         elif name == b"content-type":
-            is_json = _is_json(value)
-            body = body or not is_json
+            typed = True
+            other = other or not _is_json(value)
         elif (name == b"content-length" and value != b"0") or name == b"transfer-encoding":
             body = True
-    if origin and origin != b"http://" + host:
+    if origin is not None and origin != b"http://" + host:
         raise _page(f"to pages of {origin.decode('latin-1')!r:.100}")
-    if body and not is_json:
+    if other or (body and not typed):
         raise ServeError(415, "without a token this server takes JSON only", hint="Content-Type: application/json")
 
 
@@ -93,7 +94,7 @@ def check_direct(headers: Iterable[tuple[bytes, bytes]]) -> None:
     Whoever sent it is anywhere, even where the proxy is on this machine.
     """
     for name, _ in headers:
-        if name in _OF_PROXIES:
+        if name.startswith(_OF_PROXIES):
             raise unauthorized(
                 f"without a token this server answers nobody behind a proxy, which {name.decode()!r} tells of",
                 "start it with a token",
@@ -102,20 +103,26 @@ def check_direct(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 _OWN_PAGES = (b"none", b"same-origin")
 """`none`: a person typed the address."""
-_OF_PROXIES = frozenset(
-    {
-        b"forwarded",
-        b"via",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-forwarded-server",
-        b"x-real-ip",
-        b"x-client-ip",
-        b"true-client-ip",
-        b"cf-connecting-ip",
-    }
+_OF_PROXIES = (
+    b"forwarded",
+    b"via",
+    b"x-forwarded",
+    b"x-original-",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-proxy",
+    b"x-envoy-",
+    b"x-appengine-",
+    b"x-azure-",
+    b"true-client-ip",
+    b"cdn-loop",
+    b"cf-",
+    b"fastly-",
+    b"fly-",
+    b"tailscale-",
 )
+"""What the names of headers begin with that proxies, tunnels and content networks add."""
 
 
 def _is_json(content_type: bytes) -> bool:

@@ -42,9 +42,7 @@ def run(work: Coroutine[Any, Any, Result], seconds: float = PATIENCE) -> Result:
     async def bounded() -> Result:
         return await asyncio.wait_for(work, seconds)
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if asyncio._get_running_loop() is None:  # a caught `RuntimeError` would stand among the causes of failures
         return asyncio.run(bounded())
     with ThreadPoolExecutor(1, "gym-rehearsal") as elsewhere:  # a thread has one loop at most
         return elsewhere.submit(copy_context().run, asyncio.run, bounded()).result()

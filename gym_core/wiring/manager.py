@@ -16,7 +16,7 @@ import pluggy
 
 from gym_core.contract import hookspecs
 from gym_core.domain.blame import asked_to_end
-from gym_core.domain.errors import PluginError, UsageError
+from gym_core.domain.errors import PluginError, UsageError, error_text
 from gym_core.wiring.components import BrokenContract, offered_under
 from gym_core.wiring.discovery import DISABLE_VARIABLE, Plugin, find_plugins
 from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
@@ -241,5 +241,5 @@ def _cause(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = error_text(error).strip().splitlines()
     return f"{lines[0]:.300}" if lines else ""

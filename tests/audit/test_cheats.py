@@ -211,7 +211,7 @@ class One(Session):
 """
     )
     assert ids(report) == {"reward-range"}
-    assert report.sound
+    assert report.sound is not False
 
 
 def test_a_game_of_chance_is_not_called_cheatable(audit: AuditCode) -> None:
@@ -227,6 +227,35 @@ def test_a_game_of_chance_is_not_called_cheatable(audit: AuditCode) -> None:
     """)
     assert "cheatable" not in ids(report)
     assert "answer-in-prompt" not in ids(report)
+
+
+@pytest.mark.parametrize("odds", [0.5, 0.6, 0.75, 0.9])
+def test_what_is_mostly_won_by_chance_is_not_called_cheatable(audit: AuditCode, odds: float) -> None:
+    report = audit(f"""
+    TASKS = [Task.ask(f"Bet on {{n}}, on red or on black.", task_id=f"t{{n}}") for n in range(20)]
+
+    class One(Session):
+        def setup(self):
+            self.won = self.rng.random() < {odds}
+
+        def verify(self, trajectory):
+            return float(self.won)
+    """)
+    assert ids(report) <= {"won-by-chance"}
+    assert report.sound
+
+
+def test_a_verifier_that_rewards_nothing_is_not_called_sound(audit: AuditCode) -> None:
+    report = audit("""
+    TASKS = [Task.ask(f"What is {n} + {n}?", sum=2 * n) for n in range(4)]
+
+    class One(Session):
+        def verify(self, trajectory):
+            return float(trajectory.output_text == self.task["sum"])  # a text and a number
+    """)
+    assert not ids(report)
+    assert report.sound is None
+    assert report.to_wire()["sound"] is None
 
 
 def test_a_die_that_is_thrown_anew_for_each_verdict_is_not_called_cheatable(audit: AuditCode) -> None:

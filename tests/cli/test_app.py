@@ -137,6 +137,24 @@ def test_an_unexpected_error_is_one_line_until_debugged(gym: Gym, failing: dict[
     assert debugged.status == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--env", "simple_weather", "--model", "openai:m", "--output"),
+        ("run", "--env", "simple_weather", "--model", "openai:m", "--output", "o.jsonl", "--input"),
+        ("view",),
+        ("stats",),
+    ],
+    ids=["output", "input", "view", "stats"],
+)
+def test_a_file_name_that_is_too_long_is_said_to_be(gym: Gym, arguments: tuple[str, ...]) -> None:
+    name = "x" * 300 + ".jsonl"
+    result = gym(*arguments, name)
+    assert result.status == 2
+    assert result.err.startswith("error: xxx")
+    assert "File name too long" in result.err.splitlines()[0]
+
+
 def test_an_interruption_is_quiet(gym: Gym, failing: dict[str, BaseException]) -> None:
     failing["error"] = KeyboardInterrupt()
     assert gym("fail") == type(gym("fail"))(130, "", "")

@@ -72,13 +72,24 @@ def test_rows_never_go_to_a_name_of_a_run(gym: Gym) -> None:
 @pytest.mark.parametrize(
     "command", [("export", "--format", "nemo", "x.jsonl"), ("view", "x.jsonl", "--json"), ("stats", "x.jsonl")]
 )
-def test_standard_output_is_never_the_file_that_is_read(command: tuple[str, ...], gym: Gym) -> None:
+@pytest.mark.parametrize("name", ["x.jsonl", "x.failures.jsonl", "x.run.json", "x.summary.json"])
+def test_standard_output_is_never_a_file_of_the_run_that_is_read(name: str, command: tuple[str, ...], gym: Gym) -> None:
     file = results(1.0)
-    before = file.read_bytes()
-    with file.open("ab") as end:
+    place = file.with_name(name)
+    place.touch()
+    before = place.read_bytes()
+    with place.open("ab") as end:
         done = subprocess.run(
             [sys.executable, "-m", "gym_core", *command], stdout=end, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 2
-    assert "standard output goes to the" in done.stderr
-    assert file.read_bytes() == before
+    assert "standard output goes to" in done.stderr
+    assert place.read_bytes() == before
+
+
+def test_a_link_that_is_in_the_way_stays(gym: Gym) -> None:
+    file = results(1.0)
+    Path("y.jsonl").symlink_to("nowhere")
+    done = gym("export", "--format", "nemo", str(file), "--output", "y.jsonl")
+    assert (done.status, Path("y.jsonl").is_symlink()) == (2, True)
+    assert "exists already" in done.err

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.running import read_jsonl
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site
 
 CODE = """
 import asyncio
+import os
 
 from pydantic import Field, model_validator
 
@@ -51,6 +57,15 @@ class Parts:
         at("opening")
         return self
 
+    async def __aexit__(self, *error):
+        if os.getpid() != {process}:
+            at("closing")
+
+    @property
+    def secrets(self):
+        at("secrets")
+        return ()
+
 
 class Plain(Session):
     def verify(self, trajectory):
@@ -61,6 +76,11 @@ class Env(Parts, ResourceServer):
     Options = Options
     session_type = Plain
 
+    @property
+    def required_roles(self):
+        at("roles")
+        return ()
+
     def tasks(self):
         at("tasks")
         yield Task.ask("Hello.")
@@ -69,6 +89,16 @@ class Env(Parts, ResourceServer):
 
 class Model(Parts, ModelBackend):
     Options = Options
+
+    @property
+    def model_id(self):
+        at("model_id")
+        return "odd"
+
+    @property
+    def endpoint(self):
+        at("endpoint")
+        return "odd"
 
     async def respond(self, request, context):
         message = {{"type": "message", "role": "assistant", "content": [{{"type": "output_text", "text": "hi"}}]}}
@@ -112,12 +142,13 @@ CASES = [
     *((("tasks", "--env", "odd"), where) for where in ("import", "options", "making", "opening", "tasks")),
     (RUN, "tasks"),
     (RUN, "check"),
+    *((RUN, where) for where in ("secrets", "roles", "model_id", "endpoint")),
     (("config", "show", "--model", "odd"), "making"),
 ]
 
 
 def install(site: Site, where: str, error: str) -> None:
-    code = CODE.format(where=where, error=error)
+    code = CODE.format(where=where, error=error, process=os.getpid())
     for group in ("gym.resource_servers", "gym.models"):
         site.add(f"odd-{group[4:9]}", code, group=group, name="odd")
     site.add("odd-agent", code, group="gym.agents", name="simple_agent")
@@ -132,6 +163,16 @@ def test_whatever_a_plugin_raises_is_its_own_error(error: str, site: Site, gym: 
         assert "odd" in ended.err, (command, where, ended)
         assert "internal error" not in ended.err
         assert error.partition("(")[0].rpartition(".")[2] in ended.err, (command, where, ended.err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="workers need Unix sockets")
+@pytest.mark.parametrize("error", [ERRORS[0], ERRORS[2]])
+def test_workers_whose_components_cannot_be_closed_end(error: str, site: Site, gym: Gym) -> None:
+    install(site, "closing", error)
+    ended = gym(*RUN, "--workers", "2")
+    assert ended.status == 3, ended
+    assert "could not stop" in ended.err
+    assert len(read_jsonl(Path("x.jsonl"))) == 1
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -207,3 +207,9 @@ def test_a_missing_file_is_said(gym: Gym, tmp_path: Path) -> None:
     result = gym("view", str(tmp_path / "none.jsonl"))
     assert result.status == 2
     assert "none.jsonl cannot be read: No such file" in result.err
+
+
+@pytest.mark.parametrize("folder", [".", "/"])
+def test_a_folder_is_no_file(gym: Gym, folder: str) -> None:
+    result = gym("view", folder)
+    assert (result.status, result.err) == (2, f"error: {folder} cannot be read: Is a directory\n")

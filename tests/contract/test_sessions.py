@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import pytest
 
 from gym_core import Item, ResourceServer, Session, SessionContext, Task, Trajectory
+from gym_core.domain.task import check_row, id_text
 from tests.support.envs import PlainSession, ask
 
 
@@ -41,6 +43,18 @@ def test_a_task_from_python_has_its_request_and_its_fields() -> None:
         },
         "answer": 4,
     }
+
+
+def test_an_id_may_be_a_text_of_any_class() -> None:
+    class Name(StrEnum):
+        FIRST = "first"
+
+    assert id_text(Name.FIRST) == "first"
+
+
+def test_what_is_no_task_is_named() -> None:
+    with pytest.raises(ValueError, match="this is of type tuple"):
+        check_row(("q",))
 
 
 def test_the_request_leaves_out_what_belongs_to_the_backend() -> None:

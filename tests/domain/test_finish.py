@@ -32,6 +32,8 @@ def stopped(finish: Any, message: Any = "half an answer") -> Response:
         "FinishReason.STOP",
         "FINISH_REASON_STOP",
         {"type": "stop", "matched": 2},
+        "end",
+        "endoftext",
         None,
         "",
     ],
@@ -54,6 +56,7 @@ def test_words_for_the_end(finish: Any) -> None:
         "FinishReason.MAX_TOKENS",
         "maxTokens",
         {"type": "length", "length": 9},
+        "max_new_tokens",
         "repetition",
     ],
 )
@@ -63,7 +66,18 @@ def test_words_for_what_was_cut(finish: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "finish", ["content_filter", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "sensitive", "guardrail_intervened"]
+    "finish",
+    [
+        "content_filter",
+        "SAFETY",
+        "RECITATION",
+        "PROHIBITED_CONTENT",
+        "sensitive",
+        "guardrail_intervened",
+        "MODEL_ARMOR",
+        "content_filter: RECITATION",
+        "content_filter: PROHIBITED_CONTENT",
+    ],
 )
 @pytest.mark.parametrize("message", ["half", None, ""])
 def test_words_for_what_was_filtered(finish: str, message: Any) -> None:
@@ -98,8 +112,9 @@ def test_any_other_word_is_no_end(finish: Any, message: Any) -> None:
     assert response.body["status"] == "failed"
 
 
-def test_a_call_that_the_server_could_not_read_is_what_the_model_said() -> None:
-    response = stopped("MALFORMED_FUNCTION_CALL", None)
+@pytest.mark.parametrize("finish", ["MALFORMED_FUNCTION_CALL", "function_call_filter: MALFORMED_FUNCTION_CALL"])
+def test_a_call_that_the_server_could_not_read_is_what_the_model_said(finish: str) -> None:
+    response = stopped(finish, None)
     assert (response.unfinished, response.stop_reason) == ("", "empty")
 
 
@@ -111,6 +126,43 @@ def test_an_error_beside_an_answer_makes_it_none(place: str) -> None:
     response = Response(chat.response_from_completion(completion))
     assert response.unfinished
     assert response.body["error"]["message"] == "upstream"
+
+
+@pytest.mark.parametrize("error", [{}, "", {"message": "", "type": "", "param": "", "code": None}, {"code": 0}])
+def test_an_error_without_a_word_is_none(error: Any) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "whole"}, "finish_reason": "stop"}
+    response = Response(chat.response_from_completion({"id": "c", "choices": [choice], "error": error}))
+    assert (response.unfinished, response.output_text) == ("", "whole")
+    assert Response({"status": "completed", "output": [], "error": error}).unfinished == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "text"), [({"a": 1}, '{"a":1}'), (42, "42"), (["a", {"type": "text", "text": "b"}], "ab")]
+)
+def test_content_that_is_no_text_is_not_lost(content: Any, text: str) -> None:
+    response = stopped("stop", {"role": "assistant", "content": content})
+    assert (response.output_text, response.stop_reason) == (text, "completed")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [None],
+        ["token"],
+        "tokens",
+        [{"id": 1, "logprob": -1.0}, {"logprob": -1.0}],
+        [{"token": "token_id:x", "logprob": -1.0}],
+        [{"token": "token_id:1"}, {"token": 2}],
+    ],
+)
+def test_log_probabilities_that_cannot_be_read_cost_no_answer(content: Any) -> None:
+    choice = {"message": {"role": "assistant", "content": "whole"}, "finish_reason": "stop"}
+    completion = {"id": "c", "choices": [{**choice, "logprobs": {"content": content}}]}
+    response = Response(chat.response_from_completion(completion))
+    assert (response.output_text, response.stop_reason) == ("whole", "completed")
+    assert "generation_token_ids" not in response.output[-1]
+    back = chat.completion_from_response(response.body)
+    assert back["choices"][0]["logprobs"] == {"content": content}
 
 
 def test_a_call_in_the_older_form_is_a_call() -> None:
@@ -139,6 +191,11 @@ def test_a_call_in_the_older_form_is_a_call() -> None:
         ({"status": 200}, True, "empty"),
         ({"status": "completed", "error": {"message": "x"}}, True, "empty"),
         ({"status": "completed", "error": None}, False, "empty"),
+        ({"status": "completed", "incomplete_details": {"reason": "max_output_tokens"}}, False, "max_output_tokens"),
+        ({"status": "completed", "incomplete_details": {"reason": "interrupted"}}, True, "interrupted"),
+        ({"output": [{"type": "message", "status": "incomplete"}]}, False, "max_output_tokens"),
+        ({"status": "completed", "output": [{"type": "function_call", "status": "in_progress"}]}, True, "completed"),
+        ({"status": "completed", "output": [{"type": "web_search_call", "status": "failed"}]}, False, "completed"),
     ],
 )
 def test_statuses_of_responses(body: dict[str, Any], unfinished: bool, stop_reason: str) -> None:

@@ -1,6 +1,7 @@
 """JSON is read as the world writes it, exactly, and whatever Python makes is written or refused in words."""
 
 import contextlib
+import itertools
 import json
 import math
 from collections import ChainMap, UserDict, UserList, deque, namedtuple
@@ -84,6 +85,13 @@ def test_an_integer_is_never_rounded(number: int, depth: int) -> None:
         value = {"in": [value]}
     assert repr(parse_json(json.dumps(value))) == repr(value)
     assert repr(parse_json(encode_json(value))) == repr(value)
+
+
+@pytest.mark.parametrize("digits", [308, 309, 4299])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_integers_beyond_what_a_float_holds_are_written_and_read(digits: int, sign: int) -> None:
+    value = {"in": [sign * 10**digits, "7" * 400, {7**20, "a"}]}
+    assert parse_json(encode_json(value))["in"][0] == sign * 10**digits
 
 
 @given(arrays.arrays(arrays.scalar_dtypes(), arrays.array_shapes(max_dims=2, max_side=3)))
@@ -220,6 +228,8 @@ def _cyclic_model() -> Reading:
         ({10**5000: 1}, "more than 4300 digits"),
         (_cyclic(), "deeper than can be written"),
         (_cyclic_model(), "no JSON form"),
+        ({"a": itertools.count()}, "a count that gives more than 1000000 values"),
+        (range(10**12), "a range that gives more than 1000000 values"),
     ],
     ids=lambda value: str(value)[:20] if isinstance(value, str) else type(value).__name__,
 )

@@ -70,6 +70,17 @@ def test_a_forged_output_has_no_id_of_a_call() -> None:
     assert unique[0]["call_id"] == unique[2]["call_id"] != unique[1]["call_id"]
 
 
+def test_made_up_ids_collide_with_none_that_was_there() -> None:
+    items = [called("a"), called("a_2"), called("a"), called("a_unasked"), answered("a", "1"), answered("b", "?")]
+    items += [answered("a_2", "2"), answered("a", "3"), answered("a_unasked", "4"), answered("a", "?")]
+    unique = with_unique_ids(items)
+    ids = [item["call_id"] for item in unique]
+    assert len({*ids[:4]}) == 4
+    assert [ids[4], *ids[6:9]] == [ids[0], ids[1], ids[2], ids[3]]
+    assert ids[5] == "b"
+    assert ids[9] not in ids[:9]
+
+
 DEEP = '{"a": ' + "[" * DEEPEST + "]" * DEEPEST + "}"
 
 
@@ -96,7 +107,10 @@ DEEP = '{"a": ' + "[" * DEEPEST + "]" * DEEPEST + "}"
         ("[" * 100_000, None, "{}"),
         ('{"a":' * 100_000, None, "{}"),
         ('{"a": ' + "9" * 5000 + "}", None, "{}"),
-        ('{"a": "' + "[" * 1000 + '"}', {"a": "[" * 1000}, None),
+        ('{"a": "' + "[" * 1000 + '"}', {"a": "[" * 1000}, '{"a": "' + "[" * 1000 + '"}'),
+        ('{"a": "' + "x" * 9000 + '"}', {"a": "x" * 9000}, '{"a": "' + "x" * 9000 + '"}'),
+        ('{"a": [' + "[1, 2], " * 200 + "3]}", {"a": [[1, 2]] * 200 + [3]}, '{"a": [' + "[1, 2], " * 200 + "3]}"),
+        ('{"a": ' + "9" * 400 + "}", {"a": int("9" * 400)}, '{"a":' + "9" * 400 + "}"),
     ],
 )
 def test_what_arguments_say_and_what_is_sent_back(
@@ -125,6 +139,17 @@ def test_the_record_is_left_alone_by_what_is_sent() -> None:
     assert all(item["name"] for item in sent)
     whole = [called("c"), answered("c", "1")]
     assert sent_items(whole) is whole
+
+
+@pytest.mark.parametrize("call_id", [7, "", None, {}])
+def test_calls_in_a_history_are_sent_with_ids(call_id: Any) -> None:
+    history = [called(call_id), answered(call_id, "1"), called(call_id), answered(call_id, "2")]
+    sent = sent_items(history)
+    ids = [item["call_id"] for item in sent]
+    assert all(isinstance(each, str) and each for each in ids)
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    assert list(sent_items(history[:2])) == sent[:2], "what was sent before is sent again as it was"
+    assert outputs(*sent) == ["1", "2"]
 
 
 @pytest.mark.parametrize(

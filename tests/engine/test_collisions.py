@@ -132,10 +132,58 @@ def test_overwrite_replaces_results_and_nothing_else(name: str, content: str, tm
     assert len(run(output=tmp_path / "x.jsonl", mode="overwrite").rollouts) == 1
 
 
-def test_overwrite_empties_no_copy_under_another_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["overwrite", "resume"])
+def test_no_copy_under_another_name_is_changed(mode: str, tmp_path: Path) -> None:
     run(output=tmp_path / "x.jsonl")
     copy = hard_link(tmp_path / "kept.jsonl", tmp_path / "x.jsonl")
-    refused("hard link", copy, output=tmp_path / "x.jsonl", mode="overwrite")
+    refused("hard link", copy, output=tmp_path / "x.jsonl", mode=mode, repeats=2)
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "resume"])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.failures.jsonl"])
+@pytest.mark.parametrize("content", ["half a line", "precious\n"])
+def test_a_link_to_what_is_no_results_is_not_followed(content: str, name: str, mode: str, tmp_path: Path) -> None:
+    run(output=tmp_path / "x.jsonl")
+    precious = tmp_path / "precious.txt"
+    precious.write_text(content)
+    (tmp_path / name).unlink(missing_ok=True)
+    link(tmp_path / name, precious)
+    refused("no results", precious, tmp_path / "x.run.json", output=tmp_path / "x.jsonl", mode=mode)
+
+
+@pytest.mark.parametrize(("mode", "content"), [("overwrite", '{"prompt": "hi"}\n'), ("resume", '{"prompt": "hi"}\n')])
+def test_data_in_the_place_of_results_are_kept(mode: str, content: str, tmp_path: Path) -> None:
+    run(output=tmp_path / "x.jsonl")
+    data = tmp_path / "x.jsonl"
+    data.write_text(content)
+    refused("no results", data, output=data, mode=mode)
+
+
+def test_resume_cuts_nothing_where_there_was_no_run(tmp_path: Path) -> None:
+    data = tmp_path / "x.jsonl"
+    data.write_text('{"prompt": "without a last newline"}')
+    refused("no results", data, output=data, mode="resume")
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 250 + ".jsonl", "x" * 235 + ".jsonl", "x\0y.jsonl", ".jsonl", "x.failures.jsonl"]
+)
+def test_a_name_that_no_output_can_have(name: str, tmp_path: Path) -> None:
+    refused("name|null", output=tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "resume"])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.failures.jsonl"])
+def test_failures_are_no_link_to_the_files_of_another_run(name: str, mode: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    run(output=tmp_path / "theirs" / "x.jsonl")
+    run(output=tmp_path / "mine.jsonl")
+    theirs = tmp_path / "theirs" / name
+    theirs.touch()
+    refused(
+        "another run", theirs, output=link(tmp_path / "mine.failures.jsonl", theirs).parent / "mine.jsonl", mode=mode
+    )
 
 
 @pytest.mark.parametrize("mode", ["overwrite", "resume"])
@@ -208,6 +256,17 @@ def test_an_output_that_is_no_longer_there_stops_the_run(
     assert isinstance(ended.error, StoreError)
     assert words in ended.error.message
     assert ended.summary["state"] == "stopped"
+
+
+@pytest.mark.parametrize("content", ["half a line", '{"a": "whole one"}\n'])
+def test_an_output_that_others_write_to_stops_the_run(content: str, tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        with path.open("a") as file:
+            file.write(content)
+
+    ended = disturbed(write, tmp_path / "x.jsonl")
+    assert isinstance(ended.error, StoreError)
+    assert "somebody else" in ended.error.message
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")

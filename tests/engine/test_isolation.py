@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gym_core import Session, Status, Trajectory, blocking, isolated
-from gym_core.engine.rollout.episode import RolloutRun, run_rollout
+from gym_core.engine.rollout.episode import run_rollout
 from tests.support.envs import PlainSession, ask
 from tests.support.isolated import Dying, Hanging, Pure, Raising, Tools, Unpicklable
 from tests.support.loop import asynchronous
@@ -77,7 +77,7 @@ async def test_a_deadline_ends_the_process_and_all_that_it_started(tmp_path: Pat
 async def test_a_cancellation_ends_the_process(tmp_path: Path) -> None:
     note = tmp_path / "note"
     made = stage(ScriptedModel(), Hanging)
-    running = asyncio.create_task(RolloutRun(made, ask(note=str(note)), 0, 1).run())
+    running = asyncio.create_task(run_rollout(made, ask(note=str(note))))
     while not note.exists() or not note.read_text().endswith("\n"):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     running.cancel()
@@ -99,7 +99,7 @@ def test_a_process_that_dies_is_an_error_with_its_exit_code(how: str, said: str)
     ("how", "cls", "said"),
     [
         ("raise", "ValueError", "a bad answer"),
-        ("exit", "SessionError", "SystemExit"),
+        ("exit", "SystemExit", "3"),
         ("models", "UsageError", "models"),
     ],
 )

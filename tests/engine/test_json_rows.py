@@ -10,13 +10,14 @@ from typing import Any
 import orjson
 import pytest
 
-from gym_core import Task, UsageError, Verdict, parse_json
+from gym_core import Task, UsageError, Verdict, encode_json, parse_json
 from gym_core.cli.rollout_file import find_row
+from gym_core.cli.rollout_view import render
 from gym_core.engine.numbers.comparison import Statistics
 from gym_core.engine.replaying.rescore import Rescore, RescoreConfig
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.nemo.export import Export
-from tests.support.envs import PlainSession, env
+from tests.support.envs import PlainSession, env, row
 from tests.support.loop import asynchronous
 from tests.support.running import config, execute, run
 from tests.support.served_envs import served
@@ -95,6 +96,57 @@ async def test_it_stays_exact_when_it_is_verified_again(tmp_path: Path) -> None:
         await rescore.execute()
     row = parse_json((tmp_path / "x.rescored.jsonl").read_bytes())
     assert (row["x"], row["rollout"]["info"]["saw"]) == (BIG, repr(BIG))
+
+
+def nested(levels: int, value: Any = 1) -> Any:
+    """Lists in lists."""
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+class Deep(PlainSession):
+    """Says something that nests as the task wants it."""
+
+    def verify(self, trajectory: Any) -> Verdict:
+        return Verdict(1.0, {}, {"x": nested(self.task.get("levels", 0))})
+
+
+def deep_rows(levels: int) -> dict[str, dict[str, Any]]:
+    """Rows with something deep in each place that the engine looks at, before it runs or when it writes."""
+    message = {"role": "user", "content": "Hi", "x": nested(levels)}
+    return {
+        "field": {"x": nested(levels), "responses_create_params": {"input": "Hi"}},
+        "input": {"responses_create_params": {"input": [message]}},
+        "parameter": {"responses_create_params": {"input": "Hi", "metadata": nested(levels)}},
+        "info": {"levels": levels, "responses_create_params": {"input": "Hi"}},
+    }
+
+
+# around the 1024 levels that a line may have: something that fits by itself and not where it stands in the row
+@pytest.mark.parametrize("levels", [700, *range(1018, 1027), 3000])
+@pytest.mark.parametrize("place", deep_rows(0))
+def test_a_row_of_any_depth_costs_itself_alone(place: str, levels: int, tmp_path: Path) -> None:
+    output = tmp_path / "x.jsonl"
+
+    def ran(mode: str) -> Any:
+        return run(None, env(Deep, [deep_rows(levels)[place], row(1)]), output=output, mode=mode, concurrency=1)
+
+    ended = ran("new")
+    assert (ended.error, len(ended.rollouts)) == (None, 2)
+    assert ended.summary["rollouts"]["with_verdict"] >= (2 if levels == 700 else 1)
+    assert ran("resume").rollouts == []
+    assert len([*ResultsFile(output).rollouts()]) == 2
+    for stored in (output, output.with_name("x.failures.jsonl")):
+        if stored.exists():
+            assert "repeat 0" in render(find_row(stored, "1"), width=80, redact=str)
+
+
+def test_a_deep_input_in_a_file_costs_itself_alone(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b"".join(encode_json(line) + b"\n" for line in (deep_rows(900)["input"], row(1))))
+    ended = run(input=source, output=tmp_path / "x.jsonl")
+    assert (ended.error, ended.statuses()) == (None, ["completed"] * 2)
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"

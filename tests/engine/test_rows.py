@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gym_core import Task, encode_json
+from gym_core import Status, Task, encode_json
 from gym_core.engine.storage.reading import ResultsFile
 from tests.support.envs import env
 from tests.support.models import ScriptedModel, say
@@ -95,6 +98,45 @@ def test_the_id_of_a_task(fields: dict[str, Any], task_id: str, from_file: bool,
     assert stored.task_id == task_id
     if from_file:
         assert run(**given, output=output, mode="resume").rollouts == []
+
+
+class Text(str):
+    """As numpy and enumerations have it."""
+
+
+@pytest.mark.parametrize(
+    ("value", "task_id"),
+    [
+        (Text("a"), "a"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (Decimal("1.50"), "1.50"),
+        (Path("a/b"), "a/b"),
+        (Status.COMPLETED, "completed"),
+        (b"a", "a"),
+        (float("inf"), "1"),
+        (float("nan"), "1"),
+        ([float("nan")], "[null]"),
+        ({2, 1}, "[1,2]"),
+        ("\ud800!", "\ufffd!"),
+        ("\ud83d\ude00", "\U0001f600"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_an_id_from_python_is_the_one_that_is_read_again(value: Any, task_id: str, named: bool, tmp_path: Path) -> None:
+    row = {"responses_create_params": {"input": "Hi"}}
+    output = tmp_path / "out.jsonl"
+
+    def tasks() -> list[Any]:
+        return [Task(row, task_id=value) if named else {"task_id": value, **row}]
+
+    (ran,) = run(tasks=tasks(), output=output).rollouts
+    assert ran.task_id == task_id
+    (stored,) = ResultsFile(output).rollouts()
+    assert stored.task_id == task_id
+    assert run(tasks=tasks(), output=output, mode="resume").rollouts == []
+    assert run(input=output).rollouts[0].task_id == task_id
 
 
 def test_resuming_finds_a_row_whose_task_id_is_null(tmp_path: Path) -> None:

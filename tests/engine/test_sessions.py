@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import UserDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from pydantic import BaseModel
 
 from gym_core import Done, ResourceServer, Session, Status, Task, Trajectory, Verdict, blocking, user_message
 from gym_core.domain.errors import BadRequestError
@@ -137,6 +139,41 @@ def test_an_opening_that_is_no_list_of_items_is_the_environments_failure(wrong: 
     assert (ended.status, ended.error and ended.error["phase"]) == (Status.ENV_ERROR, "setup")
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda item: (each for each in [item]),
+        lambda item: deque([item]),
+        lambda item: [UserDict(item)],
+        lambda item: [Said(**item)],
+    ],
+    ids=["generator", "deque", "mapping", "model"],
+)
+def test_items_of_any_json_form_are_an_opening_and_a_reply(made: Any) -> None:
+    class Saying(PlainSession):
+        def setup(self) -> Any:
+            self.left = 1
+            return made({"role": "user", "content": "first"})
+
+        def reply(self, response: Any) -> Any:
+            self.left -= 1
+            return made({"role": "user", "content": "second"}) if self.left >= 0 else []
+
+    model = ScriptedModel("1", "2")
+    assert rollout(model, Saying).error is None
+    assert [item["content"] for item in model.requests[-1].input if item["role"] == "user"][1:] == ["first", "second"]
+
+
+def test_what_is_no_item_is_named() -> None:
+    class Wrong(PlainSession):
+        def setup(self) -> Any:
+            return [{"role": "user", "content": "a"}, "a text"]
+
+    error = rollout(session=Wrong).error
+    assert error is not None
+    assert error["message"] == "`setup` returned a list with 'a text' in it; an item is an object"
+
+
 def judged(answer: Any) -> Any:
     class Judging(Session[Any]):
         def verify(self, trajectory: Trajectory) -> Any:
@@ -210,6 +247,11 @@ def test_info_that_is_no_json_is_a_failure_of_the_verifier(info: Any) -> None:
     assert (ended.status, ended.reward) == (Status.VERIFIER_ERROR, None)
 
 
+class Said(BaseModel):
+    role: str
+    content: str
+
+
 class Graded(Verdict):
     """A verdict of somebody's own."""
 
@@ -256,6 +298,18 @@ def test_a_verdict_that_is_none_is_told_why(answer: Any, said: str) -> None:
         "message": said,
         "phase": "verify",
         "retryable": False,
+    }
+
+
+def test_names_of_components_are_plain_text() -> None:
+    names = judged(Verdict(1.0, {np.str_("a"): 1, "\ud800": 1})).reward_components
+    assert [(name, type(name)) for name in names] == [("a", str), ("\ufffd", str)]
+
+
+def test_a_model_is_info() -> None:
+    assert judged(Verdict(1.0, info=Said(role="user", content="x"))).info == {  # type: ignore[arg-type]
+        "role": "user",
+        "content": "x",
     }
 
 

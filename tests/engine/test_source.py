@@ -44,6 +44,14 @@ def test_tasks_keep_their_order_and_their_place(tmp_path: Path) -> None:
     assert source.info.tasks == 3
 
 
+def test_an_input_that_becomes_shorter_is_noticed(tmp_path: Path) -> None:
+    source = FileSource(write(tmp_path / "in.jsonl", lines(1, 2, 3)))
+    source.check()
+    write(source.path, lines(1, 2))  # type: ignore[arg-type]  # a path, as it was given
+    with pytest.raises(InputError, match="shorter"):
+        list(source)
+
+
 def test_the_manifest_knows_size_and_hash(tmp_path: Path) -> None:
     import hashlib
 

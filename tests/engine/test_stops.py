@@ -11,6 +11,7 @@ import pytest
 from gym_core import Done, Episode, Status, Trajectory, tool
 from gym_core.domain import errors
 from gym_core.domain.errors import AuthenticationError, BadRequestError, RunStopped
+from gym_core.engine.limits import Deadlines
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.loop import settle
@@ -109,6 +110,67 @@ def test_a_plugin_that_raises_what_is_no_ordinary_exception_fails_its_rollout_al
     odd = next(rollout for rollout in ended.rollouts if rollout.task_id == "t1")
     # A tool that raises is an answer to the model, and a session that does not close keeps its verdict.
     assert odd.status.value == {**status, "model": "model_error"}.get(where, "completed")
+
+
+async def cancel_itself(*arguments: Any) -> Any:
+    """Cancels the task that it runs in, as a scope does that is left in another task."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("where", "status"), [("setup", "env_error"), ("verify", "verifier_error")])
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_session_that_cancels_its_task_fails_alone(where: str, status: str, concurrency: int) -> None:
+    class Odd(PlainSession):
+        pass
+
+    async def odd(self: Any, *arguments: Any) -> Any:
+        if self.task["n"] == 1:
+            await cancel_itself()
+        return None if where == "setup" else 1.0
+
+    setattr(Odd, where, odd)
+    ended = run(None, env(Odd, [ask(number, n=number) for number in range(6)]), concurrency=concurrency)
+    assert {rollout.task_id: rollout.status.value for rollout in ended.rollouts} == {
+        f"t{number}": status if number == 1 else "completed" for number in range(6)
+    }
+    (failed,) = (rollout.error for rollout in ended.rollouts if rollout.error)
+    assert (failed["class"], failed["message"]) == ("CancelledError", "a plugin's code has cancelled its task")
+
+
+def test_an_agent_that_cancels_its_task_every_time_does_not_empty_the_run() -> None:
+    ended = run(None, env(tasks=6), FunctionAgent(cancel_itself), concurrency=2)
+    assert ended.statuses() == ["agent_error"] * 6
+
+
+def test_a_task_that_is_cancelled_by_what_an_earlier_rollout_left_behind_is_replaced() -> None:
+    class Leaving(PlainSession):
+        async def verify(self, trajectory: Trajectory) -> float:
+            task = asyncio.current_task()
+            assert task is not None
+            if self.task["n"] == 0:
+                left.append(task)
+            elif task in left:
+                left.remove(task)
+                task.cancel()
+                await asyncio.sleep(0)
+            return 1.0
+
+    left: list[asyncio.Task[Any]] = []
+    ended = run(None, env(Leaving, [ask(number, n=number) for number in range(5)]), concurrency=1)
+    assert ended.statuses() == ["completed", "verifier_error", "completed", "completed", "completed"]
+
+
+def test_a_cancellation_that_an_agent_has_swallowed_hides_no_bound() -> None:
+    async def agent(episode: Episode) -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await cancel_itself()
+        return str(await asyncio.Event().wait())
+
+    ended = run(None, env(tasks=3), FunctionAgent(agent), concurrency=1, deadlines=Deadlines(rollout=0.05))
+    assert ended.statuses() == ["timed_out"] * 3
 
 
 def test_rollouts_under_way_are_recorded_as_cancelled_with_what_they_have() -> None:

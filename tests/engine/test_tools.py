@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -124,6 +126,7 @@ def test_the_output_repeats_the_id_of_the_call() -> None:
         (Point(x=1), '{"x":1}'),
         ([{"type": "input_text", "text": "seen"}], [{"type": "input_text", "text": "seen"}]),
         (os.fsdecode(b"caf\xe9.txt"), "caf\ufffd.txt"),
+        (({"type": "input_text", "text": "seen"},), [{"type": "input_text", "text": "seen"}]),
         ([{"type": "input_text", "text": "\udcff"}], [{"type": "input_text", "text": "\ufffd"}]),
         ({"path": PurePosixPath("/a"), "at": {2, 1}}, '{"path":"/a","at":[1,2]}'),
         ([Point(x=1), {"p": Point(x=2)}], '[{"x":1},{"p":{"x":2}}]'),
@@ -156,8 +159,10 @@ def test_what_a_tool_returns_becomes_text_or_content_parts(result: Any, output: 
         (b"\xff", "bytes that are not UTF-8"),
         (10**5000, "more than 4300 digits"),
         (cyclic(), "nests deeper than can be written"),
+        (itertools.count(), "a count that gives more than 1000000 values"),
+        (Done(object()), "object has no JSON form"),
     ],
-    ids=["object", "function", "bytes", "endless integer", "cycle"],
+    ids=["object", "function", "bytes", "endless integer", "cycle", "without end", "done"],
 )
 def test_a_result_that_is_no_json_is_the_tools_error(result: Any, why: str) -> None:
     class Returning(PlainSession):
@@ -200,6 +205,37 @@ def test_a_tool_ends_the_session_and_the_model_is_asked_no_more() -> None:
     assert ended.reward == 1.0
     assert len(model.requests) == 1
     assert ended.response.output[-1] == {"type": "function_call_output", "call_id": "c1", "output": "goodbye"}
+
+
+class Reason(StrEnum):
+    WON = "won"
+
+
+def ending(reason: Any) -> type[Session[Any]]:
+    class Ending(PlainSession):
+        @tool
+        def end(self) -> Done:
+            """End it."""
+            return Done("bye", reason)
+
+    return Ending
+
+
+@pytest.mark.parametrize(
+    ("reason", "recorded"),
+    [(Reason.WON, "won"), (np.str_("won"), "won"), (None, "session_done"), ("", "session_done"), ("\ud800", "\ufffd")],
+    ids=["enum", "numpy", "none", "empty", "no text"],
+)
+def test_the_reason_of_an_end_is_plain_text(reason: Any, recorded: str) -> None:
+    ended = rollout(ScriptedModel(call("end"), "never"), ending(reason))
+    assert (ended.stop_reason, type(ended.stop_reason)) == (recorded, str)
+
+
+@pytest.mark.parametrize("reason", [["won"], 5, b"won"], ids=["list", "number", "bytes"])
+def test_an_end_whose_reason_is_no_text_is_the_tools_error(reason: Any) -> None:
+    ended = rollout(ScriptedModel(call("end"), "done"), ending(reason))
+    assert (ended.status, ended.stop_reason) == (Status.COMPLETED, "completed")
+    assert "the reason of Done must be text" in ended.response.output[1]["output"]
 
 
 def test_calls_after_the_one_that_ends_the_session_are_still_answered_in_order() -> None:

@@ -47,6 +47,11 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[fd00::7]:8000", "http://[fd00::7]:8000/v1", True),
         ("[fd00::7]:8000", "http://[fd00::7]/v1", False),
         ("fd00::7", "http://[fd00::8]/v1", False),
+        ("10.1.*", "http://10.1.2.3/v1", True),
+        ("10.1.*", "http://10.11.2.3/v1", False),
+        ("10.1.2.*:8000", "http://10.1.2.3:8001/v1", False),
+        ("model-*.test", "http://model-7.test/v1", True),
+        ("other.test;model.test", "http://model.test/v1", True),
         ("10.0.0.0/99,,", "http://10.1.2.3/v1", False),
         ("", "http://localhost:8000/v1", True),
         ("", "http://a.localhost/v1", True),
@@ -69,6 +74,8 @@ def test_the_variable_of_the_scheme_goes_before_the_one_for_all(monkeypatch: pyt
     monkeypatch.setenv("http_proxy", " proxy.test:3128 ")
     assert environment_proxy("http://model.test") == "http://proxy.test:3128"
     assert environment_proxy("https://model.test") == "socks5h://127.0.0.1:1080"
+    monkeypatch.setenv("ALL_PROXY", "SOCKS5://127.0.0.1:1080")
+    assert environment_proxy("https://model.test") == "socks5://127.0.0.1:1080"
 
 
 @pytest.mark.parametrize(

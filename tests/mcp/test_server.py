@@ -261,6 +261,26 @@ def test_a_body_that_is_too_long_or_no_json_is_refused() -> None:
     during(check, max_body=4096)
 
 
+@pytest.mark.parametrize(
+    ("before", "by"),
+    [(b"", rb'"\ud83d"'), (b"", b'"\xff"'), (b"\xef\xbb\xbf", b'"x"')],
+    ids=["half a pair", "no UTF-8", "a byte order mark"],
+)
+def test_a_body_that_is_json_as_the_world_writes_it_is_read(before: bytes, by: bytes) -> None:
+    called = b'"method": "tools/call", "params": {"name": "increment", "arguments": {"by": %b}}' % by
+
+    async def check(server: Served) -> None:
+        opened = await server.open(task())
+        headers = {"Authorization": f"Bearer {opened.tool_token}", "Content-Type": "application/json"}
+        async with httpx2.AsyncClient(headers={**headers, "Accept": "application/json"}) as http:
+            body = before + b'{"jsonrpc": "2.0", "id": 1, %b}' % called
+            answer = await http.post(f"{server.url}/mcp/{opened.ident}", content=body)
+        assert (answer.status_code, answer.json()["id"]) == (200, 1)
+        assert answer.json()["result"]["isError"]
+
+    during(check)
+
+
 # As `gym serve --mcp` does it
 
 

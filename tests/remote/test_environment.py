@@ -161,7 +161,7 @@ class OddSession(Session[Any]):
     @tool
     def finish(self) -> Done:
         """End the episode."""
-        return Done({2, 1}, reason=os.fsdecode(b"\xff"))  # type: ignore[arg-type]
+        return Done({2, 1}, reason=os.fsdecode(b"\xff"))
 
     def reply(self, response: Response) -> Sequence[Item] | Done:
         if response.output_text == "more":

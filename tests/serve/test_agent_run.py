@@ -214,6 +214,8 @@ async def test_a_failure_is_a_status_and_no_reward(
         (errors.RateLimitError("slow down", status=429, retry_after=9), 503, "model_error"),
         (errors.OverloadedError("busy", status=503), 503, "model_error"),
         (errors.ServerError("oops", status=500), 502, "model_error"),
+        (errors.BadRequestError("no such option", status=400), 502, "model_error"),
+        (errors.BadRequestError("the request cannot be sent"), 422, "model_error"),
         (errors.AuthenticationError("wrong key", status=401), 502, "cancelled"),
         (ZeroDivisionError("oh"), 502, "model_error"),
     ],

@@ -227,16 +227,23 @@ REFUSED = [
     (["Content-Type: multipart/form-data; boundary=x"], 415),
     (["Content-Type:"], 415),
     (["Content-Type: application/json", "Content-Type: text/plain"], 415),
+    (["Content-Type: text/plain", "Content-Type: application/json"], 415),
     (["Origin: http://127.0.0.1:{other}"], 403),
     (["Origin: http://localhost:{port}"], 403),
     (["Origin: https://127.0.0.1:{port}"], 403),
     (["Origin: null"], 403),
+    (["Origin:"], 403),
     (["Sec-Fetch-Site: same-site"], 403),
     (["Sec-Fetch-Site: cross-site", "Origin: http://127.0.0.1:{port}"], 403),
     (["X-Forwarded-For: 192.0.2.1"], 401),
     (["Forwarded: for=192.0.2.1"], 401),
     (["Via: 1.1 example"], 401),
     (["X-Real-IP: 127.0.0.1"], 401),
+    (["X-Forwarded-Prefix: /gym"], 401),
+    (["X-Original-Host: gym.example.com"], 401),
+    (["X-ProxyContextPath: /proxy/8000"], 401),
+    (["CF-Ray: 1-AMS"], 401),
+    (["Tailscale-User-Login: ann@example.com"], 401),
 ]
 
 

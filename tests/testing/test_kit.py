@@ -281,3 +281,19 @@ def test_a_rollout_can_be_run_where_a_loop_runs(run_rollout: RunRollout) -> None
         return run_rollout(Greeting, "hi", task=Task.ask("Hello!")).reward
 
     assert asyncio.run(cell()) == 1.0
+
+
+def test_what_fails_has_no_causes_of_the_kits_own(run_rollout: RunRollout) -> None:
+    class Wrong(Session):
+        def setup(self) -> Any:
+            return "text"
+
+        def verify(self, trajectory: Trajectory) -> float:
+            return 1.0
+
+    class Env(ResourceServer):
+        session_type = Wrong
+
+    error = run_rollout(Env, "hi", task=Task.ask("Hello!")).error
+    assert error is not None
+    assert "causes" not in error

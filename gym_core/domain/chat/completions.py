@@ -12,7 +12,7 @@ from typing import Any
 from gym_core.domain.chat.items import assistant_items
 from gym_core.domain.chat.messages import TOKEN_FIELDS, add_to_assistant
 from gym_core.domain.finish import ending
-from gym_core.domain.responses import COMPLETED, CONTENT_FILTER, MAX_OUTPUT_TOKENS
+from gym_core.domain.responses import COMPLETED, CONTENT_FILTER, MAX_OUTPUT_TOKENS, is_error
 
 PROMPT_IDS, GENERATION_IDS, LOG_PROBS = TOKEN_FIELDS
 _FINISH = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
@@ -47,10 +47,12 @@ def response_from_completion(completion: Mapping[str, Any]) -> dict[str, Any]:
             output[-1]["status"] = "incomplete"
     elif end is None:
         body["status"] = "failed"
-        body["error"] = {"code": "server_error", "message": f"the answer was broken off: finish_reason {finish!r:.80}"}
-    error = choice.get("error") or completion.get("error")
-    if error:
-        body["status"], body["error"] = "failed", error
+        known = f"the answer was broken off, as far as is known: finish_reason {finish!r:.80}"
+        body["error"] = {"code": "server_error", "message": known}
+    for said in (choice.get("error"), completion.get("error")):
+        if said and is_error(said):
+            body["status"], body["error"] = "failed", said
+            break
     for name, field in (("created", "created_at"), ("model", "model"), ("service_tier", "service_tier")):
         if completion.get(name) is not None:
             body[field] = completion[name]
@@ -93,6 +95,8 @@ def _place_tokens(completion: Mapping[str, Any], choice: Mapping[str, Any], outp
     if not isinstance(logprobs, dict):
         logprobs = {}
     content = logprobs.get("content")
+    if not (isinstance(content, list) and all(isinstance(entry, dict) for entry in content)):
+        content = None
     if not output:
         return logprobs
     last = output[-1]
@@ -114,12 +118,14 @@ def _place_tokens(completion: Mapping[str, Any], choice: Mapping[str, Any], outp
 
 
 def _ids_of(entries: list[Mapping[str, Any]]) -> list[int] | None:
-    """The token ids in the entries of `logprobs.content`, where a server puts them there."""
-    first = entries[0]
-    if isinstance(first.get("id"), int):
-        return [entry["id"] for entry in entries]
-    if str(first.get("token", "")).startswith("token_id:"):
-        return [int(entry["token"].removeprefix("token_id:")) for entry in entries]
+    """The token ids in the entries of `logprobs.content`, where a server puts them there, one into each."""
+    try:
+        if isinstance(entries[0].get("id"), int):
+            return [entry["id"] for entry in entries]
+        if str(entries[0].get("token", "")).startswith("token_id:"):
+            return [int(entry["token"].removeprefix("token_id:")) for entry in entries]
+    except (KeyError, ValueError, AttributeError):
+        pass
     return None
 
 

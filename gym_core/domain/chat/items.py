@@ -111,7 +111,8 @@ def _output_message(extra: dict[str, Any], content: Any, refusal: str | None, id
         parts = [responses_part(part, "output_text") for part in content]
     elif content or not refusal:
         annotations = [_annotation(note) for note in extra.pop("annotations", ())]
-        parts = [{"type": "output_text", "text": content, "annotations": annotations}]
+        text = arguments_text(content)  # some servers send the object that their JSON mode has parsed
+        parts = [{"type": "output_text", "text": text, "annotations": annotations}]
     if refusal:
         parts.append({"type": "refusal", "refusal": refusal})
     return {"id": f"msg_{ident}", "type": "message", "role": "assistant", "status": "completed", "content": parts}

@@ -68,6 +68,8 @@ def responses_content(content: Any, text_type: str = "input_text") -> Any:
 
 def responses_part(part: Any, text_type: str = "input_text") -> dict[str, Any]:
     """One chat content part as a Responses content part; `text_type` is what text is called there."""
+    if isinstance(part, str):
+        part = {"type": "text", "text": part}
     if not isinstance(part, dict):
         raise ValueError("a content part must be an object")
     fields = {name: value for name, value in part.items() if value is not None}

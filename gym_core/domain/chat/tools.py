@@ -25,7 +25,7 @@ def chat_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 def responses_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     """A chat tool as a Responses tool. Inverse of `chat_tool`."""
-    kind = tool.get("type", "function")
+    kind = tool.get("type") or "function"
     inner = tool.get(kind)
     if not isinstance(inner, dict):
         raise ValueError(f"a tool of type `{kind}` needs an object `{kind}`")
@@ -40,20 +40,19 @@ def responses_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat_tool(tool: dict[str, Any]) -> dict[str, Any]:
-    """A tool in the form of the Responses API, whichever of the two its writer had in mind."""
-    kind = tool.get("type", "function")
+    """A tool in the form of the Responses API, whichever of the two its writer had in mind, with its type."""
+    kind = tool.get("type") or "function"
     if kind not in _NESTED or not isinstance(tool.get(kind), dict):
-        return tool
+        return tool if tool.get("type") else {**tool, "type": kind}
     flat = responses_tool(tool)
     return {**flat.pop("chat_tool", {}), **flat}
 
 
 def with_flat_tools(params: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a request with tools in the form of the Responses API; the same object where they have it."""
-    tools = params.get("tools")
-    if not tools or all(flat_tool(tool) is tool for tool in tools):
-        return params
-    flat = {**params, "tools": [flat_tool(tool) for tool in tools]}
+    """The fields of a request with tools, and the choice among them, in the form of the Responses API."""
+    flat = dict(params)
+    if params.get("tools"):
+        flat["tools"] = [flat_tool(tool) for tool in params["tools"]]
     if "tool_choice" in params:
         flat["tool_choice"] = responses_tool_choice(params["tool_choice"])
     return flat

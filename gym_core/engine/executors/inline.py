@@ -81,6 +81,8 @@ class InlineExecutor:
         error = None if worker.cancelled() else worker.exception()
         if error is not None:
             self._host.broken(error)
+        elif worker.cancelling() and not self._over:  # the code of a rollout has done that
+            self._spawn()
         if not self._workers:
             self._idle.set()
 
@@ -88,6 +90,7 @@ class InlineExecutor:
         """Take jobs until there are none. The first job of a worker makes room for the next worker."""
         first = True
         worker = asyncio.current_task()  # once: finding it asks the system
+        assert worker is not None
         while not self._over:
             job = await self._host.take()
             if job is None:
@@ -97,10 +100,10 @@ class InlineExecutor:
                 if len(self._workers) < self._concurrency and not self._over:
                     self._spawn()
             await self._rollout(job, worker)
-            if worker not in self._workers:
+            if worker not in self._workers or worker.cancelling():
                 return
 
-    async def _rollout(self, job: Job, worker: asyncio.Task[Any] | None) -> None:
+    async def _rollout(self, job: Job, worker: asyncio.Task[Any]) -> None:
         run = self._begin(job)
         run.given_up = self._give_up
         self._busy[worker] = run

@@ -18,7 +18,7 @@ from typing import Any
 
 from gym_core.contract.executor import Head
 from gym_core.contract.hookspecs import CallInfo
-from gym_core.domain.blame import asked_to_end
+from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.rollout import Rollout
@@ -155,8 +155,8 @@ class Worker:
         except BaseException as error:
             if asked_to_end(error):
                 raise
-            await self._stack.aclose()
-            message = error.message if isinstance(error, GymError) else f"{type(error).__name__}: {error}"
+            await self._close_components()
+            message = error.message if isinstance(error, GymError) else described(error)
             hint = error.hint if isinstance(error, GymError) else ""
             usage = isinstance(error, UsageError)
             failed = {"message": self._redactor.redact(message), "hint": self._redactor.redact(hint), "usage": usage}
@@ -248,10 +248,18 @@ class Worker:
             "loop_lag": self._heartbeat.lag.to_wire(),
             "loop_held": [hold.to_wire() for hold in [*self._watchdog.holds.values()]],
         }
-        await self._stack.aclose()
+        await self._close_components()
         self._outbox.note("bye", health)
         self._outbox.flush()
         self.ended.set()
+
+    async def _close_components(self) -> None:
+        try:
+            await self._stack.aclose()
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
+            self.broken(error)
 
     # What the executor asks
 
@@ -298,7 +306,7 @@ class Worker:
 
     def broken(self, error: BaseException) -> None:
         """Something is wrong with the worker itself: the coordinator has to know."""
-        self._outbox.note("broken", f"{type(error).__name__}: {error}")
+        self._outbox.note("broken", error.message if isinstance(error, GymError) else described(error))
 
     # What goes to the coordinator
 

@@ -45,12 +45,14 @@ def _perform(message: bytes) -> bytes:
         function, arguments, keywords = pickle.loads(message)
         return pickle.dumps((True, function(*arguments, **keywords)))
     except BaseException as error:
-        shown = f"{type(error).__name__}: {error}"
+        from gym_core.domain.blame import described
+
+        shown = described(error)
         trace = "".join(traceback.format_exception(error))
-        kept: BaseException | None = error if isinstance(error, Exception) else None
+        kept: BaseException | None = error
         try:
             pickle.loads(pickle.dumps(kept))  # some errors can be written but not read
-        except Exception:
+        except BaseException:
             kept = None
         return pickle.dumps((False, kept, shown, trace))
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.domain.blame import as_exception
 from gym_core.domain.errors import GymError, SessionError, UsageError
 from gym_core.engine.functions import isolated_child
 from gym_core.engine.functions.isolated_child import READY, read_message, write_message
@@ -246,4 +247,5 @@ def _result(name: str, answer: bytes) -> Any:
     shown, trace = about
     if value is None:
         raise SessionError(f"the isolated function {name} failed: {shown}") from RaisedInProcess(trace)
-    raise value from RaisedInProcess(trace)
+    value.__cause__ = RaisedInProcess(trace)
+    raise as_exception(value)

@@ -11,7 +11,7 @@ from typing import Any
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain import errors
 from gym_core.domain.abandoned import within
-from gym_core.domain.blame import asked_to_end
+from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.tool_calls import is_whole, whole_call
 from gym_core.engine.budget.prices import Price
@@ -147,7 +147,7 @@ class ModelGate:
                 if asked_to_end(defect):
                     raise
                 raise errors.BackendError(
-                    f"model backend `{self.backend.context.name}`: {type(defect).__name__}: {errors.error_text(defect)}"
+                    f"model backend `{self.backend.context.name}`: {described(defect)}"
                 ) from defect
             finally:
                 if held in alarm.held:  # else it was released when the call was given up

@@ -64,14 +64,16 @@ class Alarm:
     `rung`: the bound that cancelled the task, `OUTSIDE` where somebody else did, until the task has left it; from then
     on the task has `grace` seconds, after which `give_up` is called with it, once. `others`: tasks of the author's own
     that are within a bound. `held`: what model calls under way hold, to be released for those that are given up.
-    `detached`: whether what is awaited gets a task of its own, because nobody can be called to give it up.
+    `detached`: whether what is awaited gets a task of its own, because nobody can be called to give it up. `ended`:
+    `OUTSIDE` once somebody else wants the task to end.
     """
 
     __slots__ = (
-        "_ended",
+        "_before",
         "_watch",
         "detached",
         "due",
+        "ended",
         "give_up",
         "grace",
         "held",
@@ -95,7 +97,8 @@ class Alarm:
         self.grace = GRACE
         self.give_up: Callable[[Scope], None] | None = None
         self.detached = False
-        self._ended: Scope | None = None
+        self.ended: Scope | None = None
+        self._before = 0
         self._watch = watch
 
     def within(self, phase: str, seconds: float) -> Scope:
@@ -107,11 +110,12 @@ class Alarm:
         if self.rung is None:
             self.rung = scope
             self.due = self.loop.time() + self.grace
+            self._before = self.task.cancelling()
             self.task.cancel()
 
     def end(self) -> None:
         """Cancel the task on behalf of somebody else; no bound rings any more."""
-        self._ended = OUTSIDE
+        self.ended = OUTSIDE
         if self.rung is None:
             self.rung = OUTSIDE
         self.due = self.loop.time() + self.grace
@@ -175,6 +179,7 @@ class Scope:
         self.phase = phase
         self.seconds = seconds
         self._pauses = 0
+        self._rung: int | None
 
     def __enter__(self) -> Scope:
         alarm = self._alarm
@@ -188,7 +193,7 @@ class Scope:
             if due < alarm.due and alarm.rung is None:
                 alarm.due = due
         else:  # a task of the agent's own, which the alarm of the rollout's task does not reach
-            self._task, self._rung = task, False
+            self._task, self._rung = task, None
             self._timer = alarm.loop.call_at(due, self._ring)
             self._outer = False
             if task is not None and task not in alarm.others:
@@ -209,21 +214,22 @@ class Scope:
                 if alarm.rung is None:
                     alarm.due = self._before
                 return
-            alarm.rung = alarm._ended
+            alarm.rung = alarm.ended
             alarm.settle()
-            task = alarm.task
+            task, before = alarm.task, alarm._before
         else:
             if self._outer and task is not None:
                 alarm.others.discard(task)
-            if not self._rung:
+            if self._rung is None:
                 return
-        # A cancellation that somebody else asked for as well goes on as what it is.
-        if task.uncancel() == 0 and kind is asyncio.CancelledError:
+            before = self._rung
+        # A cancellation that somebody else has asked for since goes on as what it is.
+        if task.uncancel() <= before and kind is asyncio.CancelledError:
             raise DeadlineExceeded(self.phase, self.seconds) from None
 
     def _ring(self) -> None:
         assert self._task is not None
-        self._rung = True
+        self._rung = self._task.cancelling()
         self._task.cancel()
         self._timer = self._alarm.loop.call_later(GRACE, self._alarm.overdue, self)
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from gym_core.domain.errors import (
     ModelTimeoutError,
     PolicyError,
     SessionError,
+    error_text,
 )
 from gym_core.domain.responses import (
     CONTENT_FILTER,
@@ -50,6 +52,8 @@ from gym_core.engine.rollout.row import build_row
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
 from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.engine.watching.observation import ObservedToolbox
+
+_SELF_CANCELLED = "a plugin's code has cancelled its task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +95,34 @@ async def carry_out(run: RolloutRun) -> Rollout:
 
     Raises nothing but a cancellation from outside.
     """
-    without: asyncio.Future[Rollout] = asyncio.get_running_loop().create_future()
-    run.given_up = lambda run, exceeded: without.set_result(run.abandon(exceeded))
-    task = asyncio.create_task(run.run())
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()  # of its own: what is awaited is cancelled with who awaits it
+    without: list[Rollout] = []
+
+    def end(task: asyncio.Task[Rollout] | None = None) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def give_up(run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
+        without.append(run.abandon(exceeded))
+        end()
+
+    run.given_up = give_up
+    task = loop.create_task(run.run())
+    task.add_done_callback(end)
     try:
-        await asyncio.wait([task, without], return_when=asyncio.FIRST_COMPLETED)
+        await ended
     except asyncio.CancelledError:
+        ended = loop.create_future()
         if not run.end():
             task.cancel()
-        await asyncio.wait([task, without], return_when=asyncio.FIRST_COMPLETED)
+        if not (task.done() or without):
+            await ended
         raise
     finally:
         if not task.done():
             abandon(task)
-    return without.result() if without.done() else task.result()
+    return without[0] if without else task.result()
 
 
 class RolloutRun:
@@ -178,7 +196,9 @@ class RolloutRun:
         except BaseException as error:
             # The boundary: every failure of a rollout becomes its row, and nothing of it passes on.
             if asked_to_end(error):
-                raise
+                if not isinstance(error, asyncio.CancelledError) or await self._is_to_end():
+                    raise
+                error = asyncio.CancelledError(": ".join(filter(None, (_SELF_CANCELLED, error_text(error)))))
             self.failure = failure_of(blame_row(error, self.task) if self._phase == "setup" else error, self._phase)
         finally:
             self._alarm.close()
@@ -209,6 +229,13 @@ class RolloutRun:
             return False
         self._alarm.end()
         return True
+
+    async def _is_to_end(self) -> bool:
+        """Whether the cancellation that came just now was asked for by those who run it, and not by its own code."""
+        if self._alarm.ended is None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)  # where all tasks of the loop are cancelled, theirs hears of it in the same turn
+        return self._alarm.ended is not None
 
     def _overdue(self, scope: Scope) -> None:
         if self.given_up is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gym_core.domain.responses import Item, Response, UsageCounter, call_id_of
 from gym_core.domain.rollout import ModelCall, Trajectory
-from gym_core.domain.tool_calls import answered_calls, is_sendable, new_call_id
+from gym_core.domain.tool_calls import answered_calls, is_sendable, new_call_id, written_places
 
 
 class Recording:
@@ -34,7 +34,7 @@ class Recording:
 
     def __init__(self, input: Sequence[Item]) -> None:
         self.conversation: list[Item] = [*input]
-        self._handed_out: list[Item] = [copied(item) for item in input]
+        self._handed_out: list[Item] = _copies(input)
         self.opening = len(self.conversation)
         self.calls: list[ModelCall] = []
         self.last: Response | None = None
@@ -44,8 +44,8 @@ class Recording:
         self.tool_errors: dict[str, int] = {}
         self.policy_usage = UsageCounter()
         self._others = False
-        self.odd = any(_is_odd(item) for item in input)
-        """Whether there is a call that not every server takes: else nobody has to look through what is sent."""
+        self.odd = not all(is_sendable(item) for item in input)
+        """Whether there is an item that not every server takes: else nobody has to look through what is sent."""
 
     @property
     def visible(self) -> list[Item]:
@@ -76,7 +76,7 @@ class Recording:
         start = len(self.conversation)
         for item in items:
             self.conversation.append(copied(item))
-            if _is_odd(item):
+            if not self.odd and not is_sendable(item):
                 self.odd = True
         self._handed_out += items
         return [start, len(self.conversation)]
@@ -112,7 +112,8 @@ class Recording:
     def named(self, calls: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The calls with ids; one that names no id is the first of its name that has no output yet."""
         conversation = self.conversation
-        answered = set(answered_calls(conversation).values())
+        said = written_places((call.output for call in self.calls if call.role == "policy"), len(conversation))
+        answered = set(answered_calls(conversation, said).values())
         named = {call_id_of(call) for call in calls}
         waiting = [
             item
@@ -154,8 +155,11 @@ class Recording:
         return {**body, "output": self.items, "usage": usage}
 
 
-def _is_odd(item: Item) -> bool:
-    return item.get("type") == "function_call" and not is_sendable(item)
+def _copies(items: Sequence[Item]) -> list[Item]:
+    try:
+        return [copied(item) for item in items]
+    except RecursionError:  # they nest too deeply to be copied, or compared: what is nested in them is shared
+        return [{**item} for item in items]
 
 
 def copied(item: Item) -> Item:

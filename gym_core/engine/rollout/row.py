@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.episode import RolloutRun
 
 
-_LEVELS = 6
-"""From a row down to a part of an item: `rollout`, `calls`, a call, `input`, an item, a field."""
+_LEVELS = 7
+"""From a row down to a part of an item: a field, `calls`, a call, `input`, an item, its fields, their parts."""
 _SHOWN = 2000
 
 
@@ -76,23 +76,29 @@ def build_row(run: RolloutRun, stop_reason: str | None, verdict: Verdict | None,
 
 def unwritable(rollout: Rollout, error: JsonError) -> Rollout:
     """A rollout that cannot be written as JSON, as a failure that can: what does not fit stands as text."""
-    row: dict[str, Any] = {name: _writable(value, _LEVELS) for name, value in rollout.row.items()}
+    row: dict[str, Any] = _writable(rollout.row, 0)
     row["reward"], row["reward_components"] = None, {}
     row["rollout"]["status"] = Status.ENV_ERROR.value
     row["rollout"]["error"] = describe(error, "row", retryable=False)
     return Rollout(row, source=rollout.source, names_task=rollout.names_task)
 
 
-def _writable(value: Any, levels: int) -> Any:
-    """The value as plain JSON. What has none is told apart so many levels down, and is text below."""
+def _writable(value: Any, level: int) -> Any:
+    """The value as plain JSON, so many levels down in a row. What has none is told apart above, and is text below."""
+    nested = value
+    for _ in range(level):  # what can be written by itself may be too deep in its place
+        nested = [nested]
     try:
-        return plain_json(value)
+        plain = plain_json(nested)
     except Exception:  # whatever the value's own code raises
-        if levels and isinstance(value, dict):
-            return {_name(name): _writable(inner, levels - 1) for name, inner in value.items()}
-        if levels and isinstance(value, list | tuple):
-            return [_writable(inner, levels - 1) for inner in value]
+        if level < _LEVELS and isinstance(value, dict):
+            return {_name(name): _writable(inner, level + 1) for name, inner in value.items()}
+        if level < _LEVELS and isinstance(value, list | tuple):
+            return [_writable(inner, level + 1) for inner in value]
         return _shown(value)
+    for _ in range(level):
+        plain = plain[0]
+    return plain
 
 
 def _name(name: Any) -> str:

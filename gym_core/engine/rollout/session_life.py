@@ -17,7 +17,7 @@ from gym_core.contract.tools import place_of
 from gym_core.domain.abandoned import abandon, contained
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import SessionError
-from gym_core.domain.json_text import JsonError, plain_json, written_as_it_is
+from gym_core.domain.json_text import JsonError, plain_json, whole_text, written_as_it_is
 from gym_core.domain.responses import Item
 from gym_core.domain.rollout import Verdict
 from gym_core.engine.functions.executor import Executor
@@ -95,13 +95,19 @@ class GuardedSession:
 
 def checked_items(answer: Any, function: str) -> Sequence[Item]:
     """What `setup` or `reply` returned as items that can be written. Raises `SessionError` for anything else."""
-    if not isinstance(answer, list | tuple) or not all(isinstance(item, dict) for item in answer):
-        raise SessionError(f"`{function}` returned {_kind(answer)}; it must be a list of items")
     try:
-        items: Sequence[Item] = written_as_it_is(answer)
+        if isinstance(answer, list | tuple) and all(isinstance(item, dict) for item in answer):
+            items: Sequence[Item] = written_as_it_is(answer)
+            return items
+        made = plain_json(answer)  # a generator, or models, say
     except JsonError as error:
         raise SessionError(f"`{function}` returned items that are no JSON: {error}") from None
-    return items
+    if not isinstance(made, list):
+        raise SessionError(f"`{function}` returned {_kind(answer)}; it must be a list of items")
+    odd = next((item for item in made if not isinstance(item, dict)), None)
+    if odd is not None or None in made:
+        raise SessionError(f"`{function}` returned a list with {_shown(odd)} in it; an item is an object")
+    return made
 
 
 def checked_verdict(verdict: Any) -> Verdict:
@@ -115,16 +121,19 @@ def checked_verdict(verdict: Any) -> Verdict:
         raise SessionError(f"`verify` gave components of type {_kind(components)}; it must be a mapping of numbers")
     if not all(isinstance(name, str) for name in components):
         raise SessionError("`verify` gave a reward component whose name is no text")
-    if not isinstance(info, Mapping):
-        raise SessionError(f"`verify` gave info of type {_kind(info)}; it must be an object")
     try:
-        return Verdict(
-            _number(verdict.reward, "reward"),
-            {name: _number(value, name) for name, value in components.items()} if components else {},
-            plain_json(info) if info else {},
-        )
+        info = {} if type(info) is dict and not info else plain_json(info)
     except JsonError as error:
         raise SessionError(f"`verify` gave info that is no JSON: {error}") from None
+    if not isinstance(info, dict):
+        raise SessionError(f"`verify` gave info of type {_kind(verdict.info)}; it must be an object")
+    return Verdict(
+        _number(verdict.reward, "reward"),
+        {whole_text(str.__str__(name)): _number(value, name) for name, value in components.items()}
+        if components
+        else {},
+        info,
+    )
 
 
 def _number(value: Any, name: str | None) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gym_core.domain.errors import UsageError
+from gym_core.engine.standard_streams import standard_output
 
 if TYPE_CHECKING:
     from gym_core.engine.storage.store import Mode, Outputs
@@ -20,7 +22,6 @@ SIBLINGS = (".failures.jsonl", ".run.json", ".summary.json")
 """How the other files of a run end, beside `x.jsonl`."""
 _ELSEWHERE = "name another file"
 _LOG_BEGINS = b'{"time":"'
-_STREAMS = ((1, "standard output"), (2, "standard error"))
 
 
 def refuse_collisions(read: Iterable[Named], written: Iterable[Named]) -> None:
@@ -36,10 +37,17 @@ def refuse_collisions(read: Iterable[Named], written: Iterable[Named]) -> None:
         if identity is not None and identity in taken:
             raise UsageError(f"{path}, {what}, is {taken[identity]}: it would be destroyed", hint=_ELSEWHERE)
         taken[identity] = f"{what} ({path})"
-    for descriptor, name in _STREAMS:
-        identity = _identity_of(descriptor)
+    for identity, name in ((_identity_of(standard_output()), "standard output"), (_identity_of(2), "standard error")):
         if identity is not None and identity in taken and not taken[identity].startswith(LOG):
             raise UsageError(f"{name} goes to {taken[identity]}: it would be destroyed", hint="send it elsewhere")
+
+
+def of_a_run(file: Path) -> Iterator[Named]:
+    """The files of the run whose results `file` holds: they are read with it, or belong to it."""
+    yield "the results", file
+    stem = file.name.removesuffix(".jsonl").removesuffix(".failures")
+    for suffix in (".jsonl", *SIBLINGS):
+        yield "a file of its run", file.with_name(stem + suffix)
 
 
 def refuse_of_a_run(what: str, path: Path) -> None:
@@ -48,7 +56,7 @@ def refuse_of_a_run(what: str, path: Path) -> None:
         if path.name.endswith(suffix):
             rows = path.with_name(path.name.removesuffix(suffix) + ".jsonl")
             raise UsageError(f"{path}, {what}, is a name for a file of the run {rows}", hint=_ELSEWHERE)
-    if path.with_name(path.name.removesuffix(".jsonl") + ".run.json").exists():
+    if (path.parent / (path.name.removesuffix(".jsonl") + ".run.json")).exists():
         raise UsageError(f"{path}, {what}, is the results of a run", hint=_ELSEWHERE)
 
 
@@ -61,52 +69,59 @@ def refuse_outputs(outputs: Outputs | None, mode: Mode, read: Iterable[Named], l
     if mode == "resume" and outputs is not None:  # a run may be continued by its own manifest
         read = [(what, path) for what, path in read if not _same(path, outputs.manifest)]
     refuse_collisions(read, written)
-    if outputs is not None:
-        _refuse_link(outputs)
-        if mode == "overwrite":
-            _refuse_foreign(outputs)
+    if outputs is not None and mode != "new":
+        _refuse_links(outputs)
+        for path in (outputs.rows, outputs.failures):
+            _refuse_shared(path)
+            _refuse_no_results(path, torn=outputs.manifest.exists() and not path.is_symlink())
 
 
 def _refuse_as_log(path: Path) -> None:
     """Raise `UsageError` for a file that is no log: nothing is to be mixed into data."""
     refuse_of_a_run(LOG, path)
-    if any(_identity(path) == _identity_of(descriptor) for descriptor, _ in _STREAMS):  # such as /dev/stderr
+    if _identity(path) in (_identity_of(standard_output()), _identity_of(2)):  # such as /dev/stderr
         return
     beginning = _first_line(path)
     if beginning and not beginning.startswith(_LOG_BEGINS):
         raise UsageError(f"{path} is no log that gym wrote", hint="--log-file takes another path")
 
 
-def _refuse_link(outputs: Outputs) -> None:
-    """Raise `UsageError` for a link to the results of another run."""
-    real = Path(os.path.realpath(outputs.rows))
-    if real == Path(os.path.abspath(outputs.rows)):
-        return
-    manifest = real.with_name(real.name.removesuffix(".jsonl") + ".run.json")
-    if real.name.endswith(SIBLINGS) or (manifest.exists() and not _same(manifest, outputs.manifest)):
-        raise UsageError(
-            f"{outputs.rows} is a link to a file of another run, {real}", hint="--output takes another path"
-        )
+def _refuse_links(outputs: Outputs) -> None:
+    """Raise `UsageError` for links to the files of another run."""
+    for path in (outputs.rows, outputs.failures):
+        real = Path(os.path.realpath(path))
+        if real == Path(os.path.abspath(path)):
+            continue
+        manifest = real.with_name(real.name.removesuffix(".jsonl").removesuffix(".failures") + ".run.json")
+        others = SIBLINGS if path is outputs.rows else SIBLINGS[1:]
+        if real.name.endswith(others) or (manifest.exists() and not _same(manifest, outputs.manifest)):
+            raise UsageError(f"{path} is a link to a file of another run, {real}", hint="--output takes another path")
 
 
-def _refuse_foreign(outputs: Outputs) -> None:
-    """Raise `UsageError` for what is no output of a run, so that `--overwrite` empties nothing else."""
+def _refuse_shared(path: Path) -> None:
+    """Raise `UsageError` for a file that has another name: what is done to it would be done there, too."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_nlink > 1:
+            raise UsageError(
+                f"{path} has another name (a hard link), and would change there, too",
+                hint="--output takes another path; a copy in its place is a file of its own",
+            )
+
+
+def _refuse_no_results(path: Path, *, torn: bool) -> None:
+    """Raise `UsageError` for what is no output of a run. `torn`: whether its first line may be an unfinished one."""
     from gym_core.engine.storage.files import parse_row
 
-    hint = "--output takes another path; remove the file if it is no longer needed"
-    for path in (outputs.rows, outputs.failures):
-        try:
-            if path.stat().st_nlink > 1:
-                raise UsageError(f"{path} has another name (a hard link), and would be emptied there, too", hint=hint)
-        except OSError:
-            continue
-        line = _first_line(path)
-        if not line or outputs.manifest.exists():
-            continue
-        try:
-            parse_row(line)
-        except ValueError:
-            raise UsageError(f"{path} holds no results of a run: --overwrite replaces only those", hint=hint) from None
+    line = _first_line(path)
+    if not line or (torn and not line.endswith(b"\n")):
+        return
+    try:
+        parse_row(line)
+    except ValueError:
+        raise UsageError(
+            f"{path} holds no results of a run: only those are replaced or continued",
+            hint="--output takes another path; remove the file if it is no longer needed",
+        ) from None
 
 
 def _first_line(path: Path) -> bytes:

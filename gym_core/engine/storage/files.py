@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -87,8 +88,8 @@ class LineFile:
         """Look again how long it is, after somebody else has cut it."""
         self.size = os.fstat(self._descriptor).st_size
 
-    def check(self) -> None:
-        """Raise `StoreError` where what was written is no longer under its name."""
+    def check(self, *, last: bool = False) -> None:
+        """Raise `StoreError` where what was written is no longer under its name; `last`: or anything else is in it."""
         written = self.size  # first: more may be written meanwhile
         try:
             named, ours = os.stat(self._place), os.fstat(self._descriptor)
@@ -100,6 +101,11 @@ class LineFile:
             raise self._lost("was replaced by another file")
         if ours.st_size < written:
             raise self._lost("was cut")
+        if last and ours.st_size > written:  # before the last time this side may just have written itself
+            raise StoreError(
+                f"{self.path}: somebody else has written to it, too, perhaps into the middle of a row",
+                hint="remove what is no row of this run, then `--resume`, which runs what it lacks",
+            )
 
     def _lost(self, how: str) -> StoreError:
         return StoreError(
@@ -110,7 +116,6 @@ class LineFile:
     def sync(self) -> None:
         """Have the system put it on the disk. Raises `StoreError`: what was written may be lost then."""
         self.dirty = False
-        self.check()
         try:
             os.fsync(self._descriptor)
         except OSError as error:
@@ -125,10 +130,14 @@ class LineFile:
 
 
 def refuse_irregular(path: Path) -> None:
-    """Raise `UsageError` where results cannot be kept: in a pipe, a device or a folder."""
+    """Raise `UsageError` where results cannot be kept: in a pipe, a device or a folder, under no possible name."""
     try:
         mode = path.stat().st_mode
-    except OSError:
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"{path}: {getattr(error, 'strerror', error)}", hint="--output takes another path"
+            ) from error
         return
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"

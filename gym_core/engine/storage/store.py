@@ -59,15 +59,20 @@ class Outputs:
         """The siblings of `x.jsonl`. Raises `UsageError` for another ending, and for what is no regular file."""
         rows = Path(output)
         refuse_irregular(rows)
-        if rows.suffix != ".jsonl" or rows.name.endswith(".failures.jsonl"):
-            raise UsageError(f"{rows}: an output file ends in `.jsonl`", hint=f"--output {rows.with_suffix('.jsonl')}")
-        stem = rows.name.removesuffix(".jsonl")
-        return cls(
+        stem = rows.name.removesuffix(".jsonl").removesuffix(".failures")
+        if not stem or rows.name != f"{stem}.jsonl":
+            raise UsageError(
+                f"{rows}: an output file ends in `.jsonl`, and the name before that is not empty or for its failures",
+                hint=f"--output {rows.with_name(Path(stem).stem or 'results')}.jsonl",
+            )
+        outputs = cls(
             rows,
             rows.with_name(f"{stem}.failures.jsonl"),
             rows.with_name(f"{stem}.run.json"),
             rows.with_name(f"{stem}.summary.json"),
         )
+        refuse_irregular(partial(outputs.summary))  # the longest of the names
+        return outputs
 
     def named(self) -> Iterator[Named]:
         """All of them, and what they are replaced through, each with what it is."""
@@ -169,10 +174,10 @@ class ResultStore:
     def _sync(self, *, last: bool = False) -> None:
         try:
             for file in (self._rows, self._failures):
+                if file.dirty or last:
+                    file.check(last=last)
                 if file.dirty:
                     file.sync()
-                elif last:
-                    file.check()
         except StoreError as error:
             self._failed = error
 

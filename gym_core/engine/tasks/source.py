@@ -152,6 +152,8 @@ class FileSource:
                 raise InputError(f"{self.path}:{number + 1}: the file cannot be read on: {error}") from error
         if ahead is not None:  # the reader can come to the end first: what the whole file is must be known, too
             ahead.wait_for(number + 1)
+        if number < check.lines:
+            raise InputError(f"{self.path}: it has become shorter while the run was reading it")
 
     def _known(self, line: bytes, number: int, index: int) -> Task:
         try:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import pluggy
 
 from gym_core.contract.hookspecs import CallInfo, RunInfo
-from gym_core.domain.blame import blaming
+from gym_core.domain.blame import blaming, described
 from gym_core.domain.errors import PluginError
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
@@ -161,8 +161,8 @@ class Listener:
         if hook not in self._reported:
             self._reported.add(hook)
             logger.warning(
-                "%s: the extension %r raised in %s: %s: %s; the run goes on, and further ones are only counted",
-                self.extension.distribution, self.extension.name, hook, type(error).__name__, error,
+                "%s: the extension %r raised in %s: %s; the run goes on, and further ones are only counted",
+                self.extension.distribution, self.extension.name, hook, described(error),
                 extra={"event": "extension_raised"},
             )  # fmt: skip
 

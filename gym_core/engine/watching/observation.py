@@ -9,6 +9,7 @@ from typing import Any
 
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.model import CallContext
+from gym_core.domain.blame import described
 from gym_core.domain.errors import ModelError
 from gym_core.domain.responses import FunctionCallOutput, Request, call_id_of
 from gym_core.domain.tool_calls import ArgumentError
@@ -101,4 +102,4 @@ class ObservedToolbox(Toolbox):
 
 
 def _text(error: BaseException | None) -> str | None:
-    return None if error is None else f"{type(error).__name__}: {error}"
+    return None if error is None else described(error)

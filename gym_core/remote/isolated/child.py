@@ -150,13 +150,14 @@ def _log_to_stderr() -> None:
 
 def _described(error: BaseException) -> dict[str, Any]:
     """An error as the parent raises it again."""
+    from gym_core.domain.blame import described
     from gym_core.domain.errors import GymError, PluginError, UsageError
 
     if not isinstance(error, GymError):
         import traceback
 
         traceback.print_exception(error)
-        return {"kind": "crash", "message": f"{type(error).__name__}: {error}", "hint": ""}
+        return {"kind": "crash", "message": described(error), "hint": ""}
     kind = "usage" if isinstance(error, UsageError) else "plugin" if isinstance(error, PluginError) else "other"
     message = error.message
     if isinstance(error, PluginError):

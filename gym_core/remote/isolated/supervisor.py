@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError
 from gym_core.protocol.errors import RemoteError
 from gym_core.remote.isolated.process import LINGER_SECONDS, USES_UNIX_SOCKETS, Child
@@ -163,7 +164,7 @@ class Supervisor:
             try:
                 return await self._start()
             except Exception as error:
-                died = error.message if isinstance(error, GymError) else f"{type(error).__name__}: {error}"
+                died = error.message if isinstance(error, GymError) else described(error)
                 self._deaths += 1
         return RemoteError(
             f"{died}; after {DEATHS} replacements it is not started any more",
@@ -181,7 +182,7 @@ class Supervisor:
         try:
             await generation.stack.aclose()
         except Exception as error:
-            logger.warning("%s could not be closed: %s: %s", self.order.label, type(error).__name__, error)
+            logger.warning("%s could not be closed: %s", self.order.label, described(error))
 
     def _remove_folder(self) -> None:
         if self._folder is not None:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from gym_core.domain.errors import InputError, ModelError, OverloadedError, RateLimitError
+from gym_core.domain.errors import BadRequestError, InputError, ModelError, OverloadedError, RateLimitError
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.engine.rollout.failure import DeadlineExceeded, Failure
 from gym_core.nemo.metrics import aggregate_metrics
@@ -86,11 +86,13 @@ class _Run:
 def status_of(failure: Failure) -> int:
     """The HTTP status of a rollout that failed.
 
-    422: the row does not fit the environment. 503: the model's endpoint is too busy. 502: another failure of the
-    model. 504: a time limit ran out. 500: a defect of environment, verifier or agent.
+    422: the row does not fit the environment, or its request cannot be said to the model. 503: the model's endpoint is
+    too busy. 502: another failure of the model. 504: a time limit ran out. 500: a defect of environment, verifier or
+    agent.
     """
     cause = failure.cause
-    if isinstance(cause, InputError):
+    unsaid = isinstance(cause, BadRequestError) and cause.status is None
+    if unsaid or isinstance(cause, InputError):
         return 422
     if isinstance(cause, DeadlineExceeded):
         return 504

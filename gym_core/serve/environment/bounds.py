@@ -26,7 +26,7 @@ class AnyTask(Alarm):
         self.task = None  # type: ignore[assignment]  # no task is this one: every bound gets its own timer
         self.due = NEVER
         self.scopes = []
-        self.rung = self.give_up = self._ended = None
+        self.rung = self.give_up = self.ended = None
         self.others = set()
         self.held = []
         self.grace = GRACE

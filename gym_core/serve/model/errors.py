@@ -123,7 +123,7 @@ def _failed(error: FailedRequest) -> Response:
 def _status(error: errors.ModelError, words: Words) -> int:
     """The status of the class; of a server that failed, and of a request it refused, its own."""
     own = error.status or 0
-    if isinstance(error, errors.ServerError) and (own >= 500 or own in (408, 409)):
+    if isinstance(error, errors.ServerError) and own and errors.class_of_status(own) is errors.ServerError:
         return own
     if isinstance(error, errors.BadRequestError) and own in (413, 422):
         return own

@@ -6,11 +6,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gym_core import JsonError, ModelError, encode_json, errors, parse_json
+from gym_core.http1 import MAX_REPLY_MB, MEGABYTE, TooLong, read_all, too_long
 
 if TYPE_CHECKING:
-    import httpx
-
     from gym_local_model.server import LlamaServer
+
+_MOST = MAX_REPLY_MB * MEGABYTE
 
 
 class LocalServerEnded(ModelError):
@@ -52,19 +53,21 @@ class ChatClient:
 
     async def template_knows_tools(self) -> bool:
         """Whether the model's own chat template has a place for tools."""
-        reply = self._read(await self._send("GET", "/props"))
+        reply = await self._ask("GET", "/props")
         return bool((reply.get("chat_template_caps") or {}).get("supports_tools"))
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._read(await self._send("POST", path, encode_json(body)))
+        return await self._ask("POST", path, encode_json(body))
 
-    async def _send(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+    async def _ask(self, method: str, path: str, content: bytes | None = None) -> dict[str, Any]:
         import httpx
 
+        headers = {"content-type": "application/json"} if content else None
         try:
-            return await self._http.request(
-                method, path, content=content, headers={"content-type": "application/json"} if content else None
-            )
+            async with self._http.stream(method, path, content=content, headers=headers) as reply:
+                return _read(reply.status_code, await read_all(reply.aiter_bytes(), _MOST))
+        except TooLong:
+            raise errors.ReplyTooLongError(f"the local server: {too_long(_MOST)}") from None
         except httpx.TimeoutException as error:
             raise errors.ModelTimeoutError(f"the local model did not reply within {self._timeout:g} s") from error
         except httpx.TransportError as error:
@@ -76,14 +79,15 @@ class ChatClient:
                 raise failure from error
             raise errors.ConnectionFailedError(f"the local server dropped the connection: {error!r}") from error
 
-    def _read(self, reply: httpx.Response) -> dict[str, Any]:
-        try:
-            body = parse_json(reply.content)
-        except JsonError as error:
-            raise errors.BrokenReplyError(f"the local server's reply is {error}", status=reply.status_code) from error
-        if reply.is_success and isinstance(body, dict):
-            return body
-        raise _failure(reply.status_code, body)
+
+def _read(status: int, content: bytes) -> dict[str, Any]:
+    try:
+        body = parse_json(content)
+    except JsonError as error:
+        raise errors.BrokenReplyError(f"the local server's reply is {error}", status=status) from error
+    if 200 <= status < 300 and isinstance(body, dict):
+        return body
+    raise _failure(status, body)
 
 
 def _failure(status: int, body: Any) -> ModelError:

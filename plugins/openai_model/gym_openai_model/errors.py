@@ -18,17 +18,18 @@ _AUTHENTICATION = re.compile(
 )
 _QUOTA = re.compile(
     r"exceeded_current_quota|insufficient[ _](?:quota|balance|credits?|funds)|credit balance is too low|billing_"
-    r"|no credit|out of credits|arrearage"
+    r"|no credit|out of credits|arrearage|not[ _]enough[ _](?:balance|credits?|funds)|balance is insufficient"
+    r"|accountoverdue|overdue balance|past invoices|allocationquota|free tier[^.]{0,40}\bexhausted"
 )
 _SPENT = re.compile(
     r"used all available credits|spend(?:ing)? limit|credit balance is too low|insufficient (?:balance|funds|credits?)"
     r"|billing hard limit|out of credits|account is not active|余额不足|欠费"
 )
 _LONG_LIMIT = re.compile(
-    r"\bper[ -](?:day|month)\b|\b[tr]pd\b|\b(?:daily|monthly)\b[^.]{0,40}\b(?:limit|quota|allowance|requests|tokens)\b"
-    r"|dailylimitexceeded"
+    r"(?:\bper[ -]|/ ?|by)(?:day|month)\b|\bper 86400 ?s|\b[tr]pd\b|dailylimitexceeded"
+    r"|\b(?:daily|monthly)\b[^.]{0,40}\b(?:limit|quota|allowance|allocation|credits|requests|tokens)\b"
 )
-_SHORT_LIMIT = re.compile(r"\bper[ -](?:minute|min|second|sec|hour)\b|\b[tr]p[msh]\b")
+_SHORT_LIMIT = re.compile(r"(?:\bper[ -]|/ ?|by)(?:minute|min|second|sec|hour)\b|\b[tr]p[msh]\b")
 _THROTTLED = re.compile(r"throttl|(?:user)?rate ?limit ?exceeded|rate_limit_exceeded|too many requests")
 _TOO_LARGE = re.compile(r"request too large")
 _POLICY = re.compile(
@@ -63,14 +64,8 @@ _LIMIT_ALONE = re.compile(
     r"max_(?:completion_|output_)?tokens'? is too large: (\d+)\D.{0,80}?context length is (\d+)", re.DOTALL
 )
 _NOT_AN_API = frozenset({405, 501})
-_TRANSIENT = frozenset({408, 409, 421, 423, 424, 425, 444, 449, 499})
-"""Below 500, and yet another attempt may help: of another connection (421), of what was locked (423), failed behind the
-server (424, Bedrock and TGI), or was given up by a proxy on the way (444, 499: nginx; 449: Microsoft)."""
-_RATE_LIMITED = frozenset({420, 429})
-_OVERLOADED = frozenset({498, 503, 509, 529})
-"""498: Groq's for lack of capacity; 509: the bandwidth is used up; 529: Anthropic's."""
 _ABSENT = frozenset({404, 410})
-_NO_MATTER_THE_PAGE = _TRANSIENT | _RATE_LIMITED | {401, 402, 403, 407, 410, 413, 414, 431, 451, 498}
+_NO_MATTER_THE_PAGE = frozenset({410, 413, 414, 431, 451})
 _CONTEXT_STATUSES = frozenset({400, 413, 422, 500})
 _MISSING_ITEM = re.compile(r"\bitem with id|previous response|conversation with id")
 
@@ -112,7 +107,8 @@ def _wrong_address(reply: ErrorReply, at: str, credential: str) -> ModelError | 
         )
     if 300 <= reply.status < 400:
         return errors.EndpointError(f"{at} redirects elsewhere ({reply.status})", hint="give the final URL as base_url")
-    if reply.is_html and reply.status < 500 and reply.status not in _NO_MATTER_THE_PAGE:
+    meant = errors.class_of_status(reply.status) not in (errors.BadRequestError, errors.EndpointError)
+    if reply.is_html and reply.status < 500 and not meant and reply.status not in _NO_MATTER_THE_PAGE:
         return errors.EndpointError(
             f"{at} answered with a web page ({reply.status}: {reply.message})",
             hint="the base URL is not the one of an API; most servers want it to end in /v1",
@@ -134,7 +130,7 @@ def _policy(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
 
 
 def _quota(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
-    limited = reply.status in _RATE_LIMITED or reply.status == 403
+    limited = reply.status == 403 or errors.class_of_status(reply.status) is errors.RateLimitError
     if limited and _is_long_limit(reply):
         return errors.QuotaError(
             f"{at}: a limit per day or month is used up: {reply.message}",
@@ -211,9 +207,10 @@ def _busy(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
         return errors.BadRequestError(
             f"{at}: {reply.message}", hint="this one request is over the limit per minute; waiting cannot help"
         )
-    if reply.status in _RATE_LIMITED:
+    known = errors.class_of_status(reply.status)
+    if known is errors.RateLimitError:
         return errors.RateLimitError(f"{at}: rate limit ({reply.status}): {reply.message}")
-    if reply.status in _OVERLOADED:
+    if known is errors.OverloadedError:
         return errors.OverloadedError(f"{at}: overloaded ({reply.status}): {reply.message}")
     return None
 
@@ -232,6 +229,6 @@ def _too_long(reply: ErrorReply, at: str, credential: str) -> ModelError | None:
 
 
 def _by_status(reply: ErrorReply, at: str) -> ModelError:
-    if reply.status >= 500 or reply.status in _TRANSIENT:
+    if reply.status >= 500 or errors.class_of_status(reply.status) is errors.ServerError:
         return errors.ServerError(f"{at}: the server failed ({reply.status}): {reply.message}")
     return errors.BadRequestError(f"{at}: refused ({reply.status}): {reply.message}")

@@ -16,7 +16,7 @@ _DEPTH = 8
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 _MASKED_KEY = re.compile(r"[\w-]*\*{3,}[\w-]*")
-_CODE_FIELDS = ("code", "type", "status", "error_type", "error_code", "__type")
+_CODE_FIELDS = ("code", "type", "status", "reason", "error_type", "error_code", "__type")
 _STATUS_FIELDS = ("http_status", "status_code", "http_code")
 _ERROR_FIELDS = frozenset({"error_code", "error_msg", "errors", "detail"})
 _STATUSES = (
@@ -114,13 +114,13 @@ def error_status(error: Any) -> int:
 
 def _message(found: Mapping[str, Any], depth: int = 0) -> str:
     texts: list[str] = []
-    for name in ("message", "detail", "msg", "error_msg"):
+    for name in ("message", "detail", "msg", "error_msg", "errors"):
         value: Any = found.get(name)
         if isinstance(value, str):
             texts.append(value)
         elif isinstance(value, Mapping) and depth < _DEPTH:
             texts.append(_message(value, depth + 1))
-        elif isinstance(value, list):  # FastAPI: one entry per invalid field
+        elif isinstance(value, list):  # FastAPI: one entry per invalid field; Cloudflare: one per error
             texts += [_field_problem(entry) for entry in value if isinstance(entry, Mapping)]
     metadata = found.get("metadata")
     raw: Any = metadata.get("raw") if isinstance(metadata, Mapping) else None
@@ -132,7 +132,7 @@ def _message(found: Mapping[str, Any], depth: int = 0) -> str:
 def _field_problem(entry: Mapping[str, Any]) -> str:
     location = entry.get("loc")
     where = ".".join(str(part) for part in location) if isinstance(location, list) else ""
-    return f"{where}: {entry.get('msg', '')}".removeprefix(": ")
+    return f"{where}: {entry.get('msg') or entry.get('message') or ''}".removeprefix(": ")
 
 
 def _codes(found: Mapping[str, Any], depth: int = 0) -> list[str]:

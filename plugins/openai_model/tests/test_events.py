@@ -85,6 +85,48 @@ def test_streamed_tool_calls_are_put_together(chat: Caller, parts: list[list[dic
     assert found == [("a", "add", '{"x": 1}'), ("b", "add", '{"x": 2}')]
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [[call_part(0, "", "add", '{"x": 1}'), call_part(0, "", "add", '{"x": 2}')]],
+        [
+            [call_part(None, None, "add", '{"x"')],
+            [call_part(None, None, "add", ": 1}")],
+            [call_part(0, "", "add", "{}")],
+        ],
+        [[call_part(None, None, "add", "")], [call_part(None, None, "sub", "{}")]],
+    ],
+    ids=["numbered 0", "named again", "without arguments"],
+)
+def test_streamed_tool_calls_without_ids_are_told_apart(chat: Caller, parts: list[list[dict[str, Any]]]) -> None:
+    chat.endpoint.script(stream(*(chunk(tool_calls=part) for part in parts), chunk("tool_calls")))
+    found = chat("Hi").function_calls
+    assert len(found) == 2
+    assert all(json.loads(call.arguments or "{}") is not None for call in found)
+
+
+def test_thoughts_that_are_streamed_as_parts_and_words_as_text(chat: Caller) -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    chat.endpoint.script(stream(chunk(content=[thought]), chunk(content="Sun"), chunk(content="ny."), chunk("stop")))
+    assert chat("Hi").output_text == "Sunny."
+    chat.endpoint.script(stream(chunk(content="Sun"), chunk(content=[{"type": "text", "text": "ny."}]), chunk("stop")))
+    assert chat("Hi").output_text == "Sunny."
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["data: \n\n", "data:\n\n", "event: ping\ndata: now\n\n", "id: 1\n\n", "retry: 10\n\n"],
+)
+def test_what_keeps_a_stream_alive_is_passed_over(chat: Caller, more: str) -> None:
+    chat.endpoint.script(more.encode() + stream(chunk(content="Sunny."), chunk("stop"), done=False) + more.encode())
+    assert chat("Hi").output_text == "Sunny."
+
+
+def test_events_without_an_empty_line_between_them(chat: Caller) -> None:
+    chat.endpoint.script(stream(chunk(content="Sun"), chunk("stop", content="ny.")).replace(b"\n\n", b"\n"))
+    assert chat("Hi").output_text == "Sunny."
+
+
 def test_streamed_log_probabilities_and_choices() -> None:
     first, second = chunk(content="a"), chunk("stop", content="b")
     first["choices"][0] |= {"logprobs": {"content": [{"token": "a"}]}, "token_ids": [1]}
@@ -96,12 +138,25 @@ def test_streamed_log_probabilities_and_choices() -> None:
     assert found["choices"][0]["token_ids"] == [1, 2]
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_a_streamed_response_is_its_last_event(endpoint: Endpoint, end: str) -> None:
+@pytest.mark.parametrize(("end", "name"), [("\n", "completed"), ("\r\n", "completed"), ("\r", "done")])
+def test_a_streamed_response_is_its_last_event(endpoint: Endpoint, end: str, name: str) -> None:
     call = Caller(endpoint, "responses", "httptools")
-    last = {"type": "response.completed", "response": text_reply("responses", "Sunny.")}
+    last = {"type": f"response.{name}", "response": text_reply("responses", "Sunny.")}
     call.endpoint.script(stream({"type": "response.created", "response": response()}, last, done=False, end=end))
     assert call("Hi").output_text == "Sunny."
+
+
+@pytest.mark.parametrize("end", [{"output": []}, {}, {"output": None}])
+def test_a_streamed_response_whose_last_event_lacks_its_items(endpoint: Endpoint, end: dict[str, Any]) -> None:
+    call = Caller(endpoint, "responses", "httptools")
+    thought = {"type": "reasoning", "summary": []}
+    said = text_reply("responses", "Sunny.")["output"][0]
+    items = [{"type": "response.output_item.done", "output_index": place, "item": item}
+             for place, item in ((1, said), (0, thought))]  # fmt: skip
+    call.endpoint.script(
+        stream(*items, {"type": "response.completed", "response": {"status": "completed", **end}}, done=False)
+    )
+    assert call("Hi").output == [thought, said]
 
 
 def test_a_whole_reply_as_one_event(endpoint: Endpoint) -> None:
@@ -125,6 +180,15 @@ def test_a_whole_reply_as_one_event(endpoint: Endpoint) -> None:
             errors.ServerError,
             "gone",
         ),
+        (b'event: error\ndata: {"code": "rate_limit_exceeded", "message": "slow"}\n\n', errors.RateLimitError, "slow"),
+        (b"event: error\ndata: the engine died\n\n", errors.ServerError, "the engine died"),
+        (
+            stream(chunk(content="a"), {"object": "error", "message": "no such thing", "code": 400}),
+            errors.BadRequestError,
+            "no such thing",
+        ),
+        (stream({"detail": "the engine died"}), errors.ServerError, "the engine died"),
+        (stream({"choices": [{"index": 0, "text": "a", "finish_reason": "stop"}]}), errors.BrokenReplyError, "message"),
     ],
 )
 def test_a_stream_that_is_no_reply_is_told(chat: Caller, body: bytes, kind: type[Exception], words: str) -> None:

@@ -210,6 +210,20 @@ def test_a_reply_in_the_segment_of_an_interim_one_keeps_its_own_head(interim: by
     assert run(read("httptools", [b"HTTP/1.1 %b\r\n\r\n" % interim + head + packed[:5]])) is None
 
 
+def test_many_empty_lines_and_interim_replies_cost_no_more_than_their_bytes() -> None:
+    head = b"HTTP/1.1 200 OK\r\nRetry-After: 7\r\ncontent-length: 2\r\n\r\n{}"
+    before = b"\r\n" * 500_000 + b"HTTP/1.1 102 Processing\r\n\r\n" * 40_000
+    assert run(read("httptools", [before + head])) == (200, ["7", None, None, None], b"{}")
+
+
+@pytest.mark.parametrize("size", [200_000, 300_000])
+def test_a_head_is_too_long_however_it_comes(size: int) -> None:
+    whole = b"HTTP/1.1 200 OK\r\nx-note: %b\r\ncontent-length: 2\r\n\r\n{}" % (b"a" * size)
+    for parts in ([whole], [whole[:100], whole[100:]]):
+        reply = run(read("httptools", parts))
+        assert (reply is not None and reply[2] == b"{}") == (size < 1 << 18)
+
+
 @pytest.mark.parametrize(
     ("fields", "body", "found"),
     [

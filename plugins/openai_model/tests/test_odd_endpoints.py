@@ -143,3 +143,12 @@ def test_a_rows_tools_in_the_form_of_chat_are_offered_by_either_dialect(plain: C
     assert sent["tools"] == ([NESTED] if plain.dialect == "chat" else [flat])
     wanted = choice if plain.dialect == "chat" else {"type": "function", "name": "echo"}
     assert sent["tool_choice"] == wanted
+
+
+@pytest.mark.parametrize("tools", [{}, {"tools": [{"name": "echo", "parameters": {"type": "object"}}]}])
+def test_a_choice_in_the_form_of_chat_and_tools_without_a_type_are_understood(tools: dict[str, Any]) -> None:
+    request = Task.ask(
+        "Hi", params={"tool_choice": {"type": "function", "function": {"name": "echo"}}, **tools}
+    ).request
+    assert request.body["tool_choice"] == {"type": "function", "name": "echo"}
+    assert [made["type"] for made in request.tools] == ["function"] * len(request.tools)

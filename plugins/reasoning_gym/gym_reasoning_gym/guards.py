@@ -34,6 +34,8 @@ _FUNCTION_NAMES = "sin cos tan sec csc cot asin acos atan sinh cosh tanh exp log
 _FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,9}")
 _NUMBER = re.compile(r"-?(?:\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:[eE][+-]?\d{1,2})?(?:/\d{1,60})?")
+_LONG_EXPONENT = re.compile(r"[\d.][eE][+-]?[\d_]{3}")
+"""`1e999999`, which is nothing to Python's floats, and half a minute of work to sympy."""
 _OPERATORS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -84,7 +86,7 @@ def _is_literal(text: str) -> bool:
 
 def _is_arithmetic(text: str) -> bool:
     """Whether a text is an expression of numbers, names, operators and the usual functions."""
-    tree = _parsed(text) if text.isascii() else None
+    tree = _parsed(text) if text.isascii() and not _LONG_EXPONENT.search(text) else None
     try:
         return tree is not None and all(map(_is_harmless, ast.walk(tree))) and _degree(tree.body) <= MAX_DEGREE
     except RecursionError:

@@ -59,6 +59,8 @@ def test_what_a_scorer_cannot_take_earns_nothing(
         "2**1e9",
         "-" * 400 + "9**999",
         "2**exp(999)",
+        "1e999999",
+        "x + 1.e-9_99999",
     ],
 )
 def test_an_expression_that_never_ends_is_not_worked_out(family: str, text: str) -> None:
