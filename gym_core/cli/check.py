@@ -137,7 +137,7 @@ def _print(terminal: Terminal, report: Report) -> None:
     ]
     verdict = "not sound" if report.sound is False else "sound"
     if report.sound is None:
-        terminal.out("nothing was ever rewarded, so that no task is shown to be winnable: --model REF takes a sample")
+        terminal.out("nothing was ever rewarded: a sample (--model REF) or a test shows that a task can be won")
         verdict = "not shown to be sound"
     terminal.out(f"{verdict}: {', '.join(counts)}")
 
