@@ -96,8 +96,9 @@ class RemoteModel(ModelBackend):
             raise _unanswered(error) from None
         if answer is None:
             raise _failed(reply, self.connection)
-        if not isinstance(answer.get("output"), list):
-            raise BrokenReplyError(f"{reply.where} answered without a list `output`", status=reply.status)
+        output = answer.get("output")
+        if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
+            raise BrokenReplyError(f"{reply.where} answered without a list of items `output`", status=reply.status)
         return Response(answer)
 
     @property

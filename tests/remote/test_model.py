@@ -101,6 +101,7 @@ async def answering(status: int, content: str, **about: Any) -> AsyncIterator[st
     [
         (200, "<html>", errors.BrokenReplyError),
         (200, "{}", errors.BrokenReplyError),
+        (200, '{"output": ["done"]}', errors.BrokenReplyError),
         (401, "who?", errors.AuthenticationError),
         (402, "pay", errors.QuotaError),
         (404, "", errors.EndpointError),

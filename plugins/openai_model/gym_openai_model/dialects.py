@@ -143,6 +143,7 @@ class ChatDialect:
         chosen = options.max_tokens_field
         self._max_tokens_field = endpoint.max_tokens_field if chosen == "auto" else chosen
         self._seed_field = endpoint.seed_field
+        self._mixes_strict = endpoint.mixes_strict
         self._seed = options.seed
         self.sends_seed = options.send_seed
 
@@ -153,6 +154,8 @@ class ChatDialect:
             max_tokens_field=self._max_tokens_field,
             drop=self._drop,
         )
+        if not self._mixes_strict and "tools" in body:
+            body["tools"] = _evenly_strict(body["tools"])
         own = body.pop("seed", None)
         chosen = self._seed if self._seed is not None else own
         if chosen is None and self.sends_seed:
@@ -176,6 +179,15 @@ class ChatDialect:
             return Response(chat.response_from_completion(body))
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise BrokenReply(f"it is no chat completion ({error})", body) from error
+
+
+def _evenly_strict(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Chat tools of which all or none are strict."""
+    if all((tool.get("function") or {}).get("strict") for tool in tools):
+        return tools
+    return [
+        {**tool, "function": {**tool["function"], "strict": False}} if "function" in tool else tool for tool in tools
+    ]
 
 
 def _object(data: bytes) -> dict[str, Any]:

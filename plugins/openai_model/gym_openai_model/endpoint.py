@@ -66,6 +66,11 @@ class Endpoint:
         """What the chat dialect calls the seed here."""
         return "random_seed" if self.host == "api.mistral.ai" else "seed"
 
+    @property
+    def mixes_strict(self) -> bool:
+        """Whether tools of which some are strict are taken here; Cerebras refuses them."""
+        return not self.host.endswith(".cerebras.ai")
+
     def url(self, path: str) -> str:
         """The URL of a path such as `/models`, with the query fields and credentials of the base URL."""
         url = self.base_url + path

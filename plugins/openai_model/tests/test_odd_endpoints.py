@@ -10,6 +10,9 @@ import pytest
 
 import gym_core
 from gym_core import Request, ResourceServer, Session, Task, Trajectory, errors, tool
+from gym_openai_model.dialects import make_dialect
+from gym_openai_model.endpoint import parse_endpoint
+from gym_openai_model.options import OpenAIOptions
 
 from .scripted import TRANSPORTS, Caller, Endpoint, Reply, completion, response, text_reply
 
@@ -45,6 +48,23 @@ def test_with_tools_all_of_it_is_sent(plain: Caller) -> None:
     plain.endpoint.script(text_reply(plain.dialect))
     plain(Request.ask("Hi", tools=[{"type": "function", "name": "f"}], tool_choice="auto", parallel_tool_calls=False))
     assert plain.endpoint.sent.keys() >= set(TOOL_FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("url", "strict", "sent"),
+    [
+        ("https://api.cerebras.ai/v1", [True, False], [False, False]),
+        ("https://api.cerebras.ai/v1", [True, None], [False, False]),
+        ("https://api.cerebras.ai/v1", [True, True], [True, True]),
+        ("http://localhost:8000/v1", [True, False], [True, False]),
+    ],
+)
+def test_tools_are_evenly_strict_where_the_host_wants_it(url: str, strict: list[Any], sent: list[Any]) -> None:
+    tools = [{"type": "function", "name": f"f{place}", "strict": value} for place, value in enumerate(strict)]
+    body = make_dialect(OpenAIOptions.model_validate({}), parse_endpoint(url), "m").encode(
+        Request.ask("Hi", tools=tools), None
+    )
+    assert [made["function"]["strict"] for made in json.loads(body)["tools"]] == sent
 
 
 @pytest.mark.parametrize("status", [201, 202, 203, 206])
