@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gym_core.domain.blame import unwrapped
 from gym_core.domain.errors import (
     BadRequestError,
     ContextLengthError,
@@ -118,6 +119,7 @@ class RemoteError(SessionError):
 
 def error_to_wire(error: BaseException, phase: str = "") -> tuple[int, dict[str, Any]]:
     """The HTTP status of an error and its body. `phase`: where it happened, `setup`, `tool`, `reply` or `verify`."""
+    error = unwrapped(error)
     status, code = _status_and_code(error)
     message = writable(error.message) if isinstance(error, GymError) else error_text(error)
     described: dict[str, Any] = {

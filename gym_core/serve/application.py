@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from gym_core.domain.blame import as_exception, asked_to_end
+from gym_core.domain.blame import as_exception, asked_to_end, unwrapped
 from gym_core.domain.errors import ModelError
 from gym_core.domain.json_text import encode_json
 from gym_core.protocol.errors import ServeError, add_openai_words, error_to_wire
@@ -304,6 +304,7 @@ def _cut_off() -> ServeError:
 
 def _innermost(error: BaseException) -> str:
     """An error's class, and where it was raised."""
+    error = unwrapped(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}{where}"

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gym_core.domain.blame import as_exception
 from gym_core.domain.errors import EpisodeOver, InputError, RateLimitError, SessionError, model_error_classes
 from gym_core.engine.rollout.failure import DeadlineExceeded
 from gym_core.protocol.errors import RemoteError, ServeError, WireError, error_from_wire, error_to_wire
@@ -87,3 +88,9 @@ def test_an_answer_of_somebody_else_is_shown(body: Any) -> None:
     assert got.status == 502
     assert WHERE in str(got)
     assert "502" in str(got)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_an_error_that_is_no_exception_has_its_own_name(kind: type[BaseException]) -> None:
+    described = error_to_wire(as_exception(kind("over")))[1]["error"]
+    assert (described["class"], described["message"]) == (kind.__name__, "over")
