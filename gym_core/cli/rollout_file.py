@@ -10,6 +10,7 @@ from typing import Any
 from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.task import is_result, result_task_id
+from gym_core.engine.storage.files import refuse_odd
 
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
 
@@ -70,6 +71,10 @@ def _rollout(path: Path, number: int, line: bytes) -> dict[str, Any]:
         raise InputError(f"{path}:{number}: {error}") from error
     if not isinstance(row, dict) or not is_result(row):
         raise InputError(f"{path}:{number}: this is no rollout that gym wrote", hint="give the file after --output")
+    try:
+        refuse_odd(row.get("reward"), row["rollout"].get("repeat", 0))
+    except ValueError as error:
+        raise InputError(f"{path}:{number}: {error}") from None
     return row
 
 

@@ -150,6 +150,8 @@ def whole_text(text: str) -> str:
 def what_it_is(data: bytes) -> str:
     """What data is that is certainly no JSON; empty if it may be meant as such."""
     start = data[:64].removeprefix(BOM).lstrip()
+    if start and not start.strip(b"\0"):
+        return "zero bytes (the file system lost what stood there)"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or start[1:2] == b"\0" or start[:1] == b"\0":
         return "UTF-16 or UTF-32, not UTF-8 text"
     if start.startswith(b"version https://git-lfs"):
@@ -159,7 +161,7 @@ def what_it_is(data: bytes) -> str:
             return name
     if start[:1] == b"<":
         return "markup (HTML or XML)"
-    return ""
+    return "binary data" if b"\0" in start else ""
 
 
 _MAGIC = {
@@ -173,7 +175,8 @@ _MAGIC = {
     b"SQLite format 3": "an SQLite database",
     b"%PDF": "a PDF file",
     b"\x89PNG": "a picture",
-    b"\x80\x04\x95": "a Python pickle",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    **{bytes((0x80, protocol)): "a Python pickle" for protocol in range(2, 6)},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 from pathlib import Path
@@ -163,10 +164,34 @@ LINE = f'{{"x": "caf\u00e9", {REQUEST}}}\n'
         (LINE.encode("utf-32"), "UTF-32"),
         (b"PAR1" + bytes(100), "Parquet"),
         (b"PK\x03\x04" + bytes(100), "zip"),
+        (b"Obj\x01" + bytes(100), "binary data"),
+        (b"\x80\x05\x95" + bytes(100), "pickle"),
+        (bytes(4096) + b"\n", "zero bytes"),
+        (bz2.compress(LINE.encode()), "unpack it first"),
+        (b"[" + LINE.strip().encode() + b"]\n", "one JSON array"),
+        (json.dumps([json.loads(LINE)], indent=2).encode(), "one JSON array"),
+        (json.dumps(json.loads(LINE), indent=2).encode("utf-8-sig"), "over several lines"),
         (b"<!DOCTYPE html>\n", "markup"),
         (LINE.encode("latin-1"), "not UTF-8 text"),
     ],
-    ids=["lfs", "gzip", "utf-16", "utf-16 without mark", "utf-32", "parquet", "zip", "html", "latin-1"],
+    ids=[
+        "lfs",
+        "gzip",
+        "utf-16",
+        "utf-16 without mark",
+        "utf-32",
+        "parquet",
+        "zip",
+        "avro",
+        "pickle",
+        "zeros",
+        "bzip2",
+        "array",
+        "indented array",
+        "indented",
+        "html",
+        "latin-1",
+    ],
 )
 @pytest.mark.parametrize("skip", [False, True])
 def test_a_file_that_is_something_else_is_named(content: bytes, words: str, skip: bool, tmp_path: Path) -> None:
@@ -174,8 +199,47 @@ def test_a_file_that_is_something_else_is_named(content: bytes, words: str, skip
     source.write_bytes(content)
     with pytest.raises(UsageError) as caught:
         run(input=source, skip_invalid=skip)
-    assert words in str(caught.value) or skip
+    assert words in f"{caught.value} {caught.value.hint}" or skip
     assert "surrogates" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        (b'"reward":1.0', b'"reward":"1"', "reward"),
+        (b'"reward":1.0', b'"reward":NaN', "reward"),
+        (b'"reward":1.0', b'"reward":true', "reward"),
+        (b'"repeat":0', b'"repeat":-1', "repeat"),
+        (b'"repeat":0', b'"repeat":"0"', "repeat"),
+        (b'"repeat":0', b'"repeat":null', "repeat"),
+    ],
+    ids=lambda value: value.decode() if isinstance(value, bytes) else value,
+)
+def test_a_result_that_nobody_can_compute_with_is_named(then: bytes, now: bytes, words: str, tmp_path: Path) -> None:
+    output = tmp_path / "x.jsonl"
+    run(output=output)
+    output.write_bytes(output.read_bytes().replace(then, now))
+    for read in (
+        lambda: list(ResultsFile(output).rollouts()),
+        lambda: Statistics(output, by=()),
+        lambda: find_row(output, None),
+        lambda: run(output=output, mode="resume"),
+    ):
+        with pytest.raises(UsageError, match=rf"x\.jsonl:1: the {words} .* no number that gym writes"):
+            read()
+
+
+def test_blank_lines_in_results_are_passed_over(tmp_path: Path) -> None:
+    def session(number: int) -> dict[str, Any]:
+        return {"task_id": str(number), "reward_wanted": [1.0, "bad"][number], **json.loads(f"{{{REQUEST}}}")}
+
+    output = tmp_path / "x.jsonl"
+    tasks = [session(0), session(1)]
+    assert sorted(run(None, env(tasks=tasks), output=output).statuses()) == ["completed", "verifier_error"]
+    for path in (output, output.with_name("x.failures.jsonl")):
+        path.write_bytes(b"\r\n" + path.read_bytes() + b"\n  \n")
+    assert run(None, env(tasks=tasks), output=output, mode="resume").rollouts == []
+    assert len([*ResultsFile(output).rollouts()]) == 2
 
 
 def test_what_is_zipped_twice_is_named(tmp_path: Path) -> None:

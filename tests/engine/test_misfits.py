@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 from typing import Any
 
@@ -140,8 +141,23 @@ class Session7(Session[Any]):
         return 1.0
 
 
-@pytest.mark.parametrize("session", [Buggy, Session7])
+class Variable(PlainSession):
+    def setup(self) -> None:
+        os.environ["NO_SUCH_VARIABLE"]
+
+
+class Table(PlainSession):
+    def setup(self) -> None:
+        {"Paris": 1}[self.task["city"]]
+
+
+class Tables(PlainSession):
+    def setup(self) -> None:
+        [{"Paris": 1}[city] for city in self.task["cities"]]
+
+
+@pytest.mark.parametrize("session", [Buggy, Session7, Variable, Table, Tables])
 def test_a_key_that_is_no_field_of_the_row_is_the_environments_own(session: Any) -> None:
-    (rollout,) = run(None, env(session)).rollouts
+    (rollout,) = run(None, env(session, [row(city="Rome", cities=["Paris", "Rome"])])).rollouts
     assert rollout.error is not None
     assert rollout.error["class"] == "KeyError"

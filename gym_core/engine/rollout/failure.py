@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,11 +78,21 @@ def failure_of(error: BaseException, phase: str) -> Failure:
 def blame_row(error: BaseException, task: Mapping[str, Any]) -> BaseException:
     """What to blame for an error in `setup`: the row, where a field of that name was looked up and it has none."""
     name = error.args[0] if type(error) is KeyError and error.args else None
-    if not isinstance(name, str) or name in task or not _FIELD.fullmatch(name):
+    if not isinstance(name, str) or name in task or not _FIELD.fullmatch(name) or _looked_up_elsewhere(error, task):
         return error
     missing = MissingField(name)
     missing.__cause__ = error
     return missing
+
+
+def _looked_up_elsewhere(error: BaseException, task: Mapping[str, Any]) -> bool:
+    """Whether it was in the standard library, such as `os.environ`, or what the row says was looked up in a table."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if frame.f_globals.get("__name__", "").partition(".")[0] in sys.stdlib_module_names:
+        return True
+    return any(
+        error.args[0] == value or (isinstance(value, list) and error.args[0] in value) for value in task.values()
+    )
 
 
 def describe(error: BaseException, phase: str, *, retryable: bool) -> dict[str, Any]:

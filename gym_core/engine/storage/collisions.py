@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.engine.standard_streams import standard_output
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def refuse_collisions(read: Iterable[Named], written: Iterable[Named]) -> None:
 def of_a_run(file: Path) -> Iterator[Named]:
     """The files of the run whose results `file` holds: they are read with it, or belong to it."""
     yield "the results", file
-    stem = file.name.removesuffix(".jsonl").removesuffix(".failures")
+    stem = str(file).removesuffix(".jsonl").removesuffix(".failures")
     for suffix in (".jsonl", *SIBLINGS):
-        yield "a file of its run", file.with_name(stem + suffix)
+        yield "a file of its run", f"{stem}{suffix}"
 
 
 def refuse_of_a_run(what: str, path: Path) -> None:
@@ -56,7 +57,7 @@ def refuse_of_a_run(what: str, path: Path) -> None:
         if path.name.endswith(suffix):
             rows = path.with_name(path.name.removesuffix(suffix) + ".jsonl")
             raise UsageError(f"{path}, {what}, is a name for a file of the run {rows}", hint=_ELSEWHERE)
-    if (path.parent / (path.name.removesuffix(".jsonl") + ".run.json")).exists():
+    if Path(f"{str(path).removesuffix('.jsonl')}.run.json").exists():
         raise UsageError(f"{path}, {what}, is the results of a run", hint=_ELSEWHERE)
 
 
@@ -110,18 +111,17 @@ def _refuse_shared(path: Path) -> None:
 
 def _refuse_no_results(path: Path, *, torn: bool) -> None:
     """Raise `UsageError` for what is no output of a run. `torn`: whether its first line may be an unfinished one."""
-    from gym_core.engine.storage.files import parse_row
-
     line = _first_line(path)
-    if not line or (torn and not line.endswith(b"\n")):
+    if not line.strip() or (torn and not line.endswith(b"\n")):
         return
-    try:
-        parse_row(line)
-    except ValueError:
+    row = None
+    with contextlib.suppress(JsonError):
+        row = parse_json(line)
+    if not isinstance(row, dict) or not isinstance(row.get("rollout"), dict):
         raise UsageError(
             f"{path} holds no results of a run: only those are replaced or continued",
             hint="--output takes another path; remove the file if it is no longer needed",
-        ) from None
+        )
 
 
 def _first_line(path: Path) -> bytes:

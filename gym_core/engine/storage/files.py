@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -184,12 +185,21 @@ def parse_row(line: bytes) -> dict[str, Any]:
     """A line of a results file. Raises `ValueError` for one that gym did not write."""
     try:
         row: dict[str, Any] = parse_json(line)
-        row["task_id"], row["reward"], row["rollout"]["repeat"], row["rollout"]["status"]
+        row["task_id"], row["rollout"]["status"]
+        refuse_odd(row["reward"], row["rollout"]["repeat"])
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a row that gym wrote ({type(error).__name__}: {error})") from None
     except JsonError as error:
         raise ValueError(f"not a row that gym wrote ({error})") from None
     return row
+
+
+def refuse_odd(reward: Any, repeat: Any) -> None:
+    """Raise `ValueError` for what gym writes into no row: everybody computes with these two."""
+    if reward is not None and (type(reward) not in (int, float) or not math.isfinite(reward)):
+        raise ValueError(f"the reward {reward!r} is no number that gym writes")
+    if type(repeat) is not int or repeat < 0:
+        raise ValueError(f"the repeat {repeat!r} is no number that gym writes")
 
 
 def parse_account(line: bytes) -> dict[str, Any]:
@@ -217,6 +227,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a results file. Raises `UsageError` with file name and line number for a line that is none."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if line.isspace():
+                continue
             try:
                 row = parse_row(line)
             except ValueError as error:
@@ -227,6 +239,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 def read_rows_backwards(path: Path) -> Iterator[dict[str, Any]]:
     """The same rows, the last one first."""
     for line, offset in _lines_backwards(path):
+        if line.isspace():
+            continue
         try:
             row = parse_row(line)
         except ValueError as error:

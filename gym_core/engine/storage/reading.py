@@ -11,6 +11,7 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import is_result, result_task_id
+from gym_core.engine.storage.files import refuse_odd
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.store import Outputs
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
@@ -93,6 +94,10 @@ class ResultsFile:
             lacking = [name for name in _NEEDED if name not in row["rollout"]]
             if lacking:
                 raise UsageError(f"{path}:{number}: not a row that gym wrote: it lacks `rollout.{lacking[0]}`")
+            try:
+                refuse_odd(row.get("reward"), row["rollout"]["repeat"])
+            except ValueError as error:
+                raise UsageError(f"{path}:{number}: {error}", hint=_NOT_OURS) from None
             yield number, row
 
     @staticmethod

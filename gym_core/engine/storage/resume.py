@@ -13,7 +13,7 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import result_task_id
 from gym_core.engine.numbers.progress import Progress
-from gym_core.engine.storage.files import parse_account, parse_row, read_rows_backwards, repair
+from gym_core.engine.storage.files import parse_account, parse_row, read_rows_backwards, refuse_odd, repair
 from gym_core.engine.storage.store import Outputs
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
 
@@ -65,17 +65,19 @@ class Finished:
             try:
                 for line in file:
                     number += 1
+                    if line.isspace():
+                        continue
                     row = parse(line)
                     task_id, repeat = _key(row)
                     if not self._known.add(for_repeat(digest(task_id), repeat), _DONE):
                         raise ValueError(f"a second row of task {task_id!r}, repeat {repeat}; gym writes one")
                     progress.add(Rollout(row), kept=True)
+                    self._done += 1
                     self._count(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
                     f"{path}:{number}: {_what(error)}", hint="remove the line; its rollout runs again"
                 ) from error
-        self._done += number
 
     def _read_failures(self, path: Path, progress: Progress, retry_failed: bool) -> None:
         """From the last attempt of each rollout to its first: the last one decides."""
@@ -155,8 +157,7 @@ async def read_finished(
 
 def _key(row: dict[str, Any]) -> tuple[str, int]:
     repeat = row["rollout"]["repeat"]
-    if type(repeat) is not int or repeat < 0:
-        raise ValueError(f"the repeat {repeat!r} is no number that gym writes")
+    refuse_odd(row["reward"], repeat)
     return result_task_id(row), repeat
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from gym_core.domain.errors import UsageError
-from gym_core.domain.json_text import what_it_is
+from gym_core.domain.json_text import BOM, what_it_is
 
 EDGE = 1 << 20
 """The fingerprint of a large file covers its size and so many bytes at either end."""
@@ -49,16 +49,29 @@ def open_input(path: str | Path, digest: Any = None) -> IO[bytes]:
     return _open_zst(path, source) if str(path).endswith(".zst") else source
 
 
-def refuse_no_text(path: str | Path, file: IO[bytes]) -> None:
+def refuse_no_lines(path: str | Path, file: IO[bytes]) -> None:
     """Raise `UsageError` for a file that holds no lines of JSON but something else altogether."""
     try:
         beginning = file.read(_LOOKED_AT)
     except (OSError, EOFError, zlib.error):
         return  # whoever reads it says where it is broken
     found = what_it_is(beginning)
+    hint = _HINTS.get(found, "--input takes a file of JSON lines, in UTF-8")
+    text = beginning.removeprefix(BOM).lstrip()
+    if text.startswith(b"["):
+        found, hint = "one JSON array, not a line of JSON for each task", "`jq -c '.[]' FILE` makes lines of it"
+    elif text.startswith(b"{") and text[1:].lstrip(b" \t\r").startswith(b"\n"):
+        found, hint = "JSON over several lines, not a line for each task", "`jq -c . FILE` makes lines of it"
     if found:
-        hint = "let its name end in `.gz`" if "gzip" in found else "--input takes a file of JSON lines, in UTF-8"
         raise UsageError(f"{path}: it is {found}", hint=hint)
+
+
+_HINTS = {
+    "compressed with gzip": "let its name end in `.gz`",
+    "compressed with zstd": "let its name end in `.zst`",
+    "compressed with bzip2": "unpack it first; `.gz` and `.zst` are read as they are",
+    "compressed with xz": "unpack it first; `.gz` and `.zst` are read as they are",
+}
 
 
 def fingerprint(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.json_text import JsonError, parse_json, parse_line
 from gym_core.domain.task import REQUEST_FIELD, Task, check_row
 from gym_core.engine.tasks.check import READ_ERRORS, CheckAhead, InputCheck, SourceInfo
-from gym_core.engine.tasks.input_file import fingerprint, is_compressed, is_stdin, open_input, refuse_no_text
+from gym_core.engine.tasks.input_file import fingerprint, is_compressed, is_stdin, open_input, refuse_no_lines
 from gym_core.engine.tasks.keys import IdTaken, TaskIds, named_by
 
 __all__ = ["FileSource", "IterableSource", "SourceInfo", "open_input", "server_source"]
@@ -61,7 +61,7 @@ class FileSource:
         if self.streamed:
             return False
         with open_input(self.path) as file:  # tells at once when it cannot be opened
-            refuse_no_text(self.path, file)
+            refuse_no_lines(self.path, file)
         try:
             self.info.size = Path(self.path).stat().st_size
             if self.info.size > (CHECKED_WHOLE_COMPRESSED if is_compressed(self.path) else CHECKED_WHOLE):
