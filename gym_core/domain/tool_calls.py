@@ -132,12 +132,10 @@ def sent_items(items: Sequence[Item], tools: Sequence[Mapping[str, Any]] = ()) -
 def is_sendable(item: Mapping[str, Any]) -> bool:
     """Whether every server takes an item as it is; only of calls and their outputs it is known."""
     kind = item.get("type")
-    if kind != "function_call":
-        return kind != "function_call_output" or _has_id(item)
-    name, written = item.get("name"), item.get("arguments")
-    if not (is_whole(item) and type(name) is str and _is_name(name)):
-        return False
-    return sent_arguments(written) is written
+    if kind == "function_call":
+        name, written = item.get("name"), item.get("arguments")
+        return bool(is_whole(item) and type(name) is str and _is_name(name) and sent_arguments(written) is written)
+    return kind != "function_call_output" or _has_id(item)
 
 
 def _has_id(item: Mapping[str, Any]) -> bool:

@@ -389,8 +389,10 @@ class RolloutRun:
         assert self._toolbox is not None
         assert self._session is not None
         toolbox = self._toolbox
-        if not all(call.get("call_id") for call in calls):
-            calls = self.recording.named(calls)
+        for call in calls:
+            if not call.get("call_id"):
+                calls = self.recording.named(calls)
+                break
         try:
             if len(calls) > 1 and self._session.concurrent_tools:
                 outputs = await self._at_once(calls)
