@@ -141,9 +141,9 @@ def test_a_verifier_that_nobody_can_please_is_not_called_sound(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-test")
     arguments = ("--model", "openai:any", "-M", f"base_url={endpoint.base_url}", "--sample", "2")
     result = gym("check", "env", "trap:never", *arguments)
-    assert result.status == 1
-    assert "error: nothing was ever rewarded: neither a scripted policy nor openai:any" in result.out
+    assert "warning: nothing was ever rewarded: neither a scripted policy nor openai:any" in result.out
     assert "[never-won]" in result.out
+    assert result.out.splitlines()[-1].startswith("not shown to be sound: 0 errors")
 
 
 def test_a_sample_that_cannot_be_taken_leaves_the_rest(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
