@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import orjson
-
 from gym_core.contract.resource_server import Done, Session, SessionContext
 from gym_core.contract.tools import BoundTool, ToolSpec
 from gym_core.domain.errors import EpisodeOver, GymError
 from gym_core.domain.foreign_verdict import NotMeasured
+from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.responses import SESSION_DONE, Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
@@ -161,8 +160,8 @@ async def _call(name: str, session: RemoteSession, *, arguments: str) -> Any:
 def _fault(output: Any) -> str:
     """The words within the answer to a bad call, which the engine wraps again."""
     try:
-        return str(orjson.loads(output)["error"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return str(parse_json(output)["error"])
+    except (JsonError, KeyError, TypeError):
         return str(output)
 
 

@@ -42,10 +42,10 @@ def main() -> None:
     _log_to_stderr()
     # The parent ends it otherwise; a `KeyboardInterrupt` is the plugin's own then.
     signal.signal(signal.SIGINT, lambda *_: None)
-    import orjson
+    from gym_core.domain.json_text import encode_json
 
     def answer(value: Mapping[str, Any]) -> None:
-        answers.write(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS) + b"\n")
+        answers.write(encode_json(value, fallback=str) + b"\n")
         answers.flush()
 
     try:

@@ -13,9 +13,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from gym_core.domain.errors import GymError, PluginError, UsageError
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.remote.isolated.child import LEVEL_MARK
 from gym_core.wiring.isolated import Environment
 from gym_core.wiring.secrets import Redactor
@@ -76,8 +75,8 @@ def ask(environment: Environment, request: Mapping[str, Any], redactor: Redactor
 def checked(environment: Environment, line: bytes, instead: str, tail: Tail) -> dict[str, Any]:
     """The answer in a line. `instead`: what happened where there is none. Raises as `ask` does."""
     try:
-        answer: dict[str, Any] = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        answer: dict[str, Any] = parse_json(line)
+    except JsonError:
         raise silent(environment, instead, tail) from None
     if "error" in answer:
         raise _raised(environment, answer["error"], tail)
@@ -281,7 +280,7 @@ class Child:
 
 
 def _line(request: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(request, default=str, option=orjson.OPT_NON_STR_KEYS) + b"\n"
+    return encode_json(request, fallback=str) + b"\n"
 
 
 USES_UNIX_SOCKETS = sys.platform != "win32"
