@@ -12,6 +12,7 @@ from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.task import is_result, result_task_id
 from gym_core.engine.storage.files import refuse_odd
 
+_DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
 
 
@@ -23,11 +24,18 @@ def find_row(path: Path, wanted: str | None) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
-            if wanted is None or wanted.isdecimal():
-                return _by_number(path, lines, int(wanted or 1))
+            number = 1 if wanted is None else _number(wanted)
+            if number is not None:
+                return _by_number(path, lines, number)
+            assert wanted is not None
             return _by_key(path, lines, wanted)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint=_siblings(path)) from error
+
+
+def _number(text: str) -> int | None:
+    """A place or a repeat; None for what is none, such as a task id of many digits."""
+    return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
 
 def _by_number(path: Path, lines: Iterator[tuple[int, bytes]], wanted: int) -> dict[str, Any]:
@@ -43,7 +51,8 @@ def _by_number(path: Path, lines: Iterator[tuple[int, bytes]], wanted: int) -> d
 
 def _by_key(path: Path, lines: Iterator[tuple[int, bytes]], wanted: str) -> dict[str, Any]:
     task_id, mark, repeat = wanted.rpartition("#")
-    with_repeat = (task_id, int(repeat)) if mark and repeat.isdecimal() else None
+    number = _number(repeat) if mark else None
+    with_repeat = (task_id, number) if number is not None else None
     # A line without these bytes cannot be the one: it need not be parsed. Others may be written in several ways.
     plain = _PLAIN.fullmatch(task_id if with_repeat else wanted)
     needle = plain[0].encode() if plain else b""

@@ -213,3 +213,11 @@ def test_a_missing_file_is_said(gym: Gym, tmp_path: Path) -> None:
 def test_a_folder_is_no_file(gym: Gym, folder: str) -> None:
     result = gym("view", folder)
     assert (result.status, result.err) == (2, f"error: {folder} cannot be read: Is a directory\n")
+
+
+@pytest.mark.parametrize("digits", ["9" * 19, "9" * 5000])
+def test_an_id_of_many_digits_is_no_place(digits: str, gym: Gym) -> None:
+    Path("x.jsonl").write_text(json.dumps(row(task_id=digits[:19])) + "\n")
+    result = gym("view", "x.jsonl", digits)
+    assert (result.status, "internal" in result.err) == (0 if len(digits) == 19 else 2, False)
+    assert gym("view", "x.jsonl", f"{digits[:19]}#{digits}").status == 2
