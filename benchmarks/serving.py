@@ -146,7 +146,8 @@ async def send(url: str, load: Load, connections: int) -> Load:
 
 def request(method: str, path: str, body: Any = None, token: str = "") -> bytes:
     content = json.dumps(body).encode() if body is not None else b""
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(content)}\r\n"
     if token:
         head += f"Authorization: Bearer {token}\r\n"
     return (head + "\r\n").encode() + content

@@ -1,8 +1,9 @@
 """JSON as the world writes it, read and written in one place.
 
 Servers, tools, data sets and models write what RFC 8259 forbids: NaN, half of a surrogate pair, a character that was
-cut, a byte order mark, integers of any size. Where the meaning is clear it is read, and a number is never rounded; the
-rest is a `JsonError` whose words say what the text is. On the other side everything that pydantic can write is written.
+cut, line breaks within texts, a byte order mark, integers of any size. Where the meaning is clear it is read, and a
+number is never rounded; the rest is a `JsonError` whose words say what the text is. On the other side everything that
+pydantic can write is written.
 
 orjson does the work wherever it does it right. It reads integers beyond 64 bits as floats, without a word: so a text
 in which 19 digits stand in a row goes another way.
@@ -45,10 +46,10 @@ class JsonError(ValueError):
 def parse_json(data: bytes | bytearray | memoryview | str, *, strict: bool = False) -> Any:
     """The value of a JSON text.
 
-    NaN and the infinities are floats; integers are exact, of up to as many digits as Python converts (4300); half a
-    surrogate pair and bytes that are not UTF-8 become U+FFFD; a byte order mark is passed over. `strict`: bytes that
-    are not UTF-8 are refused, for files that somebody can mend. Raises `JsonError`, and nothing else whatever the text
-    is; `TypeError` for what is no text.
+    NaN and the infinities are floats; a text may hold line breaks and tabs as they are; integers are exact, of up to as
+    many digits as Python converts (4300); half a surrogate pair and bytes that are not UTF-8 become U+FFFD; a byte
+    order mark is passed over. `strict`: bytes that are not UTF-8 are refused, for files that somebody can mend. Raises
+    `JsonError`, and nothing else whatever the text is; `TypeError` for what is no text.
     """
     try:
         content = data.encode() if isinstance(data, str) else bytes(memoryview(data))
@@ -77,9 +78,11 @@ def _has_long_number(content: bytes) -> bool:
 
 def _parse_patiently(data: bytes | str, strict: bool) -> Any:
     text = data.removeprefix("\ufeff") if isinstance(data, str) else _text_of(data, strict)
+    if not text.strip():
+        raise JsonError("not valid JSON: it is empty")
     try:
         with _room_for_depth(_LEVELS):
-            value = json.loads(text, parse_float=_float)
+            value = json.loads(text, parse_float=_float, strict=False)  # a line may end within a text
         if text.isascii() and "\\u" not in text:
             return value
         with _room_for_depth(5 * _LEVELS):

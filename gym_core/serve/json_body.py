@@ -40,8 +40,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = parse_body(body)
     except JsonError as error:
-        problem = str(error) if body else "not valid JSON: it is empty"
-        raise ServeError(422, f"the body cannot be read: {problem}", field="body") from None
+        raise ServeError(422, f"the body cannot be read: {error}", field="body") from None
     if not isinstance(value, dict):
         raise ServeError(422, "the body must be a JSON object", field="body")
     return value

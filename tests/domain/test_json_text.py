@@ -268,6 +268,11 @@ def test_a_text_that_nests_without_end_is_refused(text: str) -> None:
         parse_json(text)
 
 
+def test_line_breaks_and_tabs_may_stand_in_a_text() -> None:
+    for text in ('{"a": "x\n\ty"}', b'{"a": "x\n\ty"}'):
+        assert parse_json(text) == {"a": "x\n\ty"}
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -277,7 +282,8 @@ def test_a_text_that_nests_without_end_is_refused(text: str) -> None:
         (b"\xff\xfe[\x00", "UTF-16"),
         (b"\x1f\x8b\x08", "compressed with gzip"),
         (b"<html>", "markup"),
-        ("", "Expecting value"),
+        ("", "it is empty"),
+        (b" \n", "it is empty"),
         ("nul", "Expecting value"),
     ],
 )
