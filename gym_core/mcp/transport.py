@@ -85,8 +85,10 @@ def _http_client(server: HTTPServer, most: int) -> Any:
         async def send(self, request: httpx2.Request, **settings: Any) -> httpx2.Response:
             try:
                 response = await super().send(request, **settings)
-                if request.method != "POST" or _is_stream(response):
+                if request.method != "POST":
                     return response
+                if _is_stream(response):
+                    return _answered(response, stream=Events(response))
                 response = await _read(response)
             except TooLong:
                 return _answer(request, 502, _too_long(server))
@@ -102,23 +104,46 @@ def _http_client(server: HTTPServer, most: int) -> Any:
             content = await read_all(response.aiter_bytes(), most)
         finally:
             await response.aclose()
+        return _answered(response, content=content)
+
+    def _answered(response: httpx2.Response, **body: Any) -> httpx2.Response:
+        """The same answer with another body."""
         headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_BODY}
-        return httpx2.Response(response.status_code, headers=headers, content=content, request=response.request)
+        return httpx2.Response(response.status_code, headers=headers, request=response.request, **body)
+
+    class Events(httpx2.AsyncByteStream):
+        """An answer that comes as events; a message that one of them holds in a line is made readable."""
+
+        def __init__(self, response: httpx2.Response) -> None:
+            self._response = response
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            rest = bytearray()
+            async for chunk in self._response.aiter_bytes():
+                rest += chunk
+                if b"\n" not in chunk and len(rest) <= most:
+                    continue
+                for line in bytes(rest).splitlines(keepends=True):
+                    if line.endswith(b"\n") or len(line) > most:
+                        yield _readable_line(line)
+                        line = b""
+                rest = bytearray(line)
+            yield _readable_line(bytes(rest))
+
+        async def aclose(self) -> None:
+            await self._response.aclose()
 
     def _answer(request: httpx2.Request, status: int, message: str) -> httpx2.Response:
         error = {"jsonrpc": "2.0", "id": None, "error": {"code": UNREACHABLE, "message": message}}
         return httpx2.Response(status, json=error, request=request)
 
     def _readable(response: httpx2.Response) -> httpx2.Response:
-        if "json" not in response.headers.get("content-type", "") or not response.content:
-            return response
-        message = readable_message(response.content)
+        message = readable_message(response.content) if response.content else None
         if message is None:
             return response
-        headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_BODY}
-        return httpx2.Response(
-            response.status_code, headers=headers, content=encode_json(message), request=response.request
-        )
+        readable = _answered(response, content=encode_json(message))
+        readable.headers["content-type"] = "application/json"  # which some servers leave out
+        return readable
 
     return Client(
         headers=dict(server.headers),
@@ -128,6 +153,11 @@ def _http_client(server: HTTPServer, most: int) -> Any:
         proxy=environment_proxy(server.url),
         trust_env=False,
     )
+
+
+def _readable_line(line: bytes) -> bytes:
+    message = readable_message(line[5:].strip()) if line.startswith(b"data:") else None
+    return line if message is None else b"data: %s\n" % encode_json(message)
 
 
 def _too_long(server: HTTPServer) -> str:

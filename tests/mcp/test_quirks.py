@@ -192,7 +192,7 @@ def over_http(answers: dict[str, str]) -> Iterator[str]:
             text = answers.get(message["method"], '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}')
             body = (text % message["id"]).encode() if "id" in message else b""
             self.send_response(200 if body else 202)
-            streams = body.startswith(b"data: ")
+            streams = b"data:" in body
             self.send_header("Content-Type", "text/event-stream" if streams else "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -217,11 +217,12 @@ def over_http(answers: dict[str, str]) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("result", "said"), [("null", ""), ('{"content": ["a\\ud83d"]}', "a\ufffd"), ('{"content": [{"type": "x"}]}', None)]
 )
-def test_the_same_over_http(result: str, said: str | None) -> None:
+@pytest.mark.parametrize("frame", ["%s", "data: %s\n\n", "event: message\r\ndata:%s\r\n\r\n"])
+def test_the_same_over_http(frame: str, result: str, said: str | None) -> None:
     answers = {
         "initialize": '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18"}}',
         "tools/list": '{"jsonrpc":"2.0","id":%s,"result":{"tools":[{"name":"add"},{"name":"bad","inputSchema":[]}]}}',
-        "tools/call": '{"jsonrpc":"2.0","id":%s,"result":' + result + "}",
+        "tools/call": frame % ('{"jsonrpc":"2.0","id":%s,"result":' + result + "}"),
     }
     with over_http(answers) as url:
         rollout, tools = play("over http", url)
