@@ -9,11 +9,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 
 _CHOICES = ("anyOf", "oneOf")
 _NOT_AT_THE_TOP = (*_CHOICES, "allOf", "not", "enum", "const", "if", "then", "else", "$ref")
+_BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+"""Keywords whose values hold schemas by names that are no keywords."""
+_DATA = frozenset({"const", "default", "enum", "examples"})
+_NEEDED = frozenset({"type", "properties", "$ref", "$defs", "definitions", "anyOf", "oneOf", "allOf"})
+"""Keywords without which a schema would say something else, and not just allow more."""
+_MOST_FAULTS = 100
 _SHOWN = 120
 
 
@@ -101,13 +108,15 @@ def _check_references(whole: dict[str, Any]) -> None:
         _followed(reference, whole)
 
 
-def _references(value: Any) -> Iterator[str]:
+def _references(value: Any, by_name: bool = False) -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            if name == "$ref" and isinstance(inner, str):
-                yield inner
-            else:
+            if by_name:
                 yield from _references(inner)
+            elif name == "$ref" and isinstance(inner, str):
+                yield inner
+            elif name not in _DATA:
+                yield from _references(inner, name in _BY_NAME)
     elif isinstance(value, list):
         for inner in value:
             yield from _references(inner)
@@ -118,20 +127,48 @@ def _followed(reference: str, whole: Any) -> Any:
         return whole
     place = whole
     for part in reference.removeprefix("#/").split("/"):
-        part = part.replace("~1", "/").replace("~0", "~")
+        part = unquote(part).replace("~1", "/").replace("~0", "~")
         if reference.startswith("#/") and isinstance(place, dict) and part in place:
             place = place[part]
+        elif isinstance(place, list) and part.isdecimal() and int(part) < len(place):
+            place = place[int(part)]
         else:
             raise ValueError(f"its input schema refers to `{reference[:_SHOWN]}`, which is not in it")
     return place
 
 
 def _check(schema: dict[str, Any]) -> None:
-    """Raise `ValueError` for what JSON Schema does not allow, which endpoints refuse."""
+    """Raise `ValueError` for what JSON Schema does not allow, which endpoints refuse.
+
+    A keyword that merely narrows or describes is taken out instead: older drafts write some otherwise, many servers
+    write null for none, and the patterns of other languages are no errors of theirs.
+    """
     from jsonschema import Draft202012Validator, SchemaError
 
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = "".join(f".{part}" for part in error.absolute_path)
-        raise ValueError(f"its input schema is not valid at `{place or '.'}`: {error.message[:_SHOWN]}") from None
+    for _ in range(_MOST_FAULTS):
+        try:
+            Draft202012Validator.check_schema(schema)
+            return
+        except SchemaError as error:
+            path = list(error.absolute_path)
+            if not _taken_out(schema, path):
+                place = "".join(f".{part}" for part in path) or "."
+                raise ValueError(f"its input schema is not valid at `{place}`: {error.message[:_SHOWN]}") from None
+    raise ValueError("its input schema is not valid in very many places")
+
+
+def _taken_out(schema: dict[str, Any], path: list[Any]) -> bool:
+    """Take the keyword out that a fault lies in, unless the schema would say something else without it."""
+    where: Any = schema
+    holder: tuple[Any, str] | None = None
+    by_name = False
+    for part in path:
+        is_keyword = isinstance(where, dict) and not by_name
+        if is_keyword:
+            holder = None if part in _NEEDED else (where, part)
+        by_name = is_keyword and part in _BY_NAME
+        where = where[part]
+    if holder is None:
+        return False
+    del holder[0][holder[1]]
+    return True

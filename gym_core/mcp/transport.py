@@ -128,7 +128,7 @@ def _http_client(server: HTTPServer, most: int) -> Any:
                         yield _readable_line(line)
                         line = b""
                 rest = bytearray(line)
-            yield _readable_line(bytes(rest))
+            yield _readable_line(bytes(rest)) + b"\n\n"  # the last event, if its end is lacking
 
         async def aclose(self) -> None:
             await self._response.aclose()
@@ -156,8 +156,10 @@ def _http_client(server: HTTPServer, most: int) -> Any:
 
 
 def _readable_line(line: bytes) -> bytes:
+    line = line.removeprefix(b"\xef\xbb\xbf")
     message = readable_message(line[5:].strip()) if line.startswith(b"data:") else None
-    return line if message is None else b"data: %s\n" % encode_json(message)
+    # of two names of an event the last one counts, and this is the one that is read
+    return line if message is None else b"event: message\ndata: %s\n" % encode_json(message)
 
 
 def _too_long(server: HTTPServer) -> str:

@@ -20,6 +20,19 @@ SCHEMAS: dict[str, Any] = {
             {"properties": {"by": {}, "b": {}}, "required": ["by", "b"]},
         ]
     },
+    "of another draft": {
+        "type": "object",
+        "required": ["by", "by"],
+        "title": None,
+        "properties": {
+            "by": {"type": "integer", "exclusiveMinimum": True, "description": None, "default": {"$ref": "#/none"}},
+            "a": {"type": "array", "items": {"type": "array", "items": [{"type": "string"}], "minItems": 1}},
+            "b": {"type": "string", "pattern": "^\\p{L}+$"},
+            "c": {"$ref": "#/$defs/A%20c"},
+            "d": {"$ref": "#/$defs/A c/anyOf/1"},
+        },
+        "$defs": {"A c": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+    },
     "nullable": {"type": ["object", "null"], "properties": None, "required": None},
 }
 BAD_SCHEMAS: dict[str, Any] = {
@@ -27,6 +40,7 @@ BAD_SCHEMAS: dict[str, Any] = {
     "text": "object",
     "false": False,
     "misspelt": {"type": "object", "properties": {"by": {"type": "integr"}}},
+    "misspelt within": {"type": "object", "properties": {"by": {"type": "array", "items": {"type": "integr"}}}},
     "dangling": {"type": "object", "properties": {"by": {"$ref": "#/$defs/By"}}},
     "endless": {"$ref": "#"},
     "remote": {"type": "object", "properties": {"by": {"$ref": "https://example.com/by.json"}}},

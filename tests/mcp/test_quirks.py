@@ -72,11 +72,26 @@ def test_a_schema_of_another_form_is_offered_as_an_object(schema: str) -> None:
     assert parameters["type"] == "object"
     assert isinstance(parameters["properties"], dict)
     assert not {"anyOf", "$ref"} & parameters.keys()
-    if schema in ("untyped", "referring", "choosing"):
+    if schema in ("untyped", "referring", "choosing", "of another draft"):
         assert "by" in parameters["properties"]
     if schema == "choosing":
         assert parameters["required"] == ["by"]
         assert set(parameters["properties"]) == {"a", "b", "by"}
+
+
+def test_keywords_of_other_drafts_cost_themselves_alone() -> None:
+    schema = object_schema(SCHEMAS["of another draft"])
+    assert schema == {
+        "type": "object",
+        "properties": {
+            "by": {"type": "integer", "default": {"$ref": "#/none"}},
+            "a": {"type": "array", "items": {"type": "array", "minItems": 1}},
+            "b": {"type": "string"},
+            "c": {"$ref": "#/$defs/A%20c"},
+            "d": {"$ref": "#/$defs/A c/anyOf/1"},
+        },
+        "$defs": {"A c": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+    }
 
 
 @pytest.mark.parametrize("schema", BAD_SCHEMAS)
@@ -217,7 +232,7 @@ def over_http(answers: dict[str, str]) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("result", "said"), [("null", ""), ('{"content": ["a\\ud83d"]}', "a\ufffd"), ('{"content": [{"type": "x"}]}', None)]
 )
-@pytest.mark.parametrize("frame", ["%s", "data: %s\n\n", "event: message\r\ndata:%s\r\n\r\n"])
+@pytest.mark.parametrize("frame", ["%s", "data: %s\n\n", "\ufeffevent: response\r\ndata:%s\r\n"])
 def test_the_same_over_http(frame: str, result: str, said: str | None) -> None:
     answers = {
         "initialize": '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-06-18"}}',
