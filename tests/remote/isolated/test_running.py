@@ -107,6 +107,16 @@ def test_options_come_by_a_pipe_and_the_environment_is_inherited(home: Path, mon
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_options_of_any_number_and_text_reach_it(home: Path) -> None:
+    agent = Script(("look", {"what": "options"}))
+    given = {"weights": {"a": 2**80}, "request": "caf\udce9"}
+    rollouts = asyncio.run(collect("old", agent, limit=1, env_options=given))
+    assert statuses(rollouts) == ["completed"]
+    ((options,),) = agent.outputs
+    assert json.loads(options)["weights"] == {"a": float(2**80)}
+    assert json.loads(options)["request"] == "caf\ufffd"
+
+
 def test_what_it_writes_is_logged_without_secrets(home: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     output = tmp_path / "x.jsonl"
     agent = Script(("say", {"text": "hello found-in-a-file"}))
