@@ -16,7 +16,7 @@ import pytest
 from gym_core import Session, Status, Trajectory, blocking, isolated
 from gym_core.engine.rollout.episode import run_rollout
 from tests.support.envs import PlainSession, ask
-from tests.support.isolated import Dying, Hanging, Pure, Raising, Tools, Unpicklable
+from tests.support.isolated import Dying, Explaining, Hanging, Pure, Raising, Tools, Unpicklable
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel, call
 from tests.support.running import rollout, stage
@@ -172,6 +172,13 @@ def test_isolated_tools_answer_and_one_that_dies_answers_with_an_error() -> None
     first, second, third = outputs
     assert (first, third) == ("5", "9")
     assert "exit code 9" in second
+
+
+def test_what_cannot_be_pickled_comes_as_the_json_that_it_is() -> None:
+    model = ScriptedModel(call("count", {"to": 3}), "done")
+    rollout(model, Tools)
+    assert model.requests[-1].input[-1]["output"] == "[0,1,2]"
+    assert rollout(session=Explaining).info == {"steps": ["a", "b"]}
 
 
 def test_a_tool_has_its_own_deadline() -> None:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gym_core import Session, Trajectory, isolated, tool
+from gym_core import Session, Trajectory, Verdict, isolated, tool
 
 
 class Pure(Session[Any]):
@@ -71,6 +71,14 @@ class Unpicklable(Session[Any]):
         return 1.0
 
 
+class Explaining(Session[Any]):
+    """Explains its verdict with what cannot be pickled."""
+
+    @isolated
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        return Verdict(1.0, info={"steps": (step for step in ("a", "b"))})
+
+
 class Tools(Session[Any]):
     """Isolated tools."""
 
@@ -78,6 +86,11 @@ class Tools(Session[Any]):
     def add(self, a: int, b: int) -> int:
         """Add two numbers."""
         return a + b
+
+    @tool(isolated=True)
+    def count(self, to: int) -> Any:
+        """Count."""
+        return (number for number in range(to))
 
     @tool(isolated=True)
     def crash(self) -> str:

@@ -43,7 +43,7 @@ def _perform(message: bytes) -> bytes:
     """The answer to a call: `(True, result)` or `(False, error, its class and text, its traceback)`."""
     try:
         function, arguments, keywords = pickle.loads(message)
-        return pickle.dumps((True, function(*arguments, **keywords)))
+        return _result(function(*arguments, **keywords))
     except BaseException as error:
         from gym_core.domain.blame import described
 
@@ -55,6 +55,18 @@ def _perform(message: bytes) -> bytes:
         except BaseException:
             kept = None
         return pickle.dumps((False, kept, shown, trace))
+
+
+def _result(value: Any) -> bytes:
+    try:
+        return pickle.dumps((True, value))
+    except Exception:  # a generator, say, has a JSON form all the same
+        from gym_core.domain.json_text import plain_json
+        from gym_core.domain.rollout import Verdict
+
+        if isinstance(value, Verdict):
+            return pickle.dumps((True, Verdict(value.reward, value.components, plain_json(value.info))))
+        return pickle.dumps((True, plain_json(value)))
 
 
 def _leave() -> None:
