@@ -193,7 +193,7 @@ def test_nothing_that_is_said_makes_the_adapter_fail(said: Any, arguments: Any, 
 
 
 def test_a_reply_that_nests_without_end_holds_no_calls() -> None:
-    for text in ("[" * 100_000, '[{"name":"get_weather","arguments":' + '{"a":' * 1010 + "1" + "}" * 1010 + "}]"):
+    for text in ("[" * 100_000, '[{"name":"get_weather","arguments":' + '{"a":' * 1100 + "1" + "}" * 1100 + "}]"):
         assert adapter.calls_in(text, body(QUESTION, tool_choice="required")) == []
 
 
