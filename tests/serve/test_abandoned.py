@@ -16,8 +16,10 @@ import pytest
 from gym_core import Episode, Trajectory, tool
 from gym_core.engine.limits import Deadlines
 from gym_core.engine.models.gate import ModelGate
+from gym_core.serve.environment.sessions import CLOSING_AT_ONCE
 from gym_core.testing import Served
 from gym_core.testing.site import Site
+from tests.serve.environments import serving
 from tests.serve.serving import served_agent, served_model
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, env, row
@@ -73,6 +75,29 @@ async def test_a_call_of_a_session_is_answered_when_its_time_is_up(phase: str) -
             opened = await http.post(session + path, json=body, headers=headers)
     assert opened.status_code == 504, opened.text
     assert f"{phase} did not end within {SHORT:g} s" in opened.text
+
+
+@asynchronous
+async def test_sessions_that_take_long_to_close_do_not_hold_the_others_when_the_server_goes_down(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Slow(PlainSession):
+        """Closes once all have begun to."""
+
+        async def close(self) -> None:
+            closing.append(self.task.task_id)
+            if len(closing) == number:
+                together.set()
+            await together.wait()
+
+    closing: list[str] = []
+    together = asyncio.Event()
+    number = CLOSING_AT_ONCE + 3
+    async with serving(env(Slow), **bounds(close=30)) as served:
+        for _ in range(number):
+            await served.open()
+    assert len(closing) == number
+    assert not [record for record in caplog.records if "failed to close" in record.getMessage()]
 
 
 @pytest.mark.parametrize("where", ["verify", "agent"])

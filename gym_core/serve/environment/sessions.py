@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
+from gym_core.domain.abandoned import GRACE
 from gym_core.domain.task import Task
 from gym_core.engine.models.gate import ModelGate
 from gym_core.protocol.errors import ServeError
@@ -55,6 +56,10 @@ class Sessions:
             self._timer.cancel()
         for served in list(self._open.values()):
             self._retire(served, SHUT_DOWN)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=GRACE)
+        for _ in self._closing:  # those that take long hold up nobody any more: each has a bound, all together none
+            self._closers.release()
         while self._closing:
             await asyncio.wait(self._closing)
 
