@@ -104,7 +104,7 @@ def id_text(value: Any) -> str | None:
     It is the same for a value from Python and for what is read where that was written.
     """
     if type(value) is str:
-        return whole_text(value) or None
+        return (value if value.isascii() else whole_text(value)) or None
     if type(value) is int:
         return str(value)
     if value is None:

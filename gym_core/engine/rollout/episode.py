@@ -173,7 +173,7 @@ class RolloutRun:
         self._guard: GuardedSession | None = None
         self._asking: set[asyncio.Task[Any] | None] = set()
         self._over = False
-        self._refusal: EpisodeOver | None = None
+        self._refusal = ""
         self.given_up: Callable[[RolloutRun, DeadlineExceeded | None], None] | None = None
         """Called when the rollout's task goes on although it was cancelled: by a bound, or by `end`. See `abandon`."""
         self.closing: asyncio.Future[Any] | None = None
@@ -354,8 +354,8 @@ class RolloutRun:
 
     async def respond(self, items: Sequence[Item], actor: str, params: Mapping[str, Any]) -> Response:
         """A call of the policy, recorded as part of the conversation."""
-        if self._refusal is not None:
-            raise self._refusal
+        if self._refusal:
+            raise EpisodeOver(self._refusal)
         if self._broken is not None:
             raise self._broken[1]
         if self._done is not None:
@@ -384,8 +384,8 @@ class RolloutRun:
 
     async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """The calls of one response; their outputs are recorded in the order of the calls."""
-        if self._refusal is not None:
-            raise self._refusal
+        if self._refusal:
+            raise EpisodeOver(self._refusal)
         assert self._toolbox is not None
         assert self._session is not None
         toolbox = self._toolbox
@@ -416,8 +416,8 @@ class RolloutRun:
 
     async def reply(self, response: Response) -> Sequence[Item]:
         """The environment's answer to a response without calls."""
-        if self._refusal is not None:
-            raise self._refusal
+        if self._refusal:
+            raise EpisodeOver(self._refusal)
         session = self._session
         assert session is not None
         if type(session).reply is Session.reply:  # most sessions have nothing to say
@@ -453,8 +453,7 @@ class RolloutRun:
 
     def _refuse(self, why: str) -> None:
         """Let the agent do nothing more: what it has left running would be paid for and stand in no row."""
-        if self._refusal is None:
-            self._refusal = EpisodeOver(why)
+        self._refusal = self._refusal or why
 
     def _break(self, phase: str, error: BaseException) -> BaseException:
         if self._broken is None:
