@@ -21,6 +21,8 @@ _FIRST_WAIT = 5.0
 _SECONDS = 30.0
 """How long the first answer may take."""
 _REFUSED = frozenset({401, 403})
+_IN_BETWEEN = frozenset({301, 302, 303, 307, 308, 407, 511})
+"""What proxies answer with that stand before a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ async def _nemo(connection: Connection, first: Reply) -> Served:
         root = await connection.request("GET", "/", timeout=_SECONDS)
         if _is_json(root) and root.status in (200, 404) and first.status in (404, 405):
             return Served(RESOURCE_SERVER, nemo=True)
+    if first.status >= 500 or first.status in _IN_BETWEEN:
+        raise connection.error(first)
     raise UsageError(
         f"{connection.url} is neither a server of gym nor one of NeMo Gym: GET /v1/component answered {first.status}, "
         f"GET /openapi.json {described.status}",

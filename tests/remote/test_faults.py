@@ -413,6 +413,20 @@ def test_what_is_no_environment_is_said_to_be_what_it_is(about: Any, message: st
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(("status", "hint"), [(302, ""), (407, "HTTP_PROXY"), (500, ""), (511, "")])
+def test_what_stands_before_an_environment_is_not_taken_for_it(status: int, hint: str) -> None:
+    async def main() -> None:
+        async def component() -> Response:
+            return PlainTextResponse("Log in first.", status)
+
+        async with StandIn(component=component).listening() as url:
+            await collect(url, tasks=[row()])
+
+    with pytest.raises(UsageError, match=f"answered {status}: Log in first") as caught:
+        in_loop(main)
+    assert hint in caught.value.hint
+
+
 def test_an_agent_or_a_model_of_nemo_gym_is_recognised_by_its_routes() -> None:
     async def main(path: str) -> None:
         async def openapi(request: Request) -> Response:
