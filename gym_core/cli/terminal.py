@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from gym_core.domain.quoting import one_line, quote, quote_json
-from gym_core.engine.standard_streams import PATIENCE, Output, printing
+from gym_core.engine.standard_streams import PATIENCE, Output, end_redrawn, printing
 from gym_core.wiring.secrets import Redactor
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 PLAIN_WIDTH = 200
-_ERASE_BELOW = "\r\x1b[J"
 _ROOM_SECONDS = 0.05
 _PATIENCE_INTERRUPTED = 1.0
 
@@ -48,10 +47,12 @@ class Terminal:
         self._out = Output(sys.stdout)
         self._err = Output(sys.stderr, beside=self._out)
         self._status = ""
+        self._has_own_status = False
+        self._line_begun = False
         self._in_command = False
         # what click prints, help and completions, is data; what is printed in a command comes from plugins
         self.stdout = printing(self._out, lambda text: self._write(self._out, text, required=not self._in_command))
-        self.stderr = printing(self._err, lambda text: self._write(self._err, text))
+        self.stderr = printing(self._err, lambda text: self._write(self._err, text), self._redraw)
 
     def out(self, *parts: str, required: bool = True) -> None:
         """Write a line to standard output. Raises `OutputLost` where that fails, unless it is not `required`."""
@@ -88,9 +89,8 @@ class Terminal:
 
     def status(self, *parts: str) -> None:
         """Show a line below all others, until there is none. It must fit on the terminal that standard error is."""
-        # The cursor waits at its start: where a narrower window breaks the line, what is below it is the rest of it.
-        self._status = "".join(self._shown(self._err, part) for part in parts) + "\r" if parts else ""
-        self._err.write((f"\r{self._status[:-1]}\x1b[J\r") if parts else _ERASE_BELOW)
+        self._has_own_status = bool(parts)
+        self._set_status("".join(self._shown(self._err, part) for part in parts))
 
     def bar(self, share: float, columns: int) -> str:
         """A bar for standard error that is filled by a share from 0 to 1."""
@@ -145,8 +145,8 @@ class Terminal:
 
     def flush(self) -> None:
         """Wait for those who read: for data without end, for lines a while. Raises `OutputLost`."""
-        self.stderr.flush()
-        self.stdout.flush()
+        end_redrawn(self.stderr)
+        end_redrawn(self.stdout)
         lines = _PATIENCE_INTERRUPTED if self.interrupted else None if self._err.is_terminal else PATIENCE
         data = _PATIENCE_INTERRUPTED if self.interrupted else None
         try:
@@ -154,10 +154,23 @@ class Terminal:
         finally:
             self._err.sink.flush(lines, data)
 
+    def _redraw(self, line: str) -> None:
+        if self._err.is_terminal and not self._has_own_status:
+            self._set_status(shorten(quote(self.redactor.redact(line)), (self.error_width or 2) - 1))
+
+    def _set_status(self, line: str) -> None:
+        start = "\n" if self._line_begun else "\r"
+        self._line_begun = False
+        # The cursor waits at its start: where a narrower window breaks the line, what is below it is the rest of it.
+        self._status = f"{line}\r" if line else ""
+        self._err.write(f"{start}{line}\x1b[J\r" if line else f"{start}\x1b[J")
+
     def _write(self, output: Output, *parts: str, required: bool = False) -> None:
         text = "".join(self._shown(output, part) for part in parts)
         if self._status and output.is_terminal:
-            text = f"{_ERASE_BELOW}{text}" + ("" if text.endswith("\n") else "\n") + self._status
+            text = f"\r\x1b[J{text}" + ("" if text.endswith("\n") else "\n") + self._status
+        elif output.is_terminal:
+            self._line_begun = not text.endswith("\n")
         output.write(text, required=required)
 
     def _shown(self, output: Output, part: str) -> str:

@@ -129,14 +129,24 @@ def standard_output() -> int:
     return _apart[0] if _apart else 1
 
 
+def end_redrawn(stream: TextIO) -> None:
+    """Write what a stream for `print` keeps back, because it might be written again."""
+    stream.flush()
+    cast(Any, stream).buffer.end_redrawn()
+
+
 def queue_of(descriptor: int) -> _Queue | None:
     """A queue for a file that makes its writers wait, such as a pipe; None for any other."""
     return _Queue(descriptor) if _can_block(descriptor) else None
 
 
-def printing(output: Output, write: Callable[[str], None]) -> TextIO:
-    """A stream for `print` and whatever else writes text."""
-    buffer = cast(Any, _Printed(output, write))
+def printing(output: Output, write: Callable[[str], None], redraw: Callable[[str], None] | None = None) -> TextIO:
+    """A stream for `print` and whatever else writes text.
+
+    `redraw` is told what a line looks like that is written again and again, as bars are, and of its end by "". `write`
+    is given it only once it has ended.
+    """
+    buffer = cast(Any, _Printed(output, write, redraw))
     return io.TextIOWrapper(buffer, "utf-8", errors="backslashreplace", newline="\n", line_buffering=True)
 
 
@@ -150,16 +160,22 @@ def say_at_once(text: str) -> None:
 def print_plainly(*, waits: bool = False) -> None:
     """In a child process: let what is printed, to either stream, be quoted on standard error."""
     error = Output(sys.stderr, waits=waits)
-    sys.stdout = sys.stderr = printing(error, lambda text: error.write(quote(text)))
+    stream = sys.stdout = sys.stderr = printing(error, lambda text: error.write(quote(text)))
     atexit.register(error.sink.flush, PATIENCE)
+    atexit.register(end_redrawn, stream)  # comes before that
 
 
 class _Printed(io.RawIOBase):
     """Not a terminal to those who ask, so that they print no bars and no colours, which would be quoted."""
 
-    def __init__(self, output: Output, write: Callable[[str], None]) -> None:
+    def __init__(
+        self, output: Output, write: Callable[[str], None], redraw: Callable[[str], None] | None = None
+    ) -> None:
         self._number = output.number
         self._write = write
+        self._redraw = redraw
+        self._redrawn = ""  # a carriage return and what came after it
+        self._begun = False  # whether the line before that is written in part
 
     def writable(self) -> bool:
         return True
@@ -170,9 +186,40 @@ class _Printed(io.RawIOBase):
         return self._number
 
     def write(self, data: Any) -> int:
-        text = bytes(data).decode("utf-8", "backslashreplace")
-        self._write(text.replace("\r\n", "\n").replace("\r", "\n"))
+        text = (self._redrawn + bytes(data).decode("utf-8", "backslashreplace")).replace("\r\n", "\n")
+        if "\r" in text or self._redrawn:
+            text = self._settle(text)
+        if text:
+            self._begun = not text.endswith("\n")
+            self._write(text)
         return len(data)
+
+    def end_redrawn(self) -> None:
+        if self._redrawn:
+            self.write(b"\n")
+
+    def _settle(self, text: str) -> str:
+        """What stays of the text; the last line is kept back while it may be written again."""
+        if self._begun and text[0] == "\r":
+            self._write("\n")
+            self._begun = False
+        *ended, rest = text.split("\n")
+        before, self._redrawn = self._redrawn, ""
+        settled = ""
+        for line in ended:
+            start, returned, again = line.partition("\r")
+            last = _last_drawn(again)
+            settled += "".join(f"{part}\n" for part in (start, last) if part.strip()) if returned else f"{line}\n"
+        start, returned, again = rest.partition("\r")
+        if returned:
+            self._redrawn = f"\r{_last_drawn(again)}" + ("\r" if again.endswith("\r") else "")
+        if self._redraw is not None and self._redrawn != before:
+            self._redraw(self._redrawn.strip("\r"))
+        return settled + start
+
+
+def _last_drawn(line: str) -> str:
+    return next((part for part in reversed(line.split("\r")) if part), "")
 
 
 class _Nothing:
