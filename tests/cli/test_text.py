@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Result, Site
 
-ACTS = "\x1b]0;owned\x07\x1b[2J\x9b8m\u202e\u200b\u2028\r\x7f"
+ACTS = "\x1b]0;owned\x07\x1b[2J\x9b8m\u202e\u2066\u2028\r\x7f"
 FORBIDDEN = {character for character in ACTS if not character.isprintable()}
 CODE = f"""
 import logging
