@@ -18,8 +18,8 @@ from gym_core import Component
 from gym_core.cli.app import app
 from gym_core.contract import hookspecs
 from gym_core.domain import errors
-from gym_core.engine.limits import Deadlines
-from gym_core.engine.models import retry
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.model_calls import retries as retry
 from gym_core.wiring.fields import OptionField, option_fields, variable
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import PluginManager

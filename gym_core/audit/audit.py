@@ -29,7 +29,7 @@ from gym_core.domain.errors import GymError
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
 from gym_core.engine.config import RunConfig
-from gym_core.engine.limits import Deadlines
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.run import Run
 from gym_core.wiring.config_file import Configured
 from gym_core.wiring.kinds import Kind
@@ -199,22 +199,22 @@ class Audit:
         seen = server.observations
         for task_id, problem in list(seen.unstable.items())[:1]:
             make = warning if _roles(server) else error
-            mend = "`verify` must change nothing and seed what is random in it (`self.rng`)"
+            fix = "`verify` must change nothing and seed what is random in it (`self.rng`)"
             count = len(seen.unstable)
             report.findings.append(
-                make("verify-unstable", f"task `{task_id}`: `verify` {problem}", mend, task_id, count)
+                make("verify-unstable", f"task `{task_id}`: `verify` {problem}", fix, task_id, count)
             )
         for task_id, problem in list(seen.unclosed.items())[:1]:
-            mend = "`close` must release what there is and be harmless when it is called again"
+            fix = "`close` must release what there is and be harmless when it is called again"
             message = f"task `{task_id}`: the session does not close: {problem}"
-            report.findings.append(error("close-fails", message, mend, task_id, len(seen.unclosed)))
+            report.findings.append(error("close-fails", message, fix, task_id, len(seen.unclosed)))
         if not seen.seconds:
             return
         report.verify_median, report.verify_max = statistics.median(seen.seconds), max(seen.seconds)
         if report.verify_max > SLOW:
             problem = f"`verify` took up to {report.verify_max:.1f} s (median {report.verify_median:.2f} s)"
-            mend = "mark it `@gym_core.blocking` or `@gym_core.isolated`, so that other rollouts go on meanwhile"
-            report.findings.append(warning("verify-slow", problem, mend, seen.slowest))
+            fix = "mark it `@gym_core.blocking` or `@gym_core.isolated`, so that other rollouts go on meanwhile"
+            report.findings.append(warning("verify-slow", problem, fix, seen.slowest))
 
     async def _try_leaks(
         self, server: WatchedServer, tasks: Sequence[Task], seen: Policy, full: float, report: Report
@@ -313,8 +313,8 @@ class Audit:
             report.findings.append(warning("sample-fails", problem, "see what failed with `gym run`", failed.task_id))
         if len(rewards) > 1 and len(set(rewards)) == 1:
             problem = f"the model earns {rewards[0]:g} on every sampled task"
-            mend = "a set on which all rewards are equal tells models apart badly, and teaches them nothing"
-            report.findings.append(info("sample-uniform", problem, mend))
+            fix = "a set on which all rewards are equal tells models apart badly, and teaches them nothing"
+            report.findings.append(info("sample-uniform", problem, fix))
 
 
 def _roles(server: WatchedServer) -> tuple[str, ...]:

@@ -50,16 +50,16 @@ def cheat_findings(
         if isinstance(policy, CallEverything) and len(policy.tools.get(example, ())) == 1:
             # With one tool to call, calling it and saying what it returned may be all that was asked for.
             problem = f"calling the one tool once and repeating what it returns {earned}"
-            mend = "fine if that is the task; else ask for something that has to be worked out"
-            yield warning("one-call-suffices", problem, mend, example, result.full)
+            fix = "fine if that is the task; else ask for something that has to be worked out"
+            yield warning("one-call-suffices", problem, fix, example, result.full)
             continue
         if policy.name in lucky:
             problem = f"a policy that {policy.does} {earned}, though by chance: with other seeds it loses them"
             yield info("won-by-chance", problem, "fine in a game of chance; else draw less", example, result.full)
             continue
         problem = f"cheatable by `{policy.name}`: a policy that {policy.does} {earned}"
-        mend = "make `verify` demand the work: what is right must be there, and what is wrong or missing must cost"
-        yield error("cheatable", problem, mend, example, result.full)
+        fix = "make `verify` demand the work: what is right must be there, and what is wrong or missing must cost"
+        yield error("cheatable", problem, fix, example, result.full)
 
 
 def range_findings(rollouts: Mapping[str, Sequence[Rollout]]) -> Iterator[Finding]:
@@ -68,8 +68,8 @@ def range_findings(rollouts: Mapping[str, Sequence[Rollout]]) -> Iterator[Findin
     strange = [rollout for rollout in played if not 0 <= (rollout.reward or 0.0) <= 1]
     if strange:
         problem = f"a reward of {strange[0].reward:g} is outside of 0 to 1"
-        mend = "scale rewards to 0 to 1, which means and histograms are made for"
-        yield warning("reward-range", problem, mend, strange[0].task_id, len(strange))
+        fix = "scale rewards to 0 to 1, which means and histograms are made for"
+        yield warning("reward-range", problem, fix, strange[0].task_id, len(strange))
     rewards = {rollout.reward for rollout in played}
     if len(played) > 1 and len(rewards) == 1:
         (reward,) = rewards
@@ -83,8 +83,8 @@ def never_won(report: Report, model: str) -> Iterator[Finding]:
     rewards = report.sample.rewards if report.sample is not None else []
     if rewards and not report.rewarded:
         problem = f"nothing was ever rewarded: neither a scripted policy nor {model} earned more than 0 on any task"
-        mend = "solve a task by hand (`gym_core.testing.run_rollout`) and see that `verify` rewards it"
-        yield warning("never-won", problem, mend)
+        fix = "solve a task by hand (`gym_core.testing.run_rollout`) and see that `verify` rewards it"
+        yield warning("never-won", problem, fix)
 
 
 def failure_findings(rollouts: Mapping[str, Sequence[Rollout]]) -> Iterator[Finding]:
@@ -102,7 +102,7 @@ def failure_findings(rollouts: Mapping[str, Sequence[Rollout]]) -> Iterator[Find
             f"{len(several)} rollouts failed in `{phase}` ({status}); with the policy `{name}`: "
             f"{what.get('class')}: {what.get('message')}"
         )
-        mend = "it must hold for whatever a model does"
+        fix = "it must hold for whatever a model does"
         if phase == "verify":
-            mend = "`verify` must cope with any trajectory, an empty one as well"
-        yield error(f"{phase or 'rollout'}-fails", problem, mend, rollout.task_id, len(several))
+            fix = "`verify` must cope with any trajectory, an empty one as well"
+        yield error(f"{phase or 'rollout'}-fails", problem, fix, rollout.task_id, len(several))

@@ -19,14 +19,14 @@ class Severity(StrEnum):
 class Finding:
     """One thing that was found.
 
-    `id`: what kind it is, stable across versions. `mend`: what to do about it. `task_id`: a task that shows it.
+    `id`: what kind it is, stable across versions. `fix`: what to do about it. `task_id`: a task that shows it.
     `count`: how many tasks, tools or rollouts show it.
     """
 
     severity: Severity
     id: str
     message: str
-    mend: str
+    fix: str
     task_id: str | None = None
     count: int = 1
 
@@ -35,16 +35,16 @@ class Finding:
         return asdict(self)
 
 
-def error(id: str, message: str, mend: str, task_id: str | None = None, count: int = 1) -> Finding:
+def error(id: str, message: str, fix: str, task_id: str | None = None, count: int = 1) -> Finding:
     """A finding that makes the audit fail."""
-    return Finding(Severity.ERROR, id, message, mend, task_id, count)
+    return Finding(Severity.ERROR, id, message, fix, task_id, count)
 
 
-def warning(id: str, message: str, mend: str, task_id: str | None = None, count: int = 1) -> Finding:
+def warning(id: str, message: str, fix: str, task_id: str | None = None, count: int = 1) -> Finding:
     """A finding that somebody should look at."""
-    return Finding(Severity.WARNING, id, message, mend, task_id, count)
+    return Finding(Severity.WARNING, id, message, fix, task_id, count)
 
 
-def info(id: str, message: str, mend: str, task_id: str | None = None, count: int = 1) -> Finding:
+def info(id: str, message: str, fix: str, task_id: str | None = None, count: int = 1) -> Finding:
     """A finding that is good to know."""
-    return Finding(Severity.INFO, id, message, mend, task_id, count)
+    return Finding(Severity.INFO, id, message, fix, task_id, count)

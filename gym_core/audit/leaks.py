@@ -68,8 +68,8 @@ class LeakPlan:
             )
             return error("cheatable", problem, _MEND, example, len(won))
         problem = f"on {len(won)} of {number} tasks the answer is one of the strings of the prompt, such as {shown}"
-        mend = "fine where the prompt offers a choice; then look at the mean reward of guessing"
-        return warning("answer-in-prompt", problem, mend, example, len(won))
+        fix = "fine where the prompt offers a choice; then look at the mean reward of guessing"
+        return warning("answer-in-prompt", problem, fix, example, len(won))
 
     def _text(self, task_id: str, repeat: int) -> str:
         return next(text for text, number in self._tried[task_id].items() if number == repeat)

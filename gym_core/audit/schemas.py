@@ -30,26 +30,26 @@ def tool_findings(tools: Sequence[Mapping[str, Any]], task_id: str) -> Iterator[
             continue  # of the endpoint, which knows what it means
         name = tool.get("name")
         if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
-            mend = "a name is 1 to 64 letters, digits, underscores and dashes"
-            yield error("tool-name", f"a tool is called {name!r}, which endpoints refuse", mend, task_id)
+            fix = "a name is 1 to 64 letters, digits, underscores and dashes"
+            yield error("tool-name", f"a tool is called {name!r}, which endpoints refuse", fix, task_id)
             continue
         if name in seen:
             yield error("tool-twice", f"two tools are called `{name}`", "give each a name of its own", task_id)
         seen.add(name)
         if not str(tool.get("description") or "").strip():
-            mend = "give it a docstring: the model knows it by nothing else"
-            yield warning("tool-undescribed", f"the tool `{name}` has no description", mend, task_id)
+            fix = "give it a docstring: the model knows it by nothing else"
+            yield warning("tool-undescribed", f"the tool `{name}` has no description", fix, task_id)
         yield from _parameter_findings(name, tool, task_id)
 
 
 def _parameter_findings(name: str, tool: Mapping[str, Any], task_id: str) -> Iterator[Finding]:
     parameters = tool.get("parameters")
-    mend = "annotate its parameters and let `@tool` make the schema"
+    fix = "annotate its parameters and let `@tool` make the schema"
     if parameters is None:
         return  # a function without parameters
     problem = _schema_problem(parameters)
     if problem:
-        yield error("tool-schema", f"the parameters of the tool `{name}` {problem}", mend, task_id)
+        yield error("tool-schema", f"the parameters of the tool `{name}` {problem}", fix, task_id)
         return
     properties = parameters.get("properties", {})
     untyped = [key for key, schema in properties.items() if not any(word in schema for word in _TYPED)]

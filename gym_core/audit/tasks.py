@@ -97,8 +97,8 @@ class TaskAudit:
             if again == rows or b"" in rows:
                 return
             problem = "its tasks are others when they are listed again"
-        mend = "`tasks` must give the same tasks in the same order each time; seed whatever is random in it"
-        self.findings.append(warning("tasks-differ", problem, mend))
+        fix = "`tasks` must give the same tasks in the same order each time; seed whatever is random in it"
+        self.findings.append(warning("tasks-differ", problem, fix))
 
     def _conclude(self) -> None:
         for id, noted in self._broken.items():
@@ -116,8 +116,8 @@ class TaskAudit:
             count = sum(len(ids) - 1 for ids in twins)
             ids = ", ".join(f"`{task_id}`" for task_id in twins[0][:3])
             problem = f"{count} of {len(self.tasks)} tasks repeat the prompt of another: {ids}"
-            mend = "remove the copies, unless `setup` tells the model what sets them apart"
-            self.findings.append(warning("prompt-twice", problem, mend, twins[0][1], count))
+            fix = "remove the copies, unless `setup` tells the model what sets them apart"
+            self.findings.append(warning("prompt-twice", problem, fix, twins[0][1], count))
 
 
 _MENDS = {

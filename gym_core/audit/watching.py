@@ -15,8 +15,8 @@ from gym_core.domain.errors import GymError
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.limits import Deadlines
-from gym_core.engine.rollout.deadline import Watch
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.rollout.session_life import checked_verdict
 
 

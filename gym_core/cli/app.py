@@ -29,7 +29,7 @@ app = CommandGroup(
         "new": ("gym_core.cli.app:new", "Start a package of your own: an environment, a model backend or an agent."),
         "check": ("gym_core.cli.app:check", "Audit an environment without a paid model."),
         "plugins": ("gym_core.cli.app:plugins", "List, show and check the installed plugins."),
-        "doctor": ("gym_core.cli.doctor:doctor", "Look for what keeps runs from going well, and say how to mend it."),
+        "doctor": ("gym_core.cli.doctor:doctor", "Look for what keeps runs from going well, and say how to fix it."),
         "install": ("gym_core.cli.install:install", "Install packages into the environment that gym runs in."),
         "uninstall": (
             "gym_core.cli.install:uninstall",

@@ -158,7 +158,7 @@ def _print_finding(terminal: Terminal, finding: Finding) -> None:
     message = one_line(finding.message)
     terminal.out(head, f"{message} [{finding.id}]")
     example = finding.task_id if finding.task_id is not None and f"`{finding.task_id}`" not in message else None
-    terminal.out(f"  {finding.mend}" + (f" (see task `{one_line(example)}`)" if example is not None else ""))
+    terminal.out(f"  {finding.fix}" + (f" (see task `{one_line(example)}`)" if example is not None else ""))
 
 
 def _counted(count: int, word: str) -> str:

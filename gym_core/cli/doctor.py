@@ -18,7 +18,7 @@ from gym_core.domain.quoting import one_line
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
-    from gym_core.engine.diagnosis.diagnosis import Finding
+    from gym_core.engine.doctor.checks import Finding
     from gym_core.wiring.making import Maker
 
 _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -47,7 +47,7 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
     help="Rollouts at once that are wanted.",
 )
 @click.option("--output", metavar="FILE", default="results/x.jsonl", help="Where rows would go.")
-@json_option("Print an object: findings (check, state, message, mend), warnings, problems.")
+@json_option("Print an object: findings (check, state, message, fix), warnings, problems.")
 @component_config_options
 @disable_option
 @debug_option
@@ -65,12 +65,12 @@ def doctor(
     config: str | None,
     disabled: tuple[str, ...],
 ) -> int:
-    """Look for what keeps runs from going well, and say how to mend it.
+    """Look for what keeps runs from going well, and say how to fix it.
 
     Plugins are imported. Without --model no endpoint is asked and nothing is paid for. The exit status is 1 when there
     is a problem; warnings are none.
     """
-    from gym_core.engine.diagnosis import diagnosis
+    from gym_core.engine.doctor import checks as diagnosis
     from gym_core.wiring.dotenv import load_dotenv
     from gym_core.wiring.making import Maker
     from gym_core.wiring.manager import PluginManager
@@ -109,8 +109,8 @@ def doctor(
 async def _look_at(
     report: _Report, maker: Maker, models: Mapping[str, str], settings: tuple[str, ...], *, call: bool
 ) -> None:
-    from gym_core.engine.diagnosis.diagnosis import Finding
-    from gym_core.engine.diagnosis.endpoint_look import look
+    from gym_core.engine.doctor.checks import Finding
+    from gym_core.engine.doctor.endpoint import look
 
     by_role = split_roles(parse_settings(settings, "-M"), dict(models))
     for role, reference in models.items():
@@ -136,8 +136,8 @@ class _Report:
         for finding in () if self.as_json else findings:
             state = styled(f"{finding.state:<8}", fg=_COLORS[finding.state])
             self.terminal.out(state, f" {finding.check}: {one_line(finding.message)}")
-            if finding.mend:
-                self.terminal.out(f"{'':<8} -> {one_line(finding.mend)}")
+            if finding.fix:
+                self.terminal.out(f"{'':<8} -> {one_line(finding.fix)}")
 
     def close(self) -> int:
         """The closing line; returns the exit status."""

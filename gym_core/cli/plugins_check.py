@@ -45,7 +45,7 @@ def check(terminal: Terminal, as_json: bool, disabled: tuple[str, ...]) -> int:
         titles = ("STATE", "KIND", "NAME", "DISTRIBUTION", "VERSION")
         terminal.table(titles, [[row[title.lower()] for title in titles] for row in rows])
     for one in () if as_json else damage:
-        terminal.note(f"warning: {one.message}; {one.mend}")
+        terminal.note(f"warning: {one.message}; {one.fix}")
     for problem in problems:
         if terminal.debug:
             terminal.note("".join(traceback.format_exception(problem)).rstrip())

@@ -10,7 +10,7 @@ from gym_core.cli.reward_lines import mean_text
 from gym_core.cli.running import Session, logged
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import RunStopped
-from gym_core.engine.replaying.rescore import Rescore, RescoreConfig
+from gym_core.engine.rescoring.rescore import Rescore, RescoreConfig
 from gym_core.engine.run import Run
 
 

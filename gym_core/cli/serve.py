@@ -183,7 +183,7 @@ def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
 
 def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
     """How the options of the command line want it served. Raises `UsageError`."""
-    from gym_core.engine.limits import Deadlines
+    from gym_core.engine.bounds.deadlines import Deadlines
     from gym_core.serve.connections import ConnectionLimits
     from gym_core.serve.settings import LOOPBACK, ServeSettings, require_token
 

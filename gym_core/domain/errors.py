@@ -1,7 +1,7 @@
 """Every error gym raises on purpose, with what to do about it and the exit status it means.
 
 A model call fails with a `ModelError`. Its subclasses are the whole taxonomy: each says whether another attempt may
-help (`retryable`), whether every other rollout would meet the same (`fatal`), and how to mend it (`remedy`). The
+help (`retryable`), whether every other rollout would meet the same (`fatal`), and how to fix it (`remedy`). The
 retry policy, the closing table and the troubleshooting page all read these classes.
 """
 

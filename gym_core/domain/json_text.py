@@ -48,7 +48,7 @@ def parse_json(data: bytes | bytearray | memoryview | str, *, strict: bool = Fal
 
     NaN and the infinities are floats; a text may hold line breaks and tabs as they are; integers are exact, of up to as
     many digits as Python converts (4300); half a surrogate pair and bytes that are not UTF-8 become U+FFFD; a byte
-    order mark is passed over. `strict`: bytes that are not UTF-8 are refused, for files that somebody can mend. Raises
+    order mark is passed over. `strict`: bytes that are not UTF-8 are refused, for files that somebody can fix. Raises
     `JsonError`, and nothing else whatever the text is; `TypeError` for what is no text.
     """
     try:
@@ -186,7 +186,7 @@ _MAGIC = {
 def encode_json(value: Any, options: int = 0, *, fallback: Fallback | None = None) -> bytes:
     """A value as JSON in UTF-8: what orjson writes, and what pydantic, numpy, attrs and the standard library make.
 
-    Integers of up to 4300 digits are written out; NaN and the infinities are `null`; text that is no Unicode is mended
+    Integers of up to 4300 digits are written out; NaN and the infinities are `null`; text that is no Unicode is fixed
     as in `parse_json`; a set is sorted, so that the same set is the same text. `options`: further options of orjson,
     such as `orjson.OPT_APPEND_NEWLINE`. `fallback`: what stands for an object that has no JSON form, such as `str`.
     Raises `JsonError` for what has no JSON form, or nests too deeply; what a generator raises passes.

@@ -13,7 +13,7 @@ from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import UsageError
-from gym_core.engine.limits import Deadlines
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.store import Mode
 from gym_core.wiring.config_file import Configured

@@ -18,17 +18,17 @@ from gym_core.domain.errors import InputError, StoreError, UsageError
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.assembly import Assembler, Assembly
-from gym_core.engine.budget.budget import Budget, make_budget
-from gym_core.engine.budget.prices import Price, find_prices, read_prices
+from gym_core.engine.model_calls.budget import Budget, make_budget
+from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
 from gym_core.engine.collector import Collector
 from gym_core.engine.config import RunConfig
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.executors.interface import RolloutExecutor
-from gym_core.engine.executors.spreading import make_pool
+from gym_core.engine.executors.worker_pool import make_pool
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.models.gate import Clock, ModelGate
-from gym_core.engine.numbers.metrics import RewardTally
-from gym_core.engine.numbers.progress import Progress
+from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.metrics.rewards import RewardTally
+from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.plan import Job, Plan
 from gym_core.engine.preflight import check_models
 from gym_core.engine.rollout.episode import RolloutRun, Stage
@@ -39,8 +39,8 @@ from gym_core.engine.storage.resume import Finished, read_finished
 from gym_core.engine.storage.store import EXISTS, Outputs, ResultStore
 from gym_core.engine.storage.summary import summarize
 from gym_core.engine.tasks.source import FileSource, IterableSource, server_source
-from gym_core.engine.watching.extensions import Room
-from gym_core.engine.watching.oversight import Oversight
+from gym_core.engine.observers.extensions import Room
+from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import enter
 from gym_core.wiring.secrets import Redactor
@@ -79,7 +79,7 @@ class Run:
         self.notices: list[str] = []
         self.gates: dict[str, ModelGate] = {}
         self._stack = AsyncExitStack()
-        self._oversight = Oversight(config.log_file, self.redactor)
+        self._observers = RunObservers(config.log_file, self.redactor)
         self._collector: Collector | None = None
         self._begin: Callable[[Job], RolloutRun]
         self._assembly: Assembly
@@ -110,13 +110,13 @@ class Run:
         if self.outputs is not None and config.mode == "new":
             self.outputs.refuse_existing(self.output_exists)
         given_prices = read_prices(config.prices) if config.prices is not None else {}
-        self._stack.enter_context(self._oversight)
+        self._stack.enter_context(self._observers)
         source: FileSource | IterableSource | None = None
         if config.input is not None:
             source = FileSource(config.input, skip_invalid=config.skip_invalid, task_id=config.task_id)
             await asyncio.to_thread(source.check)
         assembler = Assembler(config, self.redactor)
-        self._oversight.load(assembler.manager, config.extensions)
+        self._observers.load(assembler.manager, config.extensions)
         backends = await self._stack.enter_async_context(AsyncExitStack())
         assembly = await assembler.open(self._stack, backends)
         if source is None:
@@ -240,7 +240,7 @@ class Run:
     def _make_stage(self, assembly: Assembly) -> Stage:
         clock = self._clock or Clock(asyncio.get_running_loop().time)
         self.gates = make_gates(
-            assembly.models, self.config.deadlines, clock=clock, prices=self.prices, gate=self._oversight.gate
+            assembly.models, self.config.deadlines, clock=clock, prices=self.prices, gate=self._observers.gate
         )
         executor = Executor()
         self._stack.callback(executor.close)
@@ -252,7 +252,7 @@ class Run:
             clock=clock,
             run_id=self.run_id,
             budget=self.budget,
-            tool_called=self._oversight.tool_called,
+            tool_called=self._observers.tool_called,
         )
 
     def _make_executor(self) -> RolloutExecutor:
@@ -269,8 +269,8 @@ class Run:
             gates=self.gates,
             prices=self.prices,
             budget=self.budget,
-            model_called=self._oversight.model_called,
-            tool_called=self._oversight.tool_called,
+            model_called=self._observers.model_called,
+            tool_called=self._observers.tool_called,
         )
 
     async def execute(
@@ -281,16 +281,16 @@ class Run:
         `announce` is called with each rollout once it is on disk; while `room` is not set nothing new is started. What
         ended the run early is in `error`.
         """
-        store, oversight = self._store, self._oversight
-        oversight.start(self._info(), self.notices)
+        store, observers = self._store, self._observers
+        observers.start(self._info(), self.notices)
         executor = self._make_executor()
         self._collector = Collector(
             executor,
             self._plan,
             self.progress,
             write=store.write if store is not None else lambda rollout: None,
-            announce=oversight.announcing(announce),
-            room=oversight.room(room),
+            announce=observers.announcing(announce),
+            room=observers.room(room),
             finish_at=self.config.finish_at,
         )
         known = self._check_ahead(self._collector)
@@ -303,10 +303,10 @@ class Run:
         except StoreError as error:
             self._collector.fail(error)
         finally:
-            await oversight.drain()
+            await observers.drain()
             self._workers_health = executor.health()
             summary = self._summarize(self._collector)
-            await oversight.finish(summary, self._collector.error)
+            await observers.finish(summary, self._collector.error)
         return summary
 
     def _check_ahead(self, collector: Collector) -> asyncio.Event:
@@ -369,7 +369,7 @@ class Run:
                 state=state,
                 message=collector.reason,
                 source=self.source.info,
-                health=self._oversight.health(self.gates) | self._workers_health,
+                health=self._observers.health(self.gates) | self._workers_health,
                 output=str(self.outputs.rows) if self.outputs is not None else None,
                 budget=self.budget.to_wire() if self.budget is not None else None,
             )

@@ -115,10 +115,10 @@ class Inbox:
         from pydantic import ValidationError
 
         if isinstance(message, ValidationError):
-            mended = self._rescued(message)
-            if mended is None:
+            fixed = self._rescued(message)
+            if fixed is None:
                 return None
-            message = SessionMessage(mended)
+            message = SessionMessage(fixed)
         answer = getattr(message, "message", None)
         if isinstance(answer, JSONRPCResponse):
             method = self._methods.pop(str(answer.id), None)
@@ -132,9 +132,9 @@ class Inbox:
 
         for problem in error.errors(include_url=False, include_context=False):
             found = problem["input"]
-            mended = readable_message(found) if isinstance(found, str | bytes) else _as_message(found)
-            if mended is not None:
-                return jsonrpc_message_adapter.validate_python(mended, by_name=False)
+            fixed = readable_message(found) if isinstance(found, str | bytes) else _as_message(found)
+            if fixed is not None:
+                return jsonrpc_message_adapter.validate_python(fixed, by_name=False)
             if isinstance(found, str) and found.strip():
                 self._said(found.strip()[:_SHOWN])
                 return None

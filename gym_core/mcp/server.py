@@ -21,7 +21,7 @@ from gym_core.mcp.package import need_package
 from gym_core.mcp.tools import listed_tools
 from gym_core.protocol.errors import error_to_wire
 from gym_core.serve.auth import SessionRoute, bearer, unauthorized
-from gym_core.serve.presence import while_connected
+from gym_core.serve.disconnects import while_connected
 from gym_core.wiring.secrets import Redactor
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gym_core.domain.foreign_verdict import NotMeasured, check_measured, is_number
-from gym_core.engine.numbers.statistics import SUCCESS, pass_at_k, powers_of_two
+from gym_core.engine.metrics.statistics import SUCCESS, pass_at_k, powers_of_two
 
 TASK_INDEX = "_ng_task_index"
 ROLLOUT_INDEX = "_ng_rollout_index"

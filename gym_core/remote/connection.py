@@ -12,7 +12,7 @@ from typing import Any, Self
 from gym_core.http1 import MAX_REPLY_MB, retry_after_seconds
 from gym_core.protocol.client import INTERRUPTED, TIMEOUT, UNREACHABLE, Client, Reply
 from gym_core.protocol.errors import RemoteError, error_from_wire
-from gym_core.remote.pulse import Pulse
+from gym_core.remote.liveness import Pulse
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0

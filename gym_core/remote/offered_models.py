@@ -10,7 +10,7 @@ from gym_core.domain.chat import responses_request
 from gym_core.domain.responses import Request, Response, as_items
 from gym_core.domain.task import BACKEND_FIELDS
 from gym_core.protocol.errors import ServeError, WireError
-from gym_core.remote.offer import Offer, new_token, same_token
+from gym_core.remote.gateway_grant import Offer, new_token, same_token
 
 
 class OfferedModels(Offer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gym_core.domain.errors import UsageError
-from gym_core.engine.limits import Deadlines
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.serve.connections import ConnectionLimits
 
 MEGABYTE = 1 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gym_core.engine.models.gate import Clock
+from gym_core.engine.model_calls.gate import Clock
 
 
 class FakeClock:

@@ -27,7 +27,7 @@ def load_dotenv(directory: str | Path = ".", *, environ: MutableMapping[str, str
     try:
         values = dotenv_values(path, encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", hint=f"mend it, or set {OFF_VARIABLE}=1") from error
+        raise UsageError(f"{path} cannot be read: {error}", hint=f"fix it, or set {OFF_VARIABLE}=1") from error
     new = {name: value for name, value in values.items() if value is not None and name not in variables}
     variables.update(new)
     return set(new)

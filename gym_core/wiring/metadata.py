@@ -64,12 +64,12 @@ def requested_name(package: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What hides a plugin, or could: an installation that is not sound. `mend`: what to do about it."""
+    """What hides a plugin, or could: an installation that is not sound. `fix`: what to do about it."""
 
     distribution: str
     version: str
     message: str
-    mend: str
+    fix: str
 
 
 def scan(path: Sequence[str]) -> Iterator[Distribution]:

@@ -175,7 +175,7 @@ def test_roles_that_are_missing_are_named(audit: AuditCode) -> None:
         "        return float('yes' in (await self.models['judge'].respond('Good?')).output_text)\n"
     )
     finding = found(report, "needs-model")
-    assert (finding.severity, finding.mend) == (Severity.WARNING, "--model judge=REF audits the verifier, too")
+    assert (finding.severity, finding.fix) == (Severity.WARNING, "--model judge=REF audits the verifier, too")
     assert report.policies == []
 
 

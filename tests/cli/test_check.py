@@ -118,7 +118,7 @@ def test_json_holds_everything(gym: Gym) -> None:
     (finding,) = report["findings"]
     assert (finding["severity"], finding["id"], finding["task_id"]) == ("error", "cheatable", "1")
     assert finding["message"]
-    assert finding["mend"]
+    assert finding["fix"]
 
 
 def test_a_model_is_sampled(gym: Gym, endpoint: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:

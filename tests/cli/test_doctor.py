@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gym_core.engine.diagnosis import diagnosis
-from gym_core.engine.diagnosis.endpoint_look import clock
+from gym_core.engine.doctor import checks as diagnosis
+from gym_core.engine.doctor.endpoint import clock
 from gym_core.testing import FakeOpenAI, faults
 
 if TYPE_CHECKING:
@@ -59,20 +59,20 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def looked(gym: Gym, *arguments: str, status: int = 0) -> list[tuple[str, str, str, str]]:
-    """The findings as (check, state, message, mend)."""
+    """The findings as (check, state, message, fix)."""
     done = gym("doctor", "--json", *arguments)
     assert done.status == status, done.out + done.err
     assert SECRET not in done.out + done.err
     report: dict[str, Any] = json.loads(done.out)
-    found = [(each["check"], each["state"], each["message"], each["mend"]) for each in report["findings"]]
+    found = [(each["check"], each["state"], each["message"], each["fix"]) for each in report["findings"]]
     assert report["problems"] == sum(state == "problem" for _, state, _, _ in found)
     assert report["warnings"] == sum(state == "warning" for _, state, _, _ in found)
-    assert all(mend for _, state, _, mend in found if state == "problem")
+    assert all(fix for _, state, _, fix in found if state == "problem")
     return found
 
 
 def of(found: list[tuple[str, str, str, str]], check: str) -> list[tuple[str, str, str]]:
-    return [(state, message, mend) for name, state, message, mend in found if name == check]
+    return [(state, message, fix) for name, state, message, fix in found if name == check]
 
 
 def said(found: list[tuple[str, str, str, str]], state: str, words: str) -> bool:
@@ -168,7 +168,7 @@ class TestMachine:
     @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
     def test_what_a_run_cannot_raise_is_a_problem(self) -> None:
         (finding,) = diagnosis.open_files(10**12)
-        assert finding.state == "ok" or "hard limit" in finding.mend
+        assert finding.state == "ok" or "hard limit" in finding.fix
 
     @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
     def test_a_low_limit_that_a_run_raises_by_itself_is_none(self, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_the_clock_is_compared_with_the_endpoints(
     monkeypatch.setattr(Late, "seconds", seconds)
     finding = asyncio.run(clock(late))
     assert (finding.state, words in finding.message) == (state, True)
-    assert bool(finding.mend) == (state != "ok")
+    assert bool(finding.fix) == (state != "ok")
 
 
 def test_an_endpoint_that_is_gone_tells_no_time() -> None:

@@ -39,21 +39,21 @@ VALUES = st.recursive(
 )
 
 
-def mended(value: Any, *, finite: bool) -> Any:
+def fixed(value: Any, *, finite: bool) -> Any:
     """What is read for a value: `finite` where it was written as `null` that is no number."""
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, float) and not math.isfinite(value):
         return None if finite else repr(value)
     if isinstance(value, list):
-        return [mended(inner, finite=finite) for inner in value]
+        return [fixed(inner, finite=finite) for inner in value]
     if isinstance(value, dict):
-        return {mended(name, finite=finite): mended(inner, finite=finite) for name, inner in value.items()}
+        return {fixed(name, finite=finite): fixed(inner, finite=finite) for name, inner in value.items()}
     return value
 
 
 def exactly(value: Any) -> str:
-    return repr(mended(value, finite=False))
+    return repr(fixed(value, finite=False))
 
 
 @given(VALUES, st.booleans())
@@ -65,8 +65,8 @@ def test_what_python_writes_is_read_as_it_was(value: Any, ascii_only: bool) -> N
 @given(VALUES)
 def test_what_is_written_is_read_again(value: Any) -> None:
     written = encode_json(value)
-    assert exactly(parse_json(written)) == exactly(mended(value, finite=True))
-    assert json.loads(written) == mended(value, finite=True)
+    assert exactly(parse_json(written)) == exactly(fixed(value, finite=True))
+    assert json.loads(written) == fixed(value, finite=True)
 
 
 @given(

@@ -112,7 +112,7 @@ def test_a_model_call_that_goes_on_fails_and_gives_its_slot_back() -> None:
 
 
 def _deadlines(**seconds: float) -> Any:
-    from gym_core.engine.limits import Deadlines
+    from gym_core.engine.bounds.deadlines import Deadlines
 
     return Deadlines(**seconds)
 

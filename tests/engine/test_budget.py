@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from gym_core import ModelError, Request, Usage
 from gym_core.domain import errors
 from gym_core.domain.errors import BudgetExceeded
-from gym_core.engine.budget.budget import FIRST_GUESS, Budget, Meter
-from gym_core.engine.budget.prices import Price, rates
-from gym_core.engine.budget.purse import Purse, Reservation, encoded_size, may_have_spent
+from gym_core.engine.model_calls.budget import FIRST_GUESS, Budget, Meter
+from gym_core.engine.model_calls.prices import Price, rates
+from gym_core.engine.model_calls.reservations import Reservations, Reservation, encoded_size, may_have_spent
 from tests.support.budgets import Bounded, bounded
 from tests.support.loop import asynchronous, settle
 from tests.support.models import ScriptedModel, say
@@ -25,7 +25,7 @@ def budget(price: Price | None = None, **limits: Any) -> Budget:
 
 
 def reservation(budget: Budget, inputs: int, outputs: int | None) -> Reservation:
-    return Reservation(Purse(budget), budget.meters["policy"], inputs, outputs)
+    return Reservation(Reservations(budget), budget.meters["policy"], inputs, outputs)
 
 
 calls = st.lists(
@@ -46,17 +46,17 @@ def test_whatever_the_schedule_the_limits_are_kept(
     schedule: list[tuple[int, int, float, str, int]], tokens: int, microcents: int
 ) -> None:
     price = Price(rates(3, 7, 1))
-    purse = Budget({"policy": Meter("policy", bounded(), price)}, max_tokens=tokens, max_cost=(microcents + 1) / 1e6)
-    assert purse.max_cost is not None
+    reservations = Budget({"policy": Meter("policy", bounded(), price)}, max_tokens=tokens, max_cost=(microcents + 1) / 1e6)
+    assert reservations.max_cost is not None
 
     def check() -> None:
-        assert purse.spent_tokens + purse.open_tokens <= tokens
-        assert purse.spent_cost + purse.open_cost <= (purse.max_cost or 0)
+        assert reservations.spent_tokens + reservations.open_tokens <= tokens
+        assert reservations.spent_cost + reservations.open_cost <= (reservations.max_cost or 0)
 
     paid = [0, 0]
 
     async def one(inputs: int, outputs: int, share: float, end: str, turns: int) -> None:
-        asked = reservation(purse, inputs, outputs)
+        asked = reservation(reservations, inputs, outputs)
         if not asked.try_take():
             await asked.take()
         check()
@@ -85,7 +85,7 @@ def test_whatever_the_schedule_the_limits_are_kept(
         tasks = [asyncio.create_task(one(*call)) for call in schedule]
         await settle(2)
         for task, (*_, end, _) in zip(tasks, schedule, strict=True):
-            if end == "cancel" and purse.waiting:
+            if end == "cancel" and reservations.waiting:
                 task.cancel()
         ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
         for outcome in ended:
@@ -93,9 +93,9 @@ def test_whatever_the_schedule_the_limits_are_kept(
 
     asyncio.run(main())
     check()
-    assert purse.open_calls == purse.open_tokens == purse.open_cost == purse.waiting == 0
-    assert purse.spent_tokens >= paid[0]
-    assert purse.spent_cost >= paid[1]
+    assert reservations.open_calls == reservations.open_tokens == reservations.open_cost == reservations.waiting == 0
+    assert reservations.spent_tokens >= paid[0]
+    assert reservations.spent_cost >= paid[1]
 
 
 @asynchronous
@@ -206,18 +206,18 @@ def test_a_size_is_that_of_the_bytes_whatever_is_in_them() -> None:
 
 def test_a_turn_that_continues_the_conversation_is_measured_from_the_last_one() -> None:
     shared = budget(max_tokens=10**6)
-    purse = Purse(shared)
+    reservations = Reservations(shared)
     items = [{"type": "message", "role": "user", "content": "x" * 3000}]
-    first = purse.for_turn("policy", Request({"input": items}), [[0, 1]], {})
+    first = reservations.for_turn("policy", Request({"input": items}), [[0, 1]], {})
     assert first.input_tokens > 3000
     first.try_take()
     first.settle(Usage(700, 5))
     longer = [*items, say("y" * 50)]
-    second = purse.for_turn("policy", Request({"input": longer}), [[0, 2]], {})
+    second = reservations.for_turn("policy", Request({"input": longer}), [[0, 2]], {})
     assert 750 < second.input_tokens < 1000
-    other = purse.for_turn("policy", Request({"input": longer}), [[0, 2]], {"tools": []})
+    other = reservations.for_turn("policy", Request({"input": longer}), [[0, 2]], {"tools": []})
     assert other.input_tokens > 3000, "a request of another shape says nothing about this one"
-    reordered = purse.for_turn("policy", Request({"input": longer[::-1]}), [[1, 2], [0, 1]], {})
+    reordered = reservations.for_turn("policy", Request({"input": longer[::-1]}), [[1, 2], [0, 1]], {})
     assert reordered.input_tokens > 3000
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from gym_core import CallInfo, Rollout, RunInfo, Trajectory, UsageError, hookimpl, tool
 from gym_core.domain.errors import BadRequestError, PluginError
-from gym_core.engine.models.gate import ModelGate
+from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.engine.run import Run
-from gym_core.engine.watching import extensions
-from gym_core.engine.watching.oversight import Oversight
+from gym_core.engine.observers import extensions
+from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor
 from tests.support.envs import PlainSession, env
@@ -290,7 +290,7 @@ def test_events_of_a_run_that_is_interrupted_arrive() -> None:
 
 def test_oversight_is_silent_without_extensions(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    overseer = Oversight(None, Redactor())
+    overseer = RunObservers(None, Redactor())
     overseer.load(PluginManager(), [])
     rollouts: list[Rollout] = []
     announce = rollouts.append

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core.engine.numbers.metrics import ClusteredMean, RewardTally, pass_at_k, pass_hat_k, powers_of_two
+from gym_core.engine.metrics.rewards import ClusteredMean, RewardTally, pass_at_k, pass_hat_k, powers_of_two
 
 REWARDS = st.floats(-10, 10, allow_nan=False).map(lambda value: round(value, 3))
 

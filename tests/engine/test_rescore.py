@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gym_core import Done, Item, Response, Session, Task, Trajectory, UsageError, Verdict, tool, user_message
-from gym_core.engine.replaying.rescore import Rescore, RescoreConfig
+from gym_core.engine.rescoring.rescore import Rescore, RescoreConfig
 from gym_core.engine.storage.reading import ResultsFile
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, ask, env

@@ -286,7 +286,7 @@ def test_a_first_look_that_hangs_is_a_notice() -> None:
         async def check(self) -> Any:
             await asyncio.Event().wait()
 
-    from gym_core.engine.limits import Deadlines
+    from gym_core.engine.bounds.deadlines import Deadlines
 
     ended = run(Checked(), deadlines=Deadlines(setup=0.05))
     assert "did not answer" in ended.notices[0]

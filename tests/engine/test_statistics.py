@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import UsageError
-from gym_core.engine.numbers.breakdown import SHOWN, TRACKED, Breakdown, field_value, label
-from gym_core.engine.numbers.comparison import Statistics, difference, same_tasks
-from gym_core.engine.numbers.metrics import RewardTally
+from gym_core.engine.metrics.breakdown import SHOWN, TRACKED, Breakdown, field_value, label
+from gym_core.engine.metrics.comparison import Statistics, difference, same_tasks
+from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.storage.reading import ResultsFile
 from tests.support.envs import ask, env
 from tests.support.models import ScriptedModel

@@ -233,7 +233,7 @@ class TestResume:
             run(input=source, output=output, mode="resume")
 
     def test_concurrency_and_deadlines_may_differ(self, output: Path) -> None:
-        from gym_core.engine.limits import Deadlines
+        from gym_core.engine.bounds.deadlines import Deadlines
 
         self.stopped(output, 1)
         run(None, env(tasks=6), output=output, mode="resume", concurrency=3, deadlines=Deadlines(tool=1.0))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gym_core.domain.errors import InputError, StoreError, UsageError
-from gym_core.engine.numbers.progress import Progress
+from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.plan import Plan
 from gym_core.engine.run import Run
 from gym_core.engine.storage.files import parse_account, read_rows, read_rows_backwards, write_json

@@ -9,7 +9,7 @@ import pytest
 
 from gym_core import Episode, Status, tool
 from gym_core.domain.errors import ServerError
-from gym_core.engine.rollout import deadline
+from gym_core.engine.bounds import alarms as deadline
 from tests.support.agents import FunctionAgent
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession

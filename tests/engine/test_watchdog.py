@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import Trajectory, tool
-from gym_core.engine.watching import oversight
-from gym_core.engine.watching.health import Heartbeat, LagTally
-from gym_core.engine.watching.watchdog import Watchdog
+from gym_core.engine.observers import run_observers as observers
+from gym_core.engine.observers.health import Heartbeat, LagTally
+from gym_core.engine.observers.watchdog import Watchdog
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call
@@ -48,8 +48,8 @@ def dogs(monkeypatch: pytest.MonkeyPatch) -> list[Watchdog]:
         made.append(Watchdog(beat, limit=0.3, sample=0.02))
         return made[-1]
 
-    monkeypatch.setattr(oversight, "Heartbeat", lambda: Heartbeat(0.01))
-    monkeypatch.setattr(oversight, "Watchdog", watchdog)
+    monkeypatch.setattr(observers, "Heartbeat", lambda: Heartbeat(0.01))
+    monkeypatch.setattr(observers, "Watchdog", watchdog)
     return made
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from gym_core.domain.errors import BudgetExceeded
 from gym_core.domain.responses import Request, Usage
-from gym_core.engine.budget.budget import Budget, Meter
-from gym_core.engine.budget.prices import Price, Rates
-from gym_core.engine.budget.purse import Purse, Reservation
-from gym_core.engine.executors.leased_budget import LeasedBudget
-from gym_core.engine.executors.leases import Leases
+from gym_core.engine.model_calls.budget import Budget, Meter
+from gym_core.engine.model_calls.prices import Price, Rates
+from gym_core.engine.model_calls.reservations import Reservations, Reservation
+from gym_core.engine.executors.worker_budget import WorkerBudget
+from gym_core.engine.executors.shared_budget import SharedBudget
 from tests.executors.test_workers import run
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel
@@ -37,17 +37,17 @@ class Network:
         self._chance = chance
         self._mail: dict[Any, deque[Callable[[], None]]] = {}
         self._dirty: set[int] = set()
-        self.leases = Leases(budget, self._send, workers)
-        self.workers: dict[int, LeasedBudget] = {}
+        self.budget_share = SharedBudget(budget, self._send, workers)
+        self.workers: dict[int, WorkerBudget] = {}
         for number in range(workers):
             meters = {"policy": Meter("policy", ScriptedModel(), PRICE)}
-            self.workers[number] = LeasedBudget(
+            self.workers[number] = WorkerBudget(
                 meters,
                 tokens=budget.max_tokens is not None,
                 cost=budget.max_cost is not None,
                 changed=partial(self._changed, number),
             )
-            self.leases.join(number)
+            self.budget_share.join(number)
 
     def _changed(self, worker: int, urgent: bool) -> None:
         self._dirty.add(worker)
@@ -67,14 +67,14 @@ class Network:
         del self.workers[worker]
         self._mail.pop(("from", worker), None)
         self._dirty.discard(worker)
-        self.leases.leave(worker, died=True)
+        self.budget_share.leave(worker, died=True)
 
     def step(self) -> bool:
         """Carry one message on; False when there is none."""
         for worker in sorted(self._dirty):
             state = self.workers[worker].state()
             state["returned"] = [*state["returned"]]
-            self._mail.setdefault(("from", worker), deque()).append(partial(self.leases.told, worker, state))
+            self._mail.setdefault(("from", worker), deque()).append(partial(self.budget_share.told, worker, state))
         self._dirty.clear()
         waiting = [way for way, mail in self._mail.items() if mail]
         if not waiting:
@@ -84,7 +84,7 @@ class Network:
 
 
 def call(budget: Budget, size: int) -> Reservation:
-    return Purse(budget).for_call("policy", Request({"input": "x" * size, "max_output_tokens": size}))
+    return Reservations(budget).for_call("policy", Request({"input": "x" * size, "max_output_tokens": size}))
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gym_core import RunConfig
-from gym_core.engine.executors.shared_limiter import SharedLimiter
-from gym_core.engine.executors.shares import Endpoint
-from gym_core.engine.models.limiter import Limiter
+from gym_core.engine.executors.worker_limiter import WorkerLimiter
+from gym_core.engine.executors.shared_limit import SharedLimit
+from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.testing import FakeOpenAI, Received, Turn, faults
 from gym_core.testing.isolation import IsolatedPlugins
 from tests.support import spread
@@ -31,8 +31,8 @@ class Network:
         self.shown = Limiter(cap)
         self._chance = chance
         self._mail: dict[Any, deque[Callable[[], None]]] = {}
-        self.endpoint = Endpoint(NAME, self.shown, self._send)
-        self.workers = [SharedLimiter(lambda: None) for _ in range(workers)]
+        self.endpoint = SharedLimit(NAME, self.shown, self._send)
+        self.workers = [WorkerLimiter(lambda: None) for _ in range(workers)]
         for number, limiter in enumerate(self.workers):
             limiter.cap(cap)
             self.endpoint.join(number)

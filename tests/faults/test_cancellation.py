@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 import gym_core
-from gym_core.engine.limits import Deadlines
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.run import Run
 from gym_core.testing import FakeOpenAI, Received, Reply, Turn, faults
 from tests.support.endpoints import KEY, config, execute, gym_command, gym_environment, task_number, work

@@ -13,7 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from starlette.routing import BaseRoute
 
 from gym_core import ResourceServer, Task
-from gym_core.engine.limits import Deadlines
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.mcp.server import MCPEndpoint
 from gym_core.protocol.wire import task_to_wire
 from gym_core.serve.environment.opening import open_environment

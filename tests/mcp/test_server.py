@@ -16,7 +16,7 @@ from pydantic import Field
 
 from gym_core import Done, Session, Task, Trajectory, tool
 from gym_core.domain.errors import SessionError, UsageError
-from gym_core.engine.limits import Deadlines
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.serve.listener import Listener
 from gym_core.serve.opening import Wanted, open_application
 from gym_core.serve.settings import ServeSettings

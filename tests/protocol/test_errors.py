@@ -22,9 +22,9 @@ def crossed(error: BaseException, phase: str = "") -> tuple[int, Any]:
 
 @pytest.mark.parametrize("cls", model_error_classes())
 def test_a_failed_model_call_keeps_its_class(cls: type[Any]) -> None:
-    status, got = crossed(cls("it failed", hint="mend it", status=418, retry_after=2.5))
+    status, got = crossed(cls("it failed", hint="fix it", status=418, retry_after=2.5))
     assert type(got) is cls
-    assert (got.message, got.hint, got.status, got.retry_after) == ("it failed", "mend it", 418, 2.5)
+    assert (got.message, got.hint, got.status, got.retry_after) == ("it failed", "fix it", 418, 2.5)
     assert 400 <= status < 600
     assert status not in (401, 403)
 

@@ -20,7 +20,7 @@ from gym_core.domain.errors import (
     PolicyError,
     UsageError,
 )
-from gym_core.engine.limits import Deadlines
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.protocol.errors import RemoteError
 from gym_core.remote.agent import RemoteAgent
 from tests.support.agents import FunctionAgent, LoopAgent
@@ -451,7 +451,7 @@ def test_the_model_and_the_environment_are_still_wanted() -> None:
     ],
 )
 def test_a_gateway_that_the_agent_could_not_reach_is_refused(options: dict[str, Any], problem: str) -> None:
-    from gym_core.remote.reach import make_gateway
+    from gym_core.remote.gateway_setup import make_gateway
 
     wanted = RemoteAgent.Options(**{"url": "http://127.0.0.1:1", **options})
     with pytest.raises(UsageError, match=problem):

@@ -11,7 +11,7 @@ import aiohttp
 
 from gym_core import Agent, ModelBackend, ResourceServer
 from gym_core.engine.assembly import Assembler
-from gym_core.engine.models.gate import Clock
+from gym_core.engine.model_calls.gate import Clock
 from gym_core.serve.agent import openapi as agent_openapi
 from gym_core.serve.agent import routes as agent_routes
 from gym_core.serve.agent.rollouts import Rollouts, open_rollouts

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from gym_core import Episode, Trajectory, tool
-from gym_core.engine.limits import Deadlines
-from gym_core.engine.models.gate import ModelGate
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.serve.environment.sessions import CLOSING_AT_ONCE
 from gym_core.testing import Served
 from gym_core.testing.site import Site

@@ -56,7 +56,7 @@ async def test_a_failure_keeps_its_class_and_becomes_the_clients() -> None:
     async with served_model(backend) as server, RemoteModel(RemoteModel.Options(url=server.url)) as remote:
         await server.client.responses.create(model="any", input="hello")
         for cls, (status, name, code) in STATUSES.items():
-            backend.script = [cls("it broke", hint="mend it", retry_after=2.5)]
+            backend.script = [cls("it broke", hint="fix it", retry_after=2.5)]
             with pytest.raises(openai.APIStatusError) as caught:
                 await server.client.responses.create(model="any", input="hello")
             raised = caught.value
@@ -67,7 +67,7 @@ async def test_a_failure_keeps_its_class_and_becomes_the_clients() -> None:
             with pytest.raises(cls) as rebuilt:
                 await remote.respond(Request.ask("hello"), CallContext())
             assert type(rebuilt.value) is cls
-            assert (rebuilt.value.message, rebuilt.value.hint) == ("it broke", "mend it")
+            assert (rebuilt.value.message, rebuilt.value.hint) == ("it broke", "fix it")
             assert rebuilt.value.retry_after == 2.5
 
 

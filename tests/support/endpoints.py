@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_core import Item, ResourceServer, Rollout, RunConfig, Session, Trajectory, tool
-from gym_core.engine.models.gate import Clock
+from gym_core.engine.model_calls.gate import Clock
 from gym_core.engine.run import Run
 from gym_core.testing import FakeOpenAI, Received, call
 from tests.support.agents import LoopAgent

@@ -9,9 +9,9 @@ from typing import Any
 from gym_core.contract.executor import Head
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.engine.executors.frames import encode_frame
-from gym_core.engine.executors.leased_budget import LeasedBudget
-from gym_core.engine.executors.shared_limiter import SharedLimiter
-from gym_core.engine.models.gate import ModelGate
+from gym_core.engine.executors.worker_budget import WorkerBudget
+from gym_core.engine.executors.worker_limiter import WorkerLimiter
+from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.wiring.secrets import Redactor
 
 FLUSH_BYTES = 1 << 17
@@ -90,9 +90,9 @@ class Changes:
     """What changed in a worker's budget, limiters and gates since the coordinator was told of them."""
 
     def __init__(self) -> None:
-        self.budget: LeasedBudget | None = None
+        self.budget: WorkerBudget | None = None
         self.budget_changed = False
-        self.limiters: dict[str, SharedLimiter] = {}
+        self.limiters: dict[str, WorkerLimiter] = {}
         self.gates: Mapping[str, ModelGate] = {}
         self._told: dict[str, Any] = {}
         self._counted: dict[str, list[float]] = {}

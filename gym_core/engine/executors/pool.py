@@ -18,15 +18,15 @@ from gym_core.contract.executor import Head, WorkerLauncher
 from gym_core.domain.errors import GymError, RunStopped
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout
-from gym_core.engine.executors.causes import cause_from_wire
+from gym_core.engine.executors.error_wire import cause_from_wire
 from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.interface import Host
-from gym_core.engine.executors.leases import Leases
-from gym_core.engine.executors.losses import LostRollouts
-from gym_core.engine.executors.member import Entry, Member
-from gym_core.engine.executors.observers import Observers
-from gym_core.engine.executors.shares import Endpoint
-from gym_core.engine.numbers.progress import Progress
+from gym_core.engine.executors.shared_budget import SharedBudget
+from gym_core.engine.executors.worker_failures import WorkerFailures
+from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
+from gym_core.engine.executors.worker_reports import WorkerReports
+from gym_core.engine.executors.shared_limit import SharedLimit
+from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.storage.encoded import EncodedRollout
 
 logger = logging.getLogger("gym")
@@ -39,7 +39,7 @@ BATCH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
+class PoolPlan:
     """What a pool is made of. `quotas`: rollouts at once, by worker; `settings`: for a worker with so many."""
 
     launcher: WorkerLauncher
@@ -50,37 +50,37 @@ class Company:
 class PooledExecutor:
     """Has the jobs of its host carried out by workers.
 
-    `leases` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`: seconds
+    `budget_share` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`: seconds
     that sessions have for closing.
     """
 
     def __init__(
         self,
-        company: Company,
+        plan: PoolPlan,
         progress: Progress,
         *,
-        losses: LostRollouts,
-        observers: Observers,
-        leases: Callable[[Callable[[Member, Head], None]], Leases | None],
-        endpoints: Callable[[Callable[[Member, Head], None]], Mapping[str, Endpoint]],
+        losses: WorkerFailures,
+        observers: WorkerReports,
+        budget_share: Callable[[Callable[[WorkerHandle, Head], None]], SharedBudget | None],
+        endpoints: Callable[[Callable[[WorkerHandle, Head], None]], Mapping[str, SharedLimit]],
         closing: float,
     ) -> None:
-        self._company = company
+        self._plan = plan
         self._progress = progress
         self._losses = losses
         self._observers = observers
-        self._leases = leases(_send)
+        self._budget_share = budget_share(_send)
         self._endpoints = endpoints(_send)
         self._closing = closing
         self._host: Host
         self._loop = asyncio.get_running_loop()
-        self._members: set[Member] = set()
+        self._handles: set[WorkerHandle] = set()
         self._launched = 0
-        self._hungry: deque[Member] = deque()
+        self._hungry: deque[WorkerHandle] = deque()
         self._fed = asyncio.Event()
         self._feeding: asyncio.Task[None] | None = None
         self._dealing: asyncio.TimerHandle | None = None
-        self._quarantine: Member | None = None
+        self._quarantine: WorkerHandle | None = None
         self._exhausted = False
         self._ending: tuple[str, str | None] | None = None
         self._idle = asyncio.Event()
@@ -99,7 +99,7 @@ class PooledExecutor:
             self._idle.set()
             return
         try:
-            for quota in self._company.quotas:
+            for quota in self._plan.quotas:
                 self._launch(quota)
         except (GymError, OSError) as error:
             host.broken(error)
@@ -113,9 +113,9 @@ class PooledExecutor:
         self._ending = (reason, stop_reason)
         if self._feeding is not None:
             self._feeding.cancel()
-        for member in self._members:
-            if member.ready:
-                member.send({"end": [reason, stop_reason, drain]})
+        for handle in self._handles:
+            if handle.ready:
+                handle.send({"end": [reason, stop_reason, drain]})
         if not drain:
             self._kill_later()
         self._look()
@@ -123,9 +123,9 @@ class PooledExecutor:
     def let_go(self, reason: str, stop_reason: str) -> None:
         """Cancel what is under way."""
         self._ending = (reason, stop_reason)
-        for member in self._members:
-            if member.ready:
-                member.send({"let_go": [reason, stop_reason]})
+        for handle in self._handles:
+            if handle.ready:
+                handle.send({"let_go": [reason, stop_reason]})
         self._kill_later()
         self._look()
 
@@ -135,11 +135,11 @@ class PooledExecutor:
         for timer in (self._killing, self._dealing):
             if timer is not None:
                 timer.cancel()
-        for member in [*self._members]:
-            self._dismiss(member)
-            if not member.ready:
-                member.channel.kill()
-        if self._members:
+        for handle in [*self._handles]:
+            self._dismiss(handle)
+            if not handle.ready:
+                handle.channel.kill()
+        if self._handles:
             self._kill_later()
             await self._gone.wait()
         if self._killing is not None:
@@ -177,34 +177,34 @@ class PooledExecutor:
     def _give(self, entry: Entry) -> None:
         """Have an entry carried out by whoever has had nothing for the longest time."""
         while self._hungry:
-            member = self._hungry.popleft()
-            member.waits_in_line = False
-            if member in self._members and member.room > 0 and member is not self._quarantine:
+            handle = self._hungry.popleft()
+            handle.waits_in_line = False
+            if handle in self._handles and handle.room > 0 and handle is not self._quarantine:
                 break
         else:
             self._losses.put_back(entry)
             return
-        self._assign(member, entry)
-        self._line_up(member)
+        self._assign(handle, entry)
+        self._line_up(handle)
 
-    def _assign(self, member: Member, entry: Entry) -> None:
+    def _assign(self, handle: WorkerHandle, entry: Entry) -> None:
         try:
-            member.assign(entry)
+            handle.assign(entry)
         except JsonError as error:
             self._report(self._losses.unwritable(entry, error))
             return
         self._progress.in_flight += 1
 
-    def _line_up(self, member: Member) -> None:
+    def _line_up(self, handle: WorkerHandle) -> None:
         if (
-            not member.waits_in_line
-            and member.ready
-            and not member.leaving
-            and member is not self._quarantine
-            and member.room > 0
+            not handle.waits_in_line
+            and handle.ready
+            and not handle.leaving
+            and handle is not self._quarantine
+            and handle.room > 0
         ):
-            member.waits_in_line = True
-            self._hungry.append(member)
+            handle.waits_in_line = True
+            self._hungry.append(handle)
             self._fed.set()
 
     def _retry(self) -> None:
@@ -214,55 +214,55 @@ class PooledExecutor:
         while self._hungry and (entry := self._losses.next()) is not None:
             self._give(entry)
         if self._losses.suspects and self._quarantine is None:
-            ready = [member for member in self._members if member.ready and not member.leaving]
-            self._quarantine = min(ready, key=lambda member: len(member.open), default=None)
-        member = self._quarantine
-        if member is not None and not member.open:
+            ready = [handle for handle in self._handles if handle.ready and not handle.leaving]
+            self._quarantine = min(ready, key=lambda handle: len(handle.open), default=None)
+        handle = self._quarantine
+        if handle is not None and not handle.open:
             suspect = self._losses.next_suspect()
             if suspect is not None:
-                self._assign(member, suspect)
+                self._assign(handle, suspect)
             else:
                 self._quarantine = None
-                self._line_up(member)
+                self._line_up(handle)
 
     # What workers say
 
-    def _take_in(self, member: Member, head: Head, body: bytes) -> None:
+    def _take_in(self, handle: WorkerHandle, head: Head, body: bytes) -> None:
         try:
-            self._receive(member, head, body)
+            self._receive(handle, head, body)
         except Exception as error:  # a worker that nobody understands
             self._host.broken(error)
-            member.channel.kill()
+            handle.channel.kill()
 
-    def _receive(self, member: Member, head: Head, body: bytes) -> None:
+    def _receive(self, handle: WorkerHandle, head: Head, body: bytes) -> None:
         if "results" in head:
-            self._results(member, head["results"], body)
+            self._results(handle, head["results"], body)
         for number in head.get("dropped", ()):
-            if member.open.pop(number, None) is not None:
+            if handle.open.pop(number, None) is not None:
                 self._progress.in_flight -= 1
-        if "budget" in head and self._leases is not None:
-            self._leases.told(member, head["budget"])
+        if "budget" in head and self._budget_share is not None:
+            self._budget_share.told(handle, head["budget"])
         for endpoint, state in head.get("limits", {}).items():
-            self._endpoints[endpoint].told(member, state)
-        self._observers.told(member.number, head)
+            self._endpoints[endpoint].told(handle, state)
+        self._observers.told(handle.number, head)
         if "ready" in head:
-            self._ready(member)
+            self._ready(handle)
         elif "failed" in head:
-            self._failed(member, head["failed"])
+            self._failed(handle, head["failed"])
         elif "broken" in head:
-            self._host.broken(RunStopped(f"{member.channel.name}: {head['broken'][0]}"))
+            self._host.broken(RunStopped(f"{handle.channel.name}: {head['broken'][0]}"))
         if self._ending is None:
-            self._line_up(member)
+            self._line_up(handle)
             if self._losses.waiting or self._quarantine is not None:
                 self._retry()
         self._look()
 
-    def _results(self, member: Member, results: Sequence[Sequence[Any]], body: bytes) -> None:
+    def _results(self, handle: WorkerHandle, results: Sequence[Sequence[Any]], body: bytes) -> None:
         start = 0
         for number, size, names_task, account, cause in results:
             line = body[start : start + size]
             start += size
-            entry = member.open.pop(number, None)
+            entry = handle.open.pop(number, None)
             if entry is None:
                 continue
             self._progress.in_flight -= 1
@@ -271,7 +271,7 @@ class PooledExecutor:
             rollout = EncodedRollout(line, account, source=task.source, names_task=names_task)
             self._report(rollout, cause_from_wire(cause) if cause is not None else None)
         self._losses.finished += len(results)
-        member.reported(len(results))
+        handle.reported(len(results))
 
     def _report(self, rollout: Rollout, cause: BaseException | None = None) -> None:
         try:
@@ -282,76 +282,76 @@ class PooledExecutor:
     # Workers come and go
 
     def _launch(self, quota: int) -> None:
-        flush_seconds = self._company.launcher.flush_seconds
-        member = Member(self._launched + 1, quota, self._loop.call_soon, flush_seconds=flush_seconds)
-        settings = self._company.settings(quota)
-        member.channel = self._company.launcher.launch(
-            member.number,
-            lambda head, body: self._take_in(member, head, body),
-            lambda how: self._left(member, how),
+        flush_seconds = self._plan.launcher.flush_seconds
+        handle = WorkerHandle(self._launched + 1, quota, self._loop.call_soon, flush_seconds=flush_seconds)
+        settings = self._plan.settings(quota)
+        handle.channel = self._plan.launcher.launch(
+            handle.number,
+            lambda head, body: self._take_in(handle, head, body),
+            lambda how: self._left(handle, how),
         )
         self._launched += 1
-        self._members.add(member)
-        member.channel.send(encode_frame({"start": True}, [settings]))
-        if self._leases is not None:
-            self._leases.join(member)
+        self._handles.add(handle)
+        handle.channel.send(encode_frame({"start": True}, [settings]))
+        if self._budget_share is not None:
+            self._budget_share.join(handle)
         for endpoint in self._endpoints.values():
-            endpoint.join(member)
+            endpoint.join(handle)
 
-    def _ready(self, member: Member) -> None:
-        member.ready = True
+    def _ready(self, handle: WorkerHandle) -> None:
+        handle.ready = True
         self._losses.started()
         if self._ending is not None:
-            self._dismiss(member)
+            self._dismiss(handle)
             return
         for endpoint in self._endpoints.values():
             endpoint.deal()
 
-    def _failed(self, member: Member, failed: Mapping[str, Any]) -> None:
-        member.leaving = True
-        message = f"{member.channel.name} could not start: {failed['message']}"
+    def _failed(self, handle: WorkerHandle, failed: Mapping[str, Any]) -> None:
+        handle.leaving = True
+        message = f"{handle.channel.name} could not start: {failed['message']}"
         self._host.broken(RunStopped(message, hint=failed["hint"]))
 
-    def _dismiss(self, member: Member) -> None:
-        member.leaving = True
-        member.send({"close": True})
+    def _dismiss(self, handle: WorkerHandle) -> None:
+        handle.leaving = True
+        handle.send({"close": True})
 
-    def _left(self, member: Member, how: str) -> None:
+    def _left(self, handle: WorkerHandle, how: str) -> None:
         """A worker has ended, as it was told to or not."""
-        self._members.discard(member)
-        died = not member.leaving
-        if self._leases is not None:
-            self._leases.leave(member, died=died)
+        self._handles.discard(handle)
+        died = not handle.leaving
+        if self._budget_share is not None:
+            self._budget_share.leave(handle, died=died)
         for endpoint in self._endpoints.values():
-            endpoint.leave(member)
-        if self._quarantine is member:
+            endpoint.leave(handle)
+        if self._quarantine is handle:
             self._quarantine = None
-        lost = list(member.open.values())
-        member.open.clear()
+        lost = list(handle.open.values())
+        handle.open.clear()
         self._progress.in_flight -= len(lost)
         if died and (self._ending is None or lost):
             again = "" if self._ending is not None or not lost else f"; its {len(lost)} rollouts start again"
-            logger.warning("%s died: %s%s", member.channel.name, how, again, extra={"event": "worker_died"})
+            logger.warning("%s died: %s%s", handle.channel.name, how, again, extra={"event": "worker_died"})
         if died and self._ending is None:
-            stop = self._losses.died(member.channel.name, how, ready=member.ready, workers=len(self._company.quotas))
+            stop = self._losses.died(handle.channel.name, how, ready=handle.ready, workers=len(self._plan.quotas))
             for entry in lost:
                 if self._losses.add(entry):
                     self._report(self._losses.killer(entry))
             if stop is not None:
                 self._host.broken(stop)
             elif self._ending is None:
-                self._replace(member)
+                self._replace(handle)
                 self._retry()
         else:
             for entry in lost:
                 self._lost(entry)
-        if not self._members:
+        if not self._handles:
             self._gone.set()
         self._look()
 
-    def _replace(self, member: Member) -> None:
+    def _replace(self, handle: WorkerHandle) -> None:
         try:
-            self._launch(member.quota)
+            self._launch(handle.quota)
         except (GymError, OSError) as error:
             self._host.broken(error)
 
@@ -365,11 +365,11 @@ class PooledExecutor:
         self._killing = self._loop.call_later(self._closing + GRACE, self._kill)
 
     def _kill(self) -> None:
-        for member in [*self._members]:
-            member.channel.kill()
+        for handle in [*self._handles]:
+            handle.channel.kill()
 
     def _deal(self) -> None:
-        self._dealing = self._loop.call_later(max(DEAL_SECONDS, len(self._members) / 1000), self._deal)
+        self._dealing = self._loop.call_later(max(DEAL_SECONDS, len(self._handles) / 1000), self._deal)
         for endpoint in self._endpoints.values():
             endpoint.deal()
 
@@ -384,6 +384,6 @@ class PooledExecutor:
             self._idle.set()
 
 
-def _send(member: Member, head: Head) -> None:
-    if not member.leaving:
-        member.send(head)
+def _send(handle: WorkerHandle, head: Head) -> None:
+    if not handle.leaving:
+        handle.send(head)

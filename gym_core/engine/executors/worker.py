@@ -24,27 +24,27 @@ from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
 from gym_core.engine.assembly import Assembler, Assembly
-from gym_core.engine.budget.budget import Meter
-from gym_core.engine.executors.causes import cause_to_wire
+from gym_core.engine.model_calls.budget import Meter
+from gym_core.engine.executors.error_wire import cause_to_wire
 from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.inline import InlineExecutor
-from gym_core.engine.executors.leased_budget import LeasedBudget
+from gym_core.engine.executors.worker_budget import WorkerBudget
 from gym_core.engine.executors.outbox import Changes, Outbox
 from gym_core.engine.executors.settings import WorkerSettings
-from gym_core.engine.executors.shared_limiter import SharedLimiter
-from gym_core.engine.executors.telling import LogSender, call_to_wire
+from gym_core.engine.executors.worker_limiter import WorkerLimiter
+from gym_core.engine.executors.log_forwarding import LogSender, call_to_wire
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.models.gate import Clock, ModelGate
-from gym_core.engine.numbers.progress import Progress
+from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.plan import Job
 from gym_core.engine.rollout.episode import RolloutRun
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.encoded import account_of
 from gym_core.engine.storage.store import encode
-from gym_core.engine.watching.health import Heartbeat
-from gym_core.engine.watching.observation import ObservedGate
-from gym_core.engine.watching.watchdog import Watchdog
+from gym_core.engine.observers.health import Heartbeat
+from gym_core.engine.observers.observed_calls import ObservedGate
+from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.wiring.secrets import Redactor
 
 STATE_SECONDS = 0.1
@@ -190,7 +190,7 @@ class Worker:
             limiter=self._limiter,
         )
         for role, gate in gates.items():
-            assert isinstance(gate.limiter, SharedLimiter)
+            assert isinstance(gate.limiter, WorkerLimiter)
             self._changes.limiters[gate.backend.endpoint] = gate.limiter
             gate.answered = role in settings.answered
         budget = self._changes.budget = self._leased(
@@ -217,11 +217,11 @@ class Worker:
         self._tick()
         self._executor.start(self)
 
-    def _leased(self, tokens: bool, cost: bool, assembly: Assembly) -> LeasedBudget | None:
+    def _leased(self, tokens: bool, cost: bool, assembly: Assembly) -> WorkerBudget | None:
         if not tokens and not cost:
             return None
         meters = {role: Meter(role, model, self._settings.prices.get(role)) for role, model in assembly.models.items()}
-        return LeasedBudget(meters, tokens=tokens, cost=cost, changed=self._note_budget)
+        return WorkerBudget(meters, tokens=tokens, cost=cost, changed=self._note_budget)
 
     def _gate(self, *arguments: Any, **keywords: Any) -> ModelGate:
         if not self._settings.hears_models:
@@ -230,8 +230,8 @@ class Worker:
         gate.tell = self._model_called
         return gate
 
-    def _limiter(self) -> SharedLimiter:
-        return SharedLimiter(self._outbox.now)
+    def _limiter(self) -> WorkerLimiter:
+        return WorkerLimiter(self._outbox.now)
 
     async def _close(self) -> None:
         if self._opening is not None:

@@ -12,7 +12,7 @@ from gym_core.contract.tools import Place, place_of
 from gym_core.domain.abandoned import within
 from gym_core.domain.rollout import Verdict
 from gym_core.engine.functions.threads import Threads
-from gym_core.engine.rollout.deadline import Alarm
+from gym_core.engine.bounds.alarms import Alarm
 
 if TYPE_CHECKING:
     from gym_core.engine.functions.isolation import Processes

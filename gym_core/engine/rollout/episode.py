@@ -38,20 +38,20 @@ from gym_core.domain.responses import (
 from gym_core.domain.rollout import ModelCall, Rollout, Status, Verdict
 from gym_core.domain.task import Task
 from gym_core.domain.tool_calls import sent_request
-from gym_core.engine.budget.budget import Budget
-from gym_core.engine.budget.prices import Price, cost_of
-from gym_core.engine.budget.purse import Purse
+from gym_core.engine.model_calls.budget import Budget
+from gym_core.engine.model_calls.prices import Price, cost_of
+from gym_core.engine.model_calls.reservations import Reservations
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.limits import Deadlines
-from gym_core.engine.models.gate import Answer, Clock, ModelGate, Models, release
-from gym_core.engine.rollout.deadline import OUTSIDE, Alarm, Scope, Watch
-from gym_core.engine.rollout.facade import POLICY, EpisodeView
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.model_calls.gate import Answer, Clock, ModelGate, Models, release
+from gym_core.engine.bounds.alarms import OUTSIDE, Alarm, Scope, Watch
+from gym_core.engine.rollout.episode_view import POLICY, EpisodeView
 from gym_core.engine.rollout.failure import DeadlineExceeded, Failure, blame_row, failure_of
 from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.rollout.row import build_row
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
 from gym_core.engine.rollout.toolbox import Toolbox
-from gym_core.engine.watching.observation import ObservedToolbox
+from gym_core.engine.observers.observed_calls import ObservedToolbox
 
 _SELF_CANCELLED = "a plugin's code has cancelled its task"
 
@@ -145,7 +145,7 @@ class RolloutRun:
         "closing",
         "failure",
         "given_up",
-        "purse",
+        "reservations",
         "recording",
         "repeat",
         "seed",
@@ -178,7 +178,7 @@ class RolloutRun:
         """Called when the rollout's task goes on although it was cancelled: by a bound, or by `end`. See `abandon`."""
         self.closing: asyncio.Future[Any] | None = None
         self.failure: Failure | None = None
-        self.purse = Purse(stage.budget) if stage.budget is not None else None
+        self.reservations = Reservations(stage.budget) if stage.budget is not None else None
         self.started = 0.0
         self.verifying: float | None = None
 
@@ -213,9 +213,9 @@ class RolloutRun:
         return self._concluded(stop_reason, verdict)
 
     def _concluded(self, stop_reason: str | None, verdict: Verdict | None) -> Rollout:
-        if self.purse is not None and self.purse.denied is not None:
+        if self.reservations is not None and self.reservations.denied is not None:
             # Whatever agent and session made of the refusal: without the call the result would say nothing.
-            verdict, self.failure = None, failure_of(self.purse.denied, self._phase)
+            verdict, self.failure = None, failure_of(self.reservations.denied, self._phase)
         return self._row(stop_reason, verdict, self.failure)
 
     @property
@@ -369,8 +369,8 @@ class RolloutRun:
         if recording.odd:
             request = sent_request(request)
         reservation = None
-        if self.purse is not None:
-            reservation = self.purse.for_turn(POLICY, request, stretches, params)
+        if self.reservations is not None:
+            reservation = self.reservations.for_turn(POLICY, request, stretches, params)
         try:
             answer = await gate.call(request, self._context, self._alarm, reservation)
         except ModelError as error:
@@ -470,7 +470,7 @@ class RolloutRun:
         context = self._call_context(role)
         params = {name: value for name, value in request.body.items() if name != "input"}
         gate = self.stage.gates[role]
-        reservation = self.purse.for_call(role, request) if self.purse is not None else None
+        reservation = self.reservations.for_call(role, request) if self.reservations is not None else None
         task = asyncio.current_task()
         self._asking.add(task)
         try:

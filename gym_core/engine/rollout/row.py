@@ -57,8 +57,8 @@ def build_row(run: RolloutRun, stop_reason: str | None, verdict: Verdict | None,
         "seed": run.seed,
         **(stage.about or {}),
     }
-    if run.purse is not None and run.purse.unreported is not None:
-        about["unreported"] = run.purse.unreported
+    if run.reservations is not None and run.reservations.unreported is not None:
+        about["unreported"] = run.reservations.unreported
     if recording.foreign:
         about["agent_items"] = recording.foreign
     row = dict(task.row)

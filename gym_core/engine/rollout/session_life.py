@@ -21,8 +21,8 @@ from gym_core.domain.json_text import JsonError, plain_json, whole_text, written
 from gym_core.domain.responses import Item
 from gym_core.domain.rollout import Verdict
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.limits import Deadlines
-from gym_core.engine.rollout.deadline import Alarm
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.rollout.failure import DeadlineExceeded
 
 logger = logging.getLogger("gym")

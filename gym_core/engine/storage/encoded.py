@@ -8,7 +8,7 @@ from typing import Any
 from gym_core.domain.json_text import parse_json
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import result_task_id
-from gym_core.engine.numbers.breakdown import field_value, label
+from gym_core.engine.metrics.breakdown import field_value, label
 
 
 class EncodedRollout(Rollout):

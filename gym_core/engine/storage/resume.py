@@ -12,7 +12,7 @@ from typing import Any
 from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import result_task_id
-from gym_core.engine.numbers.progress import Progress
+from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.storage.files import parse_account, parse_row, read_rows_backwards, refuse_odd, repair
 from gym_core.engine.storage.store import Outputs
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat

@@ -7,7 +7,7 @@ from typing import Any
 
 from gym_core.domain import errors as error_classes
 from gym_core.domain.errors import ModelError
-from gym_core.engine.numbers.progress import ErrorGroup, Progress
+from gym_core.engine.metrics.progress import ErrorGroup, Progress
 from gym_core.engine.storage.manifest import FORMAT_VERSION
 from gym_core.engine.tasks.source import SourceInfo
 
@@ -26,7 +26,7 @@ def summarize(
     """Counts, rewards, tokens and times.
 
     `state`: `finished`, `stopped` (a fatal error, a budget) or `interrupted`; `message` says why. `budget`: None
-    without one. `health`: see `Oversight.health`.
+    without one. `health`: see `RunObservers.health`.
     """
     seconds = progress.seconds
     ran = progress.finished - progress.kept

@@ -76,8 +76,8 @@ class SourceInfo:
     def refused(self, *, running: bool = False) -> InputError:
         """The error that lists the first broken rows."""
         more = f"\n... and {self.broken - SHOWN_ERRORS} more" if self.broken > SHOWN_ERRORS else ""
-        again = "go on with `--resume --accept-changes`" if running else "mend the rows"
-        hint = f"mend the rows and {again}" if running else again
+        again = "go on with `--resume --accept-changes`" if running else "fix the rows"
+        hint = f"fix the rows and {again}" if running else again
         skip = "`--resume --skip-invalid`" if running else "--skip-invalid"
         return InputError("\n".join(self.errors) + more, hint=f"{hint}, or leave them out with {skip}")
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from gym_core.domain.task import id_text, own_task_id, result_task_id
-from gym_core.engine.numbers.breakdown import field_value
+from gym_core.engine.metrics.breakdown import field_value
 
 DIGEST_SIZE = 12
 _SHARD_BITS = 13

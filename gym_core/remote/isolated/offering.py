@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydantic import ValidationError
 
 from gym_core.contract.component import ComponentContext
-from gym_core.engine.limits import Deadlines
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.wiring.fields import is_secret_field
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import construct, enter

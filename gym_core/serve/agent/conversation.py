@@ -8,7 +8,7 @@ from typing import Any
 from gym_core.contract.resource_server import SessionContext
 from gym_core.domain.responses import TRUNCATING
 from gym_core.domain.rollout import Rollout, Verdict
-from gym_core.engine.models.gate import Models
+from gym_core.engine.model_calls.gate import Models
 from gym_core.engine.rollout.episode import RolloutRun
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items

@@ -29,7 +29,7 @@ from gym_core.serve.model.errors import FailedRequest
 from gym_core.serve.model.requests import read_body, request_of
 from gym_core.serve.model.routes import answering
 from gym_core.serve.model.streaming import response_stream
-from gym_core.serve.presence import while_connected, while_receiving
+from gym_core.serve.disconnects import while_connected, while_receiving
 
 _JSON = (b"content-type", b"application/json")
 

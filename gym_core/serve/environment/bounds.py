@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from gym_core.domain.abandoned import GRACE
-from gym_core.engine.rollout.deadline import NEVER, Alarm, Scope, Watch
+from gym_core.engine.bounds.alarms import NEVER, Alarm, Scope, Watch
 
 _current: ContextVar[Alarm | None] = ContextVar("gym_serve_alarm", default=None)
 

@@ -17,9 +17,9 @@ from gym_core.domain.errors import (
     ReplyTooLongError,
 )
 from gym_core.domain.responses import Request, Response
-from gym_core.engine.limits import Deadlines
-from gym_core.engine.models.gate import Clock, ModelGate
-from gym_core.engine.models.limiter import Limiter
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.protocol.client import TIMEOUT, TOO_LONG, Client
 from gym_core.protocol.errors import RemoteError, WireError, error_from_wire
 from gym_core.serve.agent.callbacks import Callbacks

@@ -35,7 +35,7 @@ from gym_core.serve.environment.sessions import Sessions, unknown_session
 from gym_core.serve.environment.tasks import TaskPages
 from gym_core.serve.json_body import only_fields, parse_object, read_body, read_object
 from gym_core.serve.json_reply import json_reply
-from gym_core.serve.presence import while_connected
+from gym_core.serve.disconnects import while_connected
 
 _JSON = (b"content-type", b"application/json")
 

@@ -19,14 +19,14 @@ from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
 from gym_core.domain.tool_calls import sent_request
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.limits import Deadlines
-from gym_core.engine.models.gate import ModelGate, Models
-from gym_core.engine.rollout.deadline import Watch
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.model_calls.gate import ModelGate, Models
+from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
 from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.protocol.errors import ServeError
 from gym_core.serve.environment.bounds import AnyTask, asking
-from gym_core.serve.environment.turnstile import Turnstile
+from gym_core.serve.environment.session_lock import SessionLock
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class ServedSession:
         "_models",
         "_session",
         "_toolbox",
-        "_turnstile",
+        "_lock",
         "closed",
         "ident",
         "idle_due",
@@ -109,7 +109,7 @@ class ServedSession:
         self._host = host
         self._gates = gates
         self._models = Models(gates, self._ask_as)
-        self._turnstile = Turnstile()
+        self._lock = SessionLock()
         self._faults = _Faults()
         self._asking: set[asyncio.Task[Any]] = set()
         self._session: Session[Any]
@@ -175,7 +175,7 @@ class ServedSession:
         if self.closed:
             raise gone(self.closed)
         alone = not self._session.concurrent_tools
-        task = self._begin() if self._turnstile.try_enter(alone) else await self._wait(alone)
+        task = self._begin() if self._lock.try_enter(alone) else await self._wait(alone)
         try:
             call = {"name": name, "arguments": arguments, "call_id": call_id}
             with asking(self._host.watch) if len(self._models) else nullcontext():
@@ -190,7 +190,7 @@ class ServedSession:
             raise self._ended(error) from error
         finally:
             self.running.discard(task)
-            self._turnstile.leave()
+            self._lock.leave()
 
     async def reply(self, response: Response) -> Sequence[Item] | Done:
         """What the environment answers to a response without calls."""
@@ -215,12 +215,12 @@ class ServedSession:
             raise self._ended(error) from error
         finally:
             self.running.discard(task)
-            self._turnstile.leave()
+            self._lock.leave()
 
     async def _wait(self, alone: bool) -> asyncio.Task[Any]:
-        await self._turnstile.enter(alone)
+        await self._lock.enter(alone)
         if self.closed:  # in the moment in which its turn came
-            self._turnstile.leave()
+            self._lock.leave()
             raise gone(self.closed)
         return self._begin()
 
@@ -242,7 +242,7 @@ class ServedSession:
     async def close(self, reason: str) -> None:
         """End the calls under way, which are answered that the session is gone, then close it. Never raises."""
         self.closed = reason
-        self._turnstile.shut(gone(reason))
+        self._lock.shut(gone(reason))
         running = self.running | self._asking
         for task in running:
             task.cancel()

@@ -9,7 +9,7 @@ from typing import Self
 
 from gym_core.domain.abandoned import GRACE
 from gym_core.domain.task import Task
-from gym_core.engine.models.gate import ModelGate
+from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.protocol.errors import ServeError
 from gym_core.serve.environment.session import Host, ServedSession, gone
 from gym_core.serve.environment.tokens import Tokens

@@ -1,0 +1,131 @@
+"""A look at one model: whether it can be reached, is offered, and answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from gym_core.contract.model import CallContext, ModelBackend
+from gym_core.domain.abandoned import Late, lifespan, within
+from gym_core.domain.blame import asked_to_end, described
+from gym_core.domain.errors import GymError, ModelError
+from gym_core.domain.responses import Request
+from gym_core.engine.doctor.checks import Finding, State
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.http1 import environment_proxy
+
+SECONDS = 120.0
+"""How long a look at the endpoint and the call may take, each."""
+_DATE_SECONDS = 15.0
+_SKEW_WARNING = 5.0
+_SKEW_PROBLEM = 120.0
+_QUESTION = "Say hello."
+_TOKENS = 16
+"""The smallest bound that OpenAI's Responses API takes."""
+
+
+async def look(role: str, model: ModelBackend, *, call: bool) -> AsyncIterator[Finding]:
+    """Open a model, ask for what it offers, and have it answer once if `call`. Nothing but the call costs anything."""
+    name = f"model {role}"
+    async with AsyncExitStack() as stack:
+        living = lifespan(model, Deadlines().close, f"the model backend {name}")
+        try:
+            opened = await within(stack.enter_async_context(living), SECONDS, "its start")
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
+            yield _failed(name, "it cannot be opened", error)
+            return
+        async for finding in _looked(name, opened, call=call):
+            yield finding
+
+
+async def _looked(name: str, model: ModelBackend, *, call: bool) -> AsyncIterator[Finding]:
+    try:
+        warnings = await within(model.check(), SECONDS, "its look at itself")
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        yield _failed(name, f"{model.endpoint} cannot be used", error)
+        return
+    yield Finding(name, "ok", f"{model.endpoint} can be reached")
+    for warning in warnings:
+        yield Finding(name, "warning", warning, "the call below tells whether it matters" if call else "")
+    yield await _offered(name, model)
+    if model.endpoint.startswith(("http://", "https://")):
+        yield await clock(model.endpoint)
+    if call:
+        yield await _called(name, model)
+
+
+async def _offered(name: str, model: ModelBackend) -> Finding:
+    try:
+        models = await within(model.list_models(), SECONDS, "the listing of models")
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        reason = "no answer in time" if isinstance(error, Late) else _words(error)
+        return Finding(name, "warning", f"which models there are is not known: {reason}")
+    wanted = model.model_id
+    if any(offered == wanted or offered.endswith(f"/{wanted}") for offered in models):
+        return Finding(name, "ok", f"{wanted} is one of {len(models)} models there")
+    # many servers list other names than they take: the call tells
+    fix = "`gym models ls` lists what there is"
+    return Finding(name, "warning", f"{wanted} is not among the {len(models)} models listed there", fix)
+
+
+async def _called(name: str, model: ModelBackend) -> Finding:
+    request = Request.ask(_QUESTION, max_output_tokens=_TOKENS)
+    started = time.perf_counter()
+    try:
+        call = model.respond(request, CallContext(role=name.partition(" ")[2]))
+        response = await within(call, SECONDS, "the call")
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        return _failed(name, "a tiny call failed", error)
+    seconds, usage = time.perf_counter() - started, response.usage
+    tokens = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
+    return Finding(name, "ok", f"{model.model_id} answered a tiny call within {seconds:.2f} s ({tokens})")
+
+
+async def clock(url: str) -> Finding:
+    """Compare the clock of this machine with the `Date` of an endpoint's reply (RFC 9110, 6.6.1). No key is sent."""
+    import httpx
+
+    try:
+        proxy = environment_proxy(url)
+        async with httpx.AsyncClient(timeout=_DATE_SECONDS, proxy=proxy, trust_env=False) as client:
+            asked = time.perf_counter()
+            reply = await client.head(url)
+            there = parsedate_to_datetime(reply.headers["date"])
+            underway = time.perf_counter() - asked
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, KeyError, ValueError, ImportError) as error:
+        return Finding("clock", "ok", f"the endpoint tells no time to compare with ({type(error).__name__})")
+    if there.tzinfo is None:
+        there = there.replace(tzinfo=UTC)
+    # the header is cut to whole seconds, and was written at some moment of the exchange
+    ahead = (datetime.now(UTC) - there).total_seconds() - 0.5 - underway / 2
+    off = max(abs(ahead) - 0.5 - underway / 2, 0.0)
+    if off <= _SKEW_WARNING:
+        return Finding("clock", "ok", "the clock agrees with the endpoint's")
+    state: State = "problem" if off > _SKEW_PROBLEM else "warning"
+    direction = "ahead of" if ahead > 0 else "behind"
+    fix = "set it, by NTP: keys and certificates have dates"
+    return Finding("clock", state, f"the clock is {abs(ahead):,.0f} s {direction} the endpoint's", fix)
+
+
+def _failed(name: str, what: str, error: BaseException) -> Finding:
+    if isinstance(error, Late):
+        return Finding(name, "problem", f"{what}: no answer within {SECONDS:g} s", "is the endpoint well?")
+    fix = error.hint if isinstance(error, GymError) else ""
+    if isinstance(error, ModelError):
+        fix = fix or error.remedy
+    return Finding(name, "problem", f"{what}: {_words(error)}", fix or "report it to the authors of the plugin")
+
+
+def _words(error: BaseException) -> str:
+    return error.message if isinstance(error, GymError) else described(error)

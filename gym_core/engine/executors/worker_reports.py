@@ -1,0 +1,56 @@
+"""What workers tell that is no result: logs, calls that extensions listen to, counts, and how their event loops did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gym_core.contract.executor import Head
+from gym_core.contract.hookspecs import CallInfo
+from gym_core.engine.executors.log_forwarding import call_from_wire, log_sent
+from gym_core.engine.model_calls.gate import ModelGate
+
+_COUNTS = ("calls", "retries", "failures", "slept", "waited")
+
+
+class WorkerReports:
+    """Passes on what workers tell. `gates`: where calls are counted; `model_called`, `tool_called`: who listens."""
+
+    def __init__(
+        self,
+        gates: Mapping[str, ModelGate],
+        *,
+        model_called: Callable[[CallInfo], None] | None = None,
+        tool_called: Callable[[CallInfo], None] | None = None,
+    ) -> None:
+        self._gates = gates
+        self._model_called = model_called
+        self._tool_called = tool_called
+        self._farewells: dict[int, Mapping[str, Any]] = {}
+
+    def told(self, worker: int, head: Head) -> None:
+        """Take a frame."""
+        for record in head.get("logs", ()):
+            log_sent(record)
+        for name, tell in (("model_calls", self._model_called), ("tool_calls", self._tool_called)):
+            if tell is not None:
+                for call in head.get(name, ()):
+                    tell(call_from_wire(call))
+        for role, counts in head.get("counts", {}).items():
+            kept = self._gates[role].counts
+            for name, count in zip(_COUNTS, counts, strict=True):
+                setattr(kept, name, getattr(kept, name) + count)
+        if "bye" in head:
+            self._farewells[worker] = head["bye"][0]
+
+    def health(self, *, started: int, died: int) -> dict[str, Any]:
+        """As it stands in the summary, of all workers that could say farewell: their CPU together, the worst lag."""
+        lags = [farewell["loop_lag"] for farewell in self._farewells.values()]
+        held = [hold for farewell in self._farewells.values() for hold in farewell["loop_held"]]
+        return {
+            "started": started,
+            "died": died,
+            "cpu_seconds": round(sum(farewell["cpu_seconds"] for farewell in self._farewells.values()), 3),
+            "loop_lag": {name: max((lag[name] for lag in lags), default=0.0) for name in ("max", "p99")},
+            "loop_held": held,
+        }

@@ -1,0 +1,135 @@
+"""What results files come to, each for itself and against another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gym_core.domain.errors import UsageError
+from gym_core.domain.rollout import Status
+from gym_core.engine.metrics.rewards import RewardTally
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.metrics.statistics import ClusteredMean, rounded
+from gym_core.engine.storage.manifest import Manifest
+from gym_core.engine.storage.reading import ResultsFile
+from gym_core.engine.storage.summary import account
+
+CONFIDENCE_95 = 1.959964
+"""So many standard errors to either side of a mean hold the truth 95 times out of 100 (normal distribution)."""
+
+
+class Statistics:
+    """The numbers of one results file. Rows are read as a stream; of each only its key is kept, in some 10 bytes.
+
+    `by`: fields to break the reward down by. `for_comparison`: keep the mean reward of each task, for `difference`.
+    Raises `UsageError` for what is no results file and for one without rollouts.
+    """
+
+    def __init__(self, path: str | Path, *, by: Sequence[str] = (), for_comparison: bool = False) -> None:
+        file = ResultsFile(path)
+        self.path = file.path
+        self.manifest: Manifest | None = file.manifest
+        self.repeats = file.extent()[1]
+        self.task_means: dict[int, float] = {}
+        self._counts: dict[int, int] = {}
+        self._about: dict[str, Any] = {}
+        progress = Progress(repeats=self.repeats, rewards=RewardTally(self.repeats, by))
+        begun, ended = math.inf, -math.inf
+        for rollout in file.rollouts():
+            progress.add(rollout)
+            about = rollout.row["rollout"]
+            timing = about["timing"]
+            begun, ended = min(begun, timing["finished_at"] - timing["seconds"]), max(ended, timing["finished_at"])
+            if for_comparison and rollout.reward is not None:
+                self._keep(rollout.task_id, rollout.reward)
+            self._about = self._about or about
+        if not progress.finished:
+            raise UsageError(f"{path} holds no rollout", hint="give a file that `gym run --output` wrote")
+        self._counts.clear()
+        self.torn = file.torn
+        self.result = self._result(progress, ended - begun)
+
+    def _keep(self, task_id: str, reward: float) -> None:
+        task = hash(task_id)
+        if self.repeats == 1:
+            self.task_means[task] = reward
+            return
+        count = self._counts[task] = self._counts.get(task, 0) + 1
+        mean = self.task_means.get(task, 0.0)
+        self.task_means[task] = mean + (reward - mean) / count
+
+    def _result(self, progress: Progress, seconds: float) -> dict[str, Any]:
+        cancelled = progress.statuses.get(Status.CANCELLED, 0)
+        return {
+            "file": str(self.path),
+            "run_id": self._about.get("run_id"),
+            **{name: self._about.get(name) for name in ("model", "env", "agent")},
+            "repeats": self.repeats,
+            "rollouts": {
+                "with_verdict": progress.done,
+                "failed": progress.failed - cancelled,
+                "cancelled": cancelled,
+            },
+            **account(progress),
+            "seconds": round(seconds, 3),
+        }
+
+
+def difference(first: Statistics, second: Statistics) -> dict[str, Any] | None:
+    """How much higher the mean reward of `second` is than that of `first`, over the tasks both have a verdict for.
+
+    None without a common task. `difference`: the mean over tasks of the difference of their mean rewards, so that
+    repeats count as one. `standard_error` is that of the paired differences, `interval_95` what it spans, and
+    `correlation` that of the two rewards of a task: the higher it is, the more pairing them gains. Source: Miller,
+    "Adding Error Bars to Evals", 2024, on paired differences.
+    """
+    common = first.task_means.keys() & second.task_means.keys()
+    if not common:
+        return None
+    mean = ClusteredMean()
+    ones, others = ClusteredMean(), ClusteredMean()
+    for task in common:
+        one, other = first.task_means[task], second.task_means[task]
+        mean.add_single(other - one)
+        ones.add_single(one)
+        others.add_single(other)
+    found, error = mean.mean, mean.standard_error
+    assert found is not None
+    return {
+        "first": str(first.path),
+        "second": str(second.path),
+        "difference": rounded(found),
+        "standard_error": rounded(error),
+        "interval_95": None
+        if error is None
+        else [rounded(found - CONFIDENCE_95 * error), rounded(found + CONFIDENCE_95 * error)],
+        "correlation": _correlation(ones.standard_error, others.standard_error, error),
+        "tasks": len(common),
+        "only_first": len(first.task_means) - len(common),
+        "only_second": len(second.task_means) - len(common),
+    }
+
+
+def _correlation(one: float | None, other: float | None, between: float | None) -> float | None:
+    """From the variances of two numbers and of their difference; None where one of them never changes."""
+    if not one or not other or between is None:
+        return None
+    value = (one * one + other * other - between * between) / (2 * one * other)
+    return rounded(max(-1.0, min(1.0, value)))
+
+
+def same_tasks(first: Statistics, second: Statistics) -> bool:
+    """Whether two manifests name the same tasks; without a manifest they may be."""
+    one, other = _tasks(first.manifest), _tasks(second.manifest)
+    if not one or not other:
+        return True
+    for identity in ("sha256", "fingerprint", "name"):
+        if one.get(identity) and other.get(identity):
+            return bool(one[identity] == other[identity])
+    return False
+
+
+def _tasks(manifest: Manifest | None) -> dict[str, Any]:
+    return dict(manifest.settings.get("tasks") or {}) if manifest is not None else {}

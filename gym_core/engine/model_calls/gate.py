@@ -1,0 +1,293 @@
+"""The way to one model: every call of a run to it passes here, with its slot, its retries and its counting."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gym_core.contract.model import CallContext, ModelBackend
+from gym_core.domain import errors
+from gym_core.domain.abandoned import within
+from gym_core.domain.blame import asked_to_end, described
+from gym_core.domain.responses import Request, Response
+from gym_core.domain.tool_calls import is_whole, whole_call
+from gym_core.engine.model_calls.prices import Price
+from gym_core.engine.model_calls.reservations import Reservation
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.model_calls.rate_limits import Limiter
+from gym_core.engine.model_calls.retries import FailedAttempts
+from gym_core.engine.bounds.alarms import Alarm
+from gym_core.engine.rollout.failure import DeadlineExceeded
+from gym_core.engine.events.logs import log_decrease, log_retry
+
+SEVERAL = 5
+"""So many rollouts in a row that found nobody mean that nobody is there."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Time as the engine sees it, so that tests need not wait for it. Times are seconds on one steady clock."""
+
+    time: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+
+
+@dataclass(slots=True)
+class GateCounts:
+    """What went through a gate so far."""
+
+    calls: int = 0
+    retries: int = 0
+    failures: int = 0
+    slept: float = 0.0
+    waited: float = 0.0
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response with what it took. `latency`: seconds of the attempt that worked; `waited`: all seconds before it."""
+
+    response: Response
+    latency: float
+    waited: float
+    attempts: int
+
+
+class ModelGate:
+    """One model backend with its limiter and retry policy. Shared by all rollouts of a run.
+
+    `price`: None where nobody knows it.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        backend: ModelBackend,
+        *,
+        limiter: Limiter,
+        deadlines: Deadlines,
+        clock: Clock,
+        price: Price | None = None,
+    ) -> None:
+        self.role = role
+        self.backend = backend
+        self.price = price
+        self.limiter = limiter
+        self.deadlines = deadlines
+        self.clock = clock
+        self.counts = GateCounts()
+        self.answered = False
+        self.last_answer = float("-inf")
+        self._lost: set[tuple[str, int]] = set()
+        self.max_retries: int | None = getattr(backend, "max_retries", None)
+
+    async def call(
+        self,
+        request: Request,
+        context: CallContext,
+        alarm: Alarm,
+        reservation: Reservation | None = None,
+        *,
+        retry: bool = True,
+    ) -> Answer:
+        """One model call with all its attempts, or with `retry` off one. Raises the `ModelError` of the last attempt.
+
+        The deadlines of `alarm` stand still while the call waits for a slot or for its next attempt. `reservation`:
+        what the budget has to spare before an attempt may start.
+        """
+        clock, limiter = self.clock, self.limiter
+        waited = 0.0
+        failed: FailedAttempts | None = None
+        attempt = 0
+        while True:
+            attempt += 1
+            if not limiter.try_acquire():
+                waited += await self._wait(limiter.acquire(), alarm)
+            if reservation is not None:
+                waited += await self._afford(reservation, alarm)
+            held = (limiter, reservation)
+            alarm.held.append(held)
+            epoch = limiter.epoch
+            started = clock.time()
+            try:
+                with alarm.within("model_call", self.deadlines.model_call):
+                    answering = self.backend.respond(request, context)
+                    response = await (within(answering, None, self._name) if alarm.detached else answering)
+                latency = clock.time() - started
+                response = self._checked(response)
+                if reservation is not None:
+                    reservation.settle(response.usage)
+                limiter.succeeded()
+                self.answered = True
+                self.last_answer = started + latency
+                if self._lost:
+                    self._lost.clear()
+                self.counts.calls += 1
+                return Answer(response, latency, waited, attempt)
+            except DeadlineExceeded as exceeded:
+                if exceeded.phase != "model_call":
+                    raise
+                error: errors.ModelError = errors.ModelTimeoutError(
+                    f"the model did not answer within {self.deadlines.model_call:g} s"
+                )
+            except errors.ModelError as caught:
+                error = caught
+                if reservation is not None:
+                    reservation.failed(error)
+                if isinstance(error, errors.RateLimitError | errors.OverloadedError):
+                    decreases = limiter.decreases
+                    limiter.overloaded(epoch)
+                    if limiter.decreases > decreases:
+                        log_decrease(self.backend.endpoint, limiter.limit)
+            except BaseException as defect:
+                if asked_to_end(defect):
+                    raise
+                raise errors.BackendError(
+                    f"model backend `{self.backend.context.name}`: {described(defect)}"
+                ) from defect
+            finally:
+                if held in alarm.held:  # else it was released when the call was given up
+                    alarm.held.remove(held)
+                    release(*held)
+            if error.status is not None:
+                self.answered = True
+                self.last_answer = clock.time()
+            if not retry:
+                self.counts.failures += 1
+                raise error
+            now = clock.time()
+            if failed is None:
+                failed = FailedAttempts(now, self.max_retries)
+            delay = failed.delay(error, now=now, jitter=clock.jitter(), answered=self.answered)
+            if delay is None:
+                self.counts.failures += 1
+                raise self._final(error, attempt, failed.began, context.key)
+            self.counts.retries += 1
+            self.counts.slept += delay
+            log_retry(self.role, context.key, error, attempt=attempt, delay=delay)
+            waited += await self._wait(clock.sleep(delay), alarm)
+
+    def _checked(self, response: Response) -> Response:
+        """The response with whole calls. Raises what shows that a backend broke its contract, or the model off."""
+        output = response.body["output"]
+        if type(output) is not list:
+            raise TypeError(f"the response's output is {type(output).__name__}, not a list")
+        whole = True
+        for item in output:
+            if type(item) is not dict:
+                raise TypeError(f"the response's output holds {type(item).__name__}, not an item")
+            if item.get("type") == "function_call" and not is_whole(item):
+                whole = False
+        if response.unfinished:
+            raise errors.BrokenReplyError(
+                f"model backend `{self.backend.context.name}` gave a response that is not finished: "
+                f"{response.unfinished}"
+            )
+        if whole:
+            return response
+        calls = [whole_call(item) if item.get("type") == "function_call" else item for item in output]
+        return Response({**response.body, "output": calls})
+
+    @property
+    def _name(self) -> str:
+        return f"the model backend `{self.backend.context.name}`"
+
+    async def _afford(self, reservation: Reservation, alarm: Alarm) -> float:
+        """Have the budget reserved for an attempt that has its slot; a refusal gives the slot back."""
+        try:
+            if reservation.try_take():
+                return 0.0
+            return await self._wait(reservation.take(), alarm, "open calls did not settle")
+        except BaseException:
+            self.limiter.release()
+            raise
+
+    async def _wait(self, waiting: Awaitable[Any], alarm: Alarm, failure: str = "no request slot came free") -> float:
+        """Wait without any deadline of the rollout coming nearer; returns the seconds."""
+        started = self.clock.time()
+        paused = alarm.pause()
+        try:
+            with alarm.within("waiting", self.deadlines.waiting):
+                await waiting
+        except DeadlineExceeded:
+            raise errors.OverloadedError(
+                f"{failure} within {self.deadlines.waiting:g} s",
+                hint="lower the concurrency or raise `-M max_inflight=`",
+            ) from None
+        finally:
+            seconds = self.clock.time() - started
+            self.counts.waited += seconds
+            alarm.proceed(paused)
+        return seconds
+
+    def _final(self, error: errors.ModelError, attempts: int, began: float, key: tuple[str, int]) -> errors.ModelError:
+        """The error that leaves the gate.
+
+        A connection that nobody got all the while is fatal: at once where nothing has ever answered, else when it has
+        cost several rollouts in a row. One alone may be a request that its server does not survive.
+        """
+        if not isinstance(error, errors.ConnectionFailedError):
+            return error
+        if self.last_answer >= began:
+            self._lost.clear()
+        self._lost.add(key)
+        if not self.answered or len(self._lost) >= SEVERAL:
+            fatal = errors.EndpointError(
+                f"{error.message} (nothing has answered in {attempts} attempts)", hint=error.hint
+            )
+            fatal.__cause__ = error
+            return fatal
+        return error
+
+
+def release(limiter: Limiter, reservation: Reservation | None) -> None:
+    """Give back what an attempt holds: its slot, and what the budget has reserved for it."""
+    limiter.release()
+    if reservation is not None:
+        reservation.close()
+
+
+class BoundModel:
+    """A model as a session sees it: `await self.models["judge"].respond("...")`. Calls are recorded."""
+
+    __slots__ = ("_ask", "_role")
+
+    def __init__(self, role: str, ask: Callable[[str, Request], Awaitable[Response]]) -> None:
+        self._role = role
+        self._ask = ask
+
+    async def respond(self, request: Request | str, /, **params: Any) -> Response:
+        """One recorded model call; a string is one user message, `params` go over the request's fields."""
+        if isinstance(request, str):
+            request = Request.ask(request)
+        return await self._ask(self._role, Request({**request.body, **params}) if params else request)
+
+
+class Models(Mapping[str, BoundModel]):
+    """The bound models of one rollout by role; a role that the run lacks is an error that says how to give it."""
+
+    __slots__ = ("_ask", "_roles")
+
+    def __init__(self, roles: Mapping[str, ModelGate], ask: Callable[[str, Request], Awaitable[Response]]) -> None:
+        self._roles = roles
+        self._ask = ask
+
+    def __contains__(self, role: object) -> bool:
+        return role in self._roles
+
+    def __getitem__(self, role: str) -> BoundModel:
+        if role not in self._roles:
+            raise errors.UsageError(
+                f"the environment asks for a `{role}` model and the run has none", hint=f"--model {role}=REF"
+            )
+        return BoundModel(role, self._ask)
+
+    def __iter__(self) -> Any:
+        return iter(self._roles)
+
+    def __len__(self) -> int:
+        return len(self._roles)

@@ -1,0 +1,181 @@
+"""The budget as one rollout sees it: how much its next call can take, and what became of that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gym_core.domain.errors import (
+    BackendError,
+    BrokenReplyError,
+    BudgetExceeded,
+    ConnectionFailedError,
+    ModelError,
+    ModelTimeoutError,
+)
+from gym_core.domain.responses import Item, Request, Usage
+from gym_core.engine.model_calls.budget import Budget, Meter
+from gym_core.engine.model_calls.prices import dollars
+
+TEMPLATE_TOKENS = 512
+"""What the server's chat template may add to a request: its frame, a system prompt, how to call tools."""
+
+_UNREPORTED = (ModelTimeoutError, BrokenReplyError, ConnectionFailedError, BackendError)
+_GATEWAY_TIMEOUTS = (504, 524)
+
+
+class Reservations:
+    """The budget of one rollout. `denied`: set once a call of the rollout was refused."""
+
+    __slots__ = ("_calls", "_cost", "_tokens", "budget", "denied", "measured")
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.denied: BudgetExceeded | None = None
+        self.measured: tuple[int, int] | None = None
+        """How far into the conversation the policy was last asked, and how many tokens that was."""
+        self._calls = self._tokens = self._cost = 0
+
+    def for_call(self, role: str, request: Request) -> Reservation:
+        """The reservation for a call that stands alone."""
+        meter = self.budget.meters[role]
+        return Reservation(self, meter, encoded_size(request.body) + TEMPLATE_TOKENS, meter.output_bound(request.body))
+
+    def for_turn(
+        self,
+        role: str,
+        request: Request,
+        stretches: Sequence[Sequence[int] | Item],
+        params: Mapping[str, Any] | None,
+    ) -> Reservation:
+        """The reservation for a call that continues the conversation, `stretches` of which it sends.
+
+        Where it sends all of the call before and more, that one's tokens are known and only what came since is
+        measured. `params`: what differs from the other requests of the rollout.
+        """
+        end = None
+        if not params and len(stretches) == 1 and isinstance(stretches[0], list) and stretches[0][0] == 0:
+            end = stretches[0][1]
+        if end is None or self.measured is None or self.measured[0] > end:
+            reservation = self.for_call(role, request)
+        else:
+            start, known = self.measured
+            meter = self.budget.meters[role]
+            tokens = known + encoded_size(request.input[start:end])
+            reservation = Reservation(self, meter, tokens, meter.output_bound(request.body))
+        reservation.end = end
+        return reservation
+
+    def note_unreported(self, call: Reservation) -> None:
+        """Note an attempt that may have spent all that was reserved for it."""
+        self._calls += 1
+        self._tokens += call.tokens
+        self._cost += call.cost
+        self.budget.note_unreported(call)
+
+    @property
+    def unreported(self) -> dict[str, Any] | None:
+        """Attempts that may have spent something, as they stand in the row; None where there are none."""
+        if not self._calls:
+            return None
+        cost = dollars(self._cost) if self._cost else None
+        return {"calls": self._calls, "tokens": self._tokens, "cost": cost}
+
+
+class Reservation:
+    """The most that one model call can take, reserved for each of its attempts in turn.
+
+    `input_tokens`: a bound. `output_tokens`: a bound, or None where only a guess can stand in for it. `end`: where in
+    the conversation the input ends, if it is nothing else.
+    """
+
+    __slots__ = ("_held", "_meter", "_reservations", "cost", "end", "input_tokens", "output_tokens", "tokens")
+
+    def __init__(self, reservations: Reservations, meter: Meter, input_tokens: int, output_tokens: int | None) -> None:
+        self._reservations = reservations
+        self._meter = meter
+        self._held = False
+        self.end: int | None = None
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+        self.tokens = self.cost = 0
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the bound is a guess."""
+        return self.output_tokens is None
+
+    def size(self) -> None:
+        """Find out `tokens` and `cost`, in picodollars; a guess changes with what was seen."""
+        output = self.output_tokens if self.output_tokens is not None else self._meter.guess()
+        price = self._meter.price
+        self.tokens = self.input_tokens + output
+        self.cost = price.at_most(self.input_tokens, output) if price is not None else 0
+
+    def try_take(self) -> bool:
+        """Reserve for an attempt if that is possible now. Raises `BudgetExceeded`."""
+        try:
+            self._held = self._reservations.budget.try_take(self)
+        except BudgetExceeded as error:
+            self._reservations.denied = error
+            raise
+        return self._held
+
+    async def take(self) -> None:
+        """Reserve for an attempt, waiting until it fits. Raises `BudgetExceeded`."""
+        try:
+            await self._reservations.budget.take(self)
+        except BudgetExceeded as error:
+            self._reservations.denied = error
+            raise
+        self._held = True
+
+    def settle(self, usage: Usage) -> None:
+        """The attempt was answered. An answer that does not tell its usage counts as the worst case."""
+        if not usage.input_tokens:
+            self.close()
+            return
+        self._meter.largest = max(self._meter.largest, usage.output_tokens)
+        if self.end is not None:
+            self._reservations.measured = (self.end, usage.input_tokens)
+        price = self._meter.price
+        self._release(usage.total_tokens, price.of(usage) if price is not None else 0)
+
+    def failed(self, error: ModelError) -> None:
+        """The attempt failed. What the endpoint refused, or was never sent, costs nothing; all else may have."""
+        if not may_have_spent(error):
+            self._release(0, 0)
+
+    def close(self) -> None:
+        """The attempt is over. What is still reserved may all have been spent, and counts so."""
+        if self._held:
+            self._reservations.note_unreported(self)
+            self._release(self.tokens, self.cost)
+
+    def _release(self, tokens: int, cost: int) -> None:
+        self._held = False
+        self._reservations.budget.release(self, tokens, cost)
+
+
+def may_have_spent(error: ModelError) -> bool:
+    """Whether a failed attempt may have to be paid for although nobody says how much.
+
+    An endpoint that answers with an error status has generated nothing; a gateway that gave up waiting for one may.
+    """
+    if error.unsent:
+        return False
+    if error.status is not None and error.status >= 400:
+        return error.status in _GATEWAY_TIMEOUTS
+    return isinstance(error, _UNREPORTED)
+
+
+def encoded_size(value: Any) -> int:
+    """The bytes of a value as JSON. No tokenizer of bytes makes more tokens than there are bytes."""
+    import orjson
+
+    try:
+        return len(orjson.dumps(value, default=str))
+    except TypeError:  # half of a surrogate pair, a number of more than 64 bits: longer in plain ASCII
+        import json
+
+        return len(json.dumps(value, default=str))

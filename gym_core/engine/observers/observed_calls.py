@@ -1,0 +1,105 @@
+"""Model calls and tool calls as events: these classes stand in for the plain ones only where somebody listens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gym_core.contract.hookspecs import CallInfo
+from gym_core.contract.model import CallContext
+from gym_core.domain.blame import described
+from gym_core.domain.errors import ModelError
+from gym_core.domain.responses import FunctionCallOutput, Request, call_id_of
+from gym_core.domain.tool_calls import ArgumentError
+from gym_core.engine.model_calls.reservations import Reservation
+from gym_core.engine.model_calls.gate import Answer, ModelGate
+from gym_core.engine.bounds.alarms import Alarm
+from gym_core.engine.rollout.toolbox import Toolbox
+
+Tell = Callable[[CallInfo], None]
+
+
+class ObservedGate(ModelGate):
+    """A gate that tells of every call that ends.
+
+    `seconds` of an event are those of the attempt that worked, `started` when that began; for a call that failed they
+    span all attempts.
+    """
+
+    tell: Tell
+
+    async def call(
+        self,
+        request: Request,
+        context: CallContext,
+        alarm: Alarm,
+        reservation: Reservation | None = None,
+        *,
+        retry: bool = True,
+    ) -> Answer:
+        """One model call with all its attempts. Raises as the gate does."""
+        began = time.time()
+        about: dict[str, Any] = {"role": context.role, "backend": self.backend.context.name}
+        try:
+            answer = await super().call(request, context, alarm, reservation, retry=retry)
+        except BaseException as error:
+            about["error_class"] = type(error).__name__
+            if isinstance(error, ModelError) and error.status is not None:
+                about["http_status"] = error.status
+            self._tell(context, began, time.time() - began, _text(error), about)
+            raise
+        body = answer.response.body
+        about |= {
+            "response_id": body.get("id"),
+            "response_model": body.get("model"),
+            "stop_reason": answer.response.stop_reason,
+            "usage": body.get("usage") or {},
+            "attempts": answer.attempts,
+            "waited_seconds": round(answer.waited, 6),
+        }
+        self._tell(context, time.time() - answer.latency, answer.latency, None, about)
+        return answer
+
+    def _tell(
+        self, context: CallContext, started: float, seconds: float, error: str | None, about: Mapping[str, Any]
+    ) -> None:
+        self.tell(CallInfo(context.key, self.backend.model_id, seconds, started, error, about))
+
+
+class ObservedToolbox(Toolbox):
+    """A toolbox that tells of every call that ends. `error` of an event: what the model was told was wrong."""
+
+    __slots__ = ("_errors", "_key", "_tell")
+
+    def __init__(self, plain: Toolbox, key: tuple[str, int], tell: Tell) -> None:
+        for name in Toolbox.__slots__:
+            setattr(self, name, getattr(plain, name))
+        self._key = key
+        self._tell = tell
+        self._errors: dict[object, BaseException] = {}
+
+    async def call(self, call: Mapping[str, Any]) -> FunctionCallOutput:
+        """Answer one function call."""
+        started, began = time.time(), time.perf_counter()
+        try:
+            return await super().call(call)
+        finally:
+            seconds = time.perf_counter() - began
+            error = self._errors.pop(asyncio.current_task(), None)
+            about: dict[str, Any] = {"call_id": call_id_of(call)}
+            if error is not None:
+                about["error_class"] = error.kind if isinstance(error, ArgumentError) else type(error).__name__
+            self._tell(CallInfo(self._key, str(call.get("name") or ""), seconds, started, _text(error), about))
+
+    async def _run(self, name: str, arguments: Any) -> Any:
+        try:
+            return await super()._run(name, arguments)
+        except BaseException as error:
+            self._errors[asyncio.current_task()] = error  # one task makes one call at a time
+            raise
+
+
+def _text(error: BaseException | None) -> str | None:
+    return None if error is None else described(error)
