@@ -28,8 +28,8 @@ from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import GymError
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
-from gym_core.engine.config import RunConfig
 from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.config import RunConfig
 from gym_core.engine.run import Run
 from gym_core.wiring.config_file import Configured
 from gym_core.wiring.kinds import Kind

@@ -14,10 +14,10 @@ from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import GymError
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
-from gym_core.engine.functions.executor import Executor
-from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.bounds.alarms import Watch
-from gym_core.engine.rollout.session_life import checked_verdict
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.functions.executor import Executor
+from gym_core.engine.rollout.verify import checked_verdict
 
 
 @dataclass(slots=True)

@@ -147,8 +147,8 @@ def run(terminal: Terminal, /, **options: Any) -> int:
 
 def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda message: None) -> RunConfig:
     """The run that the options of the command line ask for. Raises `UsageError`."""
-    from gym_core.engine.config import RunConfig
     from gym_core.engine.bounds.deadlines import Deadlines
+    from gym_core.engine.config import RunConfig
 
     if options["resume"] and options["overwrite"]:
         raise UsageError("--resume and --overwrite contradict each other", hint="give one of them")

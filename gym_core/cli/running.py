@@ -16,9 +16,9 @@ from gym_core.cli.terminal import Terminal
 from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, RunStopped, error_chain
 from gym_core.engine.config import RunConfig
+from gym_core.engine.events.logs import at_least_info
 from gym_core.engine.open_files import allow_open_files
 from gym_core.engine.run import Run
-from gym_core.engine.events.logs import at_least_info
 
 BELOW = 4
 """The exit status of a run whose mean reward is below `--fail-under`."""

@@ -13,7 +13,7 @@ from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from gym_core.engine.metrics.comparison import Statistics
+    from gym_core.engine.comparison import Statistics
 
 
 @click.command()
@@ -33,7 +33,7 @@ def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_j
     FILE is what `gym run --output` wrote; its failures are read with it. With several files, the rewards of each are
     compared with those of the first, task by task, over the tasks that both have.
     """
-    from gym_core.engine.metrics.comparison import Statistics, difference
+    from gym_core.engine.comparison import Statistics, difference
     from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
 
     refuse_collisions([named for file in files for named in of_a_run(file)], [])
@@ -70,7 +70,7 @@ def _check_fields(statistics: list[Statistics], by: tuple[str, ...]) -> None:
 
 
 def _notes(statistics: list[Statistics]) -> list[str]:
-    from gym_core.engine.metrics.comparison import same_tasks
+    from gym_core.engine.comparison import same_tasks
 
     notes = [f"{one.path}: an unfinished last line of {one.torn} bytes was left out" for one in statistics if one.torn]
     first = statistics[0]

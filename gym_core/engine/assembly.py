@@ -27,7 +27,7 @@ from gym_core.wiring.secrets import Redactor
 
 @dataclass(slots=True)
 class Assembly:
-    """The open components of a run, and the `launcher` of its workers, if it has any, which is not open yet.
+    """The open components of a run, and the `launcher` of workers elsewhere, which is not open yet.
 
     `described`: what the manifest says of each. `operational`: their options that change no result. `given`: the names
     of those that were set, defaults not among them.
@@ -154,15 +154,14 @@ class Assembler:
         self._describe(kind, place, made.component, origin)
         return made.component
 
-    def _make_launcher(self) -> WorkerLauncher:
-        if self.config.executor != LOCAL:
-            launcher: WorkerLauncher = self._make(Kind.EXECUTOR, self.config.executor, self.config.executor_options)
-            return launcher
-        from gym_core.engine.executors.processes import ProcessLauncher
-
-        if self.config.executor_options:
-            raise UsageError(f"the executor `{LOCAL}` has no options", hint="leave -X out")
-        return ProcessLauncher()
+    def _make_launcher(self) -> WorkerLauncher | None:
+        """Who starts workers elsewhere; None for those of this machine."""
+        if self.config.executor == LOCAL:
+            if self.config.executor_options:
+                raise UsageError(f"the executor `{LOCAL}` has no options", hint="leave -X out")
+            return None
+        launcher: WorkerLauncher = self._make(Kind.EXECUTOR, self.config.executor, self.config.executor_options)
+        return launcher
 
     def _describe(self, kind: Kind, place: str, component: Component, origin: dict[str, Any]) -> None:
         results, operational = _dumped(component)

@@ -10,12 +10,12 @@ from gym_core.domain.errors import BudgetExceeded, ModelError
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.responses import BUDGET
 from gym_core.domain.rollout import Rollout
+from gym_core.engine.early_stop import Absence, Suspicion
 from gym_core.engine.executors.interface import RolloutExecutor
 from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.observers.extensions import Room
 from gym_core.engine.plan import Job, Plan
 from gym_core.engine.rollout.row import unwritable
-from gym_core.engine.early_stop import Absence, Suspicion
-from gym_core.engine.observers.extensions import Room
 
 FINISH_AT = "finish_at"
 """The stop reason of a rollout that was let go."""

@@ -18,17 +18,20 @@ from gym_core.domain.errors import InputError, StoreError, UsageError
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.assembly import Assembler, Assembly
-from gym_core.engine.model_calls.budget import Budget, make_budget
-from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
 from gym_core.engine.collector import Collector
 from gym_core.engine.config import RunConfig
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.executors.interface import RolloutExecutor
+from gym_core.engine.executors.processes import ProcessLauncher
 from gym_core.engine.executors.worker_pool import make_pool
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.model_calls.gate import Clock, ModelGate
-from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.metrics.rewards import RewardTally
+from gym_core.engine.model_calls.budget import Budget, make_budget
+from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
+from gym_core.engine.observers.extensions import Room
+from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.engine.plan import Job, Plan
 from gym_core.engine.preflight import check_models
 from gym_core.engine.rollout.episode import RolloutRun, Stage
@@ -39,8 +42,6 @@ from gym_core.engine.storage.resume import Finished, read_finished
 from gym_core.engine.storage.store import EXISTS, Outputs, ResultStore
 from gym_core.engine.storage.summary import summarize
 from gym_core.engine.tasks.source import FileSource, IterableSource, server_source
-from gym_core.engine.observers.extensions import Room
-from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import enter
 from gym_core.wiring.secrets import Redactor
@@ -140,7 +141,14 @@ class Run:
                 "a secret that is an ordinary word or shorter than 6 characters is masked in settings and URLs only; "
                 "a longer one is masked wherever it stands"
             )
-        self.budget = make_budget(config, assembly.models, self.prices, self.notices)
+        self.budget = make_budget(
+            assembly.models,
+            self.prices,
+            self.notices,
+            max_tokens=config.max_tokens,
+            max_cost=config.max_cost,
+            price_file=config.prices,
+        )
         manifest = self._manifest(assembly)
         finished = None
         if self.outputs is not None:
@@ -158,10 +166,11 @@ class Run:
         self.progress.total = self._planned()
         self._stage = self._make_stage(assembly)
         self._begin = beginning(self._stage)
-        if assembly.launcher is not None:
+        if config.spread:
+            launcher = assembly.launcher or ProcessLauncher()
             await backends.aclose()  # each worker has its own
             self._assembly = assembly
-            self._launcher = await enter(self._stack, assembly.launcher, Kind.EXECUTOR)
+            self._launcher = await enter(self._stack, launcher, Kind.EXECUTOR)
             await self._launcher.prepare(config.workers, assembly.distributions)
         for role in look.answered:
             self.gates[role].answered = True

@@ -9,15 +9,15 @@ from typing import Any
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.model import ModelBackend
 from gym_core.engine.assembly import Assembly
-from gym_core.engine.model_calls.budget import Budget
-from gym_core.engine.model_calls.prices import Price
+from gym_core.engine.bounds.alarms import Watch
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import RunConfig
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.engine.plan import Job
-from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.rollout.delegated import DelegatedRollout
 from gym_core.engine.rollout.episode import RolloutRun, Stage
 from gym_core.engine.rollout.episode_view import POLICY

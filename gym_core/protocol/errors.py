@@ -29,7 +29,7 @@ from gym_core.domain.errors import (
     model_error_classes,
     writable,
 )
-from gym_core.engine.rollout.failure import DeadlineExceeded
+from gym_core.engine.bounds.deadlines import DeadlineExceeded
 
 CODES = {
     400: "bad_request",

@@ -17,10 +17,10 @@ from gym_core.domain.task import Task
 from gym_core.protocol.client import BROKEN, INTERRUPTED, UNREACHABLE, Reply
 from gym_core.protocol.errors import RemoteError
 from gym_core.remote.connection import Connection
+from gym_core.remote.detect import AGENT, Served, recognise
+from gym_core.remote.gateway_setup import make_gateway
 from gym_core.remote.nemo_agent import completed, failure, row_for
 from gym_core.remote.options import RolloutOptions
-from gym_core.remote.gateway_setup import make_gateway
-from gym_core.remote.detect import AGENT, Served, recognise
 
 if TYPE_CHECKING:
     from gym_core.remote.episode import OfferedEpisode

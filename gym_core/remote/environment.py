@@ -18,10 +18,10 @@ from gym_core.domain.task import Task
 from gym_core.protocol.client import BROKEN, Reply
 from gym_core.protocol.errors import RemoteError
 from gym_core.remote.connection import Connection
+from gym_core.remote.detect import RESOURCE_SERVER, Served, recognise
+from gym_core.remote.gateway_setup import make_gateway
 from gym_core.remote.nemo_environment import OpenNemo
 from gym_core.remote.options import RolloutOptions
-from gym_core.remote.gateway_setup import make_gateway
-from gym_core.remote.detect import RESOURCE_SERVER, Served, recognise
 from gym_core.remote.session import OpenRemote, remote_tool
 
 if TYPE_CHECKING:

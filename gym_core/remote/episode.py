@@ -11,8 +11,8 @@ from gym_core.domain.responses import FunctionCallOutput, Item, Response, as_ite
 from gym_core.domain.task import BACKEND_FIELDS
 from gym_core.protocol.errors import WireError
 from gym_core.protocol.wire import items_from_wire
-from gym_core.remote.item_identity import HandedOut
 from gym_core.remote.gateway_grant import Offer, new_token, same_token
+from gym_core.remote.item_identity import HandedOut
 
 
 class OfferedEpisode(Offer):

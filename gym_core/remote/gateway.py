@@ -30,12 +30,12 @@ from gym_core.remote.episode import OfferedEpisode
 from gym_core.remote.gateway_grant import Offer
 from gym_core.remote.offered_models import OfferedModels
 from gym_core.serve.auth import bearer, unauthorized
+from gym_core.serve.disconnects import while_connected
 from gym_core.serve.json_body import parse_object
 from gym_core.serve.json_reply import json_reply
 from gym_core.serve.listener import Listener
 from gym_core.serve.model.bodies import whole_completion, whole_response
 from gym_core.serve.model.streaming import chat_stream, response_stream
-from gym_core.serve.disconnects import while_connected
 
 ACTOR = "gym-actor"
 """The header in which gym's own client names the actor. A call with it is answered as the backend answered."""

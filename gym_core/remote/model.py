@@ -26,8 +26,8 @@ from gym_core.http1 import retry_after_seconds
 from gym_core.protocol.client import BROKEN, TIMEOUT, TOO_LONG, UNREACHABLE, Reply
 from gym_core.protocol.errors import RemoteError
 from gym_core.remote.connection import Connection
-from gym_core.remote.options import RemoteOptions
 from gym_core.remote.detect import MODEL, Served, recognise
+from gym_core.remote.options import RemoteOptions
 
 ROLLOUT_HEADER = "Gym-Rollout"
 _NO_RETRIES = {"Gym-Retries": "none"}  # the run tries again: both doing so would multiply the attempts

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.engine.assembly import Assembler
-from gym_core.engine.model_calls.prices import find_prices
 from gym_core.engine.config import RunConfig
+from gym_core.engine.model_calls.prices import find_prices
 from gym_core.engine.preflight import check_models
 from gym_core.serve.application import Application, build
 from gym_core.serve.environment.opening import open_environment

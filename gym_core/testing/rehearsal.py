@@ -15,11 +15,11 @@ from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
-from gym_core.engine.functions.executor import Executor
+from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.rate_limits import Limiter
-from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.rollout.episode import Stage
 from gym_core.engine.rollout.episode import run_rollout as run_on
 from gym_core.engine.tasks.source import server_source

@@ -14,7 +14,7 @@ from gym_core.domain import errors
 from gym_core.domain.errors import BudgetExceeded
 from gym_core.engine.model_calls.budget import FIRST_GUESS, Budget, Meter
 from gym_core.engine.model_calls.prices import Price, rates
-from gym_core.engine.model_calls.reservations import Reservations, Reservation, encoded_size, may_have_spent
+from gym_core.engine.model_calls.reservations import Reservation, Reservations, encoded_size, may_have_spent
 from tests.support.budgets import Bounded, bounded
 from tests.support.loop import asynchronous, settle
 from tests.support.models import ScriptedModel, say
@@ -46,17 +46,17 @@ def test_whatever_the_schedule_the_limits_are_kept(
     schedule: list[tuple[int, int, float, str, int]], tokens: int, microcents: int
 ) -> None:
     price = Price(rates(3, 7, 1))
-    reservations = Budget({"policy": Meter("policy", bounded(), price)}, max_tokens=tokens, max_cost=(microcents + 1) / 1e6)
-    assert reservations.max_cost is not None
+    limits = Budget({"policy": Meter("policy", bounded(), price)}, max_tokens=tokens, max_cost=(microcents + 1) / 1e6)
+    assert limits.max_cost is not None
 
     def check() -> None:
-        assert reservations.spent_tokens + reservations.open_tokens <= tokens
-        assert reservations.spent_cost + reservations.open_cost <= (reservations.max_cost or 0)
+        assert limits.spent_tokens + limits.open_tokens <= tokens
+        assert limits.spent_cost + limits.open_cost <= (limits.max_cost or 0)
 
     paid = [0, 0]
 
     async def one(inputs: int, outputs: int, share: float, end: str, turns: int) -> None:
-        asked = reservation(reservations, inputs, outputs)
+        asked = reservation(limits, inputs, outputs)
         if not asked.try_take():
             await asked.take()
         check()
@@ -85,7 +85,7 @@ def test_whatever_the_schedule_the_limits_are_kept(
         tasks = [asyncio.create_task(one(*call)) for call in schedule]
         await settle(2)
         for task, (*_, end, _) in zip(tasks, schedule, strict=True):
-            if end == "cancel" and reservations.waiting:
+            if end == "cancel" and limits.waiting:
                 task.cancel()
         ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
         for outcome in ended:
@@ -93,9 +93,9 @@ def test_whatever_the_schedule_the_limits_are_kept(
 
     asyncio.run(main())
     check()
-    assert reservations.open_calls == reservations.open_tokens == reservations.open_cost == reservations.waiting == 0
-    assert reservations.spent_tokens >= paid[0]
-    assert reservations.spent_cost >= paid[1]
+    assert limits.open_calls == limits.open_tokens == limits.open_cost == limits.waiting == 0
+    assert limits.spent_tokens >= paid[0]
+    assert limits.spent_cost >= paid[1]
 
 
 @asynchronous

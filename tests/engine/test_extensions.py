@@ -16,10 +16,10 @@ import pytest
 from gym_core import CallInfo, Rollout, RunInfo, Trajectory, UsageError, hookimpl, tool
 from gym_core.domain.errors import BadRequestError, PluginError
 from gym_core.engine.model_calls.gate import ModelGate
-from gym_core.engine.rollout.toolbox import Toolbox
-from gym_core.engine.run import Run
 from gym_core.engine.observers import extensions
 from gym_core.engine.observers.run_observers import RunObservers
+from gym_core.engine.rollout.toolbox import Toolbox
+from gym_core.engine.run import Run
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor
 from tests.support.envs import PlainSession, env

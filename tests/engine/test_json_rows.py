@@ -14,7 +14,7 @@ import pytest
 from gym_core import Task, UsageError, Verdict, encode_json, parse_json
 from gym_core.cli.rollout_file import find_row
 from gym_core.cli.rollout_view import render
-from gym_core.engine.metrics.comparison import Statistics
+from gym_core.engine.comparison import Statistics
 from gym_core.engine.rescoring.rescore import Rescore, RescoreConfig
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.nemo.export import Export

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from gym_core.domain.errors import InputError, UsageError
-from gym_core.engine.metrics.comparison import Statistics
+from gym_core.engine.comparison import Statistics
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.tasks.source import FileSource
 from tests.support.envs import row

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import UsageError
+from gym_core.engine.comparison import Statistics, difference, same_tasks
 from gym_core.engine.metrics.breakdown import SHOWN, TRACKED, Breakdown, field_value, label
-from gym_core.engine.metrics.comparison import Statistics, difference, same_tasks
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.storage.reading import ResultsFile
 from tests.support.envs import ask, env

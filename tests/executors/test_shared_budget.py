@@ -15,11 +15,11 @@ import pytest
 
 from gym_core.domain.errors import BudgetExceeded
 from gym_core.domain.responses import Request, Usage
+from gym_core.engine.executors.shared_budget import SharedBudget
+from gym_core.engine.executors.worker_budget import WorkerBudget
 from gym_core.engine.model_calls.budget import Budget, Meter
 from gym_core.engine.model_calls.prices import Price, Rates
-from gym_core.engine.model_calls.reservations import Reservations, Reservation
-from gym_core.engine.executors.worker_budget import WorkerBudget
-from gym_core.engine.executors.shared_budget import SharedBudget
+from gym_core.engine.model_calls.reservations import Reservation, Reservations
 from tests.executors.test_workers import run
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gym_core import RunConfig
-from gym_core.engine.executors.worker_limiter import WorkerLimiter
 from gym_core.engine.executors.shared_limit import SharedLimit
+from gym_core.engine.executors.worker_limiter import WorkerLimiter
 from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.testing import FakeOpenAI, Received, Turn, faults
 from gym_core.testing.isolation import IsolatedPlugins

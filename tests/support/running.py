@@ -13,11 +13,11 @@ import orjson
 
 import gym_core
 from gym_core import Agent, ModelBackend, ResourceServer, Rollout, RunConfig, Session, Task
-from gym_core.engine.functions.executor import Executor
+from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.rate_limits import Limiter
-from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.rollout.episode import Stage, run_rollout
 from gym_core.engine.run import Run
 from tests.support.agents import LoopAgent

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gym_core.domain.errors import GymError
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
@@ -20,3 +22,11 @@ class Deadlines:
     verify: float = 300.0
     close: float = 30.0
     waiting: float = 3600.0
+
+
+class DeadlineExceeded(GymError):
+    """Something took longer than it may. `phase` says what: setup, tool, reply, verify or rollout."""
+
+    def __init__(self, phase: str, seconds: float) -> None:
+        super().__init__(f"{phase} did not end within {seconds:g} s")
+        self.phase = phase

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from gym_core.engine.bounds.deadlines import DeadlineExceeded
 from gym_core.engine.executors.interface import Host
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.plan import Job
 from gym_core.engine.rollout.episode import RolloutRun
-from gym_core.engine.rollout.failure import DeadlineExceeded
 
 
 class InlineExecutor:

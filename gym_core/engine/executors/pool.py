@@ -22,10 +22,10 @@ from gym_core.engine.executors.error_wire import cause_from_wire
 from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.interface import Host
 from gym_core.engine.executors.shared_budget import SharedBudget
+from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.executors.worker_reports import WorkerReports
-from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.storage.encoded import EncodedRollout
 
@@ -50,8 +50,8 @@ class PoolPlan:
 class PooledExecutor:
     """Has the jobs of its host carried out by workers.
 
-    `budget_share` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`: seconds
-    that sessions have for closing.
+    `budget_share` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`:
+    seconds that sessions have for closing.
     """
 
     def __init__(

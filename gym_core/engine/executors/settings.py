@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from gym_core.contract.component import Component
 from gym_core.domain.errors import UsageError
 from gym_core.engine.assembly import Assembly
-from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.config import RunConfig
+from gym_core.engine.model_calls.prices import Price
 from gym_core.wiring.fields import option_fields
 
 

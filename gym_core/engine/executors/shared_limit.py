@@ -3,6 +3,11 @@
 As with one process the limit starts where the user put it, or nowhere; a complaint of the endpoint lowers it for all by
 the same factor, once per burst, and every round of answers raises it by one. It is dealt out anew several times a
 second, to those who have requests for it.
+
+Why the shares never add up to more than the limit: a smaller share is free for others only once the worker has answered
+to its number (`serial`); until then it counts as held. A complaint begins a new `generation`: what was told or given
+before says nothing about the endpoint now and is passed over, so one burst of complaints lowers the limit once. A lost
+message only delays: the next deal sends everything anew.
 """
 
 from __future__ import annotations

@@ -24,27 +24,27 @@ from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
 from gym_core.engine.assembly import Assembler, Assembly
-from gym_core.engine.model_calls.budget import Meter
 from gym_core.engine.executors.error_wire import cause_to_wire
 from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.inline import InlineExecutor
-from gym_core.engine.executors.worker_budget import WorkerBudget
+from gym_core.engine.executors.log_forwarding import LogSender, call_to_wire
 from gym_core.engine.executors.outbox import Changes, Outbox
 from gym_core.engine.executors.settings import WorkerSettings
+from gym_core.engine.executors.worker_budget import WorkerBudget
 from gym_core.engine.executors.worker_limiter import WorkerLimiter
-from gym_core.engine.executors.log_forwarding import LogSender, call_to_wire
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.model_calls.budget import Meter
+from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.model_calls.observed_gate import ObservedGate
+from gym_core.engine.observers.health import Heartbeat
+from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.engine.plan import Job
 from gym_core.engine.rollout.episode import RolloutRun
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.encoded import account_of
 from gym_core.engine.storage.store import encode
-from gym_core.engine.observers.health import Heartbeat
-from gym_core.engine.observers.observed_calls import ObservedGate
-from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.wiring.secrets import Redactor
 
 STATE_SECONDS = 0.1

@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.engine.assembly import Assembly
-from gym_core.engine.model_calls.budget import Budget
-from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.config import RunConfig
+from gym_core.engine.executors.pool import PooledExecutor, PoolPlan
+from gym_core.engine.executors.settings import WorkerSettings, needed_variables, sendable
 from gym_core.engine.executors.shared_budget import SharedBudget
+from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_reports import WorkerReports
-from gym_core.engine.executors.pool import PoolPlan, PooledExecutor
-from gym_core.engine.executors.settings import WorkerSettings, needed_variables, sendable
-from gym_core.engine.executors.shared_limit import SharedLimit
-from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.model_calls.budget import Budget
+from gym_core.engine.model_calls.gate import ModelGate
+from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.plan import Job
 from gym_core.engine.rollout.episode import RolloutRun
 

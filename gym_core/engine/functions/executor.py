@@ -11,8 +11,8 @@ from gym_core.contract.resource_server import Done
 from gym_core.contract.tools import Place, place_of
 from gym_core.domain.abandoned import within
 from gym_core.domain.rollout import Verdict
-from gym_core.engine.functions.threads import Threads
 from gym_core.engine.bounds.alarms import Alarm
+from gym_core.engine.functions.threads import Threads
 
 if TYPE_CHECKING:
     from gym_core.engine.functions.isolation import Processes

@@ -22,11 +22,11 @@ from typing import Any
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.blame import as_exception
 from gym_core.domain.errors import GymError, SessionError, UsageError
+from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.functions import isolated_child
 from gym_core.engine.functions.isolated_child import READY, read_message, write_message
 from gym_core.engine.functions.threads import Threads
 from gym_core.engine.model_calls.gate import Models
-from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.standard_streams import open_missing
 
 START_SECONDS = 60.0

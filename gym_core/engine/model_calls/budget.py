@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gym_core.contract.model import ModelBackend
 from gym_core.domain.errors import BudgetExceeded
 from gym_core.domain.responses import Usage
 from gym_core.engine.model_calls.prices import PICO, Price, dollars, unknown_price
-from gym_core.engine.config import RunConfig
 
 if TYPE_CHECKING:
     from gym_core.engine.model_calls.reservations import Reservation
@@ -212,19 +212,25 @@ class Budget:
 
 
 def make_budget(
-    config: RunConfig, models: Mapping[str, ModelBackend], prices: Mapping[str, Price], notices: list[str]
+    models: Mapping[str, ModelBackend],
+    prices: Mapping[str, Price],
+    notices: list[str],
+    *,
+    max_tokens: int | None,
+    max_cost: float | None,
+    price_file: str | Path | None = None,
 ) -> Budget | None:
     """The budget that a run is given, None where it has none; a bound that is but a guess is added to `notices`.
 
     Raises `UsageError` for a limit in USD and a model that nobody has a price for.
     """
-    if config.max_tokens is None and config.max_cost is None:
+    if max_tokens is None and max_cost is None:
         return None
     meters = {role: Meter(role, model, prices.get(role)) for role, model in models.items()}
-    if config.max_cost is not None:
+    if max_cost is not None:
         for role, model in models.items():
             if role not in prices:
-                raise unknown_price(role, model, config.prices)
+                raise unknown_price(role, model, price_file)
     for role, meter in meters.items():
         if not meter.bounded:
             option = "max_output_tokens" if role == "policy" else f"{role}.max_output_tokens"
@@ -232,7 +238,7 @@ def make_budget(
                 f"nothing bounds the answers of the {role} model to tasks that set no `max_output_tokens`: twice its "
                 f"longest answer is reserved for each, and the limit may be overshot; `-M {option}=N` makes it exact"
             )
-    return Budget(meters, max_tokens=config.max_tokens, max_cost=config.max_cost)
+    return Budget(meters, max_tokens=max_tokens, max_cost=max_cost)
 
 
 def _positive(value: Any) -> int | None:

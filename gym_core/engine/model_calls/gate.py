@@ -14,14 +14,13 @@ from gym_core.domain.abandoned import within
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.tool_calls import is_whole, whole_call
-from gym_core.engine.model_calls.prices import Price
-from gym_core.engine.model_calls.reservations import Reservation
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.model_calls.rate_limits import Limiter
-from gym_core.engine.model_calls.retries import FailedAttempts
 from gym_core.engine.bounds.alarms import Alarm
-from gym_core.engine.rollout.failure import DeadlineExceeded
+from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
 from gym_core.engine.events.logs import log_decrease, log_retry
+from gym_core.engine.model_calls.prices import Price
+from gym_core.engine.model_calls.rate_limits import Limiter
+from gym_core.engine.model_calls.reservations import Reservation
+from gym_core.engine.model_calls.retries import FailedAttempts
 
 SEVERAL = 5
 """So many rollouts in a row that found nobody mean that nobody is there."""

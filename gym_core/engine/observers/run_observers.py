@@ -11,7 +11,9 @@ from typing import Any, Self
 
 from gym_core.contract.hookspecs import CallInfo, RunInfo
 from gym_core.domain.rollout import Rollout
+from gym_core.engine.events.logs import LogFile, log, log_rollout, logger, logging_to
 from gym_core.engine.model_calls.gate import ModelGate
+from gym_core.engine.model_calls.observed_gate import ObservedGate
 from gym_core.engine.observers.extensions import (
     MODEL,
     ROLLOUT,
@@ -23,8 +25,6 @@ from gym_core.engine.observers.extensions import (
     load_extensions,
 )
 from gym_core.engine.observers.health import Heartbeat
-from gym_core.engine.events.logs import LogFile, log, log_rollout, logger, logging_to
-from gym_core.engine.observers.observed_calls import ObservedGate
 from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor

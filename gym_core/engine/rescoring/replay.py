@@ -22,8 +22,10 @@ from gym_core.engine.model_calls.gate import Models
 from gym_core.engine.rollout.episode import RolloutRun, Stage
 from gym_core.engine.rollout.episode_view import POLICY
 from gym_core.engine.rollout.failure import Failure
-from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
+from gym_core.engine.rollout.guarded_session import GuardedSession
+from gym_core.engine.rollout.items import checked_items
 from gym_core.engine.rollout.toolbox import Toolbox
+from gym_core.engine.rollout.verify import checked_verdict
 from gym_core.wiring.secrets import Redactor
 
 SHOWN = 80

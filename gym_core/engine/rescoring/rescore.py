@@ -16,9 +16,9 @@ from gym_core.domain.errors import GymError, StoreError, UsageError
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.engine.assembly import Assembly
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.collector import Collector
 from gym_core.engine.config import RunConfig
-from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.plan import Job
 from gym_core.engine.rescoring.replay import Recorded, ReplayRun

@@ -12,7 +12,7 @@ from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.domain.task import Task
 from gym_core.engine.rollout.episode import RolloutRun
 from gym_core.engine.rollout.failure import PHASE_STATUS, Failure
-from gym_core.engine.rollout.session_life import checked_verdict
+from gym_core.engine.rollout.verify import checked_verdict
 
 
 class Elsewhere(ResourceServer):

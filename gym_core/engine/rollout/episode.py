@@ -38,20 +38,22 @@ from gym_core.domain.responses import (
 from gym_core.domain.rollout import ModelCall, Rollout, Status, Verdict
 from gym_core.domain.task import Task
 from gym_core.domain.tool_calls import sent_request
+from gym_core.engine.bounds.alarms import OUTSIDE, Alarm, Scope, Watch
+from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
+from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Budget
+from gym_core.engine.model_calls.gate import Answer, Clock, ModelGate, Models, release
 from gym_core.engine.model_calls.prices import Price, cost_of
 from gym_core.engine.model_calls.reservations import Reservations
-from gym_core.engine.functions.executor import Executor
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.model_calls.gate import Answer, Clock, ModelGate, Models, release
-from gym_core.engine.bounds.alarms import OUTSIDE, Alarm, Scope, Watch
 from gym_core.engine.rollout.episode_view import POLICY, EpisodeView
-from gym_core.engine.rollout.failure import DeadlineExceeded, Failure, blame_row, failure_of
+from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
+from gym_core.engine.rollout.guarded_session import GuardedSession
+from gym_core.engine.rollout.items import checked_items
+from gym_core.engine.rollout.observed_toolbox import ObservedToolbox
 from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.rollout.row import build_row
-from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
 from gym_core.engine.rollout.toolbox import Toolbox
-from gym_core.engine.observers.observed_calls import ObservedToolbox
+from gym_core.engine.rollout.verify import checked_verdict
 
 _SELF_CANCELLED = "a plugin's code has cancelled its task"
 
@@ -145,9 +147,9 @@ class RolloutRun:
         "closing",
         "failure",
         "given_up",
-        "reservations",
         "recording",
         "repeat",
+        "reservations",
         "seed",
         "stage",
         "started",

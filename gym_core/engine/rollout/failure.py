@@ -13,7 +13,6 @@ from gym_core.domain.blame import unwrapped
 from gym_core.domain.errors import (
     BudgetExceeded,
     FieldError,
-    GymError,
     MissingField,
     ModelError,
     SessionError,
@@ -22,6 +21,7 @@ from gym_core.domain.errors import (
 )
 from gym_core.domain.responses import BUDGET
 from gym_core.domain.rollout import Status
+from gym_core.engine.bounds.deadlines import DeadlineExceeded
 
 PHASE_STATUS = {
     "setup": Status.ENV_ERROR,
@@ -36,14 +36,6 @@ PHASE_STATUS = {
 
 _FIELD = re.compile(r"[\w.-]+")
 """What may be the name of a field, rather than a sentence that somebody put into a `KeyError`."""
-
-
-class DeadlineExceeded(GymError):
-    """Something took longer than it may. `phase` says what: setup, tool, reply, verify or rollout."""
-
-    def __init__(self, phase: str, seconds: float) -> None:
-        super().__init__(f"{phase} did not end within {seconds:g} s")
-        self.phase = phase
 
 
 @dataclass(frozen=True, slots=True)

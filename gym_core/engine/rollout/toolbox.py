@@ -12,9 +12,9 @@ from gym_core.domain.errors import InputError, ModelError, SessionError
 from gym_core.domain.json_text import encode_json, whole_text, written_as_it_is
 from gym_core.domain.responses import FunctionCallOutput, call_id_of, function_call_output
 from gym_core.domain.tool_calls import ArgumentError, parse_arguments
-from gym_core.engine.functions.executor import Executor, waits
 from gym_core.engine.bounds.alarms import Alarm
-from gym_core.engine.rollout.failure import DeadlineExceeded
+from gym_core.engine.bounds.deadlines import DeadlineExceeded
+from gym_core.engine.functions.executor import Executor, waits
 from gym_core.engine.rollout.recording import Recording
 
 _offers: dict[type[Session[Any]], tuple[dict[str, ToolSpec], list[dict[str, Any]]]] = {}

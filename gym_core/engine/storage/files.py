@@ -160,6 +160,9 @@ def sync_directory(path: Path) -> None:
 
 def repair(path: Path) -> int:
     """Cut a torn last line away; returns the bytes cut. Raises `UsageError` when it cannot be changed."""
+    # A row is one write of one line, so a kill or a full disk can tear the last line and no other. Its rollout was not
+    # counted or announced, since that happens after the write: cutting the line loses nothing that anybody was told of,
+    # and the rollout runs again. The cut is synced before anything is appended, or a power cut could join the two.
     try:
         with path.open("r+b") as file:
             size = end = file.seek(0, os.SEEK_END)

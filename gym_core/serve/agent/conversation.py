@@ -11,7 +11,8 @@ from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.engine.model_calls.gate import Models
 from gym_core.engine.rollout.episode import RolloutRun
 from gym_core.engine.rollout.failure import Failure
-from gym_core.engine.rollout.session_life import GuardedSession, checked_items
+from gym_core.engine.rollout.guarded_session import GuardedSession
+from gym_core.engine.rollout.items import checked_items
 from gym_core.engine.rollout.toolbox import Toolbox
 
 _NO_VERDICT = Verdict(0.0)

@@ -23,9 +23,9 @@ from gym_core.protocol.errors import WireError
 from gym_core.serve import openapi
 from gym_core.serve.agent.callbacks import Callbacks
 from gym_core.serve.agent.http_episode import HttpEpisode, Place
+from gym_core.serve.disconnects import while_connected
 from gym_core.serve.json_body import read_object
 from gym_core.serve.json_reply import json_reply
-from gym_core.serve.disconnects import while_connected
 
 _FIELDS = frozenset({"request", "model", "session", "task_id", "repeat"})
 

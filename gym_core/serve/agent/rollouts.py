@@ -17,17 +17,17 @@ from gym_core.domain.json_text import JsonError, encode_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import REQUEST_FIELD, Task, check_row, own_task_id
 from gym_core.engine.assembly import Assembly
-from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.config import RunConfig
+from gym_core.engine.events.logs import log_rollout
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.gate import Clock
+from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.engine.plan import Job
 from gym_core.engine.rollout.episode import RolloutRun, Stage, carry_out
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.staging import beginning, make_gates, make_stage
-from gym_core.engine.events.logs import log_rollout
 from gym_core.nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 from gym_core.protocol.errors import ServeError
 from gym_core.serve.agent.conversation import Conversation, answer_of

@@ -17,10 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from gym_core.domain.errors import BadRequestError, InputError, ModelError, OverloadedError, RateLimitError
 from gym_core.domain.json_text import encode_json, parse_json
-from gym_core.engine.rollout.failure import DeadlineExceeded, Failure
+from gym_core.engine.bounds.deadlines import DeadlineExceeded
+from gym_core.engine.rollout.failure import Failure
 from gym_core.nemo.metrics import aggregate_metrics
 from gym_core.protocol.errors import ServeError
 from gym_core.serve.agent.rollouts import Rollouts
+from gym_core.serve.disconnects import while_connected, while_receiving
 from gym_core.serve.json_body import parse_object, read_object
 from gym_core.serve.json_body import read_body as read_bytes
 from gym_core.serve.json_reply import json_reply
@@ -29,7 +31,6 @@ from gym_core.serve.model.errors import FailedRequest
 from gym_core.serve.model.requests import read_body, request_of
 from gym_core.serve.model.routes import answering
 from gym_core.serve.model.streaming import response_stream
-from gym_core.serve.disconnects import while_connected, while_receiving
 
 _JSON = (b"content-type", b"application/json")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.gate import Clock
-from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.staging import make_gates
 from gym_core.serve.application import Application, build
 from gym_core.serve.environment import nemo_openapi, nemo_routes, openapi, routes

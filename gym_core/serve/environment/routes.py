@@ -29,13 +29,13 @@ from gym_core.protocol.wire import (
 )
 from gym_core.serve.application import PHASE
 from gym_core.serve.auth import SessionRoute, bearer, unauthorized
+from gym_core.serve.disconnects import while_connected
 from gym_core.serve.environment.opener_models import OpenerModels
 from gym_core.serve.environment.session import ServedSession
 from gym_core.serve.environment.sessions import Sessions, unknown_session
 from gym_core.serve.environment.tasks import TaskPages
 from gym_core.serve.json_body import only_fields, parse_object, read_body, read_object
 from gym_core.serve.json_reply import json_reply
-from gym_core.serve.disconnects import while_connected
 
 _JSON = (b"content-type", b"application/json")
 

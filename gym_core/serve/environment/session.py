@@ -18,12 +18,14 @@ from gym_core.domain.responses import Item, Request, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
 from gym_core.domain.tool_calls import sent_request
-from gym_core.engine.functions.executor import Executor
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.model_calls.gate import ModelGate, Models
 from gym_core.engine.bounds.alarms import Watch
-from gym_core.engine.rollout.session_life import GuardedSession, checked_items, checked_verdict
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.functions.executor import Executor
+from gym_core.engine.model_calls.gate import ModelGate, Models
+from gym_core.engine.rollout.guarded_session import GuardedSession
+from gym_core.engine.rollout.items import checked_items
 from gym_core.engine.rollout.toolbox import Toolbox
+from gym_core.engine.rollout.verify import checked_verdict
 from gym_core.protocol.errors import ServeError
 from gym_core.serve.environment.bounds import AnyTask, asking
 from gym_core.serve.environment.session_lock import SessionLock
@@ -84,10 +86,10 @@ class ServedSession:
         "_gates",
         "_guard",
         "_host",
+        "_lock",
         "_models",
         "_session",
         "_toolbox",
-        "_lock",
         "closed",
         "ident",
         "idle_due",

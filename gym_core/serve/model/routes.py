@@ -19,16 +19,16 @@ from starlette.routing import BaseRoute, Route
 
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain.errors import ModelError
+from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.rate_limits import Limiter
-from gym_core.engine.bounds.alarms import Watch
+from gym_core.serve.disconnects import while_connected
 from gym_core.serve.json_reply import json_reply
 from gym_core.serve.model.bodies import whole_completion, whole_response
 from gym_core.serve.model.errors import FailedRequest, InvalidRequest, error_reply
 from gym_core.serve.model.requests import from_chat, read_body, request_of
 from gym_core.serve.model.streaming import chat_stream, response_stream
-from gym_core.serve.disconnects import while_connected
 from gym_core.wiring.secrets import Redactor
 
 ROLLOUT_HEADER = "gym-rollout"

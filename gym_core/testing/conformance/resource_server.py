@@ -13,7 +13,7 @@ from gym_core.contract.model import CallContext
 from gym_core.domain.responses import Request
 from gym_core.domain.task import Task
 from gym_core.engine.rollout.episode import run_rollout
-from gym_core.engine.rollout.session_life import checked_verdict
+from gym_core.engine.rollout.verify import checked_verdict
 from gym_core.testing.conformance.over_http import require_packages
 from gym_core.testing.conformance.performance import Play, difference, row_difference
 from gym_core.testing.conformance.rollouts import REFUSAL, RolloutSuite

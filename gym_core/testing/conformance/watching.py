@@ -13,8 +13,8 @@ from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.contract.resource_server import ResourceServer, Session, SessionContext
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.task import Task
-from gym_core.engine.functions.executor import Executor
 from gym_core.engine.bounds.alarms import Alarm
+from gym_core.engine.functions.executor import Executor
 from gym_core.testing.models import ScriptedModel
 
 Key = tuple[str, int]

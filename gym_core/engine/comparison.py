@@ -9,8 +9,8 @@ from typing import Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Status
-from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.metrics.statistics import ClusteredMean, rounded
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile

@@ -1,0 +1,67 @@
+"""A verifier's answer, checked: a verdict of plain numbers and plain JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from gym_core.domain.errors import SessionError
+from gym_core.domain.json_text import JsonError, plain_json, whole_text
+from gym_core.domain.rollout import Verdict
+from gym_core.engine.rollout.items import kind_of, shown
+
+
+def checked_verdict(verdict: Any) -> Verdict:
+    """A verifier's answer as a verdict of plain numbers and plain JSON. Raises `SessionError` for anything else."""
+    if type(verdict) is float and math.isfinite(verdict):
+        return Verdict(verdict)
+    if not isinstance(verdict, Verdict):
+        return Verdict(_number(verdict, None))
+    components, info = verdict.components, verdict.info
+    if not isinstance(components, Mapping):
+        raise SessionError(f"`verify` gave components of type {kind_of(components)}; it must be a mapping of numbers")
+    if not all(isinstance(name, str) for name in components):
+        raise SessionError("`verify` gave a reward component whose name is no text")
+    try:
+        info = {} if type(info) is dict and not info else plain_json(info)
+    except JsonError as error:
+        raise SessionError(f"`verify` gave info that is no JSON: {error}") from None
+    if not isinstance(info, dict):
+        raise SessionError(f"`verify` gave info of type {kind_of(verdict.info)}; it must be an object")
+    return Verdict(
+        _number(verdict.reward, "reward"),
+        {whole_text(str.__str__(name)): _number(value, name) for name, value in components.items()}
+        if components
+        else {},
+        info,
+    )
+
+
+def _number(value: Any, name: str | None) -> float:
+    """What a verifier gave as a number as a plain float; `name`: as what it gave it, None for all that it returned."""
+    number = value
+    if type(number) is not float:
+        if not _is_number(value):
+            if name is None:
+                raise SessionError(f"`verify` returned {kind_of(value)}; it must be a number or a Verdict")
+            raise SessionError(f"`verify` gave {name} = {shown(value)}, which is {kind_of(value)}; it must be a number")
+        try:
+            number = float(value)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise SessionError(f"`verify` gave {name or 'a reward'} that is no number: {error}") from None
+    if not math.isfinite(number):
+        raise SessionError(f"`verify` gave {name or 'reward'} = {number!r}; it must be a finite number")
+    return number
+
+
+def _is_number(value: Any) -> bool:
+    """Whether something is one number: of Python, of numpy, or an array or tensor without dimensions."""
+    if isinstance(value, int | float | Decimal | Fraction):  # a bool among them: True is 1.0
+        return True
+    kind = type(value)
+    if not hasattr(kind, "__float__") or isinstance(value, str | bytes | complex):
+        return False
+    return not getattr(value, "ndim", 0) and getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"
