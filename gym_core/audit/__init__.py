@@ -1,1 +1,1 @@
-"""Whether an environment is sound and cannot be cheated, found out without a paid model: `gym check env`."""
+"""Whether an environment is sound and cannot be cheated, found out without a paid model: `gym check`."""

@@ -27,7 +27,7 @@ app = CommandGroup(
             "Offer an environment, a model or an agent over HTTP until it is interrupted.",
         ),
         "new": ("gym_core.cli.app:new", "Start a package of your own: an environment, a model backend or an agent."),
-        "check": ("gym_core.cli.app:check", "Audit an environment without a paid model."),
+        "check": ("gym_core.cli.check:check_env", "Audit an environment: its tasks, its tools and its verifier."),
         "plugins": ("gym_core.cli.app:plugins", "List, show and check the installed plugins."),
         "doctor": ("gym_core.cli.doctor:doctor", "Look for what keeps runs from going well, and say how to fix it."),
         "install": ("gym_core.cli.install:install", "Install packages into the environment that gym runs in."),
@@ -35,10 +35,10 @@ app = CommandGroup(
             "gym_core.cli.install:uninstall",
             "Remove packages from the environment that gym runs in, or the environments of their own.",
         ),
-        "config": ("gym_core.cli.app:config", "Show what a run would be, and where each value comes from."),
-        "models": ("gym_core.cli.app:models", "List the models that an endpoint offers."),
+        "config": ("gym_core.cli.config:show", "Show every value of a run with its origin, and start nothing."),
+        "models": ("gym_core.cli.models:list_models", "List the models that an endpoint offers."),
         "tasks": ("gym_core.cli.tasks:tasks", "List the tasks that an environment ships."),
-        "import": ("gym_core.cli.app:import_", "Turn the configuration of another system into a run file."),
+        "import": ("gym_core.cli.import_:import_", "Turn the configuration of another system into a run file."),
         "export": (
             "gym_core.cli.export:export",
             "Write the rollouts of a results file as rows that the tools of others read.",
@@ -59,20 +59,6 @@ plugins = LazyGroup(
     },
 )
 
-config = LazyGroup(
-    "config",
-    help="Show what a run would be, and where each value comes from.",
-    context_settings=_SETTINGS,
-    table={"show": ("gym_core.cli.config:show", "Show every value of a run with its origin, and start nothing.")},
-)
-
-models = LazyGroup(
-    "models",
-    help="List the models that an endpoint offers.",
-    context_settings=_SETTINGS,
-    table={"ls": ("gym_core.cli.models:list_models", "List the models that an endpoint offers.")},
-)
-
 new = LazyGroup(
     "new",
     help="Start a package of your own: an environment, a model backend or an agent.",
@@ -82,18 +68,4 @@ new = LazyGroup(
         "model": ("gym_core.cli.new:new_model", "Start a model backend's package."),
         "agent": ("gym_core.cli.new:new_agent", "Start an agent's package."),
     },
-)
-
-check = LazyGroup(
-    "check",
-    help="Audit an environment without a paid model.",
-    context_settings=_SETTINGS,
-    table={"env": ("gym_core.cli.check:check_env", "Audit an environment: its tasks, its tools and its verifier.")},
-)
-
-import_ = LazyGroup(
-    "import",
-    help="Turn the configuration of another system into a run file.",
-    context_settings=_SETTINGS,
-    table={"nemo": ("gym_core.cli.import_:nemo", "Turn a configuration of NeMo Gym into a run file.")},
 )

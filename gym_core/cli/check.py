@@ -1,4 +1,4 @@
-"""`gym check env`."""
+"""`gym check`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _BAR = 40
 
 
-@click.command()
+@click.command("check")
 @click.argument("reference", metavar="REF")
 @click.option("-E", "settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable.")
 @click.option(

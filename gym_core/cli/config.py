@@ -1,4 +1,4 @@
-"""`gym config show`."""
+"""`gym config`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class _Row:
 _PARAMETERS = [parameter for parameter in run.params if parameter.name != "as_json"]
 
 
-@click.command(params=[*_PARAMETERS, click.Option(["--json", "as_json"], is_flag=True, help="Print a JSON list.")])
+@click.command(
+    "config", params=[*_PARAMETERS, click.Option(["--json", "as_json"], is_flag=True, help="Print a JSON list.")]
+)
 @pass_terminal
 @click.pass_context
 def show(ctx: click.Context, terminal: Terminal, /, **options: Any) -> None:

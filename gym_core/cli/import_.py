@@ -12,23 +12,27 @@ from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 
 
-@click.command("nemo")
+@click.command("import")
 @click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["nemo"]), required=True, help="Whose configuration it is: NeMo Gym's."
+)
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where to write; by default stdout.")
 @click.option("--agent", metavar="NAME", help="Which agent of several.")
 @click.option("--dataset", metavar="NAME", help="Which dataset, by its name or its type.")
 @click.option("--url", "urls", metavar="NAME=URL", multiple=True, help="Where the server of a name runs. Repeatable.")
 @debug_option
 @pass_terminal
-def nemo(
+def import_(
     terminal: Terminal,
     files: tuple[Path, ...],
+    format_: str,
     output: Path | None,
     agent: str | None,
     dataset: str | None,
     urls: tuple[str, ...],
 ) -> None:
-    """Turn a configuration of NeMo Gym into a run file.
+    """Turn the configuration of another system into a run file.
 
     FILE... are its YAML files, each laid over those before it: env.yaml, the model's, the environment's. The servers
     run elsewhere; keys are not copied. What a run file cannot say is listed.

@@ -1,4 +1,4 @@
-"""`gym models ls`."""
+"""`gym models`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS = 60.0
 """How long an endpoint may take to list its models."""
 
 
-@click.command()
+@click.command("models")
 @click.option("--model", "reference", metavar="REF", required=True, help="The model backend: [DIST/]NAME.")
 @click.option("-M", "settings", metavar="KEY=VALUE", multiple=True, help="An option of the model. Repeatable.")
 @json_option("Print a JSON list.")

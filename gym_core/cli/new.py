@@ -33,7 +33,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 def new_env(terminal: Terminal, name: str, path: str | None, license: str | None) -> None:
     """Start an environment's package in a new folder.
 
-    NAME is what users type after --env. The package installs, passes its tests and `gym check env NAME`, and runs as
+    NAME is what users type after --env. The package installs, passes its tests and `gym check NAME`, and runs as
     it is.
     """
     _write(terminal, Kind.RESOURCE_SERVER, name, path, license)

@@ -102,7 +102,7 @@ class ModelNotFoundError(ModelError):
     """The endpoint does not serve this model to this key (404 `model_not_found`)."""
 
     fatal = True
-    remedy = "Check the model's name and access; `gym models ls` lists what the endpoint offers."
+    remedy = "Check the model's name and access; `gym models` lists what the endpoint offers."
 
 
 class EndpointError(ModelError):

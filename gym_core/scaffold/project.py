@@ -41,7 +41,7 @@ _WORDINGS = {
         "| the state of one rollout, its tools, its verifier | `{cls}Session` in `{package}/__init__.py` |\n"
         "| the tasks it ships | `{cls}.tasks` |",
         "gym run --model openai --env {name}",
-        "gym check env {name}",
+        "gym check {name}",
     ),
     Kind.MODEL: _Wording(
         "model",

@@ -74,13 +74,13 @@ def endpoint() -> Iterator[FakeOpenAI]:
 def test_the_weather_and_the_counter_are_sound(gym: Gym, plugins: IsolatedPlugins) -> None:
     plugins.install(ROOT / "examples/gym_counter")
     for name in ("simple_weather", "counter"):
-        result = gym("check", "env", name)
+        result = gym("check", name)
         assert result.status == 0, result.out
         assert "sound: 0 errors, 0 warnings" in result.out
 
 
 def test_the_report_is_for_people(gym: Gym) -> None:
-    result = gym("check", "env", "trap")
+    result = gym("check", "trap")
     assert result.status == 0
     lines = result.out.splitlines()
     assert lines[0] == "trap (gym-trap 1.0): 6 tasks; tools: none"
@@ -92,21 +92,21 @@ def test_the_report_is_for_people(gym: Gym) -> None:
 
 
 def test_an_always_generous_verifier_fails_the_check(gym: Gym) -> None:
-    result = gym("check", "env", "trap:generous")
+    result = gym("check", "trap:generous")
     assert result.status == 1
     assert "error: cheatable by `null`: a policy that says nothing earns a full reward on 6 of 6 tasks" in result.out
     assert "not sound: 5 errors" in result.out
 
 
 def test_an_answer_in_the_question_fails_the_check(gym: Gym) -> None:
-    result = gym("check", "env", "trap", "-E", "kind=leaky")
+    result = gym("check", "trap", "-E", "kind=leaky")
     assert result.status == 1
     assert "cheatable by `leak`" in result.out
     assert "task `1` is answered by `x0-0`" in result.out
 
 
 def test_json_holds_everything(gym: Gym) -> None:
-    result = gym("check", "env", "trap:leaky", "--limit", "3", "--json")
+    result = gym("check", "trap:leaky", "--limit", "3", "--json")
     assert result.status == 1
     report = json.loads(result.out)
     assert (report["env"], report["distribution"], report["tasks"]) == ("trap:leaky", "gym-trap", 3)
@@ -124,13 +124,13 @@ def test_json_holds_everything(gym: Gym) -> None:
 def test_a_model_is_sampled(gym: Gym, endpoint: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-test")
     arguments = ("--model", "openai:any", "-M", f"base_url={endpoint.base_url}", "--sample", "4")
-    result = gym("check", "env", "trap", *arguments)
+    result = gym("check", "trap", *arguments)
     assert result.status == 0, result.err
     assert "openai:any: mean reward 0.500, 4 rollouts, 0 failed" in result.out
     assert "   0.50 to 0.60      4  ########################################" in result.out
     assert "   0.00 to 0.10      0\n" in result.out
     assert "info: the model earns 0.5 on every sampled task [sample-uniform]" in result.out
-    report = json.loads(gym("check", "env", "trap", *arguments, "--json").out)
+    report = json.loads(gym("check", "trap", *arguments, "--json").out)
     assert report["sample"]["mean"] == 0.5
     assert [bin["count"] for bin in report["sample"]["histogram"]] == [0, 0, 0, 0, 0, 4, 0, 0, 0, 0]
 
@@ -140,7 +140,7 @@ def test_a_verifier_that_nobody_can_please_is_not_called_sound(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-test")
     arguments = ("--model", "openai:any", "-M", f"base_url={endpoint.base_url}", "--sample", "2")
-    result = gym("check", "env", "trap:never", *arguments)
+    result = gym("check", "trap:never", *arguments)
     assert "warning: nothing was ever rewarded: neither a scripted policy nor openai:any" in result.out
     assert "[never-won]" in result.out
     assert result.out.splitlines()[-1].startswith("not shown to be sound: 0 errors")
@@ -151,7 +151,7 @@ def test_a_sample_that_cannot_be_taken_leaves_the_rest(gym: Gym, monkeypatch: py
     with socket.socket() as reserved:  # bound, and nobody listens
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/v1"
-        result = gym("check", "env", "trap", "--model", "openai:any", "-M", f"base_url={url}")
+        result = gym("check", "trap", "--model", "openai:any", "-M", f"base_url={url}")
     assert result.status == 1
     assert "no sample was taken" in result.out
     assert "[sample-not-taken]" in result.out
@@ -162,14 +162,14 @@ def test_failed_rollouts_of_a_sample_are_counted(gym: Gym, monkeypatch: pytest.M
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-test")
     with FakeOpenAI("well", faults.bad_request()) as server:
         arguments = ("--model", "openai:any", "-M", f"base_url={server.base_url}", "--sample", "2")
-        result = gym("check", "env", "trap", *arguments)
+        result = gym("check", "trap", *arguments)
     assert result.status == 0
     assert "1 of 2 sampled rollouts failed: BadRequestError" in result.out
 
 
 def test_secrets_stay_secret(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAP_KEY", "very-secret-value")
-    result = gym("check", "env", "trap:leaky", "--json")
+    result = gym("check", "trap:leaky", "--json")
     assert "very-secret-value" not in result.out + result.err
 
 
@@ -186,7 +186,7 @@ def test_secrets_stay_secret(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_wrong_is_said(gym: Gym, arguments: tuple[str, ...], problem: str) -> None:
-    result = gym("check", "env", *arguments)
+    result = gym("check", *arguments)
     assert result.status == 2
     assert problem in result.err
     assert "Traceback" not in result.err
@@ -236,10 +236,10 @@ def gym_model_backends():
 def test_a_judge_is_asked_where_one_is_given(gym: Gym, plugins: IsolatedPlugins) -> None:
     module = plugins.add("gym-judged", JUDGED, group="gym.resource_servers", name="judged")
     plugins.add("gym-yes-man", group="gym.models", name="yes_man", value=module)
-    result = gym("check", "env", "judged")
+    result = gym("check", "judged")
     assert result.status == 0
     assert "its sessions ask a `judge` model" in result.out
-    result = gym("check", "env", "judged", "--model", "judge=yes_man")
+    result = gym("check", "judged", "--model", "judge=yes_man")
     assert result.status == 1
     assert "cheatable by `null`" in result.out
     assert "(see task `1`)" in result.out
@@ -247,7 +247,7 @@ def test_a_judge_is_asked_where_one_is_given(gym: Gym, plugins: IsolatedPlugins)
 
 def test_a_broken_plugin_is_blamed(gym: Gym, plugins: IsolatedPlugins) -> None:
     plugins.add("gym-broken", "raise RuntimeError('on fire')", group="gym.resource_servers", name="broken")
-    result = gym("check", "env", "broken")
+    result = gym("check", "broken")
     assert result.status == 2
     assert "gym-broken" in result.err
     assert "on fire" in result.err

@@ -1,4 +1,4 @@
-"""A run as a file, and `gym config show`."""
+"""A run as a file, and `gym config`."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def said(name: str = "x.jsonl") -> set[str]:
 
 
 def shown(gym: Gym, *arguments: str) -> dict[str, tuple[Any, str]]:
-    done = gym("config", "show", *arguments, "--json")
+    done = gym("config", *arguments, "--json")
     assert done.status == 0, done.err
     rows = json.loads(done.out)
     found = {row["key"]: (row["value"], row["origin"]) for row in rows}
@@ -240,7 +240,7 @@ class TestRun:
 class TestErrors:
     """What is wrong is named with its place, in one line, and nothing starts."""
 
-    @pytest.mark.parametrize("command", ["run", "show"])
+    @pytest.mark.parametrize("command", ["run", "config"])
     @pytest.mark.parametrize(
         ("text", "words"),
         [
@@ -263,9 +263,8 @@ class TestErrors:
     )
     def test_of_a_file(self, gym: Gym, command: str, text: str, words: str) -> None:
         write(text)
-        start = ("run",) if command == "run" else ("config", "show")
         given = () if text.startswith("env =") else ("--env", "talk")
-        done = gym(*start, "--config", "run.toml", "--model", "parrot", *given)
+        done = gym(command, "--config", "run.toml", "--model", "parrot", *given)
         assert done.status == 2
         assert words in done.err
         assert done.err.startswith("error: ")
@@ -316,13 +315,13 @@ class TestErrors:
 
 
 class TestShow:
-    """`gym config show`."""
+    """`gym config`."""
 
     def test_secrets_are_masked(self, gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PARROT_KEY", SECRET)
         monkeypatch.setenv("PARROT_URL", "http://somebody:passw0rd@there")
         for extra in ((), ("--json",)):
-            done = gym("config", "show", "--model", "parrot", "--env", "talk", *extra)
+            done = gym("config", "--model", "parrot", "--env", "talk", *extra)
             assert done.status == 0
             assert SECRET not in done.out + done.err
             assert "passw0rd" not in done.out + done.err
@@ -330,18 +329,18 @@ class TestShow:
             assert "environment PARROT_KEY" in done.out
 
     def test_without_a_model_the_rest_is_shown(self, gym: Gym) -> None:
-        done = gym("config", "show", "--limit", "3")
+        done = gym("config", "--limit", "3")
         assert done.status == 0
         assert "no model is set" in done.err
         assert ["limit", "3", "command", "line"] in [line.split() for line in done.out.splitlines()]
 
     def test_nothing_is_written(self, gym: Gym) -> None:
         write(FILE)
-        gym("config", "show", "--config", "run.toml")
+        gym("config", "--config", "run.toml")
         assert [path.name for path in Path().iterdir()] == ["run.toml"]
 
     def test_what_a_run_would_refuse_is_refused(self, gym: Gym) -> None:
-        done = gym("config", "show", "--model", "parrot", "--env", "talk", "--resume")
+        done = gym("config", "--model", "parrot", "--env", "talk", "--resume")
         assert done.status == 2
         assert "--resume needs to know" in done.err
 
@@ -383,7 +382,7 @@ class TestManifest:
         assert gym(*self.RUN, "--input", "in.jsonl").status == 0
         assert shown(gym, "--config", "x.run.json")["input"] == ("in.jsonl", "file x.run.json")
         write('{"responses_create_params": {"input": "abc"}, "number": 1}\n', "in.jsonl")
-        assert "in.jsonl has" in gym("config", "show", "--config", "x.run.json").err
+        assert "in.jsonl has" in gym("config", "--config", "x.run.json").err
 
     def test_what_had_to_be_hidden_has_to_be_given_again(self, gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
         url = "http://somebody:passw0rd@there"

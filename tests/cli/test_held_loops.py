@@ -97,9 +97,9 @@ COMMANDS = {
     "run, while it lists tasks": (*RUN, "-E", "where=tasks"),
     "run, at its first look": (*RUN, "-M", "holds=true"),
     "serve, while it starts": ("serve", "--env", "holding", "--port", "0", "-E", "where=start"),
-    "check": ("check", "env", "holding"),
+    "check": ("check", "holding"),
     "doctor": ("doctor", "--model", "model", "-M", "holds=true"),
-    "models": ("models", "ls", "--model", "model"),
+    "models": ("models", "--model", "model"),
     "tasks": ("tasks", "--env", "holding", "-E", "where=tasks"),
     "workers": (*RUN, "--workers", "2"),
 }

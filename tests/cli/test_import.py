@@ -1,4 +1,4 @@
-"""`gym import nemo`."""
+"""`gym import --format nemo`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(folder: Path) -> list[str]:
 
 
 def test_the_run_file_is_one_that_gym_run_reads(gym: Gym, tmp_path: Path) -> None:
-    done = gym("import", "nemo", *write(tmp_path), "--output", "run.toml")
+    done = gym("import", "--format", "nemo", *write(tmp_path), "--output", "run.toml")
     assert (done.status, done.out) == (0, "")
     assert "gym run --config run.toml" in done.err
     text = Path("run.toml").read_text()
@@ -53,7 +53,7 @@ def test_the_run_file_is_one_that_gym_run_reads(gym: Gym, tmp_path: Path) -> Non
     }
     assert "# - policy_model: its key is not copied" in text
     assert "policy_model: its key is not copied" in done.err
-    shown = gym("config", "show", "--config", "run.toml")
+    shown = gym("config", "--config", "run.toml")
     assert shown.status == 0, shown.err
     assert "http://127.0.0.1:11001" in shown.out
     assert os.path.join("..", "data", "example.jsonl") in shown.out
@@ -61,14 +61,14 @@ def test_the_run_file_is_one_that_gym_run_reads(gym: Gym, tmp_path: Path) -> Non
 
 
 def test_without_an_output_it_is_printed(gym: Gym, tmp_path: Path) -> None:
-    done = gym("import", "nemo", *write(tmp_path), "--url", "office=http://box:5/", "--dataset", "example")
+    done = gym("import", "--format", "nemo", *write(tmp_path), "--url", "office=http://box:5/", "--dataset", "example")
     assert done.status == 0
     assert tomllib.loads(done.out)["env"] == "http://box:5"
 
 
 def test_what_exists_is_not_overwritten(gym: Gym, tmp_path: Path) -> None:
     Path("run.toml").write_text("mine")
-    done = gym("import", "nemo", *write(tmp_path), "--output", "run.toml")
+    done = gym("import", "--format", "nemo", *write(tmp_path), "--output", "run.toml")
     assert done.status == 2
     assert "exists already" in done.err
     assert Path("run.toml").read_text() == "mine"
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_one_line(gym: Gym, tmp_path: Path) -> None:
         ([*files, "--url", "office"], "this is no setting"),
         ([*files, "--url", "other=http://x"], "no server named 'other'"),
     ):
-        done = gym("import", "nemo", *arguments)
+        done = gym("import", "--format", "nemo", *arguments)
         assert done.status == 2
         assert message in done.err
         assert "Traceback" not in done.err

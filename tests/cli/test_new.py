@@ -92,7 +92,7 @@ def test_the_package_is_found_and_sound(gym: Gym, plugins: IsolatedPlugins, kind
 def test_a_new_environment_passes_its_audit(gym: Gym, plugins: IsolatedPlugins) -> None:
     gym("new", "env", "audited_env")
     plugins.install("gym-audited-env")
-    result = gym("check", "env", "audited_env")
+    result = gym("check", "audited_env")
     assert result.status == 0, result.out
     assert "sound: 0 errors, 0 warnings" in result.out
 

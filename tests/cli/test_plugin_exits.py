@@ -135,15 +135,15 @@ def gym_agents():
 ERRORS = ["SystemExit(0)", "SystemExit('over')", "KeyboardInterrupt()", "Panic('oh')", "asyncio.CancelledError()"]
 RUN = ("run", "--model", "odd", "--env", "odd", "--quiet", "--output", "x.jsonl")
 SERVE = ("serve", "--env", "odd", "--port", "0")
-CHECK = ("check", "env", "odd")
+CHECK = ("check", "odd")
 CASES = [
     *((command, where) for where in ("import", "options", "making", "opening") for command in (RUN, SERVE, CHECK)),
-    *((("models", "ls", "--model", "odd"), where) for where in ("import", "options", "making", "listing")),
+    *((("models", "--model", "odd"), where) for where in ("import", "options", "making", "listing")),
     *((("tasks", "--env", "odd"), where) for where in ("import", "options", "making", "opening", "tasks")),
     (RUN, "tasks"),
     (RUN, "check"),
     *((RUN, where) for where in ("secrets", "roles", "model_id", "endpoint")),
-    (("config", "show", "--model", "odd"), "making"),
+    (("config", "--model", "odd"), "making"),
 ]
 
 

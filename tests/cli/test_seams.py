@@ -75,18 +75,18 @@ def gym_resource_servers():
 """
 LOOK_AT_MODEL = (
     ("run", "--model", "talker", "--env", "simple_weather", "--output", "x.jsonl"),
-    ("config", "show", "--model", "talker", "--env", "simple_weather"),
+    ("config", "--model", "talker", "--env", "simple_weather"),
     ("doctor", "--model", "talker", "--no-call"),
-    ("models", "ls", "--model", "talker"),
-    ("check", "env", "simple_weather", "--limit", "1", "--model", "talker"),
+    ("models", "--model", "talker"),
+    ("check", "simple_weather", "--limit", "1", "--model", "talker"),
     ("serve", "--model", "talker", "--port", "0"),
 )
 LOOK_AT_ENV = (
     ("run", "--model", "talker", "--env", "room", "--output", "x.jsonl"),
-    ("config", "show", "--model", "talker", "--env", "room"),
+    ("config", "--model", "talker", "--env", "room"),
     ("doctor", "--env", "room"),
     ("tasks", "--env", "room"),
-    ("check", "env", "room"),
+    ("check", "room"),
     ("serve", "--env", "room", "--port", "0"),
 )
 FAULTS = ("raise ValueError('out of order')", "import sys; sys.exit('out of order')")
@@ -188,16 +188,16 @@ def test_what_the_file_says_is_what_a_command_shows(gym: Gym, site: Site) -> Non
     Path("pyproject.toml").write_text(
         '[tool.gym.model_options]\nwords = "sunny"\n[tool.gym.env_options]\ntasks = 3\n', encoding="utf-8"
     )
-    assert gym("models", "ls", "--model", "talker").out == "sunny\n"
+    assert gym("models", "--model", "talker").out == "sunny\n"
     assert len(gym("tasks", "--env", "room", "--json").out.splitlines()) == 3
-    report = json.loads(gym("check", "env", "room", "--json").out)
+    report = json.loads(gym("check", "room", "--json").out)
     assert report["tasks"] == 3
-    shown = {row["key"]: row["value"] for row in json.loads(gym("config", "show", *RUN, "--json").out)}
+    shown = {row["key"]: row["value"] for row in json.loads(gym("config", *RUN, "--json").out)}
     assert (shown["model_options.words"], shown["env_options.tasks"]) == ("sunny", 3)
     assert gym("run", *RUN, "--output", "x.jsonl", "--quiet").status == 0
     assert len(Path("x.jsonl").read_text(encoding="utf-8").splitlines()) == 3
     # and what is switched off is read by none
-    assert gym("models", "ls", "--model", "talker", "--no-config").out == "nothing\n"
+    assert gym("models", "--model", "talker", "--no-config").out == "nothing\n"
     assert len(gym("tasks", "--env", "room", "--json", "--no-config").out.splitlines()) == 1
 
 
@@ -208,7 +208,7 @@ def test_a_named_file_goes_before_that_of_the_project(gym: Gym, site: Site) -> N
     add(site)
     Path("pyproject.toml").write_text('[tool.gym.model_options]\nwords = "sunny"\n', encoding="utf-8")
     Path("run.toml").write_text('[model_options]\nwords = "windy"\n', encoding="utf-8")
-    assert gym("models", "ls", "--model", "talker", "--config", "run.toml").out == "windy\n"
+    assert gym("models", "--model", "talker", "--config", "run.toml").out == "windy\n"
 
 
 def test_a_file_that_is_broken_is_a_finding_of_the_doctor(gym: Gym, site: Site) -> None:
@@ -226,6 +226,6 @@ def test_options_for_another_model_are_left_out_with_a_word(gym: Gym, site: Site
     Path("pyproject.toml").write_text(
         '[tool.gym]\nmodel = "openai:gpt"\n[tool.gym.model_options]\nbase_url = "http://x"\n', encoding="utf-8"
     )
-    done = gym("models", "ls", "--model", "talker")
+    done = gym("models", "--model", "talker")
     assert done.out == "nothing\n"
     assert "is for openai:gpt, not for talker: it is left out" in done.err

@@ -60,7 +60,7 @@ def test_no_secret_is_written_or_said(
         arguments = (*model(endpoint, userinfo, query), *more)
         ran = gym(*RUN, *arguments, "-v")
         resumed = gym(*RUN, *arguments, "--resume")
-        shown = gym("config", "show", *arguments, "--env", "simple_weather", "--no-config", "--json")
+        shown = gym("config", *arguments, "--env", "simple_weather", "--no-config", "--json")
         looked = gym("doctor", *arguments, "--json")
         endpoint.script(lambda request: Reply({"error": {"message": f"{request.headers} {request.body}"}}, 400))
         again = gym(*RUN, *arguments, "--overwrite", "--debug")

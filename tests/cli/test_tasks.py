@@ -200,6 +200,6 @@ def test_what_names_a_task_can_be_chosen(gym: Gym, option: tuple[str, ...], ids:
 
 
 def test_an_audit_names_tasks_as_a_run_does(gym: Gym) -> None:
-    assert "[task-id-twice]" in gym("check", "env", "several").out
-    assert "[task-id-twice]" not in gym("check", "env", "several", "--task-id", "part").out
-    assert "`none` is missing" in gym("check", "env", "several", "--task-id", "none").out
+    assert "[task-id-twice]" in gym("check", "several").out
+    assert "[task-id-twice]" not in gym("check", "several", "--task-id", "part").out
+    assert "`none` is missing" in gym("check", "several", "--task-id", "none").out

@@ -79,7 +79,7 @@ def test_it_is_listed_and_passes_its_audit(env: FreshEnv) -> None:
     assert ("resource_server", NAME, "gym-my-env") in {
         (row["kind"], row["name"], row["distribution"]) for row in listed
     }
-    report = json.loads(env.run("gym", "check", "env", NAME, "--json").stdout)
+    report = json.loads(env.run("gym", "check", NAME, "--json").stdout)
     assert report["sound"]
     assert report["findings"] == []
     assert report["tools"] == ["look_up"]

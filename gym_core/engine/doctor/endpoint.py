@@ -73,7 +73,7 @@ async def _offered(name: str, model: ModelBackend) -> Finding:
     if any(offered == wanted or offered.endswith(f"/{wanted}") for offered in models):
         return Finding(name, "ok", f"{wanted} is one of {len(models)} models there")
     # many servers list other names than they take: the call tells
-    fix = "`gym models ls` lists what there is"
+    fix = "`gym models` lists what there is"
     return Finding(name, "warning", f"{wanted} is not among the {len(models)} models listed there", fix)
 
 

@@ -181,7 +181,7 @@ def _not_found(reply: ErrorReply, at: str, credential: str) -> ModelError | None
     if reply.codes & _MODEL_CODES or (reply.status in (400, 404, 410) and _names_model(reply)):
         return errors.ModelNotFoundError(
             f"{at}: the model is not served ({reply.status}: {reply.message})",
-            hint="check its name and your access to it; `gym models ls` lists what the endpoint offers",
+            hint="check its name and your access to it; `gym models` lists what the endpoint offers",
         )
     if reply.status in _ABSENT:
         if _MISSING_ITEM.search(reply.words):

@@ -74,7 +74,7 @@ def test_its_tasks_are_listed(gym: Gym, home: Path) -> None:
 
 def test_its_options_have_their_origins(gym: Gym, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALK_KEY", "sk-from-a-variable")
-    shown = gym("config", "show", "--env", "old:4", "-E", "size=2k", "--json")
+    shown = gym("config", "--env", "old:4", "-E", "size=2k", "--json")
     rows = {row["key"]: (row["value"], row["origin"]) for row in json.loads(shown.out)}
     assert rows["env_options.tasks"] == (4, "reference")
     assert rows["env_options.size"] == (2000, "command line")
@@ -90,7 +90,7 @@ def test_it_is_checked_where_it_lives(gym: Gym, home: Path) -> None:
 
 
 def test_it_is_audited(gym: Gym, home: Path) -> None:
-    report = json.loads(gym("check", "env", "calm", "--json").out)
+    report = json.loads(gym("check", "calm", "--json").out)
     assert report["tasks"] == 1
     assert set(report["tools"]) == {"version"}
 
