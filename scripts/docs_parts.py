@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -242,12 +243,44 @@ def _entry_points(group: str, names: Mapping[str, str]) -> Iterator[str]:
         yield f'{name} = "{module}"'
 
 
+def house() -> str:
+    """The folders of the core with the first sentence of their docstrings."""
+    return "```text\n" + "\n".join(_folders(ROOT / "gym_core", "")) + "\n```"
+
+
+def _folders(folder: Path, indent: str) -> Iterator[str]:
+    yield f"{indent}{folder.name}/".ljust(24) + _summary(folder / "__init__.py")
+    for inner in sorted(folder.iterdir()):
+        if (inner / "__init__.py").is_file() and len(indent) < 4:
+            yield from _folders(inner, indent + "  ")
+
+
+def _summary(module: Path) -> str:
+    doc = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return " ".join(doc.split("\n\n")[0].split())
+
+
+def layers() -> str:
+    """The layers that import-linter holds, the upper ones first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    parts = []
+    for contract in contracts:
+        if contract["type"] == "layers":
+            lines = [re.sub(r"\bgym_core\.", "", line) for line in contract["layers"]]
+            parts.append(f"{contract['name']}:\n\n```text\n" + "\n".join(lines) + "\n```")
+    return "\n\n".join(parts)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "cli": command_line,
     "counter": counter,
     "deadlines": deadline_table,
     "errors": error_table,
     "hooks": hooks,
+    "house": house,
+    "layers": layers,
     "options-local": lambda: options(Kind.MODEL, "local"),
     "options-openai": lambda: options(Kind.MODEL, "openai"),
     "options-reasoning-gym": lambda: options_of(reasoning_gym(), Kind.RESOURCE_SERVER, "reasoning_gym"),

@@ -1,1 +1,1 @@
-"""The engine: one rollout (`episode`), many (`collector`), and their results on disk (`store`)."""
+"""The engine: a run, wired, collected and accounted for."""

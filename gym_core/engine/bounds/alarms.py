@@ -235,9 +235,9 @@ class Scope:
 
     def pause(self) -> None:
         """Stop the clock until `proceed`; pauses may overlap."""
-        # A bound is on what the rollout's own code takes, not on a queue that it stands in: for a slot, a rate limit or a
-        # budget. Calls at once may each wait: only the first stops the clock and the last lets it run on, or two waits
-        # that overlap would give back the same seconds twice.
+        # A bound is on what the rollout's own code takes, not on a queue that it stands in: for a slot, a rate limit or
+        # a budget. Calls at once may each wait: only the first stops the clock and the last lets it run on, or two
+        # waits that overlap would give back the same seconds twice.
         if self._pauses == 0:
             self._left = self.due - self._alarm.loop.time()
             self._set(NEVER)

@@ -1,1 +1,1 @@
-"""Who carries rollouts out: this process, further processes, or a Ray cluster. The collector cannot tell which."""
+"""Who carries rollouts out: this process, others of this machine, or workers that a plugin starts."""

@@ -4,10 +4,10 @@ What was lent and not returned is as good as spent. While there is plenty a work
 asks needs, so that it seldom asks. Where that is too little, everybody gives back what no open call needs, and
 everything is lent call by call. Once nobody holds anything and the next call still does not fit, the budget is spent.
 
-Why this never overspends: the coordinator only ever thinks worse of a worker than is true. A loan counts as spent from the
-moment it is sent; a worker tells totals since its start, so what one message lacks the next makes good; and a worker
-that dies may have spent all it held, so all of that counts. What may be lost is budget, at most what a dead worker
-held, and never the limit.
+Why this never overspends: the coordinator only ever thinks worse of a worker than is true. A loan counts as spent from
+the moment it is sent; a worker tells totals since its start, so what one message lacks the next makes good; and a
+worker that dies may have spent all it held, so all of that counts. What may be lost is budget, at most what a dead
+worker held, and never the limit.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The way to a model: slots, retries, counting."""
+"""One model call: its slot, rate limit, retries, budget and price."""
