@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 OURS = ("gym-core", "gym-ray")
+TESTS = "gym_core.testing"
+"""What installs a distribution for a test, from nowhere."""
 
 
 def runtime_env(names: Iterable[str]) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def _from_index(found: Distribution) -> bool:
     origin = found.read_text("direct_url.json")
     if origin:
         return "dir_info" not in json.loads(origin)
-    return found.read_text("INSTALLER") is not None
+    return (found.read_text("INSTALLER") or "").strip() not in ("", TESTS)
 
 
 def _files(found: Distribution) -> list[str]:
