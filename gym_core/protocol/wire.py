@@ -20,6 +20,15 @@ LARGEST = 2**53
 
 _WORDS = ("type", "role", "status")
 _IDS = ("name", "id", "call_id")
+ITEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": ["string", "null"]} for name in _WORDS},
+        **{name: {"type": ["string", "number", "boolean", "null"]} for name in _IDS},
+    },
+}
+"""What `items_from_wire` takes for an item, as JSON Schema; further fields are anything."""
+
 _CALL_FIELDS = ("role", "actor", "input", "output", "usage", "latency", "waited", "attempts", "params", "cost")
 
 

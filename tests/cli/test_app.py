@@ -16,6 +16,7 @@ from gym_core.cli import boundary
 from gym_core.cli.lazy import LazyGroup
 from gym_core.cli.parameters import debug_option
 from gym_core.cli.terminal import Terminal
+from gym_core.domain.blame import Interrupted
 from gym_core.domain.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -156,8 +157,13 @@ def test_a_file_name_that_is_too_long_is_said_to_be(gym: Gym, arguments: tuple[s
 
 
 def test_an_interruption_is_quiet(gym: Gym, failing: dict[str, BaseException]) -> None:
-    failing["error"] = KeyboardInterrupt()
+    failing["error"] = Interrupted()
     assert gym("fail") == type(gym("fail"))(130, "", "")
+
+
+def test_an_interruption_that_nobody_asked_for_is_an_error(gym: Gym, failing: dict[str, BaseException]) -> None:
+    failing["error"] = KeyboardInterrupt()
+    assert (gym("fail").status, gym("fail").err.splitlines()[0]) == (2, "error: internal error: KeyboardInterrupt")
 
 
 def test_secrets_stay_out_of_errors_and_tracebacks(

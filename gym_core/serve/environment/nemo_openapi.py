@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gym_core.protocol.wire import ITEM_SCHEMA
 from gym_core.serve.environment.openapi import row_schema
 from gym_core.serve.environment.tokens import COOKIE
 from gym_core.serve.openapi import answer, body, content, error, reference
@@ -12,7 +13,7 @@ from gym_core.serve.openapi import answer, body, content, error, reference
 _RESPONSE = {
     "type": "object",
     "required": ["output"],
-    "properties": {"output": {"type": "array", "items": {"type": "object"}}},
+    "properties": {"output": {"type": "array", "items": ITEM_SCHEMA}},
 }
 _FAILURES = {
     "410": error("The session is closed, or has expired."),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gym_core.protocol.wire import LARGEST
+from gym_core.protocol.wire import ITEM_SCHEMA, LARGEST
 from gym_core.serve.environment.tasks import CURSOR_HEADER, DEFAULT_LIMIT, MEDIA_TYPE, MOST
 from gym_core.serve.openapi import answer, body, error, reference
 
-_ITEM = {"type": "object"}
-_ITEMS = {"type": "array", "items": _ITEM}
+_ITEMS = {"type": "array", "items": ITEM_SCHEMA}
 _COUNT = {"type": ["integer", "null"], "minimum": 0, "maximum": LARGEST}
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _SECRETS: list[dict[str, list[str]]] = [{"session": []}]
@@ -33,7 +32,7 @@ def row_schema(tools: Sequence[str] | None) -> dict[str, Any]:
                 "type": "object",
                 "required": ["input"],
                 "properties": {
-                    "input": {"anyOf": [{"type": "string"}, _ITEMS]},
+                    "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
                     "tools": {"type": ["array", "null"], "items": tool},
                 },
             },
@@ -91,7 +90,7 @@ _OPENED = {
         "id": {"type": "string"},
         "token": {"type": "string", "description": "Opens all of the session."},
         "tool_token": {"type": "string", "description": "Opens its tools and replies only."},
-        "opening": {"type": ["array", "null"], "items": _ITEM},
+        "opening": {"type": ["array", "null"], "items": ITEM_SCHEMA},
         "tools": _ITEMS,
         "capabilities": _CAPABILITIES,
         "expires_in": {"type": "number"},
