@@ -37,7 +37,7 @@ class Network:
         self._chance = chance
         self._mail: dict[Any, deque[Callable[[], None]]] = {}
         self._dirty: set[int] = set()
-        self.budget_share = SharedBudget(budget, self._send, workers)
+        self.shared_budget = SharedBudget(budget, self._send, workers)
         self.workers: dict[int, WorkerBudget] = {}
         for number in range(workers):
             meters = {"policy": Meter("policy", ScriptedModel(), PRICE)}
@@ -47,7 +47,7 @@ class Network:
                 cost=budget.max_cost is not None,
                 changed=partial(self._changed, number),
             )
-            self.budget_share.join(number)
+            self.shared_budget.join(number)
 
     def _changed(self, worker: int, urgent: bool) -> None:
         self._dirty.add(worker)
@@ -67,14 +67,14 @@ class Network:
         del self.workers[worker]
         self._mail.pop(("from", worker), None)
         self._dirty.discard(worker)
-        self.budget_share.leave(worker, died=True)
+        self.shared_budget.leave(worker, died=True)
 
     def step(self) -> bool:
         """Carry one message on; False when there is none."""
         for worker in sorted(self._dirty):
             state = self.workers[worker].state()
             state["returned"] = [*state["returned"]]
-            self._mail.setdefault(("from", worker), deque()).append(partial(self.budget_share.told, worker, state))
+            self._mail.setdefault(("from", worker), deque()).append(partial(self.shared_budget.told, worker, state))
         self._dirty.clear()
         waiting = [way for way, mail in self._mail.items() if mail]
         if not waiting:

@@ -50,7 +50,7 @@ class PoolPlan:
 class PooledExecutor:
     """Has the jobs of its host carried out by workers.
 
-    `budget_share` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`:
+    `shared_budget` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`:
     seconds that sessions have for closing.
     """
 
@@ -59,17 +59,17 @@ class PooledExecutor:
         plan: PoolPlan,
         progress: Progress,
         *,
-        losses: WorkerFailures,
+        failures: WorkerFailures,
         observers: WorkerReports,
-        budget_share: Callable[[Callable[[WorkerHandle, Head], None]], SharedBudget | None],
+        shared_budget: Callable[[Callable[[WorkerHandle, Head], None]], SharedBudget | None],
         endpoints: Callable[[Callable[[WorkerHandle, Head], None]], Mapping[str, SharedLimit]],
         closing: float,
     ) -> None:
         self._plan = plan
         self._progress = progress
-        self._losses = losses
+        self._failures = failures
         self._observers = observers
-        self._budget_share = budget_share(_send)
+        self._shared_budget = shared_budget(_send)
         self._endpoints = endpoints(_send)
         self._closing = closing
         self._host: Host
@@ -90,7 +90,7 @@ class PooledExecutor:
     @property
     def busy(self) -> int:
         """Rollouts under way, those that a death has thrown back among them."""
-        return self._progress.in_flight + self._losses.waiting
+        return self._progress.in_flight + self._failures.waiting
 
     def start(self, host: Host) -> None:
         """Start the workers, and take jobs as soon as the first is ready."""
@@ -147,7 +147,7 @@ class PooledExecutor:
 
     def health(self) -> dict[str, Any]:
         """How the workers did."""
-        return {"workers": self._observers.health(started=self._launched, died=self._losses.deaths)}
+        return {"workers": self._observers.health(started=self._launched, died=self._failures.deaths)}
 
     # Dealing jobs out
 
@@ -182,7 +182,7 @@ class PooledExecutor:
             if handle in self._handles and handle.room > 0 and handle is not self._quarantine:
                 break
         else:
-            self._losses.put_back(entry)
+            self._failures.put_back(entry)
             return
         self._assign(handle, entry)
         self._line_up(handle)
@@ -191,7 +191,7 @@ class PooledExecutor:
         try:
             handle.assign(entry)
         except JsonError as error:
-            self._report(self._losses.unwritable(entry, error))
+            self._report(self._failures.unwritable(entry, error))
             return
         self._progress.in_flight += 1
 
@@ -211,14 +211,14 @@ class PooledExecutor:
         """Have carried out again what workers died with. What two died with is tried alone: then it is clear."""
         if self._ending is not None:
             return
-        while self._hungry and (entry := self._losses.next()) is not None:
+        while self._hungry and (entry := self._failures.next()) is not None:
             self._give(entry)
-        if self._losses.suspects and self._quarantine is None:
+        if self._failures.suspects and self._quarantine is None:
             ready = [handle for handle in self._handles if handle.ready and not handle.leaving]
             self._quarantine = min(ready, key=lambda handle: len(handle.open), default=None)
         handle = self._quarantine
         if handle is not None and not handle.open:
-            suspect = self._losses.next_suspect()
+            suspect = self._failures.next_suspect()
             if suspect is not None:
                 self._assign(handle, suspect)
             else:
@@ -240,8 +240,8 @@ class PooledExecutor:
         for number in head.get("dropped", ()):
             if handle.open.pop(number, None) is not None:
                 self._progress.in_flight -= 1
-        if "budget" in head and self._budget_share is not None:
-            self._budget_share.told(handle, head["budget"])
+        if "budget" in head and self._shared_budget is not None:
+            self._shared_budget.told(handle, head["budget"])
         for endpoint, state in head.get("limits", {}).items():
             self._endpoints[endpoint].told(handle, state)
         self._observers.told(handle.number, head)
@@ -253,7 +253,7 @@ class PooledExecutor:
             self._host.broken(RunStopped(f"{handle.channel.name}: {head['broken'][0]}"))
         if self._ending is None:
             self._line_up(handle)
-            if self._losses.waiting or self._quarantine is not None:
+            if self._failures.waiting or self._quarantine is not None:
                 self._retry()
         self._look()
 
@@ -270,7 +270,7 @@ class PooledExecutor:
             account["task_id"] = task.task_id
             rollout = EncodedRollout(line, account, source=task.source, names_task=names_task)
             self._report(rollout, cause_from_wire(cause) if cause is not None else None)
-        self._losses.finished += len(results)
+        self._failures.finished += len(results)
         handle.reported(len(results))
 
     def _report(self, rollout: Rollout, cause: BaseException | None = None) -> None:
@@ -293,14 +293,14 @@ class PooledExecutor:
         self._launched += 1
         self._handles.add(handle)
         handle.channel.send(encode_frame({"start": True}, [settings]))
-        if self._budget_share is not None:
-            self._budget_share.join(handle)
+        if self._shared_budget is not None:
+            self._shared_budget.join(handle)
         for endpoint in self._endpoints.values():
             endpoint.join(handle)
 
     def _ready(self, handle: WorkerHandle) -> None:
         handle.ready = True
-        self._losses.started()
+        self._failures.started()
         if self._ending is not None:
             self._dismiss(handle)
             return
@@ -320,8 +320,8 @@ class PooledExecutor:
         """A worker has ended, as it was told to or not."""
         self._handles.discard(handle)
         died = not handle.leaving
-        if self._budget_share is not None:
-            self._budget_share.leave(handle, died=died)
+        if self._shared_budget is not None:
+            self._shared_budget.leave(handle, died=died)
         for endpoint in self._endpoints.values():
             endpoint.leave(handle)
         if self._quarantine is handle:
@@ -333,10 +333,10 @@ class PooledExecutor:
             again = "" if self._ending is not None or not lost else f"; its {len(lost)} rollouts start again"
             logger.warning("%s died: %s%s", handle.channel.name, how, again, extra={"event": "worker_died"})
         if died and self._ending is None:
-            stop = self._losses.died(handle.channel.name, how, ready=handle.ready, workers=len(self._plan.quotas))
+            stop = self._failures.died(handle.channel.name, how, ready=handle.ready, workers=len(self._plan.quotas))
             for entry in lost:
-                if self._losses.add(entry):
-                    self._report(self._losses.killer(entry))
+                if self._failures.add(entry):
+                    self._report(self._failures.killer(entry))
             if stop is not None:
                 self._host.broken(stop)
             elif self._ending is None:
@@ -357,7 +357,7 @@ class PooledExecutor:
 
     def _lost(self, entry: Entry) -> None:
         assert self._ending is not None
-        self._report(self._losses.cancelled(entry, *self._ending))
+        self._report(self._failures.cancelled(entry, *self._ending))
 
     def _kill_later(self) -> None:
         if self._killing is not None:
@@ -376,11 +376,11 @@ class PooledExecutor:
     def _look(self) -> None:
         """Whether everything is done."""
         if self._ending is not None:
-            for entry in self._losses.give_up():
+            for entry in self._failures.give_up():
                 self._lost(entry)
         over = self._exhausted or self._ending is not None
         feeding = self._feeding is not None and not self._feeding.done()
-        if over and not feeding and not self._progress.in_flight and not self._losses.waiting:
+        if over and not feeding and not self._progress.in_flight and not self._failures.waiting:
             self._idle.set()
 
 

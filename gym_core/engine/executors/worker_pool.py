@@ -59,9 +59,9 @@ def make_pool(
     return PooledExecutor(
         PoolPlan(launcher=launcher, settings=settings.encode, quotas=quotas),
         progress,
-        losses=WorkerFailures(begin),
+        failures=WorkerFailures(begin),
         observers=WorkerReports(gates, model_called=model_called, tool_called=tool_called),
-        budget_share=lambda send: SharedBudget(budget, send, len(quotas)) if budget is not None else None,
+        shared_budget=lambda send: SharedBudget(budget, send, len(quotas)) if budget is not None else None,
         endpoints=lambda send: {name: SharedLimit(name, limiter, send) for name, limiter in limiters.items()},
         closing=config.deadlines.close,
     )
