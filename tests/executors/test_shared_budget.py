@@ -58,8 +58,7 @@ class Network:
     def _deliver(self, worker: int, head: dict[str, Any]) -> None:
         if worker in self.workers:
             if "lend" in head:
-                tokens, cost, tight = head["lend"]
-                self.workers[worker].lent(tokens, cost, tight=tight)
+                self.workers[worker].lent(*head["lend"])
             else:
                 self.workers[worker].deny(head["deny"])
 
@@ -73,7 +72,6 @@ class Network:
         """Carry one message on; False when there is none."""
         for worker in sorted(self._dirty):
             state = self.workers[worker].state()
-            state["returned"] = [*state["returned"]]
             self._mail.setdefault(("from", worker), deque()).append(partial(self.shared_budget.told, worker, state))
         self._dirty.clear()
         waiting = [way for way, mail in self._mail.items() if mail]

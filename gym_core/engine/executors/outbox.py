@@ -122,7 +122,7 @@ class Changes:
         for endpoint, limiter in self.limiters.items():
             if limiter.limited:
                 state = limiter.state()
-                if state != self._told.get(endpoint) or state["complained"]:
+                if state != self._told.get(endpoint):
                     limits[endpoint] = state
         return limits
 

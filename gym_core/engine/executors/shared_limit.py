@@ -1,58 +1,39 @@
 """How many requests each worker may have in flight, so that all together follow what an endpoint takes.
 
 As with one process the limit starts where the user put it, or nowhere; a complaint of the endpoint lowers it for all by
-the same factor, once per burst, and every round of answers raises it by one. It is dealt out anew several times a
-second, to those who have requests for it.
+the same factor, once per burst, and every round of answers raises it by one. Room for requests is lent by `leases`, and
+dealt out anew several times a second, to those who have requests for it.
 
-Why the shares never add up to more than the limit: a smaller share is free for others only once the worker has answered
-to its number (`serial`); until then it counts as held. A complaint begins a new `generation`: what was told or given
-before says nothing about the endpoint now and is passed over, so one burst of complaints lowers the limit once. A lost
-message only delays: the next deal sends everything anew.
+A complaint begins a new epoch: what was told or lent before says nothing about the endpoint now and is passed over, so
+one burst of complaints lowers the limit once. A worker that dies takes its requests along: its room is free again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gym_core.contract.executor import Head
+from gym_core.engine.executors.leases import EVERYTHING, Lease, Lender
 from gym_core.engine.model_calls.rate_limits import UNLIMITED, Limiter
 
 
-@dataclass(slots=True)
-class _Part:
-    """One worker's part. `share`: what it was given; `holds`: what it may still have in flight."""
-
-    share: float = UNLIMITED
-    holds: float = UNLIMITED
-    limit: float = UNLIMITED
-    inflight: int = 0
-    waiting: int = 0
-    grown: int = 0
-    serial: int = 0
-
-    @property
-    def demand(self) -> int:
-        """Requests that it has or wants in flight."""
-        return self.inflight + self.waiting
-
-
 class SharedLimit:
-    """One endpoint. `limiter` shows what stands in the progress line and in the summary.
-
-    `total`: how many requests all workers may have in flight together.
-    """
+    """One endpoint. `limiter` shows what stands in the progress line and in the summary."""
 
     def __init__(self, name: str, limiter: Limiter, send: Callable[[Any, Head], None]) -> None:
         self.name = name
-        self.total = limiter.max_inflight
         self._limiter = limiter
         self._send = send
-        self._parts: dict[Hashable, _Part] = {}
-        self._generation = 0
-        self._awaited: set[Hashable] = set()
+        self._lender = Lender(limiter.max_inflight)
+        self._told: dict[Hashable, Mapping[str, Any]] = {}
+        self._epoch = 0
         self._turn = 0
+
+    @property
+    def total(self) -> float:
+        """How many requests all workers may have in flight together."""
+        return self._lender.total
 
     @property
     def limited(self) -> bool:
@@ -61,78 +42,76 @@ class SharedLimit:
 
     def join(self, worker: Hashable) -> None:
         """A worker has come. Where there is a limit it has nothing until the next deal."""
-        part = self._parts[worker] = _Part()
-        if self.limited:
-            part.holds = 0
-            self._give(worker, part, 0)
+        free = not self.limited and self._settled
+        self._told[worker] = {"epoch": self._epoch, "lowered": 0.0, "inflight": 0, "waiting": 0, "grown": 0}
+        self._lender.leases[worker] = Lease()
+        self._lend(worker, EVERYTHING if free else 0, EVERYTHING)
 
     def leave(self, worker: Hashable) -> None:
         """A worker has gone, and its requests with it."""
-        part = self._parts.pop(worker, None)
-        if part is not None:
-            self._limiter.waiting -= part.waiting
-        if worker in self._awaited:
-            self._awaited.discard(worker)
-            self._settle()
+        self._lender.leave(worker)
+        last = self._told.pop(worker, None)
+        if last is not None:
+            self._limiter.waiting -= last["waiting"]
+            if last["epoch"] < self._epoch:
+                self._settle()
 
     def told(self, worker: Hashable, state: Mapping[str, Any]) -> None:
         """What a worker says of its part, see `WorkerLimiter.state`."""
-        part = self._parts[worker]
-        self._limiter.waiting += state["waiting"] - part.waiting
-        part.inflight, part.waiting = state["inflight"], state["waiting"]
-        part.limit, grown, part.grown = state["limit"], state["grown"] - part.grown, state["grown"]
-        if state["serial"] == part.serial:  # it has heard of its latest share
-            part.holds = max(part.limit, part.inflight)
-        current = state["generation"] == self._generation
-        if current and worker in self._awaited:
-            self._awaited.discard(worker)
+        last = self._told[worker]
+        if state["epoch"] < last["epoch"]:  # it has just come, and has not heard yet where things stand
+            return
+        self._told[worker] = state
+        lease = self._lender.leases[worker]
+        lease.returned = state["returned"]
+        self._limiter.waiting += state["waiting"] - last["waiting"]
+        if state["epoch"] > self._epoch:
+            self._lower(state["epoch"])
+        if state["epoch"] > last["epoch"]:
+            lease.keep = int(state["lowered"])
             self._settle()
-        elif current and state["complained"]:
-            self._lower(worker)
-        elif self.limited and not self._awaited:
-            self.total = min(self._limiter.max_inflight, self.total + grown / self.total)
+        elif self.limited and self._settled:
+            grown = state["grown"] - last["grown"]
+            self._lender.total = min(self._limiter.max_inflight, self.total + grown / self.total)
 
-    def _lower(self, complainer: Hashable) -> None:
+    @property
+    def _settled(self) -> bool:
+        """Whether everybody has told of the latest complaint."""
+        return all(state["epoch"] >= self._epoch for state in self._told.values())
+
+    def _lower(self, epoch: int) -> None:
         """Everybody lowers his limit; what comes of it is known when all have told."""
-        self._generation += 1
+        self._epoch = epoch
         self._limiter.decreases += 1
-        self._awaited = {worker for worker in self._parts if worker != complainer}
-        for worker in self._parts:
-            self._send(worker, {"lower": [self.name, self._generation]})
-        self._settle()
+        for worker, state in self._told.items():
+            if state["epoch"] < epoch:
+                self._send(worker, {"lower": [self.name, epoch]})
 
     def _settle(self) -> None:
-        if self._awaited:
-            return
-        for part in self._parts.values():
-            part.share = part.limit
-            part.holds = max(part.limit, part.inflight)
-        self.total = min(self._limiter.max_inflight, max(1.0, sum(part.limit for part in self._parts.values())))
+        if self._settled:
+            lowered = sum(state["lowered"] for state in self._told.values())
+            self._lender.total = min(self._limiter.max_inflight, max(1.0, lowered))
 
     def deal(self) -> None:
         """Give every worker its share. What is taken from one goes to another once it is free."""
-        if not self.limited or self._awaited or not self._parts:
+        if not self.limited or not self._told or not self._settled:
             return
-        wanted = self._split(int(self.total))
-        for worker, part in self._parts.items():
-            if wanted[worker] < part.share:
-                self._give(worker, part, wanted[worker])
-        free = int(self.total) - sum(max(part.share, part.holds) for part in self._parts.values())
-        for worker, part in self._parts.items():
-            more = int(min(wanted[worker] - part.share, free))
-            if more > 0:
-                free -= more
-                self._give(worker, part, int(part.share) + more)
+        total = int(self.total)
+        free = total - self._lender.held
+        for worker, share in self._split(total).items():
+            lease = self._lender.leases[worker]
+            more = max(0, min(share - lease.held, free))
+            free -= more
+            if more or share != lease.keep:
+                self._lend(worker, more, share)
 
-    def _give(self, worker: Hashable, part: _Part, share: int) -> None:
-        part.holds = max(part.holds, share)
-        part.share = share
-        part.serial += 1
-        self._send(worker, {"share": [self.name, share, self._generation, part.serial]})
+    def _lend(self, worker: Hashable, amount: int, keep: int) -> None:
+        self._lender.leases[worker].add(amount, keep)
+        self._send(worker, {"share": [self.name, amount, keep, self._epoch]})
 
     def _split(self, total: int) -> dict[Hashable, int]:
         """Whole shares of `total`: what each wants where that is enough, else in proportion, the rest by turns."""
-        demands = {worker: part.demand for worker, part in self._parts.items()}
+        demands = {worker: state["inflight"] + state["waiting"] for worker, state in self._told.items()}
         everything = sum(demands.values())
         if everything <= total:
             spare, rest = divmod(total - everything, len(demands))

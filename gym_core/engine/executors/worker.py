@@ -97,13 +97,12 @@ class Worker:
             self._add_jobs(head["jobs"], body)
         budget, limiters = self._changes.budget, self._changes.limiters
         if "lend" in head and budget is not None:
-            tokens, cost, tight = head["lend"]
-            budget.lent(tokens, cost, tight=tight)
+            budget.lent(*head["lend"])
         if "deny" in head and budget is not None:
             budget.deny(head["deny"])
         if "share" in head:
             endpoint, *share = head["share"]
-            limiters[endpoint].share(*share)
+            limiters[endpoint].lent(*share)
         if "lower" in head:
             endpoint, generation = head["lower"]
             limiters[endpoint].lower(generation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gym_core.engine.executors.leases import Lease
 from gym_core.engine.model_calls.budget import Budget, Meter
 
 if TYPE_CHECKING:
@@ -12,10 +13,7 @@ if TYPE_CHECKING:
 
 
 class WorkerBudget(Budget):
-    """Spends what was lent. `changed` is called when the coordinator should look at `state`.
-
-    What is `tight` is short everywhere: whatever no open call needs goes back at once.
-    """
+    """Spends what was lent. `changed` is called when the coordinator should look at `state`, True if at once."""
 
     def __init__(
         self, meters: Mapping[str, Meter], *, tokens: bool, cost: bool, changed: Callable[[bool], None]
@@ -24,18 +22,17 @@ class WorkerBudget(Budget):
         self.max_tokens = 0 if tokens else None
         self.max_cost = 0 if cost else None
         self._changed = changed
-        self._returned = [0, 0]
+        self._leases = (Lease(), Lease())
         self._tight = False
 
-    def lent(self, tokens: int, cost: int, *, tight: bool) -> None:
-        """The coordinator lends more."""
-        if self.max_tokens is not None:
-            self.max_tokens += tokens
-        if self.max_cost is not None:
-            self.max_cost += cost
-        self._tight = tight
+    def lent(self, tokens: int, cost: int, keep: int) -> None:
+        """The coordinator lends more, or wants back what no open call needs: `keep` is 0 then."""
+        for lease, amount in zip(self._leases, (tokens, cost), strict=True):
+            lease.add(amount, keep)
+        self._set_limits()
+        self._tight = not keep
         self._wake()
-        if tight:
+        if self._tight:
             self._changed(True)
 
     def deny(self, reason: str) -> None:
@@ -58,31 +55,27 @@ class WorkerBudget(Budget):
         `returned`: of what was lent; less than nothing where answers took more than was reserved for them. `ask`: what
         the first of the calls that wait lacks, and what all of them lack.
         """
-        self._give_back()
+        self._settle()
         return {
             "spent": [self.spent_tokens, self.spent_cost],
-            "returned": self._returned,
+            "returned": [lease.returned for lease in self._leases],
             "open": self.open_calls,
             "unreported": [self.unreported_calls, self.unreported_tokens, self.unreported_cost],
             "waiting": len(self._waiters),
             "ask": self._ask(),
         }
 
-    def _give_back(self) -> None:
-        idle = self._idle()
-        for kind, amount in enumerate(idle):
-            if amount < 0 or (self._tight and amount > 0):
-                self._returned[kind] += amount
-        if self.max_tokens is not None and (idle[0] < 0 or self._tight):
-            self.max_tokens -= idle[0]
-        if self.max_cost is not None and (idle[1] < 0 or self._tight):
-            self.max_cost -= idle[1]
+    def _settle(self) -> None:
+        tokens, cost = self._leases
+        tokens.spent, cost.spent = self.spent_tokens, self.spent_cost
+        tokens.settle(self.open_tokens)
+        cost.settle(self.open_cost)
+        self._set_limits()
 
-    def _idle(self) -> tuple[int, int]:
-        """What was lent and no open call needs."""
-        tokens = 0 if self.max_tokens is None else self.max_tokens - self.spent_tokens - self.open_tokens
-        cost = 0 if self.max_cost is None else self.max_cost - self.spent_cost - self.open_cost
-        return tokens, cost
+    def _set_limits(self) -> None:
+        tokens, cost = (lease.lent - lease.returned for lease in self._leases)
+        self.max_tokens = None if self.max_tokens is None else tokens
+        self.max_cost = None if self.max_cost is None else cost
 
     def _ask(self) -> dict[str, Any] | None:
         calls = [call for call, future in self._waiters if not future.done()]
@@ -91,7 +84,8 @@ class WorkerBudget(Budget):
         for call in calls:
             call.size()
         first = calls[0]
-        tokens, cost = self._idle()
+        tokens = self._leases[0].held - self.open_tokens
+        cost = self._leases[1].held - self.open_cost
         whole = [sum(call.tokens for call in calls) - tokens, sum(call.cost for call in calls) - cost]
         return {
             "first": [max(0, first.tokens - tokens), max(0, first.cost - cost)],

@@ -5,46 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gym_core.engine.model_calls.rate_limits import DECREASE, UNLIMITED, Limiter
+from gym_core.engine.executors.leases import EVERYTHING, Lease
+from gym_core.engine.model_calls.rate_limits import DECREASE, Limiter
 
 
 class WorkerLimiter(Limiter):
-    """Has the limit that the coordinator gives it, and lowers it by itself when the endpoint complains.
+    """Has as many requests in flight as it was lent room for, and returns some when the endpoint complains.
 
-    `changed` is called when the coordinator should look at `state` soon.
+    `changed` is called when the coordinator should look at `state` soon. It starts with nothing.
     """
 
-    __slots__ = ("_changed", "_complained", "_generation", "_grown", "_serial")
+    __slots__ = ("_changed", "_grown", "_lease", "_lowered")
 
     def __init__(self, changed: Callable[[], None]) -> None:
         super().__init__()
+        self.limit = 0
         self._changed = changed
-        self._generation = 0
-        self._complained = False
+        self._lease = Lease()
+        self._lowered = 0.0
         self._grown = 0
-        self._serial = 0
 
-    def share(self, limit: float, generation: int, serial: int) -> None:
-        """The coordinator's word: how many requests may be in flight from here on.
-
-        One that was given before a complaint came to be known is out of date. `serial`: its number, for the answer.
-        """
-        self._serial = serial
-        if generation < self._generation or self._complained:
-            return
-        self._generation = generation
-        self.limit = limit
-        self._changed()
+    def lent(self, amount: int, keep: int, epoch: int) -> None:
+        """The coordinator lends more, or wants room back. What it said before it knew of a complaint raises nothing."""
+        self._lease.add(amount, keep if epoch >= self.epoch else self._lease.keep)
+        self.epoch = max(self.epoch, epoch)
+        self._follow()
         self._wake()
 
-    def lower(self, generation: int) -> None:
-        """A worker, this one or another, has met a complaint: what started before it says nothing new."""
-        self._generation = generation
-        if not self._complained:  # else it was lowered already, for the same burst
-            self.epoch += 1
-            self.limit = min(self.limit, self.inflight) * DECREASE
-        self._complained = False
-        self._changed()
+    def lower(self, epoch: int) -> None:
+        """Another worker has met a complaint: what started before it says nothing new."""
+        if epoch > self.epoch:  # else it was lowered already, for the same burst
+            self._decrease(epoch)
 
     def succeeded(self) -> None:
         """A request went through; the coordinator adds up how many did while there was no room for more."""
@@ -53,26 +44,37 @@ class WorkerLimiter(Limiter):
 
     def overloaded(self, epoch: int) -> None:
         """The endpoint complained about a request that started in `epoch`."""
-        if epoch != self.epoch:
-            return
-        self.epoch += 1
-        self.decreases += 1
-        self.limit = min(self.limit, self.inflight) * DECREASE
-        self._complained = True
+        if epoch == self.epoch:
+            self.decreases += 1
+            self._decrease(epoch + 1)
+
+    def _decrease(self, epoch: int) -> None:
+        self.epoch = epoch
+        self._lowered = min(self.limit, self.inflight) * DECREASE
+        self._lease.keep = int(self._lowered)
+        self._follow()
         self._changed()
+
+    def _follow(self) -> None:
+        if self._lease.settle(self.inflight):
+            self._changed()
+        self.limit = min(self._lease.held, self._lease.keep)
 
     @property
     def limited(self) -> bool:
         """Whether there is anything to tell."""
-        return self.limit < UNLIMITED
+        return self.limit < EVERYTHING
 
     def state(self) -> dict[str, Any]:
-        """What the coordinator has to know. `grown`: answers that came while there was no room, since the start."""
+        """What the coordinator has to know; `returned` and `grown` since the start.
+
+        `lowered`: the limit after the complaint that began `epoch`. `grown`: answers that came while there was no room.
+        """
+        self._follow()
         return {
-            "generation": self._generation,
-            "serial": self._serial,
-            "complained": self._complained,
-            "limit": self.limit,
+            "epoch": self.epoch,
+            "returned": self._lease.returned,
+            "lowered": self._lowered,
             "inflight": self.inflight,
             "waiting": self.waiting,
             "grown": self._grown,
