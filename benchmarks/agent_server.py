@@ -126,11 +126,12 @@ async def serve(base_url: str, in_flight: int) -> None:
     from gym_core.serve.settings import ServeSettings
     from gym_core.wiring.secrets import Redactor
     from gym_openai_model.backend import OpenAIModel
+    from gym_openai_model.options import OpenAIOptions
     from gym_simple_agent.agent import SimpleAgent
 
     gc.set_threshold(50_000, 20, 50)  # as `gym serve` does
     redactor = Redactor()
-    model = OpenAIModel(OpenAIModel.Options.model_validate({"model": MODEL, "base_url": base_url, "api": "responses"}))
+    model = OpenAIModel(OpenAIOptions.model_validate({"model": MODEL, "base_url": base_url, "api": "responses"}))
     config = RunConfig(models={"policy": model}, env=BenchServer(), agent=SimpleAgent(), concurrency=in_flight)
     async with contextlib.AsyncExitStack() as stack:
         assembly = await Assembler(config, redactor).open(stack)

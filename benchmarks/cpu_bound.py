@@ -57,12 +57,13 @@ def _timed(rounds: int) -> float:
     return time.process_time() - started
 
 
-class BenchModel(ModelBackend):
-    """Answers after a time with a heavy tail: log-normal, the same for the same task."""
+class BenchModelOptions(gym_core.Options):
+    latency: float = Field(0.0, description="Median seconds; 0 answers at once.")
+    spread: float = Field(1.0, description="Sigma of the logarithm.")
 
-    class Options(gym_core.Options):
-        latency: float = Field(0.0, description="Median seconds; 0 answers at once.")
-        spread: float = Field(1.0, description="Sigma of the logarithm.")
+
+class BenchModel(ModelBackend[BenchModelOptions]):
+    """Answers after a time with a heavy tail: log-normal, the same for the same task."""
 
     async def respond(self, request: Request, context: CallContext) -> Response:
         if self.options.latency:
@@ -80,11 +81,12 @@ class BenchSession(Session[Any]):
         return float("answer" in trajectory.output_text)
 
 
-class BenchEnv(ResourceServer):
-    """A question per task."""
+class BenchEnvOptions(gym_core.Options):
+    rounds: int = Field(0, description="Work of the verifier.")
 
-    class Options(gym_core.Options):
-        rounds: int = Field(0, description="Work of the verifier.")
+
+class BenchEnv(ResourceServer[BenchEnvOptions]):
+    """A question per task."""
 
     session_type = BenchSession
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from gym_core.contract.component import Component
+from gym_core.contract.component import Component, OptionsT_co
 from gym_core.domain.errors import GymError
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import ModelCall, Verdict
@@ -78,7 +78,7 @@ class CompletedTask:
     calls: Sequence[ModelCall] = ()
 
 
-class Agent(Component, ABC):
+class Agent(Component[OptionsT_co], ABC):
     """The loop between model and session. One instance serves all rollouts of a run: it keeps no state of them."""
 
     @property

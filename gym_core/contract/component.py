@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, Self, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeVar
 
 if TYPE_CHECKING:
     from gym_core.contract.model import Model
@@ -62,19 +63,37 @@ class ComponentContext:
     redact: Callable[[str], str] = str
 
 
-class Component:
+OptionsT_co = TypeVar("OptionsT_co", bound=Options, default=Any, covariant=True)
+
+
+class Component(Generic[OptionsT_co]):
     """The base of model backends, resource servers and agents.
 
-    One instance serves a whole run. It is an async context manager: clients, pools and child processes are opened in
-    `__aenter__` and closed in `__aexit__`. The docstring of the class is its documentation; its first line the summary.
+    Its parameter is the class of its options, `class Counter(ResourceServer[CounterOptions])`, and `Options` of the
+    class then, too; one without options has none. One instance serves a whole run. It is an async context manager:
+    clients, pools and child processes are opened in `__aenter__` and closed in `__aexit__`. The docstring of the class
+    is its documentation; its first line the summary.
     """
 
     Options: ClassVar[type[Options]] = Options
-    options: Any
+    options: OptionsT_co
     context: ComponentContext
 
-    def __init__(self, options: Any = None, context: ComponentContext | None = None) -> None:
-        self.options = self.Options() if options is None else options
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Raises `TypeError` for options that are named by a text: there is no class to read them with."""
+        super().__init_subclass__(**settings)
+        for base in vars(cls).get("__orig_bases__", ()):
+            for parameter in get_args(base) if _is_component(base) else ():
+                if isinstance(parameter, ForwardRef):
+                    raise TypeError(
+                        f"{cls.__name__}: its options are {parameter.__forward_arg__!r}, a text; name the class "
+                        "itself, and write it above"
+                    )
+                if isinstance(parameter, type) and issubclass(parameter, Options):
+                    cls.Options = parameter
+
+    def __init__(self, options: OptionsT_co | None = None, context: ComponentContext | None = None) -> None:
+        self.options = cast("OptionsT_co", self.Options()) if options is None else options
         self.context = context or ComponentContext()
 
     async def __aenter__(self) -> Self:
@@ -105,3 +124,8 @@ class Component:
     def choices(cls) -> Sequence[str]:
         """What may stand after the colon of a reference, where that can be listed without asking a server."""
         return ()
+
+
+def _is_component(base: Any) -> bool:
+    origin = get_origin(base)
+    return isinstance(origin, type) and issubclass(origin, Component)

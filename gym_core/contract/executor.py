@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from gym_core.contract.component import Component
+from gym_core.contract.component import Component, OptionsT_co
 
 Head: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[Head, bytes], None]
@@ -27,7 +27,7 @@ class WorkerChannel(Protocol):
         ...
 
 
-class WorkerLauncher(Component):
+class WorkerLauncher(Component[OptionsT_co]):
     """Starts the workers of a run. `--executor NAME` takes one; its options are given with `-X`.
 
     It restarts nothing by itself: what died is the engine's to judge. `inherits`: whether workers have this process's

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gym_core.contract.component import Component
+from gym_core.contract.component import Component, OptionsT_co
 from gym_core.domain.responses import Request, Response
 
 
@@ -26,7 +26,7 @@ class CallContext:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class ModelBackend(Component, ABC):
+class ModelBackend(Component[OptionsT_co], ABC):
     """Turns a Responses-API request into a response.
 
     It neither retries nor limits: the engine does both, by the class of the `ModelError` that `respond` raises.

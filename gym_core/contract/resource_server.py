@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar
 
-from gym_core.contract.component import Component
+from gym_core.contract.component import Component, OptionsT_co
 from gym_core.contract.tools import BoundTool, class_tools
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import SESSION_DONE, Item, Response
@@ -50,7 +50,7 @@ class SessionContext:
     models: Mapping[str, Model] = field(default_factory=dict)
 
 
-class ResourceServer(Component):
+class ResourceServer(Component[OptionsT_co]):
     """Ships tasks and opens one session per rollout. One instance serves a run."""
 
     session_type: ClassVar[type[Session[Any]]]
@@ -71,7 +71,7 @@ class ResourceServer(Component):
         return OpenSession(self.session_type(task, self, context))
 
 
-ServerT = TypeVar("ServerT", bound=ResourceServer, default=ResourceServer)
+ServerT = TypeVar("ServerT", bound=ResourceServer[Any], default=ResourceServer)
 
 
 class Session(ABC, Generic[ServerT]):

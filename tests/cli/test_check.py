@@ -36,14 +36,15 @@ class Judged(Session):
         return min(1.0, trajectory.output_text.count("well") / 4)
 
 
-class Trap(ResourceServer):
+class TrapOptions(gym_core.Options):
+    kind: Annotated[str, Selector()] = Field("fair", description="What the verifier is like.")
+    key: Annotated[SecretStr | None, Env("TRAP_KEY")] = Field(None, description="A key.")
+
+
+class Trap(ResourceServer[TrapOptions]):
     """An environment to audit."""
 
     session_type = Judged
-
-    class Options(gym_core.Options):
-        kind: Annotated[str, Selector()] = Field("fair", description="What the verifier is like.")
-        key: Annotated[SecretStr | None, Env("TRAP_KEY")] = Field(None, description="A key.")
 
     def tasks(self):
         for number in range(6):

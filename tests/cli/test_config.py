@@ -23,15 +23,16 @@ import gym_core
 from gym_core import Env, ModelBackend, Operational, Response, Selector, hookimpl
 
 
-class Parrot(ModelBackend):
-    """Says which options it was given."""
+class ParrotOptions(gym_core.Options):
+    voice: Annotated[str, Selector()] = Field("plain", description="Whose voice.")
+    api_key: Annotated[SecretStr | None, Env("PARROT_KEY")] = Field(None, description="Key.")
+    url: Annotated[str, Env("PARROT_URL")] = Field("http://here", description="Where.")
+    volume: int = Field(1, description="How loud.")
+    patience: Annotated[int, Operational()] = Field(5, description="How patient.")
 
-    class Options(gym_core.Options):
-        voice: Annotated[str, Selector()] = Field("plain", description="Whose voice.")
-        api_key: Annotated[SecretStr | None, Env("PARROT_KEY")] = Field(None, description="Key.")
-        url: Annotated[str, Env("PARROT_URL")] = Field("http://here", description="Where.")
-        volume: int = Field(1, description="How loud.")
-        patience: Annotated[int, Operational()] = Field(5, description="How patient.")
+
+class Parrot(ModelBackend[ParrotOptions]):
+    """Says which options it was given."""
 
     @property
     def secrets(self):
@@ -61,11 +62,12 @@ class Talk(Session):
         return 1.0
 
 
-class Small(ResourceServer):
-    """Small talk."""
+class SmallOptions(gym_core.Options):
+    size: int = Field(3, description="How many tasks.")
 
-    class Options(gym_core.Options):
-        size: int = Field(3, description="How many tasks.")
+
+class Small(ResourceServer[SmallOptions]):
+    """Small talk."""
 
     session_type = Talk
 
@@ -86,11 +88,12 @@ import gym_core
 from gym_core import Agent, hookimpl
 
 
-class Once(Agent):
-    """Asks once."""
+class OnceOptions(gym_core.Options):
+    reason: str = Field("completed", description="Its stop reason.")
 
-    class Options(gym_core.Options):
-        reason: str = Field("completed", description="Its stop reason.")
+
+class Once(Agent[OnceOptions]):
+    """Asks once."""
 
     async def run(self, episode):
         await episode.respond(episode.request.input)

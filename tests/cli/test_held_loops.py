@@ -47,10 +47,11 @@ class Held(Session):
         return 1.0
 
 
-class Holding(ResourceServer):
-    class Options(gym_core.Options):
-        where: str = Field("verify", description="What holds the loop.")
+class HoldingOptions(gym_core.Options):
+    where: str = Field("verify", description="What holds the loop.")
 
+
+class Holding(ResourceServer[HoldingOptions]):
     session_type = Held
 
     async def __aenter__(self):
@@ -64,10 +65,11 @@ class Holding(ResourceServer):
         return [Task.ask("Hold.", task_id=str(number)) for number in range(3)]
 
 
-class Model(ModelBackend):
-    class Options(gym_core.Options):
-        holds: bool = Field(False, description="Whether a look at it holds the loop.")
+class ModelOptions(gym_core.Options):
+    holds: bool = Field(False, description="Whether a look at it holds the loop.")
 
+
+class Model(ModelBackend[ModelOptions]):
     async def respond(self, request, context):
         message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]}
         return Response({"id": "r", "output": [message]})

@@ -19,16 +19,17 @@ import gym_core
 from gym_core import Env, ModelBackend, Selector, hookimpl
 
 
-class Toy(ModelBackend):
+class ToyOptions(gym_core.Options):
+    size: Annotated[str, Selector()] = Field("small", description="Which size.")
+    key: Annotated[SecretStr | None, Env("TOY_KEY")] = Field(SecretStr("default-secret"), description="The key.")
+    turns: int = Field(description="How often.")
+
+
+class Toy(ModelBackend[ToyOptions]):
     """Answers from memory.
 
     The second paragraph says more.
     """
-
-    class Options(gym_core.Options):
-        size: Annotated[str, Selector()] = Field("small", description="Which size.")
-        key: Annotated[SecretStr | None, Env("TOY_KEY")] = Field(SecretStr("default-secret"), description="The key.")
-        turns: int = Field(description="How often.")
 
     @classmethod
     def choices(cls):

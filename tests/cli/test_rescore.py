@@ -29,12 +29,15 @@ class GuessSession(Session):
             return float((await self.models["judge"].respond("Well?")).output_text)
         return self.server.options.reward if self.task["side"] == "left" else 0.0
 
-class Guess(ResourceServer):
+class GuessOptions(gym_core.Options):
+    reward: float = Field(1.0, description="What is earned.")
+    number: int = Field(7, description="What is seen.")
+    url: str = Field("", description="Where it is.")
+
+
+class Guess(ResourceServer[GuessOptions]):
     "A test's environment."
-    class Options(gym_core.Options):
-        reward: float = Field(1.0, description="What is earned.")
-        number: int = Field(7, description="What is seen.")
-        url: str = Field("", description="Where it is.")
+
     session_type = GuessSession
 
     def tasks(self):
@@ -50,10 +53,12 @@ from pydantic import Field
 import gym_core
 from gym_core import ModelBackend, Response, hookimpl
 
-class Looking(ModelBackend):
+class LookingOptions(gym_core.Options):
+    answer: str = Field("done", description="What it says in the end.")
+
+
+class Looking(ModelBackend[LookingOptions]):
     "A test's model."
-    class Options(gym_core.Options):
-        answer: str = Field("done", description="What it says in the end.")
 
     async def respond(self, request, context):
         if request.input[-1].get("role") == "user" and request.tools:

@@ -24,15 +24,16 @@ import gym_core
 from gym_core import Env, ModelBackend, Response, Selector, errors, hookimpl
 
 
-class Parrot(ModelBackend):
-    """Says the last words it heard."""
+class ParrotOptions(gym_core.Options):
+    voice: Annotated[str, Selector()] = Field("plain", description="Whose voice.")
+    api_key: Annotated[SecretStr, Env("PARROT_KEY")] = Field(SecretStr(""), description="Key.")
+    fail: str = Field("", description="Which error it fails with.")
+    fail_on: str = Field("", description="Which task it fails on; all by default.")
+    volume: int = Field(1, description="How loud.")
 
-    class Options(gym_core.Options):
-        voice: Annotated[str, Selector()] = Field("plain", description="Whose voice.")
-        api_key: Annotated[SecretStr, Env("PARROT_KEY")] = Field(SecretStr(""), description="Key.")
-        fail: str = Field("", description="Which error it fails with.")
-        fail_on: str = Field("", description="Which task it fails on; all by default.")
-        volume: int = Field(1, description="How loud.")
+
+class Parrot(ModelBackend[ParrotOptions]):
+    """Says the last words it heard."""
 
     async def respond(self, request, context):
         options = self.options
@@ -66,13 +67,14 @@ class Talk(Session):
         return 1.0 if trajectory.output_text else 0.0
 
 
-class Small(ResourceServer):
-    """Small talk."""
+class SmallOptions(gym_core.Options):
+    size: int = Field(3, description="How many tasks.")
+    judged: bool = Field(False, description="Whether a judge is asked.")
+    broken: list[int] = Field([], description="Tasks that cannot be judged.")
 
-    class Options(gym_core.Options):
-        size: int = Field(3, description="How many tasks.")
-        judged: bool = Field(False, description="Whether a judge is asked.")
-        broken: list[int] = Field([], description="Tasks that cannot be judged.")
+
+class Small(ResourceServer[SmallOptions]):
+    """Small talk."""
 
     session_type = Talk
 
@@ -93,11 +95,12 @@ import gym_core
 from gym_core import Agent, hookimpl
 
 
-class Once(Agent):
-    """Asks once."""
+class OnceOptions(gym_core.Options):
+    reason: str = Field("completed", description="Its stop reason.")
 
-    class Options(gym_core.Options):
-        reason: str = Field("completed", description="Its stop reason.")
+
+class Once(Agent[OnceOptions]):
+    """Asks once."""
 
     async def run(self, episode):
         await episode.respond(episode.request.input)

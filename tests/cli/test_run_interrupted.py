@@ -31,11 +31,12 @@ import gym_core
 from gym_core import ModelBackend, Response, hookimpl
 
 
-class Sleepy(ModelBackend):
-    class Options(gym_core.Options):
-        awake: int = Field(1, description="How many tasks it answers.")
-        pause: float = Field(0.0, description="Seconds before an answer.")
+class SleepyOptions(gym_core.Options):
+    awake: int = Field(1, description="How many tasks it answers.")
+    pause: float = Field(0.0, description="Seconds before an answer.")
 
+
+class Sleepy(ModelBackend[SleepyOptions]):
     async def respond(self, request, context):
         if int(context.key[0]) >= self.options.awake:
             print("asleep", context.key[0], file=sys.stderr, flush=True)
@@ -70,10 +71,11 @@ class Bed(Session):
             await asyncio.Event().wait()
 
 
-class Beds(ResourceServer):
-    class Options(gym_core.Options):
-        sticky: bool = Field(False, description="Whether a session does not close.")
+class BedsOptions(gym_core.Options):
+    sticky: bool = Field(False, description="Whether a session does not close.")
 
+
+class Beds(ResourceServer[BedsOptions]):
     session_type = Bed
 
     def tasks(self):

@@ -16,11 +16,12 @@ import gym_core
 from gym_core import ModelBackend, Options, Response, hookimpl
 
 
-class Talker(ModelBackend):
-    \"\"\"Says what it was told to say.\"\"\"
+class TalkerOptions(Options):
+    words: str = "nothing"
 
-    class Options(Options):
-        words: str = "nothing"
+
+class Talker(ModelBackend[TalkerOptions]):
+    \"\"\"Says what it was told to say.\"\"\"
 
     def __init__(self, options=None, context=None):
         super().__init__(options, context)
@@ -52,13 +53,14 @@ class Listening(Session):
         return 1.0
 
 
-class Room(ResourceServer):
+class RoomOptions(Options):
+    tasks: int = 1
+
+
+class Room(ResourceServer[RoomOptions]):
     \"\"\"A room with as many tasks as it is told.\"\"\"
 
     session_type = Listening
-
-    class Options(Options):
-        tasks: int = 1
 
     def __init__(self, options=None, context=None):
         super().__init__(options, context)

@@ -77,12 +77,13 @@ class Loud(Session):
         return 1.0
 
 
-class Louds(ResourceServer):
-    class Options(gym_core.Options):
-        shout: int = Field(0, description="How many characters a verifier prints.")
-        pause: float = Field(0.0, description="Seconds a verifier takes.")
-        count: int = Field(3, description="How many tasks there are.")
+class LoudsOptions(gym_core.Options):
+    shout: int = Field(0, description="How many characters a verifier prints.")
+    pause: float = Field(0.0, description="Seconds a verifier takes.")
+    count: int = Field(3, description="How many tasks there are.")
 
+
+class Louds(ResourceServer[LoudsOptions]):
     session_type = Loud
 
     def tasks(self):

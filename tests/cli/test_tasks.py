@@ -29,14 +29,15 @@ class Judged(Session):
         return 1.0
 
 
-class Place(ResourceServer):
+class PlaceOptions(gym_core.Options):
+    count: Annotated[int, Selector()] = Field(3, description="How many; 0 for no end.")
+    key: Annotated[SecretStr | None, Env("PLACE_KEY")] = Field(None, description="A key.")
+
+
+class Place(ResourceServer[PlaceOptions]):
     """A place."""
 
     session_type = Judged
-
-    class Options(gym_core.Options):
-        count: Annotated[int, Selector()] = Field(3, description="How many; 0 for no end.")
-        key: Annotated[SecretStr | None, Env("PLACE_KEY")] = Field(None, description="A key.")
 
     opened = False
 

@@ -86,31 +86,32 @@ class Talk(Session):
         return float(self.count > 0)
 
 
-class Server(ResourceServer):
+class ServerOptions(Options):
+    tasks: Annotated[int, Selector()] = Field(default=2, ge=1, description="how many tasks")
+    mood: Mood = Field(default=Mood.CALM, description="how it feels")
+    size: int = Field(default=1, description="a size such as 1k")
+    api_key: Annotated[SecretStr | None, Env("TALK_KEY")] = Field(default=None, description="a key")
+    folder: pathlib.Path = Field(default=pathlib.Path("."), description="a folder")
+    wait: Annotated[float, Operational()] = Field(default=0.0, description="seconds")
+    start: Literal["well", "refused", "raised", "killed"] = Field(default="well", description="how it starts")
+    environment: str = Field(default="", description="a name that something else might have")
+    request: str = Field(default="", description="another one")
+    farewell: pathlib.Path | None = Field(default=None, description="a file that is written when it closes")
+    weights: dict[str, float] = Field(default_factory=dict, description="weights by name")
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def read_size(cls, value):
+        return int(value[:-1]) * 1000 if isinstance(value, str) and value.endswith("k") else value
+
+
+class Server(ResourceServer[ServerOptions]):
     """Talk about the library.
 
     It knows its version.
     """
 
     session_type = Talk
-
-    class Options(Options):
-        tasks: Annotated[int, Selector()] = Field(default=2, ge=1, description="how many tasks")
-        mood: Mood = Field(default=Mood.CALM, description="how it feels")
-        size: int = Field(default=1, description="a size such as 1k")
-        api_key: Annotated[SecretStr | None, Env("TALK_KEY")] = Field(default=None, description="a key")
-        folder: pathlib.Path = Field(default=pathlib.Path("."), description="a folder")
-        wait: Annotated[float, Operational()] = Field(default=0.0, description="seconds")
-        start: Literal["well", "refused", "raised", "killed"] = Field(default="well", description="how it starts")
-        environment: str = Field(default="", description="a name that something else might have")
-        request: str = Field(default="", description="another one")
-        farewell: pathlib.Path | None = Field(default=None, description="a file that is written when it closes")
-        weights: dict[str, float] = Field(default_factory=dict, description="weights by name")
-
-        @field_validator("size", mode="before")
-        @classmethod
-        def read_size(cls, value):
-            return int(value[:-1]) * 1000 if isinstance(value, str) and value.endswith("k") else value
 
     def __init__(self, options=None, context=None):
         super().__init__(options, context)
@@ -207,11 +208,12 @@ class Echo(ModelBackend):
         return 3
 
 
-class Walker(Agent):
-    """Asks once and stops."""
+class WalkerOptions(Options):
+    word: str = Field(default="walked", description="why it stops")
 
-    class Options(Options):
-        word: str = Field(default="walked", description="why it stops")
+
+class Walker(Agent[WalkerOptions]):
+    """Asks once and stops."""
 
     async def run(self, episode):
         await episode.respond(episode.request.input)

@@ -68,16 +68,17 @@ async def meet(folder: Path) -> None:
         await asyncio.sleep(0.01)
 
 
-class SpreadModel(ModelBackend):
+class SpreadModelOptions(gym_core.Options):
+    """None of them need be set."""
+
+    key: SecretStr = Field(SecretStr(""), description="A secret.")
+    max_output_tokens: int | None = Field(None, description="Most tokens of an answer.")
+    fail_elsewhere: bool = Field(False, description="Whether it cannot be opened in a worker.")
+    die_elsewhere: bool = Field(False, description="Whether opening it ends a worker.")
+
+
+class SpreadModel(ModelBackend[SpreadModelOptions]):
     """Does what it is told."""
-
-    class Options(gym_core.Options):
-        """None of them need be set."""
-
-        key: SecretStr = Field(SecretStr(""), description="A secret.")
-        max_output_tokens: int | None = Field(None, description="Most tokens of an answer.")
-        fail_elsewhere: bool = Field(False, description="Whether it cannot be opened in a worker.")
-        die_elsewhere: bool = Field(False, description="Whether opening it ends a worker.")
 
     async def __aenter__(self) -> SpreadModel:
         if os.environ.get(PARENT, str(os.getpid())) != str(os.getpid()):

@@ -143,14 +143,15 @@ class TestOwners:
         assert "run.toml: [env_options] is for talk, not for other: it is left out" in left_out
 
 
-class Thing(Component):
-    """A component."""
+class ThingOptions(Options):
+    model: Annotated[str, Selector()] = Field("m", description="Which.")
+    key: Annotated[SecretStr | None, Env("THING_KEY")] = Field(None, description="The key.")
+    size: int = Field(1, gt=0, description="How large.")
+    folder: Path = Field(Path("."), description="Where.")
 
-    class Options(Options):
-        model: Annotated[str, Selector()] = Field("m", description="Which.")
-        key: Annotated[SecretStr | None, Env("THING_KEY")] = Field(None, description="The key.")
-        size: int = Field(1, gt=0, description="How large.")
-        folder: Path = Field(Path("."), description="Where.")
+
+class Thing(Component[ThingOptions]):
+    """A component."""
 
 
 def resolved(

@@ -13,44 +13,46 @@ from gym_core.wiring.fields import OptionField, option_fields, selector_field
 from gym_core.wiring.options import Resolved, resolve_options
 
 
-class Server(Component):
+class ServerOptions(Options):
+    model: Annotated[str | None, Selector(), Env("SERVER_MODEL")] = Field(None, description="Which\n  model.")
+    key: Annotated[SecretStr | None, Env("SERVER_KEY", "COMMON_KEY")] = Field(None, description="The key.")
+    turns: PositiveInt = Field(20, description="How many turns.")
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="Of sampling.")
+    api: Literal["auto", "chat"] = Field("auto", description="The dialect.")
+    folder: Path = Field(Path("."), description="Where.")
+    stream: bool = Field(False, description="Whether to stream.")
+    stop: list[str] = Field(default_factory=list, description="Where to stop.")
+    top: int | None = Field(None, ge=1, description="How many.")
+    effort: str | int | list[int] = Field("low", description="How hard to think.")
+    headers: dict[str, str] = Field(default_factory=dict, description="To send.")
+    secrets: dict[str, SecretStr] = Field(default_factory=dict, description="To hide.")
+    body: dict[str, Any] = Field(default_factory=dict, description="To merge.")
+
+    @field_validator("key")
+    @classmethod
+    def _no_spaces(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and " " in key.get_secret_value():
+            raise ValueError(f"the key {key.get_secret_value()} has spaces")
+        return key
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Any:
+        if self.turns == 13:
+            raise ValueError("13 turns bring bad luck")
+        return self
+
+
+class Server(Component[ServerOptions]):
     """A component with options of all sorts."""
 
-    class Options(Options):
-        model: Annotated[str | None, Selector(), Env("SERVER_MODEL")] = Field(None, description="Which\n  model.")
-        key: Annotated[SecretStr | None, Env("SERVER_KEY", "COMMON_KEY")] = Field(None, description="The key.")
-        turns: PositiveInt = Field(20, description="How many turns.")
-        temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="Of sampling.")
-        api: Literal["auto", "chat"] = Field("auto", description="The dialect.")
-        folder: Path = Field(Path("."), description="Where.")
-        stream: bool = Field(False, description="Whether to stream.")
-        stop: list[str] = Field(default_factory=list, description="Where to stop.")
-        top: int | None = Field(None, ge=1, description="How many.")
-        effort: str | int | list[int] = Field("low", description="How hard to think.")
-        headers: dict[str, str] = Field(default_factory=dict, description="To send.")
-        secrets: dict[str, SecretStr] = Field(default_factory=dict, description="To hide.")
-        body: dict[str, Any] = Field(default_factory=dict, description="To merge.")
 
-        @field_validator("key")
-        @classmethod
-        def _no_spaces(cls, key: SecretStr | None) -> SecretStr | None:
-            if key is not None and " " in key.get_secret_value():
-                raise ValueError(f"the key {key.get_secret_value()} has spaces")
-            return key
-
-        @model_validator(mode="after")
-        def _consistent(self) -> Any:
-            if self.turns == 13:
-                raise ValueError("13 turns bring bad luck")
-            return self
+class NeedyOptions(Options):
+    url: Annotated[str, Env("NEEDY_URL")] = Field(description="Where.")
+    key: Annotated[SecretStr, Env("NEEDY_KEY")] = Field(description="The key.")
 
 
-class Needy(Component):
+class Needy(Component[NeedyOptions]):
     """A component with options that must be given."""
-
-    class Options(Options):
-        url: Annotated[str, Env("NEEDY_URL")] = Field(description="Where.")
-        key: Annotated[SecretStr, Env("NEEDY_KEY")] = Field(description="The key.")
 
 
 def resolve(given: Mapping[str, Any] | None = None, selector: str | None = None, **environ: str) -> Resolved:

@@ -29,11 +29,8 @@ class SshOptions(Options):
     )
 
 
-class SshLauncher(WorkerLauncher):
+class SshLauncher(WorkerLauncher[SshOptions]):
     """Workers are processes of other machines, over SSH."""
-
-    Options = SshOptions
-    options: SshOptions
 
     def __init__(self, options: Any = None, context: ComponentContext | None = None) -> None:
         super().__init__(options, context)

