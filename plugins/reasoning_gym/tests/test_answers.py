@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gym_reasoning_gym.answers import INSTRUCTION, Answer, find_answer
+from tests.support.work import LINEAR, growth
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,11 @@ def test_the_instruction_itself_holds_no_answer() -> None:
     assert find_answer(INSTRUCTION).text == "and"
 
 
-def test_a_long_text_is_read_in_no_time() -> None:
+@pytest.mark.parametrize("piece", ["<answer>", "</answer>", "\\boxed{", "```\n", "<think>", "</think>", "{"])
+def test_the_work_of_reading_grows_with_the_text(piece: str) -> None:
+    assert growth("gym_reasoning_gym", lambda size: find_answer(piece * size + "42"), 500) < LINEAR
+
+
+def test_a_long_text_is_read() -> None:
     assert find_answer("<answer>" * 100_000 + "42</answer>").text == "42"
     assert not find_answer("\\boxed{" * 100_000).formatted

@@ -13,6 +13,7 @@ from gym_core import Task, Trajectory, Verdict, responses
 from gym_simple_weather.environment import SimpleWeather
 from gym_simple_weather.verifier import verify
 from gym_simple_weather.weather import CONDITIONS, weather_in
+from tests.support.work import LINEAR, growth, work
 
 JudgeTask = Callable[..., Verdict]
 TASKS = list(SimpleWeather().tasks())
@@ -163,7 +164,18 @@ def test_rewards_multiply_and_everything_needs_exactly_the_right_calls(asked: li
 PIECES = ["1", "21 ", "21°C ", "Paris ", "Paris 21 ", "a1", "what ", "(", "- ", "not ", "sunny,", "\n"]
 
 
-@pytest.mark.parametrize("piece", PIECES)
-def test_very_long_answers_are_read_quickly(judge_task: JudgeTask, piece: str) -> None:
+def read(judge_task: JudgeTask, text: str) -> None:
     task = Task.ask("Paris and Oslo?", cities=["Paris", "Oslo"])
-    assert judge_task(task, ["Paris", "Oslo"], piece * 200_000).reward < 1
+    assert judge_task(task, ["Paris", "Oslo"], text).reward < 1
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_the_work_of_reading_grows_with_the_answer(judge_task: JudgeTask, piece: str) -> None:
+    assert growth("gym_simple_weather", lambda size: read(judge_task, (piece * size)[:size]), 500) < LINEAR
+
+
+def test_of_a_very_long_answer_only_the_beginning_is_read(judge_task: JudgeTask) -> None:
+    longest, longer = (
+        work("gym_simple_weather", lambda size: read(judge_task, "Paris " * size), size) for size in (4_000, 200_000)
+    )
+    assert longer < 1.01 * longest

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import random
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +19,7 @@ from gym_workplace.errors import OfficeError
 from gym_workplace.facts import Fact, judge
 from gym_workplace.records import TABLES
 from gym_workplace.values import KINDS
+from tests.support.work import LINEAR, growth, work
 
 TASKS = list(Workplace().tasks())
 OFFICE = shipped_office()
@@ -149,20 +152,32 @@ def test_any_text_has_a_score(text: str, kind: str) -> None:
     assert (judgement.score == 0) == bool(judgement.missing)
 
 
-def test_very_long_answers_are_read_quickly() -> None:
+@pytest.mark.parametrize("piece", [*filter(None, PIECES), "1", "1 ", "1,111", "9:", "may ", "(", "a@"])
+def test_the_work_of_reading_grows_with_the_answer(piece: str) -> None:
     facts = [Fact(kind, (value,)) for kind, value in VALUES.items()]
-    for piece in (*PIECES, "1", "1 ", "1,111", "9:", "may ", "(", "a@"):
-        judge(piece * 100_000, facts, "2031-05-14")
+    assert growth("gym_workplace", lambda size: judge((piece * size)[:size], facts, "2031-05-14"), 500) < LINEAR
 
 
-def test_very_long_arguments_are_answered_quickly(assistant: Callable[..., Any]) -> None:
+def test_of_a_very_long_answer_only_the_beginning_is_read() -> None:
+    facts = [Fact(kind, (value,)) for kind, value in VALUES.items()]
+    longest, longer = (
+        work("gym_workplace", lambda size: judge("Mara " * size, facts, "2031-05-14"), size)
+        for size in (4_000, 200_000)
+    )
+    assert longer < 1.01 * longest
+
+
+@pytest.mark.parametrize("piece", ["a@", "a.", "<", "a@a.a", " "])
+def test_the_work_of_reading_addresses_grows_with_them(assistant: Callable[..., Any], piece: str) -> None:
     at = assistant()
-    for text in ("a@" * 140, "a." * 140, "<" * 280, "a@a" + ".a" * 130, " " * 280):
+
+    def write(size: int) -> None:
+        text = (piece * size)[:size]
         for name, arguments in (
             ("send_mail", {"to": [text] * 50, "subject": "x", "body": "x"}),
             ("add_contact", {"name": "x", "email": text}),
         ):
-            try:
+            with contextlib.suppress(OfficeError):
                 at.call(name, **arguments)
-            except OfficeError:
-                continue
+
+    assert growth("gym_workplace", write, 70) < LINEAR
