@@ -28,7 +28,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from standin import running_http2_standin, running_standin
+from standin import running_standin
 
 Call = Callable[[], Awaitable[bytes]]
 HEADERS = {"Authorization": "Bearer x", "Content-Type": "application/json", "User-Agent": "gym-benchmark"}
@@ -56,7 +56,6 @@ class Target:
 
     url: str
     ca_file: str | None
-    http2: bool
 
     def context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_file)
@@ -81,25 +80,11 @@ async def aiohttp_raw(target: Target) -> AsyncIterator[Call]:
 
 
 @contextlib.asynccontextmanager
-async def wreq_raw(target: Target) -> AsyncIterator[Call]:
-    import wreq
-
-    options: dict[str, Any] = {"tls_verify": Path(target.ca_file)} if target.ca_file else {}
-    async with wreq.Client(timeout=timedelta(seconds=600), http1_only=not target.http2, **options) as client:
-
-        async def call() -> bytes:
-            response = await client.post(target.url, body=BODY, headers=HEADERS)
-            return bytes(await response.bytes())
-
-        yield call
-
-
-@contextlib.asynccontextmanager
 async def httpx_raw(target: Target) -> AsyncIterator[Call]:
     import httpx
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(timeout=600, limits=limits, verify=target.context(), http2=target.http2) as client:
+    async with httpx.AsyncClient(timeout=600, limits=limits, verify=target.context()) as client:
 
         async def call() -> bytes:
             return (await client.post(target.url, content=BODY, headers=HEADERS)).content
@@ -113,9 +98,7 @@ async def pyreqwest_raw(target: Target) -> AsyncIterator[Call]:
     builder = client_module.ClientBuilder().timeout(timedelta(seconds=600))
     if target.ca_file:
         builder = builder.add_root_certificate_pem(target.ca_pem())
-    if not target.http2:
-        builder = builder.http1_only()
-    async with builder.build() as client:
+    async with builder.http1_only().build() as client:
 
         async def call() -> bytes:
             response = await client.post(target.url).headers(HEADERS).body_bytes(BODY).build().send()
@@ -128,7 +111,7 @@ async def pyreqwest_raw(target: Target) -> AsyncIterator[Call]:
 async def transport(name: Any, target: Target) -> AsyncIterator[Call]:
     from gym_openai_model.transports import TransportConfig, open_transport
 
-    config = TransportConfig(ca_file=target.ca_file, http2=target.http2)
+    config = TransportConfig(ca_file=target.ca_file)
     async with open_transport(name, config, HEADERS) as opened:
 
         async def call() -> bytes:
@@ -138,22 +121,20 @@ async def transport(name: Any, target: Target) -> AsyncIterator[Call]:
         yield call
 
 
-# name: (modules it needs, for HTTP/2 also, how to open it)
-CLIENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None, Callable[[Target], Any]]] = {
-    "aiohttp": (("aiohttp",), None, aiohttp_raw),
-    "transport aiohttp": (("aiohttp", "gym_openai_model"), None, lambda target: transport("aiohttp", target)),
-    "wreq": (("wreq",), (), wreq_raw),
-    "transport wreq": (("wreq", "gym_openai_model"), (), lambda target: transport("wreq", target)),
-    "transport httptools": (("httptools", "gym_openai_model"), None, lambda target: transport("httptools", target)),
-    "pyreqwest": (("pyreqwest",), (), pyreqwest_raw),
-    "httpx": (("httpx",), ("h2",), httpx_raw),
-    "transport sdk": (("openai", "gym_openai_model"), None, lambda target: transport("sdk", target)),
+# name: (modules it needs, how to open it)
+CLIENTS: dict[str, tuple[tuple[str, ...], Callable[[Target], Any]]] = {
+    "aiohttp": (("aiohttp",), aiohttp_raw),
+    "transport aiohttp": (("aiohttp", "gym_openai_model"), lambda target: transport("aiohttp", target)),
+    "transport httptools": (("httptools", "gym_openai_model"), lambda target: transport("httptools", target)),
+    "pyreqwest": (("pyreqwest",), pyreqwest_raw),
+    "httpx": (("httpx",), httpx_raw),
+    "transport sdk": (("openai", "gym_openai_model"), lambda target: transport("sdk", target)),
 }
 
 
 async def measure(name: str, target: Target, in_flight: int, calls: int) -> dict[str, Any]:
     """CPU per call with `in_flight` open at all times, after one round that opens the connections."""
-    async with CLIENTS[name][2](target) as call:
+    async with CLIENTS[name][1](target) as call:
         await asyncio.gather(*(call() for _ in range(in_flight)))
         left = iter(range(calls))
 
@@ -180,7 +161,7 @@ async def cancel_gate(name: str, target: Target) -> dict[str, Any]:
             found: dict[str, int] = json.load(reply)
             return found
 
-    async with CLIENTS[name][2](target) as call:
+    async with CLIENTS[name][1](target) as call:
         task = asyncio.ensure_future(call())
         while not (await asyncio.to_thread(stats))["in_flight"]:
             if task.done():
@@ -195,7 +176,7 @@ async def cancel_gate(name: str, target: Target) -> dict[str, Any]:
 
 
 def child(args: argparse.Namespace) -> None:
-    target = Target(args.url, args.ca_file, args.http2)
+    target = Target(args.url, args.ca_file)
     run: Callable[..., Any] = importlib.import_module("uvloop").run if find_spec("uvloop") else asyncio.run
     if args.gate:
         print(json.dumps(run(cancel_gate(args.child, target))))
@@ -207,7 +188,6 @@ def in_child(name: str, target: Target, in_flight: int, calls: int, *, gate: boo
     command = [sys.executable, __file__, "--child", name, "--url", target.url]
     command += ["--in-flight", str(in_flight), "--calls", str(calls)]
     command += ["--ca-file", target.ca_file] if target.ca_file else []
-    command += ["--http2"] if target.http2 else []
     command += ["--gate"] if gate else []
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -228,12 +208,9 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return folder / "cert.pem", folder / "key.pem"
 
 
-def missing(name: str, http2: bool) -> str | None:
+def missing(name: str) -> str | None:
     """Why a client is left out, if it is."""
-    needs, for_http2, _ = CLIENTS[name]
-    if http2 and for_http2 is None:
-        return "HTTP/1.1 only"
-    absent = [module for module in (*needs, *((for_http2 or ()) if http2 else ())) if not find_spec(module)]
+    absent = [module for module in CLIENTS[name][0] if not find_spec(module)]
     return f"{absent[0]} is not installed" if absent else None
 
 
@@ -242,7 +219,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--in-flight", type=int, nargs="+", default=[64], help="calls open at a time")
     parser.add_argument("--calls", type=int, default=4000, help="calls measured (at least twice those in flight)")
     parser.add_argument("--tls", action="store_true", help="HTTPS with a certificate made for the run")
-    parser.add_argument("--http2", action="store_true", help="HTTP/2 over TLS; needs hypercorn as the server")
     parser.add_argument("--only", nargs="+", choices=list(CLIENTS), help="these clients")
     for hidden in ("--child", "--url", "--ca-file"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
@@ -251,30 +227,27 @@ def main(argv: list[str] | None = None) -> None:
     if args.child:
         child(args)
         return
-    if args.http2 and not find_spec("hypercorn"):
-        sys.exit("HTTP/2 is not run: it needs hypercorn as the server (pip install hypercorn)")
-    start: Callable[..., Any] = running_http2_standin if args.http2 else running_standin
     with tempfile.TemporaryDirectory() as folder:
-        tls = certificate(Path(folder)) if args.tls or args.http2 else None
+        tls = certificate(Path(folder)) if args.tls else None
         ca_file = str(tls[0]) if tls else None
-        scheme = "HTTP/2 over TLS" if args.http2 else "HTTP/1.1 over TLS" if args.tls else "HTTP/1.1, plain"
+        scheme = "HTTP/1.1 over TLS" if args.tls else "HTTP/1.1, plain"
         print(f"{scheme}; the endpoint answers at once up to 64 in flight, after 1 s above\n")
         print(
             f"{'client':<18} {'in flight':>9} {'CPU ms/call':>12} {'calls/s':>9} {'peak MiB':>9}  cancelled call closed"
         )
         for name in args.only or CLIENTS:
-            if reason := missing(name, args.http2):
+            if reason := missing(name):
                 print(f"{name:<18} not run: {reason}")
                 continue
-            with start(10_000, tls=tls) as base:
-                seen = in_child(name, Target(f"{base}/responses", ca_file, args.http2), 1, 1, gate=True)
+            with running_standin(10_000, tls=tls) as base:
+                seen = in_child(name, Target(f"{base}/responses", ca_file), 1, 1, gate=True)
             gate = seen.get("error") or ("no" if seen["seconds"] is None else f"after {1000 * seen['seconds']:.0f} ms")
             for count in args.in_flight:
                 if count > MOST_IN_FLIGHT.get(name, count):
                     print(f"{name:<18} {count:>9} not run: its cost grows with the square")
                     continue
-                with start(1000 if count > 64 else 0, tls=tls) as base:
-                    target = Target(f"{base}/responses", ca_file, args.http2)
+                with running_standin(1000 if count > 64 else 0, tls=tls) as base:
+                    target = Target(f"{base}/responses", ca_file)
                     row = in_child(name, target, count, max(args.calls, 2 * count))
                 figures = row.get("error") or f"{row['ms']:>12.3f} {row['rate']:>9.0f} {row['mib']:>9.0f}"
                 print(f"{name:<18} {count:>9} {figures}  {gate}", flush=True)

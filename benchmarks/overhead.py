@@ -22,6 +22,7 @@ from standin import running_standin
 
 HERE = Path(__file__).parent
 KINDS = ("bare", "gym", "gym-weather")
+TRANSPORTS = ("aiohttp", "httptools")
 
 
 def measure(kind: str, rollouts: int, in_flight: int, base_url: str, transport: str) -> dict[str, Any]:
@@ -31,13 +32,6 @@ def measure(kind: str, rollouts: int, in_flight: int, base_url: str, transport: 
     done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
-
-
-def transports() -> list[str]:
-    """The clients that can be compared here."""
-    from importlib.util import find_spec
-
-    return ["aiohttp", *(["wreq"] if find_spec("wreq") else []), "httptools"]
 
 
 def plain_row(cells: Sequence[str]) -> None:
@@ -65,7 +59,7 @@ def main() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
     kinds = KINDS if arguments.weather else KINDS[:2]
-    contestants = [(kind, name) for kind in kinds for name in transports()]
+    contestants = [(kind, name) for kind in kinds for name in TRANSPORTS]
     print_row = markdown_row if arguments.markdown else plain_row
     print_row(("in flight", "contestant", "CPU ms per rollout", "ratio", "rollouts/s", "peak MB"))
     if arguments.markdown:

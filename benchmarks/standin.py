@@ -231,14 +231,6 @@ def running_standin(latency_ms: float = 0, *, tls: tuple[Path, Path] | None = No
 
 
 @contextlib.contextmanager
-def running_http2_standin(latency_ms: float = 0, *, tls: tuple[Path, Path]) -> Iterator[str]:
-    """Like `running_standin`, but the same answers served by hypercorn, over TLS with HTTP/2."""
-    command = [sys.executable, str(Path(__file__).with_name("standin_http2.py"))]
-    with _running([*command, str(latency_ms), str(tls[0]), str(tls[1])]) as port:
-        yield f"https://127.0.0.1:{port}/v1"
-
-
-@contextlib.contextmanager
 def _running(command: list[str]) -> Iterator[int]:
     """Run a server that prints its port and ends when its standard input does."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

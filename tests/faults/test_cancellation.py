@@ -53,9 +53,9 @@ async def test_the_deadline_of_a_model_call_closes_its_request(transport: str, f
 
 
 @asynchronous
-async def test_the_timeout_of_a_request_closes_it(transport: str, api: str) -> None:
+async def test_the_timeout_of_a_request_closes_it(transport: str) -> None:
     async with FakeOpenAI(work, faults.hang(), work) as server:
-        ended = await execute(config(server, transport=transport, api=api, options={"request_timeout": 0.2}))
+        ended = await execute(config(server, transport=transport, options={"request_timeout": 0.2}))
         await server.wait_cancelled(1)
     assert ended.statuses == {"t0": "completed"}
 
@@ -71,7 +71,7 @@ async def test_letting_stragglers_go_closes_their_requests(transport: str) -> No
 
 
 @asynchronous
-async def test_stopping_a_run_closes_its_requests(transport: str, api: str) -> None:
+async def test_stopping_a_run_closes_its_requests(transport: str) -> None:
     async with FakeOpenAI(stuck(0, 1, 2)) as server:
 
         async def stop(run: Run) -> None:
@@ -79,7 +79,7 @@ async def test_stopping_a_run_closes_its_requests(transport: str, api: str) -> N
             await server.until(lambda: server.in_flight == 3)
             run.stop("enough")
 
-        ended = await execute(config(server, transport=transport, api=api, tasks=3), stop=stop)
+        ended = await execute(config(server, transport=transport, tasks=3), stop=stop)
         await server.wait_cancelled(3)
         await server.until(lambda: server.in_flight == 0)
     assert set(ended.statuses.values()) == {"cancelled"}

@@ -18,10 +18,10 @@ ODD_CALL = {**call("add", a=1, b=2), "confidence": 0.25, "namespace": {"of": "to
 
 
 @asynchronous
-async def test_unknown_items_and_fields_survive_and_go_back(transport: str, tmp_path: Path) -> None:
+async def test_unknown_items_and_fields_survive_and_go_back(tmp_path: Path) -> None:
     thought = {**think("Hm.", ident="rs_9"), "encrypted_content": "gAAAA=="}
     async with FakeOpenAI([UNKNOWN, thought, ODD_CALL], "done") as server:
-        await execute(config(server, transport=transport, output=tmp_path / "x.jsonl"))
+        await execute(config(server, output=tmp_path / "x.jsonl"))
     (row,) = read_jsonl(tmp_path / "x.jsonl")
     assert row["response"]["output"][:3] == [UNKNOWN, thought, ODD_CALL]
     sent_back = server.received[1].body["input"]
@@ -31,7 +31,7 @@ async def test_unknown_items_and_fields_survive_and_go_back(transport: str, tmp_
 
 
 @asynchronous
-async def test_unknown_fields_of_a_completion_survive_and_go_back(transport: str, tmp_path: Path) -> None:
+async def test_unknown_fields_of_a_completion_survive_and_go_back(tmp_path: Path) -> None:
     function = {"name": "add", "arguments": '{"a":1, "b":2}'}
     odd = {"id": "call_7", "type": "function", "function": function, "extra_content": {"signature": "s=="}}
     message = {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [odd], "mood": {"is": 1}}
@@ -41,7 +41,7 @@ async def test_unknown_fields_of_a_completion_survive_and_go_back(transport: str
         "choices": [{"message": message, "finish_reason": "tool_calls"}],
     }
     async with FakeOpenAI(Reply(completion), "done") as server:
-        ended = await execute(config(server, transport=transport, api="chat", output=tmp_path / "x.jsonl"))
+        ended = await execute(config(server, api="chat", output=tmp_path / "x.jsonl"))
     assert ended.statuses == {"t0": "completed"}
     (sent_back,) = [message for message in server.received[1].body["messages"] if message["role"] == "assistant"]
     assert sent_back["tool_calls"] == [odd]
@@ -79,10 +79,10 @@ async def test_a_huge_error_does_not_fill_the_results(tmp_path: Path) -> None:
 )
 @asynchronous
 async def test_answers_that_are_none_end_the_rollout_with_a_verdict(
-    reply: Reply, stop_reason: str | None, status: str, transport: str, api: str
+    reply: Reply, stop_reason: str | None, status: str, api: str
 ) -> None:
     async with FakeOpenAI(work, reply) as server:
-        ended = await execute(config(server, transport=transport, api=api))
+        ended = await execute(config(server, api=api))
     (rollout,) = ended.rollouts
     assert rollout.status.value == status
     assert rollout.reward == 1.0
@@ -115,9 +115,9 @@ async def test_a_model_that_never_answers_in_time_fails_its_rollout(transport: s
 
 
 @asynchronous
-async def test_the_number_of_retries_can_be_set(transport: str) -> None:
+async def test_the_number_of_retries_can_be_set() -> None:
     async with FakeOpenAI(faults.server_error(500)) as server:
-        ended = await execute(config(server, transport=transport, options={"max_retries": 2}))
+        ended = await execute(config(server, options={"max_retries": 2}))
     assert ended.statuses == {"t0": "model_error"}
     assert len(server.received) == 3
 

@@ -47,11 +47,11 @@ async def test_an_outage_of_30_seconds_is_ridden_out(fault: Reply, seed: int) ->
 
 
 @asynchronous
-async def test_an_outage_is_ridden_out_by_every_transport(transport: str, api: str) -> None:
+async def test_an_outage_is_ridden_out_by_every_transport(transport: str) -> None:
     clock = VirtualClock(1)
     async with FakeOpenAI() as server:
         server.script(work, outage(clock, faults.server_error(503)))
-        ended = await execute(config(server, tasks=5, transport=transport, api=api), clock)
+        ended = await execute(config(server, tasks=5, transport=transport), clock)
     assert set(ended.statuses.values()) == {"completed"}
 
 

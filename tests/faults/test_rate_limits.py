@@ -44,10 +44,10 @@ async def test_a_server_says_how_long_to_wait(fault: Reply, least: float, most: 
 
 
 @asynchronous
-async def test_every_transport_passes_on_how_long_to_wait(transport: str, api: str) -> None:
+async def test_every_transport_passes_on_how_long_to_wait(transport: str) -> None:
     clock = VirtualClock(0)
     async with FakeOpenAI(faults.rate_limited(retry_after=17), faults.rate_limited(in_seconds=30), work) as server:
-        await execute(config(server, transport=transport, api=api), clock)
+        await execute(config(server, transport=transport), clock)
     assert 17 <= clock.slept[0] <= 18
     assert 30 <= clock.slept[1] <= 32
 
@@ -91,13 +91,13 @@ async def test_a_storm_of_rate_limits_lowers_what_is_in_flight_and_it_grows_back
 
 
 @asynchronous
-async def test_max_inflight_is_never_exceeded(transport: str) -> None:
+async def test_max_inflight_is_never_exceeded() -> None:
     async def turn(request: Received) -> Turn:
         await asyncio.sleep(0.001)
         return faults.rate_limited() if request.number % 7 == 3 else work(request)
 
     async with FakeOpenAI(turn) as server:
-        made = config(server, tasks=40, transport=transport, options={"max_inflight": 4})
+        made = config(server, tasks=40, options={"max_inflight": 4})
         ended = await execute(made, VirtualClock(0))
     assert set(ended.statuses.values()) == {"completed"}
     assert 2 <= server.peak <= 4

@@ -20,7 +20,7 @@ from gym_core.testing import Delivery, FakeOpenAI, Received, Reply, answer, faul
 from tests.support.endpoints import Adding, Outcome, VirtualClock, check_account, config, execute, work
 
 PATIENCE = 60.0
-ELSEWHERE = [("sdk", "responses"), ("sdk", "chat"), ("aiohttp", "chat"), ("wreq", "responses"), ("httptools", "chat")]
+ELSEWHERE = [("sdk", "responses"), ("sdk", "chat"), ("aiohttp", "chat"), ("httptools", "chat")]
 TELEPATHY = {"type": "telepathy", "waves": [1, 2]}
 
 
@@ -184,7 +184,7 @@ def exactly(transport: str, api: str, lists: list[list[Kind]]) -> None:
     check_retries(told)
 
 
-@pytest.mark.parametrize("transport", ["httptools", "aiohttp", "wreq"])
+@pytest.mark.parametrize("transport", ["httptools", "aiohttp"])
 @examples(45)
 @given(lists=schedules)
 def test_every_rollout_ends_as_its_replies_say(transport: str, lists: list[list[Kind]]) -> None:
@@ -210,7 +210,7 @@ def anyhow(transport: str, api: str, lists: list[list[Kind]], concurrency: int) 
         assert sum(kind.then == "model_error" for kinds in told.values() for kind in kinds) >= 5
 
 
-@pytest.mark.parametrize("transport", ["httptools", "aiohttp", "wreq"])
+@pytest.mark.parametrize("transport", ["httptools", "aiohttp"])
 @examples(25)
 @given(lists=wild_schedules, concurrency=st.integers(1, 8))
 def test_whatever_happens_every_rollout_ends_once(transport: str, lists: list[list[Kind]], concurrency: int) -> None:

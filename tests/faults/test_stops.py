@@ -67,7 +67,7 @@ async def test_a_fatal_reply_in_mid_run_stops_it_and_it_can_be_finished(
 
 
 @asynchronous
-async def test_a_key_that_is_revoked_stops_the_run_over_every_transport(transport: str, api: str) -> None:
+async def test_a_key_that_is_revoked_stops_the_run_over_every_transport(transport: str) -> None:
     async with FakeOpenAI(work, api_key=KEY) as server:
 
         def turn(request: Received) -> Turn:
@@ -76,7 +76,7 @@ async def test_a_key_that_is_revoked_stops_the_run_over_every_transport(transpor
             return work(request)
 
         server.script(turn)
-        ended = await execute(config(server, tasks=20, concurrency=2, transport=transport, api=api))
+        ended = await execute(config(server, tasks=20, concurrency=2, transport=transport))
     assert ended.summary["state"] == "stopped"
     assert KEY not in str(ended.error)
 
@@ -94,12 +94,12 @@ async def test_five_equal_refusals_at_first_stop_the_run(tmp_path: Path) -> None
 
 
 @asynchronous
-async def test_one_refusal_fails_one_rollout(transport: str, api: str, tmp_path: Path) -> None:
+async def test_one_refusal_fails_one_rollout(api: str, tmp_path: Path) -> None:
     def turn(request: Received) -> Turn:
         return faults.bad_request() if task_number(request) in (0, 7) else work(request)
 
     async with FakeOpenAI(turn) as server:
-        made = config(server, tasks=10, transport=transport, api=api, concurrency=2, output=tmp_path / "x.jsonl")
+        made = config(server, tasks=10, api=api, concurrency=2, output=tmp_path / "x.jsonl")
         ended = await execute(made)
     check_account(ended, everything(10))
     assert {task for task, status in ended.statuses.items() if status == "model_error"} == {"t0", "t7"}
@@ -108,12 +108,12 @@ async def test_one_refusal_fails_one_rollout(transport: str, api: str, tmp_path:
 
 
 @asynchronous
-async def test_a_context_that_is_too_short_is_verified(transport: str, api: str) -> None:
+async def test_a_context_that_is_too_short_is_verified(api: str) -> None:
     def turn(request: Received) -> Turn:
         return faults.context_length() if request.tool_outputs else work(request)
 
     async with FakeOpenAI(turn) as server:
-        ended = await execute(config(server, tasks=3, transport=transport, api=api))
+        ended = await execute(config(server, tasks=3, api=api))
     assert set(ended.statuses.values()) == {"truncated"}
     assert [rollout.reward for rollout in ended.rollouts] == [1.0] * 3  # the tool had been called
     assert {rollout.row["rollout"]["stop_reason"] for rollout in ended.rollouts} == {"context_length"}

@@ -79,7 +79,7 @@ def api(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["httptools", "aiohttp", "wreq", "sdk"])
+@pytest.fixture(params=["httptools", "aiohttp", "sdk"])
 def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -103,7 +103,7 @@ def test_every_transport_brings_the_same(llama: Llama, api: str) -> None:
         response = llama.ask("What is the capital of France?", api=api, transport=transport)
         return response.output_text, response.usage.output_tokens, sorted(response.body)
 
-    assert ask("httptools") == ask("aiohttp") == ask("wreq") == ask("sdk")
+    assert ask("httptools") == ask("aiohttp") == ask("sdk")
 
 
 def test_a_whole_rollout_is_taken_back(llama: Llama, api: str, transport: str) -> None:

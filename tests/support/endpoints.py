@@ -22,7 +22,7 @@ from tests.support.agents import LoopAgent
 from tests.support.envs import env
 from tests.support.running import read_jsonl
 
-TRANSPORTS = ("httptools", "aiohttp", "wreq", "sdk")
+TRANSPORTS = ("httptools", "aiohttp", "sdk")
 DIALECTS = ("responses", "chat")
 KEY = "sk-a-key-that-must-be-nowhere-4711"
 FILES = ("x.jsonl", "x.failures.jsonl", "x.run.json", "x.summary.json")
@@ -157,7 +157,7 @@ class Outcome:
 def config(
     server: FakeOpenAI | str,
     *,
-    transport: str = "aiohttp",
+    transport: str = TRANSPORTS[0],
     api: str = "responses",
     tasks: Any = 1,
     session: type[Session[Any]] = Adding,

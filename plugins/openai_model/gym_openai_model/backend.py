@@ -63,7 +63,6 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
             connect_timeout=self.options.connect_timeout,
             request_timeout=self.options.request_timeout,
             ca_file=str(self.options.ca_file.expanduser()) if self.options.ca_file else None,
-            http2=self.options.http2,
             max_reply=int(self.options.max_reply_mb * MEGABYTE),
         )
         self._model = self.options.model or default_model(self._endpoint)

@@ -50,11 +50,9 @@ class OpenAIOptions(Options):
         "auto",
         description="The API: Responses or Chat Completions. `auto`: `responses` at OpenAI and Azure, else `chat`.",
     )
-    transport: Annotated[Literal["auto", "httptools", "aiohttp", "wreq", "sdk"], Operational()] = Field(
-        "auto",
-        description="The HTTP client. `auto`: httptools, or wreq for HTTP/2. `sdk`: the openai package.",
+    transport: Annotated[Literal["httptools", "aiohttp", "sdk"], Operational()] = Field(
+        "httptools", description="The HTTP client. `httptools`: gym's own. `sdk`: the openai package's."
     )
-    http2: Annotated[bool, Operational()] = Field(False, description="Offer HTTP/2 to https servers.")
     ca_file: Annotated[Path | None, Operational()] = Field(
         None,
         description="A PEM file of the only certificate authorities to trust. Default: SSL_CERT_FILE, or the system's.",

@@ -35,7 +35,7 @@ class Listing:
 
 
 async def list_models(
-    endpoint: Endpoint, identity: Identity, config: TransportConfig, transport: TransportName = "auto"
+    endpoint: Endpoint, identity: Identity, config: TransportConfig, transport: TransportName = "httptools"
 ) -> Listing:
     """Ask the endpoint for its models, through the client that calls will go through.
 

@@ -36,6 +36,12 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def call(endpoint: Endpoint, dialect: str, transport: str) -> Caller:
+def call(endpoint: Endpoint, dialect: str) -> Caller:
+    """Over every dialect and the usual transport: what a reply means does not depend on how it came."""
+    return Caller(endpoint, dialect)
+
+
+@pytest.fixture
+def carried(endpoint: Endpoint, dialect: str, transport: str) -> Caller:
     """Over every dialect and every transport."""
     return Caller(endpoint, dialect, transport)

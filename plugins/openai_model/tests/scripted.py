@@ -1,4 +1,4 @@
-"""A scripted endpoint on loopback, and the backend over every dialect and transport."""
+"""A scripted endpoint on loopback, and the backend over any dialect and transport."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gym_openai_model.backend import OpenAIModel
 from gym_openai_model.options import OpenAIOptions
 
 DIALECTS = ("responses", "chat")
-TRANSPORTS = ("httptools", "aiohttp", "wreq", "sdk")
+TRANSPORTS = ("httptools", "aiohttp", "sdk")
 
 
 @dataclass
@@ -107,11 +107,11 @@ class Endpoint:
 
 @dataclass
 class Caller:
-    """The backend over one dialect and transport, as a function call."""
+    """The backend over one dialect and transport, as a function call; without a name over the usual transport."""
 
     endpoint: Endpoint
     dialect: str
-    transport: str
+    transport: str = TRANSPORTS[0]
 
     def options(self, **options: Any) -> OpenAIOptions:
         """Options that lead to the scripted endpoint."""

@@ -1,4 +1,4 @@
-"""What a model call sends and returns: the same for every dialect and transport."""
+"""What a model call sends and returns."""
 
 from __future__ import annotations
 
@@ -198,11 +198,11 @@ def test_what_is_given_is_not_changed(call: Caller) -> None:
     assert "stream" not in call.endpoint.sent
 
 
-def test_a_hundred_calls_at_once(endpoint: Endpoint, dialect: str, transport: str) -> None:
+def test_a_hundred_calls_at_once(endpoint: Endpoint, transport: str) -> None:
     from gym_openai_model.backend import OpenAIModel
 
-    call = Caller(endpoint, dialect, transport)
-    endpoint.script(text_reply(dialect, "Sunny."))
+    call = Caller(endpoint, "chat", transport)
+    endpoint.script(text_reply("chat", "Sunny."))
 
     async def main() -> list[str]:
         async with OpenAIModel(call.options()) as model:

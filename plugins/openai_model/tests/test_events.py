@@ -36,7 +36,7 @@ def call_part(index: int | None, identity: str | None, name: str | None, argumen
 
 @pytest.fixture
 def chat(endpoint: Endpoint) -> Caller:
-    return Caller(endpoint, "chat", "httptools")
+    return Caller(endpoint, "chat")
 
 
 def test_a_streamed_completion_is_read(chat: Caller) -> None:
@@ -140,7 +140,7 @@ def test_streamed_log_probabilities_and_choices() -> None:
 
 @pytest.mark.parametrize(("end", "name"), [("\n", "completed"), ("\r\n", "completed"), ("\r", "done")])
 def test_a_streamed_response_is_its_last_event(endpoint: Endpoint, end: str, name: str) -> None:
-    call = Caller(endpoint, "responses", "httptools")
+    call = Caller(endpoint, "responses")
     last = {"type": f"response.{name}", "response": text_reply("responses", "Sunny.")}
     call.endpoint.script(stream({"type": "response.created", "response": response()}, last, done=False, end=end))
     assert call("Hi").output_text == "Sunny."
@@ -148,7 +148,7 @@ def test_a_streamed_response_is_its_last_event(endpoint: Endpoint, end: str, nam
 
 @pytest.mark.parametrize("end", [{"output": []}, {}, {"output": None}])
 def test_a_streamed_response_whose_last_event_lacks_its_items(endpoint: Endpoint, end: dict[str, Any]) -> None:
-    call = Caller(endpoint, "responses", "httptools")
+    call = Caller(endpoint, "responses")
     thought = {"type": "reasoning", "summary": []}
     said = text_reply("responses", "Sunny.")["output"][0]
     items = [{"type": "response.output_item.done", "output_index": place, "item": item}
@@ -161,7 +161,7 @@ def test_a_streamed_response_whose_last_event_lacks_its_items(endpoint: Endpoint
 
 def test_a_whole_reply_as_one_event(endpoint: Endpoint) -> None:
     for dialect in ("chat", "responses"):
-        call = Caller(endpoint, dialect, "httptools")
+        call = Caller(endpoint, dialect)
         call.endpoint.script(stream(text_reply(dialect, "Sunny."), done=False).rstrip())
         assert call("Hi").output_text == "Sunny."
 

@@ -44,10 +44,10 @@ def test_refusals(call: Caller, reply: Reply, expected: type[errors.ModelError])
     assert len(call.endpoint.seen) == 1, "the engine retries, not the backend"
 
 
-def test_the_wait_that_a_server_asks_for(call: Caller) -> None:
-    call.endpoint.script({"error": {"message": "slow"}}, status=429, headers={"Retry-After-Ms": "250"})
+def test_the_wait_that_a_server_asks_for(carried: Caller) -> None:
+    carried.endpoint.script({"error": {"message": "slow"}}, status=429, headers={"Retry-After-Ms": "250"})
     with pytest.raises(errors.RateLimitError) as caught:
-        call("Hi")
+        carried("Hi")
     assert caught.value.retry_after == 0.25
     assert caught.value.status == 429
 
@@ -103,8 +103,8 @@ def test_an_error_within_a_reply(call: Caller, error: dict[str, Any], expected: 
 
 
 @pytest.mark.parametrize("status", ["in_progress", "queued", "cancelled"])
-def test_a_response_that_is_not_finished(endpoint: Endpoint, transport: str, status: str) -> None:
-    call = Caller(endpoint, "responses", transport)
+def test_a_response_that_is_not_finished(endpoint: Endpoint, status: str) -> None:
+    call = Caller(endpoint, "responses")
     call.endpoint.script(response(status=status))
     with pytest.raises(errors.BrokenReplyError, match=status):
         call("Hi")
@@ -130,53 +130,53 @@ def test_an_error_of_any_shape_with_a_good_status(call: Caller, body: Any, expec
     assert type(caught.value) is expected
 
 
-def test_a_reply_that_is_too_long_is_told_once(call: Caller) -> None:
-    call.endpoint.script(b" " * (1 << 20) + b"{}")
+def test_a_reply_that_is_too_long_is_told_once(carried: Caller) -> None:
+    carried.endpoint.script(b" " * (1 << 20) + b"{}")
     with pytest.raises(errors.ReplyTooLongError, match=r"longer than 1 MB .*max_reply_mb") as caught:
-        call("Hi", max_reply_mb=1)
+        carried("Hi", max_reply_mb=1)
     assert not caught.value.retryable
 
 
-def test_a_server_that_does_not_answer(call: Caller) -> None:
-    call.endpoint.script({})
-    call.endpoint.hanging = True
+def test_a_server_that_does_not_answer(carried: Caller) -> None:
+    carried.endpoint.script({})
+    carried.endpoint.hanging = True
     with pytest.raises(errors.ModelTimeoutError, match=r"0\.2 s"):
-        call("Hi", request_timeout=0.2)
+        carried("Hi", request_timeout=0.2)
 
 
-def test_a_deadline_bounds_the_request(call: Caller) -> None:
-    call.endpoint.script({})
-    call.endpoint.hanging = True
+def test_a_deadline_bounds_the_request(carried: Caller) -> None:
+    carried.endpoint.script({})
+    carried.endpoint.hanging = True
 
     async def main(seconds: float) -> None:
-        async with OpenAIModel(call.options()) as model:
+        async with OpenAIModel(carried.options()) as model:
             deadline = asyncio.get_running_loop().time() + seconds
             await model.respond(Request.ask("Hi"), CallContext(deadline=deadline))
 
     with pytest.raises(errors.ModelTimeoutError):
         asyncio.run(main(0.15))
-    received = len(call.endpoint.seen)
+    received = len(carried.endpoint.seen)
     with pytest.raises(errors.ModelTimeoutError, match="deadline"):
         asyncio.run(main(-1))
-    assert len(call.endpoint.seen) == received, "nobody reads it, so it is not sent"
+    assert len(carried.endpoint.seen) == received, "nobody reads it, so it is not sent"
 
 
-def test_nothing_listens(call: Caller) -> None:
+def test_nothing_listens(carried: Caller) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
         with pytest.raises(errors.ConnectionFailedError, match="connection refused") as caught:
-            call("Hi", base_url=url)
+            carried("Hi", base_url=url)
     assert url in str(caught.value)
 
 
-def test_a_host_that_does_not_exist(call: Caller) -> None:
+def test_a_host_that_does_not_exist(carried: Caller) -> None:
     with pytest.raises(errors.EndpointError, match="cannot be resolved"):
-        call("Hi", base_url="http://no-such-host.invalid/v1")
+        carried("Hi", base_url="http://no-such-host.invalid/v1")
 
 
-def test_what_chat_cannot_say_is_not_sent(endpoint: Endpoint, transport: str) -> None:
-    call = Caller(endpoint, "chat", transport)
+def test_what_chat_cannot_say_is_not_sent(endpoint: Endpoint) -> None:
+    call = Caller(endpoint, "chat")
     with pytest.raises(errors.BadRequestError, match="item_reference") as caught:
         call(Request({"input": [{"type": "item_reference", "id": "x"}]}))
     assert "api=responses" in caught.value.hint
@@ -188,9 +188,9 @@ def test_what_chat_cannot_say_is_not_sent(endpoint: Endpoint, transport: str) ->
 
 
 @pytest.mark.parametrize("body", [{"input": 3}, {"input": "Hi", "tools": ["x"]}, {"input": [{"type": "message"}, 3]}])
-def test_a_malformed_request_is_not_sent(endpoint: Endpoint, transport: str, body: dict[str, Any]) -> None:
+def test_a_malformed_request_is_not_sent(endpoint: Endpoint, body: dict[str, Any]) -> None:
     with pytest.raises(errors.BadRequestError, match="cannot be sent"):
-        Caller(endpoint, "chat", transport)(Request(body))
+        Caller(endpoint, "chat")(Request(body))
     assert endpoint.seen == []
 
 

@@ -14,14 +14,7 @@ from gym_openai_model.dialects import make_dialect
 from gym_openai_model.endpoint import parse_endpoint
 from gym_openai_model.options import OpenAIOptions
 
-from .scripted import TRANSPORTS, Caller, Endpoint, Reply, completion, response, text_reply
-
-
-@pytest.fixture
-def plain(endpoint: Endpoint, dialect: str) -> Caller:
-    """Over every dialect and the usual transport."""
-    return Caller(endpoint, dialect, TRANSPORTS[0])
-
+from .scripted import Caller, Endpoint, Reply, completion, response, text_reply
 
 TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 
@@ -36,18 +29,18 @@ TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
         {"tool_choice": "auto"},
     ],
 )
-def test_without_tools_nothing_speaks_of_them(plain: Caller, lone: dict[str, Any]) -> None:
-    plain.endpoint.script(text_reply(plain.dialect))
+def test_without_tools_nothing_speaks_of_them(call: Caller, lone: dict[str, Any]) -> None:
+    call.endpoint.script(text_reply(call.dialect))
     request = Request.ask("Hi", **lone)
-    plain(request)
-    assert plain.endpoint.sent.keys().isdisjoint(TOOL_FIELDS)
+    call(request)
+    assert call.endpoint.sent.keys().isdisjoint(TOOL_FIELDS)
     assert all(request.body[name] == value for name, value in lone.items()), "the request is the engine's"
 
 
-def test_with_tools_all_of_it_is_sent(plain: Caller) -> None:
-    plain.endpoint.script(text_reply(plain.dialect))
-    plain(Request.ask("Hi", tools=[{"type": "function", "name": "f"}], tool_choice="auto", parallel_tool_calls=False))
-    assert plain.endpoint.sent.keys() >= set(TOOL_FIELDS)
+def test_with_tools_all_of_it_is_sent(call: Caller) -> None:
+    call.endpoint.script(text_reply(call.dialect))
+    call(Request.ask("Hi", tools=[{"type": "function", "name": "f"}], tool_choice="auto", parallel_tool_calls=False))
+    assert call.endpoint.sent.keys() >= set(TOOL_FIELDS)
 
 
 @pytest.mark.parametrize(
@@ -74,34 +67,34 @@ def test_a_reply_of_any_good_status_is_read(call: Caller, status: int) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b'{"id": 1', b"<p>hello", b"[" * 100_000, b"\x1f\x8b\x08\x00 packed"])
-def test_a_good_status_without_an_answer_is_broken(plain: Caller, body: bytes) -> None:
-    plain.endpoint.script(Reply(body, 202))
+def test_a_good_status_without_an_answer_is_broken(call: Caller, body: bytes) -> None:
+    call.endpoint.script(Reply(body, 202))
     with pytest.raises(errors.BrokenReplyError):
-        plain()
+        call()
 
 
-def test_integers_of_any_size_and_odd_text_are_sent_whole(plain: Caller) -> None:
-    plain.endpoint.script(text_reply(plain.dialect))
+def test_integers_of_any_size_and_odd_text_are_sent_whole(call: Caller) -> None:
+    call.endpoint.script(text_reply(call.dialect))
     large = 2**70 + 1
-    plain(Request.ask("half \ud83d of a pair", metadata={"n": large}))
-    assert plain.endpoint.sent["metadata"] == {"n": large}
-    field = "messages" if plain.dialect == "chat" else "input"
-    assert plain.endpoint.sent[field][0]["content"] == "half \ufffd of a pair"
+    call(Request.ask("half \ud83d of a pair", metadata={"n": large}))
+    assert call.endpoint.sent["metadata"] == {"n": large}
+    field = "messages" if call.dialect == "chat" else "input"
+    assert call.endpoint.sent[field][0]["content"] == "half \ufffd of a pair"
 
 
-def test_replies_keep_integers_and_read_what_is_meant(plain: Caller) -> None:
+def test_replies_keep_integers_and_read_what_is_meant(call: Caller) -> None:
     large = 2**65 + 3
-    body = json.dumps({**text_reply(plain.dialect, "X"), "x_large": large, "x_nan": float("nan")})
-    plain.endpoint.script(Reply(b"\xef\xbb\xbf" + body.encode().replace(b'"X"', b'"a\xffb\\ud83d"')))
-    found = plain()
+    body = json.dumps({**text_reply(call.dialect, "X"), "x_large": large, "x_nan": float("nan")})
+    call.endpoint.script(Reply(b"\xef\xbb\xbf" + body.encode().replace(b'"X"', b'"a\xffb\\ud83d"')))
+    found = call()
     assert found.output_text == "a\ufffdb\ufffd"
-    kept = found.body["chat_completion"] if plain.dialect == "chat" else found.body
+    kept = found.body["chat_completion"] if call.dialect == "chat" else found.body
     assert kept["x_large"] == large
 
 
 @pytest.mark.parametrize("word", ["abort", "network_error", "CANCELLED", "OTHER"])
 def test_an_answer_that_was_broken_off_may_be_asked_for_again(endpoint: Endpoint, dialect: str, word: str) -> None:
-    call = Caller(endpoint, dialect, TRANSPORTS[0])
+    call = Caller(endpoint, dialect)
     half = completion({"role": "assistant", "content": "half"}, word)
     if dialect == "responses":
         half = {**text_reply(dialect, "half"), "status": "incomplete", "incomplete_details": {"reason": word}}
@@ -118,7 +111,7 @@ def test_what_ended_before_its_first_word_has_no_message(
 ) -> None:
     choice = {"index": 0, "finish_reason": word, **({} if message == "absent" else {"message": message})}
     endpoint.script({"id": "c", "object": "chat.completion", "choices": [choice]})
-    assert Caller(endpoint, "chat", TRANSPORTS[0])().stop_reason == stop_reason
+    assert Caller(endpoint, "chat")().stop_reason == stop_reason
 
 
 class Echo(ResourceServer):
@@ -140,17 +133,17 @@ NESTED = {
 }
 
 
-def test_a_rows_tools_in_the_form_of_chat_are_offered_by_either_dialect(plain: Caller) -> None:
+def test_a_rows_tools_in_the_form_of_chat_are_offered_by_either_dialect(call: Caller) -> None:
     made = {"id": "c1", "type": "function", "function": {"name": "echo", "arguments": '{"text": "a"}'}}
     first = completion({"role": "assistant", "content": None, "tool_calls": [made]}, "tool_calls")
-    if plain.dialect == "responses":
+    if call.dialect == "responses":
         first = response({"type": "function_call", "call_id": "c1", "name": "echo", "arguments": '{"text": "a"}'})
-    plain.endpoint.script(first, text_reply(plain.dialect))
+    call.endpoint.script(first, text_reply(call.dialect))
     choice = {"type": "function", "function": {"name": "echo"}}
     task = Task.ask("Say a.", params={"tools": [NESTED], "tool_choice": choice})
 
     async def main() -> list[Any]:
-        options = plain.options().model_dump(exclude_unset=True)
+        options = call.options().model_dump(exclude_unset=True)
         rollouts = gym_core.collect(
             model="openai", model_options={"policy": options}, env=Echo(), tasks=[task], agent="simple_agent"
         )
@@ -158,10 +151,10 @@ def test_a_rows_tools_in_the_form_of_chat_are_offered_by_either_dialect(plain: C
 
     (ended,) = asyncio.run(main())
     assert ended.reward == 1.0, ended.error
-    sent = plain.endpoint.seen[-1].body
+    sent = call.endpoint.seen[-1].body
     flat = {"type": "function", **NESTED["function"]}  # type: ignore[dict-item]
-    assert sent["tools"] == ([NESTED] if plain.dialect == "chat" else [flat])
-    wanted = choice if plain.dialect == "chat" else {"type": "function", "name": "echo"}
+    assert sent["tools"] == ([NESTED] if call.dialect == "chat" else [flat])
+    wanted = choice if call.dialect == "chat" else {"type": "function", "name": "echo"}
     assert sent["tool_choice"] == wanted
 
 

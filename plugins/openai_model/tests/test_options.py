@@ -33,7 +33,7 @@ def test_the_plugin_offers_the_backend() -> None:
 def test_importing_it_loads_no_client() -> None:
     code = (
         "import sys, gym_openai_model; assert 'pydantic' not in sys.modules; gym_openai_model.gym_model_backends(); "
-        "print({'aiohttp', 'httpx', 'httpx2', 'openai', 'wreq'} & set(sys.modules))"
+        "print({'aiohttp', 'httpx', 'httpx2', 'openai'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -77,19 +77,19 @@ def test_the_name_of_the_limit_can_be_chosen(call: Caller) -> None:
     assert call.endpoint.sent[name] == 7
 
 
-def test_headers_and_query(call: Caller) -> None:
-    call.endpoint.script(text_reply(call.dialect))
-    call(
+def test_headers_and_query(carried: Caller) -> None:
+    carried.endpoint.script(text_reply(carried.dialect))
+    carried(
         "Hi",
         context=CallContext(headers={"X-Session": "7"}),
-        base_url=call.endpoint.url + "/?a=1",
+        base_url=carried.endpoint.url + "/?a=1",
         api_key="sk-one",
         organization="org",
         project="proj",
         extra_headers={"user-agent": "mine", "X-Extra": "x"},
         extra_query={"api-version": "2026-01-01"},
     )
-    seen = call.endpoint.seen[-1]
+    seen = carried.endpoint.seen[-1]
     assert seen.headers["authorization"] == "Bearer sk-one"
     assert seen.headers["openai-organization"] == "org"
     assert seen.headers["openai-project"] == "proj"
@@ -100,10 +100,10 @@ def test_headers_and_query(call: Caller) -> None:
     assert seen.path.endswith("?a=1&api-version=2026-01-01")
 
 
-def test_no_key_no_header(call: Caller) -> None:
-    call.endpoint.script(text_reply(call.dialect))
-    call("Hi")
-    assert "authorization" not in call.endpoint.seen[-1].headers
+def test_no_key_no_header(carried: Caller) -> None:
+    carried.endpoint.script(text_reply(carried.dialect))
+    carried("Hi")
+    assert "authorization" not in carried.endpoint.seen[-1].headers
 
 
 def test_the_key_can_stand_in_a_file(call: Caller, tmp_path: Path) -> None:

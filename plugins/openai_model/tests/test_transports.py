@@ -33,7 +33,7 @@ HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "gym-openai-model/0.1",
 }
-NAMES: list[TransportName] = ["httptools", "aiohttp", "wreq", "sdk"]
+NAMES: list[TransportName] = ["httptools", "aiohttp", "sdk"]
 
 
 @dataclass
@@ -142,8 +142,6 @@ def then_close(data: bytes = b"", *, reset: bool = False) -> Callable[..., Await
 
 @pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> TransportName:
-    if request.param == "wreq":
-        pytest.importorskip("wreq")
     chosen: TransportName = request.param
     return chosen
 
@@ -585,9 +583,6 @@ def test_a_page_is_read_with_the_headers_of_calls(name: TransportName) -> None:
 def test_a_proxy_that_refuses_is_told(
     name: TransportName, tls: bool, status: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "wreq" and kind == "proxy_unusable":
-        kind = "proxy"  # it does not say what the proxy answered
-
     async def test() -> None:
         async with Server(fixed(http(f"{status} Refused"))) as between:
             monkeypatch.setenv("ALL_PROXY", f"http://ann:secret@127.0.0.1:{between.port}")
@@ -601,34 +596,142 @@ def test_a_proxy_that_refuses_is_told(
     run(test)
 
 
-def test_a_socks_proxy_is_used_or_the_transport_that_can_is_named(
-    name: TransportName, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[bytes] = []
+@dataclass
+class SocksProxy:
+    """A SOCKS proxy (RFC 1928, 1929), which leads to 127.0.0.1 whatever is asked; without an `answer` it ends."""
 
-    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        _, methods = await reader.readexactly(2)  # RFC 1928
-        await reader.readexactly(methods)
-        writer.write(b"\5\0")
-        await reader.readexactly(4)
-        asked.append(await reader.readexactly((await reader.readexactly(1))[0]))
-        port = int.from_bytes(await reader.readexactly(2))
-        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"\5\0\0\1\0\0\0\0\0\0")
-        await asyncio.gather(pipe(reader, upstream), pipe(upstream_reader, writer))
+    login: bytes = b""
+    answer: int | None = 0
+    asked: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[SocksProxy]:
+        listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = listener.sockets[0].getsockname()[1]
+        async with listener:
+            yield self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readexactly((await reader.readexactly(2))[1])
+            writer.write(b"\5\2" if self.login else b"\5\0")
+            if self.login:
+                given = await reader.readexactly(len(self.login))
+                writer.write(b"\1\0" if given == self.login else b"\1\1")
+            await reader.readexactly(3)
+            length = {1: 4, 3: None, 4: 16}[(await reader.readexactly(1))[0]]
+            self.asked.append(await reader.readexactly(length or (await reader.readexactly(1))[0]))
+            port = int.from_bytes(await reader.readexactly(2))
+            if self.answer is None:
+                return
+            writer.write(b"\5%c\0\1\0\0\0\0\0\0" % self.answer)
+            if not self.answer:
+                upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", port)
+                await asyncio.gather(pipe(reader, upstream), pipe(upstream_reader, writer))
+
+
+SPEAKS_SOCKS: list[TransportName] = ["httptools", "aiohttp"]
+
+
+@pytest.mark.parametrize("name", SPEAKS_SOCKS)
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_socks_proxy_is_used(
+    name: TransportName, tls: bool, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp_socks")
 
     async def test() -> None:
-        listener = await asyncio.start_server(between, "127.0.0.1", 0)
-        monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
-        async with listener, Server(fixed(http())) as server, open_transport(name, headers=HEADERS) as transport:
-            url = server.url.replace("127.0.0.1", "model.test")
-            if name in ("httptools", "wreq"):
+        config = TransportConfig(ca_file=str(certificate[0]))
+        async with SocksProxy(b"\1\3ann\6secret").running() as between:
+            monkeypatch.setenv("ALL_PROXY", f"socks5h://ann:secret@127.0.0.1:{between.port}")
+            async with (
+                Server(fixed(http()), certificate if tls else None) as server,
+                open_transport(name, config, HEADERS) as transport,
+            ):
+                url = server.url.replace("127.0.0.1", "model.test")
                 assert (await transport.post(url, b"{}")).status == 200
                 assert (await transport.get(url, 30)).status == 200
-                assert set(asked) == {b"model.test"}
-            else:
-                error = await refused(transport, url)
-                assert (error.kind, "needs transport=wreq" in str(error)) == ("proxy_unusable", True)
+                assert (between.asked, server.connections) == ([b"model.test"], 1)
+                assert (await transport.post(server.url, b"{}")).status == 200, "this machine is asked without it"
+                assert len(between.asked) == 1
+                monkeypatch.setenv("NO_PROXY", "model.test")
+                assert (await refused(transport, f"{url}/else")).kind == "dns", "so is what NO_PROXY names"
+            if tls:
+                async with Server(fixed(http()), certificate) as server, open_transport(name, headers=HEADERS) as other:
+                    monkeypatch.delenv("NO_PROXY")
+                    error = await refused(other, server.url.replace("127.0.0.1", "model.test"))
+                    assert (error.kind, server.requests) == ("tls", [])
+
+    run(test)
+
+
+@pytest.mark.parametrize("name", SPEAKS_SOCKS)
+def test_a_call_cancelled_behind_a_socks_proxy_is_closed_at_the_server(
+    name: TransportName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp_socks")
+
+    async def test() -> None:
+        async with SocksProxy().running() as between, Server(then_hang()) as server:
+            monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{between.port}")
+            async with open_transport(name, headers=HEADERS) as transport:
+                url = server.url.replace("127.0.0.1", "model.test")
+                call = asyncio.create_task(transport.post(url, b"{}"))
+                await server.received.wait()
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+                await asyncio.wait_for(server.left.wait(), 1)
+                assert (await refused(transport, url, 0.2)).kind == "timeout"
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "proxy", "kind", "words"),
+    [
+        ("socks5h", SocksProxy(answer=5), "proxy", "Connection refused by destination host"),
+        ("socks5h", SocksProxy(answer=2), "proxy_unusable", "not allowed"),
+        ("socks5h", SocksProxy(answer=None), "proxy", "ended the connection"),
+        ("socks5h", SocksProxy(b"\1\3bob\6nobody"), "proxy_unusable", "authentication failure"),
+        ("socks5", SocksProxy(), "dns", "model.test"),
+        ("socks5h", None, "proxy", "connection refused"),
+    ],
+    ids=["unreachable", "forbidden", "ended", "login", "named here", "down"],
+)
+def test_a_socks_proxy_that_does_not_pass_on_is_told(
+    scheme: str, proxy: SocksProxy | None, kind: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp_socks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = free.getsockname()[1]
+
+    async def test() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            port = (await stack.enter_async_context(proxy.running())).port if proxy else closed
+            monkeypatch.setenv("ALL_PROXY", f"{scheme}://ann:secret@127.0.0.1:{port}")
+            async with open_transport("aiohttp", headers=HEADERS) as transport:
+                error = await refused(transport, "https://model.test/v1")
+        assert (error.kind, words in str(error)) == (kind, True), str(error)
+
+    run(test)
+
+
+def test_a_socks_proxy_that_cannot_be_used_names_what_it_takes(
+    name: TransportName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://ann:secret@127.0.0.1:1080")
+    monkeypatch.setitem(sys.modules, "aiohttp_socks", None)
+    monkeypatch.delitem(sys.modules, "gym_openai_model.transports.socks", raising=False)
+    monkeypatch.delattr("gym_openai_model.transports.socks", raising=False)
+    need = "transport=httptools" if name == "sdk" else r"pip install 'gym-openai-model[socks]'"
+
+    async def test() -> None:
+        async with open_transport(name, headers=HEADERS) as transport:
+            error = await refused(transport, "https://model.test/v1")
+        assert (error.kind, need in str(error)) == ("proxy_unusable", True), str(error)
 
     run(test)
 
@@ -674,32 +777,13 @@ def test_closing_ends_open_calls_and_refuses_new_ones(name: TransportName) -> No
     run(test)
 
 
-def test_auto_takes_wreq_for_http2_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        pytest.importorskip("wreq")
-        async with open_transport("auto") as transport:
-            assert transport.name == "httptools"
-        async with open_transport("auto", TransportConfig(http2=True)) as transport:
-            assert transport.name == "wreq"
-        monkeypatch.setitem(sys.modules, "wreq", None)
-        monkeypatch.delitem(sys.modules, "gym_openai_model.transports.wreq_transport", raising=False)
-        with pytest.raises(TransportUnavailable, match=r"pip install 'gym-openai-model\[fast\]'"):
-            open_transport("wreq")
-
-    run(test)
-
-
-def test_what_a_transport_cannot_do_is_said() -> None:
-    names: list[TransportName] = ["httptools", "aiohttp", "sdk"]
-    for name in names:
-        with pytest.raises(TransportUnavailable, match="transport=wreq"):
-            open_transport(name, TransportConfig(http2=True))
-    with pytest.raises(TransportUnavailable, match="carrier-pigeon"):
+def test_a_transport_that_there_is_not_is_told() -> None:
+    with pytest.raises(TransportUnavailable, match=r"carrier-pigeon.*choose httptools"):
         open_transport("carrier-pigeon")  # type: ignore[arg-type]  # what a user may type
 
 
 def test_naming_the_transports_loads_no_client() -> None:
-    clients = {"aiohttp", "httptools", "openai", "ssl", "wreq"}
+    clients = {"aiohttp", "httptools", "openai", "ssl"}
     code = f"import sys, gym_openai_model.transports; print(sorted({clients} & {{*sys.modules}}))"
     started = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert started.stdout.strip() == "[]"

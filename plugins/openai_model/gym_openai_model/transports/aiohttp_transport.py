@@ -1,9 +1,11 @@
-"""The transport everyone has: aiohttp, HTTP/1.1."""
+"""The transport that others are measured by: aiohttp. What goes through a proxy goes through it, SOCKS included."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import socket
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -20,8 +22,12 @@ from gym_openai_model.transports.trust import ssl_context
 
 _KEEPALIVE_SECONDS = 30.0
 _CONNECTING_AT_ONCE = 512
+_FAILURES = (aiohttp.ClientError, OSError, ValueError, RuntimeError)
 _LARGE_BODY = 1 << 20
 _ROUTES_KEPT = 64
+
+_Route = tuple[aiohttp.ClientSession, URL, URL | None]
+"""The session that a URL is called with, the URL parsed, and the HTTP proxy it goes through."""
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -41,7 +47,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class AiohttpTransport:
-    """Calls through one `aiohttp.ClientSession`; see `Transport`.
+    """Calls through one `aiohttp.ClientSession`, and one more for each SOCKS proxy in use; see `Transport`.
 
     An idle connection that the server has closed is replaced. When the server closes it in the very moment
     in which the request is sent, the call ends as `dropped`: it may have been received.
@@ -56,18 +62,25 @@ class AiohttpTransport:
             TransportUnavailable: the CA file cannot be used.
         """
         self._config = config
-        self._routes: dict[str, tuple[URL, URL | None]] = {}
+        # With all that aiohttp would else add to each request, one by one.
+        self._headers = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", **headers}
+        self._connecting: dict[str, Any] = {
+            "limit": config.max_connections or 0,
+            "ssl": ssl_context(config),
+            "keepalive_timeout": _KEEPALIVE_SECONDS,
+        }
+        self._routes: dict[str, _Route] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
-        self._session = aiohttp.ClientSession(
-            connector=_Connector(
-                limit=config.max_connections or 0,
-                ssl=ssl_context(config),
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-            ),
-            # All that aiohttp would else add to each request, one by one.
-            headers={"Accept": "*/*", "Accept-Encoding": "gzip, deflate", **headers},
+        self._session = self._open(_Connector(**self._connecting))
+        self._sessions = {"": self._session}
+        self._socks_failures: tuple[type[Exception], ...] = ()
+
+    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout(config.request_timeout),
+            timeout=self._timeout(self._config.request_timeout),
         )
 
     async def post(
@@ -87,11 +100,11 @@ class AiohttpTransport:
         return await self._ask("GET", url, timeout)
 
     async def _ask(self, method: str, url: str, seconds: float | None, **options: Any) -> HttpReply:
-        target, proxy = self._routes.get(url) or self._route(url)
+        session, target, proxy = self._routes.get(url) or self._route(url)
         if seconds is not None:
             options["timeout"] = self._timeout(seconds)
         try:
-            response = await self._session.request(method, target, proxy=proxy, allow_redirects=False, **options)
+            response = await session.request(method, target, proxy=proxy, allow_redirects=False, **options)
             try:
                 content = await read_all(response.content.iter_any(), self._config.max_reply)
             except BaseException:
@@ -100,12 +113,17 @@ class AiohttpTransport:
             return HttpReply(response.status, response.headers, content)
         except TooLong:
             raise failure("too_long", url, self._config) from None
-        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+        except _FAILURES as error:
             self._fail(error, url, seconds)
+        except self._socks_failures as error:
+            from gym_openai_model.transports.socks import socks_failure
+
+            raise socks_failure(error, url, self._config) from None
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
-        await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,17 +142,32 @@ class AiohttpTransport:
             self._timeouts[seconds] = known
         return known
 
-    def _route(self, url: str) -> tuple[URL, URL | None]:
-        """`url` parsed, and the proxy it goes through."""
+    def _route(self, url: str) -> _Route:
+        """How calls to `url` go. Raises `TransportError` for what is no URL, or no proxy that can be used."""
+        if self._session.closed:
+            raise failure("other", url, self._config, reason="the transport is closed")
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise failure("other", url, self._config, reason="it is no http or https URL")
         proxy = environment_proxy(url) if self._config.trust_env else None
-        if proxy and urlsplit(proxy).scheme not in ("http", "https"):
-            raise no_socks(url, self._config, proxy)
+        session = self._session
+        if proxy and proxy.startswith("socks"):
+            session, proxy = self._socks_session(proxy, url), None
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
-        route = self._routes[url] = (URL(url, encoded=True), URL(proxy) if proxy else None)
+        route = self._routes[url] = (session, URL(url, encoded=True), URL(proxy) if proxy else None)
         return route
+
+    def _socks_session(self, proxy: str, url: str) -> aiohttp.ClientSession:
+        """The session whose connections go through `proxy`. Raises `TransportError` where aiohttp-socks is missing."""
+        try:
+            from gym_openai_model.transports import socks
+        except ImportError:
+            need = "the package aiohttp-socks: pip install 'gym-openai-model[socks]'"
+            raise no_socks(url, self._config, proxy, need) from None
+        if proxy not in self._sessions:
+            self._socks_failures = socks.FAILURES
+            self._sessions[proxy] = self._open(socks.connector(_Connector, proxy, **self._connecting))
+        return self._sessions[proxy]
 
     def _fail(self, error: Exception, url: str, timeout: float | None) -> NoReturn:
         kind: ErrorKind = "other"
@@ -150,6 +183,8 @@ class AiohttpTransport:
                 kind, reason = "proxy", connect_failure(error)[1]
             case aiohttp.ClientConnectorError():
                 kind, reason = connect_failure(error)
+            case aiohttp.ClientOSError(__cause__=socket.gaierror() | ssl.SSLCertVerificationError()):
+                kind, reason = connect_failure(error)  # behind a SOCKS proxy aiohttp does not tell them apart
             case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | ConnectionError():
                 kind = "dropped"
             case aiohttp.ClientResponseError():

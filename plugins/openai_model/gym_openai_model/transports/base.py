@@ -46,7 +46,6 @@ class TransportConfig:
         ca_file: PEM file of the only certificate authorities to trust. Without it `SSL_CERT_FILE` and
             `SSL_CERT_DIR` decide, else the system's store.
         trust_env: Whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are followed.
-        http2: Whether HTTP/2 is offered to HTTPS servers.
         max_reply: Bytes that are read of a reply's body, decompressed.
     """
 
@@ -56,7 +55,6 @@ class TransportConfig:
     verify: bool = True
     ca_file: str | None = None
     trust_env: bool = True
-    http2: bool = False
     max_reply: int = MAX_REPLY_MB * MEGABYTE
 
 
@@ -89,8 +87,8 @@ class TransportUnavailable(Exception):
 class Transport(Protocol):
     """Posts JSON bodies. One instance serves any number of calls at once, on one event loop.
 
-    Cancelling the task that awaits `post` closes the connection (HTTP/2: resets the stream), so that the
-    server can stop working. Redirects are returned, not followed: they would carry the key elsewhere.
+    Cancelling the task that awaits `post` closes the connection, so that the server can stop working.
+    Redirects are returned, not followed: they would carry the key elsewhere.
     No call is repeated, except that a connection found closed before anything was sent on it is replaced.
     """
 

@@ -54,10 +54,9 @@ def proxy_answered(status: int, url: str, config: TransportConfig) -> TransportE
     return failure("proxy" if passing else "proxy_unusable", url, config, reason=f"it answered {status}")
 
 
-def no_socks(url: str, config: TransportConfig, proxy: str) -> TransportError:
-    """The error of a transport that does not speak to a proxy of this kind."""
-    reason = f"a {urlsplit(proxy).scheme} proxy needs transport=wreq: pip install 'gym-openai-model[fast]'"
-    return failure("proxy_unusable", url, config, reason=reason)
+def no_socks(url: str, config: TransportConfig, proxy: str, need: str) -> TransportError:
+    """The error for a SOCKS proxy where what speaks to one is missing. `need`: what it takes."""
+    return failure("proxy_unusable", url, config, reason=f"a {urlsplit(proxy).scheme} proxy needs {need}")
 
 
 def connect_failure(error: BaseException) -> tuple[ErrorKind, str | None]:

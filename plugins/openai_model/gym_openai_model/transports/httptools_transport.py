@@ -1,7 +1,7 @@
 """The transport that is taken where nothing else is asked for: gym's own HTTP/1.1, on the event loop's sockets.
 
-It costs a fifth of aiohttp's and half of wreq's; certificate authorities, proxies and words of errors are those of the
-other transports. Calls that go through a proxy are handed to aiohttp, or to wreq where it is a SOCKS proxy.
+It costs a quarter of aiohttp's; certificate authorities, proxies and words of errors are those of the other transports.
+Calls that go through a proxy are handed to aiohttp.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
 from gym_core.http1 import Failure, Place, Pool, Server, parse, request_head
 from gym_openai_model.transports.base import HttpReply, Transport, TransportConfig, TransportError
-from gym_openai_model.transports.failures import failure, no_socks, unanswered
+from gym_openai_model.transports.failures import failure, unanswered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
 
@@ -57,7 +56,7 @@ class HttptoolsTransport:
         )
         self._slots = asyncio.Semaphore(config.max_connections) if config.max_connections else None
         self._routes: dict[str, _Route] = {}
-        self._proxied: dict[bool, Transport] = {}
+        self._proxied: Transport | None = None
 
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str] | None = None, timeout: float | None = None
@@ -66,7 +65,7 @@ class HttptoolsTransport:
         # Handed through: another coroutine around it would be felt.
         route = self._routes.get(url) or self._route(url)
         if route.proxied:
-            calling = self._proxy(url).post(url, body, headers, timeout)
+            calling = self._through_proxy().post(url, body, headers, timeout)
         else:
             head = route.head if not headers else self._head("POST", url, parse(url), headers)
             request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
@@ -78,7 +77,7 @@ class HttptoolsTransport:
         """See `Transport.get`."""
         route = self._routes.get(url) or self._route(url)
         if route.proxied:
-            return await self._proxy(url).get(url, timeout)
+            return await self._through_proxy().get(url, timeout)
         head = self._head("GET", url, parse(url), {})
         return await self._pool.send(route.server, head + b"\r\n", timeout, url)
 
@@ -121,24 +120,13 @@ class HttptoolsTransport:
             raise failure("other", url, self._config, reason=str(error)) from None
         return head if method == "GET" else head + b"Content-Length: "
 
-    def _proxy(self, url: str) -> Transport:
-        """The transport for what goes through a proxy. Raises `TransportError` where there is none for its kind."""
-        proxy = environment_proxy(url) or ""
-        socks = proxy.startswith("socks")
-        if socks and not find_spec("wreq"):
-            raise no_socks(url, self._config, proxy)
-        known = self._proxied.get(socks)
-        if known is None:
-            if socks:
-                from gym_openai_model.transports.wreq_transport import WreqTransport
+    def _through_proxy(self) -> Transport:
+        """The transport for what goes through a proxy."""
+        if self._proxied is None:
+            from gym_openai_model.transports.aiohttp_transport import AiohttpTransport
 
-                known = WreqTransport(self._config, self._headers)
-            else:
-                from gym_openai_model.transports.aiohttp_transport import AiohttpTransport
-
-                known = AiohttpTransport(self._config, self._headers)
-            self._proxied[socks] = known
-        return known
+            self._proxied = AiohttpTransport(self._config, self._headers)
+        return self._proxied
 
     def _failed(self, found: Failure, url: str) -> TransportError:
         return unanswered(found, url, self._config)
@@ -146,8 +134,8 @@ class HttptoolsTransport:
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
         await self._pool.aclose()
-        for transport in self._proxied.values():
-            await transport.aclose()
+        if self._proxied is not None:
+            await self._proxied.aclose()
 
     async def __aenter__(self) -> Self:
         return self

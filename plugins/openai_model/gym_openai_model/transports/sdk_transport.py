@@ -124,7 +124,7 @@ class SdkTransport:
             raise failure("other", url, self._config, reason="it is no http or https URL")
         proxy = environment_proxy(url) if self._config.trust_env else None
         if proxy and urlsplit(proxy).scheme not in ("http", "https"):
-            raise no_socks(url, self._config, proxy)
+            raise no_socks(url, self._config, proxy, "transport=httptools or transport=aiohttp")
         client = self._clients.get(proxy)
         if client is None:
             client = self._clients[proxy] = self._open(proxy)
