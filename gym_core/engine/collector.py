@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from gym_core.domain.blame import described
 from gym_core.domain.errors import BudgetExceeded, ModelError
@@ -11,7 +12,7 @@ from gym_core.domain.json_text import JsonError
 from gym_core.domain.responses import BUDGET
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.early_stop import Absence, Suspicion
-from gym_core.engine.executors.interface import RolloutExecutor
+from gym_core.engine.executors.interface import CANCELLED, RolloutExecutor
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.observers.extensions import Room
 from gym_core.engine.plan import Job, Plan
@@ -31,7 +32,7 @@ class Collector:
 
     def __init__(
         self,
-        executor: RolloutExecutor,
+        executor: RolloutExecutor[Job],
         plan: Plan,
         progress: Progress,
         *,
@@ -58,14 +59,18 @@ class Collector:
 
     async def run(self) -> None:
         """Run until all jobs are done or `stop` was called. What stopped it is in `error` then."""
-        self._executor.start(self)
         try:
-            await self._executor.wait()
+            async with aclosing(self._jobs()) as jobs:
+                async for finished in self._executor.run(jobs):
+                    self._progress.in_flight -= 1
+                    self._keep(finished.rollout, finished.cause)
         except asyncio.CancelledError:
-            self.stop("the run was cancelled")
-            await self._executor.wait()
+            self.stop(CANCELLED)
             raise
+        except Exception as error:
+            self._broken(error)
         finally:
+            self._progress.in_flight = 0  # what was never begun is over, too
             for evidence in (self._suspicion, self._absence):
                 self._release(evidence)
 
@@ -81,7 +86,7 @@ class Collector:
             self.error = error
         self._stopping, self._draining = True, drain
         spent = isinstance(self.error, BudgetExceeded)
-        self._executor.end(self.reason or "the run was cancelled", BUDGET if spent else None, drain=drain)
+        self._executor.end(self.reason or CANCELLED, BUDGET if spent else None, drain=drain)
 
     def fail(self, error: BaseException) -> None:
         """Note what went wrong after the last rollout; an earlier error stands."""
@@ -94,19 +99,30 @@ class Collector:
         """Whether the run was ended early."""
         return self._stopping
 
-    # What the executor asks
+    async def _jobs(self) -> AsyncGenerator[Job, None]:
+        """The jobs of the plan, each as soon as there is room for it."""
+        while True:
+            if self._room is not None and not self._room.is_set():
+                await self._room.wait()
+            try:
+                job = await self._plan.take()
+            except Exception as error:
+                self._broken(error)
+                return
+            if job is None:
+                break
+            self._progress.in_flight += 1
+            yield job
+        self._exhausted = True
+        self._let_go()
 
-    async def take(self) -> Job | None:
-        """The next job, as soon as there is room for it."""
-        if self._room is not None and not self._room.is_set():
-            await self._room.wait()
-        job = await self._plan.take()
-        if job is None:
-            self._exhausted = True
-            self._let_go()
-        return job
+    def _keep(self, rollout: Rollout, cause: BaseException | None) -> None:
+        try:
+            self._finished(rollout, cause)
+        except Exception as error:  # its row could not be written
+            self._broken(error)
 
-    def finished(self, rollout: Rollout, cause: BaseException | None = None) -> None:
+    def _finished(self, rollout: Rollout, cause: BaseException | None) -> None:
         """Keep a rollout, and see whether what failed it stops the run."""
         if isinstance(cause, ModelError):
             if self._suspicion.hold(rollout, cause):
@@ -127,7 +143,7 @@ class Collector:
             self._release(self._absence)
         self._finish(rollout)
 
-    def broken(self, error: BaseException) -> None:
+    def _broken(self, error: BaseException) -> None:
         """Stop for an error that is no rollout's own."""
         self.stop(described(error), error)
 
@@ -155,7 +171,7 @@ class Collector:
 
     def _let_go(self) -> None:
         """Cancel the stragglers, once there are few enough of them and nothing else is to do."""
-        finished, left = self._progress.finished, self._executor.busy
+        finished, left = self._progress.finished, self._progress.in_flight
         if self._finish_at is None or self._letting_go or self._stopping or not left:
             return
         if finished >= self._finish_at * (finished + left + self._suspicion.held + self._absence.held):

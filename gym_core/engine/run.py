@@ -264,16 +264,16 @@ class Run:
             tool_called=self._observers.tool_called,
         )
 
-    def _make_executor(self) -> RolloutExecutor:
+    def _make_executor(self) -> RolloutExecutor[Job]:
         """Who carries the rollouts out."""
         if self._launcher is None:
-            return InlineExecutor(self._begin, self.progress, concurrency=self.config.concurrency)
+            return InlineExecutor(self._begin, concurrency=self.config.concurrency)
         return make_pool(
             self.config,
             self._launcher,
             self._assembly,
-            self.progress,
             run_id=self.run_id,
+            calls=self.progress.roles is not None,
             begin=self._begin,
             gates=self.gates,
             prices=self.prices,

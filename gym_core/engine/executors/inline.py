@@ -1,144 +1,120 @@
-"""Rollouts in this process: each worker is a task that takes one job after the other."""
+"""Rollouts in this process, each in a task of its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, Generic
 
+from gym_core.domain.blame import described
+from gym_core.domain.rollout import Rollout
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
-from gym_core.engine.executors.interface import Host
-from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.plan import Job
+from gym_core.engine.executors.interface import CANCELLED, Finished, JobT
+from gym_core.engine.executors.results import Results
 from gym_core.engine.rollout.episode import RolloutRun
+from gym_core.engine.rollout.failure import Failure
 
 
-class InlineExecutor:
-    """Runs `concurrency` rollouts at once in the running event loop.
+class InlineExecutor(Generic[JobT]):
+    """Runs `concurrency` rollouts at once in the running event loop. `begin` makes the rollout of a job."""
 
-    `begin` makes the rollout of a job. `progress` is told how many are in flight.
-    """
-
-    def __init__(self, begin: Callable[[Job], RolloutRun], progress: Progress, *, concurrency: int) -> None:
+    def __init__(self, begin: Callable[[JobT], RolloutRun], *, concurrency: int) -> None:
         self._begin = begin
-        self._progress = progress
-        self._concurrency = concurrency
-        self._host: Host
-        self._workers: set[asyncio.Task[None]] = set()
-        self._busy: dict[asyncio.Task[Any] | None, RolloutRun] = {}
+        self._slots = asyncio.Semaphore(concurrency)
+        self._open: dict[RolloutRun, tuple[JobT, asyncio.Task[None]]] = {}
+        self._results: Results[JobT] = Results()
+        self._feeding: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Future[Any]] = set()
-        self._idle = asyncio.Event()
         self._over = False
-        self._ending: tuple[str, str | None] = ("the run was cancelled", None)
+        self._ending: tuple[str, str | None] = (CANCELLED, None)
+        self._error: BaseException | None = None
 
-    @property
-    def busy(self) -> int:
-        """Rollouts under way."""
-        return len(self._busy)
-
-    def start(self, host: Host) -> None:
-        """Take jobs from now on."""
-        self._host = host
-        self._spawn()
+    async def run(self, jobs: AsyncIterator[JobT]) -> AsyncGenerator[Finished[JobT], None]:
+        """Hand out what ends. A slot is free again once the reader has dealt with what came from it."""
+        if self._over:
+            return
+        self._feeding = asyncio.create_task(self._feed(jobs))
+        self._feeding.add_done_callback(self._fed)
+        try:
+            async for finished in self._results.read(lambda: self.end(CANCELLED)):
+                yield finished
+                self._slots.release()
+        finally:
+            if self._closing:  # each within its own bound
+                await asyncio.wait(self._closing)
+        if self._error is not None:
+            raise self._error
 
     def end(self, reason: str, stop_reason: str | None = None, *, drain: bool = False) -> None:
         """Take nothing more; with `drain` what is under way may go on."""
         self._over = True
+        if self._feeding is not None:
+            self._feeding.cancel()
         self._ending = (reason, stop_reason)
-        current = asyncio.current_task()
-        for worker in self._workers:
-            run = self._busy.get(worker)
-            if worker is current or (drain and run is not None):
-                continue
-            if run is None or not run.end():
-                worker.cancel()
+        if not drain:
+            self._cancel()
 
     def let_go(self, reason: str, stop_reason: str) -> None:
         """Cancel what is under way."""
         self._ending = (reason, stop_reason)
-        for run in self._busy.values():
-            run.end()
-
-    async def wait(self) -> None:
-        """Wait until all is reported."""
-        await self._idle.wait()
-        if self._closing:  # each within its own bound
-            await asyncio.wait(self._closing)
+        self._cancel()
 
     def health(self) -> dict[str, Any]:
         """There are no other workers."""
         return {}
 
-    def _spawn(self) -> None:
-        worker = asyncio.create_task(self._work())
-        self._workers.add(worker)
-        worker.add_done_callback(self._left)
+    async def _feed(self, jobs: AsyncIterator[JobT]) -> None:
+        await self._slots.acquire()
+        async for job in jobs:
+            run = self._begin(job)
+            run.given_up = self._give_up
+            self._open[run] = job, asyncio.create_task(self._carry_out(run))
+            await self._slots.acquire()
 
-    def _left(self, worker: asyncio.Task[None]) -> None:
-        if worker not in self._workers:  # it was given up, and has ended after all
-            return
-        self._workers.discard(worker)
-        error = None if worker.cancelled() else worker.exception()
+    def _fed(self, feeding: asyncio.Task[None]) -> None:
+        error = None if feeding.cancelled() else feeding.exception()
         if error is not None:
-            self._host.broken(error)
-        elif worker.cancelling() and not self._over:  # the code of a rollout has done that
-            self._spawn()
-        if not self._workers:
-            self._idle.set()
+            self._break(error)
+        self._look()
 
-    async def _work(self) -> None:
-        """Take jobs until there are none. The first job of a worker makes room for the next worker."""
-        first = True
-        worker = asyncio.current_task()  # once: finding it asks the system
-        assert worker is not None
-        while not self._over:
-            job = await self._host.take()
-            if job is None:
-                return
-            if first:
-                first = False
-                if len(self._workers) < self._concurrency and not self._over:
-                    self._spawn()
-            await self._rollout(job, worker)
-            if worker not in self._workers or worker.cancelling():
-                return
-
-    async def _rollout(self, job: Job, worker: asyncio.Task[Any]) -> None:
-        run = self._begin(job)
-        run.given_up = self._give_up
-        self._busy[worker] = run
-        self._progress.in_flight += 1
+    async def _carry_out(self, run: RolloutRun) -> None:
         try:
             rollout = await run.run()
-        except BaseException:  # somebody asked for the end; all else is in the row
-            if self._release(worker):
-                self._host.finished(run.cancelled(*self._ending))
-            raise
-        if self._release(worker):
-            self._host.finished(rollout, run.failure.cause if run.failure is not None else None)
-
-    def _release(self, worker: asyncio.Task[Any] | None) -> bool:
-        """Note that a worker's rollout is over; False where that is known, because it was given up."""
-        if self._busy.pop(worker, None) is None:
-            return False
-        self._progress.in_flight -= 1
-        return True
+        except BaseException as error:  # somebody asked for the end; all else is in the row
+            self._report(run, run.cancelled(*self._ending))
+            if not isinstance(error, Exception):
+                raise
+            self._break(error)
+        else:
+            self._report(run, rollout, run.failure)
 
     def _give_up(self, run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
-        """A rollout ignores that it was cancelled: report it without its worker, and let another take its place."""
-        worker = run.worker
-        if not self._release(worker):
-            return
+        """A rollout ignores that it was cancelled: it is over, whatever its task does."""
         rollout = run.abandon(exceeded, *self._ending)
         if run.closing is not None:
             self._closing.add(run.closing)
             run.closing.add_done_callback(self._closing.discard)
-        try:
-            self._host.finished(rollout, run.failure.cause if run.failure is not None else None)
-        except Exception as error:
-            self._host.broken(error)
-        self._workers.discard(worker)
-        if not self._over:
-            self._spawn()
-        elif not self._workers:
-            self._idle.set()
+        self._report(run, rollout, run.failure)
+
+    def _cancel(self) -> None:
+        for run, (_, task) in [*self._open.items()]:
+            if not run.end():  # its task has not begun, and never will
+                task.cancel()
+                self._report(run, run.cancelled(*self._ending))
+
+    def _report(self, run: RolloutRun, rollout: Rollout, failure: Failure | None = None) -> None:
+        opened = self._open.pop(run, None)
+        if opened is not None:  # else it was given up, and has ended after all
+            self._results.put(Finished(opened[0], rollout, failure.cause if failure is not None else None))
+            self._look()
+
+    def _break(self, error: BaseException) -> None:
+        """Nothing more can be carried out."""
+        if self._error is None:
+            self._error = error
+            self.end(described(error))
+
+    def _look(self) -> None:
+        """Whether everything is done."""
+        if not self._open and self._feeding is not None and self._feeding.done():
+            self._results.close()

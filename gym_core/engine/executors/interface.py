@@ -1,57 +1,49 @@
-"""What the collector asks of those who carry rollouts out, and what they ask of it."""
+"""The contract of executors: who carries rollouts out, wherever that is."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from gym_core.domain.rollout import Rollout
-from gym_core.engine.plan import Job
+
+JobT = TypeVar("JobT")
+
+CANCELLED = "the run was cancelled"
+"""What rows say of rollouts that were ended for no other reason."""
 
 
-class Host(Protocol):
-    """Whom an executor works for."""
+@dataclass(slots=True)
+class Finished(Generic[JobT]):
+    """A rollout that has ended, and the job that it was. `cause`: what failed it, if anything did."""
 
-    async def take(self) -> Job | None:
-        """The next job, as soon as one may start; None when there are no more, now and ever after."""
-        ...
-
-    def finished(self, rollout: Rollout, cause: BaseException | None = None) -> None:
-        """A rollout has ended. `cause`: what failed it. Raises what keeps its row from being written."""
-        ...
-
-    def broken(self, error: BaseException) -> None:
-        """Nothing more can be carried out, or nothing more can be written."""
-        ...
+    job: JobT
+    rollout: Rollout
+    cause: BaseException | None = None
 
 
-class RolloutExecutor(Protocol):
-    """Carries out the jobs of its host, as many at once as it was made for.
+class RolloutExecutor(Protocol[JobT]):
+    """Carries jobs out, as many at once as it was made for: `async for finished in executor.run(jobs)`."""
 
-    Every job that was begun ends as one rollout, which is reported to the host once.
-    """
+    def run(self, jobs: AsyncIterator[JobT]) -> AsyncGenerator[Finished[JobT], None]:
+        """Take jobs as there is room for them, and hand out what ends as it ends.
 
-    @property
-    def busy(self) -> int:
-        """Rollouts under way."""
-        ...
-
-    def start(self, host: Host) -> None:
-        """Take jobs from now on, in the running event loop."""
+        Every job that was begun comes back once, also after `end` or `let_go`. So it is when whoever waits for the next
+        is cancelled: everything is ended, comes back, and only then the cancellation goes on. Raises, after the last
+        one, what kept it from carrying out more, such as an error of `jobs`.
+        """
         ...
 
     def end(self, reason: str, stop_reason: str | None = None, *, drain: bool = False) -> None:
-        """Take nothing more. Rollouts under way are cancelled and reported so; with `drain` they may go on.
+        """Take nothing more. Rollouts under way are cancelled; with `drain` they may go on.
 
-        `reason` and `stop_reason` stand in their rows.
+        `reason` and `stop_reason` stand in the rows of those that are cancelled.
         """
         ...
 
     def let_go(self, reason: str, stop_reason: str) -> None:
-        """There are no more jobs: cancel those rollouts that are not finished yet, and report them so."""
-        ...
-
-    async def wait(self) -> None:
-        """Wait until every rollout is reported and nothing more will be taken."""
+        """There are no more jobs: cancel those rollouts that are not finished yet."""
         ...
 
     def health(self) -> dict[str, Any]:

@@ -10,23 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gym_core.contract.executor import Head, WorkerLauncher
+from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, RunStopped
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.executors.error_wire import cause_from_wire
 from gym_core.engine.executors.frames import encode_frame
-from gym_core.engine.executors.interface import Host
+from gym_core.engine.executors.interface import CANCELLED, Finished
+from gym_core.engine.executors.results import Results
 from gym_core.engine.executors.shared_budget import SharedBudget
 from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.executors.worker_reports import WorkerReports
-from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.plan import Job
 from gym_core.engine.storage.encoded import EncodedRollout
 
 logger = logging.getLogger("gym")
@@ -48,7 +50,7 @@ class PoolPlan:
 
 
 class PooledExecutor:
-    """Has the jobs of its host carried out by workers.
+    """Has jobs carried out by workers.
 
     `shared_budget` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`:
     seconds that sessions have for closing.
@@ -57,7 +59,6 @@ class PooledExecutor:
     def __init__(
         self,
         plan: PoolPlan,
-        progress: Progress,
         *,
         failures: WorkerFailures,
         observers: WorkerReports,
@@ -66,13 +67,11 @@ class PooledExecutor:
         closing: float,
     ) -> None:
         self._plan = plan
-        self._progress = progress
         self._failures = failures
         self._observers = observers
         self._shared_budget = shared_budget(_send)
         self._endpoints = endpoints(_send)
         self._closing = closing
-        self._host: Host
         self._loop = asyncio.get_running_loop()
         self._handles: set[WorkerHandle] = set()
         self._launched = 0
@@ -83,34 +82,40 @@ class PooledExecutor:
         self._quarantine: WorkerHandle | None = None
         self._exhausted = False
         self._ending: tuple[str, str | None] | None = None
-        self._idle = asyncio.Event()
+        self._draining = False
+        self._error: BaseException | None = None
+        self._out = 0  # rollouts that workers have
+        self._results: Results[Job] = Results()
         self._gone = asyncio.Event()
         self._killing: asyncio.TimerHandle | None = None
 
-    @property
-    def busy(self) -> int:
-        """Rollouts under way, those that a death has thrown back among them."""
-        return self._progress.in_flight + self._failures.waiting
+    async def run(self, jobs: AsyncIterator[Job]) -> AsyncGenerator[Finished[Job], None]:
+        """Start the workers, take jobs as soon as the first is ready, and hand out what they report.
 
-    def start(self, host: Host) -> None:
-        """Start the workers, and take jobs as soon as the first is ready."""
-        self._host = host
+        Once all is handed out, waits until the workers have ended.
+        """
         if self._ending is not None:
-            self._idle.set()
             return
         try:
             for quota in self._plan.quotas:
                 self._launch(quota)
         except (GymError, OSError) as error:
-            host.broken(error)
+            self._break(error)
         if self._ending is None:
-            self._feeding = asyncio.create_task(self._feed())
+            self._feeding = asyncio.create_task(self._feed(jobs))
             self._feeding.add_done_callback(self._fed_up)
             self._deal()
+        try:
+            async for finished in self._results.read(lambda: self.end(CANCELLED)):
+                yield finished
+        finally:
+            await self._see_off()
+        if self._error is not None:
+            raise self._error
 
     def end(self, reason: str, stop_reason: str | None = None, *, drain: bool = False) -> None:
         """Take nothing more; with `drain` what is under way may go on."""
-        self._ending = (reason, stop_reason)
+        self._ending, self._draining = (reason, stop_reason), drain
         if self._feeding is not None:
             self._feeding.cancel()
         for handle in self._handles:
@@ -129,9 +134,8 @@ class PooledExecutor:
         self._kill_later()
         self._look()
 
-    async def wait(self) -> None:
-        """Wait until all is reported, and until the workers have ended."""
-        await self._idle.wait()
+    async def _see_off(self) -> None:
+        """Have the workers end, and wait until they have."""
         for timer in (self._killing, self._dealing):
             if timer is not None:
                 timer.cancel()
@@ -151,27 +155,27 @@ class PooledExecutor:
 
     # Dealing jobs out
 
-    async def _feed(self) -> None:
+    async def _feed(self, jobs: AsyncIterator[Job]) -> None:
         """Take jobs for as long as somebody can do with one."""
         given = 0
-        while True:
-            while not self._hungry:
-                self._fed.clear()
-                await self._fed.wait()
-            job = await self._host.take()
-            if job is None:
-                self._exhausted = True
-                self._look()
-                return
+        await self._somebody_hungry()
+        async for job in jobs:
             self._give(Entry(job))
             given += 1
             if given % BATCH == 0:
                 await asyncio.sleep(0)
+            await self._somebody_hungry()
+
+    async def _somebody_hungry(self) -> None:
+        while not self._hungry:
+            self._fed.clear()
+            await self._fed.wait()
 
     def _fed_up(self, feeding: asyncio.Task[None]) -> None:
         error = None if feeding.cancelled() else feeding.exception()
         if error is not None:
-            self._host.broken(error)
+            self._break(error)
+        self._exhausted = True
         self._look()
 
     def _give(self, entry: Entry) -> None:
@@ -191,9 +195,9 @@ class PooledExecutor:
         try:
             handle.assign(entry)
         except JsonError as error:
-            self._report(self._failures.unwritable(entry, error))
+            self._report(entry, self._failures.unwritable(entry, error))
             return
-        self._progress.in_flight += 1
+        self._out += 1
 
     def _line_up(self, handle: WorkerHandle) -> None:
         if (
@@ -231,15 +235,15 @@ class PooledExecutor:
         try:
             self._receive(handle, head, body)
         except Exception as error:  # a worker that nobody understands
-            self._host.broken(error)
+            self._break(error)
             handle.channel.kill()
 
     def _receive(self, handle: WorkerHandle, head: Head, body: bytes) -> None:
         if "results" in head:
-            self._results(handle, head["results"], body)
+            self._take_results(handle, head["results"], body)
         for number in head.get("dropped", ()):
             if handle.open.pop(number, None) is not None:
-                self._progress.in_flight -= 1
+                self._out -= 1
         if "budget" in head and self._shared_budget is not None:
             self._shared_budget.told(handle, head["budget"])
         for endpoint, state in head.get("limits", {}).items():
@@ -250,14 +254,14 @@ class PooledExecutor:
         elif "failed" in head:
             self._failed(handle, head["failed"])
         elif "broken" in head:
-            self._host.broken(RunStopped(f"{handle.channel.name}: {head['broken'][0]}"))
+            self._break(RunStopped(f"{handle.channel.name}: {head['broken'][0]}"))
         if self._ending is None:
             self._line_up(handle)
             if self._failures.waiting or self._quarantine is not None:
                 self._retry()
         self._look()
 
-    def _results(self, handle: WorkerHandle, results: Sequence[Sequence[Any]], body: bytes) -> None:
+    def _take_results(self, handle: WorkerHandle, results: Sequence[Sequence[Any]], body: bytes) -> None:
         start = 0
         for number, size, names_task, account, cause in results:
             line = body[start : start + size]
@@ -265,19 +269,16 @@ class PooledExecutor:
             entry = handle.open.pop(number, None)
             if entry is None:
                 continue
-            self._progress.in_flight -= 1
+            self._out -= 1
             task = entry.job.task
             account["task_id"] = task.task_id
             rollout = EncodedRollout(line, account, source=task.source, names_task=names_task)
-            self._report(rollout, cause_from_wire(cause) if cause is not None else None)
+            self._report(entry, rollout, cause_from_wire(cause) if cause is not None else None)
         self._failures.finished += len(results)
         handle.reported(len(results))
 
-    def _report(self, rollout: Rollout, cause: BaseException | None = None) -> None:
-        try:
-            self._host.finished(rollout, cause)
-        except Exception as error:
-            self._host.broken(error)
+    def _report(self, entry: Entry, rollout: Rollout, cause: BaseException | None = None) -> None:
+        self._results.put(Finished(entry.job, rollout, cause))
 
     # Workers come and go
 
@@ -310,7 +311,7 @@ class PooledExecutor:
     def _failed(self, handle: WorkerHandle, failed: Mapping[str, Any]) -> None:
         handle.leaving = True
         message = f"{handle.channel.name} could not start: {failed['message']}"
-        self._host.broken(RunStopped(message, hint=failed["hint"]))
+        self._break(RunStopped(message, hint=failed["hint"]))
 
     def _dismiss(self, handle: WorkerHandle) -> None:
         handle.leaving = True
@@ -328,7 +329,7 @@ class PooledExecutor:
             self._quarantine = None
         lost = list(handle.open.values())
         handle.open.clear()
-        self._progress.in_flight -= len(lost)
+        self._out -= len(lost)
         if died and (self._ending is None or lost):
             again = "" if self._ending is not None or not lost else f"; its {len(lost)} rollouts start again"
             logger.warning("%s died: %s%s", handle.channel.name, how, again, extra={"event": "worker_died"})
@@ -336,9 +337,9 @@ class PooledExecutor:
             stop = self._failures.died(handle.channel.name, how, ready=handle.ready, workers=len(self._plan.quotas))
             for entry in lost:
                 if self._failures.add(entry):
-                    self._report(self._failures.killer(entry))
+                    self._report(entry, self._failures.killer(entry))
             if stop is not None:
-                self._host.broken(stop)
+                self._break(stop)
             elif self._ending is None:
                 self._replace(handle)
                 self._retry()
@@ -353,11 +354,11 @@ class PooledExecutor:
         try:
             self._launch(handle.quota)
         except (GymError, OSError) as error:
-            self._host.broken(error)
+            self._break(error)
 
     def _lost(self, entry: Entry) -> None:
         assert self._ending is not None
-        self._report(self._failures.cancelled(entry, *self._ending))
+        self._report(entry, self._failures.cancelled(entry, *self._ending))
 
     def _kill_later(self) -> None:
         if self._killing is not None:
@@ -373,6 +374,12 @@ class PooledExecutor:
         for endpoint in self._endpoints.values():
             endpoint.deal()
 
+    def _break(self, error: BaseException) -> None:
+        """Nothing more can be carried out. What happens while everything ends changes nothing."""
+        if self._ending is None or self._draining:
+            self._error = error
+            self.end(described(error))
+
     def _look(self) -> None:
         """Whether everything is done."""
         if self._ending is not None:
@@ -380,8 +387,8 @@ class PooledExecutor:
                 self._lost(entry)
         over = self._exhausted or self._ending is not None
         feeding = self._feeding is not None and not self._feeding.done()
-        if over and not feeding and not self._progress.in_flight and not self._failures.waiting:
-            self._idle.set()
+        if over and not feeding and not self._out and not self._failures.waiting:
+            self._results.close()
 
 
 def _send(handle: WorkerHandle, head: Head) -> None:

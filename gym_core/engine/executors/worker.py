@@ -12,9 +12,9 @@ import os
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from gym_core.contract.executor import Head
 from gym_core.contract.hookspecs import CallInfo
@@ -27,13 +27,13 @@ from gym_core.engine.assembly import Assembler, Assembly
 from gym_core.engine.executors.error_wire import cause_to_wire
 from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.inline import InlineExecutor
+from gym_core.engine.executors.interface import CANCELLED
 from gym_core.engine.executors.log_forwarding import LogSender, call_to_wire
 from gym_core.engine.executors.outbox import Changes, Outbox
 from gym_core.engine.executors.settings import WorkerSettings
 from gym_core.engine.executors.worker_budget import WorkerBudget
 from gym_core.engine.executors.worker_limiter import WorkerLimiter
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.model_calls.budget import Meter
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.observed_gate import ObservedGate
@@ -47,6 +47,9 @@ from gym_core.engine.storage.encoded import account_of
 from gym_core.engine.storage.store import encode
 from gym_core.wiring.secrets import Redactor
 
+_Numbered: TypeAlias = tuple[int, Job]
+"""A job, and what the coordinator knows it by."""
+
 STATE_SECONDS = 0.1
 """How often it is looked whether the coordinator should know something."""
 
@@ -59,9 +62,8 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._stack = AsyncExitStack()
         self._redactor = Redactor()
-        self._progress = Progress()
         self._settings: WorkerSettings
-        self._executor: InlineExecutor
+        self._executor: InlineExecutor[_Numbered]
         self._begin_rollout: Callable[[Job], RolloutRun]
         self._changes = Changes()
         self._outbox = Outbox(send, self._redactor, self._changes)
@@ -72,9 +74,9 @@ class Worker:
         self._early: list[tuple[Head, bytes]] = []
         self._opening: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
-        self._jobs: deque[tuple[int, Job]] = deque()
-        self._takers: deque[asyncio.Future[None]] = deque()
-        self._numbers: dict[tuple[str, int], int] = {}
+        self._carrying: asyncio.Task[None] | None = None
+        self._jobs: deque[_Numbered] = deque()
+        self._fed = asyncio.Event()
         self._over = False
         self._room = asyncio.Event()
         self._room.set()
@@ -119,9 +121,8 @@ class Worker:
             line = body[start : start + size]
             start += size
             task = Task(parse_json(line), task_id=task_id, index=index, source=line if from_file else None)
-            self._numbers[task_id, repeat] = number
             self._jobs.append((number, Job(task, repeat, attempt)))
-            self._wake()
+        self._fed.set()
 
     def _end(self, reason: str, stop_reason: str | None, drain: bool) -> None:
         self._over = True
@@ -134,10 +135,8 @@ class Worker:
     def _let_go(self, reason: str, stop_reason: str) -> None:
         self._executor.let_go(reason, stop_reason)
         while self._jobs:
-            _, job = self._jobs.popleft()
-            run = self._begin_rollout(job)
-            run.started = run.stage.clock.time()
-            self.finished(run.cancelled(reason, stop_reason))
+            number, job = self._jobs.popleft()
+            self._finished(number, self._begin_rollout(job).cancelled(reason, stop_reason))
 
     def close(self) -> None:
         """Let everything end and be closed; `ended` is set then."""
@@ -207,14 +206,14 @@ class Worker:
             budget=budget,
             tool_called=self._tool_called if settings.hears_tools else None,
         )
-        self._begin_rollout = beginning(stage)
-        self._executor = InlineExecutor(self._begin_rollout, self._progress, concurrency=config.concurrency)
+        begin = self._begin_rollout = beginning(stage)
+        self._executor = InlineExecutor(lambda numbered: begin(numbered[1]), concurrency=config.concurrency)
         self._heartbeat.start()
         self._watchdog.start()
         self._stack.callback(self._heartbeat.stop)
         self._stack.callback(self._watchdog.stop)
         self._tick()
-        self._executor.start(self)
+        self._carrying = asyncio.create_task(self._carry_out())
 
     def _leased(self, tokens: bool, cost: bool, assembly: Assembly) -> WorkerBudget | None:
         if not tokens and not cost:
@@ -237,9 +236,9 @@ class Worker:
             await self._opening
         if self._open:
             self._over = True
-            self._executor.end("the run was cancelled")
-            self._wake(everybody=True)
-            await self._executor.wait()
+            self._executor.end(CANCELLED)
+            if self._carrying is not None:
+                await self._carrying
             if self._ticking is not None:
                 self._ticking.cancel()
         health = {
@@ -258,36 +257,34 @@ class Worker:
         except BaseException as error:
             if asked_to_end(error):
                 raise
-            self.broken(error)
+            self._broken(error)
 
-    # What the executor asks
+    # Rollouts
 
-    async def take(self) -> Job | None:
-        """The next job, as soon as there is one."""
-        while not self._jobs or not self._room.is_set():
-            if self._over:
-                return None
-            if not self._room.is_set():
+    async def _carry_out(self) -> None:
+        """Carry out what comes, and have what it left sent, until there is an end."""
+        try:
+            async for finished in self._executor.run(self._next_jobs()):
+                self._finished(finished.job[0], finished.rollout, finished.cause)
+        except Exception as error:
+            self._broken(error)
+
+    async def _next_jobs(self) -> AsyncGenerator[_Numbered, None]:
+        while True:
+            if self._jobs and self._room.is_set():
+                yield self._jobs.popleft()
+            elif self._over:
+                return
+            elif not self._room.is_set():
                 await self._room.wait()
-                continue
-            if self._outbox.holds_results:
-                self._outbox.now()  # somebody is idle until the coordinator knows
-            taker = self._loop.create_future()
-            self._takers.append(taker)
-            await taker
-        return self._jobs.popleft()[1]
+            else:
+                if self._outbox.holds_results:
+                    self._outbox.now()  # somebody is idle until the coordinator knows
+                self._fed.clear()
+                await self._fed.wait()
 
-    def _wake(self, *, everybody: bool = False) -> None:
-        while self._takers:
-            taker = self._takers.popleft()
-            if not taker.done():
-                taker.set_result(None)
-                if not everybody:
-                    return
-
-    def finished(self, rollout: Rollout, cause: BaseException | None = None) -> None:
+    def _finished(self, number: int, rollout: Rollout, cause: BaseException | None = None) -> None:
         """Encode what a rollout left, and have it sent."""
-        number = self._numbers.pop(rollout.key)
         try:
             line = encode(rollout)
         except JsonError as error:
@@ -303,7 +300,7 @@ class Worker:
             wire = parse_json(self._redactor.redact_bytes(encode_json(wire)))
         self._outbox.result([number, len(line), rollout.names_task, account, wire], line)
 
-    def broken(self, error: BaseException) -> None:
+    def _broken(self, error: BaseException) -> None:
         """Something is wrong with the worker itself: the coordinator has to know."""
         self._outbox.note("broken", error.message if isinstance(error, GymError) else described(error))
 

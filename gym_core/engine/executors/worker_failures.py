@@ -96,19 +96,14 @@ class WorkerFailures:
 
     def cancelled(self, entry: Entry, reason: str, stop_reason: str | None) -> Rollout:
         """The row of a rollout that will not be started again."""
-        return self._started(entry).cancelled(reason, stop_reason)
+        return self._begin(entry.job).cancelled(reason, stop_reason)
 
     def killer(self, entry: Entry) -> Rollout:
         """The row of a rollout that has ended enough workers."""
         error = WorkerDied(f"{entry.deaths} workers died while they ran it, the last one with it alone")
         failure = Failure(Status.ENV_ERROR, describe(error, "worker", retryable=True), cause=error)
-        return build_row(self._started(entry), None, None, failure)
+        return build_row(self._begin(entry.job), None, None, failure)
 
     def unwritable(self, entry: Entry, error: JsonError) -> Rollout:
         """The row of a rollout whose task is no JSON, so that it cannot be sent."""
-        return unwritable(self._started(entry).cancelled("it could not be sent to a worker"), error)
-
-    def _started(self, entry: Entry) -> RolloutRun:
-        run = self._begin(entry.job)
-        run.started = run.stage.clock.time()
-        return run
+        return unwritable(self._begin(entry.job).cancelled("it could not be sent to a worker"), error)

@@ -17,7 +17,6 @@ from gym_core.engine.executors.shared_budget import SharedBudget
 from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_reports import WorkerReports
-from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.prices import Price
@@ -29,9 +28,9 @@ def make_pool(
     config: RunConfig,
     launcher: WorkerLauncher,
     assembly: Assembly,
-    progress: Progress,
     *,
     run_id: str,
+    calls: bool,
     begin: Callable[[Job], RolloutRun],
     gates: Mapping[str, ModelGate],
     prices: Mapping[str, Price],
@@ -39,13 +38,16 @@ def make_pool(
     model_called: Callable[[CallInfo], None] | None,
     tool_called: Callable[[CallInfo], None] | None,
 ) -> PooledExecutor:
-    """The executor of a run with several workers, or with workers elsewhere."""
+    """The executor of a run with several workers, or with workers elsewhere.
+
+    `calls`: whether the account of a rollout has its model calls.
+    """
     settings = WorkerSettings(
         config=sendable(config),
         run_id=run_id,
         prices=prices,
         answered=[role for role, gate in gates.items() if gate.answered],
-        calls=progress.roles is not None,
+        calls=calls,
         hears_models=model_called is not None,
         hears_tools=tool_called is not None,
         log_level=logging.getLogger("gym").getEffectiveLevel(),
@@ -58,7 +60,6 @@ def make_pool(
     limiters = {gate.backend.endpoint: gate.limiter for gate in gates.values()}
     return PooledExecutor(
         PoolPlan(launcher=launcher, settings=settings.encode, quotas=quotas),
-        progress,
         failures=WorkerFailures(begin),
         observers=WorkerReports(gates, model_called=model_called, tool_called=tool_called),
         shared_budget=lambda send: SharedBudget(budget, send, len(quotas)) if budget is not None else None,

@@ -181,7 +181,7 @@ class RolloutRun:
         self.closing: asyncio.Future[Any] | None = None
         self.failure: Failure | None = None
         self.reservations = Reservations(stage.budget) if stage.budget is not None else None
-        self.started = 0.0
+        self.started = stage.clock.time()
         self.verifying: float | None = None
 
     async def run(self) -> Rollout:

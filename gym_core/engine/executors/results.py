@@ -1,0 +1,52 @@
+"""Finished rollouts on their way from those who carry them out to whoever reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from typing import Generic
+
+from gym_core.engine.executors.interface import Finished, JobT
+
+
+class Results(Generic[JobT]):
+    """A queue with one reader and an end."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Finished[JobT]] = deque()
+        self._news = asyncio.Event()
+        self._over = False
+
+    def put(self, finished: Finished[JobT]) -> None:
+        """Hand one out."""
+        self._waiting.append(finished)
+        self._news.set()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._over = True
+        self._news.set()
+
+    async def read(self, cancelled: Callable[[], None]) -> AsyncGenerator[Finished[JobT], None]:
+        """All of them, as they come.
+
+        A row is owed for each rollout under way, so a cancellation of the reader waits: `cancelled` is called, which is
+        to bring about the end, and what remains is handed out first. A second one is obeyed at once.
+        """
+        cancellation: asyncio.CancelledError | None = None
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            if self._over:
+                break
+            self._news.clear()
+            try:
+                await self._news.wait()
+            except asyncio.CancelledError as error:
+                if cancellation is not None:
+                    raise
+                cancellation = error
+                cancelled()
+        if cancellation is not None:
+            raise cancellation
