@@ -13,7 +13,7 @@ TESTS := tests $(wildcard plugins/*/tests examples/*/tests)
 # The tests may use nothing but loopback: whoever asks a package index fails at once.
 OFFLINE := UV_OFFLINE=1 PIP_NO_INDEX=1
 RAY := plugins/ray/tests/test_ray.py
-# Extra arguments for pytest or the demo: make test ARGS="-k retry"
+# Extra arguments for pytest or the demo: make test ARGS="-k retry"; ARGS="-m 'not slow'" is the quick loop.
 ARGS ?=
 
 help: ## List the targets
