@@ -170,6 +170,7 @@ class TestMachine:
         (finding,) = diagnosis.open_files(10**12)
         assert finding.state == "ok" or "hard limit" in finding.fix
 
+    @pytest.mark.slow
     @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
     def test_a_low_limit_that_a_run_raises_by_itself_is_none(self, tmp_path: Path) -> None:
         command = f"ulimit -Sn 256; exec {sys.executable} -m gym_core doctor --json --concurrency 300"

@@ -130,6 +130,7 @@ def end_with_two_signals(process: subprocess.Popen[str], second: signal.Signals)
     process.wait(timeout=30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_second_signal_ends_a_command_whose_loop_is_held(command: str, site: Site, folder: Path) -> None:
     with started(site, folder, *COMMANDS[command]) as process:
@@ -137,12 +138,14 @@ def test_a_second_signal_ends_a_command_whose_loop_is_held(command: str, site: S
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_a_second_signal_of_the_other_kind_does_too(site: Site, folder: Path) -> None:
     with started(site, folder, *RUN, "--quiet") as process:
         end_with_two_signals(process, signal.SIGTERM)
     assert process.returncode == 143
 
 
+@pytest.mark.slow
 def test_a_rescore_that_is_held_ends_as_well(site: Site, folder: Path) -> None:
     with started(site, folder, *RUN, "-E", "where=nowhere") as process:
         assert process.wait(timeout=60) == 0
@@ -151,6 +154,7 @@ def test_a_rescore_that_is_held_ends_as_well(site: Site, folder: Path) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_first_signal_ends_a_command_that_only_waits(
     number: signal.Signals, status: int, site: Site, folder: Path

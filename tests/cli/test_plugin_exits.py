@@ -165,6 +165,7 @@ def test_whatever_a_plugin_raises_is_its_own_error(error: str, site: Site, gym: 
         assert error.partition("(")[0].rpartition(".")[2] in ended.err, (command, where, ended.err)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="workers need Unix sockets")
 @pytest.mark.parametrize("error", [ERRORS[0], ERRORS[2]])
 def test_workers_whose_components_cannot_be_closed_end(error: str, site: Site, gym: Gym) -> None:

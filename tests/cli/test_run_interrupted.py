@@ -145,6 +145,7 @@ def wait_for(process: subprocess.Popen[str], *words: str) -> str:
     raise AssertionError(f"it ended before it said {words}:\n{seen}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_keeps_its_rows_and_tells_how_to_continue(
     number: signal.Signals, status: int, site: Site, folder: Path
@@ -169,6 +170,7 @@ def test_an_interrupted_run_keeps_its_rows_and_tells_how_to_continue(
     assert sorted(found) == ["0", "1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once(site: Site, folder: Path) -> None:
     with started(site, folder, *RUN, "-E", "sticky=true") as process:
         wait_for(process, "asleep 1")
@@ -179,6 +181,7 @@ def test_a_second_signal_stops_at_once(site: Site, folder: Path) -> None:
     assert process.returncode == 143
 
 
+@pytest.mark.slow
 def test_a_killed_run_can_be_resumed(site: Site, folder: Path) -> None:
     with started(site, folder, *RUN, "--concurrency", "2") as process:
         wait_for(process, "asleep 1")
@@ -192,6 +195,7 @@ def test_a_killed_run_can_be_resumed(site: Site, folder: Path) -> None:
     assert len((folder / "x.jsonl").read_bytes().splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_a_second_process_on_the_same_output_is_refused(site: Site, folder: Path) -> None:
     with started(site, folder, *RUN, "--concurrency", "1") as first:
         wait_for(first, "asleep 1")
@@ -207,6 +211,7 @@ def test_a_second_process_on_the_same_output_is_refused(site: Site, folder: Path
     assert first.returncode == 130
 
 
+@pytest.mark.slow
 def test_rows_on_standard_input_are_run_as_they_come(site: Site, folder: Path) -> None:
     line = '{{"id": {}, "responses_create_params": {{"input": "Sleep."}}}}\n'
     with started(site, folder, *RUN, "--input", "-", stdin=subprocess.PIPE) as process:
@@ -223,6 +228,7 @@ def test_rows_on_standard_input_are_run_as_they_come(site: Site, folder: Path) -
     assert {"1", "2"} <= set(found)
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_summary_that_has_gone_does_not_hurt_the_results(site: Site, folder: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -234,6 +240,7 @@ def test_a_reader_of_the_summary_that_has_gone_does_not_hurt_the_results(site: S
     assert (folder / "x.summary.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "has_bar"), [(80, True), (40, False)])
 def test_on_a_terminal_progress_is_a_live_line_that_fits(
     columns: int, has_bar: bool, site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch

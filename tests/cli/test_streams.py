@@ -162,6 +162,7 @@ def full_pipe() -> tuple[int, int]:
 # Closed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("closed", "more"), [(">&-", ()), ("2>&-", ()), ("<&- >&- 2>&-", ()), ("<&- >&- 2>&-", ("--workers", "2"))]
 )
@@ -171,12 +172,14 @@ def test_a_run_does_without_streams(closed: str, more: tuple[str, ...], folder: 
     assert rows(folder) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["rescore x.jsonl", "doctor", "tasks --env louds --json"])
 def test_other_commands_do_without_streams(command: str) -> None:
     assert boundary.run(RUN[3:]) == 0
     assert shell((*GYM, *command.split()), "<&- >&- 2>&-").returncode in (0, 1)
 
 
+@pytest.mark.slow
 def test_standard_input_that_is_closed_is_no_input() -> None:
     ended = shell((*RUN, "--input", "-"), "<&-")
     assert ended.returncode == 3
@@ -187,6 +190,7 @@ def test_standard_input_that_is_closed_is_no_input() -> None:
 # Full, or without a reader
 
 
+@pytest.mark.slow
 def test_a_full_disk_behind_the_streams_hurts_no_run(folder: Path) -> None:
     assert shell((*RUN, "-v"), "> /dev/full 2> /dev/full").returncode == 0
     assert rows(folder) == 3
@@ -216,6 +220,7 @@ def test_a_signal_ends_what_nobody_reads() -> None:
         assert process.wait(PATIENCE) == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--workers", "2")], ids=["here", "workers"])
 def test_a_run_whose_notes_nobody_reads_ends_and_sums_up(more: tuple[str, ...], folder: Path) -> None:
     reading, writing = full_pipe()
@@ -228,6 +233,7 @@ def test_a_run_whose_notes_nobody_reads_ends_and_sums_up(more: tuple[str, ...], 
     os.close(reading)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "gone"), [(signal.SIGINT, True), (signal.SIGTERM, False)], ids=["gone", "unread"])
 def test_one_signal_ends_a_run_without_a_reader(number: signal.Signals, gone: bool, folder: Path) -> None:
     reading, writing = os.pipe() if gone else full_pipe()
@@ -244,6 +250,7 @@ def test_one_signal_ends_a_run_without_a_reader(number: signal.Signals, gone: bo
         os.close(reading)
 
 
+@pytest.mark.slow
 def test_one_signal_ends_a_server_without_a_reader(tmp_path: Path) -> None:
     reading, writing = full_pipe()
     path = tmp_path / "s"
@@ -316,6 +323,7 @@ def test_json_is_all_that_is_printed(
     assert json.loads(printed)
 
 
+@pytest.mark.slow
 def test_nor_does_a_process_print_anything_else_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOUD", "at the end, too")
     ended = subprocess.run(

@@ -175,6 +175,7 @@ def all_options(command: click.Command) -> Iterator[str]:
 # Running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN_PAGES, ids=name_of)
 def test_marked_blocks_do_what_they_show(
     page: Path, tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 _FETCHED = re.compile(
     r"""<(?:script|link|img|iframe)\b[^>]*(?:src|href)=["'](https?:)?//|url\(["']?https?://|@import"""
 )
 
 
+@pytest.mark.slow
 def test_the_site_is_whole_and_asks_no_other_host(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],

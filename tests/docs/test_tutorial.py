@@ -33,6 +33,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IsolatedPlugins:
     return IsolatedPlugins(tmp_path / "site", monkeypatch).keep("openai", "simple_agent")
 
 
+@pytest.mark.slow
 def test_following_the_tutorial_works(
     plugins: IsolatedPlugins, tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def tear(path: Path, chance: random.Random) -> None:
         path.write_bytes(content[: -chance.randrange(1, last)])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_whatever_a_kill_hits_every_rollout_ends_once(tmp_path: Path) -> None:
     runs, chance = Runs(tmp_path), random.Random(20)

@@ -116,6 +116,7 @@ def tasks(events: list[str]) -> list[Any]:
 EVENTS = st.lists(st.sampled_from(sorted(EXPECTED)), max_size=12).map(lambda events: ["fine", *events])
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )

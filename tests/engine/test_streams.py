@@ -280,6 +280,7 @@ class TestKeys:
     def test_repeats_of_a_task_differ(self) -> None:
         assert len({for_repeat(digest(f"t{task}"), repeat) for task in range(50) for repeat in range(50)}) == 2500
 
+    @pytest.mark.slow
     def test_ids_take_at_most_16_bytes_each(self) -> None:
         ids, rows = TaskIds(), 400_000
         for number in range(1, rows + 1):
@@ -319,6 +320,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     task=st.dictionaries(st.sampled_from(["x", "calls", "tools", "meta"]), values, max_size=3),
     response=st.dictionaries(names, values, max_size=3),

@@ -34,6 +34,7 @@ class TestWorkers:
         assert ended.summary["health"]["workers"]["died"] == 1
         assert ended.summary["health"]["workers"]["started"] == 3
 
+    @pytest.mark.slow
     def test_one_that_ends_every_worker_is_a_failure_and_the_others_are_not(self) -> None:
         tasks = [told(number, **({"die": True} if number == 5 else {"sleep": 0.01})) for number in range(40)]
         ended = run(tasks=tasks, concurrency=12)
@@ -46,6 +47,7 @@ class TestWorkers:
         assert ended.summary["health"]["workers"]["died"] == 3
         assert "--retry-failed" in ended.summary["errors"][0]["remedy"]
 
+    @pytest.mark.slow
     def test_where_all_die_the_run_stops_and_can_be_resumed(self, tmp_path: Path) -> None:
         ended = run(tasks=[told(number, die=True) for number in range(60)], output=tmp_path / "x.jsonl")
         assert "workers have died" in str(ended.error)
@@ -120,6 +122,7 @@ def test_workers_end_with_their_coordinator(command: Command) -> None:
     assert all(map(ended, workers))
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_the_coordinators_business(command: Command) -> None:
     """As in a terminal, where all processes get it."""
     with command.start() as process:
@@ -138,6 +141,7 @@ def test_an_interrupt_is_the_coordinators_business(command: Command) -> None:
     assert len({row["task_id"] for row in command.rows()}) == len(command.rows()) == 120
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_whatever_a_kill_hits_every_rollout_ends_once(command: Command) -> None:
     """Workers and coordinators are killed at random moments of six runs; the seventh finishes."""

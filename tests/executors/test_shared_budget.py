@@ -150,6 +150,7 @@ async def test_what_all_spend_never_exceeds_the_limit(limits: dict[str, Any], se
     assert total.max_cost is None or total.spent_cost <= total.max_cost
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spread_plugins")
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix sockets")
 @pytest.mark.parametrize("die", [False, True], ids=["all live", "one dies"])

@@ -223,6 +223,7 @@ class TestRuns:
             workers=2,
         )
 
+    @pytest.mark.slow
     @asynchronous
     async def test_workers_share_a_cap(self, isolated_plugins: IsolatedPlugins) -> None:
         isolated_plugins.keep("openai")
@@ -232,6 +233,7 @@ class TestRuns:
         assert ended.statuses() == ["completed"] * 40
         assert server.peak <= 3
 
+    @pytest.mark.slow
     @asynchronous
     async def test_rate_limits_slow_all_down_and_fail_nobody(self, isolated_plugins: IsolatedPlugins) -> None:
         isolated_plugins.keep("openai")

@@ -159,6 +159,7 @@ def test_tasks_and_rollouts_stream() -> None:
 FATAL = {"wrong key": "the key is refused", "bad request": "the first 5 rollouts all failed alike"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("error", "words"), FATAL.items(), ids=FATAL)
 def test_what_hits_all_alike_stops_all_workers_and_can_be_resumed(error: str, words: str, tmp_path: Path) -> None:
     def tasks(**directions: Any) -> list[Task]:
@@ -180,6 +181,7 @@ def test_one_refusal_is_one_failure() -> None:
     assert sorted(ended.statuses()) == ["completed"] * 9 + ["model_error"]
 
 
+@pytest.mark.slow
 def test_the_last_stragglers_are_let_go() -> None:
     tasks = [told(number, hang=number == 4) for number in range(10)]
     ended = run(tasks=tasks, finish_at=0.9)
@@ -220,6 +222,7 @@ def test_a_component_that_works_here_only_stops_the_run(tmp_path: Path) -> None:
     assert ended.rollouts == []
 
 
+@pytest.mark.slow
 def test_workers_that_die_at_once_stop_the_run() -> None:
     ended = run(model_options={"policy": {"die_elsewhere": True}})
     assert "died while they started" in str(ended.error)
@@ -274,6 +277,7 @@ async def when(condition: Callable[[], bool], stop: Callable[[str], None]) -> No
     stop("enough")
 
 
+@pytest.mark.slow
 def test_rows_and_ids_come_back_as_they_went(tmp_path: Path) -> None:
     big, request = 2**80, '"responses_create_params": {"input": "{}"}'
     lines = [f'{{"task_id": 1.50, "x": {big}, {request}}}', f'{{"task_id": true, "x": NaN, {request}}}']

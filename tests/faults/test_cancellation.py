@@ -120,6 +120,7 @@ async def test_leaving_the_loop_of_collect_closes_the_requests(transport: str) -
         await server.until(lambda: server.in_flight == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_an_interrupt_closes_the_requests(transport: str, tmp_path: Path) -> None:
     with FakeOpenAI(faults.hang()) as server:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other file syst
 ROW = b'{"cities": ["Paris"], "responses_create_params": {"input": "Paris?"}}\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", "-[red]x %s {0} 日本🙂".encode()], ids=repr)
 def test_every_command_takes_a_file_of_any_name(name: bytes, tmp_path: Path) -> None:
     folder = os.path.join(os.fsencode(tmp_path), name)

@@ -22,6 +22,7 @@ TOGETHER = 100
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits on open files are POSIX")
 
 
+@pytest.mark.slow
 def test_a_low_soft_limit_on_open_files_does_not_hurt_a_run(transport: str, tmp_path: Path) -> None:
     together = asyncio.Barrier(TOGETHER)
 

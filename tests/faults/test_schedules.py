@@ -184,6 +184,7 @@ def exactly(transport: str, api: str, lists: list[list[Kind]]) -> None:
     check_retries(told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["httptools", "aiohttp"])
 @examples(45)
 @given(lists=schedules)
@@ -191,6 +192,7 @@ def test_every_rollout_ends_as_its_replies_say(transport: str, lists: list[list[
     exactly(transport, "responses", lists)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("transport", "api"), ELSEWHERE)
 @examples(15)
 @given(lists=schedules)
@@ -210,6 +212,7 @@ def anyhow(transport: str, api: str, lists: list[list[Kind]], concurrency: int) 
         assert sum(kind.then == "model_error" for kinds in told.values() for kind in kinds) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["httptools", "aiohttp"])
 @examples(25)
 @given(lists=wild_schedules, concurrency=st.integers(1, 8))
@@ -217,6 +220,7 @@ def test_whatever_happens_every_rollout_ends_once(transport: str, lists: list[li
     anyhow(transport, "responses", lists, concurrency)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("transport", "api"), ELSEWHERE)
 @examples(8)
 @given(lists=wild_schedules, concurrency=st.integers(1, 8))

@@ -147,6 +147,7 @@ def gym(server: FakeOpenAI, folder: Path, *arguments: str) -> subprocess.Complet
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [faults.wrong_key(), faults.no_quota(), faults.bad_request()], ids=repr)
 def test_the_command_ends_with_3_and_can_be_resumed(fault: Reply, tmp_path: Path) -> None:
     def turn(request: Received) -> Turn:

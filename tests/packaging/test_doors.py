@@ -28,6 +28,7 @@ def test_the_command_is_listed_by_its_packages_summary(env: FreshEnv) -> None:
     assert "leaderboard" in env.run("gym", "plugins", "list").stdout
 
 
+@pytest.mark.slow
 def test_rollouts_go_where_the_executor_takes_them_and_the_command_reads_them(
     env: FreshEnv, endpoint: Endpoint
 ) -> None:

@@ -50,6 +50,7 @@ def test_core_alone_says_what_to_install(core: FreshEnv) -> None:
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_all_distributions_install_side_by_side(fresh_env: Callable[..., FreshEnv]) -> None:
     plugins = (
         *("local-model", "openai-model", "otel", "simple-agent", "simple-weather"),

@@ -62,6 +62,7 @@ def names(made: FreshEnv) -> set[str]:
     return {row["name"] for row in json.loads(made.run("gym", "plugins", "list", "--json").stdout)}
 
 
+@pytest.mark.slow
 def test_a_package_comes_and_goes(env: tuple[FreshEnv, dict[str, str]], links: Path) -> None:
     made, variables = env
     install = ("gym", "install", "gym-talk", "--no-index", "--find-links", links)
@@ -89,6 +90,7 @@ def test_a_package_comes_and_goes(env: tuple[FreshEnv, dict[str, str]], links: P
     assert "talk" not in names(made)
 
 
+@pytest.mark.slow
 def test_a_wheel_by_its_path_and_a_package_without_an_entry_point(
     env: tuple[FreshEnv, dict[str, str]], links: Path, tmp_path: Path
 ) -> None:

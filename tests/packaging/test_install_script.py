@@ -66,6 +66,7 @@ def test_old_python_is_refused(tmp_path: Path) -> None:
     assert str(old) in line
 
 
+@pytest.mark.slow
 def test_unreachable_index_leaves_no_half_made_environment(tmp_path: Path) -> None:
     done = run_script(tmp_path, PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull)
     assert done.returncode != 0

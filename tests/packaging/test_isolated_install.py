@@ -34,6 +34,7 @@ def env(
     return made, {"PATH": path, "GYM_HOME": str(tmp_path / "home"), **offline}
 
 
+@pytest.mark.slow
 def test_built_once_used_offline_and_removed(
     env: tuple[FreshEnv, dict[str, str]], wheels: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ def test_the_endpoint_is_offered_to_others(local: Running) -> None:
     assert [model["id"] for model in listed["data"]] == local.run(local.backend.list_models())
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_and_explicit_options_go_first(model_file: Path) -> None:
     own = Running(model=str(model_file), tools="native", max_output_tokens=2, slots=2, logprobs=True)
     try:

@@ -9,6 +9,7 @@ import pytest
 from gym_core.testing import ModelBackendConformance
 
 
+@pytest.mark.slow
 class TestLocal(ModelBackendConformance):
     reference = "local"
     options = {"max_output_tokens": 8, "context_size": 512}

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from gym_core import Task
 from gym_core.testing import ResourceServerConformance
 
 
+@pytest.mark.slow
 class TestOneFamily(ResourceServerConformance):
     reference = "reasoning_gym:spell_backward"
 
@@ -16,6 +19,7 @@ class TestOneFamily(ResourceServerConformance):
         return [f"<answer>{task['answer']}</answer>"]
 
 
+@pytest.mark.slow
 class TestExpressions(TestOneFamily):
     reference = "reasoning_gym:simple_equations,polynomial_equations"
     task_limit = 10

@@ -6,6 +6,8 @@ import importlib
 from collections import defaultdict
 from collections.abc import Callable
 
+import pytest
+
 from gym_core import Task, Verdict
 from gym_reasoning_gym.families import FAMILIES
 
@@ -19,6 +21,7 @@ def test_the_list_is_that_of_the_installed_package() -> None:
     assert list(FAMILIES) == sorted(FAMILIES)
 
 
+@pytest.mark.slow
 def test_right_answers_earn_everything_and_policies_without_thought_nearly_nothing(
     make_tasks: Callable[..., list[Task]],
     judge_text: Judge,
@@ -52,6 +55,7 @@ def test_right_answers_earn_everything_and_policies_without_thought_nearly_nothi
         assert sum(earned) / len(earned) < 0.06, name
 
 
+@pytest.mark.slow
 def test_a_task_is_a_row_with_all_that_its_verifier_needs(make_tasks: Callable[..., list[Task]]) -> None:
     (task,) = make_tasks("spell_backward", 1, seed=7, config={"max_word_len": 4})
     assert list(task) == [

@@ -28,6 +28,7 @@ def rows(tasks: list[Task]) -> list[str]:
     return [json.dumps(task.row, sort_keys=True) for task in tasks]
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same(make_tasks: MakeTasks) -> None:
     first = rows(make_tasks(HASHED, 18, seed=3))
     assert first == rows(make_tasks(HASHED, 18, seed=3))
@@ -43,6 +44,7 @@ def test_an_item_depends_on_nothing_but_its_place() -> None:
     assert len(set(made.values())) == len(made)
 
 
+@pytest.mark.slow
 def test_it_is_what_the_package_makes_of_the_same_seed(make_tasks: MakeTasks) -> None:
     package = importlib.import_module("reasoning_gym")
     items = package.create_dataset("chain_sum", seed=42, size=501, max_terms=3)
@@ -51,6 +53,7 @@ def test_it_is_what_the_package_makes_of_the_same_seed(make_tasks: MakeTasks) ->
     assert [task["answer"] for task in tasks] == [item["answer"] for item in islice(items, 501)]
 
 
+@pytest.mark.slow
 def test_families_take_turns(make_tasks: MakeTasks) -> None:
     tasks = make_tasks("lcm, gcd", 9, size=5, config={"gcd": {"max_numbers": 2}})
     assert [task.task_id for task in tasks] == ["lcm-0-0", "gcd-0-0", "lcm-0-1", "gcd-0-1", "lcm-0-2"]
@@ -70,6 +73,7 @@ def test_the_seed_is_that_of_the_run_unless_it_is_given(make_env: Callable[..., 
     assert make_env("lcm", run_seed=2**31 + 9).order() == Order(("lcm",), 9)
 
 
+@pytest.mark.slow
 def test_leaving_early_ends_the_process(make_env: Callable[..., ReasoningGym]) -> None:
     async def first() -> Task:
         tasks = make_env("lcm").tasks()
@@ -82,10 +86,12 @@ def test_leaving_early_ends_the_process(make_env: Callable[..., ReasoningGym]) -
     assert asyncio.run(first()).task_id == "lcm-0-0"
 
 
+@pytest.mark.slow
 def test_what_a_family_prints_is_no_task(make_tasks: MakeTasks) -> None:
     assert [task["index"] for task in make_tasks("bf", 3)] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_settings_that_never_work_end_it_with_their_reason() -> None:
     async def lines() -> int:
         order = Order(("spell_backward",), seed=0, settings={"spell_backward": {"data_file": "missing.txt"}})
@@ -101,6 +107,7 @@ def test_settings_that_never_work_end_it_with_their_reason() -> None:
         asyncio.run(lines())
 
 
+@pytest.mark.slow
 def test_the_process_sees_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
 

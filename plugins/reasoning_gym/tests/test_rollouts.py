@@ -20,6 +20,7 @@ MakeTasks = Callable[..., list[Task]]
 Roll = Callable[..., list[Rollout]]
 
 
+@pytest.mark.slow
 def test_right_answers_earn_everything(
     make_env: Callable[..., ReasoningGym], make_tasks: MakeTasks, roll: Roll
 ) -> None:
@@ -33,6 +34,7 @@ def test_right_answers_earn_everything(
         assert rollout.info == {"answer": answers[rollout.task_id]}
 
 
+@pytest.mark.slow
 def test_wrong_ones_do_not_and_an_endless_source_is_cut(make_env: Callable[..., ReasoningGym], roll: Roll) -> None:
     rollouts = roll(make_env(FAMILIES), lambda task_id: "I do not know.", limit=5)
     assert len(rollouts) == 5
@@ -43,6 +45,7 @@ def test_wrong_ones_do_not_and_an_endless_source_is_cut(make_env: Callable[..., 
         assert rollout.reward_components["formatted"] == 0.0
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_where_it_stopped(make_env: Callable[..., ReasoningGym], roll: Roll, tmp_path: Path) -> None:
     output = tmp_path / "x.jsonl"
     roll(make_env("lcm,ransom_note"), lambda task_id: "<answer>1</answer>", limit=3, output=output)
@@ -53,6 +56,7 @@ def test_a_run_is_resumed_where_it_stopped(make_env: Callable[..., ReasoningGym]
     assert len(output.read_bytes().splitlines()) == 6
 
 
+@pytest.mark.slow
 def test_rows_from_a_file_need_no_family(
     make_env: Callable[..., ReasoningGym], make_tasks: MakeTasks, roll: Roll, tmp_path: Path
 ) -> None:
