@@ -76,6 +76,10 @@ class Task(Mapping[str, Any]):
         except KeyError:
             raise MissingField(field) from None
 
+    def get(self, field: str, default: Any = None) -> Any:
+        """The field, or `default` where the row has none. Without the exception by which `Mapping` would find out."""
+        return self.row.get(field, default)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.row)
 

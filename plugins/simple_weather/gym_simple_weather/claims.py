@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from operator import itemgetter
+from typing import NamedTuple
 
 from gym_simple_weather.weather import ALIASES, plain
 
@@ -24,7 +26,7 @@ _CONDITIONS = {
     "stormy": r"storms?|stormy|thunder\w*",
     "snowy": r"snow(?:s|y|ing|fall)?",
 }
-_CONDITION = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _CONDITIONS.items()))
+_CONDITION = re.compile(rf"\b(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _CONDITIONS.items())})\b")
 _QUANTITY = re.compile(
     r"(?<![\w.])(?P<number>-?\d{1,9}(?:\.\d+)?)(?![\w.]*\d)"
     r"(?:[ -]?(?:(?P<temperature>° ?[cf]\b|[cf]\b|°)|(?P<humidity>%)|(?P<wind>(?:km/h|mph|m/s)\b)))?"
@@ -44,27 +46,31 @@ _BOUND_AFTER = re.compile(r" (?:warmer|hotter|colder|cooler|higher|lower|differe
 
 _SENTENCES = re.compile(r"(?<=[.!;?])\s+|\n+")
 _CLAUSES = re.compile(r", | (?:and|while|whereas|but|although|though) ")
+_CITY_FIRST = re.compile("(?:cf+)+")
+_CITY_LAST = re.compile("(?:f+c)+")
 _PARENTHESES = re.compile(r"\([^()]*\)")
+# The third of a line is in every text that holds one of its spellings, and cheaper to look for. It is looked for in the
+# folded text, so it has no i: its dotted and dotless forms match the pattern, and fold to something else.
 _SPELLINGS = (
-    (r"(?m)^[ \t]*\d{1,3}[.)]\s", ""),
-    (r"[º˚]", "°"),
-    (r"(?<!\w)[\u2212\u2013](?=\d)", "-"),
-    (r"[*`#|]", " "),
-    (r"_", " "),
-    (r"\b(?:minus|negative) (?=\d)", "-"),
-    (r"-?\bdeg(?:ree)?s?\b", "°"),
-    (r"\b(?:celsius|centigrade)\b", "c"),
-    (r"\bfahrenheit\b", "f"),
-    (r"\bper ?cent\b", "%"),
-    (r"\b(?:kmh|kph|km/hr|kilomet(?:er|re)s? (?:per|an) hour)\b", "km/h"),
-    (r"\bmiles (?:per|an) hour\b", "mph"),
-    (r"\bmet(?:er|re)s per second\b", "m/s"),
+    (r"(?m)^[ \t]*\d{1,3}[.)]\s", "", ""),
+    (r"[º˚]", "°", ""),
+    (r"[\u2212\u2013](?<!\w.)(?=\d)", "-", ""),
+    (r"[*`#|_]", " ", ""),
+    (r"\bminus (?=\d)", "-", "nus"),
+    (r"\bnegative (?=\d)", "-", "negat"),
+    (r"-?\bdeg(?:ree)?s?\b", "°", "deg"),
+    (r"\bcelsius\b", "c", "cels"),
+    (r"\bcentigrade\b", "c", "grade"),
+    (r"\bfahrenheit\b", "f", "fahr"),
+    (r"\bper ?cent\b", "%", "cent"),
+    (r"\b(?:kmh|kph|km/hr|kilomet(?:er|re)s? (?:per|an) hour)\b", "km/h", "k"),
+    (r"\bmiles (?:per|an) hour\b", "mph", "hour"),
+    (r"\bmet(?:er|re)s per second\b", "m/s", "second"),
 )
-_SPELLED = [(re.compile(pattern, re.IGNORECASE), usual) for pattern, usual in _SPELLINGS]
+_SPELLED = [(re.compile(pattern, re.IGNORECASE), usual, part) for pattern, usual, part in _SPELLINGS]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One statement of a text.
 
     `kind`: `condition`, `temperature_c`, `humidity_percent`, `wind_kmh`, `number` (one without unit) or `comparison`.
@@ -79,14 +85,17 @@ class Claim:
     tolerance: float = 0.0
     denied: bool = False
 
+    def about(self, cities: tuple[str, ...]) -> Claim:
+        """The same of these cities."""
+        return Claim(self.kind, self.value, cities, self.tolerance, self.denied)
+
     def __str__(self) -> str:
         return f"{'not ' if self.denied else ''}{self.kind} {self.value}"
 
 
 def read_claims(text: str, cities: Iterable[str]) -> list[Claim]:
     """The claims of a text about the cities with these keys, in order."""
-    names = _names(cities)
-    pattern = _any_of(names)
+    names, pattern = _names(frozenset(cities))
     claims: list[Claim] = []
     subject: tuple[str, ...] = ()
     for sentence in _sentences(text):
@@ -96,32 +105,30 @@ def read_claims(text: str, cities: Iterable[str]) -> list[Claim]:
         unnamed = True
         early: list[Claim] = []  # said before any name: "It is sunny and 21 °C in Paris"
         for clause in _CLAUSES.split(_PARENTHESES.sub(_without_commas, sentence)):
-            mentions = [(match.start(), names[match[0]]) for match in pattern.finditer(clause)] if pattern else []
+            mentions = [(match.start(), names[match[0]]) for match in pattern.finditer(clause)]
             found = list(_statements(clause))
             if mentions:
                 named = _distinct((*waiting, *(key for _, key in mentions)))
-                claims += [replace(claim, cities=_distinct((*subject, *named))) for claim in early]
+                claims += [claim.about(_distinct((*subject, *named))) for claim in early]
                 early, subject = [], named
                 unnamed = False
-            claims += _comparisons(clause, mentions, subject)
+            if subject and (match := _COMPARISON.search(clause)):
+                claims.append(_comparison(clause, match, mentions, subject))
             if unnamed:
                 early += [claim for _, claim in found]
-            else:
+            elif found:
                 claims += _attributed(found, [(-1, key) for key in waiting] + mentions, subject)
             if found:
                 waiting = ()
             elif mentions:
                 waiting = subject
-        claims += [replace(claim, cities=subject) for claim in early]
+        claims += [claim.about(subject) for claim in early]
     return claims
 
 
 def named_cities(text: str, cities: Iterable[str]) -> list[str]:
     """Which of the cities a text names, in order; a text that opens with a bare name counts as naming only that one."""
-    names = _names(cities)
-    pattern = _any_of(names)
-    if pattern is None:
-        return []
+    names, pattern = _names(frozenset(cities))
     sentences = _sentences(text)
     opening = _CLAUSES.split(sentences[0])[0].strip(" .!:;") if sentences else ""
     if opening in names:
@@ -136,8 +143,10 @@ def named_conditions(text: str) -> set[str]:
 
 def _sentences(text: str) -> list[str]:
     text = text[:MAX_CHARS]
-    for pattern, usual in _SPELLED:
-        text = pattern.sub(usual, text)
+    folded = text.casefold()
+    for pattern, usual, part in _SPELLED:
+        if part in folded:
+            text = pattern.sub(usual, text)
     return [line for line in map(plain, _SENTENCES.split(text)) if line]
 
 
@@ -145,15 +154,14 @@ def _without_commas(match: re.Match[str]) -> str:
     return match[0].replace(", ", " ")
 
 
-def _names(cities: Iterable[str]) -> dict[str, str]:
-    """The names that stand for the cities, each with its key."""
-    keys = {key: key for key in cities}
-    return keys | {alias: key for alias, key in ALIASES.items() if key in keys}
-
-
-def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
-    longest_first = sorted((name for name in names if name), key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)") if longest_first else None
+@lru_cache(maxsize=256)
+def _names(cities: frozenset[str]) -> tuple[Mapping[str, str], re.Pattern[str]]:
+    """The names that stand for the cities, each with its key, and the pattern of any of them."""
+    keys = {key: key for key in cities if key}
+    names = keys | {alias: key for alias, key in ALIASES.items() if key in keys}
+    longest_first = sorted(names, key=len, reverse=True)
+    any_of = "|".join(map(re.escape, longest_first)) or "(?!)"
+    return names, re.compile(rf"(?<!\w)(?:{any_of})(?!\w)")
 
 
 def _distinct(keys: Iterable[str]) -> tuple[str, ...]:
@@ -165,7 +173,8 @@ def _statements(clause: str) -> Iterator[tuple[int, Claim]]:
     hypothesis = _HYPOTHESIS.search(clause)
     end = hypothesis.start() if hypothesis else len(clause)
     for match in _CONDITION.finditer(clause, 0, end):
-        yield match.start(), Claim("condition", str(match.lastgroup), denied=_denied(clause, match))
+        denied = _DENIED.search(_before(clause, match)) is not None
+        yield match.start(), Claim("condition", str(match.lastgroup), (), 0.0, denied)
     for match in _QUANTITY.finditer(clause, 0, end):
         claim = _quantity(clause, match)
         if claim is not None:
@@ -173,53 +182,54 @@ def _statements(clause: str) -> Iterator[tuple[int, Claim]]:
 
 
 def _quantity(clause: str, match: re.Match[str]) -> Claim | None:
-    before = clause[max(0, match.start() - 60) : match.start()]
+    number, temperature, humidity, wind, below = match.groups()
+    before = _before(clause, match)
     if _BOUND_BEFORE.search(before) or _BOUND_AFTER.match(clause, match.end()):
         return None  # "above 20 °C" and "3 degrees warmer" state no temperature
-    value = float(match["number"])
-    denied = _denied(clause, match)
-    topic = _TOPIC.search(before)
-    if match["wind"] or (topic and topic[1] == "wind" and not match["temperature"] and not match["humidity"]):
-        factor, tolerance = {"mph": (1.609344, 0.9), "m/s": (3.6, 1.9)}.get(match["wind"] or "", (1.0, 0.5))
-        return Claim("wind_kmh", value * factor, tolerance=tolerance, denied=denied)
-    if match["humidity"] or (topic and topic[1] == "humidity" and not match["temperature"]):
-        return Claim("humidity_percent", value, tolerance=0.5, denied=denied)
-    if match["below"]:
+    value = float(number)
+    denied = _DENIED.search(before) is not None
+    topic = None if temperature or humidity or wind else _TOPIC.search(before)
+    about = topic[1] if topic else None
+    if wind or about == "wind":
+        factor, tolerance = {"mph": (1.609344, 0.9), "m/s": (3.6, 1.9)}.get(wind or "", (1.0, 0.5))
+        return Claim("wind_kmh", value * factor, (), tolerance, denied)
+    if humidity or about == "humidity":
+        return Claim("humidity_percent", value, (), 0.5, denied)
+    if below:
         value = -abs(value)
-    if match["temperature"] and match["temperature"].endswith("f"):
-        return Claim("temperature_c", (value - 32) / 1.8, tolerance=0.6, denied=denied)
-    if match["temperature"] or match["below"] or topic:
-        return Claim("temperature_c", value, tolerance=0.5, denied=denied)
-    return Claim("number", value, denied=denied)
+    if temperature and temperature.endswith("f"):
+        return Claim("temperature_c", (value - 32) / 1.8, (), 0.6, denied)
+    if temperature or below or about:
+        return Claim("temperature_c", value, (), 0.5, denied)
+    return Claim("number", value, (), 0.0, denied)
 
 
-def _denied(clause: str, match: re.Match[str]) -> bool:
-    return _DENIED.search(clause[max(0, match.start() - 60) : match.start()]) is not None
+def _before(clause: str, match: re.Match[str]) -> str:
+    start = match.start()
+    return clause[max(0, start - 60) : start]
 
 
 def _attributed(
     found: list[tuple[int, Claim]], mentions: list[tuple[int, str]], subject: tuple[str, ...]
 ) -> Iterator[Claim]:
     """The claims with their cities. Where cities and statements take turns, each statement has the city next to it."""
-    marks = sorted([*((at, "c") for at, _ in mentions), *((at, "f") for at, _ in found)])
-    turns = re.sub("f+", "f", "".join(mark for _, mark in marks))
-    city_first = re.fullmatch("(?:cf)+", turns) is not None
-    city_last = re.fullmatch("(?:fc)+", turns) is not None
-    for at, claim in sorted(found, key=lambda pair: pair[0]):
+    city_first = city_last = False
+    if mentions:
+        marks = sorted([*((at, "c") for at, _ in mentions), *((at, "f") for at, _ in found)])
+        turns = "".join(mark for _, mark in marks)
+        city_first, city_last = _CITY_FIRST.fullmatch(turns) is not None, _CITY_LAST.fullmatch(turns) is not None
+    for at, claim in sorted(found, key=itemgetter(0)):
         cities = subject
         if city_first or city_last:
             following = bisect(mentions, (at,))
             cities = (mentions[following - city_first][1],)
-        yield replace(claim, cities=cities)
+        yield claim.about(cities)
 
 
-def _comparisons(clause: str, mentions: list[tuple[int, str]], subject: tuple[str, ...]) -> Iterator[Claim]:
+def _comparison(clause: str, match: re.Match[str], mentions: list[tuple[int, str]], subject: tuple[str, ...]) -> Claim:
     """ "Rome is warmer than Oslo", "the warmest is Rome": the first city named is the one spoken of."""
-    match = _COMPARISON.search(clause)
-    if match is None or not subject:
-        return
     than = clause.find(" than ")
     spoken_of = mentions[0][1] if mentions else subject[-1]
     others = (key for at, key in mentions if 0 <= than < at and key != spoken_of)
-    value = "warmer" if match["up"] else "colder"
-    yield Claim("comparison", value, _distinct((spoken_of, *others)), denied=_denied(clause, match))
+    denied = _DENIED.search(_before(clause, match)) is not None
+    return Claim("comparison", "warmer" if match["up"] else "colder", _distinct((spoken_of, *others)), 0.0, denied)

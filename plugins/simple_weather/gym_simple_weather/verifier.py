@@ -100,19 +100,20 @@ def _answer(
 ) -> _Tally:
     tally = _Tally()
     text = trajectory.output_text[:MAX_CHARS]
+    said = plain(text)
     question = "\n".join(responses.item_text(item) for item in trajectory.input)
     about = wanted or list(reports)
-    if not plain(text) or plain(text) in plain(question):
+    if not said or said in plain(question):
         tally.missing.append("an answer")
         return tally
     expected = _strings(task.get("expected"))
     if wanted == [] and expected:
-        tally.expect("the expected answer", any(_says(text, word) for word in expected))
+        tally.expect("the expected answer", any(_says(said, word) for word in expected))
         return tally
     claims = read_claims(text, {*about, *reports})
     _find_wrong(tally, claims, about, reports)
     if not about or wanted == []:
-        tally.expect("a question for the city", bool(_ASKS.search(plain(text))))
+        tally.expect("a question for the city", bool(_ASKS.search(said)))
         return tally
     asked_about = named_conditions(question) if any(claim.denied for claim in claims) else ()
     for city in about:
@@ -214,8 +215,8 @@ def _find_winner(
     tally.expect("which is the " + asked, found)
 
 
-def _says(text: str, word: str) -> bool:
-    return bool(plain(word)) and bool(re.search(rf"(?<![\w.-]){re.escape(plain(word))}(?!\w|\.\d)", plain(text)))
+def _says(said: str, word: str) -> bool:
+    return bool(plain(word)) and bool(re.search(rf"(?<![\w.-]){re.escape(plain(word))}(?!\w|\.\d)", said))
 
 
 def _report(call: ToolCall) -> Weather | None:

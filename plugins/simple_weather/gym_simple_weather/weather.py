@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 CONDITIONS = ("sunny", "cloudy", "foggy", "rainy", "stormy", "snowy")
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Weather:
 
     def to_json(self) -> str:
         """The weather as the tool returns it."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return _encode({name: getattr(self, name) for name in self.__slots__})
 
 
 _CITIES = (
