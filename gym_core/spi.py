@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from gym_core.contract.executor import Receive as Receive
     from gym_core.contract.executor import WorkerChannel as WorkerChannel
     from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
+    from gym_core.engine.child_processes.child import read_message as read_message
+    from gym_core.engine.child_processes.child import when_let_go as when_let_go
+    from gym_core.engine.child_processes.child import write_message as write_message
+    from gym_core.engine.child_processes.parent import ChildProcess as ChildProcess
+    from gym_core.engine.child_processes.parent import how_ended as how_ended
     from gym_core.engine.executors.frames import FrameReader as FrameReader
     from gym_core.engine.executors.worker import Worker as Worker
 
 _HOMES = {
     "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
+    "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
+    "gym_core.engine.child_processes.parent": "ChildProcess how_ended",
     "gym_core.engine.executors.frames": "FrameReader",
     "gym_core.engine.executors.worker": "Worker",
 }

@@ -58,7 +58,7 @@ async def test_processes_are_used_again() -> None:
     assert processes is not None
     (process,) = processes._all
     made.executor.close()
-    await gone(process._child.pid)
+    await gone(process.child.pid)
 
 
 @asynchronous

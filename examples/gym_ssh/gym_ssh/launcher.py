@@ -35,7 +35,6 @@ class SshLauncher(WorkerLauncher[SshOptions]):
     def __init__(self, options: Any = None, context: ComponentContext | None = None) -> None:
         super().__init__(options, context)
         self._hosts: list[str] = []
-        self._channels: list[_Channel] = []
 
     async def prepare(self, workers: int, distributions: Sequence[str]) -> None:
         """Say what is wrong with the options before anything is started. Raises `UsageError`."""
@@ -43,19 +42,12 @@ class SshLauncher(WorkerLauncher[SshOptions]):
         if not self._hosts:
             raise UsageError("the executor `ssh` needs a host", hint="--executor ssh:HOST[,HOST...]")
 
-    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
+    def start(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
         """Connect to the next machine and start a worker there."""
         host = self._hosts[number % len(self._hosts)]
         there = f"exec {shlex.quote(self.options.python)} -m gym_ssh.worker"
         command = [*shlex.split(self.options.command), host, there]
-        channel = _Channel(f"worker {number} ({host})", command, receive, gone)
-        self._channels.append(channel)
-        return channel
-
-    async def __aexit__(self, *error: object) -> None:
-        for channel in self._channels:
-            channel.kill()
-        await asyncio.gather(*(channel.over for channel in self._channels))
+        return _Channel(f"worker {number} ({host})", command, receive, gone)
 
 
 class _Channel:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
-import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, cast
 
 from gym_core.contract.component import ComponentContext
 from gym_core.contract.executor import Receive, WorkerChannel, WorkerLauncher
 from gym_core.domain.errors import UsageError
-from gym_core.engine.executors import worker_process
+from gym_core.engine.child_processes.child import write_message
+from gym_core.engine.child_processes.parent import ChildProcess
 from gym_core.engine.executors.frames import FrameReader
-from gym_core.engine.standard_streams import open_missing
 
+GRACE = 3.0
+"""Seconds that sessions have for closing once the coordinator has gone."""
 LINGER = 1.0
 """Seconds that a dead worker's last words are waited for, where a process that it started keeps its socket open."""
 
@@ -34,44 +32,22 @@ class ProcessLauncher(WorkerLauncher):
         super().__init__(options, context)
         if sys.platform == "win32":
             raise UsageError("--workers needs a system with Unix sockets", hint="leave it out, or use --executor ray")
-        open_missing()
-        self._lifeline, self._held = os.pipe()
-        self._channels: set[_ProcessChannel] = set()
-        self._closed = False
 
-    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
+    def start(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
         """Start a worker process."""
         ours, theirs = socket.socketpair()
         try:
-            numbers = [theirs.fileno(), self._lifeline]
-            child = subprocess.Popen(
-                [sys.executable, "-P", worker_process.__file__, *map(str, numbers)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=numbers,
-            )
+            # no group of its own: a terminal stops and continues all of a run
+            work = "gym_core.engine.executors.worker_process:work"
+            child = ChildProcess(work, grace=GRACE, group=False, stdin=theirs, stdout=theirs)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        with contextlib.suppress(OSError):  # it is dead already; its end is noticed in the usual way
-            worker_process.send_path(ours)
-        channel = _ProcessChannel(number, child, ours, receive, gone)
-        self._channels.add(channel)
-        channel.over.add_done_callback(lambda over: self._channels.discard(channel))
-        return channel
-
-    async def __aexit__(self, *error: object) -> None:
-        """Kill what is left, and see it off."""
-        channels = list(self._channels)
-        for channel in channels:
-            channel.kill()
-        if channels:
-            await asyncio.wait([channel.over for channel in channels])
-        if not self._closed:
-            self._closed = True
-            os.close(self._held)
-            os.close(self._lifeline)
+        with contextlib.suppress(OSError), ours.makefile("wb") as stream:  # dead already? noticed in the usual way
+            write_message(stream, child.first_message)
+        return _ProcessChannel(number, child, ours, receive, gone)
 
 
 class _ProcessChannel(asyncio.Protocol):
@@ -80,12 +56,13 @@ class _ProcessChannel(asyncio.Protocol):
     def __init__(
         self,
         number: int,
-        child: subprocess.Popen[bytes],
+        child: ChildProcess,
         channel: socket.socket,
         receive: Receive,
         gone: Callable[[str], None],
     ) -> None:
         self.name = f"worker {number} (process {child.pid})"
+        self.kill = child.kill
         self._child = child
         self._reader = FrameReader(receive)
         self._gone = gone
@@ -93,10 +70,8 @@ class _ProcessChannel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._early: list[bytes] = []
         self._closed = asyncio.Event()
-        self._exited = asyncio.Event()
         channel.setblocking(False)
         self.over: asyncio.Task[None] = asyncio.create_task(self._live(channel))
-        threading.Thread(target=self._wait, name=f"gym-worker-{number}", daemon=True).start()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ready."""
@@ -120,15 +95,12 @@ class _ProcessChannel(asyncio.Protocol):
         elif not self._transport.is_closing():
             self._transport.write(frame)
 
-    def kill(self) -> None:
-        """End the process at once."""
-        self._child.kill()
-
     async def _live(self, channel: socket.socket) -> None:
+        exited = self._child.ended()
         await self._loop.create_unix_connection(lambda: self, sock=channel)
-        exited = asyncio.create_task(self._exited.wait())
         closed = asyncio.create_task(self._closed.wait())
-        await asyncio.wait([exited, closed], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [exited, closed]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not closed.done():
             await asyncio.wait([closed], timeout=LINGER)
         assert self._transport is not None
@@ -137,17 +109,4 @@ class _ProcessChannel(asyncio.Protocol):
         if not exited.done():
             await asyncio.wait([exited], timeout=LINGER)
             self.kill()  # one that nobody can talk to must not go on
-        await exited
-        self._gone(_ended(self._child.returncode))
-
-    def _wait(self) -> None:
-        self._child.wait()
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._exited.set)
-
-
-def _ended(code: int) -> str:
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
+        self._gone(await exited)

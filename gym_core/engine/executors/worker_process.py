@@ -1,52 +1,20 @@
-"""A worker as a process of this machine: `worker_process.py CONTROL LIFELINE`, both numbers of open files.
-
-CONTROL is a socket to the coordinator. The first thing it says is its `sys.path`, so that this file needs nothing but
-the standard library until then. LIFELINE is a pipe that nobody writes to: it ends when the coordinator has gone, which
-a thread sees even while a function holds the event loop.
-"""
+"""A worker as a process of this machine. Its requests and its replies are one socket to the coordinator."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
-import pickle
 import signal
 import socket
-import struct
-import sys
-import threading
-from typing import TYPE_CHECKING, cast
+from typing import IO, cast
 
-if TYPE_CHECKING:
-    from gym_core.engine.executors.frames import FrameReader
-    from gym_core.engine.executors.worker import Worker
-
-LENGTH = struct.Struct("<I")
-GRACE = 3.0
-"""Seconds that sessions have for closing once the coordinator has gone."""
-
-
-def send_path(channel: socket.socket) -> None:
-    """The coordinator's first words."""
-    path = pickle.dumps([os.path.abspath(entry) for entry in sys.path])
-    channel.sendall(LENGTH.pack(len(path)) + path)
-
-
-def _receive_path(channel: socket.socket) -> list[str]:
-    size = LENGTH.unpack(_exactly(channel, LENGTH.size))[0]
-    path: list[str] = pickle.loads(_exactly(channel, size))
-    return path
-
-
-def _exactly(channel: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        part = channel.recv(size - len(data))
-        if not part:
-            os._exit(1)
-        data += part
-    return data
+from gym_core.engine.child_processes.child import when_let_go
+from gym_core.engine.executors.frames import FrameReader
+from gym_core.engine.executors.worker import Worker
+from gym_core.engine.exit import leave
+from gym_core.engine.loops import run_loop
+from gym_core.engine.standard_streams import print_plainly
 
 
 class _Connection(asyncio.Protocol):
@@ -85,48 +53,26 @@ class _Connection(asyncio.Protocol):
         await self._lost.wait()
 
 
-async def _serve(channel: socket.socket, lifeline: int) -> None:
-    from gym_core.engine.executors.frames import FrameReader
-    from gym_core.engine.executors.worker import Worker
-
+async def _serve(channel: socket.socket, grace: float) -> None:
     connection = _Connection()
     worker = connection.worker = Worker(connection.send)
     connection.reader = FrameReader(worker.receive)
     loop = asyncio.get_running_loop()
     await loop.create_unix_connection(lambda: connection, sock=channel)
-
-    def watch() -> None:
-        while os.read(lifeline, 1):
-            pass
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(worker.close)
-        threading.Event().wait(GRACE)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="gym-lifeline", daemon=True).start()
+    # seen by a thread even while a function holds the event loop
+    when_let_go(channel.fileno(), grace, lambda: loop.call_soon_threadsafe(worker.close))
     await worker.ended.wait()
     await connection.flush()
 
 
-def main() -> None:
-    """Serve until the coordinator has had enough, or has gone."""
-    control, lifeline = int(sys.argv[1]), int(sys.argv[2])
-    for number in (control, lifeline):
-        os.set_inheritable(number, False)
-    for stop in (signal.SIGINT, signal.SIGTERM):  # they are the coordinator's business; programs started here get them
-        signal.signal(stop, lambda *_: None)
-    channel = socket.socket(fileno=control)
-    sys.path[:] = _receive_path(channel)
+def work(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
+    """Serve until the coordinator has had enough, or has gone; sessions have `grace` seconds for closing then."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # the coordinator's business; programs started here get it
+    replies.close()
+    channel = socket.socket(fileno=os.dup(requests.fileno()))
+    requests.close()
     channel.setblocking(False)
     gc.set_threshold(50_000, 20, 50)
-    from gym_core.engine.exit import leave
-    from gym_core.engine.loops import run_loop
-    from gym_core.engine.standard_streams import print_plainly
-
     print_plainly()
-    run_loop(_serve(channel, lifeline))
+    run_loop(_serve(channel, grace))
     leave(0)
-
-
-if __name__ == "__main__":
-    main()

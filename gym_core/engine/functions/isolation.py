@@ -12,9 +12,6 @@ import contextlib
 import io
 import os
 import pickle
-import signal
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,11 +20,11 @@ from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.blame import as_exception
 from gym_core.domain.errors import GymError, SessionError, UsageError
 from gym_core.engine.bounds.alarms import Alarm
-from gym_core.engine.functions import isolated_child
-from gym_core.engine.functions.isolated_child import READY, read_message, write_message
+from gym_core.engine.child_processes.child import read_message, write_message
+from gym_core.engine.child_processes.parent import ChildProcess, how_ended
+from gym_core.engine.functions.isolated_child import READY
 from gym_core.engine.functions.threads import Threads
 from gym_core.engine.model_calls.gate import Models
-from gym_core.engine.standard_streams import open_missing
 
 START_SECONDS = 60.0
 """How long a new process may take until it can be given work."""
@@ -37,11 +34,7 @@ class ProcessDied(GymError):
     """The process of an isolated function ended before the function did. `exit_code`: as `subprocess` has it."""
 
     def __init__(self, function: str, exit_code: int) -> None:
-        how = f"exit code {exit_code}"
-        if exit_code < 0:
-            with contextlib.suppress(ValueError):
-                how = f"signal {signal.Signals(-exit_code).name}"
-        super().__init__(f"the process of the isolated function {function} died: {how}")
+        super().__init__(f"the process of the isolated function {function} died: {how_ended(exit_code)}")
         self.child_exit_code = exit_code
 
 
@@ -128,55 +121,31 @@ class _Process:
     """One child process. Its methods block, except for `kill`."""
 
     def __init__(self) -> None:
-        open_missing()
-        # A group of its own: a Ctrl-C is the parent's business, and what the function starts is ended with it.
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", isolated_child.__file__],  # by its path: it needs nothing of this package
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self.child = ChildProcess("gym_core.engine.functions.isolated_child:perform_calls")
+        self.kill = self.child.kill
+        self.reap = self.child.reap
 
     def greet(self) -> None:
-        assert self._child.stdin is not None
-        path = [os.path.abspath(entry) for entry in sys.path]
-        if self._ask("(start)", pickle.dumps(path)) != READY:
+        self.child.greet()
+        if self._reply("(start)") != READY:
             raise SessionError("a process for isolated functions could not start")
 
     def ask(self, name: str, message: bytes) -> bytes:
-        return self._ask(name, message)
+        assert self.child.process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # it is dead: there is no reply then
+            write_message(self.child.process.stdin, message)
+        return self._reply(name)
 
-    def _ask(self, name: str, message: bytes) -> bytes:
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
+    def _reply(self, name: str) -> bytes:
+        process = self.child.process
+        assert process.stdout is not None
         try:
-            write_message(self._child.stdin, message)
-            return read_message(self._child.stdout)
+            return read_message(process.stdout)
         except (EOFError, OSError, ValueError):
-            raise ProcessDied(name, self._child.wait()) from None
+            raise ProcessDied(name, process.wait()) from None
         finally:
-            if self._child.poll() is not None:
-                self._release()
-
-    def kill(self) -> None:
-        """End the process and what it started. Reading from it ends, too."""
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._child.pid, signal.SIGKILL)
-            else:
-                self._child.kill()
-
-    def reap(self) -> None:
-        """See a killed process off, which is a matter of microseconds."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(1.0)
-            self._release()
-
-    def _release(self) -> None:
-        for stream in (self._child.stdin, self._child.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+            if process.poll() is not None:
+                self.child.release()
 
 
 class LeftOut:

@@ -52,7 +52,6 @@ class RayLauncher(WorkerLauncher[RayOptions]):
         self._ray: Any = None
         self._actor: Any = None
         self._ours = False
-        self._channels: set[_RayChannel] = set()
 
     async def __aenter__(self) -> Self:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -83,20 +82,13 @@ class RayLauncher(WorkerLauncher[RayOptions]):
         options.setdefault("num_cpus", 1)
         self._actor = ray.remote(**options, max_restarts=0, max_task_retries=0, max_concurrency=1000)(RayWorker)
 
-    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
+    def start(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
         """Have an actor placed. What it is sent until then waits for it."""
-        channel = _RayChannel(self._ray, self._actor.remote(), number, receive, gone)
-        self._channels.add(channel)
-        channel.over.add_done_callback(lambda over: self._channels.discard(channel))
-        return channel
+        return _RayChannel(self._ray, self._actor.remote(), number, receive, gone)
 
     async def __aexit__(self, *error: object) -> None:
         """Kill what is left, and leave the cluster if this run has joined it."""
-        channels = list(self._channels)
-        for channel in channels:
-            channel.kill()
-        if channels:
-            await asyncio.wait([channel.over for channel in channels])
+        await super().__aexit__(*error)
         if self._ours:
             self._ours = False
             await asyncio.to_thread(self._ray.shutdown)

@@ -1,0 +1,119 @@
+"""A child process as its parent sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gym_core.engine.child_processes import child
+from gym_core.engine.child_processes.child import write_message
+from gym_core.engine.standard_streams import open_missing
+
+REAP_SECONDS = 1.0
+"""How long a killed process may take to be seen off, which is a matter of microseconds."""
+
+
+class ChildProcess:
+    """One child, which performs `MODULE:FUNCTION`, see `child`. Its methods block, except for `kill`.
+
+    `grace`: seconds that it has for closing once this process has let go of it, or is gone. `python`: another
+    interpreter, which has gym and an import path of its own. `group`: whether it leads one: a Ctrl-C is the parent's
+    business then, and what the child starts is ended with it. Raises `OSError` where it cannot be started.
+    """
+
+    def __init__(
+        self,
+        performs: str,
+        *,
+        grace: float = 0.0,
+        python: Path | None = None,
+        group: bool = True,
+        environ: Mapping[str, str] | None = None,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = None,
+    ) -> None:
+        open_missing()
+        start = [sys.executable, "-P", child.__file__]  # by its path: it needs nothing of this package
+        if python is not None:  # neither the working directory nor the user's own packages are on its path
+            start = [str(python), "-P", "-s", "-m", child.__name__]
+        self._own_path = python is not None
+        self.process = subprocess.Popen(
+            [*start, performs, str(grace)],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environ,
+            start_new_session=group,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    @property
+    def first_message(self) -> bytes:
+        """What it has to be sent before anything else: where it finds what this process finds."""
+        return b"" if self._own_path else pickle.dumps([os.path.abspath(entry) for entry in sys.path])
+
+    def greet(self) -> None:
+        """Send the first message."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):  # it is dead already; its end is noticed in the usual way
+            write_message(self.process.stdin, self.first_message)
+
+    def kill(self) -> None:
+        """End it at once, with all that it has started where it leads a group. Reading from it ends, too."""
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg") and os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
+
+    def reap(self) -> None:
+        """See a killed process off."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(REAP_SECONDS)
+        self.release()
+
+    def release(self) -> None:
+        """Close what it was spoken to through."""
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def ended(self) -> asyncio.Future[str]:
+        """How it ended, once it has. A thread waits for that, since no event loop would have to know of the child."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+
+        def tell(how: str) -> None:
+            if not future.done():
+                future.set_result(how)
+
+        def wait() -> None:
+            how = how_ended(self.process.wait())
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(tell, how)
+
+        threading.Thread(target=wait, name=f"gym-child-{self.pid}", daemon=True).start()
+        return future
+
+
+def how_ended(code: int) -> str:
+    """How a process ended, by its exit code as `subprocess` has it."""
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
