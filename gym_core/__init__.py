@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gym_core.version import __version__
+
 if TYPE_CHECKING:
     from gym_core import chat as chat
     from gym_core import errors as errors
@@ -60,8 +62,6 @@ if TYPE_CHECKING:
     from gym_core.domain.task import Task as Task
     from gym_core.engine.api import collect as collect
     from gym_core.engine.config import RunConfig as RunConfig
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "gym_core.engine.api": "collect",

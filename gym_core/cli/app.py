@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-import gym_core
 from gym_core.cli.commands import CommandGroup
 from gym_core.cli.lazy import LazyGroup
+from gym_core.version import __version__
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -46,7 +46,7 @@ app = CommandGroup(
         "view": ("gym_core.cli.view:view", "Show one stored rollout."),
     },
 )
-click.version_option(gym_core.__version__, prog_name="gym")(app)
+click.version_option(__version__, prog_name="gym")(app)
 
 plugins = LazyGroup(
     "plugins",

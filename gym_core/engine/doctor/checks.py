@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gym_core import __version__
 from gym_core.domain.errors import UsageError
 from gym_core.engine.open_files import BESIDES_CONNECTIONS, UNLIMITED, open_files_limit
+from gym_core.version import __version__
 from gym_core.wiring.discovery import find_damage
 from gym_core.wiring.dotenv import OFF_VARIABLE
 from gym_core.wiring.kinds import Kind

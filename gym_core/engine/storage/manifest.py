@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gym_core import __version__
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json, plain_json
+from gym_core.version import __version__
 
 FORMAT_VERSION = 1
 
