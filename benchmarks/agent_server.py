@@ -119,12 +119,12 @@ async def serve(base_url: str, in_flight: int) -> None:
 
     from gym_core.engine.assembly import Assembler
     from gym_core.engine.config import RunConfig
-    from gym_core.serve.agent import routes as agent
-    from gym_core.serve.agent.rollouts import open_rollouts
-    from gym_core.serve.application import build
-    from gym_core.serve.listener import Listener
-    from gym_core.serve.settings import ServeSettings
     from gym_core.wiring.secrets import Redactor
+    from gym_http.serve.agent import routes as agent
+    from gym_http.serve.agent.rollouts import open_rollouts
+    from gym_http.serve.application import build
+    from gym_http.serve.listener import Listener
+    from gym_http.serve.settings import ServeSettings
     from gym_openai_model.backend import OpenAIModel
     from gym_openai_model.options import OpenAIOptions
     from gym_simple_agent.agent import SimpleAgent

@@ -32,7 +32,7 @@ from gym_core import (
     Trajectory,
     hookimpl,
 )
-from gym_core.testing.site import Site
+from gym_testing.site import Site
 
 BLOCK = bytes(1 << 14)
 TEXT = "The answer to this question is a sentence of moderate length. " * 8

@@ -60,7 +60,7 @@ def write_plugin(folder: Path) -> None:
 def build(home: Path) -> Path:
     """Build the isolated environment; returns its interpreter."""
     from gym_core.cli.installer import find_installer
-    from gym_core.remote.isolated.store import Store
+    from gym_isolated.store import Store
 
     with tempfile.TemporaryDirectory() as wheels:
         write_plugin(Path(wheels))

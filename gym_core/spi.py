@@ -10,24 +10,229 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gym_core.cli.boundary import run_command as run_command
+    from gym_core.cli.configuration import component_config_options as component_config_options
+    from gym_core.cli.configuration import read_components as read_components
+    from gym_core.cli.install import DECLINED as DECLINED
+    from gym_core.cli.install import agreed as agreed
+    from gym_core.cli.install import show_plan as show_plan
+    from gym_core.cli.install import show_plugins as show_plugins
+    from gym_core.cli.installer import Change as Change
+    from gym_core.cli.installer import find_installer as find_installer
+    from gym_core.cli.interrupts import Interrupts as Interrupts
+    from gym_core.cli.lazy import LazyGroup as LazyGroup
+    from gym_core.cli.parameters import debug_option as debug_option
+    from gym_core.cli.parameters import disable_option as disable_option
+    from gym_core.cli.parameters import json_option as json_option
+    from gym_core.cli.parameters import parse_settings as parse_settings
+    from gym_core.cli.parameters import task_id_option as task_id_option
+    from gym_core.cli.run import parse_models as parse_models
+    from gym_core.cli.run import split_roles as split_roles
+    from gym_core.cli.running import logged as logged
+    from gym_core.cli.terminal import Terminal as Terminal
+    from gym_core.cli.terminal import pass_shared_terminal as pass_shared_terminal
+    from gym_core.cli.terminal import pass_terminal as pass_terminal
+    from gym_core.cli.terminal import styled as styled
     from gym_core.contract.executor import Head as Head
     from gym_core.contract.executor import Receive as Receive
     from gym_core.contract.executor import WorkerChannel as WorkerChannel
     from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
+    from gym_core.contract.formats import Exporter as Exporter
+    from gym_core.contract.formats import ImportRequest as ImportRequest
+    from gym_core.contract.formats import ImportedRun as ImportedRun
+    from gym_core.contract.formats import Importer as Importer
+    from gym_core.contract.resource_server import OpenSession as OpenSession
+    from gym_core.contract.resource_server import ServerT as ServerT
+    from gym_core.contract.strict_schemas import can_be_strict as can_be_strict
+    from gym_core.contract.tools import BoundTool as BoundTool
+    from gym_core.contract.tools import NAME_PATTERN as NAME_PATTERN
+    from gym_core.contract.tools import class_tools as class_tools
+    from gym_core.domain.abandoned import GRACE as GRACE
+    from gym_core.domain.abandoned import within as within
+    from gym_core.domain.blame import as_exception as as_exception
+    from gym_core.domain.blame import asked_to_end as asked_to_end
+    from gym_core.domain.blame import described as described
+    from gym_core.domain.blame import unwrapped as unwrapped
+    from gym_core.domain.chat.messages import TOKEN_FIELDS as TOKEN_FIELDS
+    from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
+    from gym_core.domain.finish import ending as ending
+    from gym_core.domain.foreign_verdict import NotMeasured as NotMeasured
+    from gym_core.domain.foreign_verdict import check_measured as check_measured
+    from gym_core.domain.foreign_verdict import is_number as is_number
+    from gym_core.domain.foreign_verdict import read_verdict as read_verdict
+    from gym_core.domain.foreign_verdict import without_failure as without_failure
+    from gym_core.domain.json_text import plain_json as plain_json
+    from gym_core.domain.proxies import ProxyError as ProxyError
+    from gym_core.domain.proxies import environment_proxy as environment_proxy
+    from gym_core.domain.quoting import one_line as one_line
+    from gym_core.domain.rollout import ModelCall as ModelCall
+    from gym_core.domain.task import BACKEND_FIELDS as BACKEND_FIELDS
+    from gym_core.domain.task import REQUEST_FIELD as REQUEST_FIELD
+    from gym_core.domain.task import RESULT_FIELDS as RESULT_FIELDS
+    from gym_core.domain.task import check_row as check_row
+    from gym_core.domain.task import is_result as is_result
+    from gym_core.domain.task import own_task_id as own_task_id
+    from gym_core.domain.task import without_result as without_result
+    from gym_core.domain.tool_calls import ArgumentError as ArgumentError
+    from gym_core.domain.tool_calls import arguments_text as arguments_text
+    from gym_core.domain.tool_calls import is_whole as is_whole
+    from gym_core.domain.tool_calls import parse_arguments as parse_arguments
+    from gym_core.domain.tool_calls import sent_request as sent_request
+    from gym_core.domain.tool_calls import whole_call as whole_call
+    from gym_core.domain.tool_calls import with_unique_ids as with_unique_ids
+    from gym_core.domain.tool_calls import written_places as written_places
+    from gym_core.engine.assembly import Assembler as Assembler
+    from gym_core.engine.assembly import Assembly as Assembly
+    from gym_core.engine.bounds.alarms import Alarm as Alarm
+    from gym_core.engine.bounds.alarms import NEVER as NEVER
+    from gym_core.engine.bounds.alarms import Scope as Scope
+    from gym_core.engine.bounds.alarms import Watch as Watch
+    from gym_core.engine.bounds.deadlines import DeadlineExceeded as DeadlineExceeded
+    from gym_core.engine.bounds.deadlines import Deadlines as Deadlines
     from gym_core.engine.child_processes.child import read_message as read_message
     from gym_core.engine.child_processes.child import when_let_go as when_let_go
     from gym_core.engine.child_processes.child import write_message as write_message
     from gym_core.engine.child_processes.parent import ChildProcess as ChildProcess
     from gym_core.engine.child_processes.parent import how_ended as how_ended
+    from gym_core.engine.events.logs import log_rollout as log_rollout
     from gym_core.engine.executors.frames import FrameReader as FrameReader
     from gym_core.engine.executors.worker import Worker as Worker
+    from gym_core.engine.functions.executor import Executor as Executor
+    from gym_core.engine.loops import run_loop as run_loop
+    from gym_core.engine.metrics.statistics import SUCCESS as SUCCESS
+    from gym_core.engine.metrics.statistics import pass_at_k as pass_at_k
+    from gym_core.engine.metrics.statistics import powers_of_two as powers_of_two
+    from gym_core.engine.model_calls.gate import Clock as Clock
+    from gym_core.engine.model_calls.gate import ModelGate as ModelGate
+    from gym_core.engine.model_calls.gate import Models as Models
+    from gym_core.engine.model_calls.prices import Price as Price
+    from gym_core.engine.model_calls.prices import find_prices as find_prices
+    from gym_core.engine.model_calls.rate_limits import Limiter as Limiter
+    from gym_core.engine.open_files import allow_open_files as allow_open_files
+    from gym_core.engine.plan import Job as Job
+    from gym_core.engine.preflight import check_models as check_models
+    from gym_core.engine.rollout.episode import RolloutRun as RolloutRun
+    from gym_core.engine.rollout.episode import Stage as Stage
+    from gym_core.engine.rollout.episode import carry_out as carry_out
+    from gym_core.engine.rollout.episode import derive_seed as derive_seed
+    from gym_core.engine.rollout.episode import run_rollout as run_rollout
+    from gym_core.engine.rollout.failure import Failure as Failure
+    from gym_core.engine.rollout.failure import blame_row as blame_row
+    from gym_core.engine.rollout.guarded_session import GuardedSession as GuardedSession
+    from gym_core.engine.rollout.items import checked_items as checked_items
+    from gym_core.engine.rollout.row import unwritable as unwritable
+    from gym_core.engine.rollout.toolbox import Toolbox as Toolbox
+    from gym_core.engine.rollout.verify import checked_verdict as checked_verdict
+    from gym_core.engine.run import Run as Run
+    from gym_core.engine.staging import beginning as beginning
+    from gym_core.engine.staging import make_gates as make_gates
+    from gym_core.engine.staging import make_stage as make_stage
+    from gym_core.engine.tasks.keys import named_by as named_by
+    from gym_core.engine.tasks.source import server_source as server_source
+    from gym_core.wiring.config_file import Configured as Configured
+    from gym_core.wiring.description import RECORDED as RECORDED
+    from gym_core.wiring.description import describe_component as describe_component
+    from gym_core.wiring.discovery import DISABLE_VARIABLE as DISABLE_VARIABLE
+    from gym_core.wiring.discovery import find_plugins as find_plugins
+    from gym_core.wiring.dotenv import load_dotenv as load_dotenv
+    from gym_core.wiring.fields import is_secret_field as is_secret_field
+    from gym_core.wiring.fields import is_selector as is_selector
+    from gym_core.wiring.fields import option_fields as option_fields
+    from gym_core.wiring.fields import variable as variable
+    from gym_core.wiring.home import HOME_VARIABLE as HOME_VARIABLE
+    from gym_core.wiring.home import data_folder as data_folder
+    from gym_core.wiring.kinds import Kind as Kind
+    from gym_core.wiring.kinds import MAY_BE_ELSEWHERE as MAY_BE_ELSEWHERE
+    from gym_core.wiring.making import Maker as Maker
+    from gym_core.wiring.making import construct as construct
+    from gym_core.wiring.making import enter as enter
+    from gym_core.wiring.manager import Loaded as Loaded
+    from gym_core.wiring.manager import PluginManager as PluginManager
+    from gym_core.wiring.metadata import Damage as Damage
+    from gym_core.wiring.metadata import TEST_INSTALLER as TEST_INSTALLER
+    from gym_core.wiring.metadata import canonical as canonical
+    from gym_core.wiring.metadata import requested_name as requested_name
+    from gym_core.wiring.options import resolve_options as resolve_options
+    from gym_core.wiring.options import secret_values as secret_values
+    from gym_core.wiring.plugin import Plugin as Plugin
+    from gym_core.wiring.reference import Reference as Reference
+    from gym_core.wiring.secrets import MASK as MASK
+    from gym_core.wiring.secrets import Redactor as Redactor
+    from gym_core.wiring.sources import Installation as Installation
+    from gym_core.wiring.sources import PluginSource as PluginSource
 
 _HOMES = {
+    "gym_core.cli.boundary": "run_command",
+    "gym_core.cli.configuration": "component_config_options read_components",
+    "gym_core.cli.install": "DECLINED agreed show_plan show_plugins",
+    "gym_core.cli.installer": "Change find_installer",
+    "gym_core.cli.interrupts": "Interrupts",
+    "gym_core.cli.lazy": "LazyGroup",
+    "gym_core.cli.parameters": "debug_option disable_option json_option parse_settings task_id_option",
+    "gym_core.cli.run": "parse_models split_roles",
+    "gym_core.cli.running": "logged",
+    "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
     "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
+    "gym_core.contract.formats": "Exporter ImportRequest ImportedRun Importer",
+    "gym_core.contract.resource_server": "OpenSession ServerT",
+    "gym_core.contract.strict_schemas": "can_be_strict",
+    "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
+    "gym_core.domain.abandoned": "GRACE within",
+    "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
+    "gym_core.domain.chat.messages": "TOKEN_FIELDS",
+    "gym_core.domain.chat.tools": "with_flat_tools",
+    "gym_core.domain.finish": "ending",
+    "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
+    "gym_core.domain.json_text": "plain_json",
+    "gym_core.domain.proxies": "ProxyError environment_proxy",
+    "gym_core.domain.quoting": "one_line",
+    "gym_core.domain.rollout": "ModelCall",
+    "gym_core.domain.task": "BACKEND_FIELDS REQUEST_FIELD RESULT_FIELDS check_row is_result own_task_id without_result",
+    "gym_core.domain.tool_calls": "ArgumentError arguments_text is_whole parse_arguments "
+    "sent_request whole_call with_unique_ids written_places",
+    "gym_core.engine.assembly": "Assembler Assembly",
+    "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
+    "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
     "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
     "gym_core.engine.child_processes.parent": "ChildProcess how_ended",
+    "gym_core.engine.events.logs": "log_rollout",
     "gym_core.engine.executors.frames": "FrameReader",
     "gym_core.engine.executors.worker": "Worker",
+    "gym_core.engine.functions.executor": "Executor",
+    "gym_core.engine.loops": "run_loop",
+    "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
+    "gym_core.engine.model_calls.gate": "Clock ModelGate Models",
+    "gym_core.engine.model_calls.prices": "Price find_prices",
+    "gym_core.engine.model_calls.rate_limits": "Limiter",
+    "gym_core.engine.open_files": "allow_open_files",
+    "gym_core.engine.plan": "Job",
+    "gym_core.engine.preflight": "check_models",
+    "gym_core.engine.rollout.episode": "RolloutRun Stage carry_out derive_seed run_rollout",
+    "gym_core.engine.rollout.failure": "Failure blame_row",
+    "gym_core.engine.rollout.guarded_session": "GuardedSession",
+    "gym_core.engine.rollout.items": "checked_items",
+    "gym_core.engine.rollout.row": "unwritable",
+    "gym_core.engine.rollout.toolbox": "Toolbox",
+    "gym_core.engine.rollout.verify": "checked_verdict",
+    "gym_core.engine.run": "Run",
+    "gym_core.engine.staging": "beginning make_gates make_stage",
+    "gym_core.engine.tasks.keys": "named_by",
+    "gym_core.engine.tasks.source": "server_source",
+    "gym_core.wiring.config_file": "Configured",
+    "gym_core.wiring.description": "RECORDED describe_component",
+    "gym_core.wiring.discovery": "DISABLE_VARIABLE find_plugins",
+    "gym_core.wiring.dotenv": "load_dotenv",
+    "gym_core.wiring.fields": "is_secret_field is_selector option_fields variable",
+    "gym_core.wiring.home": "HOME_VARIABLE data_folder",
+    "gym_core.wiring.kinds": "Kind MAY_BE_ELSEWHERE",
+    "gym_core.wiring.making": "Maker construct enter",
+    "gym_core.wiring.manager": "Loaded PluginManager",
+    "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
+    "gym_core.wiring.options": "resolve_options secret_values",
+    "gym_core.wiring.plugin": "Plugin",
+    "gym_core.wiring.reference": "Reference",
+    "gym_core.wiring.secrets": "MASK Redactor",
+    "gym_core.wiring.sources": "Installation PluginSource",
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
 

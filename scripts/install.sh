@@ -115,14 +115,13 @@ install_packages() {
 }
 
 # Fresh-environment tests install from these wheels alone: run-time dependencies, nothing of the project itself.
-# `serve` and `remote` are what isolated environments and those who use them need.
 fill_wheelhouse() {
     say "Filling .wheelhouse"
     filling=.wheelhouse.part
     rm -rf "$filling"
     mkdir "$filling"
     {
-        printf '%s\n' '.[serve,remote]'
+        printf '%s\n' .
         for plugin in plugins/*/pyproject.toml; do
             case " $compiled " in *" $plugin "*) continue ;; esac
             printf './%s\n' "${plugin%/pyproject.toml}"

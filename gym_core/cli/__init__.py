@@ -11,12 +11,12 @@ def main() -> None:
     import os
     import sys
 
-    from gym_core.cli.boundary import run
+    from gym_core.cli.boundary import run_command
     from gym_core.cli.terminal import Terminal
     from gym_core.engine.exit import leave
 
     terminal = Terminal()
-    status = run(sys.argv[1:], terminal)
+    status = run_command(sys.argv[1:], terminal)
     # what plugins print from here on, and what C libraries have kept back, is no part of the output either
     sys.stdout = sys.stderr = terminal.stderr
     os.dup2(2, 1)

@@ -22,12 +22,6 @@ app = CommandGroup(
         ),
         "stats": ("gym_core.cli.stats:stats", "Compute the numbers of runs again, side by side."),
         "rescore": ("gym_core.cli.rescore:rescore", "Verify stored rollouts again, without a model."),
-        "serve": (
-            "gym_core.cli.serve:serve",
-            "Offer an environment, a model or an agent over HTTP until it is interrupted.",
-        ),
-        "new": ("gym_core.cli.app:new", "Start a package of your own: an environment, a model backend or an agent."),
-        "check": ("gym_core.cli.check:check_env", "Audit an environment: its tasks, its tools and its verifier."),
         "plugins": ("gym_core.cli.app:plugins", "List, show and check the installed plugins."),
         "doctor": ("gym_core.cli.doctor:doctor", "Look for what keeps runs from going well, and say how to fix it."),
         "install": ("gym_core.cli.install:install", "Install packages into the environment that gym runs in."),
@@ -56,16 +50,5 @@ plugins = LazyGroup(
         "list": ("gym_core.cli.plugins_list:list_plugins", "List the installed plugins without importing them."),
         "show": ("gym_core.cli.plugins_show:show", "Show what a plugin does and the options it takes."),
         "check": ("gym_core.cli.plugins_check:check", "Import every plugin and say which are broken."),
-    },
-)
-
-new = LazyGroup(
-    "new",
-    help="Start a package of your own: an environment, a model backend or an agent.",
-    context_settings=_SETTINGS,
-    table={
-        "env": ("gym_core.cli.new:new_env", "Start an environment's package."),
-        "model": ("gym_core.cli.new:new_model", "Start a model backend's package."),
-        "agent": ("gym_core.cli.new:new_agent", "Start an agent's package."),
     },
 )

@@ -23,7 +23,7 @@ BROKEN_PIPE = 141
 """What a shell reports for a command that SIGPIPE ended."""
 
 
-def run(arguments: Sequence[str], terminal: Terminal | None = None) -> int:
+def run_command(arguments: Sequence[str], terminal: Terminal | None = None) -> int:
     """Run `gym` with these arguments; returns the exit status.
 
     A command returns its own status, or None for 0. `terminal`: what the command is given, for a look at it afterwards.

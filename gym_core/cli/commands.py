@@ -8,28 +8,36 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.lazy import LazyGroup
+from gym_core.wiring.known import COMMANDS, hint_to_install
 
 if TYPE_CHECKING:
-    from gym_core.wiring.discovery import Plugin
+    from gym_core.wiring.plugin import Plugin
 
 _OFFERED = f"{__name__}.offered"
 
 
 class CommandGroup(LazyGroup):
-    """A lazy group that plugins add to; what gym itself has cannot be replaced."""
+    """A lazy group that plugins add to; what gym itself has cannot be replaced.
+
+    Commands that are known by name are listed where they are missing, too, and say what to install.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Gym's own, then those of plugins."""
-        return [*self.table, *self._offered(ctx)]
+        return [*self.table, *COMMANDS, *(name for name in self._offered(ctx) if name not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; one of a plugin may be called `DIST/NAME`.
 
-        Raises `UsageError` for one that is switched off or that several offer, `PluginError` for one that is broken.
+        Raises `UsageError` for one that is missing, switched off or that several offer, `PluginError` for one that is
+        broken.
         """
         if cmd_name in self.table:
             return super().get_command(ctx, cmd_name)
-        if cmd_name.rpartition("/")[2] not in self._offered(ctx):
+        name = cmd_name.rpartition("/")[2]
+        if name not in self._offered(ctx):
+            if name in COMMANDS:
+                raise _missing(name)
             return None
         from gym_core.wiring.kinds import Kind
         from gym_core.wiring.manager import PluginManager
@@ -39,14 +47,16 @@ class CommandGroup(LazyGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the table, and those of plugins by their distributions' summaries."""
-        super().format_commands(ctx, formatter)
-        if offered := self._offered(ctx):
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in {**self.table, **COMMANDS}.items()])
+        if offered := {name: plugin for name, plugin in self._offered(ctx).items() if name not in COMMANDS}:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl([(name, plugin.summary) for name, plugin in offered.items()])
 
     def names(self, ctx: click.Context, wanted: str) -> Collection[str]:
         """What a first argument may be."""
-        return self.table if wanted in self.table else {*self.table, *self._offered(ctx), *_qualified(wanted)}
+        known = {*self.table, *COMMANDS}
+        return known if wanted in known else {*known, *self._offered(ctx), *_qualified(wanted)}
 
     def _offered(self, ctx: click.Context) -> Mapping[str, Plugin]:
         """The commands of plugins by name."""
@@ -58,6 +68,15 @@ class CommandGroup(LazyGroup):
             ctx.meta[_OFFERED] = {plugin.name: plugin for plugin in found if plugin.name not in self.table}
         offered: Mapping[str, Plugin] = ctx.meta[_OFFERED]
         return offered
+
+
+def _missing(name: str) -> Exception:
+    from gym_core.domain.errors import UsageError
+    from gym_core.wiring.kinds import Kind
+
+    return UsageError(
+        f"`gym {name}` comes with {COMMANDS[name][0]}, which is not installed", hint=hint_to_install(Kind.COMMAND, name)
+    )
 
 
 def _qualified(wanted: str) -> tuple[str, ...]:

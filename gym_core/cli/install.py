@@ -15,8 +15,11 @@ from gym_core.cli.parameters import debug_option
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 from gym_core.engine.standard_streams import is_terminal
-from gym_core.wiring.discovery import Plugin, find_plugins
+from gym_core.wiring.discovery import find_plugins
+from gym_core.wiring.kinds import Kind
 from gym_core.wiring.metadata import ARCHIVES, canonical, requested_name
+from gym_core.wiring.plugin import Plugin
+from gym_core.wiring.sources import find_source
 
 if TYPE_CHECKING:
     from gym_core.cli.installer import Change
@@ -69,9 +72,8 @@ def install(
     options = [f"--find-links={_folder(path)}" for path in find_links]
     options += ["--no-index"] if no_index else []
     if isolated:
-        from gym_core.cli.install_isolated import Isolation
-
-        return Isolation(terminal, yes=yes, dry_run=dry_run).install(packages, options, again=upgrade)
+        isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=dry_run)
+        return isolation.install(packages, options, again=upgrade)
     options += ["--upgrade"] if upgrade else []
     installer = find_installer()
     changes = installer.plan(packages, options)
@@ -105,9 +107,8 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
 
     apart = [package for package in dict.fromkeys(packages) if isolated or _is_apart(package)]
     if apart:
-        from gym_core.cli.install_isolated import Isolation
-
-        status = Isolation(terminal, yes=yes, dry_run=dry_run).uninstall(apart)
+        isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=dry_run)
+        status = isolation.uninstall(apart)
         packages = tuple(package for package in packages if package not in apart)
         if status or not packages:
             return status
@@ -142,7 +143,7 @@ def _is_apart(package: str) -> bool:
     try:
         metadata.distribution(package)
     except (metadata.PackageNotFoundError, ValueError):
-        return any(plugin.environment and plugin.belongs_to(package) for plugin in find_plugins())
+        return any(plugin.source and plugin.belongs_to(package) for plugin in find_plugins())
     return False
 
 
@@ -253,7 +254,7 @@ def show_plugins(terminal: Terminal, plugins: Sequence[Plugin]) -> None:
 
 def _plugins_of(distributions: Iterable[str]) -> list[Plugin]:
     wanted = set(distributions)
-    return [plugin for plugin in find_plugins() if canonical(plugin.distribution) in wanted and not plugin.environment]
+    return [plugin for plugin in find_plugins() if canonical(plugin.distribution) in wanted and not plugin.source]
 
 
 def _dependents(removed: set[str]) -> Iterable[tuple[str, str]]:
@@ -262,7 +263,7 @@ def _dependents(removed: set[str]) -> Iterable[tuple[str, str]]:
 
     from packaging.requirements import InvalidRequirement, Requirement
 
-    for owner in sorted({plugin.distribution for plugin in find_plugins() if not plugin.environment}):
+    for owner in sorted({plugin.distribution for plugin in find_plugins() if not plugin.source}):
         if canonical(owner) in removed:
             continue
         for text in metadata.requires(owner) or ():

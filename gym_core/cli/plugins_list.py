@@ -6,8 +6,9 @@ import click
 
 from gym_core.cli.parameters import debug_option, disable_option, json_option, kind_option
 from gym_core.cli.terminal import Terminal, pass_terminal
-from gym_core.wiring.discovery import Plugin, find_plugins
+from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.kinds import Kind
+from gym_core.wiring.plugin import Plugin
 
 TITLES = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")
 

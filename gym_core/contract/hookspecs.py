@@ -8,6 +8,10 @@ A plugin is an installable package whose entry point names a module with one or 
     [project.entry-points."gym.agents"]             gym_agents
     [project.entry-points."gym.executors"]          gym_executors
     [project.entry-points."gym.commands"]           gym_commands
+    [project.entry-points."gym.importers"]          gym_importers
+    [project.entry-points."gym.exporters"]          gym_exporters
+    [project.entry-points."gym.schemes"]            gym_schemes
+    [project.entry-points."gym.sources"]            gym_sources
     [project.entry-points."gym.extensions"]         the observers at the end
 """
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     from gym_core.contract.agent import Agent
     from gym_core.contract.executor import WorkerLauncher
+    from gym_core.contract.formats import Exporter, Importer
     from gym_core.contract.model import ModelBackend
     from gym_core.contract.resource_server import ResourceServer
     from gym_core.domain.rollout import Rollout
@@ -81,6 +86,29 @@ def gym_executors() -> Mapping[str, type[WorkerLauncher]]:  # type: ignore[empty
 @hookspec
 def gym_commands() -> Mapping[str, click.Command]:  # type: ignore[empty-body]
     """Commands of `gym`, by the names of their entry points. `gym --help` shows them by their package's summary."""
+
+
+@hookspec
+def gym_importers() -> Mapping[str, Importer]:  # type: ignore[empty-body]
+    """What reads the configurations of others, by the names of their entry points: `gym import --format NAME`."""
+
+
+@hookspec
+def gym_exporters() -> Mapping[str, Exporter]:  # type: ignore[empty-body]
+    """What writes rows as others read them, by the names of their entry points: `gym export --format NAME`."""
+
+
+@hookspec
+def gym_schemes() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """What URLs mean, by their schemes, which are the names of the entry points: a component, as DISTRIBUTION/NAME.
+
+    A URL in place of a component's name means that one, with the whole URL as its selector.
+    """
+
+
+@hookspec
+def gym_sources() -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Where else plugins are found than in this interpreter: each a `gym_core.spi.PluginSource`, by name."""
 
 
 @hookspec

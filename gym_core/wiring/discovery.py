@@ -5,45 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from gym_core.wiring.isolated import broken_environments, read_environments, store_folder
 from gym_core.wiring.kinds import GROUPS, Kind
 from gym_core.wiring.metadata import Damage, canonical, damaged, scan
-
-State: TypeAlias = Literal["ready", "isolated", "disabled", "conflict"]
+from gym_core.wiring.plugin import Plugin, State
+from gym_core.wiring.sources import broken_elsewhere, find_elsewhere
 
 DISABLE_VARIABLE = "GYM_DISABLE_PLUGINS"
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """One entry point of an installed distribution.
-
-    `module`: the entry point's value, a module or `module:attribute`. `state`: `conflict` where another distribution
-    offers the same kind and name, so that it must be called `distribution/name`; `isolated` where it is ready in an
-    environment of its own. `environment`: the record of that environment, empty for one that is installed here.
-    """
-
-    kind: Kind
-    name: str
-    module: str
-    distribution: str
-    version: str
-    summary: str
-    state: State = "ready"
-    environment: str = ""
-
-    @property
-    def qualified_name(self) -> str:
-        """The reference that means this plugin and no other."""
-        return f"{self.distribution}/{self.name}"
-
-    def belongs_to(self, distribution: str) -> bool:
-        """Whether that is its distribution, in any spelling."""
-        return canonical(self.distribution) == canonical(distribution)
 
 
 def find_plugins(
@@ -67,32 +37,24 @@ def find_plugins(
         )
         for distribution in scan(sys.path if path is None else path)
         for entry in distribution.entry_points
-        if entry.group in GROUPS and (kind is None or GROUPS[entry.group] is kind)
+        if entry.group in GROUPS
     ]
-    if path is None:
-        found += _isolated(kind, variables)
+    switches = {switch for token in off if token.strip() for switch in _switches(token)}
+    if path is None and (kind is None or kind.is_component):
+        found += find_elsewhere([plugin for plugin in found if not _is_off(plugin, switches)], variables)
+    found = [plugin for plugin in found if kind in (None, plugin.kind)]
     order = list(Kind)
     found.sort(key=lambda plugin: (order.index(plugin.kind), plugin.name, canonical(plugin.distribution)))
-    return _with_states(found, {switch for token in off if token.strip() for switch in _switches(token)})
+    return _with_states(found, switches)
 
 
 def find_damage(*, environ: Mapping[str, str] | None = None, path: Sequence[str] | None = None) -> list[Damage]:
     """What hides plugins, or may do so: installations that are not sound. Arguments as for `find_plugins`."""
     found = list(damaged(sys.path if path is None else path))
-    for record, problem in broken_environments(store_folder(environ)) if path is None else ():
-        again = f"`gym install --isolated --upgrade {record.stem}` builds it again"
-        found.append(Damage(record.stem, "", f"the record of an isolated environment, {record}, {problem}", again))
+    if path is None:
+        variables = os.environ if environ is None else environ
+        found += broken_elsewhere(find_plugins(Kind.SOURCE, environ=environ), variables)
     return found
-
-
-def _isolated(kind: Kind | None, environ: Mapping[str, str]) -> Iterator[Plugin]:
-    kinds = {known.value: known for known in Kind}
-    for record, environment in read_environments(store_folder(environ)):
-        for component in environment.components:
-            its = kinds.get(component["kind"])
-            if its is not None and kind in (None, its):
-                about = (environment.distribution, environment.version, environment.summary)
-                yield Plugin(its, component["name"], "", *about, environment=str(record))
 
 
 def _with_states(plugins: list[Plugin], off: set[str]) -> list[Plugin]:
@@ -103,7 +65,7 @@ def _with_states(plugins: list[Plugin], off: set[str]) -> list[Plugin]:
             return "disabled"
         if on[plugin.kind, plugin.name] > 1:
             return "conflict"
-        return "isolated" if plugin.environment else "ready"
+        return "isolated" if plugin.source else "ready"
 
     return [replace(plugin, state=state(plugin)) for plugin in plugins]
 

@@ -18,6 +18,10 @@ class Kind(StrEnum):
     AGENT = "agent"
     EXECUTOR = "executor"
     COMMAND = "command"
+    IMPORTER = "importer"
+    EXPORTER = "exporter"
+    SCHEME = "scheme"
+    SOURCE = "source"
     EXTENSION = "extension"
 
     @classmethod
@@ -102,6 +106,10 @@ _DOORS = {
         "executor", "gym run --executor", "gym_executors", "gym_core.contract.executor:WorkerLauncher", "-X"
     ),
     Kind.COMMAND: _Door("command", "gym", "gym_commands", "click:Command"),
+    Kind.IMPORTER: _Door("importer", "gym import --format", "gym_importers", "gym_core.contract.formats:Importer"),
+    Kind.EXPORTER: _Door("exporter", "gym export --format", "gym_exporters", "gym_core.contract.formats:Exporter"),
+    Kind.SCHEME: _Door("URL scheme", "gym run --env", "gym_schemes", "builtins:str"),
+    Kind.SOURCE: _Door("source of plugins", "gym plugins list", "gym_sources", "gym_core.wiring.sources:PluginSource"),
     Kind.EXTENSION: _Door("extension", "gym run --extension"),
 }
 GROUPS = {kind.group: kind for kind in Kind}

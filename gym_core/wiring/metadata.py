@@ -21,7 +21,7 @@ _HEAD_BYTES = 65_536
 _LEFT_BEHIND = ("~", "-")  # how pip renames what it is about to remove
 ARCHIVES = (".whl", ".tar.gz", ".zip")
 """How the names of files end that can be installed."""
-TEST_INSTALLER = b"gym_core.testing"
+TEST_INSTALLER = b"gym-tests"
 """Who made an installation that hides others on purpose, as its `INSTALLER` file says."""
 _EXTRAS = re.compile(r"\s*\[.*\]\s*$")
 

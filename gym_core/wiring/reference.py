@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 
 from gym_core.domain.errors import UsageError
 
-REMOTE = "remote"
-OURSELVES = "gym-core"
-URL_PREFIXES = ("http://", "https://", "unix:")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|unix:", re.IGNORECASE)
 _WORD = re.compile(r"[^\s/:]+")
 _HINT = "write NAME, NAME:SELECTOR or DISTRIBUTION/NAME, such as `openai:gpt-4.1-mini` or `gym-openai-model/openai`"
 
@@ -18,8 +16,9 @@ _HINT = "write NAME, NAME:SELECTOR or DISTRIBUTION/NAME, such as `openai:gpt-4.1
 class Reference:
     """A parsed reference: `name` is the name of an entry point.
 
-    `selector`: all that follows the first colon, colons and slashes included. A `url` stands alone and means the plugin
-    `remote` of gym itself, with the URL as its selector.
+    `selector`: all that follows the first colon, colons and slashes included. A `url` stands alone and means the
+    component that its scheme names, see `gym_schemes`, with the URL as its selector; until that is known, `name` is
+    empty.
     """
 
     text: str = field(compare=False)
@@ -32,8 +31,8 @@ class Reference:
     def parse(cls, text: str) -> Reference:
         """Read a reference. Raises `UsageError` with an example."""
         stripped = text.strip()
-        if stripped.lower().startswith(URL_PREFIXES):
-            return cls(stripped, REMOTE, OURSELVES, stripped, url=stripped)
+        if _URL.match(stripped):
+            return cls(stripped, selector=stripped, url=stripped)
         path, colon, selector = stripped.partition(":")
         distribution, slash, name = path.rpartition("/")
         if not _WORD.fullmatch(name) or (slash and not _WORD.fullmatch(distribution)):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gym_core.cli import boundary
-from gym_core.testing import IsolatedPlugins
-from gym_core.testing.site import Site
+from gym_testing import IsolatedPlugins
+from gym_testing.site import Site
 
 __all__ = ["Gym", "Result", "Site", "gym", "site"]
 
@@ -42,7 +42,7 @@ def gym(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
     def run(*arguments: str) -> Result:
         capsys.readouterr()
-        status = boundary.run(arguments)
+        status = boundary.run_command(arguments)
         return Result(status, *capsys.readouterr())
 
     return run

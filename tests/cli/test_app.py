@@ -48,7 +48,7 @@ def test_the_help_of_the_table_is_the_commands_own(group: LazyGroup, name: str) 
 def test_what_must_be_fast_imports_nothing_heavy(arguments: list[str]) -> None:
     code = f"""
 import sys
-from gym_core.cli.boundary import run
+from gym_core.cli.boundary import run_command
 status = run({arguments!r})
 print("imported:", *(name for name in {sorted(HEAVY)!r} if name in sys.modules))
 sys.exit(status)
@@ -172,7 +172,7 @@ def test_secrets_stay_out_of_errors_and_tracebacks(
     terminal = Terminal()
     terminal.redactor.add("sk-secret")
     failing["error"] = RuntimeError("refused sk-secret")
-    boundary.run(["fail", "--debug"], terminal)
+    boundary.run_command(["fail", "--debug"], terminal)
     written = capsys.readouterr()
     assert "sk-secret" not in written.out + written.err
     assert "refused ***" in written.err
@@ -185,7 +185,7 @@ from gym_core.cli import boundary
 read, write = os.pipe()
 os.close(read)
 os.dup2(write, 1)
-sys.exit(boundary.run(["--help"]))
+sys.exit(boundary.run_command(["--help"]))
 """
     done = python("-c", code)
     assert done.stderr == ""

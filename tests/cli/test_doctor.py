@@ -20,7 +20,7 @@ import pytest
 
 from gym_core.engine.doctor import checks as diagnosis
 from gym_core.engine.doctor.endpoint import clock
-from gym_core.testing import FakeOpenAI, faults
+from gym_testing import FakeOpenAI, faults
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from gym_core.cli.boundary import run
+from gym_core.cli.boundary import run_command
 
 
 class Listing(BaseHTTPRequestHandler):
@@ -39,15 +39,15 @@ def base_url() -> Iterator[str]:
 
 
 def test_the_models_of_an_endpoint_are_listed(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["models", "--model", "openai", "-M", f"base_url={base_url}"]) == 0
+    assert run_command(["models", "--model", "openai", "-M", f"base_url={base_url}"]) == 0
     assert capsys.readouterr().out.split() == ["large", "small"]
 
 
 def test_as_json(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["models", "--model", "openai", "-M", f"base_url={base_url}", "--json"]) == 0
+    assert run_command(["models", "--model", "openai", "-M", f"base_url={base_url}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == ["large", "small"]
 
 
 def test_nothing_listening_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["models", "--model", "openai:x", "-M", "base_url=http://127.0.0.1:9/v1"]) == 2
+    assert run_command(["models", "--model", "openai:x", "-M", "base_url=http://127.0.0.1:9/v1"]) == 2
     assert "127.0.0.1:9" in capsys.readouterr().err

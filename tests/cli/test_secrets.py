@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.testing import FakeOpenAI, Reply
+from gym_testing import FakeOpenAI, Reply
 from tests.cli.conftest import Gym, Result
 
 RUN = (

@@ -175,7 +175,7 @@ def test_a_run_does_without_streams(closed: str, more: tuple[str, ...], folder: 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["rescore x.jsonl", "doctor", "tasks --env louds --json"])
 def test_other_commands_do_without_streams(command: str) -> None:
-    assert boundary.run(RUN[3:]) == 0
+    assert boundary.run_command(RUN[3:]) == 0
     assert shell((*GYM, *command.split()), "<&- >&- 2>&-").returncode in (0, 1)
 
 
@@ -310,13 +310,13 @@ def test_a_pipe_that_does_not_wait_gets_all_of_it(folder: Path) -> None:
 def test_json_is_all_that_is_printed(
     command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert boundary.run([*RUN[3:], "--limit", "1", "--quiet"]) == 0
+    assert boundary.run_command([*RUN[3:], "--limit", "1", "--quiet"]) == 0
     monkeypatch.setenv("LOUD", "1")
     with open(1, "w", encoding="utf-8", closefd=False) as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
         monkeypatch.setattr(sys, "__stdout__", stdout)
         capfd.readouterr()
-        boundary.run(command.split())
+        boundary.run_command(command.split())
         stdout.flush()
     printed = capfd.readouterr().out
     assert "NOISE" not in printed

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from gym_core.testing import IsolatedPlugins
+from gym_testing import IsolatedPlugins
 from tests.docs.pages import ROOT, commands
 from tests.docs.pages import blocks as blocks_of
 

@@ -65,7 +65,7 @@ def gym(endpoint: str, *arguments: str) -> int:
     from gym_core.cli import boundary
 
     model = ("--model", "openai:tiny", "-M", f"base_url={endpoint}", "-M", "max_output_tokens=100")
-    return boundary.run(("run", *model, "--env", "simple_weather", "--concurrency", "1", *arguments))
+    return boundary.run_command(("run", *model, "--env", "simple_weather", "--concurrency", "1", *arguments))
 
 
 def test_the_command_stops_with_3_and_goes_on_with_more(

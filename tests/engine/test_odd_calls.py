@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gym_core import Item, Status, Trajectory, Verdict, responses, tool
-from gym_core.nemo.rows import result_row
+from gym_nemo.rows import result_row
 from tests.engine.test_rescore import again, rescore
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, env

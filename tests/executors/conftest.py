@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.testing.isolation import IsolatedPlugins
+from gym_testing.isolation import IsolatedPlugins
 from tests.support import spread
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gym_core.testing.isolation import IsolatedPlugins
+from gym_testing.isolation import IsolatedPlugins
 from tests.executors.test_workers import alive, run
 from tests.support.running import read_jsonl
 from tests.support.spread import told, write_tasks

@@ -17,8 +17,8 @@ from gym_core import RunConfig
 from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.executors.worker_limiter import WorkerLimiter
 from gym_core.engine.model_calls.rate_limits import UNLIMITED, Limiter
-from gym_core.testing import FakeOpenAI, Received, Turn, faults
-from gym_core.testing.isolation import IsolatedPlugins
+from gym_testing import FakeOpenAI, Received, Turn, faults
+from gym_testing.isolation import IsolatedPlugins
 from tests.support import spread
 from tests.support.loop import asynchronous
 from tests.support.running import execute

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gym_core import parse_json
-from gym_core.testing import FakeOpenAI
+from gym_testing import FakeOpenAI
 from tests.support.endpoints import gym_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse such names")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.testing import FakeOpenAI, Received
+from gym_testing import FakeOpenAI, Received
 from tests.support.endpoints import gym_command, gym_environment
 
 if sys.platform != "win32":

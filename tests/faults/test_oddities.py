@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gym_core import UsageError
-from gym_core.testing import FakeOpenAI, Received, Reply, answer, call, faults, refuse, say, think
+from gym_testing import FakeOpenAI, Received, Reply, answer, call, faults, refuse, say, think
 from tests.support.endpoints import config, execute, work
 from tests.support.loop import asynchronous
 from tests.support.running import read_jsonl

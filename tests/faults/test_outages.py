@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.testing import FakeOpenAI, Received, Reply, Turn, faults
+from gym_testing import FakeOpenAI, Received, Reply, Turn, faults
 from tests.support.endpoints import FastClock, VirtualClock, check_account, config, execute, task_number, work
 from tests.support.loop import asynchronous
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from gym_core import Item, Trajectory
-from gym_core.testing import Delivery, FakeOpenAI, Received, Reply, answer, faults, think
+from gym_testing import Delivery, FakeOpenAI, Received, Reply, answer, faults, think
 from tests.support.endpoints import Adding, Outcome, VirtualClock, check_account, config, execute, work
 
 PATIENCE = 60.0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gym_core import UsageError
-from gym_core.testing import FakeOpenAI, Received, Reply, Turn, faults
+from gym_testing import FakeOpenAI, Received, Reply, Turn, faults
 from tests.support.endpoints import (
     KEY,
     check_account,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.http1 import Failure, HttpReply, Pool, ReplyHeaders, Server, parse, request_bytes, request_head
+from gym_http1 import Failure, HttpReply, Pool, ReplyHeaders, Server, parse, request_bytes, request_head
 
 FOREVER = float("inf")
 OK = b"HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nSet-Cookie: b=2\r\ncontent-length: 2\r\n\r\n{}"
@@ -224,6 +224,6 @@ def test_targets_are_quoted_where_they_would_not_be_one_word() -> None:
 
 
 def test_importing_the_package_loads_no_parser() -> None:
-    code = "import sys, gym_core.http1 as h; h.HttpReply, h.parse; print({'httptools', 'ssl'} & {*sys.modules})"
+    code = "import sys, gym_http1 as h; h.HttpReply, h.parse; print({'httptools', 'ssl'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "set()"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gym_core.http1 import retry_after_seconds
-from gym_core.http1.retry_after import duration
+from gym_http1 import retry_after_seconds
+from gym_http1.retry_after import duration
 
 NOW = 1_800_000_000.0
 

@@ -14,13 +14,13 @@ from starlette.routing import BaseRoute
 
 from gym_core import ResourceServer, Task
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.mcp.server import MCPEndpoint
-from gym_core.protocol.wire import task_to_wire
-from gym_core.serve.environment.opening import open_environment
-from gym_core.serve.environment.sessions import Sessions
-from gym_core.serve.listener import Listener
-from gym_core.serve.settings import ServeSettings
 from gym_core.wiring.secrets import Redactor
+from gym_http.protocol.wire import task_to_wire
+from gym_http.serve.environment.mcp import MCPEndpoint
+from gym_http.serve.environment.opening import open_environment
+from gym_http.serve.environment.sessions import Sessions
+from gym_http.serve.listener import Listener
+from gym_http.serve.settings import ServeSettings
 
 TOKEN = "the-server's-own-token"
 NOTHING_HAPPENED: dict[str, Any] = {"trajectory": {"input": [], "items": []}}

@@ -17,7 +17,7 @@ from mcp.types import (
     TextResourceContents,
 )
 
-from gym_core.mcp.content import as_blocks, as_output
+from gym_mcp.content import as_blocks, as_output
 
 TEXT = {"type": "input_text", "text": "said"}
 SAID = TextContent(text="said")

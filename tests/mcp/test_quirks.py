@@ -17,9 +17,9 @@ import pytest
 
 import gym_core
 from gym_core import ResourceServer, Rollout, Status, Task
-from gym_core.mcp import HTTPServer, MCPSession, StdioServer
-from gym_core.mcp.schemas import object_schema
-from gym_core.testing import ScriptedModel, call
+from gym_mcp import HTTPServer, MCPSession, StdioServer
+from gym_mcp.schemas import object_schema
+from gym_testing import ScriptedModel, call
 from tests.mcp import quirky_server
 from tests.mcp.quirky_server import BAD_SCHEMAS, LINES, RESULTS, SCHEMAS
 from tests.support.agents import LoopAgent

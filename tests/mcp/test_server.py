@@ -17,10 +17,10 @@ from pydantic import Field
 from gym_core import Done, Session, Task, Trajectory, tool
 from gym_core.domain.errors import SessionError, UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.serve.listener import Listener
-from gym_core.serve.opening import Wanted, open_application
-from gym_core.serve.settings import ServeSettings
 from gym_core.wiring.secrets import Redactor
+from gym_http.serve.listener import Listener
+from gym_http.serve.opening import Wanted, open_application
+from gym_http.serve.settings import ServeSettings
 from tests.docs.pages import ROOT, blocks
 from tests.mcp.serving import NOTHING_HAPPENED, TOKEN, Opened, Served, served
 from tests.support.envs import env

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import ResourceServer, Rollout, Session, Status, Task, UsageError, tool
-from gym_core.mcp import HTTPServer, MCPResourceServer, MCPSession, StdioServer
-from gym_core.testing import ScriptedModel, call
+from gym_core import ResourceServer, Rollout, Session, Status, Task, tool
+from gym_mcp import HTTPServer, MCPResourceServer, MCPSession, StdioServer
+from gym_testing import ScriptedModel, call
 from tests.mcp.conftest import KEY, NEW, OLD, PRIVATE, Notes
 from tests.mcp.notes_server import PIXEL, TOOLS
 from tests.support.agents import LoopAgent
@@ -296,23 +296,10 @@ def test_sessions_at_once_share_a_connection(notes_url: str) -> None:
     assert len({output for rollout in rollouts for output in outputs(rollout)}) == 120
 
 
-# Without the package
-
-
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "mcp"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "mcp", None)
-    with pytest.raises(UsageError, match=r"gym-core\[mcp\]"):
-        collect(environment(NotesSession, MCPResourceServer))
-    (rollout,) = collect(NotesSession)
-    assert rollout.status is Status.ENV_ERROR
-    assert "gym-core[mcp]" in str(rollout.error)
+# Imports
 
 
 def test_importing_the_classes_imports_no_client() -> None:
-    code = (
-        "import sys, gym_core.mcp as m; [getattr(m, n) for n in m.__all__]; print({'mcp', 'httpx2'} & set(sys.modules))"
-    )
+    code = "import sys, gym_mcp as m; [getattr(m, n) for n in m.__all__]; print({'mcp', 'httpx2'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "set()"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gym_core.domain.errors import UsageError
-from gym_core.nemo.config_import import RunFile, import_configuration
-from gym_core.nemo.yaml_files import read_configuration
+from gym_nemo.config_import import RunFile, import_configuration
+from gym_nemo.yaml_files import read_configuration
 
 ENVIRONMENT = """
 workplace_assistant:

@@ -10,8 +10,9 @@ import orjson
 import pytest
 
 from gym_core.domain.errors import InputError
-from gym_core.nemo.export import Export
-from gym_core.nemo.rows import as_response, result_row
+from gym_core.engine.storage.rewarded import RewardedRows
+from gym_nemo.formats import NemoExporter
+from gym_nemo.rows import as_response, result_row
 from tests.support.envs import env
 from tests.support.models import ScriptedModel, say
 from tests.support.nemo_server import row
@@ -75,9 +76,9 @@ def test_a_results_file_row_by_row_without_failures(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     rows = [result(), result(reward=None), result(task_id="6")]
     file.write_bytes(b"\n".join(map(orjson.dumps, rows)) + b"\n\n")
-    export = Export(file)
-    assert [json.loads(line)["task_id"] for line in export.lines()] == ["5", "6"]
-    assert (export.written, export.without_reward) == (2, 1)
+    rewarded = RewardedRows(file)
+    assert [json.loads(line)["task_id"] for line in NemoExporter().lines(rewarded)] == ["5", "6"]
+    assert (rewarded.given, rewarded.left_out) == (2, 1)
 
 
 @pytest.mark.parametrize(("line", "message"), [("{", "not valid JSON"), ("{}", "no rollout"), ("[]", "no rollout")])
@@ -85,7 +86,7 @@ def test_a_line_that_is_no_rollout_is_named(tmp_path: Path, line: str, message: 
     file = tmp_path / "x.jsonl"
     file.write_text(orjson.dumps(result()).decode() + "\n" + line + "\n")
     with pytest.raises(InputError, match=f"x.jsonl:2: .*{message}"):
-        list(Export(file).lines())
+        list(RewardedRows(file))
 
 
 def test_what_a_run_wrote_can_be_exported_and_read_as_tasks_again(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_what_a_run_wrote_can_be_exported_and_read_as_tasks_again(tmp_path: Path
         task["responses_create_params"] = {"input": "Hi."}
     wanted = config(ScriptedModel(say("Done.")), env(tasks=tasks), output=out, repeats=2)
     in_loop(lambda: execute(wanted))
-    made = [orjson.loads(line) for line in Export(out).lines()]
+    made = [orjson.loads(line) for line in NemoExporter().lines(RewardedRows(out))]
     keys = sorted((each["_ng_task_index"], each["_ng_rollout_index"]) for each in made)
     assert keys == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert {each["response"]["output"][-1]["content"][0]["text"] for each in made} == {"Done."}

@@ -67,7 +67,6 @@ def test_all_are_listed_and_none_is_imported(env: FreshEnv, tmp_path: Path) -> N
         ("broken", "gym-broken"),
         ("counter", "gym-counter"),
         ("openai", "gym-openai-model"),
-        ("remote", "gym-core"),
         ("simple_agent", "gym-simple-agent"),
         ("simple_weather", "gym-other-weather"),
         ("simple_weather", "gym-simple-weather"),

@@ -22,7 +22,7 @@ def env(
     request: pytest.FixtureRequest, fresh_env: Callable[..., FreshEnv], tmp_path: Path
 ) -> tuple[FreshEnv, dict[str, str]]:
     """An environment with gym, an agent and a model backend, and the variables that leave it one installer."""
-    made = fresh_env("gym-core[remote]", "gym-simple-agent", "gym-openai-model")
+    made = fresh_env("gym-isolated", "gym-simple-agent", "gym-openai-model")
     path = str(tmp_path)
     if request.param == "uv":
         path = str(Path(find_uv_bin()).parent)
@@ -81,7 +81,7 @@ def test_built_once_used_offline_and_removed(
 def test_the_commands_of_the_guide(
     fresh_env: Callable[..., FreshEnv], wheels: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    made = fresh_env("gym-core[remote]", "gym-simple-agent", "gym-openai-model")
+    made = fresh_env("gym-isolated", "gym-simple-agent", "gym-openai-model")
     (made.path / "wheels").symlink_to(WHEELHOUSE)
     configuration = tmp_path / "uv.toml"
     configuration.write_text(f"no-index = true\nfind-links = {json.dumps([str(wheels), str(WHEELHOUSE)])}\n")
@@ -102,11 +102,11 @@ def test_the_commands_of_the_guide(
         made.run(*command, env=variables)
 
 
-def test_without_the_extra_it_says_what_is_missing(fresh_env: Callable[..., FreshEnv], tmp_path: Path) -> None:
+def test_without_its_distribution_it_says_what_is_missing(fresh_env: Callable[..., FreshEnv], tmp_path: Path) -> None:
     made = fresh_env("gym-core")
     refused = made.run(
         *("gym", "install", "--isolated", "gym-counter", "--yes"),
         env={"GYM_HOME": str(tmp_path)},
         exit_code=2,
     )
-    assert "pip install 'gym-core[remote]'" in refused.stderr
+    assert "pip install gym-isolated" in refused.stderr

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gym_core.testing import FakeOpenAI, call
+from gym_testing import FakeOpenAI, call
 
 if TYPE_CHECKING:
     from tests.packaging.conftest import FreshEnv

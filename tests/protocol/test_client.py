@@ -11,8 +11,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from gym_core.protocol.client import BROKEN, INTERRUPTED, TOO_LONG, UNREACHABLE, Client
-from gym_core.protocol.errors import RemoteError
+from gym_http.protocol.client import BROKEN, INTERRUPTED, TOO_LONG, UNREACHABLE, Client
+from gym_http.protocol.errors import RemoteError
 
 OK = b'HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b="2"; Max-Age=0\r\ncontent-length: 8\r\n\r\n'
 

@@ -10,7 +10,7 @@ import pytest
 from gym_core.domain.blame import as_exception
 from gym_core.domain.errors import EpisodeOver, InputError, RateLimitError, SessionError, model_error_classes
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
-from gym_core.protocol.errors import RemoteError, ServeError, WireError, error_from_wire, error_to_wire
+from gym_http.protocol.errors import RemoteError, ServeError, WireError, error_from_wire, error_to_wire
 
 WHERE = "the environment at http://x"
 

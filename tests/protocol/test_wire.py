@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gym_core import Session, Task, Trajectory, Verdict
 from gym_core.domain.foreign_verdict import NotMeasured
 from gym_core.domain.rollout import ModelCall
-from gym_core.protocol.errors import WireError
-from gym_core.protocol.wire import (
+from gym_http.protocol.errors import WireError
+from gym_http.protocol.wire import (
     capabilities,
     task_from_wire,
     task_to_wire,

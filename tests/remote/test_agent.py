@@ -21,8 +21,8 @@ from gym_core.domain.errors import (
     UsageError,
 )
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.protocol.errors import RemoteError
-from gym_core.remote.agent import RemoteAgent
+from gym_http.protocol.errors import RemoteError
+from gym_http.remote.agent import RemoteAgent
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import ask, env
 from tests.support.models import ScriptedModel, call, say
@@ -451,7 +451,7 @@ def test_the_model_and_the_environment_are_still_wanted() -> None:
     ],
 )
 def test_a_gateway_that_the_agent_could_not_reach_is_refused(options: dict[str, Any], problem: str) -> None:
-    from gym_core.remote.gateway_setup import make_gateway
+    from gym_http.remote.gateway_setup import make_gateway
 
     wanted = RemoteAgent.Options(**{"url": "http://127.0.0.1:1", **options})
     with pytest.raises(UsageError, match=problem):
@@ -459,9 +459,9 @@ def test_a_gateway_that_the_agent_could_not_reach_is_refused(options: dict[str, 
 
 
 def test_something_else_than_an_agent_is_said() -> None:
-    from gym_core.serve.application import build
-    from gym_core.serve.listener import Listener
-    from gym_core.serve.settings import ServeSettings
+    from gym_http.serve.application import build
+    from gym_http.serve.listener import Listener
+    from gym_http.serve.settings import ServeSettings
 
     async def main() -> None:
         about = {"name": "m", "gym_core": "0", "capabilities": {}}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import orjson
 import pytest
 
-from gym_core.testing.command import gym
+from gym_testing.command import gym
 from tests.support.agents import LoopAgent
 from tests.support.envs import row
 from tests.support.nemo_agent import NemoAgent, nemo_agent

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from gym_core import Episode, Item
-from gym_core.serve.agent.callbacks import Callbacks
-from gym_core.testing import FakeOpenAI
+from gym_http.serve.agent.callbacks import Callbacks
+from gym_testing import FakeOpenAI
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.models import call
 from tests.support.served_agents import AgentServer, served_agent
@@ -103,7 +103,7 @@ def test_model_and_session_may_be_any_server() -> None:
         from starlette.applications import Starlette
         from starlette.routing import Route
 
-        from gym_core.serve.listener import Listener
+        from gym_http.serve.listener import Listener
 
         app = Starlette(routes=[Route("/v1/sessions/s/{rest:path}", session, methods=["POST"])])
         script: list[list[Item] | str] = [[call("add", {"a": 1}), call("odd/name", {})], "done"]

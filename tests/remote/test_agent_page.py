@@ -10,7 +10,7 @@ import pytest
 
 from gym_core import Agent, ModelBackend, Session
 from gym_core.domain.errors import AuthenticationError, ContextLengthError
-from gym_core.serve.listener import Listener
+from gym_http.serve.listener import Listener
 from tests.docs.pages import ROOT, blocks
 from tests.remote.test_agent import REASONING, Desk, rows
 from tests.support.agents import LoopAgent

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gym_core.testing import FakeOpenAI
+from gym_testing import FakeOpenAI
 from tests.remote.test_agent import Desk
 from tests.support.agents import LoopAgent
 from tests.support.envs import env

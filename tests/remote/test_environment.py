@@ -252,7 +252,7 @@ async def collect(url: str, *turns: Any, **settings: Any) -> Ended:
 
 
 def test_tasks_come_page_by_page_and_no_more_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gym_core.remote.environment.PAGE", 3)
+    monkeypatch.setattr("gym_http.remote.environment.PAGE", 3)
     taken: list[int] = []
 
     class Endless(ResourceServer):

@@ -18,8 +18,8 @@ from starlette.routing import Route
 from gym_core import Episode, Rollout, RunConfig
 from gym_core.domain.errors import RunStopped, UsageError
 from gym_core.engine.run import Run
-from gym_core.protocol.wire import PROTOCOL
-from gym_core.serve.listener import Listener
+from gym_http.protocol.wire import PROTOCOL
+from gym_http.serve.listener import Listener
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import env, row
 from tests.support.models import ScriptedModel, call, say
@@ -441,7 +441,7 @@ def test_an_agent_or_a_model_of_nemo_gym_is_recognised_by_its_routes() -> None:
 
 
 def test_nobody_at_the_url_is_said_before_anything_starts(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gym_core.remote.detect._FIRST_WAIT", 0.2)
+    monkeypatch.setattr("gym_http.remote.detect._FIRST_WAIT", 0.2)
     with pytest.raises(UsageError, match="nobody answers at unix:") as caught:
         in_loop(lambda: collect(f"unix:{short_folder / 'none'}", tasks=[row()]))
     assert "check that the server runs" in caught.value.hint

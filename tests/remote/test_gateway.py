@@ -12,8 +12,8 @@ import pytest
 
 from gym_core import Episode, Item, Rollout, Session, Trajectory, tool
 from gym_core.domain.errors import ContextLengthError
-from gym_core.remote.episode import OfferedEpisode
-from gym_core.remote.gateway import Gateway
+from gym_http.remote.episode import OfferedEpisode
+from gym_http.remote.gateway import Gateway
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import env
 from tests.support.models import ScriptedModel, call

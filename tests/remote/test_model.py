@@ -17,9 +17,9 @@ from gym_core import Request as ModelRequest
 from gym_core.contract.component import ComponentContext
 from gym_core.domain import errors
 from gym_core.domain.errors import ModelError, UsageError, model_error_classes
-from gym_core.protocol.wire import PROTOCOL
-from gym_core.remote.model import RemoteModel
-from gym_core.serve.listener import Listener
+from gym_http.protocol.wire import PROTOCOL
+from gym_http.remote.model import RemoteModel
+from gym_http.serve.listener import Listener
 from tests.serve.serving import served_model
 from tests.support.agents import LoopAgent
 from tests.support.models import ScriptedModel, call, say

@@ -11,7 +11,7 @@ import pytest
 
 from gym_core import ModelBackend, Rollout
 from gym_core.domain.errors import UsageError
-from gym_core.serve.listener import Listener
+from gym_http.serve.listener import Listener
 from tests.support.agents import LoopAgent
 from tests.support.models import ScriptedModel, call, say
 from tests.support.nemo_server import CounterServer, row

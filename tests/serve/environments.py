@@ -12,10 +12,10 @@ import httpx
 
 from gym_core import ModelBackend, ResourceServer, Session, tool
 from gym_core.contract.resource_server import Done
-from gym_core.serve.application import Application
-from gym_core.serve.environment.opening import open_environment
-from gym_core.serve.settings import ServeSettings
 from gym_core.wiring.secrets import Redactor
+from gym_http.serve.application import Application
+from gym_http.serve.environment.opening import open_environment
+from gym_http.serve.settings import ServeSettings
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession, row
 

@@ -12,16 +12,16 @@ import aiohttp
 from gym_core import Agent, ModelBackend, ResourceServer
 from gym_core.engine.assembly import Assembler
 from gym_core.engine.model_calls.gate import Clock
-from gym_core.serve.agent import openapi as agent_openapi
-from gym_core.serve.agent import routes as agent_routes
-from gym_core.serve.agent.rollouts import Rollouts, open_rollouts
-from gym_core.serve.application import build
-from gym_core.serve.listener import Listener
-from gym_core.serve.model import openapi as model_openapi
-from gym_core.serve.model import routes as model_routes
-from gym_core.serve.model.routes import ServedModel
-from gym_core.serve.settings import ServeSettings
 from gym_core.wiring.secrets import Redactor
+from gym_http.serve.agent import openapi as agent_openapi
+from gym_http.serve.agent import routes as agent_routes
+from gym_http.serve.agent.rollouts import Rollouts, open_rollouts
+from gym_http.serve.application import build
+from gym_http.serve.listener import Listener
+from gym_http.serve.model import openapi as model_openapi
+from gym_http.serve.model import routes as model_routes
+from gym_http.serve.model.routes import ServedModel
+from gym_http.serve.settings import ServeSettings
 from tests.support.running import config
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import pytest
 from gym_core import Episode, Trajectory, tool
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.model_calls.gate import ModelGate
-from gym_core.serve.environment.sessions import CLOSING_AT_ONCE
-from gym_core.testing import Served
-from gym_core.testing.site import Site
+from gym_http.serve.environment.sessions import CLOSING_AT_ONCE
+from gym_testing import Served
+from gym_testing.site import Site
 from tests.serve.environments import serving
 from tests.serve.serving import served_agent, served_model
 from tests.support.agents import FunctionAgent

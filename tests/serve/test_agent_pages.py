@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gym_core.testing import FakeOpenAI
+from gym_testing import FakeOpenAI
 from tests.docs.pages import ROOT, blocks, commands
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gym_core import Session, Trajectory, Verdict, tool
 from gym_core.domain import errors
-from gym_core.testing.clock import FakeClock
+from gym_testing.clock import FakeClock
 from tests.serve.serving import served_agent
 from tests.support.envs import PlainSession, env, row
 from tests.support.loop import asynchronous

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gym_core.testing.command import gym
-from gym_core.testing.site import Site
+from gym_testing.command import gym
+from gym_testing.site import Site
 from tests.support.envs import row
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and socket files are POSIX")
@@ -208,12 +208,3 @@ def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = gym("serve", "--env", f"{TOKEN}", "--host", "0.0.0.0")
     assert ended.exit_code == 2
     assert TOKEN not in ended.err
-
-
-def test_a_missing_extra_is_named() -> None:
-    code = "import sys; sys.modules['starlette'] = None; import gym_core.cli; sys.exit(gym_core.cli.main())"
-    arguments = [sys.executable, "-c", code, "serve", "--env", "simple_weather"]
-    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert ended.returncode == 2
-    assert "the package starlette is missing" in ended.stderr
-    assert "gym-core[serve]" in ended.stderr

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from gym_core import Agent, Episode
-from gym_core.serve.opening import Wanted
-from gym_core.testing import FakeOpenAI, ScriptedModel, Served
+from gym_http.serve.opening import Wanted
+from gym_testing import FakeOpenAI, ScriptedModel, Served
 from tests.serve.environments import CounterSession, counter, serving
 from tests.served.applications import serving as served
 from tests.served.wire import Wire

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from gym_core.domain.errors import UsageError
-from gym_core.serve.listener import Listener
+from gym_http.serve.listener import Listener
 from tests.support.loop import asynchronous
 
 

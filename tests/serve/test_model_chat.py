@@ -8,7 +8,7 @@ import pytest
 
 from gym_core import Response
 from gym_core.domain.chat import response_from_completion
-from gym_core.testing import answer, call, refuse, say, think
+from gym_testing import answer, call, refuse, say, think
 from tests.serve.serving import ModelServer, served_model
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel, response

@@ -9,8 +9,8 @@ import pytest
 
 from gym_core import CallContext, Request
 from gym_core.domain import errors
-from gym_core.remote.model import RemoteModel
-from gym_core.testing.clock import FakeClock
+from gym_http.remote.model import RemoteModel
+from gym_testing.clock import FakeClock
 from tests.serve.serving import served_model
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gym_core.testing import answer, call, refuse, say, think
+from gym_testing import answer, call, refuse, say, think
 from tests.serve.serving import ModelServer, served_model
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel, response

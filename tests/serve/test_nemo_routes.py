@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gym_core import Task, Trajectory, Verdict, tool
-from gym_core.nemo.metrics import aggregate_metrics
+from gym_nemo.metrics import aggregate_metrics
 from tests.serve.environments import Answer, CounterSession, Served, counter, serving
 from tests.support.envs import PlainSession, env, row
 from tests.support.loop import asynchronous

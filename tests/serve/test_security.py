@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gym_core.domain.errors import UsageError
-from gym_core.serve.opening import Wanted
-from gym_core.serve.settings import require_token
-from gym_core.testing import FakeOpenAI
+from gym_http.serve.opening import Wanted
+from gym_http.serve.settings import require_token
+from gym_testing import FakeOpenAI
 from tests.serve.environments import CounterSession, Opened, Served, counter, serving
 from tests.served.applications import serving as served
 from tests.served.wire import Wire

@@ -10,7 +10,7 @@ import pytest
 
 from gym_core import Task, isolated, tool
 from gym_core.contract.resource_server import ResourceServer
-from gym_core.testing import FakeOpenAI
+from gym_testing import FakeOpenAI
 from tests.serve.environments import CounterSession, Opened, Served, counter, serving, under_way
 from tests.support.envs import PlainSession, env, row
 from tests.support.loop import asynchronous, settle

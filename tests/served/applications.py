@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
-from gym_core.serve.application import Application
-from gym_core.serve.listener import Listener
-from gym_core.serve.opening import Wanted, open_application
-from gym_core.serve.settings import ServeSettings
 from gym_core.wiring.secrets import Redactor
+from gym_http.serve.application import Application
+from gym_http.serve.listener import Listener
+from gym_http.serve.opening import Wanted, open_application
+from gym_http.serve.settings import ServeSettings
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from gym_core.serve.connections import ConnectionLimits
-from gym_core.serve.http_protocol import MOST_HEAD, MOST_HEADERS
-from gym_core.testing import Served
+from gym_http.serve.connections import ConnectionLimits
+from gym_http.serve.http_protocol import MOST_HEAD, MOST_HEADERS
+from gym_testing import Served
 from tests.served.environments import Anything
 from tests.served.wire import Wire, parse, read, read_all
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from gym_core.serve.http_protocol import MOST_HEAD
-from gym_core.testing import Served
+from gym_http.serve.http_protocol import MOST_HEAD
+from gym_testing import Served
 from tests.served.environments import Anything
 from tests.served.wire import Answer, Wire, parse, read, read_all
 

@@ -26,8 +26,8 @@ from gym_core import (
     UsageError,
     tool,
 )
-from gym_core.protocol.errors import RemoteError
-from gym_core.testing import (
+from gym_http.protocol.errors import RemoteError
+from gym_testing import (
     AgentConformance,
     LoopAgent,
     ModelBackendConformance,

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gym_core.serve.application import Application
-from gym_core.serve.environment import sessions
-from gym_core.testing import Served
+from gym_http.serve.application import Application
+from gym_http.serve.environment import sessions
+from gym_testing import Served
 from tests.served.environments import Anything
 from tests.support.served_envs import in_loop
 

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr
 
 import gym_core
 from gym_core import ResourceServer, Session, Trajectory, Verdict, tool
-from gym_core.testing import ScriptedModel, Served, call, rehearse
+from gym_testing import ScriptedModel, Served, call, rehearse
 from tests.support.envs import ask
 from tests.support.loop import asynchronous
 

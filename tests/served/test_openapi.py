@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gym_core.serve.opening import Wanted
-from gym_core.testing import FakeOpenAI, Served
+from gym_http.serve.opening import Wanted
+from gym_testing import FakeOpenAI, Served
 from tests.served.applications import serving
 from tests.served.environments import Anything
 from tests.served.openapi import problems

@@ -13,8 +13,8 @@ import pytest
 
 from gym_core import RunConfig
 from gym_core.engine.run import Run
-from gym_core.testing import LoopAgent, ScriptedModel, call
-from gym_core.testing.site import Site
+from gym_testing import LoopAgent, ScriptedModel, call
+from gym_testing.site import Site
 from tests.served.processes import Process, process
 from tests.support.running import read_jsonl
 from tests.support.served_envs import in_loop

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from gym_core import Task
-from gym_core.testing import Served
+from gym_testing import Served
 from tests.served.environments import Anything
 from tests.support.loop import asynchronous
 

@@ -17,7 +17,7 @@ from typing import Any
 from gym_core import Item, ResourceServer, Rollout, RunConfig, Session, Trajectory, tool
 from gym_core.engine.model_calls.gate import Clock
 from gym_core.engine.run import Run
-from gym_core.testing import FakeOpenAI, Received, call
+from gym_testing import FakeOpenAI, Received, call
 from tests.support.agents import LoopAgent
 from tests.support.envs import env
 from tests.support.running import read_jsonl

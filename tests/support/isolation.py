@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gym_core.cli.installer import find_installer
-from gym_core.remote.isolated.store import Store
-from gym_core.wiring.isolated import Environment
+from gym_isolated.records import Environment
+from gym_isolated.store import Store
 from tests.support.wheels import write_wheel
 
 WHEELHOUSE = Path(__file__).parents[2] / ".wheelhouse"

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from gym_core import Item, Response
-from gym_core.testing import models as kit
-from gym_core.testing import say
+from gym_testing import models as kit
+from gym_testing import say
 
 __all__ = ["USAGE", "ScriptedModel", "Turn", "call", "response", "say"]
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gym_core.serve.listener import Listener
+from gym_http.serve.listener import Listener
 
 Run = Callable[[dict[str, Any]], Any]
 """What is made of a row: what the answer has besides it, or a whole answer; it may be `async`."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from gym_core import Agent
 from gym_core.contract.component import ComponentContext
-from gym_core.remote.agent import RemoteAgent
-from gym_core.serve.agent.episodes import OPENAPI, Episodes
-from gym_core.serve.application import build
-from gym_core.serve.listener import Listener
-from gym_core.serve.settings import ServeSettings
+from gym_http.remote.agent import RemoteAgent
+from gym_http.serve.agent.episodes import OPENAPI, Episodes
+from gym_http.serve.application import build
+from gym_http.serve.listener import Listener
+from gym_http.serve.settings import ServeSettings
 
 NAME = "theirs"
 TIMES = ("latency", "waited")

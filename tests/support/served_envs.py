@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from gym_core import ModelBackend, ResourceServer
-from gym_core.serve.environment.opening import open_environment
-from gym_core.serve.listener import Listener
-from gym_core.serve.parts import PartsAssembler, describe
-from gym_core.serve.settings import ServeSettings
 from gym_core.wiring.secrets import Redactor
+from gym_http.serve.environment.opening import open_environment
+from gym_http.serve.listener import Listener
+from gym_http.serve.parts import PartsAssembler, describe
+from gym_http.serve.settings import ServeSettings
 
 T = TypeVar("T")
 

@@ -38,7 +38,7 @@ from gym_core import (
 from gym_core.domain import errors
 
 if TYPE_CHECKING:
-    from gym_core.testing.isolation import IsolatedPlugins
+    from gym_testing.isolation import IsolatedPlugins
 
 ERRORS = {
     "wrong key": errors.AuthenticationError("the key is refused"),

@@ -9,7 +9,7 @@ import pytest
 
 from gym_core import Agent, Episode
 from gym_core.errors import EpisodeOver, ModelError
-from gym_core.testing import AgentConformance, LoopAgent
+from gym_testing import AgentConformance, LoopAgent
 
 
 class Suite(AgentConformance):

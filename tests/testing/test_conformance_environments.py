@@ -11,7 +11,7 @@ import pytest
 
 import gym_core
 from gym_core import Done, ResourceServer, Session, Task, Trajectory, Verdict, tool
-from gym_core.testing import ResourceServerConformance, call
+from gym_testing import ResourceServerConformance, call
 
 
 class SumSession(Session[Any]):

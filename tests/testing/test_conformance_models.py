@@ -12,7 +12,7 @@ import pytest
 import gym_core
 from gym_core import CallContext, ModelBackend, Request, Response
 from gym_core.errors import ConnectionFailedError
-from gym_core.testing import AgentConformance, IsolatedPlugins, ModelBackendConformance, say
+from gym_testing import AgentConformance, IsolatedPlugins, ModelBackendConformance, say
 
 
 class Echo(ModelBackend):
@@ -202,7 +202,7 @@ from gym_core import hookimpl
 
 @hookimpl
 def gym_agents():
-    from gym_core.testing import LoopAgent
+    from gym_testing import LoopAgent
     return {{"looping": LoopAgent}}
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gym_core.testing import FakeOpenAI, Received, Reply, answer, call, faults, refuse, say, think
+from gym_testing import FakeOpenAI, Received, Reply, answer, call, faults, refuse, say, think
 from tests.support.loop import asynchronous
 
 RESPONSES, CHAT = "/responses", "/chat/completions"

@@ -13,7 +13,7 @@ import pytest
 
 import gym_core
 from gym_core import Agent, Done, Episode, ResourceServer, Session, Task, Trajectory, UsageError, errors, tool
-from gym_core.testing import (
+from gym_testing import (
     FakeOpenAI,
     GymCommand,
     IsolatedPlugins,
@@ -88,16 +88,16 @@ class Sums(ResourceServer):
 
 
 def test_pytest_pays_little_for_the_plugin() -> None:
-    code = "import sys, pytest; old = set(sys.modules); import gym_core.testing.plugin; print(*set(sys.modules) - old)"
+    code = "import sys, pytest; old = set(sys.modules); import gym_testing.plugin; print(*set(sys.modules) - old)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "gym_core.testing.plugin" in loaded
-    assert not {"pydantic", "orjson", "click", "httpx", "gym_core.contract", "gym_core.testing.endpoint"} & loaded
+    assert "gym_testing.plugin" in loaded
+    assert not {"pydantic", "orjson", "click", "httpx", "gym_core.contract", "gym_testing.endpoint"} & loaded
 
 
 def test_an_author_needs_no_conftest(tmp_path: Path) -> None:
     test = (
-        "from gym_core.testing import call\n"
+        "from gym_testing import call\n"
         "def test_it(run_rollout, scripted_model, isolated_plugins, gym_cli, fake_openai, tmp_path):\n"
         "    assert fake_openai.base_url and isolated_plugins.path.is_dir()\n"
         "    assert gym_cli('--version').exit_code == 0\n"

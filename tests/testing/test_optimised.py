@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SUITE = """
-from gym_core.testing import ResourceServerConformance
+from gym_testing import ResourceServerConformance
 
 
 class TestIt(ResourceServerConformance):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gym_core.testing import IsolatedPlugins
-from gym_core.testing.site import Site
+from gym_testing import IsolatedPlugins
+from gym_testing.site import Site
 
 __all__ = ["Site", "site"]
 

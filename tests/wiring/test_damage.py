@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.testing.site import Site
 from gym_core.wiring.discovery import find_damage, find_plugins
-from gym_core.wiring.isolated import store_folder
+from gym_isolated.records import store_folder
+from gym_testing.site import Site
 
 HEAD = "Metadata-Version: 2.1\nName: gym-left\nVersion: {}\n"
 POINTS = "[gym.agents]\nleft = left\n"

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from gym_core.domain.errors import UsageError
-from gym_core.testing.site import Site
-from gym_core.wiring.discovery import Plugin, find_plugins
+from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.kinds import Kind
+from gym_core.wiring.plugin import Plugin
+from gym_testing.site import Site
 
 
 def test_a_plugin_is_what_its_metadata_says(site: Site) -> None:

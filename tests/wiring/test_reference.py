@@ -14,7 +14,7 @@ selectors = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1)
 
 
 def remote(url: str) -> Reference:
-    return Reference("", "remote", "gym-core", url, url)
+    return Reference("", selector=url, url=url)
 
 
 @pytest.mark.parametrize(

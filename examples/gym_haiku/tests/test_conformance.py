@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gym_core import Task
-from gym_core.testing import IsolatedPlugins, ResourceServerConformance
+from gym_testing import IsolatedPlugins, ResourceServerConformance
 
 
 class TestHaiku(ResourceServerConformance):

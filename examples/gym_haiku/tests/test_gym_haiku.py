@@ -11,7 +11,7 @@ from gym_haiku import Haiku
 import gym_core
 from gym_core import Rollout, Status, UsageError
 from gym_core.errors import AuthenticationError, BadRequestError
-from gym_core.testing import ScriptedModel, answer
+from gym_testing import ScriptedModel, answer
 
 POEM = "rain on the tin roof\nthe cat counts every drop twice\nthen forgets to sleep"
 

@@ -12,10 +12,10 @@ from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain.abandoned import Late, lifespan, within
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import GymError, ModelError
+from gym_core.domain.proxies import environment_proxy
 from gym_core.domain.responses import Request
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.doctor.checks import Finding, State
-from gym_core.http1 import environment_proxy
 
 SECONDS = 120.0
 """How long a look at the endpoint and the call may take, each."""

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gym_core import JsonError, ModelError, encode_json, errors, parse_json
-from gym_core.http1 import MAX_REPLY_MB, MEGABYTE, TooLong, read_all, too_long
+from gym_http1 import MAX_REPLY_MB, MEGABYTE, TooLong, read_all, too_long
 
 if TYPE_CHECKING:
     from gym_local_model.server import LlamaServer

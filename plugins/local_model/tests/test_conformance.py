@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.testing import ModelBackendConformance
+from gym_testing import ModelBackendConformance
 
 
 @pytest.mark.slow

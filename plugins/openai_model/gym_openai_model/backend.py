@@ -19,7 +19,7 @@ from gym_core import (
     encode_json,
     errors,
 )
-from gym_core.http1 import MEGABYTE
+from gym_http1 import MEGABYTE
 from gym_openai_model.dialects import BrokenReply, Dialect, make_dialect
 from gym_openai_model.endpoint import parse_endpoint
 from gym_openai_model.errors import classify

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from gym_core import ModelError, errors
-from gym_core.http1 import retry_after_seconds
+from gym_http1 import retry_after_seconds
 from gym_openai_model.replies import ErrorReply, read_error
 
 _AUTHENTICATION = re.compile(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from gym_core import Env, Operational, Options, Selector
-from gym_core.http1 import MAX_REPLY_MB
+from gym_http1 import MAX_REPLY_MB
 
 DEFAULT_MODEL = "gpt-4.1-mini"
 """What is asked at OpenAI when no model is named: small, cheap, good at calling tools."""

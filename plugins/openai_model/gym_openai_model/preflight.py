@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gym_core import JsonError, ModelError, UsageError, errors, parse_json
-from gym_core.http1 import MEGABYTE
+from gym_http1 import MEGABYTE
 from gym_openai_model.endpoint import Endpoint
 from gym_openai_model.errors import classify
 from gym_openai_model.identity import Identity

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gym_core.testing import FakeOpenAI, ModelBackendConformance, Turn, call, faults
-from gym_core.testing.http import Received
+from gym_testing import FakeOpenAI, ModelBackendConformance, Turn, call, faults
+from gym_testing.http import Received
 
 
 def speak(request: Received) -> Turn:

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 OURS = ("gym-core", "gym-ray")
-TESTS = "gym_core.testing"
+TESTS = "gym_testing"
 """What installs a distribution for a test, from nowhere."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gym_core.testing.isolation import IsolatedPlugins
 from gym_ray.packages import environment
+from gym_testing.isolation import IsolatedPlugins
 
 
 def metadata(plugins: IsolatedPlugins, name: str, *requires: str, installer: bool = False, origin: str = "") -> Path:

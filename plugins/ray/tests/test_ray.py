@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gym_core import UsageError
-from gym_core.testing.isolation import IsolatedPlugins
+from gym_testing.isolation import IsolatedPlugins
 from tests.executors.test_deaths import Command, ended
 from tests.executors.test_workers import alive, config, run
 from tests.support.running import execute, read_jsonl

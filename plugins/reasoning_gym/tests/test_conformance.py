@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gym_core import Task
-from gym_core.testing import ResourceServerConformance
+from gym_testing import ResourceServerConformance
 
 
 @pytest.mark.slow

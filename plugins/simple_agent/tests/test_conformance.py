@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gym_core.testing import AgentConformance
+from gym_testing import AgentConformance
 
 
 class TestSimpleAgent(AgentConformance):

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from gym_core import Task
-from gym_core.testing import ResourceServerConformance, call
 from gym_simple_weather.weather import weather_in
+from gym_testing import ResourceServerConformance, call
 
 SENTENCES = {
     "condition": "in {city} it is {condition}",

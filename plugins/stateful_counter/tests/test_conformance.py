@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gym_core import Task
-from gym_core.testing import ResourceServerConformance, call
 from gym_stateful_counter.plan import shortest_plan
+from gym_testing import ResourceServerConformance, call
 
 
 class TestStatefulCounter(ResourceServerConformance):

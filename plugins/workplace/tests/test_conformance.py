@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from gym_core import Task
-from gym_core.testing import ResourceServerConformance, call
+from gym_testing import ResourceServerConformance, call
 from gym_workplace.generator.desk import Draft
 from gym_workplace.generator.office import make_office
 from gym_workplace.generator.write import PER_FAMILY, SEED, make_drafts

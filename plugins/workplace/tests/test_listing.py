@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gym_core.testing import GymCommand
+from gym_testing import GymCommand
 
 
 def test_many_tools_are_shown_by_two_and_their_number(gym_cli: GymCommand) -> None:

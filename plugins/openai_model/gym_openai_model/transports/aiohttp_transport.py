@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from gym_core.http1 import TooLong, read_all
+from gym_http1 import TooLong, read_all
 from gym_openai_model.transports.base import ErrorKind, HttpReply, TransportConfig
 from gym_openai_model.transports.failures import connect_failure, failure, no_socks, proxy_answered
 from gym_openai_model.transports.proxies import environment_proxy

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 from urllib.parse import urlsplit
 
-from gym_core.http1 import MAX_REPLY_MB, MEGABYTE, HttpReply
+from gym_http1 import MAX_REPLY_MB, MEGABYTE, HttpReply
 
 ErrorKind = Literal[
     "connect_refused",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from gym_core import http1
-from gym_core.http1 import Failure, FailureKind
+import gym_http1 as http1
+from gym_http1 import Failure, FailureKind
 from gym_openai_model.transports.base import ErrorKind, TransportConfig, TransportError
 
 _KINDS: dict[FailureKind, ErrorKind] = {

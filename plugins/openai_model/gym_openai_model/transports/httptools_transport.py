@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from gym_core.http1 import Failure, Place, Pool, Server, parse, request_head
+from gym_http1 import Failure, Place, Pool, Server, parse, request_head
 from gym_openai_model.transports.base import HttpReply, Transport, TransportConfig, TransportError
 from gym_openai_model.transports.failures import failure, unanswered
 from gym_openai_model.transports.proxies import environment_proxy

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gym_core import http1
+from gym_core import spi
 from gym_openai_model.transports.base import TransportError
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy of the environment for `url`, see `gym_core.http1.environment_proxy`. Raises `TransportError`."""
+    """The proxy of the environment for `url`, see `gym_core.spi.environment_proxy`. Raises `TransportError`."""
     try:
-        return http1.environment_proxy(url)
-    except http1.ProxyError as error:
+        return spi.environment_proxy(url)
+    except spi.ProxyError as error:
         raise TransportError("proxy_unusable", url, str(error)) from None

@@ -1,1 +1,0 @@
-"""NeMo Gym's formats: rows, configuration files, and the shapes of its routes."""

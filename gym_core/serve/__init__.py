@@ -1,1 +1,0 @@
-"""A component offered over HTTP."""

@@ -1,0 +1,123 @@
+"""Imports plugins and calls their hooks, each by itself, so that one that is broken is named and stops nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from gym_core.contract import hookspecs
+from gym_core.domain.blame import asked_to_end
+from gym_core.domain.errors import PluginError, error_text
+from gym_core.wiring.components import BrokenContract, offered_under
+from gym_core.wiring.kinds import Kind
+from gym_core.wiring.plugin import Plugin
+
+_SPECIFIED = {name for name in vars(hookspecs) if name.startswith("gym_")}
+_OFFERING = {kind.hook for kind in Kind}
+_FORGOTTEN = "the function may be missing its `@gym_core.hookimpl`"
+
+
+class Loader:
+    """Registers the modules of plugins with pluggy, each once. `pluggy`: the manager that holds the hooks."""
+
+    def __init__(self) -> None:
+        self.pluggy = pluggy.PluginManager(hookspecs.PROJECT)
+        self.pluggy.add_hookspecs(hookspecs)
+
+    def offered(self, plugin: Plugin) -> Any:
+        """What a plugin that is installed here offers under its name. Raises `PluginError`."""
+        hook = plugin.kind.hook or ""
+        registered = self._registered(plugin)
+        if hook not in self._hooks(registered):
+            raise _broken(plugin, f"{plugin.module} implements no {hook}()", hint=_FORGOTTEN)
+        try:
+            # one caller per plugin: a call over all of them stops at the first that raises, and tells not whose it was
+            (offered,) = self.caller(registered, hook)() or (None,)
+            return offered_under(plugin.kind, plugin.name, offered)
+        except BrokenContract as error:
+            raise _broken(plugin, str(error)) from error
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
+            raise _broken(plugin, f"{plugin.kind.hook}() failed: {_cause(error)}") from error
+
+    def extension(self, plugin: Plugin) -> Any:
+        """The object that carries an extension's hook implementations. Raises `PluginError`."""
+        registered = self._registered(plugin)
+        if not self._hooks(registered) - _OFFERING:
+            raise _broken(plugin, f"{plugin.module} observes nothing", hint=_FORGOTTEN)
+        return registered
+
+    def caller(self, registered: Any, hook: str) -> pluggy.HookCaller:
+        """What calls a hook of one plugin, and of no other that is registered by now; its results come as a list."""
+        others = [plugin for plugin in self.pluggy.get_plugins() if plugin is not registered]
+        return self.pluggy.subset_hook_caller(hook, others)
+
+    def _registered(self, plugin: Plugin) -> Any:
+        subject = _imported(plugin)
+        _check_version(plugin, subject)
+        if not self.pluggy.is_registered(subject):
+            try:
+                self.pluggy.register(subject, name=plugin.module)
+            except (pluggy.PluginValidationError, ValueError) as error:
+                raise _broken(plugin, " ".join(str(error).split())) from error
+            try:
+                self.pluggy.check_pending()
+            except pluggy.PluginValidationError as error:
+                unknown = self._hooks(subject) - _SPECIFIED
+                self.pluggy.unregister(subject)
+                raise _broken(plugin, f"gym calls no hook named {' or '.join(sorted(unknown))}") from error
+        return subject
+
+    def _hooks(self, registered: Any) -> set[str]:
+        return {caller.name for caller in self.pluggy.get_hookcallers(registered) or ()}
+
+
+def _imported(plugin: Plugin) -> Any:
+    module, _, attributes = plugin.module.partition(":")
+    try:
+        # what a plugin prints when imported must not end up in the output that a command writes
+        with contextlib.redirect_stdout(sys.stderr):
+            subject: Any = importlib.import_module(module)
+        for attribute in filter(None, attributes.split(".")):
+            subject = getattr(subject, attribute)
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        raise _broken(plugin, f"cannot be imported: {_cause(error)}") from error
+    return subject
+
+
+def _check_version(plugin: Plugin, subject: Any) -> None:
+    module = subject if isinstance(subject, ModuleType) else sys.modules[plugin.module.partition(":")[0]]
+    version = getattr(module, "GYM_API_VERSION", hookspecs.API_VERSION)
+    if version != hookspecs.API_VERSION:
+        newer = isinstance(version, int) and version > hookspecs.API_VERSION
+        raise _broken(
+            plugin,
+            f"it is made for version {version!r} of the plugin contract, this gym has version {hookspecs.API_VERSION}",
+            hint="update gym-core" if newer else f"update {plugin.distribution}",
+        )
+
+
+def _broken(plugin: Plugin, problem: str, *, hint: str = "") -> PluginError:
+    return PluginError(
+        plugin.distribution,
+        f"the {plugin.kind.label} {plugin.name!r} (version {plugin.version}) is broken: {problem}",
+        hint=hint or "update or uninstall it; --debug shows the traceback",
+    )
+
+
+def _cause(error: BaseException) -> str:
+    text = _first_line(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    lines = error_text(error).strip().splitlines()
+    return f"{lines[0]:.300}" if lines else ""

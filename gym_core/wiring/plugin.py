@@ -1,0 +1,41 @@
+"""One plugin, as a listing knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from gym_core.wiring.kinds import Kind
+from gym_core.wiring.metadata import canonical
+
+State: TypeAlias = Literal["ready", "isolated", "disabled", "conflict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One entry point of an installed distribution, or what a source of plugins has found elsewhere.
+
+    `module`: the entry point's value, a module or `module:attribute`. `state`: `conflict` where another distribution
+    offers the same kind and name, so that it must be called `distribution/name`; `isolated` where it is ready in an
+    environment of its own. `source`: the name of the source that has found it, empty for one that is installed here;
+    `environment`: where that keeps it, in its own words.
+    """
+
+    kind: Kind
+    name: str
+    module: str
+    distribution: str
+    version: str
+    summary: str
+    state: State = "ready"
+    source: str = ""
+    environment: str = ""
+
+    @property
+    def qualified_name(self) -> str:
+        """The reference that means this plugin and no other."""
+        return f"{self.distribution}/{self.name}"
+
+    def belongs_to(self, distribution: str) -> bool:
+        """Whether that is its distribution, in any spelling."""
+        return canonical(self.distribution) == canonical(distribution)

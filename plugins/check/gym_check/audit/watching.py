@@ -1,0 +1,126 @@
+"""An environment while it is audited: its sessions verify twice, on a clock, and close twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from gym_core import GymError, ResourceServer, Session, SessionContext, Task, Trajectory, Verdict
+from gym_core.spi import Deadlines, Executor, OpenSession, Watch, asked_to_end, checked_verdict, described
+
+
+@dataclass(slots=True)
+class Observations:
+    """What the sessions of an audit did. `seconds`: of every verification. The others: by task, what went wrong."""
+
+    seconds: list[float] = field(default_factory=list)
+    slowest: str = ""
+    unstable: dict[str, str] = field(default_factory=dict)
+    unclosed: dict[str, str] = field(default_factory=dict)
+
+    def verified(self, task_id: str, seconds: float) -> None:
+        """Note how long a verification took."""
+        if seconds > max(self.seconds, default=0.0):
+            self.slowest = task_id
+        self.seconds.append(seconds)
+
+
+class WatchedServer(ResourceServer):
+    """A resource server that is open already, as a run sees it. Opening and closing it again does nothing.
+
+    `twice`: whether verdicts are asked for a second time.
+    """
+
+    def __init__(self, server: ResourceServer, deadlines: Deadlines) -> None:
+        super().__init__(server.options, server.context)
+        self._server = server
+        self.deadlines = deadlines
+        self.observations = Observations()
+        self.executor = Executor()
+        self.watch = Watch()
+        self.twice = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
+
+    def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
+        """The tasks of the environment."""
+        return self._server.tasks()
+
+    def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
+        """A session of the environment, watched."""
+        return _WatchedSession(self, self._server.open_session(task, context), task.task_id)
+
+    async def call(self, phase: str, seconds: float, function: Any, *arguments: Any) -> Any:
+        """Call a function of a session where its author wants it to run, within a bound."""
+        alarm = self.watch.alarm()
+        try:
+            return await self.executor.call(alarm, phase, seconds, function, *arguments)
+        finally:
+            alarm.close()
+
+
+class _WatchedSession:
+    def __init__(self, server: WatchedServer, opened: AbstractAsyncContextManager[Session[Any]], task_id: str) -> None:
+        self._server = server
+        self._opened = opened
+        self._task_id = task_id
+
+    async def __aenter__(self) -> Session[Any]:
+        session = self._session = await self._opened.__aenter__()
+        # On the instance: the session keeps its class, by which it is known. It is taken off before anything of the
+        # session runs, so that copies that go to another process are what the author made.
+        vars(session)["verify"] = self._verify
+        return session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        vars(self._session).pop("verify", None)
+        seconds, attempt = self._server.deadlines.close, "once"
+        try:
+            if type(self._opened) is OpenSession:
+                await self._server.call("close", seconds, self._session.close)
+            else:
+                await self._opened.__aexit__(kind, error, traceback)
+            attempt = "a second time"
+            await self._server.call("close", seconds, self._session.close)
+        except BaseException as failed:
+            if asked_to_end(failed):
+                raise
+            problem = f"closed {attempt}, it raised {described(failed)}"
+            self._server.observations.unclosed.setdefault(self._task_id, problem)
+
+    async def _verify(self, trajectory: Trajectory) -> float | Verdict:
+        session, seconds = self._session, self._server.deadlines.verify
+        vars(session).pop("verify", None)
+        started = time.perf_counter()
+        verdict: float | Verdict = await self._server.call("verify", seconds, session.verify, trajectory)
+        self._server.observations.verified(self._task_id, time.perf_counter() - started)
+        if self._server.twice:
+            await self._verify_again(trajectory, verdict)
+        return verdict
+
+    async def _verify_again(self, trajectory: Trajectory, first: float | Verdict) -> None:
+        try:
+            before = checked_verdict(first)
+        except GymError:
+            return  # no verdict at all, which the run finds out
+        try:
+            again = await self._server.call("verify", self._server.deadlines.verify, self._session.verify, trajectory)
+            after = checked_verdict(again)
+        except BaseException as failed:
+            if asked_to_end(failed):
+                raise
+            problem = f"gave {before.reward:g}, and asked again it raised {described(failed)}"
+        else:
+            if (before.reward, before.components) == (after.reward, after.components):
+                return
+            problem = f"gave {before.reward:g}, and asked again {after.reward:g}"
+            if before.reward == after.reward:
+                problem = f"gave {before.reward:g} twice, but with different components"
+        self._server.observations.unstable.setdefault(self._task_id, problem)

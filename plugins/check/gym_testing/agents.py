@@ -1,0 +1,24 @@
+"""The loop that rollouts of tests run with, so that testing an environment takes no agent to be installed."""
+
+from __future__ import annotations
+
+from gym_core import Agent, Episode, StopReason
+from gym_core.responses import MAX_TURNS
+
+TURNS = 100
+
+
+class LoopAgent(Agent):
+    """Calls tools until the model answers and the environment has nothing to reply."""
+
+    async def run(self, episode: Episode) -> StopReason:
+        """Work on one episode, for at most `TURNS` turns."""
+        items = list(episode.request.input)
+        for _ in range(TURNS):
+            response = await episode.respond(items)
+            calls = response.function_calls
+            answers = await episode.call_tools(calls) if calls else await episode.reply(response)
+            if not answers:
+                return response.stop_reason
+            items += [*response.output, *answers]
+        return MAX_TURNS

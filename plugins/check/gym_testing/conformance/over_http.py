@@ -1,0 +1,135 @@
+"""Components that are served when they are opened, and used over the socket: what a suite looks at with `over_http`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from gym_core import (
+    Agent,
+    CallContext,
+    Component,
+    Episode,
+    ModelBackend,
+    Request,
+    ResourceServer,
+    Response,
+    Session,
+    SessionContext,
+    StopReason,
+    Task,
+)
+from gym_testing.served import Served
+
+
+def over_http(component: Component) -> Any:
+    """The same component, served when it is opened."""
+    if isinstance(component, ModelBackend):
+        return ModelOverHTTP(component)
+    if isinstance(component, Agent):
+        return AgentOverHTTP(component)
+    assert isinstance(component, ResourceServer)
+    return ResourceServerOverHTTP(component)
+
+
+class _OverHTTP(Component):
+    """`here`: the component itself. `there`: the one that asks it over HTTP, once it is open."""
+
+    here: Any
+    there: Any
+
+    def __init__(self, component: Component) -> None:
+        super().__init__(component.options, component.context)
+        self.here = component
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(Served(self.here))
+            self.there = await stack.enter_async_context(server.remote())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def stands_for(self) -> Mapping[str, Any]:
+        """As the remote component says."""
+        return self.there.stands_for if "there" in vars(self) else {}
+
+
+class ResourceServerOverHTTP(_OverHTTP, ResourceServer):
+    """An environment over HTTP."""
+
+    here: ResourceServer
+    there: ResourceServer
+
+    def __init__(self, component: ResourceServer) -> None:
+        super().__init__(component)
+        vars(self)["preferred_agent"] = component.preferred_agent  # a class variable elsewhere
+
+    @property
+    def required_roles(self) -> Sequence[str]:
+        """The roles of the environment."""
+        return self.here.required_roles
+
+    def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
+        """The tasks, as the server lists them."""
+        return self.there.tasks()
+
+    def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
+        """A session at the server."""
+        return self.there.open_session(task, context)
+
+
+class ModelOverHTTP(_OverHTTP, ModelBackend):
+    """A model over HTTP."""
+
+    there: ModelBackend
+
+    async def respond(self, request: Request, context: CallContext) -> Response:
+        """One call."""
+        return await self.there.respond(request, context)
+
+    async def check(self) -> Sequence[str]:
+        """As the remote model looks."""
+        return await self.there.check()
+
+    async def list_models(self) -> Sequence[str]:
+        """As the server lists them."""
+        return await self.there.list_models()
+
+    @property
+    def model_id(self) -> str:
+        """The name of the model there."""
+        return self.there.model_id
+
+    @property
+    def endpoint(self) -> str:
+        """The server."""
+        return self.there.endpoint
+
+    @property
+    def max_inflight(self) -> int | None:
+        """As the model there wants it."""
+        return self.there.max_inflight
+
+    @property
+    def sends_seed(self) -> bool:
+        """Whether a seed reaches the model there."""
+        return self.there.sends_seed
+
+
+class AgentOverHTTP(_OverHTTP, Agent):
+    """An agent over HTTP."""
+
+    there: Agent
+
+    async def run(self, episode: Episode) -> StopReason:
+        """Have the agent there work on the episode."""
+        return await self.there.run(episode)

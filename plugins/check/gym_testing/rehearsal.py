@@ -1,0 +1,166 @@
+"""Single rollouts through the real engine, without files, progress or a command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from gym_core import Agent, Component, ComponentContext, ModelBackend, ResourceServer, Rollout, Task
+from gym_core.spi import (
+    Deadlines,
+    Executor,
+    Kind,
+    Limiter,
+    ModelGate,
+    PluginManager,
+    Reference,
+    Stage,
+    Watch,
+    resolve_options,
+    server_source,
+)
+from gym_core.spi import run_rollout as run_on
+from gym_testing.agents import LoopAgent
+from gym_testing.clock import FakeClock
+from gym_testing.models import ModelTurn, ScriptedModel
+
+PATIENCE = 60.0
+"""Seconds after which what should have ended has failed."""
+Result = TypeVar("Result")
+
+
+def run(work: Coroutine[Any, Any, Result], seconds: float = PATIENCE) -> Result:
+    """Run a coroutine in an event loop of its own, also where one runs, as in a notebook. Raises `TimeoutError`."""
+
+    async def bounded() -> Result:
+        return await asyncio.wait_for(work, seconds)
+
+    if asyncio._get_running_loop() is None:  # a caught `RuntimeError` would stand among the causes of failures
+        return asyncio.run(bounded())
+    with ThreadPoolExecutor(1, "gym-rehearsal") as elsewhere:  # a thread has one loop at most
+        return elsewhere.submit(copy_context().run, asyncio.run, bounded()).result()
+
+
+def make(kind: Kind, wanted: Any, options: Mapping[str, Any] | None = None, *, role: str = "") -> Any:
+    """A component from a reference, a class or an instance. Raises `UsageError`, `PluginError`."""
+    if isinstance(wanted, Component):
+        return wanted
+    name, selector, cls = "test", None, wanted
+    if isinstance(wanted, str):
+        reference = Reference.parse(wanted)
+        name, selector = reference.name, reference.selector
+        cls = PluginManager().load(kind, reference).component
+    resolved = resolve_options(cls, name, options or {}, selector, environ={}, what="options ")
+    return cls(resolved.options, ComponentContext(name=name, role=role, concurrency=2))
+
+
+@asynccontextmanager
+async def open_stage(
+    server: ResourceServer,
+    models: Mapping[str, ModelBackend],
+    agent: Agent | None = None,
+    *,
+    seed: int = 0,
+    executor: Executor | None = None,
+    deadlines: Deadlines | None = None,
+) -> AsyncIterator[Stage]:
+    """Open the components and put them on a stage for rollouts; a retried model call waits on a clock of its own."""
+    bounds, clock = deadlines or Deadlines(), FakeClock().clock
+    executor = executor or Executor()
+    agent = agent or LoopAgent()
+    async with AsyncExitStack() as stack:
+        stack.callback(executor.close)
+        for component in (*models.values(), server, agent):
+            await stack.enter_async_context(component)
+        gates = {
+            role: ModelGate(role, model, limiter=Limiter(model.max_inflight), deadlines=bounds, clock=clock)
+            for role, model in models.items()
+        }
+        yield Stage(
+            server=server,
+            agent=agent,
+            gates=gates,
+            executor=executor,
+            watch=Watch(),
+            clock=clock,
+            deadlines=bounds,
+            seed=seed,
+            model_seeds=True,
+        )
+
+
+async def task_of(server: ResourceServer, wanted: Task | int | str | None) -> Task:
+    """A task itself, or the shipped one with this index or `task_id`; the first one for None. Raises `LookupError`."""
+    if isinstance(wanted, Task):
+        return wanted
+    tasks = await shipped(server, wanted + 1 if isinstance(wanted, int) else 1 if wanted is None else None, wanted)
+    if wanted is None and tasks:
+        return tasks[0]
+    if tasks and (tasks[-1].task_id == wanted or tasks[-1].index == wanted):
+        return tasks[-1]
+    raise LookupError(f"the environment ships no task {wanted!r}" if tasks else "the environment ships no tasks")
+
+
+async def shipped(server: ResourceServer, limit: int | None, last: object = None) -> list[Task]:
+    """The first tasks that an environment ships, read as the engine reads them; none after the one with the id `last`.
+
+    Raises `InputError` for a task that cannot be used, and `PluginError`.
+    """
+    tasks: list[Task] = []
+    async with aclosing(server_source(server).batches(limit)) as batches:
+        async for batch in batches:
+            for task in batch:
+                tasks.append(task)
+                if task.task_id == last:
+                    return tasks
+    return tasks
+
+
+async def rehearse(
+    env: str | ResourceServer | type[ResourceServer],
+    *script: ModelTurn | ModelBackend,
+    agent: str | Agent | type[Agent] | None = None,
+    task: Task | int | str | None = None,
+    options: Mapping[str, Any] | None = None,
+    agent_options: Mapping[str, Any] | None = None,
+    models: Mapping[str, ModelBackend] | None = None,
+    seed: int = 0,
+    repeat: int = 0,
+    deadlines: Deadlines | None = None,
+) -> Rollout:
+    """One rollout of an environment with a model that follows a script, or with a backend given in its place.
+
+    `env` and `agent`: references, classes or instances; the default agent is the environment's own, where that is
+    `simple_agent` a loop that does the same. `task`: itself, or the index or `task_id` of one that is shipped.
+    `models`: those of further roles. What fails within the rollout is in its row; what is raised is a mistake in the
+    call: `UsageError`, `PluginError`, `LookupError`.
+    """
+    server: ResourceServer = make(Kind.RESOURCE_SERVER, env, options)
+    policy = _policy(script)
+    if agent is None and server.preferred_agent != ResourceServer.preferred_agent:
+        agent = server.preferred_agent
+    worker: Agent = LoopAgent() if agent is None else make(Kind.AGENT, agent, agent_options)
+    everyone = {"policy": policy, **(models or {})}
+    async with open_stage(server, everyone, worker, seed=seed, deadlines=deadlines) as stage:
+        return await run_on(stage, await task_of(server, task), repeat)
+
+
+def _policy(script: tuple[ModelTurn | ModelBackend, ...]) -> ModelBackend:
+    if len(script) == 1 and isinstance(script[0], ModelBackend):
+        return script[0]
+    turns = [turn for turn in script if not isinstance(turn, ModelBackend)]
+    if len(turns) < len(script):
+        raise TypeError("give the turns of a script, or one model backend")
+    return ScriptedModel(*turns)
+
+
+RunRollout = Callable[..., Rollout]
+
+
+def run_rollout(env: str | ResourceServer | type[ResourceServer], *script: Any, **settings: Any) -> Rollout:
+    """The same as `rehearse`, for a test that is no coroutine."""
+    return run(rehearse(env, *script, **settings))

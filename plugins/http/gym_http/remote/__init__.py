@@ -1,0 +1,44 @@
+"""Components behind a URL or in a child process, as plugins like any other.
+
+The name of all three is `remote`; a URL as a reference (`--env http://host:8000`) means it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gym_core import hookimpl
+
+if TYPE_CHECKING:
+    from gym_core import Agent, ModelBackend, ResourceServer
+
+
+@hookimpl
+def gym_model_backends() -> Mapping[str, type[ModelBackend]]:
+    """The model behind a URL."""
+    from gym_http.remote.model import RemoteModel
+
+    return {"remote": RemoteModel}
+
+
+@hookimpl
+def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:
+    """The environment behind a URL."""
+    from gym_http.remote.environment import RemoteResourceServer
+
+    return {"remote": RemoteResourceServer}
+
+
+@hookimpl
+def gym_agents() -> Mapping[str, type[Agent]]:
+    """The agent behind a URL."""
+    from gym_http.remote.agent import RemoteAgent
+
+    return {"remote": RemoteAgent}
+
+
+@hookimpl
+def gym_schemes() -> Mapping[str, str]:
+    """URLs in place of names."""
+    return dict.fromkeys(("http", "https", "unix"), "gym-http/remote")

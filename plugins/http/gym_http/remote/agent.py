@@ -1,0 +1,176 @@
+"""The agent behind a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from gym_core import Agent, CompletedTask, Episode, GymError, StopReason, Task, UsageError
+from gym_http.protocol.client import BROKEN, INTERRUPTED, UNREACHABLE, Reply
+from gym_http.protocol.errors import RemoteError
+from gym_http.remote.connection import Connection
+from gym_http.remote.detect import AGENT, Served, recognise
+from gym_http.remote.gateway_setup import make_gateway
+from gym_http.remote.nemo_agent import completed, failure, row_for
+from gym_http.remote.options import RolloutOptions
+
+if TYPE_CHECKING:
+    from gym_http.remote.episode import OfferedEpisode
+    from gym_http.remote.gateway import Gateway
+
+_FULL = frozenset({429, 503})
+_TOO_MUCH = frozenset({"too_many_rollouts", "too_many_episodes", "draining"})
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_SECONDS = 30.0
+
+
+class RemoteAgent(Agent):
+    """An agent behind a URL, used as if it were installed: `--agent http://host:8000`, `--agent unix:/path`.
+
+    One that gym serves works with the model and the environment of the run, which it reaches through a gateway that the
+    run opens: two URLs per rollout, with tokens of their own. One of NeMo Gym brings its own model and environment,
+    and is given each row whole: `--model` and `--env` are left out, and tasks come from `--input`.
+    """
+
+    class Options(RolloutOptions):
+        """The options of the agent behind a URL."""
+
+        api: Literal["auto", "episodes", "run"] = Field(
+            default="auto",
+            description="`episodes`: it works with the run's model and environment; `run`: it brings its own; "
+            "`auto`: the first for an agent that gym serves, the second for one of NeMo Gym.",
+        )
+
+    def __init__(self, options: Any = None, context: Any = None) -> None:
+        super().__init__(options, context)
+        options = self.options
+        self.connection = Connection(
+            options.url,
+            f"the agent at {options.url}",
+            token=options.token.get_secret_value() if options.token is not None else None,
+            wait=options.wait,
+            stall=options.stall,
+            max_reply_mb=options.max_reply_mb,
+        )
+        self.served: Served | None = None
+        self._whole = False
+        self._gateway: Gateway | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.connection)
+            self._whole = self.options.api == "run"
+            await self._look()
+            if not self._whole:
+                gateway = make_gateway(self.options, "the agent", "-A", self.context.redact)
+                self._gateway = await stack.enter_async_context(gateway)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def self_contained(self) -> bool:
+        """Whether it is given whole rows."""
+        return self._whole
+
+    @property
+    def stands_for(self) -> Mapping[str, Any]:
+        """The agent at the other end."""
+        return self.served.identity if self.served is not None else {}
+
+    async def run(self, episode: Episode) -> StopReason:
+        """Have the agent work on one episode. Raises `RemoteError` for what went wrong there.
+
+        An error of model or session that the agent let pass is raised as what it was here.
+        """
+        gateway = self._gateway
+        assert gateway is not None, "the agent is not open"
+        async with gateway.offer(episode) as offered:
+            body = {"request": episode.request.body, **gateway.places(offered)}
+            reply = await self._hand_over("/v1/episodes", body, offered)
+            if not reply.ok:
+                raise _passed_on(offered, reply) or self.connection.error(reply)
+            stop_reason = reply.object().get("stop_reason")
+            if not isinstance(stop_reason, str):
+                raise RemoteError(f"{self.connection.name} gave no `stop_reason`", code=BROKEN, status=reply.status)
+            return stop_reason
+
+    async def complete(self, task: Task, repeat: int) -> CompletedTask:
+        """Have the agent carry out a whole rollout. Raises what its failure stands for."""
+        row = row_for(task, repeat)
+        reply = await self._hand_over("/run", row)
+        if not reply.ok:
+            raise failure(reply, self.connection.error(reply))
+        return completed(row, reply)
+
+    async def _look(self) -> None:
+        """Find out what is there. Raises `UsageError`."""
+        if not self._whole:
+            self.served = await recognise(self.connection, AGENT)
+            self._whole = self.served.nemo and self.options.api == "auto"
+            if self.served.nemo and not self._whole:
+                raise UsageError(
+                    f"{self.connection.url} serves an agent of NeMo Gym, which takes no episodes",
+                    hint="leave `-A api=` out",
+                )
+            return
+        try:
+            await self.connection.request("GET", "/", timeout=_SECONDS)
+        except RemoteError as error:
+            raise UsageError(error.message, hint=error.hint) from None
+
+    async def _hand_over(self, path: str, body: Mapping[str, Any], offered: OfferedEpisode | None = None) -> Reply:
+        """Ask, and ask again while it is certain that nothing has been done: an agent's work has side effects."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.options.wait
+        pause = _FIRST_PAUSE
+        while True:
+            reply: Reply | None = None
+            error: GymError | None = None
+            try:
+                reply = await self.connection.request("POST", path, body)
+                if not _is_full(reply):
+                    return reply
+            except RemoteError as failed:
+                lost = failed.code == INTERRUPTED and offered is not None and not offered.used
+                if failed.code != UNREACHABLE and not lost:
+                    raise
+                error = failed
+            seconds = pause * random.uniform(0.5, 1.0)
+            if loop.time() + seconds > until:
+                if reply is not None:
+                    return reply
+                assert error is not None
+                raise error
+            await asyncio.sleep(seconds)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _passed_on(offered: OfferedEpisode, reply: Reply) -> BaseException | None:
+    """The error of this run that an answer of the agent tells again, if it does."""
+    try:
+        return offered.recall(reply.json())
+    except RemoteError:  # it is no JSON
+        return None
+
+
+def _is_full(reply: Reply) -> bool:
+    """Whether a server says that it has not begun, because it is full or going down."""
+    if reply.status not in _FULL:
+        return False
+    try:
+        described = reply.json().get("error")
+    except (RemoteError, AttributeError):
+        return False
+    return isinstance(described, Mapping) and described.get("code") in _TOO_MUCH

@@ -1,0 +1,147 @@
+"""A served component as its callers see it: requests that are watched, errors rebuilt, openings that are retried."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from gym_http.protocol.client import INTERRUPTED, TIMEOUT, UNREACHABLE, Client, Reply
+from gym_http.protocol.errors import RemoteError, error_from_wire
+from gym_http.remote.liveness import Pulse
+from gym_http1 import MAX_REPLY_MB, retry_after_seconds
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+_AGAIN = frozenset({429, 503})
+_GONE = frozenset({404, 410})
+
+
+class Connection:
+    """The requests to one served component. An async context manager, entered on the loop that uses it.
+
+    `name`: what messages call it. `token`: the server's own. `wait`: seconds to go on trying to open something when
+    nobody answers or the server is full. `stall`: seconds after which a server that answers nothing at all has stalled.
+    `max_reply_mb`: megabytes that are read of an answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        token: str | None = None,
+        wait: float = 60.0,
+        stall: float = 30.0,
+        max_reply_mb: float = MAX_REPLY_MB,
+    ) -> None:
+        self.client = Client(url, token=token, max_reply_mb=max_reply_mb)
+        self.name = name
+        self.wait = wait
+        self._pulse = Pulse(self.client, stall)
+
+    async def __aenter__(self) -> Self:
+        await self.client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._pulse.stop()
+        await self.client.__aexit__(kind, error, traceback)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self.client.url
+
+    async def request(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
+        """One request, whatever the answer. Raises `RemoteError` when there is none, or when the server has stalled."""
+        beats = self._pulse
+        bound = asyncio.timeout(None)
+        try:
+            async with bound:
+                beats.watch(bound)
+                try:
+                    return await self.client.request(method, path, body, **options)
+                finally:
+                    beats.forget(bound)
+        except TimeoutError:
+            raise RemoteError(
+                f"{self.name} has stalled: it has not answered anything for {beats.seconds:g} s",
+                hint="look at the server's log; the option `stall` changes the limit",
+                code=TIMEOUT,
+            ) from None
+
+    async def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
+        """One request that has to succeed; never repeated. Raises what the error in the answer stands for."""
+        return self.checked(await self.request(method, path, body, **options))
+
+    async def open(
+        self, method: str, path: str, body: Any = None, *, wait: float | None = None, check: bool = True, **options: Any
+    ) -> Reply:
+        """A request that opens something, and may be repeated while nobody answers or the server is full.
+
+        `wait`: seconds to go on trying, the connection's own by default. `check`: raise what an error stands for.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self.wait if wait is None else wait)
+        pause = FIRST_PAUSE
+        while True:
+            asked = 0.0
+            try:
+                reply = await self.request(method, path, body, **options)
+                if reply.status not in _AGAIN:
+                    return self.checked(reply) if check else reply
+                asked = _retry_after(reply)
+                error = self.error(reply)
+            except RemoteError as failed:
+                if failed.code not in (UNREACHABLE, INTERRUPTED):
+                    raise
+                error = failed
+            # all who wait would else come back in the same moment
+            seconds = max(asked, pause * random.uniform(0.5, 1.0))
+            if loop.time() + seconds > until:
+                raise error
+            await asyncio.sleep(seconds)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def checked(self, reply: Reply) -> Reply:
+        """The reply itself when it is 2xx. Raises what it stands for."""
+        if reply.ok:
+            return reply
+        raise self.error(reply)
+
+    def error(self, reply: Reply) -> Exception:
+        """What a reply that is not 2xx stands for."""
+        body: Any = reply.text
+        with contextlib.suppress(RemoteError):
+            body = reply.json()
+        error = error_from_wire(reply.status, body, self.name)
+        if isinstance(error, RemoteError) and (not error.hint or reply.status in _GONE):
+            error.hint = _HINTS.get(reply.status, "")  # what to do about it is ours to say: theirs is for other clients
+        return error
+
+
+def _retry_after(reply: Reply) -> float:
+    """Seconds the server asks to wait, in a header or in its words; 0 where it says nothing of it."""
+    body: Any = None
+    with contextlib.suppress(RemoteError):
+        body = reply.json()
+    return retry_after_seconds(reply.headers, reply.text, body=body) or 0.0
+
+
+_TOKEN = "give the server's token: GYM_REMOTE_TOKEN"
+_LOST = "has the server been restarted, or the session been idle for too long?"
+_HINTS: Mapping[int, str] = {
+    401: _TOKEN,
+    403: _TOKEN,
+    404: _LOST,
+    410: _LOST,
+    407: "the proxy asks for a login: user name and password go into the URL of HTTP_PROXY",
+    413: "start the server with a larger --max-body",
+    429: "start the server with more --max-sessions, or lower --concurrency",
+}

@@ -1,0 +1,137 @@
+"""What is behind a URL: a component that gym serves, a server of NeMo Gym, or something else, which is then said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gym_core import UsageError
+from gym_http.protocol.client import Reply
+from gym_http.protocol.errors import RemoteError
+from gym_http.protocol.wire import PROTOCOL
+from gym_http.remote.connection import Connection
+
+RESOURCE_SERVER = "resource_server"
+MODEL = "model"
+AGENT = "agent"
+_WORDS = {RESOURCE_SERVER: "an environment", MODEL: "a model", AGENT: "an agent"}
+_FLAGS = {RESOURCE_SERVER: "--env", MODEL: "--model", AGENT: "--agent"}
+_FIRST_WAIT = 5.0
+_SECONDS = 30.0
+"""How long the first answer may take."""
+_REFUSED = frozenset({401, 403})
+_IN_BETWEEN = frozenset({301, 302, 303, 307, 308, 407, 511})
+"""What proxies answer with that stand before a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server says of itself.
+
+    `nemo`: it speaks NeMo Gym's protocol and nothing else; all but `kind` is empty then. `name`: the reference by which
+    it is served. `options`: the component's, without secrets. `capabilities`: see `GET /v1/component`.
+    """
+
+    kind: str
+    nemo: bool = False
+    name: str = ""
+    distribution: str = ""
+    version: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the manifest records of it."""
+        if self.nemo:
+            return {"protocol": "nemo"}
+        return {
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "options": dict(self.options),
+        }
+
+
+async def recognise(connection: Connection, kind: str, api: str = "auto") -> Served:
+    """What is behind a connection, which has to be of a `kind`. Raises `UsageError` that says what was found.
+
+    `api`: whose routes to ask, `gym` or `nemo`; the first of them that there are by default.
+    """
+    url = connection.url
+    try:
+        if api == "nemo":
+            await connection.open("GET", "/", wait=_FIRST_WAIT, timeout=_SECONDS, check=False)
+            return Served(kind, nemo=True)
+        reply = await connection.open("GET", "/v1/component", wait=_FIRST_WAIT, timeout=_SECONDS, check=False)
+        served = _ours(url, reply)
+        if served is None and api == "gym":
+            raise UsageError(
+                f"{url} does not have gym's routes: GET /v1/component answered {reply.status}", hint="leave `api` out"
+            )
+        served = served or await _nemo(connection, reply)
+    except RemoteError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+    if served.kind != kind:
+        what = f"{_WORDS[served.kind]} of NeMo Gym" if served.nemo else f"{_WORDS[served.kind]}, `{served.name}`"
+        raise UsageError(f"{url} serves {what}, and not {_WORDS[kind]}", hint=f"{_FLAGS[served.kind]} {url}")
+    return served
+
+
+def _ours(url: str, reply: Reply) -> Served | None:
+    if reply.status in _REFUSED:
+        raise UsageError(
+            f"{url} wants a token" if reply.status == 401 else f"{url} does not take this token",
+            hint="set GYM_REMOTE_TOKEN to the token that the server was started with",
+        )
+    try:
+        about = reply.json() if reply.ok else None
+    except RemoteError:
+        return None
+    if not isinstance(about, dict) or about.get("kind") not in _WORDS or "protocol" not in about:
+        return None
+    if about["protocol"] != PROTOCOL:
+        raise UsageError(
+            f"{url} speaks version {about['protocol']} of gym's protocol, and this gym version {PROTOCOL}",
+            hint="run the same version of gym-core at both ends",
+        )
+    return Served(
+        about["kind"],
+        name=str(about.get("ref") or about.get("name") or ""),
+        distribution=str(about.get("distribution") or ""),
+        version=str(about.get("version") or ""),
+        options=about.get("options") or {},
+        capabilities=about.get("capabilities") or {},
+    )
+
+
+async def _nemo(connection: Connection, first: Reply) -> Served:
+    """A server of NeMo Gym by its routes, which it describes. Raises `UsageError`."""
+    described = await connection.request("GET", "/openapi.json", timeout=_SECONDS)
+    try:
+        paths = described.object().get("paths") if described.ok else None
+    except RemoteError:
+        paths = None
+    if isinstance(paths, dict):
+        if "/verify" in paths:
+            return Served(RESOURCE_SERVER, nemo=True)
+        if "/run" in paths:
+            return Served(AGENT, nemo=True)
+        if "/v1/responses" in paths:
+            return Served(MODEL, nemo=True)
+    else:
+        root = await connection.request("GET", "/", timeout=_SECONDS)
+        if _is_json(root) and root.status in (200, 404) and first.status in (404, 405):
+            return Served(RESOURCE_SERVER, nemo=True)
+    if first.status >= 500 or first.status in _IN_BETWEEN:
+        raise connection.error(first)
+    raise UsageError(
+        f"{connection.url} is neither a server of gym nor one of NeMo Gym: GET /v1/component answered {first.status}, "
+        f"GET /openapi.json {described.status}",
+        hint="start one with `gym serve`, or check the URL",
+    )
+
+
+def _is_json(reply: Reply) -> bool:
+    return reply.headers.get("Content-Type", "").startswith("application/json")

@@ -1,0 +1,160 @@
+"""The environment behind a URL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlencode
+
+from pydantic import Field
+
+from gym_core import (
+    JsonError,
+    ResourceServer,
+    Session,
+    SessionContext,
+    Task,
+    ToolSpec,
+    UsageError,
+    encode_json,
+    parse_json,
+)
+from gym_http.protocol.client import BROKEN, Reply
+from gym_http.protocol.errors import RemoteError
+from gym_http.remote.connection import Connection
+from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
+from gym_http.remote.gateway_setup import make_gateway
+from gym_http.remote.nemo_environment import OpenNemo
+from gym_http.remote.options import RolloutOptions
+from gym_http.remote.session import OpenRemote, remote_tool
+
+if TYPE_CHECKING:
+    from gym_http.remote.gateway import Gateway
+
+PAGE = 200
+"""Tasks per request."""
+NEXT_CURSOR = "Gym-Next-Cursor"
+_SETS_KEPT = 256
+_FORGOTTEN = frozenset({404, 410, 422})
+
+
+class RemoteResourceServer(ResourceServer):
+    """An environment behind a URL, used as if it were installed: `--env http://host:8000`, `--env unix:/path`.
+
+    The server is `gym serve --env` at another place, or a resource server of NeMo Gym; which one is found out when it
+    is opened. One of NeMo Gym ships no tasks: give them with `--input`.
+    """
+
+    class Options(RolloutOptions):
+        """The options of the environment behind a URL."""
+
+        api: Literal["auto", "gym", "nemo"] = Field(
+            default="auto", description="Whose routes to ask: gym's own where there are any, or NeMo Gym's."
+        )
+
+    def __init__(self, options: Any = None, context: Any = None) -> None:
+        super().__init__(options, context)
+        options = self.options
+        self.connection = Connection(
+            options.url,
+            f"the environment at {options.url}",
+            token=options.token.get_secret_value() if options.token is not None else None,
+            wait=options.wait,
+            stall=options.stall,
+            max_reply_mb=options.max_reply_mb,
+        )
+        self.served: Served | None = None
+        self._gateway: Gateway | None = None
+        self._stack = AsyncExitStack()
+        self._specs: dict[bytes, list[ToolSpec]] = {}
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.connection)
+            self.served = await recognise(self.connection, RESOURCE_SERVER, self.options.api)
+            preferred = self.served.capabilities.get("preferred_agent")
+            if preferred:
+                vars(self)["preferred_agent"] = str(preferred)  # a class variable elsewhere, each server's own here
+            if self.required_roles:
+                gateway = make_gateway(self.options, "the environment", "-E", self.context.redact)
+                self._gateway = await stack.enter_async_context(gateway)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def stands_for(self) -> Mapping[str, Any]:
+        """The environment at the other end."""
+        return self.served.identity if self.served is not None else {}
+
+    @property
+    def required_roles(self) -> Sequence[str]:
+        """The models that the server's sessions need of their client."""
+        return [str(role) for role in self._capabilities.get("roles") or ()]
+
+    def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
+        """The tasks of the server, fetched page by page as they are wanted. Raises `UsageError` when it has none."""
+        if not self._capabilities.get("tasks"):
+            raise UsageError(f"{self.connection.name} ships no tasks", hint="--input FILE")
+        return self._pages()
+
+    def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
+        """A session at the server."""
+        if self.served is not None and self.served.nemo:
+            return OpenNemo(self, task, context)
+        return OpenRemote(self, task, context)
+
+    def lend(self, context: SessionContext) -> AbstractAsyncContextManager[Mapping[str, Any]]:
+        """The models that a session needs of its client, as URLs that are good as long as it is open."""
+        if self._gateway is None:
+            return nullcontext({})
+        return self._gateway.offer_models({role: context.models[role] for role in self.required_roles})
+
+    def specs(self, schemas: list[dict[str, Any]]) -> list[ToolSpec]:
+        """The functions among the tools of a session; most sessions of a server have the same."""
+        key = encode_json(schemas)
+        known = self._specs.get(key)
+        if known is None:
+            if len(self._specs) >= _SETS_KEPT:
+                self._specs.clear()
+            functions = [schema for schema in schemas if schema.get("type", "function") == "function"]
+            known = self._specs[key] = [remote_tool(schema) for schema in functions]
+        return known
+
+    @property
+    def _capabilities(self) -> Mapping[str, Any]:
+        return self.served.capabilities if self.served is not None else {}
+
+    async def _pages(self) -> AsyncIterator[Task]:
+        cursor: str | None = ""
+        seen = known = 0
+        forgotten_at = -1
+        while cursor is not None:
+            query = urlencode({"limit": PAGE, **({"cursor": cursor} if cursor else {})})
+            page = await self.connection.open("GET", f"/v1/tasks?{query}", check=False)
+            if page.status in _FORGOTTEN and cursor and known > forgotten_at:
+                # another process than the one that gave the cursor out: the same tasks, again
+                cursor, seen, forgotten_at = "", 0, known
+                continue
+            for line in self.connection.checked(page).content.splitlines():
+                if line:
+                    seen += 1
+                    if seen > known:
+                        known = seen
+                        yield self._task(line, page)
+            cursor = page.headers.get(NEXT_CURSOR)
+
+    def _task(self, line: bytes, page: Reply) -> Task:
+        try:
+            row = parse_json(line)
+        except JsonError:
+            row = None
+        if not isinstance(row, dict):
+            raise RemoteError(f"{page.where}: a line is no JSON object: {line[:80]!r}", code=BROKEN, status=page.status)
+        return Task(row)

@@ -1,0 +1,97 @@
+"""One rollout as a remote agent reaches it: its model and its session behind a gateway, for as long as it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gym_core import Episode, FunctionCallOutput, Item, Response
+from gym_core.chat import responses_request
+from gym_core.responses import as_items
+from gym_core.spi import BACKEND_FIELDS
+from gym_http.protocol.errors import WireError
+from gym_http.protocol.wire import items_from_wire
+from gym_http.remote.gateway_grant import Offer, new_token, same_token
+from gym_http.remote.item_identity import HandedOut
+
+
+class OfferedEpisode(Offer):
+    """An episode with tokens of its own. Whatever comes in passes through it and is recorded as in process.
+
+    `model_token`, `session_token`: what opens the model and the session; neither opens the other.
+    """
+
+    def __init__(self, episode: Episode) -> None:
+        super().__init__()
+        self._episode = episode
+        self._handed_out = HandedOut(episode.request.input)
+        self.model_token = new_token()
+        self.session_token = new_token()
+
+    def admits(self, token: str, *, model: bool) -> bool:
+        """Whether a token opens the model, or the session. Takes as long for a wrong token as for the right one."""
+        return same_token(token, self.model_token if model else self.session_token)
+
+    # What the agent asks
+
+    async def respond(self, body: Mapping[str, Any], *, actor: str, exactly: bool) -> Response:
+        """A call of the model. `exactly`: the agent is one of gym's, whose copies say the very same.
+
+        Fields besides `input` are this call's own; those of other clients, which send every field every time, only
+        where they differ from the task's. Raises `WireError` for a body that is none.
+        """
+        try:
+            received = items_from_wire(as_items(body.get("input")), "input")
+        except ValueError as error:
+            raise WireError("input", str(error).removeprefix("`input` ")) from None
+        params = {name: value for name, value in body.items() if name != "input"}
+        if not exactly:
+            params = self._own(params)
+        items = self._handed_out.tell(received, exactly=exactly)
+        response = await self._episode.respond(items, actor=actor, **params)
+        self._handed_out.add(response.output)
+        return response
+
+    async def respond_to_chat(self, body: Mapping[str, Any], *, actor: str) -> Response:
+        """The same for the body of a chat completion."""
+        try:
+            request = responses_request(body)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WireError("messages" if "messages" in str(error) else "", f"cannot be read: {error}") from None
+        return await self.respond(request, actor=actor, exactly=False)
+
+    def _own(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        request = self._episode.request.body
+        return {
+            name: value
+            for name, value in params.items()
+            if name not in BACKEND_FIELDS
+            and value is not None
+            and value != request.get(name)
+            and not (name == "tools" and _offers(value) == _offers(request.get("tools")))
+        }
+
+    async def call_tools(self, calls: Any) -> list[FunctionCallOutput]:
+        """The function calls of one response, answered in their order. Raises `WireError`."""
+        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+            raise WireError("calls", "must be a list of function calls")
+        outputs = await self._episode.call_tools(items_from_wire(calls, "calls"))
+        self._handed_out.add(outputs)
+        return outputs
+
+    async def reply(self, response: Any) -> Sequence[Item]:
+        """The environment's answer to a response. Raises `WireError`."""
+        if not isinstance(response, dict) or not isinstance(response.get("output"), list):
+            raise WireError("response", "must be a response, an object with a list `output`")
+        items_from_wire(response["output"], "response.output")
+        items = await self._episode.reply(Response(response))
+        self._handed_out.add(items)
+        return items
+
+
+def _offers(tools: Any) -> Any:
+    """Tools as what they offer; clients differ in how they write the rest."""
+    if not isinstance(tools, list):
+        return None
+    fields = ("type", "name", "description", "parameters")
+    return [tuple(tool.get(name) for name in fields) if isinstance(tool, dict) else tool for tool in tools]

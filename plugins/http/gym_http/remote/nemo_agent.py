@@ -1,0 +1,94 @@
+"""`POST /run`, by which an agent of NeMo Gym, or one that gym serves, is given a task and answers with a result.
+
+The body is the row, the answer the row with `response` and `reward` and whatever the verifier added. One that gym
+serves adds `rollout`, which says more: the model calls, the stop reason, what the verifier kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gym_core import CompletedTask, ModelError, Response, Task, TaskFailed
+from gym_core.responses import COMPLETED, MAX_OUTPUT_TOKENS
+from gym_core.spi import ModelCall, NotMeasured, check_measured, read_verdict, without_failure
+from gym_http.protocol.client import BROKEN, Reply
+from gym_http.protocol.errors import MODEL_ERROR, RemoteError, WireError, error_from_wire
+from gym_http.protocol.wire import trajectory_from_wire
+from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
+from gym_nemo.rows import task_row
+
+_MODELS = frozenset({"model_error", "cancelled"})
+"""The statuses of rollouts whose error may be that of a model call."""
+
+
+def row_for(task: Task, repeat: int) -> dict[str, Any]:
+    """The row of a task as an agent is sent it: with its place and its repeat, under NeMo Gym's names for them."""
+    row = dict(task_row(without_failure(task.row)))
+    row.setdefault(TASK_INDEX, task.index)
+    if repeat or ROLLOUT_INDEX not in row:
+        row[ROLLOUT_INDEX] = repeat
+    return row
+
+
+def completed(row: Mapping[str, Any], reply: Reply) -> CompletedTask:
+    """What an agent made of a row. Raises `RemoteError` where the answer is no result, `TaskFailed` for a failure."""
+    result = reply.object()
+    try:
+        if "reward" not in result and isinstance(enveloped := result.get("result"), dict):  # since NeMo Gym 0.7
+            check_measured(result, row)
+            result = enveloped
+        verdict = read_verdict(result, row)
+    except NotMeasured as error:
+        raise TaskFailed(f"{reply.where} {error.message}", phase=error.phase) from None
+    response = result.get("response")
+    if not isinstance(response, dict) or not _are_items(response.get("output")):
+        raise _broken(reply, "a `response` with a list of items as `output`")
+    about = result.get("rollout")
+    about = about if isinstance(about, Mapping) else {}
+    if isinstance(info := about.get("info"), Mapping):
+        verdict = replace(verdict, info=dict(info))
+    said = Response(response)
+    stop_reason = str(about.get("stop_reason") or said.stop_reason)
+    if stop_reason == COMPLETED and result.get("is_truncated") is True:
+        stop_reason = MAX_OUTPUT_TOKENS
+    return CompletedTask(said, verdict, stop_reason, _calls(about.get("calls"), reply))
+
+
+def failure(reply: Reply, error: Exception) -> Exception:
+    """What an answer without a result stands for; `error`: what it is taken for where it says no more.
+
+    An agent that gym serves says whose failure it was.
+    """
+    try:
+        body = reply.json()
+        about = body["row"]["rollout"]
+        described, status = dict(about["error"]), about["status"]
+        message, phase = str(described["message"]), str(described["phase"])
+    except (RemoteError, KeyError, TypeError, ValueError):
+        return error
+    if status in _MODELS:
+        modelled = error_from_wire(reply.status, {"error": {**described, "code": MODEL_ERROR}}, reply.where)
+        if isinstance(modelled, ModelError):
+            return modelled
+    if status == "timed_out":
+        return error_from_wire(reply.status, {"error": {**described, "code": "timeout"}}, reply.where)
+    return TaskFailed(f"{reply.where}: {described.get('class')}: {message}", phase=phase)
+
+
+def _calls(calls: Any, reply: Reply) -> Sequence[ModelCall]:
+    if not calls:
+        return ()
+    try:
+        return trajectory_from_wire({"input": [], "items": [], "model_calls": calls}).model_calls
+    except WireError as error:
+        raise _broken(reply, f"readable `rollout.calls` ({error})") from None
+
+
+def _are_items(output: Any) -> bool:
+    return isinstance(output, list) and all(isinstance(item, dict) for item in output)
+
+
+def _broken(reply: Reply, wanted: str) -> RemoteError:
+    return RemoteError(f"{reply.where} answered without {wanted}", code=BROKEN, status=reply.status)

@@ -1,0 +1,99 @@
+"""A session at a resource server of NeMo Gym.
+
+The session lives in a cookie, which every answer may replace. Tools are the request's own; what the server says to a
+call, of any status, is the answer to the model, as it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from gym_core import Item, Session, SessionContext, Task, Trajectory, Verdict
+from gym_core.errors import SessionError
+from gym_core.spi import NotMeasured, read_verdict, without_failure
+from gym_http.protocol.client import Reply
+from gym_nemo.rows import ROUTES, as_response, task_row
+
+if TYPE_CHECKING:
+    from gym_http.remote.environment import RemoteResourceServer
+
+POLICY = "policy"
+
+
+class OpenNemo:
+    """Seeds a session at the server. There is nothing to end there."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, server: RemoteResourceServer, task: Task, context: SessionContext) -> None:
+        self._session = NemoSession(task, server, context)
+
+    async def __aenter__(self) -> NemoSession:
+        await self._session.begin()
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None
+
+
+class NemoSession(Session["RemoteResourceServer"]):
+    """One rollout at a resource server of NeMo Gym."""
+
+    open_tools = True
+
+    def __init__(self, task: Task, server: RemoteResourceServer, context: SessionContext) -> None:
+        super().__init__(task, server, context)
+        self._cookies: dict[str, str] = {}
+        self._opening: list[Item] = []
+        self._row = task_row(without_failure(task.row))
+
+    async def begin(self) -> None:
+        """Open the session. Raises `SessionError` for a task with a tool that has the name of a route."""
+        taken = sorted(ROUTES.intersection(str(tool.get("name")) for tool in self.task.request.tools))
+        if taken:
+            raise SessionError(f"the task's tool `{taken[0]}` cannot be called: the server has a route of that name")
+        reply = await self.server.connection.open("POST", "/seed_session", self._row)
+        self._keep(reply)
+        if isinstance(answer := reply.json(), dict) and isinstance(opening := answer.get("opening"), list):
+            self._opening = opening
+
+    def setup(self) -> Sequence[Item]:
+        """The opening observation, which a server of gym gives on these routes, too; theirs has none."""
+        return self._opening
+
+    async def call_open_tool(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """One call, sent once: `POST /<name>` with the arguments; the text of the answer is the output."""
+        reply = await self._post(f"/{quote(name, safe='')}", arguments)
+        return reply.text
+
+    async def verify(self, trajectory: Trajectory) -> Verdict:
+        """`POST /verify` with the row and the response. Raises `SessionError` when the server could not measure."""
+        request = self.task.request.body
+        last = next((call.response for call in reversed(trajectory.model_calls) if call.role == POLICY), {})
+        body = {"id": last.get("response_id"), "model": last.get("model")}
+        response = as_response(body, trajectory.unique_items[len(self._opening) :], request)
+        sent = {**self._row, "response": response}
+        reply = self.server.connection.checked(await self._post("/verify", sent))
+        answer = reply.object()
+        try:
+            return read_verdict(answer, sent)
+        except NotMeasured as error:
+            raise SessionError(f"{self.server.connection.name} {error.message}") from None
+
+    async def _post(self, path: str, body: Any) -> Reply:
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
+        reply = await self.server.connection.request("POST", path, body, headers=headers if self._cookies else None)
+        self._keep(reply)
+        return reply
+
+    def _keep(self, reply: Reply) -> None:
+        for name, value in reply.cookies.items():
+            if value:
+                self._cookies[name] = value
+            else:
+                self._cookies.pop(name, None)

@@ -1,0 +1,19 @@
+"""A component offered over HTTP: the command `gym serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gym_core import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def gym_commands() -> Mapping[str, click.Command]:
+    """The command."""
+    from gym_http.serve.command import serve
+
+    return {"serve": serve}

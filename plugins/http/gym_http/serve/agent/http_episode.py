@@ -1,0 +1,98 @@
+"""An episode whose model and session are URLs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from gym_core import FunctionCallOutput, Item, Request, Response
+from gym_core.responses import call_id_of
+from gym_http.protocol.client import BROKEN, Client, Reply
+from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
+from gym_http.protocol.wire import items_from_wire
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is asked: a client, what paths begin with, and the token that opens it."""
+
+    client: Client
+    path: str
+    token: str
+
+    async def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
+        """One question, without a bound of its own: whoever answers it has one."""
+        return await self.client.post(self.path + path, body, token=self.token, headers=headers)
+
+
+class HttpEpisode:
+    """Implements `Episode` over HTTP. `batch`: the session takes the calls of one response at once.
+
+    `refused`: the latest error that was raised here, with the answer that it stands for.
+    """
+
+    def __init__(self, request: Request, model: Place, session: Place, *, batch: bool = False) -> None:
+        self._request = request
+        self._model = model
+        self._session = session
+        self._batch = batch
+        self.refused: tuple[Exception, Reply] | None = None
+
+    @property
+    def request(self) -> Request:
+        """The task's request, with the opening observation and the tools."""
+        return self._request
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The tools the model may call."""
+        return self._request.tools
+
+    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **params: Any) -> Response:
+        """Ask the model to continue a conversation."""
+        headers = {"Gym-Actor": quote(actor, safe="")}
+        reply = await self._model.post("/responses", {**params, "input": list(items)}, headers)
+        body = self._checked(reply)
+        self._items(body.get("output"), "output", reply)
+        return Response(body)
+
+    async def call_tool(self, call: Mapping[str, Any]) -> FunctionCallOutput:
+        """Run one function call."""
+        return (await self.call_tools([call]))[0]
+
+    async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
+        """Run the calls of one response."""
+        if not self._batch:
+            return [await self._call(call) for call in calls]
+        reply = await self._session.post("/calls", {"calls": list(calls)})
+        return self._items(self._checked(reply).get("outputs"), "outputs", reply)
+
+    async def _call(self, call: Mapping[str, Any]) -> FunctionCallOutput:
+        call_id = call_id_of(call)
+        body = {"arguments": call.get("arguments"), "call_id": call_id}
+        answer = self._checked(await self._session.post(f"/tools/{quote(str(call.get('name') or ''), safe='')}", body))
+        return {"type": "function_call_output", "call_id": call_id, "output": answer.get("output", "")}
+
+    async def reply(self, response: Response) -> Sequence[Item]:
+        """What the environment answers to a response without calls."""
+        reply = await self._session.post("/reply", {"response": response.body})
+        return self._items(self._checked(reply).get("items") or [], "items", reply)
+
+    def _checked(self, reply: Reply) -> dict[str, Any]:
+        if reply.ok:
+            return reply.object()
+        body: Any = reply.text
+        with contextlib.suppress(RemoteError):  # the text says then what there is to say
+            body = reply.json()
+        error = error_from_wire(reply.status, body, reply.where)
+        self.refused = error, reply
+        raise error
+
+    def _items(self, value: Any, field: str, reply: Reply) -> list[Item]:
+        try:
+            return items_from_wire(value, field)
+        except WireError as error:
+            raise RemoteError(f"{reply.where}: {error.message}", code=BROKEN, status=reply.status) from None

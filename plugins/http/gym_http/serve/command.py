@@ -1,0 +1,238 @@
+"""`gym serve`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gym_core import UsageError
+from gym_core.spi import (
+    Terminal,
+    component_config_options,
+    debug_option,
+    disable_option,
+    parse_settings,
+    pass_shared_terminal,
+    read_components,
+)
+
+if TYPE_CHECKING:
+    from gym_http.serve.opening import Wanted
+    from gym_http.serve.settings import ServeSettings
+
+TOKEN_VARIABLE = "GYM_SERVE_TOKEN"
+_SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+@click.command()
+@click.option("--env", metavar="REF", help="The environment: [DIST/]NAME[:SELECTOR].")
+@click.option(
+    "--model",
+    "models",
+    metavar="[ROLE=]REF",
+    multiple=True,
+    help="The model to serve, an agent's model, or one for a role that the environment asks.",
+)
+@click.option("--agent", metavar="REF", help="The agent, with its --env and --model, or alone for the runs of others.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8000,
+    metavar="N",
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@click.option("--uds", metavar="PATH", help="Serve on a socket file instead, which only this user may open.")
+@click.option("--token", help=f"What requests must bring as bearer token. Better: --token-file or {TOKEN_VARIABLE}.")
+@click.option("--token-file", metavar="FILE", help="A file that holds the token.")
+@click.option(
+    "--allow-callback",
+    "callbacks",
+    metavar="HOST",
+    multiple=True,
+    help="A host whose URLs may be asked when a request names them, * for all; the asker's own may. Repeatable.",
+)
+@click.option(
+    "--max-sessions",
+    type=click.IntRange(min=1),
+    default=32_768,
+    metavar="N",
+    show_default=True,
+    help="Sessions of an environment open at once.",
+)
+@click.option(
+    "--session-life",
+    type=_SECONDS,
+    default=14_400.0,
+    metavar="S",
+    show_default=True,
+    help="Seconds a session may stay open.",
+)
+@click.option(
+    "--session-idle",
+    type=_SECONDS,
+    default=3_600.0,
+    metavar="S",
+    show_default=True,
+    help="Seconds a session may stay open with nothing asked of it.",
+)
+@click.option(
+    "--max-body",
+    type=click.IntRange(min=1),
+    default=64 << 20,
+    metavar="BYTES",
+    show_default=True,
+    help="The longest body of a request.",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Connections open at once. By default what the limit on open files allows, with some to spare.",
+)
+@click.option(
+    "--max-client-connections",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Connections of one address at once. By default three quarters of all, from this machine all.",
+)
+@click.option(
+    "--client-timeout",
+    type=_SECONDS,
+    default=30.0,
+    metavar="S",
+    show_default=True,
+    help="Seconds a client may take to send the head of a request, or to go on with its body or with reading.",
+)
+@click.option("--mcp", is_flag=True, help="Offer the tools of sessions over the Model Context Protocol, too.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=1024,
+    metavar="C",
+    show_default=True,
+    help="Rollouts of an agent at once.",
+)
+@click.option(
+    "--drain",
+    type=_SECONDS,
+    default=30.0,
+    metavar="S",
+    show_default=True,
+    help="Seconds that requests under way may take when the server is to end.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="S", show_default=True, help="Seed of sessions.")
+@click.option("--setup-timeout", type=_SECONDS, metavar="S", help="Seconds a setup may take.")
+@click.option("--tool-timeout", type=_SECONDS, metavar="S", help="Seconds a tool call may take.")
+@click.option("--verify-timeout", type=_SECONDS, metavar="S", help="Seconds a verifier may take.")
+@click.option("--rollout-timeout", type=_SECONDS, metavar="S", help="Seconds a rollout of an agent may take.")
+@click.option(
+    "-M", "model_settings", metavar="[ROLE.]KEY=VALUE", multiple=True, help="An option of a model. Repeatable."
+)
+@click.option(
+    "-E", "env_settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable."
+)
+@click.option("-A", "agent_settings", metavar="KEY=VALUE", multiple=True, help="An option of the agent. Repeatable.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the log on standard error.")
+@component_config_options
+@disable_option
+@debug_option
+@pass_shared_terminal
+def serve(terminal: Terminal, /, **options: Any) -> int:
+    """Offer an environment, a model or an agent over HTTP until it is interrupted.
+
+    Without a token, which any other address than loopback requires, every program of this machine may ask, but no web
+    page and nobody behind a proxy. One line with the URL is printed once it takes requests. SIGTERM and SIGINT end it:
+    it takes nothing new, finishes what is under way and closes all sessions; a second one ends it at once.
+    """
+    from gym_core.spi import logged
+    from gym_http.serve.serving import Serving
+
+    settings = to_settings(options, terminal)
+    wanted = to_wanted(options, terminal)
+    with logged(terminal, verbose=options["verbose"]):
+        serving = Serving(terminal, wanted, settings, host=options["host"], port=options["port"], uds=options["uds"])
+        return serving.carry_out()
+
+
+def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
+    """What the options of the command line want served. Raises `UsageError`."""
+    from gym_core.spi import parse_models, split_roles
+    from gym_http.serve.opening import Wanted
+
+    models = parse_models(options["models"])
+    configuration = read_components(terminal, options["config"])
+    configured, notices = configuration.components(models, options["env"], options["agent"])
+    for notice in notices:
+        terminal.note(f"warning: {notice}")
+    return Wanted(
+        env=options["env"],
+        models=models,
+        agent=options["agent"],
+        env_options=parse_settings(options["env_settings"], "-E"),
+        model_options=split_roles(parse_settings(options["model_settings"], "-M"), models),
+        agent_options=parse_settings(options["agent_settings"], "-A"),
+        concurrency=options["concurrency"],
+        mcp=options["mcp"],
+        disabled_plugins=tuple(filter(None, options["disabled"])),
+        configured=configured,
+    )
+
+
+def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
+    """How the options of the command line want it served. Raises `UsageError`."""
+    from gym_core.spi import Deadlines
+    from gym_http.serve.connections import ConnectionLimits
+    from gym_http.serve.settings import LOOPBACK, ServeSettings, require_token
+
+    token = _token(options)
+    terminal.redactor.add(token)
+    if options["uds"] is None:
+        require_token(options["host"], token)
+    deadlines = {name: options[f"{name}_timeout"] for name in ("rollout", "setup", "tool", "verify")}
+    return ServeSettings(
+        token=token,
+        local=options["uds"] is None and options["host"] in LOOPBACK,
+        max_sessions=options["max_sessions"],
+        session_life=options["session_life"],
+        session_idle=options["session_idle"],
+        max_body=options["max_body"],
+        drain=options["drain"],
+        seed=options["seed"],
+        callbacks=options["callbacks"],
+        connections=ConnectionLimits(
+            connections=options["max_connections"],
+            per_client=options["max_client_connections"],
+            seconds=options["client_timeout"],
+        ),
+        deadlines=Deadlines(**{name: seconds for name, seconds in deadlines.items() if seconds is not None}),
+    )
+
+
+def _token(options: dict[str, Any]) -> str:
+    """The token from argv, a file or the environment, the first that is given. Raises `UsageError`."""
+    import os
+    from pathlib import Path
+
+    from gym_core.spi import load_dotenv
+
+    if options["token"] is not None and options["token_file"] is not None:
+        raise UsageError("--token and --token-file contradict each other", hint="give one of them")
+    if options["token"] is not None:
+        token, source = options["token"], "--token"
+    elif options["token_file"] is not None:
+        source = options["token_file"]
+        try:
+            token = Path(source).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the token cannot be read from {source}: {error}") from None
+    else:
+        load_dotenv()
+        token, source = os.environ.get(TOKEN_VARIABLE, "").strip(), TOKEN_VARIABLE
+        if not token:
+            return ""
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(f"{source} holds no token: it must be visible ASCII characters without spaces")
+    return str(token)

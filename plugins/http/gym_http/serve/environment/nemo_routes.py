@@ -1,0 +1,147 @@
+"""The routes of a served environment that NeMo Gym's agents and trainers ask: `/seed_session`, `/<tool>`, `/verify`.
+
+The session is a cookie, signed with a secret of the process, that names it. A tool with the name of a route cannot be
+called by its path here, which is so in NeMo Gym, too; `/v1` reaches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gym_core import ResourceServer, Trajectory, Verdict
+from gym_core import Response as ModelResponse
+from gym_core.errors import InputError
+from gym_core.spi import RESULT_FIELDS, derive_seed
+from gym_http.protocol.errors import ServeError, WireError
+from gym_http.protocol.wire import items_from_wire
+from gym_http.serve.agent.rollouts import task_of
+from gym_http.serve.application import PHASE
+from gym_http.serve.auth import CookieRoute
+from gym_http.serve.environment.routes import row_refused
+from gym_http.serve.environment.session import ServedSession
+from gym_http.serve.environment.sessions import Sessions, unknown_session
+from gym_http.serve.environment.tokens import COOKIE
+from gym_http.serve.json_body import read_object
+from gym_http.serve.json_reply import json_reply
+from gym_nemo.metrics import aggregate_metrics
+
+VERIFIED_SECONDS = 60.0
+"""A session that has been verified is not asked for more, and nobody closes it: it is idle after this time."""
+_ADDED = frozenset({*RESULT_FIELDS, "task_id"})
+
+
+def routes(server: ResourceServer, sessions: Sessions) -> list[BaseRoute]:
+    """The routes. `/{tool}` takes every path of one part, so they come after all others."""
+    own = _Routes(server, sessions)
+    return [
+        Route("/seed_session", own.seed, methods=["POST"], name="seed_session"),
+        CookieRoute("/verify", own.verify, methods=["POST"]),
+        Route("/aggregate_metrics", own.metrics, methods=["POST"], name="aggregate_metrics"),
+        CookieRoute("/{tool}", own.tool, methods=["POST"]),
+    ]
+
+
+def judges_rows(server: ResourceServer) -> bool:
+    """Whether a row and its response are all that a verdict needs, so that it can be had without a session."""
+    session_type = getattr(server, "session_type", None)
+    return session_type is not None and bool(session_type.judges_trajectory)
+
+
+class _Routes:
+    def __init__(self, server: ResourceServer, sessions: Sessions) -> None:
+        self._server = server
+        self._sessions = sessions
+
+    async def seed(self, request: Request) -> Response:
+        served = await self._open(await read_object(request), request)
+        answer = json_reply({} if served.opening is None else {"opening": served.opening})
+        answer.set_cookie(
+            COOKIE,
+            self._sessions.tokens.sign(served.ident),
+            max_age=round(self._sessions.settings.session_life),
+            httponly=True,
+            samesite="lax",
+        )
+        return answer
+
+    async def tool(self, request: Request) -> Response:
+        request.scope[PHASE] = "tool"
+        ident = self._named(request)
+        arguments = (await request.body()).decode("utf-8", "replace")
+        served = self._sessions.find(ident)
+        answer = await served.tool(request.path_params["tool"], arguments)
+        self._sessions.touch(served)
+        if isinstance(answer.output, str):
+            return Response(answer.output, media_type="text/plain")
+        return json_reply(answer.output)
+
+    async def verify(self, request: Request) -> Response:
+        request.scope[PHASE] = "verify"
+        ident = self._named(request) if COOKIE in request.cookies or not judges_rows(self._server) else None
+        row = await read_object(request)
+        response = row.get("response")
+        if not isinstance(response, dict):
+            raise WireError("response", "is missing" if response is None else "must be an object")
+        output = items_from_wire(response.get("output"), "response.output")
+        if ident is None:
+            return json_reply(_judged(row, await self._verify_row(row, output, request)))
+        served = self._sessions.find(ident)
+        verdict = await served.verify(_trajectory(served, output, response))
+        self._sessions.touch(served, min(VERIFIED_SECONDS, self._sessions.settings.session_idle))
+        return json_reply(_judged(row, verdict))
+
+    async def metrics(self, request: Request) -> Response:
+        body = await read_object(request)
+        try:
+            return json_reply(await asyncio.to_thread(aggregate_metrics, body))  # it may be a hundred thousand rows
+        except ValueError as error:
+            raise ServeError(422, str(error), field="verify_responses") from None
+
+    async def _verify_row(self, row: dict[str, Any], output: list[dict[str, Any]], request: Request) -> Verdict:
+        """The verdict on a row of which no session is open, in a session of its own."""
+        task = {name: value for name, value in row.items() if name not in RESULT_FIELDS}
+        served = await self._open(task, request)
+        try:
+            return await served.verify(_trajectory(served, output, row["response"]))
+        finally:
+            await self._sessions.close(served.ident)
+
+    async def _open(self, row: dict[str, Any], request: Request) -> ServedSession:
+        phase = request.scope.get(PHASE, "setup")
+        task, repeat = task_of(row)
+        request.scope[PHASE] = "setup"
+        try:
+            return await self._sessions.open(
+                task, seed=derive_seed(self._sessions.settings.seed, task.task_id, repeat), repeat=repeat
+            )
+        except (InputError, KeyError) as error:
+            raise row_refused(error, task) from error
+        finally:
+            if phase != "setup":
+                request.scope[PHASE] = phase
+
+    def _named(self, request: Request) -> str:
+        """The id of the session that the cookie names. Raises `ServeError`: 401 without one, 404 for a forged one."""
+        signed = request.cookies.get(COOKIE)
+        if signed is None:
+            raise ServeError(401, "this is asked within a session", hint=f"POST /seed_session sets the cookie {COOKIE}")
+        ident = self._sessions.tokens.unsign(signed)
+        if ident is None:
+            raise unknown_session()
+        return ident
+
+
+def _trajectory(served: ServedSession, output: list[dict[str, Any]], response: dict[str, Any]) -> Trajectory:
+    items = [*(served.opening or ()), *output]
+    return Trajectory(served.task.input, items, stop_reason=ModelResponse({**response, "output": output}).stop_reason)
+
+
+def _judged(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """The row with what the verifier says. Its info stands at the top, where it meets no other field."""
+    added = {name: value for name, value in verdict.info.items() if name not in row and name not in _ADDED}
+    return {**row, **added, "reward": verdict.reward, "reward_components": dict(verdict.components)}

@@ -1,0 +1,89 @@
+"""Models whose URLs come with a new session: whoever opens it offers them, and pays for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from gym_core import CallContext, ComponentContext, ModelBackend, ModelError, Request, Response
+from gym_core.errors import BrokenReplyError, ConnectionFailedError, ModelTimeoutError, ReplyTooLongError
+from gym_core.spi import Clock, Deadlines, Limiter, ModelGate
+from gym_http.protocol.client import TIMEOUT, TOO_LONG, Client
+from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
+from gym_http.serve.agent.callbacks import Callbacks
+
+
+class OpenerModels:
+    """Makes gates to models from `{role: {"base_url", "token"}}`. An async context manager that holds the connections.
+
+    Calls are sent once: who offers a model has retries of its own. `hosts`: which may be asked besides the opener's
+    own, see `Callbacks`.
+    """
+
+    def __init__(self, deadlines: Deadlines, hosts: Iterable[str] = ()) -> None:
+        self._deadlines = deadlines
+        self._clock = Clock(asyncio.get_running_loop().time)
+        self._callbacks = Callbacks(hosts)
+
+    async def __aenter__(self) -> Self:
+        await self._callbacks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._callbacks.__aexit__(kind, error, traceback)
+
+    async def gates(self, given: Any, caller: str | None) -> dict[str, ModelGate]:
+        """The gates by role. `caller`: the address of who opens the session, None on a socket file.
+
+        Raises `WireError` for what is no URL and `ServeError` (403) for one that is not to be asked.
+        """
+        if given is None:
+            return {}
+        if not isinstance(given, dict):
+            raise WireError("models", "must be an object: a URL and a token by role")
+        return {role: await self._gate(role, place, caller) for role, place in given.items()}
+
+    async def _gate(self, role: str, place: Any, caller: str | None) -> ModelGate:
+        field = f"models.{role}"
+        if not isinstance(place, Mapping):
+            raise WireError(field, "must be an object with `base_url` and `token`")
+        token = place.get("token", "")
+        if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
+            raise WireError(f"{field}.token", "must be a text of visible ASCII characters")
+        client, path = await self._callbacks.client(place.get("base_url"), caller, f"{field}.base_url")
+        backend = _OpenerModel(client, path, token, ComponentContext(name=role, role=role))
+        return ModelGate(role, backend, limiter=Limiter(), deadlines=self._deadlines, clock=self._clock)
+
+
+class _OpenerModel(ModelBackend):
+    """One model of one session."""
+
+    max_retries = 0
+
+    def __init__(self, client: Client, path: str, token: str, context: ComponentContext) -> None:
+        super().__init__(None, context)
+        self._client = client
+        self._path = path + "/responses"
+        self._token = token or None
+
+    async def respond(self, request: Request, context: CallContext) -> Response:
+        """One call."""
+        where = f"the session's model for `{self.context.role}`"
+        try:
+            reply = await self._client.post(self._path, request.body, token=self._token)
+            body = reply.json()
+        except RemoteError as failed:
+            cls = {TIMEOUT: ModelTimeoutError, TOO_LONG: ReplyTooLongError}.get(failed.code, ConnectionFailedError)
+            raise cls(f"{where}: {failed.message}", hint=failed.hint) from None
+        if not reply.ok:
+            error = error_from_wire(reply.status, body, where)
+            if isinstance(error, ModelError):
+                raise error
+            raise ConnectionFailedError(error.message, hint=error.hint, status=reply.status)
+        if not isinstance(body, dict) or not isinstance(body.get("output"), list):
+            raise BrokenReplyError(f"{where} answered without a list `output`", status=reply.status)
+        return Response(body)

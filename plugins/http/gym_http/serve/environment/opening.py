@@ -1,0 +1,64 @@
+"""A whole served environment: its sessions, its routes and the application around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from gym_core import ModelBackend, ResourceServer
+from gym_core.spi import Clock, Executor, Redactor, Watch, make_gates
+from gym_http.serve.application import Application, build
+from gym_http.serve.environment import nemo_openapi, nemo_routes, openapi, routes
+from gym_http.serve.environment.bounds import AnyTask
+from gym_http.serve.environment.opener_models import OpenerModels
+from gym_http.serve.environment.session import Host
+from gym_http.serve.environment.sessions import Sessions
+from gym_http.serve.settings import ServeSettings
+
+
+async def open_environment(
+    server: ResourceServer,
+    settings: ServeSettings,
+    stack: AsyncExitStack,
+    *,
+    describe: Mapping[str, Any],
+    models: Mapping[str, ModelBackend] | None = None,
+    answered: Collection[str] = (),
+    redactor: Redactor | None = None,
+    time: Callable[[], float] | None = None,
+    more: Callable[[Sessions], list[Any]] | None = None,
+) -> Application:
+    """An open environment as an application; `stack` closes its sessions.
+
+    `describe`: what it says of itself, see `parts.describe`. `models`: open ones by role, for sessions whose openers
+    give none; `answered`: the roles of those that were there at a first look. `time`: the clock by which sessions
+    expire. `more`: further routes over the same sessions.
+    """
+    gates = make_gates(models or {}, settings.deadlines, clock=Clock(asyncio.get_running_loop().time))
+    for role in answered:
+        gates[role].answered = True
+    executor = Executor()
+    stack.callback(executor.close)
+    host = Host(server, gates, executor, Watch(), AnyTask(), settings.deadlines)
+    opener_models = await stack.enter_async_context(OpenerModels(settings.deadlines, settings.callbacks))
+    sessions = await stack.enter_async_context(Sessions(host, settings, time=time))
+    served = [
+        *routes.routes(server, sessions, opener_models),
+        *(more(sessions) if more is not None else ()),
+    ]
+    names = routes.tool_names(server)
+    return build(
+        "resource_server",
+        served,
+        fallback=nemo_routes.routes(server, sessions),
+        settings=settings,
+        describe={**describe, "capabilities": routes.describe_capabilities(server, gates)},
+        openapi=[
+            openapi.openapi(names),
+            nemo_openapi.openapi(names, judges_rows=nemo_routes.judges_rows(server)),
+        ],
+        unready=lambda: "full" if sessions.full else "",
+        redactor=redactor,
+    )

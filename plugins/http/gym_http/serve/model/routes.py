@@ -1,0 +1,147 @@
+"""A model backend as an OpenAI-compatible endpoint: `/v1/responses`, `/v1/chat/completions` and `/v1/models`.
+
+Whatever the backend is, requests reach it through the engine's gate, with the retries, the limits and the time limits
+of a run. It answers whole: a stream is the finished answer, event by event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gym_core import CallContext, ModelBackend, ModelError
+from gym_core.spi import Clock, Deadlines, Limiter, ModelGate, Redactor, Watch
+from gym_http.serve.disconnects import while_connected
+from gym_http.serve.json_reply import json_reply
+from gym_http.serve.model.bodies import whole_completion, whole_response
+from gym_http.serve.model.errors import FailedRequest, InvalidRequest, error_reply
+from gym_http.serve.model.requests import from_chat, read_body, request_of
+from gym_http.serve.model.streaming import chat_stream, response_stream
+
+ROLLOUT_HEADER = "gym-rollout"
+"""Which rollout a call belongs to, as `TASK_ID/REPEAT` with the task id percent-encoded. Optional."""
+RETRIES_HEADER = "gym-retries"
+"""With the value `none` a failed call is answered at once: the caller tries again itself. Optional."""
+NO_RETRIES = "none"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class ServedModel:
+    """A backend that is open, behind a gate of its own. To be made within the event loop that serves it.
+
+    `clock`: the time that retries go by.
+    """
+
+    def __init__(
+        self, backend: ModelBackend, *, deadlines: Deadlines | None = None, clock: Clock | None = None
+    ) -> None:
+        self.backend = backend
+        self.gate = ModelGate(
+            "policy",
+            backend,
+            limiter=Limiter(backend.max_inflight),
+            deadlines=deadlines or Deadlines(),
+            clock=clock or Clock(asyncio.get_running_loop().time),
+        )
+        self._watch = Watch()
+        self._numbers = itertools.count(1)
+        self._started = int(time.time())
+
+    @property
+    def name(self) -> str:
+        """The model's name as it is listed."""
+        return self.backend.model_id or self.backend.context.name
+
+    def listed(self) -> dict[str, Any]:
+        """The model as an entry of `GET /v1/models`."""
+        return {"id": self.name, "object": "model", "created": self._started, "owned_by": self.backend.context.name}
+
+    async def respond(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+        """One call with a Responses body; returns a whole one. Raises `ModelError`, `InvalidRequest`.
+
+        `headers`: of the request, of which `Gym-Rollout` and `Gym-Retries` are read. A `seed` in the body goes to the
+        backend as the engine's does.
+        """
+        request = request_of(body)
+        seed = request.body.pop("seed") if type(request.body.get("seed")) is int else None
+        alarm = self._watch.alarm()
+        alarm.detached = True  # the request ends when it has to, whether or not the backend does
+        try:
+            context = CallContext(self._key(headers.get(ROLLOUT_HEADER, "")), seed=seed)
+            answer = await self.gate.call(request, context, alarm, retry=headers.get(RETRIES_HEADER) != NO_RETRIES)
+        finally:
+            alarm.close()
+        return whole_response(answer.response.body, body, self.name)
+
+    def _key(self, rollout: str) -> tuple[str, int]:
+        task_id, _, repeat = rollout.rpartition("/")
+        if task_id and repeat.isascii() and repeat.isdigit() and len(repeat) < 10:
+            return unquote(task_id), int(repeat)
+        return f"request {next(self._numbers)}", 0  # callers that say nothing have nothing in common
+
+
+def routes(model: ServedModel, *, redactor: Redactor | None = None) -> list[BaseRoute]:
+    """The routes of a served model. `redactor`: knows what no error may show."""
+
+    async def responses(request: Request) -> Response:
+        body = await read_body(request)
+        whole = await while_connected(request, model.respond(body, request.headers))
+        return response_stream(whole) if body.get("stream") else json_reply(whole)
+
+    async def chat_completions(request: Request) -> Response:
+        chat = await read_body(request)
+        body = from_chat(chat)
+        whole = await while_connected(request, model.respond(body, request.headers))
+        try:
+            completion = whole_completion(whole, model.name)
+        except ValueError as error:
+            raise InvalidRequest(
+                f"the model's answer cannot be said in Chat Completions: {error}; ask POST /v1/responses", status=422
+            ) from None
+        if not chat.get("stream"):
+            return json_reply(completion)
+        options = chat.get("stream_options") or {}
+        return chat_stream(completion, include_usage=bool(options.get("include_usage")))
+
+    async def models(request: Request) -> Response:
+        return json_reply({"object": "list", "data": [model.listed()]})
+
+    async def one_model(request: Request) -> Response:
+        name = request.path_params["model"]
+        if name != model.name:
+            raise InvalidRequest(f"there is no model {name!r}", "model", status=404, code="model_not_found")
+        return json_reply(model.listed())
+
+    return [
+        Route("/v1/responses", answering(responses, redactor), methods=["POST"]),
+        Route("/v1/chat/completions", answering(chat_completions, redactor), methods=["POST"]),
+        Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{model:path}", answering(one_model, redactor), methods=["GET"]),
+    ]
+
+
+def answering(endpoint: Endpoint, redactor: Redactor | None) -> Endpoint:
+    """An endpoint whose failures are answered in OpenAI's shape."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except (ModelError, FailedRequest) as error:
+            reply = error_reply(error)
+            return reply if redactor is None else _redacted(reply, redactor)
+
+    return answer
+
+
+def _redacted(reply: Response, redactor: Redactor) -> Response:
+    headers = {name: value for name, value in reply.headers.items() if name != "content-length"}
+    return Response(redactor.redact_bytes(bytes(reply.body)), reply.status_code, headers)

@@ -1,0 +1,232 @@
+"""From what a user wants served to the application that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gym_core import RunConfig, UsageError
+from gym_core.spi import Assembler, Configured, Redactor, check_models, find_prices
+from gym_http.serve.application import Application, build
+from gym_http.serve.environment.opening import open_environment
+from gym_http.serve.parts import PartsAssembler, describe
+from gym_http.serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from gym_http.serve.environment.sessions import Sessions
+
+POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to serve: an environment, a model, an agent with both, or an agent alone. Options are given by field name.
+
+    `models` by role: with an environment alone those that its sessions ask, with an agent the policy, too. An agent
+    alone works on the episodes of others.
+    `concurrency`: rollouts at once of an agent. `mcp`: offer the tools of an environment's sessions over MCP, too.
+    `configured`: what a file gives each component.
+    """
+
+    env: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    agent: str | None = None
+    env_options: Mapping[str, Any] = field(default_factory=dict)
+    model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    agent_options: Mapping[str, Any] = field(default_factory=dict)
+    concurrency: int = 1024
+    mcp: bool = False
+    disabled_plugins: tuple[str, ...] = ()
+    configured: Mapping[str, Configured] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.agent is not None:
+            if (self.env is None) != (POLICY not in self.models) or (self.env is None and self.models):
+                raise UsageError(
+                    "an agent is served with its environment and its model, or without both",
+                    hint="--env REF --model REF",
+                )
+        elif self.env is None and not self.models:
+            raise UsageError("there is nothing to serve", hint="--env REF, --model REF, or --agent REF with both")
+        elif self.env is None and set(self.models) != {POLICY}:
+            raise UsageError("a model is served without a role", hint="--model REF, once")
+        elif self.env is not None and POLICY in self.models:
+            raise UsageError(
+                "an environment asks no policy: whoever calls its tools does",
+                hint="--model ROLE=REF for a model that it asks, or --agent REF to serve all three",
+            )
+        if self.mcp and self.kind != "resource_server":
+            raise UsageError("--mcp offers the tools of an environment", hint="gym serve --env REF --mcp")
+        for options, flag, component in (
+            (self.env_options, "-E", self.env),
+            (self.agent_options, "-A", self.agent),
+            (self.model_options, "-M", self.models),
+        ):
+            if options and not component:
+                raise UsageError(f"{flag} is for a component that is not served here", hint="leave it out")
+
+    @property
+    def kind(self) -> str:
+        """`resource_server`, `model` or `agent`."""
+        if self.agent is not None:
+            return "agent"
+        return "resource_server" if self.env is not None else "model"
+
+    @property
+    def name(self) -> str:
+        """The reference of what is served."""
+        return self.agent or self.env or self.models[POLICY]
+
+
+async def open_application(
+    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
+) -> tuple[Application, list[str]]:
+    """The application, and what a user should know. `stack` closes its components.
+
+    Raises `UsageError` and `PluginError`.
+    """
+    opened = {"resource_server": _environment, "model": _model, "agent": _agent}[wanted.kind]
+    return await opened(wanted, settings, stack, redactor)
+
+
+async def _environment(
+    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
+) -> tuple[Application, list[str]]:
+    assert wanted.env is not None
+    assembler = _parts(wanted, settings, redactor)
+    models = await assembler.open_models(stack, wanted.models, wanted.model_options)
+    server = await assembler.open_environment(stack, wanted.env, wanted.env_options)
+    look = await check_models(models, settings.deadlines.setup)
+    about = describe(server, assembler, "env")
+    endpoints: list[Any] = []
+
+    def more(sessions: Sessions) -> list[Any]:
+        if not wanted.mcp:
+            return []
+        try:
+            from gym_http.serve.environment.mcp import MCPEndpoint
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("gym_mcp", "mcp"):
+                raise
+            raise UsageError("--mcp needs the plugin gym-mcp", hint="pip install gym-mcp") from None
+        endpoint = MCPEndpoint(sessions, name=about["name"], version=about["version"], redactor=redactor)
+        endpoints.append(endpoint)
+        return endpoint.routes()
+
+    app = await open_environment(
+        server,
+        settings,
+        stack,
+        describe=about,
+        models=models,
+        answered=look.answered,
+        redactor=redactor,
+        more=more,
+    )
+    for endpoint in endpoints:
+        await stack.enter_async_context(endpoint.lifespan())
+    return app, look.notices
+
+
+async def _model(
+    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
+) -> tuple[Application, list[str]]:
+    from gym_http.serve.model import openapi as model_openapi
+    from gym_http.serve.model import routes as module
+
+    assembler = _parts(wanted, settings, redactor)
+    backend = (await assembler.open_models(stack, wanted.models, wanted.model_options))[POLICY]
+    look = await check_models({POLICY: backend}, settings.deadlines.setup)
+    served = module.ServedModel(backend, deadlines=settings.deadlines)
+    served.gate.answered = POLICY in look.answered
+    capabilities = {
+        "model_id": served.name,
+        "max_inflight": backend.max_inflight,
+        "sends_seed": backend.sends_seed,
+        "streaming": True,
+    }
+    app = build(
+        "model",
+        module.routes(served, redactor=redactor),
+        settings=settings,
+        describe={**describe(backend, assembler, POLICY), "capabilities": capabilities},
+        openapi=[model_openapi.openapi()],
+        redactor=redactor,
+    )
+    return app, look.notices
+
+
+async def _agent(
+    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
+) -> tuple[Application, list[str]]:
+    from gym_http.serve.agent import episodes
+    from gym_http.serve.agent import openapi as agent_openapi
+    from gym_http.serve.agent import routes as module
+    from gym_http.serve.agent.rollouts import open_rollouts
+
+    if wanted.env is None:
+        return await _agent_alone(wanted, settings, stack, redactor)
+    config = RunConfig(
+        models=wanted.models,
+        env=wanted.env,
+        agent=wanted.agent,
+        model_options=wanted.model_options,
+        env_options=wanted.env_options,
+        agent_options=wanted.agent_options,
+        concurrency=wanted.concurrency,
+        deadlines=settings.deadlines,
+        seed=settings.seed,
+        disabled_plugins=wanted.disabled_plugins,
+        configured=wanted.configured,
+    )
+    assembler = Assembler(config, redactor)
+    assembly = await assembler.open(stack)
+    look = await check_models(assembly.models, settings.deadlines.setup)
+    prices = await asyncio.to_thread(find_prices, assembly.models, {})
+    rollouts = open_rollouts(assembly, config, stack, prices=prices, redactor=redactor)
+    for role in look.answered:
+        rollouts.stage.gates[role].answered = True
+    hosted = await stack.enter_async_context(episodes.Episodes(assembly.agent, callbacks=settings.callbacks))
+    app = build(
+        "agent",
+        module.routes(rollouts, hosted.routes),
+        settings=settings,
+        describe={**describe(assembly.agent, assembler, "agent"), "capabilities": {"runs": True}},
+        openapi=[agent_openapi.openapi(), episodes.OPENAPI],
+        redactor=redactor,
+    )
+    return app, look.notices
+
+
+async def _agent_alone(
+    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
+) -> tuple[Application, list[str]]:
+    """An agent for the runs of others, which bring the model and the environment."""
+    from gym_http.serve.agent import episodes
+
+    assert wanted.agent is not None
+    assembler = _parts(wanted, settings, redactor)
+    agent = await assembler.open_agent(stack, wanted.agent, wanted.agent_options)
+    hosted = await stack.enter_async_context(episodes.Episodes(agent, callbacks=settings.callbacks))
+    app = build(
+        "agent",
+        hosted.routes,
+        settings=settings,
+        describe={**describe(agent, assembler, "agent"), "capabilities": {"runs": False}},
+        openapi=[episodes.OPENAPI],
+        redactor=redactor,
+    )
+    return app, []
+
+
+def _parts(wanted: Wanted, settings: ServeSettings, redactor: Redactor) -> PartsAssembler:
+    return PartsAssembler(
+        redactor,
+        concurrency=wanted.concurrency,
+        seed=settings.seed,
+        disabled_plugins=wanted.disabled_plugins,
+        configured=wanted.configured,
+    )

@@ -1,0 +1,116 @@
+"""Plugins that live in environments of their own: where those are kept, and what each was found to offer.
+
+An environment is a folder; its record, a JSON file beside it, says what it holds. Only what has a record counts: it is
+written last, and in one step, so that half an environment is never seen.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gym_core.spi import data_folder
+
+FORMAT = 1
+"""The version of a record's shape. Records of another one are not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An environment of its own, and the one distribution it was built for.
+
+    `folder`: where it lies. `request`: what the user asked for. `core`: the version of gym-core in it. `components`:
+    each as `describe_component` gives it. `extensions`: the names of those that it holds and that cannot be used.
+    """
+
+    folder: Path
+    request: str
+    distribution: str
+    version: str
+    summary: str
+    core: str
+    components: Sequence[Mapping[str, Any]]
+    extensions: Sequence[str] = ()
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return python_of(self.folder)
+
+    def to_wire(self) -> dict[str, Any]:
+        """What its record holds."""
+        return {
+            "format": FORMAT,
+            "folder": self.folder.name,
+            "request": self.request,
+            "distribution": self.distribution,
+            "version": self.version,
+            "summary": self.summary,
+            "core": self.core,
+            "extensions": list(self.extensions),
+            "components": list(self.components),
+        }
+
+
+def python_of(folder: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+
+
+def store_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the environments are: `isolated` in gym's folder for the data of this user."""
+    return data_folder(environ) / "isolated"
+
+
+def read_environments(store: Path) -> list[tuple[Path, Environment]]:
+    """The environments of a store with their records. One that cannot be read is passed over."""
+    try:
+        names = sorted(name for name in os.listdir(store) if name.endswith(".json"))
+    except OSError:
+        return []
+    if os.path.abspath(sys.prefix).startswith(str(store) + os.sep):
+        return []  # this is one of them, which knows nothing of the others
+    records = [store / name for name in names]
+    return [(record, found) for record in records if (found := read_environment(record)) is not None]
+
+
+def broken_environments(store: Path) -> list[tuple[Path, str]]:
+    """The records of a store whose plugins are not found or cannot be used, and why."""
+    try:
+        records = [store / name for name in sorted(os.listdir(store)) if name.endswith(".json")]
+    except OSError:
+        return []
+    broken = []
+    for record in records:
+        environment = read_environment(record)
+        if environment is None:
+            broken.append((record, "cannot be read, or is of another version of gym"))
+        elif not environment.python.exists():
+            broken.append((record, f"names the interpreter {environment.python}, which is not there"))
+    return broken
+
+
+def read_environment(record: Path) -> Environment | None:
+    """The environment of a record; None where there is none, or none of this format."""
+    import orjson
+
+    try:
+        read = orjson.loads(record.read_bytes())
+        if read["format"] != FORMAT:
+            return None
+        return Environment(
+            folder=record.parent / read["folder"],
+            request=read["request"],
+            distribution=read["distribution"],
+            version=read["version"],
+            summary=read["summary"],
+            core=read["core"],
+            components=[component for component in read["components"] if component["kind"] and component["name"]],
+            extensions=read["extensions"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,59 @@
+"""The source of plugins in venvs of their own. Importing it loads nothing heavy: every listing does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gym_core import hookimpl
+from gym_core.spi import Damage, Kind, Plugin, PluginSource
+from gym_isolated.records import broken_environments, read_environments, store_folder
+
+if TYPE_CHECKING:
+    from gym_core.spi import Terminal
+    from gym_isolated.install import Isolation
+
+NAME = "isolated"
+
+
+class IsolatedPlugins(PluginSource):
+    """What the records of the store say."""
+
+    def find(self, environ: Mapping[str, str]) -> Iterator[Plugin]:
+        """The components of each record."""
+        kinds = {known.value: known for known in Kind}
+        for record, environment in read_environments(store_folder(environ)):
+            about = (environment.distribution, environment.version, environment.summary)
+            for component in environment.components:
+                if (kind := kinds.get(component["kind"])) is not None:
+                    yield Plugin(kind, component["name"], "", *about, source=NAME, environment=str(record))
+
+    def broken(self, environ: Mapping[str, str]) -> Iterator[Damage]:
+        """The records that cannot be used."""
+        for record, problem in broken_environments(store_folder(environ)):
+            again = f"`gym install --isolated --upgrade {record.stem}` builds it again"
+            yield Damage(record.stem, "", f"the record of an isolated environment, {record}, {problem}", again)
+
+    def load(self, plugin: Plugin) -> Any:
+        """The class that stands for a component; nothing is started."""
+        from gym_isolated.plugin import stand_in
+
+        return stand_in(plugin)
+
+    def check(self, plugin: Plugin) -> None:
+        """Load a plugin in its venv. Raises `PluginError`."""
+        from gym_isolated.plugin import check
+
+        check(plugin)
+
+    def installation(self, terminal: Terminal, *, yes: bool, dry_run: bool) -> Isolation:
+        """What builds and removes venvs."""
+        from gym_isolated.install import Isolation
+
+        return Isolation(terminal, yes=yes, dry_run=dry_run)
+
+
+@hookimpl
+def gym_sources() -> Mapping[str, PluginSource]:
+    """The plugins in venvs of their own."""
+    return {NAME: IsolatedPlugins()}

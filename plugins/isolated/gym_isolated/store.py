@@ -1,0 +1,190 @@
+"""Building, keeping and removing isolated environments.
+
+All that changes the store holds its lock. A folder counts only once a record names it, and the record is written last
+and in one step: what a killed build leaves behind is never used, and swept away by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import gym_core
+from gym_core import UsageError
+from gym_core.spi import canonical, requested_name
+from gym_isolated.core_wheels import write_wheels
+from gym_isolated.process import ask
+from gym_isolated.records import Environment, python_of, read_environments, store_folder
+
+_LOCK = ".lock"
+_FOUND = ("distribution", "version", "summary", "components", "extensions")
+ChangeT = TypeVar("ChangeT")
+
+
+class Builder(Protocol[ChangeT]):
+    """A program that makes virtual environments and installs into them, bound to one of them."""
+
+    def make_environment(self, folder: Path) -> None:
+        """Make a virtual environment in a new folder. Raises `UsageError`."""
+        ...
+
+    def bound_to(self, python: Path) -> Builder[ChangeT]:
+        """The same program for the environment of an interpreter."""
+        ...
+
+    def plan(self, packages: Sequence[str], options: Sequence[str]) -> list[ChangeT]:
+        """What an installation would bring. Raises `UsageError`."""
+        ...
+
+    def install(self, packages: Sequence[str], options: Sequence[str]) -> None:
+        """Install. Raises `UsageError`."""
+        ...
+
+
+class Store:
+    """The isolated environments of a user. `note` is told when another process has to be waited for."""
+
+    def __init__(self, folder: Path | None = None, *, note: Callable[[str], None] = lambda message: None) -> None:
+        self.folder = folder or store_folder()
+        self._note = note
+
+    def find(self, distribution: str) -> Environment | None:
+        """The environment that was built for a distribution."""
+        wanted = canonical(distribution)
+        return next((found for _, found in self._environments() if canonical(found.distribution) == wanted), None)
+
+    def requested(self, request: str) -> Environment | None:
+        """An environment that was built for the same request, by a gym-core of this version, and that can be used."""
+        for _, found in self._environments():
+            if found.request == request and found.core == gym_core.__version__ and found.python.exists():
+                return found
+        return None
+
+    def build(
+        self,
+        request: str,
+        builder: Builder[ChangeT],
+        options: Sequence[str] = (),
+        *,
+        again: bool = False,
+        agreed: Callable[[Sequence[ChangeT]], bool] = lambda changes: True,
+    ) -> tuple[Environment | None, bool]:
+        """The environment of a package, and whether it was built now; None where that was not `agreed` to.
+
+        `request`: what pip and uv take. `options`: for the installation. `again`: also when there is one for the same
+        request. Raises `UsageError`, and `PluginError` for a package whose components cannot be loaded.
+        """
+        with self._locked():
+            if not again and (known := self.requested(request)) is not None:
+                return known, False
+            self._sweep()
+            stem = "".join(letter if letter.isalnum() else "-" for letter in Path(request).name.lower())[:40].strip("-")
+            folder = self.folder / f"{stem}-{secrets.token_hex(4)}"
+            try:
+                built = _build(folder, request, builder, options, agreed)
+                if built is not None:
+                    self._publish(built)
+            except BaseException:
+                _remove(folder)
+                raise
+            if built is None:
+                _remove(folder)
+            return built, built is not None
+
+    def remove(self, distribution: str) -> None:
+        """Remove the environment of a distribution. Raises `UsageError` where there is none."""
+        with self._locked():
+            wanted = canonical(distribution)
+            for record, found in self._environments():
+                if canonical(found.distribution) == wanted:
+                    record.unlink()
+                    _remove(found.folder)
+                    break
+            else:
+                raise UsageError(
+                    f"there is no isolated environment of {distribution!r}",
+                    hint="`gym plugins list` shows what there is",
+                )
+            self._sweep()
+
+    def _environments(self) -> list[tuple[Path, Environment]]:
+        return read_environments(self.folder)
+
+    def _publish(self, built: Environment) -> None:
+        import orjson
+
+        record = self.folder / f"{canonical(built.distribution)}.json"
+        part = record.with_suffix(".part")
+        with part.open("wb") as file:
+            file.write(orjson.dumps(built.to_wire(), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, record)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the folders that no record names: replaced ones, and what killed builds have left."""
+        kept = {found.folder.name for _, found in self._environments()}
+        for path in self.folder.iterdir():
+            if path.is_dir() and path.name not in kept:
+                _remove(path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / _LOCK)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                self._note("waiting for another gym that changes the isolated environments")
+                lock.acquire()
+        except OSError as error:
+            raise UsageError(
+                f"{self.folder}: {error.strerror or error}", hint="the variable GYM_HOME names another folder"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _build(
+    folder: Path,
+    request: str,
+    builder: Builder[ChangeT],
+    options: Sequence[str],
+    agreed: Callable[[Sequence[ChangeT]], bool],
+) -> Environment | None:
+    builder.make_environment(folder)
+    bound = builder.bound_to(python_of(folder))
+    with tempfile.TemporaryDirectory(dir=folder) as wheels:
+        # among the options, because no user has asked for it: a message about what was asked leaves it out
+        core = write_wheels(Path(wheels))
+        if not agreed(bound.plan([request], [*options, *core])):
+            return None
+        bound.install([request], [*options, *core])
+    bare = Environment(folder, request, request, "", "", gym_core.__version__, ())
+    found = ask(bare, {"do": "describe", "distribution": requested_name(request)})
+    if not found["components"]:
+        extensions = f", only the extension {found['extensions'][0]}" if found["extensions"] else ""
+        raise UsageError(
+            f"{request} brings no model, environment or agent that could be isolated{extensions}",
+            hint="`gym install` puts it into the environment that gym runs in",
+        )
+    return replace(bare, **{key: found[key] for key in _FOUND})
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder, ignore_errors=os.name == "nt")

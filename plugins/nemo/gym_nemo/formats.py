@@ -1,0 +1,49 @@
+"""What `gym import --format nemo` and `gym export --format nemo` do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gym_core import encode_json
+from gym_core.spi import Exporter, ImportedRun, Importer, ImportRequest
+from gym_nemo.config_import import import_configuration
+from gym_nemo.rows import result_row
+from gym_nemo.run_file import run_file_text
+from gym_nemo.yaml_files import read_configuration
+
+
+class NemoExporter(Exporter):
+    """Results of gym as rows that NeMo Gym's tools read."""
+
+    def lines(self, rollouts: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+        """One row for each rollout."""
+        for row in rollouts:
+            yield encode_json(result_row(row))
+
+
+class NemoImporter(Importer):
+    """The YAML files of NeMo Gym: env.yaml, the model's, the environment's. The servers run elsewhere."""
+
+    def run_file(self, request: ImportRequest) -> ImportedRun:
+        """The run that the files describe. Raises `UsageError`."""
+        run = import_configuration(
+            read_configuration(request.files, os.environ),
+            agent=request.agent,
+            dataset=request.dataset,
+            urls=request.urls,
+            folders=_folders(request.files),
+        )
+        if request.folder is not None and "input" in run.options:
+            run.options["input"] = os.path.relpath(run.options["input"], request.folder)
+        return ImportedRun(run_file_text(run, ", ".join(file.name for file in request.files)), run.notices)
+
+
+def _folders(files: Iterable[Path]) -> list[Path]:
+    """Where the paths of datasets may start: here, or at the root of the repository that a file is from."""
+    folders = [Path()]
+    for file in files:
+        folders += [folder for folder in file.resolve().parents if folder not in folders]
+    return folders

@@ -1,0 +1,106 @@
+"""NeMo Gym's rows: what its servers are sent and what its tools read.
+
+Its servers check a response with the models of the `openai` package, so everything those require has to be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gym_core import Item
+from gym_core.responses import as_items
+from gym_core.spi import (
+    REQUEST_FIELD,
+    is_whole,
+    whole_call,
+    with_flat_tools,
+    with_unique_ids,
+    without_result,
+    written_places,
+)
+from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
+
+AGENT_REF = "agent_ref"
+ROUTES = frozenset({"seed_session", "verify", "aggregate_metrics", "close_session", "sandbox_access", "mcp"})
+"""The names that a resource server there has routes of its own for: a tool so called cannot be reached."""
+
+
+def task_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A task's row as NeMo Gym takes it, which knows tools in the form of the Responses API alone."""
+    request = row.get(REQUEST_FIELD)
+    return {**row, REQUEST_FIELD: with_flat_tools(request)} if isinstance(request, dict) else row
+
+
+def as_response(
+    body: Mapping[str, Any], items: Iterable[Item], request: Mapping[str, Any], usage: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A whole response: `items` as its output, what is missing of `body` filled in from the `request`.
+
+    `body`: a response as a model sent it, the last one, say; may be empty.
+    """
+    response: dict[str, Any] = {
+        "id": "resp_gym",
+        "created_at": 0,
+        "model": "unknown",
+        "object": "response",
+        "parallel_tool_calls": request.get("parallel_tool_calls", True),
+        "tool_choice": request.get("tool_choice") or "auto",
+        "tools": request.get("tools") or [],
+    }
+    response |= {name: value for name, value in body.items() if value is not None}
+    response["output"] = [_whole(item, place) for place, item in enumerate(items)]
+    if usage is not None:
+        response["usage"] = dict(usage)
+    return response
+
+
+def _whole(item: Item, place: int) -> Item:
+    """An item with what the `openai` package requires of it."""
+    kind = item.get("type", "message")
+    if kind == "message" and item.get("role") == "assistant":
+        content = item.get("content")
+        parts = [{"type": "output_text", "text": content}] if isinstance(content, str) else content or []
+        return {
+            "id": f"msg_{place}",
+            "type": "message",
+            "status": "completed",
+            **item,
+            "content": [{"annotations": [], **part} if part.get("type") == "output_text" else part for part in parts],
+        }
+    if kind == "reasoning":
+        return {"id": f"rs_{place}", "summary": [], **item}
+    if kind == "function_call" and not is_whole(item):
+        return whole_call(item)
+    return item if "type" in item else {"type": "message", **item}
+
+
+def result_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A result of gym as a result of NeMo Gym.
+
+    The components of the reward and what the verifier kept stand at the top, where its metrics look for numbers, as far
+    as the name is free.
+    """
+    about: Mapping[str, Any] = row.get("rollout") or {}
+    task = task_row(without_result(dict(row)))
+    index, repeat = about.get("task_index"), about.get("repeat")
+    task[TASK_INDEX] = index if isinstance(index, int) else task.get(TASK_INDEX, 0)
+    task[ROLLOUT_INDEX] = repeat if isinstance(repeat, int) else task.get(ROLLOUT_INDEX, 0)
+    recorded: Mapping[str, Any] = row.get("response") or {}
+    request: Mapping[str, Any] = task.get(REQUEST_FIELD) or {}
+    model = about.get("model")
+    body = {**({"model": model} if model else {}), **recorded}
+    output = recorded.get("output") or []
+    start = len(as_items(request.get("input") or []))
+    said = written_places(
+        (call["output"] for call in about.get("calls") or () if call["role"] == "policy"), start + len(output)
+    )
+    task["response"] = as_response(body, with_unique_ids(output, {place - start for place in said}), request)
+    task["reward"] = row.get("reward")
+    components: Mapping[str, Any] = row.get("reward_components") or {}
+    if components:
+        task["reward_components"] = dict(components)
+    for name, value in {**(about.get("info") or {}), **components}.items():
+        task.setdefault(name, value)
+    task.setdefault(AGENT_REF, {"name": str(about.get("agent") or "gym")})
+    return task
