@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from gym_core.contract.executor import WorkerChannel as WorkerChannel
     from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
     from gym_core.contract.formats import Exporter as Exporter
-    from gym_core.contract.formats import ImportRequest as ImportRequest
     from gym_core.contract.formats import ImportedRun as ImportedRun
     from gym_core.contract.formats import Importer as Importer
+    from gym_core.contract.formats import ImportRequest as ImportRequest
     from gym_core.contract.resource_server import OpenSession as OpenSession
     from gym_core.contract.resource_server import ServerT as ServerT
     from gym_core.contract.strict_schemas import can_be_strict as can_be_strict
-    from gym_core.contract.tools import BoundTool as BoundTool
     from gym_core.contract.tools import NAME_PATTERN as NAME_PATTERN
+    from gym_core.contract.tools import BoundTool as BoundTool
     from gym_core.contract.tools import class_tools as class_tools
     from gym_core.domain.abandoned import GRACE as GRACE
     from gym_core.domain.abandoned import within as within
@@ -83,8 +83,8 @@ if TYPE_CHECKING:
     from gym_core.domain.tool_calls import written_places as written_places
     from gym_core.engine.assembly import Assembler as Assembler
     from gym_core.engine.assembly import Assembly as Assembly
-    from gym_core.engine.bounds.alarms import Alarm as Alarm
     from gym_core.engine.bounds.alarms import NEVER as NEVER
+    from gym_core.engine.bounds.alarms import Alarm as Alarm
     from gym_core.engine.bounds.alarms import Scope as Scope
     from gym_core.engine.bounds.alarms import Watch as Watch
     from gym_core.engine.bounds.deadlines import DeadlineExceeded as DeadlineExceeded
@@ -141,15 +141,15 @@ if TYPE_CHECKING:
     from gym_core.wiring.fields import variable as variable
     from gym_core.wiring.home import HOME_VARIABLE as HOME_VARIABLE
     from gym_core.wiring.home import data_folder as data_folder
-    from gym_core.wiring.kinds import Kind as Kind
     from gym_core.wiring.kinds import MAY_BE_ELSEWHERE as MAY_BE_ELSEWHERE
+    from gym_core.wiring.kinds import Kind as Kind
     from gym_core.wiring.making import Maker as Maker
     from gym_core.wiring.making import construct as construct
     from gym_core.wiring.making import enter as enter
     from gym_core.wiring.manager import Loaded as Loaded
     from gym_core.wiring.manager import PluginManager as PluginManager
-    from gym_core.wiring.metadata import Damage as Damage
     from gym_core.wiring.metadata import TEST_INSTALLER as TEST_INSTALLER
+    from gym_core.wiring.metadata import Damage as Damage
     from gym_core.wiring.metadata import canonical as canonical
     from gym_core.wiring.metadata import requested_name as requested_name
     from gym_core.wiring.options import resolve_options as resolve_options

@@ -90,8 +90,7 @@ def test_a_dry_run_says_what_would_go_and_who_needs_it(gym: Gym) -> None:
     done = gym("uninstall", "gym-core", "--dry-run")
     assert done.status == 0
     assert "remove    gym-core" in done.err
-    assert "the environment remote" in done.err
-    assert "needs gym-core and will not work without it" in done.err
+    assert "gym-http needs gym-core and will not work without it" in done.err
 
 
 class TestAsking:

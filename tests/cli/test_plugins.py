@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from gym_testing import IsolatedPlugins
     from tests.cli.conftest import Gym, Site
+
+
+@pytest.fixture(autouse=True)
+def _alone(isolated_plugins: IsolatedPlugins) -> None:
+    """Only what a test adds is listed."""
+    isolated_plugins.alone()
+
 
 MODEL = '''
 from typing import Annotated

@@ -103,7 +103,8 @@ class TestNames:
     ) -> None:
         monkeypatch.setenv("GYM_HOME", str(home))
         isolated_plugins.add("other-old", "", group="gym.resource_servers", name="old")
-        states = {row["distribution"]: row["state"] for row in json.loads(gym("plugins", "list", "--json").out)}
+        listed = json.loads(gym("plugins", "list", "--json", "--kind", "env").out)
+        states = {row["distribution"]: row["state"] for row in listed}
         assert states == {"gym-old": "conflict", "gym-new": "isolated", "other-old": "conflict"}
         refused = gym("tasks", "--env", "old")
         assert refused.status == 2

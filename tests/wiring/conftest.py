@@ -13,4 +13,4 @@ __all__ = ["Site", "site"]
 @pytest.fixture
 def site(isolated_plugins: IsolatedPlugins) -> Site:
     """An installation in which nothing but what the test adds offers plugins."""
-    return isolated_plugins
+    return isolated_plugins.alone()

@@ -11,6 +11,7 @@ import pytest
 
 from gym_core.wiring.discovery import find_damage, find_plugins
 from gym_isolated.records import store_folder
+from gym_testing import IsolatedPlugins
 from gym_testing.site import Site
 
 HEAD = "Metadata-Version: 2.1\nName: gym-left\nVersion: {}\n"
@@ -138,7 +139,9 @@ def test_an_egg_is_read_too(tmp_path: Path) -> None:
     assert said(folder.parent) == []
 
 
-def test_a_record_of_an_isolated_environment_that_cannot_be_read_is_named(tmp_path: Path, site: Site) -> None:
+def test_a_record_of_an_isolated_environment_that_cannot_be_read_is_named(
+    tmp_path: Path, isolated_plugins: IsolatedPlugins
+) -> None:
     variables = {"GYM_HOME": str(tmp_path)}
     store = store_folder(variables)
     store.mkdir(parents=True)

@@ -135,7 +135,7 @@ def test_a_disabled_plugin_is_said_to_be_off(site: Site, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("kind", [Kind.MODEL, Kind.RESOURCE_SERVER, Kind.AGENT])
 def test_a_url_means_the_plugin_of_our_own_that_goes_there(kind: Kind) -> None:
     loaded = PluginManager(environ={}).load(kind, "http://localhost:1/a:b")
-    assert loaded.plugin.qualified_name == "gym-core/remote"
+    assert loaded.plugin.qualified_name == "gym-http/remote"
     assert loaded.reference.selector == "http://localhost:1/a:b"
     assert str(loaded.reference) == "http://localhost:1/a:b"
 

@@ -8,17 +8,22 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gym_core.spi import DISABLE_VARIABLE, HOME_VARIABLE, Plugin, find_plugins
+from gym_core.spi import DISABLE_VARIABLE, HOME_VARIABLE, Kind, Plugin, find_plugins
 from gym_testing.site import Site
 
 if TYPE_CHECKING:
     import pytest
 
 
+_ALWAYS = frozenset({Kind.COMMAND, Kind.IMPORTER, Kind.EXPORTER, Kind.SCHEME, Kind.SOURCE})
+"""What belongs to gym as a command line: no run is wired from it."""
+
+
 class IsolatedPlugins(Site):
     """An installation of its own, in front of the real one, for this process and for those that it starts.
 
-    Nothing that is installed is visible in it until `keep` names it; `add` and `install` put further plugins there.
+    No component, executor or extension that is installed is visible in it until `keep` names it; `add` and `install`
+    put further plugins there. Commands and what they use, such as `gym serve` and its URLs, stay.
     """
 
     def __init__(self, path: Path, patch: pytest.MonkeyPatch) -> None:
@@ -35,7 +40,7 @@ class IsolatedPlugins(Site):
         return self.keep(*names)
 
     def keep(self, *names: str) -> IsolatedPlugins:
-        """Show of the installed plugins those with these names (or `DIST/NAME`). Raises `LookupError` for others."""
+        """Show of the installed components those with these names (or `DIST/NAME`). Raises `LookupError` for others."""
         known = {name for plugin in self._installed for name in (plugin.name, plugin.qualified_name)}
         if unknown := sorted(set(names) - known):
             raise LookupError(f"no plugin named {unknown[0]!r} is installed; there are: {', '.join(sorted(known))}")
@@ -45,9 +50,15 @@ class IsolatedPlugins(Site):
         for distribution, plugins in owners.items():
             points: dict[str, dict[str, str]] = {}
             for plugin in plugins:
-                if plugin.name in names or plugin.qualified_name in names:
+                if plugin.kind in _ALWAYS or plugin.name in names or plugin.qualified_name in names:
                     points.setdefault(plugin.kind.group, {})[plugin.name] = plugin.module
             self.record(distribution, points, plugins[0].version, plugins[0].summary)
+        return self
+
+    def alone(self) -> IsolatedPlugins:
+        """Show nothing that is installed, no command either."""
+        for plugin in self._installed:
+            self.record(plugin.distribution, {}, plugin.version, plugin.summary)
         return self
 
     def install(self, project: str | Path) -> IsolatedPlugins:

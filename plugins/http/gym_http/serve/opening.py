@@ -108,11 +108,12 @@ async def _environment(
             return []
         try:
             from gym_http.serve.environment.mcp import MCPEndpoint
+
+            endpoint = MCPEndpoint(sessions, name=about["name"], version=about["version"], redactor=redactor)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in ("gym_mcp", "mcp"):
                 raise
             raise UsageError("--mcp needs the plugin gym-mcp", hint="pip install gym-mcp") from None
-        endpoint = MCPEndpoint(sessions, name=about["name"], version=about["version"], redactor=redactor)
         endpoints.append(endpoint)
         return endpoint.routes()
 
