@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gym_core.cli.boundary import run_command as run_command
-    from gym_core.cli.configuration import component_config_options as component_config_options
-    from gym_core.cli.configuration import read_components as read_components
+    from gym_core.cli.component_options import component_config_options as component_config_options
+    from gym_core.cli.component_options import read_components as read_components
     from gym_core.cli.install import DECLINED as DECLINED
     from gym_core.cli.install import agreed as agreed
     from gym_core.cli.install import show_plan as show_plan
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from gym_core.cli.parameters import debug_option as debug_option
     from gym_core.cli.parameters import disable_option as disable_option
     from gym_core.cli.parameters import json_option as json_option
+    from gym_core.cli.parameters import parse_models as parse_models
     from gym_core.cli.parameters import parse_settings as parse_settings
+    from gym_core.cli.parameters import split_roles as split_roles
     from gym_core.cli.parameters import task_id_option as task_id_option
-    from gym_core.cli.run import parse_models as parse_models
-    from gym_core.cli.run import split_roles as split_roles
     from gym_core.cli.running import logged as logged
     from gym_core.cli.terminal import Terminal as Terminal
     from gym_core.cli.terminal import pass_shared_terminal as pass_shared_terminal
@@ -155,21 +155,21 @@ if TYPE_CHECKING:
     from gym_core.wiring.options import resolve_options as resolve_options
     from gym_core.wiring.options import secret_values as secret_values
     from gym_core.wiring.plugin import Plugin as Plugin
+    from gym_core.wiring.plugin_source import Installation as Installation
+    from gym_core.wiring.plugin_source import PluginSource as PluginSource
     from gym_core.wiring.reference import Reference as Reference
     from gym_core.wiring.secrets import MASK as MASK
     from gym_core.wiring.secrets import Redactor as Redactor
-    from gym_core.wiring.sources import Installation as Installation
-    from gym_core.wiring.sources import PluginSource as PluginSource
 
 _HOMES = {
     "gym_core.cli.boundary": "run_command",
-    "gym_core.cli.configuration": "component_config_options read_components",
+    "gym_core.cli.component_options": "component_config_options read_components",
     "gym_core.cli.install": "DECLINED agreed show_plan show_plugins",
     "gym_core.cli.installer": "Change find_installer",
     "gym_core.cli.interrupts": "Interrupts",
     "gym_core.cli.lazy": "LazyGroup",
-    "gym_core.cli.parameters": "debug_option disable_option json_option parse_settings task_id_option",
-    "gym_core.cli.run": "parse_models split_roles",
+    "gym_core.cli.parameters": "debug_option disable_option json_option parse_models parse_settings "
+    "split_roles task_id_option",
     "gym_core.cli.running": "logged",
     "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
     "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
@@ -230,9 +230,9 @@ _HOMES = {
     "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
     "gym_core.wiring.options": "resolve_options secret_values",
     "gym_core.wiring.plugin": "Plugin",
+    "gym_core.wiring.plugin_source": "Installation PluginSource",
     "gym_core.wiring.reference": "Reference",
     "gym_core.wiring.secrets": "MASK Redactor",
-    "gym_core.wiring.sources": "Installation PluginSource",
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gym_core.cli.configuration import ELSEWHERE, Configuration, key_of, origin_of
-from gym_core.cli.parameters import parse_settings
-from gym_core.cli.run import parse_models, run, split_roles, to_config
+from gym_core.cli.parameters import parse_models, parse_settings, split_roles
+from gym_core.cli.run import run, to_config
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.json_text import encode_json
 from gym_core.wiring.config_file import POLICY

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from gym_core.cli.parameters import parse_models
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
 from gym_core.wiring.config_file import ConfigFile, Configured, find_project_config, read_config
@@ -104,28 +105,6 @@ def config_options(command: Command) -> Command:
     return off(option(command))
 
 
-def component_config_options(command: Command) -> Command:
-    """`--config` and `--no-config` for a command that looks at components; passes `config`, for `read_components`."""
-    option = click.option(
-        "--config",
-        metavar="FILE",
-        help="The file of a run that gives components their options: TOML, or a manifest. "
-        "By default [tool.gym] of ./pyproject.toml, if there is one.",
-    )
-    off = click.option("--no-config", "config", flag_value="", help="Leave ./pyproject.toml alone.")
-    return off(option(command))
-
-
-def read_components(terminal: Terminal, config: str | None) -> Configuration:
-    """What a file, and `.env`, give the components of a run. `config`: a path, None for the usual one, empty for none.
-
-    Raises `UsageError`.
-    """
-    from gym_core.cli.run import run
-
-    return Configuration(_file(terminal, config, _settable(run), off=config == ""))
-
-
 def key_of(parameter: click.Parameter) -> str | None:
     """What a file calls an option; None for one that has no long form."""
     name = max(parameter.opts, key=len)
@@ -152,9 +131,9 @@ def _configure(ctx: click.Context, parameter: click.Parameter, path: str | None)
     if path and ctx.meta.get(_OFF):
         raise _contradiction()
     ctx.meta[_READ] = bool(path)
-    options = _settable(ctx.command)
+    options = settable(ctx.command)
     terminal = ctx.ensure_object(Terminal)
-    file = _file(terminal, path, options, off=bool(ctx.meta.get(_OFF)))
+    file = read_file(terminal, path, options, off=bool(ctx.meta.get(_OFF)))
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     models: dict[str, str] = {}
@@ -165,8 +144,6 @@ def _configure(ctx: click.Context, parameter: click.Parameter, path: str | None)
     for key, text in _variables(terminal, options):
         variable, name = PREFIX + key.upper(), options[key].name or key
         if key == "model":
-            from gym_core.cli.run import parse_models
-
             models = parse_models(tuple(_words(variable, text)), f"{variable}=")
         else:
             values[name], origins[name] = _variable_value(ctx, variable, text, options[key]), f"environment {variable}"
@@ -174,14 +151,15 @@ def _configure(ctx: click.Context, parameter: click.Parameter, path: str | None)
     return Configuration(file, models, origins)
 
 
-def _settable(command: click.Command) -> dict[str, click.Parameter]:
+def settable(command: click.Command) -> dict[str, click.Parameter]:
     """The options of a command that a file may set, by key."""
     return {key: option for option in command.params if (key := key_of(option)) and key not in ELSEWHERE}
 
 
-def _file(
+def read_file(
     terminal: Terminal, path: str | None, options: Mapping[str, click.Parameter], *, off: bool
 ) -> ConfigFile | None:
+    """The file of a run, once `.env` is read; None where there is none. `off`: the usual one is left alone."""
     from gym_core.wiring.dotenv import load_dotenv
 
     terminal.redactor.add_variables(load_dotenv(), os.environ)

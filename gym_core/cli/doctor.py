@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gym_core.cli.configuration import component_config_options, read_components
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
-from gym_core.cli.run import parse_models, split_roles
+from gym_core.cli.component_options import component_config_options, read_components
+from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_models, parse_settings, split_roles
 from gym_core.cli.terminal import Terminal, pass_terminal, styled
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.quoting import one_line

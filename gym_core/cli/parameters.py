@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,11 +10,13 @@ import click
 
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
+from gym_core.wiring.config_file import POLICY
 from gym_core.wiring.kinds import Kind
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 KIND_WORDS = ("env", *(kind.value for kind in Kind))
+_ROLE = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
 
 
 def _set_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -88,3 +91,25 @@ def parse_settings(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
             raise UsageError(f"{flag} {key.strip()} is given twice", hint="keep one of them")
         settings[key.strip()] = value
     return settings
+
+
+def parse_models(references: tuple[str, ...], flag: str = "--model ") -> dict[str, str]:
+    """`[ROLE=]REF` as a mapping by role. Raises `UsageError`."""
+    models: dict[str, str] = {}
+    for text in references:
+        named = _ROLE.fullmatch(text)
+        role, reference = (named[1], named[2]) if named else (POLICY, text)
+        if role in models:
+            raise UsageError(f"{flag}{text}: there is a model for the role `{role}` already", hint="--model ROLE=REF")
+        models[role] = reference
+    return models
+
+
+def split_roles(settings: dict[str, str], models: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Model options by role: `judge.temperature` is the judge's when there is one, all else the policy's."""
+    split: dict[str, dict[str, str]] = {}
+    for key, value in settings.items():
+        role, dot, rest = key.partition(".")
+        role, name = (role, rest) if dot and role in models else (POLICY, key)
+        split.setdefault(role, {})[name] = value
+    return split

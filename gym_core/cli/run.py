@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gym_core.cli.configuration import Configuration, config_options
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, task_id_option
+from gym_core.cli.parameters import (
+    debug_option,
+    disable_option,
+    json_option,
+    parse_models,
+    parse_settings,
+    split_roles,
+    task_id_option,
+)
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
+from gym_core.wiring.config_file import POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gym_core.engine.config import RunConfig
-
-POLICY = "policy"
-_ROLE = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
 
 
 @click.command()
@@ -208,28 +214,6 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
 def _missing(kind: str) -> UsageError:
     named = "an environment" if kind == "env" else "a model"
     return UsageError(f"a run needs {named}", hint=f"--{kind} REF; `gym plugins list --kind {kind}` lists them")
-
-
-def parse_models(references: tuple[str, ...], flag: str = "--model ") -> dict[str, str]:
-    """`[ROLE=]REF` as a mapping by role. Raises `UsageError`."""
-    models: dict[str, str] = {}
-    for text in references:
-        named = _ROLE.fullmatch(text)
-        role, reference = (named[1], named[2]) if named else (POLICY, text)
-        if role in models:
-            raise UsageError(f"{flag}{text}: there is a model for the role `{role}` already", hint="--model ROLE=REF")
-        models[role] = reference
-    return models
-
-
-def split_roles(settings: dict[str, str], models: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Model options by role: `judge.temperature` is the judge's when there is one, all else the policy's."""
-    split: dict[str, dict[str, str]] = {}
-    for key, value in settings.items():
-        role, dot, rest = key.partition(".")
-        role, name = (role, rest) if dot and role in models else (POLICY, key)
-        split.setdefault(role, {})[name] = value
-    return split
 
 
 def fresh_output(reference: str) -> str:

@@ -109,7 +109,9 @@ _DOORS = {
     Kind.IMPORTER: _Door("importer", "gym import --format", "gym_importers", "gym_core.contract.formats:Importer"),
     Kind.EXPORTER: _Door("exporter", "gym export --format", "gym_exporters", "gym_core.contract.formats:Exporter"),
     Kind.SCHEME: _Door("URL scheme", "gym run --env", "gym_schemes", "builtins:str"),
-    Kind.SOURCE: _Door("source of plugins", "gym plugins list", "gym_sources", "gym_core.wiring.sources:PluginSource"),
+    Kind.SOURCE: _Door(
+        "source of plugins", "gym plugins list", "gym_sources", "gym_core.wiring.plugin_source:PluginSource"
+    ),
     Kind.EXTENSION: _Door("extension", "gym run --extension"),
 }
 GROUPS = {kind.group: kind for kind in Kind}

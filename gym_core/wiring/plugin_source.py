@@ -1,0 +1,50 @@
+"""What a source of plugins that are not installed beside gym can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gym_core.wiring.metadata import Damage
+    from gym_core.wiring.plugin import Plugin
+
+
+class Installation(ABC):
+    """One invocation of `gym install` or `gym uninstall` for a source."""
+
+    @abstractmethod
+    def install(self, packages: Sequence[str], options: Sequence[str], *, again: bool) -> int | None:
+        """Bring packages to where the source finds them; `again`: also those that are there. Returns an exit status."""
+
+    @abstractmethod
+    def uninstall(self, distributions: Sequence[str]) -> int | None:
+        """Remove distributions. Returns an exit status."""
+
+
+class PluginSource(ABC):
+    """A place where plugins are found, other than this interpreter.
+
+    Finding must import none of them. `environ`: the variables of the process.
+    """
+
+    @abstractmethod
+    def find(self, environ: Mapping[str, str]) -> Iterable[Plugin]:
+        """The plugins that are there. What cannot be read is passed over."""
+
+    @abstractmethod
+    def broken(self, environ: Mapping[str, str]) -> Iterable[Damage]:
+        """What hides plugins there, or may do so."""
+
+    @abstractmethod
+    def load(self, plugin: Plugin) -> Any:
+        """The class that stands for a component that is there. Raises `PluginError`."""
+
+    @abstractmethod
+    def check(self, plugin: Plugin) -> None:
+        """Load a plugin where it is. Raises `PluginError` when it cannot be."""
+
+    @abstractmethod
+    def installation(self, terminal: Any, *, yes: bool, dry_run: bool) -> Installation:
+        """What installs there. `terminal`: a `gym_core.spi.Terminal`. `yes`: nobody is asked."""
