@@ -80,6 +80,9 @@ class Task(Mapping[str, Any]):
         """The field, or `default` where the row has none. Without the exception by which `Mapping` would find out."""
         return self.row.get(field, default)
 
+    def __contains__(self, field: object) -> bool:
+        return field in self.row
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.row)
 

@@ -15,7 +15,7 @@ from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import UsageError
 from gym_core.engine.config import LOCAL, RunConfig
-from gym_core.engine.rollout.delegated import Elsewhere
+from gym_core.engine.rollout.delegated_rollout import Elsewhere
 from gym_core.wiring.dotenv import load_dotenv
 from gym_core.wiring.fields import is_secret_field
 from gym_core.wiring.kinds import Kind

@@ -34,7 +34,8 @@ from gym_core.engine.observers.extensions import Room
 from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.engine.plan import Job, Plan
 from gym_core.engine.preflight import check_models
-from gym_core.engine.rollout.episode import RolloutRun, Stage
+from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.collisions import refuse_outputs
 from gym_core.engine.storage.manifest import Manifest, differences

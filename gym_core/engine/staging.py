@@ -18,9 +18,10 @@ from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.engine.plan import Job
-from gym_core.engine.rollout.delegated import DelegatedRollout
-from gym_core.engine.rollout.episode import RolloutRun, Stage
-from gym_core.engine.rollout.episode_view import POLICY
+from gym_core.engine.rollout.agent_rollout import POLICY, agent_rollout
+from gym_core.engine.rollout.delegated_rollout import delegated_rollout
+from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.stage import Stage
 
 NO_PRICES: Mapping[str, Price] = MappingProxyType({})
 
@@ -84,5 +85,5 @@ def make_stage(
 
 def beginning(stage: Stage) -> Callable[[Job], RolloutRun]:
     """What makes the rollout of a job: one with agent and model, or one of an agent that brings its own."""
-    kind: type[RolloutRun] = DelegatedRollout if stage.agent.self_contained else RolloutRun
-    return lambda job: kind(stage, job.task, job.repeat, job.attempt)
+    work = delegated_rollout if stage.agent.self_contained else agent_rollout
+    return lambda job: RolloutRun(stage, job.task, job.repeat, job.attempt, work)

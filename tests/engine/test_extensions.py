@@ -18,7 +18,6 @@ from gym_core.domain.errors import BadRequestError, PluginError
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.observers import extensions
 from gym_core.engine.observers.run_observers import RunObservers
-from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.engine.run import Run
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor
@@ -246,7 +245,7 @@ def test_an_unknown_one_is_refused_with_what_there_is() -> None:
         run(extensions=["otle"])
 
 
-def test_where_nobody_listens_gates_and_toolboxes_are_the_plain_ones() -> None:
+def test_where_nobody_listens_gates_are_the_plain_ones() -> None:
     types: list[type] = []
 
     class Looking(PlainSession):
@@ -267,7 +266,6 @@ def test_where_nobody_listens_gates_and_toolboxes_are_the_plain_ones() -> None:
     asyncio.run(main())
     assert types[:2] == [ModelGate, ModelGate]
     assert types[2] is not ModelGate
-    assert Toolbox.__subclasses__()
 
 
 def test_events_of_a_run_that_is_interrupted_arrive() -> None:

@@ -151,7 +151,7 @@ def test_waiting_for_a_retry_does_not_bring_the_rollouts_deadline_nearer() -> No
     """A tenth of a second is all the rollout has; its retries wait longer than that."""
 
     async def main() -> None:
-        from gym_core.engine.rollout.episode import run_rollout
+        from gym_core.engine.rollout.agent_rollout import run_rollout
         from tests.support.envs import ask
         from tests.support.running import stage
 
@@ -170,7 +170,7 @@ def test_waiting_for_a_retry_does_not_bring_the_rollouts_deadline_nearer() -> No
 
 def test_waiting_for_a_slot_does_not_bring_the_rollouts_deadline_nearer() -> None:
     async def main() -> None:
-        from gym_core.engine.rollout.episode import run_rollout
+        from gym_core.engine.rollout.agent_rollout import run_rollout
         from tests.support.envs import ask
         from tests.support.running import stage
 
@@ -190,7 +190,7 @@ def test_waiting_for_a_slot_does_not_bring_the_rollouts_deadline_nearer() -> Non
 
 def test_waiting_for_a_slot_has_its_own_bound() -> None:
     async def main() -> None:
-        from gym_core.engine.rollout.episode import run_rollout
+        from gym_core.engine.rollout.agent_rollout import run_rollout
         from tests.support.envs import ask
         from tests.support.running import stage
 

@@ -465,7 +465,7 @@ def test_a_cancelled_tool_of_a_blocking_session_does_not_hold_the_run() -> None:
             release.wait(20)
 
     async def main() -> None:
-        from gym_core.engine.rollout.episode import run_rollout
+        from gym_core.engine.rollout.agent_rollout import run_rollout
         from tests.support.running import stage
 
         made = stage(ScriptedModel(), Stuck, setup=0.05)

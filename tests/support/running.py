@@ -18,7 +18,8 @@ from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.rate_limits import Limiter
-from gym_core.engine.rollout.episode import Stage, run_rollout
+from gym_core.engine.rollout.agent_rollout import run_rollout
+from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run import Run
 from tests.support.agents import LoopAgent
 from tests.support.clock import FakeClock

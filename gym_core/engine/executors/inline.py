@@ -11,8 +11,8 @@ from gym_core.domain.rollout import Rollout
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
 from gym_core.engine.executors.interface import CANCELLED, Finished, JobT
 from gym_core.engine.executors.results import Results
-from gym_core.engine.rollout.episode import RolloutRun
 from gym_core.engine.rollout.failure import Failure
+from gym_core.engine.rollout.rollout_run import RolloutRun
 
 
 class InlineExecutor(Generic[JobT]):

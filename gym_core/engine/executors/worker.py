@@ -40,7 +40,7 @@ from gym_core.engine.model_calls.observed_gate import ObservedGate
 from gym_core.engine.observers.health import Heartbeat
 from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.engine.plan import Job
-from gym_core.engine.rollout.episode import RolloutRun
+from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.encoded import account_of

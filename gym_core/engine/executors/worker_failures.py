@@ -10,9 +10,9 @@ from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.engine.executors.worker_handle import Entry
 from gym_core.engine.plan import Job
-from gym_core.engine.rollout.episode import RolloutRun
 from gym_core.engine.rollout.failure import Failure, describe
-from gym_core.engine.rollout.row import build_row, unwritable
+from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.row import unwritable
 
 DEATHS_PER_ROLLOUT = 3
 """So many workers may die with a rollout, the last one with it alone; then it is a failure."""
@@ -102,7 +102,7 @@ class WorkerFailures:
         """The row of a rollout that has ended enough workers."""
         error = WorkerDied(f"{entry.deaths} workers died while they ran it, the last one with it alone")
         failure = Failure(Status.ENV_ERROR, describe(error, "worker", retryable=True), cause=error)
-        return build_row(self._begin(entry.job), None, None, failure)
+        return self._begin(entry.job).failed(failure)
 
     def unwritable(self, entry: Entry, error: JsonError) -> Rollout:
         """The row of a rollout whose task is no JSON, so that it cannot be sent."""

@@ -21,7 +21,7 @@ from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.plan import Job
-from gym_core.engine.rollout.episode import RolloutRun
+from gym_core.engine.rollout.rollout_run import RolloutRun
 
 
 def make_pool(

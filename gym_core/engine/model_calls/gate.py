@@ -266,23 +266,33 @@ class BoundModel:
         return await self._ask(self._role, Request({**request.body, **params}) if params else request)
 
 
+def _lacking(role: str) -> Exception:
+    return errors.UsageError(
+        f"the environment asks for a `{role}` model and the run has none", hint=f"--model {role}=REF"
+    )
+
+
 class Models(Mapping[str, BoundModel]):
-    """The bound models of one rollout by role; a role that the run lacks is an error that says how to give it."""
+    """The bound models of one rollout by role; a role that there is no model for is the error that `lacking` makes."""
 
-    __slots__ = ("_ask", "_roles")
+    __slots__ = ("_ask", "_lacking", "_roles")
 
-    def __init__(self, roles: Mapping[str, ModelGate], ask: Callable[[str, Request], Awaitable[Response]]) -> None:
+    def __init__(
+        self,
+        roles: Mapping[str, ModelGate],
+        ask: Callable[[str, Request], Awaitable[Response]],
+        lacking: Callable[[str], Exception] = _lacking,
+    ) -> None:
         self._roles = roles
         self._ask = ask
+        self._lacking = lacking
 
     def __contains__(self, role: object) -> bool:
         return role in self._roles
 
     def __getitem__(self, role: str) -> BoundModel:
         if role not in self._roles:
-            raise errors.UsageError(
-                f"the environment asks for a `{role}` model and the run has none", hint=f"--model {role}=REF"
-            )
+            raise self._lacking(role)
         return BoundModel(role, self._ask)
 
     def __iter__(self) -> Any:

@@ -141,7 +141,7 @@ def _name(frame: FrameType) -> str:
 
 def _whose(stack: list[FrameType]) -> tuple[str, str]:
     """The session class and the task id of the rollout that a stack belongs to, empty where there is none."""
-    from gym_core.engine.rollout.episode import RolloutRun
+    from gym_core.engine.rollout.rollout_run import RolloutRun
 
     for frame in stack:
         if _module(frame) == RolloutRun.__module__:

@@ -7,25 +7,23 @@ the model worked in, so that its new verdict would say nothing of the model: the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 
-from gym_core.contract.resource_server import Done, Session, SessionContext
+from gym_core.contract.resource_server import Done
 from gym_core.domain.errors import SessionError
 from gym_core.domain.json_text import encode_json, parse_json, plain_json
 from gym_core.domain.responses import SESSION_DONE, TRUNCATING, Item, Request, Response
 from gym_core.domain.rollout import ModelCall, Rollout, Trajectory, Verdict
 from gym_core.domain.task import Task, without_result
 from gym_core.domain.tool_calls import answered_calls, written_places
-from gym_core.engine.model_calls.gate import Models
-from gym_core.engine.rollout.episode import RolloutRun, Stage
-from gym_core.engine.rollout.episode_view import POLICY
-from gym_core.engine.rollout.failure import Failure
-from gym_core.engine.rollout.guarded_session import GuardedSession
-from gym_core.engine.rollout.items import checked_items
-from gym_core.engine.rollout.toolbox import Toolbox
-from gym_core.engine.rollout.verify import checked_verdict
+from gym_core.engine.rollout.agent_rollout import POLICY
+from gym_core.engine.rollout.live_session import LiveSession
+from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.row import Record
+from gym_core.engine.rollout.stage import Stage
 from gym_core.wiring.secrets import Redactor
 
 SHOWN = 80
@@ -81,48 +79,37 @@ class Recorded:
         )
 
 
-class ReplayRun(RolloutRun):
-    """One stored rollout while it is verified again. `redactor`: what the recording was written through."""
+def replayed(stage: Stage, recorded: Recorded, redactor: Redactor, attempt: int) -> RolloutRun:
+    """A stored rollout that is to be verified again. `redactor`: what the recording was written through."""
+    replay = _Replay(recorded, redactor)
+    return RolloutRun(
+        stage, recorded.task, recorded.rollout.repeat, attempt, replay.work, row=replay.row, seed=recorded.seed
+    )
 
-    __slots__ = ("_asked", "_redactor", "recorded")
 
-    def __init__(self, stage: Stage, recorded: Recorded, redactor: Redactor, attempt: int) -> None:
-        super().__init__(stage, recorded.task, recorded.rollout.repeat, attempt)
-        self.seed = recorded.seed
-        self.recorded = recorded
+class _Replay:
+    """What is done in a rollout that is verified again."""
+
+    __slots__ = ("_asked", "_recorded", "_redactor")
+
+    def __init__(self, recorded: Recorded, redactor: Redactor) -> None:
+        self._recorded = recorded
         self._redactor = redactor
         self._asked = list(recorded.asked)
 
-    async def _attempt(self) -> tuple[str, Verdict]:
-        stage, recorded = self.stage, self.recorded
-        context = SessionContext(seed=self.seed, repeat=self.repeat, models=Models(stage.gates, self._ask_as))
-        opened = stage.server.open_session(self.task, context)
-        guard = self._guard = GuardedSession(opened, self._alarm, stage.executor, stage.deadlines)
-        async with guard as session:
-            self._session = session
-            if not session.judges_trajectory:
-                await self._replay(session)
-            self._phase = "verify"
-            self.verifying = stage.clock.time()
-            verdict = await stage.executor.call(
-                self._alarm, "verify", stage.deadlines.verify, session.verify, recorded.trajectory()
-            )
-            return recorded.rollout.stop_reason or "", checked_verdict(verdict)
+    async def work(self, run: RolloutRun) -> tuple[str, Verdict | None]:
+        """The conversation again, unless the verifier needs none, and a verdict."""
+        recorded = self._recorded
+        async with run.open_session(partial(self._ask, run)) as session:
+            if not session.session.judges_trajectory:
+                await self._replay(run, session)
+            return recorded.rollout.stop_reason or "", await run.verify(session, recorded.trajectory())
 
-    async def _replay(self, session: Session[Any]) -> None:
+    async def _replay(self, run: RolloutRun, session: LiveSession) -> None:
         """Go through the conversation; what is not the model's or the agent's has to come from the session again."""
-        recorded, stage = self.recorded, self.stage
+        recorded = self._recorded
         conversation = recorded.conversation
-        opening = await stage.executor.call(self._alarm, "setup", stage.deadlines.setup, session.setup)
-        place = self._follow(recorded.opening, checked_items(opening or (), "setup"), "`setup`")
-        toolbox = self._toolbox = Toolbox(
-            session,
-            self._request.body.get("tools"),
-            recording=self.recording,
-            executor=stage.executor,
-            alarm=self._alarm,
-            seconds=stage.deadlines.tool,
-        )
+        place = self._follow(recorded.opening, await session.set_up(run.request.body.get("tools")) or (), "`setup`")
         response: Response | None = None
         ended: Done | None = None
         count = 0
@@ -136,46 +123,33 @@ class ReplayRun(RolloutRun):
                 place = stop
             elif item.get("type") == "function_call_output":
                 count += 1
-                self._phase = "tool"
+                run.phase = "tool"
                 if place not in recorded.answered:
                     raise ReplayDiffers(f"{_call_words(item, count)}: the model made no such call")
-                output = await toolbox.call(conversation[recorded.answered[place]])
+                output = await session.toolbox.call(conversation[recorded.answered[place]])
                 place = self._follow(place, [output], _call_words(item, count))
             else:
-                self._phase = "reply"
+                run.phase = "reply"
                 if response is None:
                     raise ReplayDiffers("`setup` returned fewer items than recorded")
-                answer = await self._reply(response)
+                answer = await session.reply(response)
                 if isinstance(answer, Done) or not answer:
                     raise ReplayDiffers(f"`reply` ended the episode where the recording goes on with {_shown(item)}")
                 place = self._follow(place, answer, "`reply`")
                 response = None
-        if response is not None and not response.function_calls:
-            ended = await self._last_reply(session, response)
-        self._check_end(toolbox.done or ended)
-
-    async def _last_reply(self, session: Session[Any], response: Response) -> Done | None:
-        """A session that answers responses has seen the last one, too, unless the rollout was cut before that."""
-        if type(session).reply is Session.reply or self.recorded.rollout.stop_reason in TRUNCATING:
-            return None
-        self._phase = "reply"
-        answer = await self._reply(response)
-        if isinstance(answer, Done):
-            return answer
-        if answer:
-            raise ReplayDiffers(f"`reply` goes on where the recording ends: {_shown(answer[0])}")
-        return None
-
-    async def _reply(self, response: Response) -> Done | Sequence[Item]:
-        assert self._session is not None
-        answer = await self.stage.executor.call(
-            self._alarm, "reply", self.stage.deadlines.setup, self._session.reply, response
-        )
-        return answer if isinstance(answer, Done) else checked_items(answer, "reply")
+        # A session that answers responses has seen the last one, too, unless the rollout was cut before that.
+        if response is not None and not response.function_calls and recorded.rollout.stop_reason not in TRUNCATING:
+            run.phase = "reply"
+            answer = await session.reply(response)
+            if isinstance(answer, Done):
+                ended = answer
+            elif answer:
+                raise ReplayDiffers(f"`reply` goes on where the recording ends: {_shown(answer[0])}")
+        self._check_end(session.toolbox.done or ended)
 
     def _follow(self, place: int, answered: Sequence[Item], who: str) -> int:
         """Compare what the session answered with the recording from `place` on; returns the place after it."""
-        conversation = self.recorded.conversation
+        conversation = self._recorded.conversation
         for item in answered:
             now = parse_json(self._redactor.redact_bytes(encode_json(item)))
             then = conversation[place] if place < len(conversation) else None
@@ -185,17 +159,17 @@ class ReplayRun(RolloutRun):
         return place
 
     def _check_end(self, ended: Done | None) -> None:
-        if ended is None or ended.reason in (SESSION_DONE, self.recorded.rollout.stop_reason):
+        if ended is None or ended.reason in (SESSION_DONE, self._recorded.rollout.stop_reason):
             return
         raise ReplayDiffers(
             f"the session ended the episode with {ended.reason!r}, the recording ends with "
-            f"{self.recorded.rollout.stop_reason!r}"
+            f"{self._recorded.rollout.stop_reason!r}"
         )
 
-    async def _ask_as(self, role: str, request: Request) -> Response:
+    async def _ask(self, run: RolloutRun, role: str, request: Request) -> Response:
         """A model asked by the verifier answers; one asked on the way there has answered already."""
-        if self._phase == "verify":
-            return await super()._ask_as(role, request)
+        if run.phase == "verify":
+            return await run.ask(role, request)
         asked = plain_json(request.body)
         question = asked.pop("input", None)
         for call in self._asked:
@@ -204,14 +178,15 @@ class ReplayRun(RolloutRun):
                 return _response(call, call["output"])
         raise ReplayDiffers(f"the session asked its `{role}` model something that it did not ask in the recording")
 
-    def _row(self, stop_reason: str | None, verdict: Verdict | None, failure: Failure | None) -> Rollout:
+    def row(self, record: Record) -> Rollout:
         """The stored row with its new verdict. All else stays, the old reward in `rollout.rescored.from`."""
-        row = self.recorded.rollout.row
-        rescored: dict[str, Any] = {"from": row["reward"], "run_id": self.stage.run_id}
-        if self.recording.calls:
+        verdict, failure, recording = record.verdict, record.failure, record.recording
+        row = self._recorded.rollout.row
+        rescored: dict[str, Any] = {"from": row["reward"], "run_id": record.run_id}
+        if recording.calls:
             rescored |= {
-                "calls": [call.to_wire() for call in self.recording.calls],
-                "usage": self.recording.usage.to_wire(),
+                "calls": [call.to_wire() for call in recording.calls],
+                "usage": recording.usage.to_wire(),
             }
         about = {
             **row["rollout"],

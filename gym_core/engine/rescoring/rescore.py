@@ -21,8 +21,9 @@ from gym_core.engine.collector import Collector
 from gym_core.engine.config import RunConfig
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.plan import Job
-from gym_core.engine.rescoring.replay import Recorded, ReplayRun
-from gym_core.engine.rollout.episode_view import POLICY
+from gym_core.engine.rescoring.replay import Recorded, replayed
+from gym_core.engine.rollout.agent_rollout import POLICY
+from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.run import Run
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile
@@ -80,9 +81,9 @@ class Rescore(Run):
         self._plan = _Rows(self.results.rollouts(), self._carry)  # type: ignore[assignment]  # takes the plan's place
         self._begin = self._replay
 
-    def _replay(self, job: Job) -> ReplayRun:
+    def _replay(self, job: Job) -> RolloutRun:
         assert isinstance(job, _Replayed)
-        return ReplayRun(self._stage, job.recorded, self.redactor, job.attempt)
+        return replayed(self._stage, job.recorded, self.redactor, job.attempt)
 
     def _carry(self, rollout: Rollout) -> None:
         """Take a failure over: what has no verdict keeps none, and means go on to say that they leave it out."""

@@ -8,6 +8,8 @@ from typing import Any
 from gym_core.domain.responses import Item, Response, UsageCounter, call_id_of
 from gym_core.domain.rollout import ModelCall, Trajectory
 from gym_core.domain.tool_calls import answered_calls, is_sendable, new_call_id, written_places
+from gym_core.engine.model_calls.gate import Answer
+from gym_core.engine.model_calls.prices import Price, cost_of
 
 
 class Recording:
@@ -28,8 +30,6 @@ class Recording:
         "odd",
         "opening",
         "policy_usage",
-        "tool_calls",
-        "tool_errors",
     )
 
     def __init__(self, input: Sequence[Item]) -> None:
@@ -40,8 +40,6 @@ class Recording:
         self.last: Response | None = None
         self.foreign: list[int] = []
         """Places of the items that the agent added by itself."""
-        self.tool_calls = 0
-        self.tool_errors: dict[str, int] = {}
         self.policy_usage = UsageCounter()
         self._others = False
         self.odd = not all(is_sendable(item) for item in input)
@@ -129,10 +127,6 @@ class Recording:
             found.append({**call, "call_id": call_id})
         return found
 
-    def tool_error(self, kind: str) -> None:
-        """Count a call that was answered with an error."""
-        self.tool_errors[kind] = self.tool_errors.get(kind, 0) + 1
-
     @property
     def items(self) -> list[Item]:
         """Everything after the task's own input."""
@@ -174,3 +168,24 @@ def _copied(value: Any) -> Any:
 
 
 _CONTAINERS = (dict, list)
+
+
+def model_call(
+    role: str,
+    actor: str,
+    input: list[list[int] | Item],
+    output: list[list[int] | Item],
+    answer: Answer,
+    params: Mapping[str, Any] | None,
+    price: Price | None,
+) -> ModelCall:
+    """What is recorded of a model call that was answered."""
+    body = answer.response.body
+    identity = {"response_id": body.get("id"), "model": body.get("model")}
+    usage = body.get("usage")
+    call = ModelCall(
+        role, actor, input, output, usage, answer.latency, answer.waited, answer.attempts, params or None, identity
+    )
+    if price is not None:
+        call.cost = cost_of(price, usage)
+    return call

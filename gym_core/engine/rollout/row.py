@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from gym_core.domain.json_text import JsonError, plain_json, whole_text
 from gym_core.domain.responses import TRUNCATING
 from gym_core.domain.rollout import Rollout, Status, Verdict
-from gym_core.domain.task import id_text
+from gym_core.domain.task import Task, id_text
 from gym_core.engine.rollout.failure import Failure, describe
-
-if TYPE_CHECKING:
-    from gym_core.engine.rollout.episode import RolloutRun
-
+from gym_core.engine.rollout.recording import Recording
 
 _LEVELS = 7
 """From a row down to a part of an item: a field, `calls`, a call, `input`, an item, its fields, their parts."""
 _SHOWN = 2000
 
 
-def build_row(run: RolloutRun, stop_reason: str | None, verdict: Verdict | None, failure: Failure | None) -> Rollout:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a rollout came to: all that its row is made of.
+
+    `about`: what the row says of model, env and agent. `tools`: how many tool calls there were, and how many of them
+    were answered with an error, by its kind. `verify_seconds`: None where the verifier was not asked. `unreported`:
+    model calls that may have spent something.
+    """
+
+    task: Task
+    repeat: int
+    attempt: int
+    seed: int
+    run_id: str
+    about: Mapping[str, Any]
+    recording: Recording
+    tools: tuple[int, Mapping[str, int]]
+    seconds: float
+    verify_seconds: float | None
+    unreported: Mapping[str, Any] | None
+    stop_reason: str | None
+    verdict: Verdict | None
+    failure: Failure | None
+
+
+def build_row(record: Record) -> Rollout:
     """The task's row with what the rollout adds: `response, reward, reward_components, rollout`."""
-    recording, stage, task = run.recording, run.stage, run.task
+    recording, task, verdict, failure = record.recording, record.task, record.verdict, record.failure
+    stop_reason = record.stop_reason
     if failure is not None:
         status, stop_reason = failure.status, failure.stop_reason
     else:
@@ -35,10 +60,10 @@ def build_row(run: RolloutRun, stop_reason: str | None, verdict: Verdict | None,
         if call.cost is not None:
             cost = (cost or 0.0) + call.cost
     about: dict[str, Any] = {
-        "run_id": stage.run_id,
+        "run_id": record.run_id,
         "task_index": task.index,
-        "repeat": run.repeat,
-        "attempt": run.attempt,
+        "repeat": record.repeat,
+        "attempt": record.attempt,
         "status": status.value,
         "stop_reason": stop_reason,
         "info": verdict.info if verdict is not None else {},
@@ -47,18 +72,18 @@ def build_row(run: RolloutRun, stop_reason: str | None, verdict: Verdict | None,
         "cost": cost,
         "timing": {
             "finished_at": round(time.time(), 3),
-            "seconds": round(stage.clock.time() - run.started, 6),
-            "verify_seconds": round(stage.clock.time() - run.verifying, 6) if run.verifying is not None else None,
+            "seconds": round(record.seconds, 6),
+            "verify_seconds": round(record.verify_seconds, 6) if record.verify_seconds is not None else None,
             "model_seconds": round(latency, 6),
             "waited_seconds": round(waited, 6),
         },
         "calls": [call.to_wire() for call in recording.calls],
-        "tools": {"calls": recording.tool_calls, "errors": recording.tool_errors},
-        "seed": run.seed,
-        **(stage.about or {}),
+        "tools": {"calls": record.tools[0], "errors": record.tools[1]},
+        "seed": record.seed,
+        **record.about,
     }
-    if run.reservations is not None and run.reservations.unreported is not None:
-        about["unreported"] = run.reservations.unreported
+    if record.unreported is not None:
+        about["unreported"] = record.unreported
     if recording.foreign:
         about["agent_items"] = recording.foreign
     row = dict(task.row)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
+from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.resource_server import Done, Session
 from gym_core.contract.tools import BoundTool, ToolSpec, class_tools
 from gym_core.domain.blame import asked_to_end, described
@@ -15,24 +17,33 @@ from gym_core.domain.tool_calls import ArgumentError, parse_arguments
 from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
 from gym_core.engine.functions.executor import Executor, waits
-from gym_core.engine.rollout.recording import Recording
+
+Observer: TypeAlias = tuple[Callable[[CallInfo], None], tuple[str, int]]
+"""Who is told of tool calls, and the rollout that they are of."""
 
 _offers: dict[type[Session[Any]], tuple[dict[str, ToolSpec], list[dict[str, Any]]]] = {}
 
 
 class Toolbox:
-    """The tools a session offers for one request, and the way calls take to them."""
+    """The tools a session offers for one request, and the way calls take to them.
+
+    `calls` and `errors` count: all of them, and those that were answered with an error, by its kind. `fault`: what was
+    wrong with the latest one that had a fault, None once whoever asks has taken note. `done`: what ended the episode.
+    """
 
     __slots__ = (
         "_alarm",
         "_bound",
         "_executor",
-        "_recording",
+        "_observer",
         "_requested",
         "_seconds",
         "_session",
         "_specs",
+        "calls",
         "done",
+        "errors",
+        "fault",
         "schemas",
     )
 
@@ -41,17 +52,20 @@ class Toolbox:
         session: Session[Any],
         requested: Sequence[dict[str, Any]] | None,
         *,
-        recording: Recording,
         executor: Executor,
         alarm: Alarm,
         seconds: float,
+        observer: Observer | None = None,
     ) -> None:
         self._session = session
         self._alarm = alarm
-        self._recording = recording
         self._executor = executor
         self._seconds = seconds
+        self._observer = observer
         self._bound: dict[str, BoundTool] | None = None
+        self.calls = 0
+        self.errors: dict[str, int] = {}
+        self.fault: str | None = None
         self.done: Done | None = None
         if type(session).tools is Session.tools:
             self._specs, schemas = _offer(type(session))
@@ -77,27 +91,51 @@ class Toolbox:
 
     async def call(self, call: Mapping[str, Any]) -> FunctionCallOutput:
         """Answer one function call. Whatever is wrong with the call is said to the model."""
-        name = str(call.get("name") or "")
-        call_id = call_id_of(call)
-        self._recording.tool_calls += 1
+        if self._observer is None:
+            return (await self._answer(call))[0]
+        started, began = time.time(), time.perf_counter()
         try:
-            result = await self._run(name, call.get("arguments"))
+            output, error = await self._answer(call)
+        except BaseException as raised:
+            self._tell(call, raised, started, time.perf_counter() - began)
+            raise
+        self._tell(call, error, started, time.perf_counter() - began)
+        return output
+
+    async def _answer(self, call: Mapping[str, Any]) -> tuple[FunctionCallOutput, BaseException | None]:
+        """The output of a call, and what was wrong with it, if anything was."""
+        self.calls += 1
+        call_id = call_id_of(call)
+        try:
+            result = await self._run(str(call.get("name") or ""), call.get("arguments"))
             if isinstance(result, Done):
                 output = _output(result.output)
                 self.done = result
             else:
                 output = _output(result)
+            return function_call_output(call_id, output), None
         except (ModelError, SessionError, DeadlineExceeded):
             raise
         except ArgumentError as error:
-            self._recording.tool_error(error.kind)
-            output = _error(str(error))
+            return function_call_output(call_id, self._failed(error.kind, str(error))), error
         except BaseException as error:  # a tool that raises is an answer to the model
             if asked_to_end(error):
                 raise
-            self._recording.tool_error("raised")
-            output = _error(described(error))
-        return function_call_output(call_id, output)
+            return function_call_output(call_id, self._failed("raised", described(error))), error
+
+    def _failed(self, kind: str, message: str) -> str:
+        self.fault = kind
+        self.errors[kind] = self.errors.get(kind, 0) + 1
+        return encode_json({"error": message}).decode()
+
+    def _tell(self, call: Mapping[str, Any], error: BaseException | None, started: float, seconds: float) -> None:
+        assert self._observer is not None
+        tell, key = self._observer
+        about: dict[str, Any] = {"call_id": call_id_of(call)}
+        if error is not None:
+            about["error_class"] = error.kind if isinstance(error, ArgumentError) else type(error).__name__
+        text = described(error) if error is not None else None
+        tell(CallInfo(key, str(call.get("name") or ""), seconds, started, text, about))
 
     async def _run(self, name: str, arguments: Any) -> Any:
         spec = self._specs.get(name)
@@ -149,7 +187,3 @@ def _output(result: Any) -> Any:
 
 def _is_part(part: Any) -> bool:
     return isinstance(part, dict) and str(part.get("type", "")).startswith("input_")
-
-
-def _error(message: str) -> str:
-    return encode_json({"error": message}).decode()

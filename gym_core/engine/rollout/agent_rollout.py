@@ -1,0 +1,214 @@
+"""A rollout in which an agent works on a task in a session, and the session's verifier judges what it did."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gym_core.contract.agent import Agent
+from gym_core.contract.resource_server import Done
+from gym_core.domain.blame import as_exception, asked_to_end
+from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
+from gym_core.domain.responses import (
+    CONTENT_FILTER,
+    CONTEXT_LENGTH,
+    SESSION_DONE,
+    FunctionCallOutput,
+    Item,
+    Request,
+    Response,
+)
+from gym_core.domain.rollout import Rollout, Verdict
+from gym_core.domain.task import Task
+from gym_core.domain.tool_calls import sent_request
+from gym_core.engine.rollout.live_session import LiveSession
+from gym_core.engine.rollout.recording import model_call
+from gym_core.engine.rollout.rollout_run import RolloutRun, carry_out
+from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.rollout.toolbox import Toolbox
+
+POLICY = "policy"
+
+
+async def run_rollout(stage: Stage, task: Task, repeat: int = 0, attempt: int = 1) -> Rollout:
+    """Run one rollout to its row. Raises nothing but a cancellation from outside."""
+    return await carry_out(RolloutRun(stage, task, repeat, attempt, agent_rollout))
+
+
+async def agent_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
+    """All phases in order: setup, agent, verify."""
+    async with run.open_session() as session:
+        stop_reason = await _converse(run, session)
+        # What the agent has left behind makes no calls any more; what the session has may, until the verdict.
+        if run.alarm.others:
+            await run.end_others(run.alarm.others - run.asking)
+        return stop_reason, await run.verify(session, run.recording.trajectory(stop_reason))
+
+
+async def conversation(run: RolloutRun) -> tuple[str, Verdict | None]:
+    """The same without its end: agent and session talk, and nobody judges."""
+    async with run.open_session() as session:
+        return await _converse(run, session), None
+
+
+async def _converse(run: RolloutRun, session: LiveSession) -> str:
+    """Set the session up and have the agent work in it; returns why it stopped."""
+    body = run.request.body
+    opening = await session.set_up(body.get("tools"), run.stage.tool_called)
+    if opening is not None:
+        run.recording.add(opening)
+    body = {**body, "input": run.recording.visible}
+    if session.toolbox.schemas:
+        body["tools"] = session.toolbox.schemas
+    run.phase = "agent"
+    live = _Live(run, session, Request(body))
+    stop_reason = await _work(run.stage.agent, LiveEpisode(live))
+    live.over = "the agent's work on this rollout is over"
+    if live.broken is not None:  # an agent that caught the environment's error does not make it undone
+        run.phase, error = live.broken
+        raise error
+    if live.done is not None:
+        return live.done.reason
+    if not isinstance(stop_reason, str):
+        raise GymError(f"the agent returned {stop_reason!r}; a stop reason is a text")
+    return stop_reason
+
+
+async def _work(agent: Agent, episode: LiveEpisode) -> str:
+    try:
+        return await agent.run(episode)
+    except EpisodeOver:
+        return ""
+    except ContextLengthError:
+        return CONTEXT_LENGTH
+    except PolicyError:
+        return CONTENT_FILTER
+
+
+class _Live:
+    """What is behind an episode. `broken`: the phase and the error that end it; `over`: why nothing more is done."""
+
+    __slots__ = ("broken", "context", "done", "gate", "over", "request", "run", "session")
+
+    def __init__(self, run: RolloutRun, session: LiveSession, request: Request) -> None:
+        self.run = run
+        self.session = session
+        self.request = request
+        self.context = run.call_context(POLICY)
+        self.gate = run.stage.gates[POLICY]
+        self.broken: tuple[str, BaseException] | None = None
+        self.done: Done | None = None
+        self.over = ""
+
+    def refuse_late(self) -> None:
+        """Let the agent do nothing more when it is over: what it has left running would be paid for and in no row."""
+        if self.over or self.run.over:
+            raise EpisodeOver(self.over or "the rollout is over")
+
+    def breaks(self, phase: str, error: BaseException) -> BaseException:
+        """Note an error that ends the rollout whatever the agent makes of it; the first one stands."""
+        if self.broken is None:
+            self.broken = (phase, error)
+        self.run.phase = phase
+        return error
+
+
+class LiveEpisode:
+    """The episode that an agent works on. Its one attribute has a mangled name: nobody reaches behind by accident."""
+
+    __slots__ = ("__live",)
+
+    def __init__(self, live: _Live) -> None:
+        self.__live = live
+
+    @property
+    def request(self) -> Request:
+        """The task's request, with the opening observation and the tools."""
+        return self.__live.request
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The tools the model may call."""
+        return self.__live.request.tools
+
+    async def respond(self, items: Sequence[Item], *, actor: str = POLICY, **params: Any) -> Response:
+        """A call of the policy, recorded as part of the conversation."""
+        live = self.__live
+        live.refuse_late()
+        if live.broken is not None:
+            raise live.broken[1]
+        if live.done is not None:
+            raise EpisodeOver("the session has ended the episode")
+        if not isinstance(items, list | tuple):
+            items = list(items)
+        run, gate = live.run, live.gate
+        recording = run.recording
+        stretches = recording.refer(items)
+        request = live.request.with_input(items, params)
+        if recording.odd:
+            request = sent_request(request)
+        reservation = None
+        if run.reservations is not None:
+            reservation = run.reservations.for_turn(POLICY, request, stretches, params)
+        try:
+            answer = await gate.call(request, live.context, run.alarm, reservation)
+        except ModelError as error:
+            if error.fatal:  # it hits all rollouts alike, whatever the agent makes of it
+                raise live.breaks("model", error) from error.__cause__
+            raise
+        response = answer.response
+        output: list[list[int] | Item] = [recording.add(response.output)]
+        recording.called(model_call(POLICY, actor, stretches, output, answer, params, gate.price), response)
+        return response
+
+    async def call_tool(self, call: Mapping[str, Any]) -> FunctionCallOutput:
+        """Run one function call."""
+        return (await self.call_tools([call]))[0]
+
+    async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
+        """The calls of one response; their outputs are recorded in the order of the calls."""
+        live = self.__live
+        live.refuse_late()
+        toolbox, recording = live.session.toolbox, live.run.recording
+        for call in calls:
+            if not call.get("call_id"):
+                calls = recording.named(calls)
+                break
+        try:
+            if len(calls) > 1 and live.session.session.concurrent_tools:
+                outputs = await _at_once(toolbox, calls)
+            else:
+                outputs = [await toolbox.call(call) for call in calls]
+        except GymError as error:
+            raise live.breaks("tool", error) from error.__cause__
+        live.done = live.done or toolbox.done
+        recording.add(outputs)
+        return outputs
+
+    async def reply(self, response: Response) -> Sequence[Item]:
+        """The environment's answer to a response without calls."""
+        live = self.__live
+        live.refuse_late()
+        try:
+            answer = await live.session.reply(response)
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
+            raised = as_exception(error)
+            raise live.breaks("reply", raised) from raised.__cause__
+        if isinstance(answer, Done):
+            if answer.reason != SESSION_DONE:
+                live.done = answer
+            return ()
+        live.run.recording.add(answer)
+        return answer
+
+
+async def _at_once(toolbox: Toolbox, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(toolbox.call(call)) for call in calls]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]

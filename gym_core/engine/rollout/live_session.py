@@ -1,0 +1,189 @@
+"""A session while it is open. Whoever has one, a rollout, a replay or a server, opens it, asks it and closes it here.
+
+Everything that is asked of a session has a bound. Closing has one of its own, which holds also while the rollout is
+cancelled: what a session holds is released whatever happens, and one that fails to close costs a warning, not its
+verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from gym_core.contract.hookspecs import CallInfo
+from gym_core.contract.resource_server import Done, OpenSession, ResourceServer, Session, SessionContext
+from gym_core.contract.tools import place_of
+from gym_core.domain.abandoned import abandon, contained
+from gym_core.domain.blame import asked_to_end, described
+from gym_core.domain.responses import Item, Response
+from gym_core.domain.rollout import Trajectory, Verdict
+from gym_core.domain.task import Task
+from gym_core.engine.bounds.alarms import Alarm
+from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
+from gym_core.engine.functions.executor import Executor
+from gym_core.engine.rollout.items import checked_items
+from gym_core.engine.rollout.toolbox import Toolbox
+from gym_core.engine.rollout.verify import checked_verdict
+
+logger = logging.getLogger("gym")
+
+_DONE = Done()
+
+
+class LiveSession:
+    """One session from its opening to its closing: an async context manager.
+
+    Entering opens it and sees that the models it asks are there. `set_up` comes next and makes its `toolbox`; a replay
+    of a session that judges the trajectory alone leaves it out. Raises what the environment raises, `SessionError` for
+    an answer of the wrong form, and `DeadlineExceeded`.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_closing",
+        "_context",
+        "_deadlines",
+        "_executor",
+        "_opened",
+        "_server",
+        "_task",
+        "_toolbox",
+        "name",
+        "session",
+    )
+
+    session: Session[Any]
+    """The environment's own object, once it is open."""
+
+    def __init__(
+        self,
+        server: ResourceServer,
+        task: Task,
+        context: SessionContext,
+        *,
+        executor: Executor,
+        deadlines: Deadlines,
+        alarm: Alarm,
+    ) -> None:
+        self._server = server
+        self._task = task
+        self._context = context
+        self._executor = executor
+        self._deadlines = deadlines
+        self._alarm = alarm
+        self._closing = False
+        self._toolbox: Toolbox | None = None
+        self.name = ""
+        """The class of the session, empty until it is open."""
+
+    async def __aenter__(self) -> Self:
+        opened = self._opened = self._server.open_session(self._task, self._context)
+        if type(opened) is OpenSession:  # opening is nothing to wait for
+            self.session = opened.session
+        else:
+            entering = opened.__aenter__()
+            self.session = await self._executor.bounded(self._alarm, "setup", self._deadlines.setup, entering)
+        self.name = type(self.session).__name__
+        try:
+            for role in self.session.roles:
+                self._context.models[role]
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        opened = self._opened
+        if self._closing or (type(opened) is OpenSession and type(opened.session).close is Session.close):
+            return
+        self._closing = True  # by whoever gave the rollout up, perhaps
+        try:
+            closing = self._start_closing(kind, error, traceback)
+            if closing is not None:
+                await self._to_the_end(closing)
+        except BaseException as failed:
+            if asked_to_end(failed):
+                raise
+            if failed is not error:
+                logger.warning("a session failed to close: %s", described(failed))
+
+    def _start_closing(self, *cause: Any) -> Awaitable[Any] | None:
+        if type(self._opened) is not OpenSession:
+            return self._opened.__aexit__(*cause)
+        close = self._opened.session.close
+        if place_of(close) is None:
+            return close()
+        return self._executor.call(self._alarm, "close", self._deadlines.close, close)
+
+    async def _to_the_end(self, closing: Awaitable[Any]) -> None:
+        """Let a session close within its bound, even when the rollout is cancelled meanwhile."""
+        task = asyncio.ensure_future(contained(closing))
+        seconds = self._deadlines.close
+        self._alarm.allow(seconds)
+        try:
+            await asyncio.wait([task], timeout=seconds)
+        except asyncio.CancelledError:
+            await asyncio.wait([task], timeout=seconds)
+            raise
+        finally:
+            if not task.done():
+                task.cancel()
+                abandon(task)
+        if not task.done():
+            raise DeadlineExceeded("close", seconds)
+        await task
+
+    async def set_up(
+        self, requested: Sequence[dict[str, Any]] | None, tool_called: Callable[[CallInfo], None] | None = None
+    ) -> Sequence[Item] | None:
+        """Have it prepare itself and say what its tools are; returns its opening observation, if it gives one.
+
+        `requested`: the tools of the task's request, None for all that it has. `tool_called` is told of every tool call
+        that ends.
+        """
+        session, opening = self.session, None
+        if type(session).setup is not Session.setup:  # nothing to do is done without asking
+            answer = await self._executor.call(self._alarm, "setup", self._deadlines.setup, session.setup)
+            if answer is not None:
+                opening = checked_items(answer, "setup")
+        self._toolbox = Toolbox(
+            session,
+            requested,
+            executor=self._executor,
+            alarm=self._alarm,
+            seconds=self._deadlines.tool,
+            observer=(tool_called, (self._task.task_id, self._context.repeat)) if tool_called is not None else None,
+        )
+        return opening
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """Its tools, once it is set up."""
+        assert self._toolbox is not None
+        return self._toolbox
+
+    @property
+    def tool_counts(self) -> tuple[int, dict[str, int]]:
+        """How many tool calls there were, and how many were answered with an error, by its kind."""
+        toolbox = self._toolbox
+        return (toolbox.calls, toolbox.errors) if toolbox is not None else (0, {})
+
+    async def reply(self, response: Response) -> Sequence[Item] | Done:
+        """What it answers to a response without calls; most sessions have nothing to say."""
+        session = self.session
+        if type(session).reply is Session.reply:
+            return _DONE
+        answer = await self._executor.call(self._alarm, "reply", self._deadlines.setup, session.reply, response)
+        return answer if isinstance(answer, Done) else checked_items(answer, "reply")
+
+    async def verify(self, trajectory: Trajectory) -> Verdict:
+        """Its verdict on a trajectory."""
+        seconds = self._deadlines.verify
+        return checked_verdict(
+            await self._executor.call(self._alarm, "verify", seconds, self.session.verify, trajectory)
+        )

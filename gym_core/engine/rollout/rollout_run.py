@@ -1,0 +1,339 @@
+"""One rollout while it runs: whatever happens in it, it ends within its bounds and leaves one row.
+
+What is done in it is a function: an agent works in a session (`agent_rollout`), a stored rollout is replayed, a whole
+task is carried out elsewhere. Here is what they share: the bounds, the model calls of other roles, and the boundary at
+which every failure becomes a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from gym_core.contract.model import CallContext
+from gym_core.contract.resource_server import SessionContext
+from gym_core.domain.abandoned import abandon, background, end
+from gym_core.domain.blame import asked_to_end
+from gym_core.domain.errors import EpisodeOver, GymError, ModelTimeoutError, error_text
+from gym_core.domain.responses import Request, Response
+from gym_core.domain.rollout import Rollout, Status, Trajectory, Verdict
+from gym_core.domain.task import Task
+from gym_core.domain.tool_calls import sent_request
+from gym_core.engine.bounds.alarms import OUTSIDE, Alarm, Scope
+from gym_core.engine.bounds.deadlines import DeadlineExceeded
+from gym_core.engine.model_calls.gate import Models, release
+from gym_core.engine.model_calls.reservations import Reservations
+from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
+from gym_core.engine.rollout.live_session import LiveSession
+from gym_core.engine.rollout.recording import Recording, model_call
+from gym_core.engine.rollout.row import Record, build_row
+from gym_core.engine.rollout.stage import Stage
+
+_SELF_CANCELLED = "a plugin's code has cancelled its task"
+
+Work: TypeAlias = "Callable[[RolloutRun], Awaitable[tuple[str, Verdict | None]]]"
+"""What is done in a rollout; returns why it stopped and the verdict, None where nobody was asked for one."""
+Ask: TypeAlias = Callable[[str, Request], Awaitable[Response]]
+"""Asks the model of a role."""
+
+
+def derive_seed(seed: int, task_id: str, repeat: int) -> int:
+    """The seed of one rollout, 0 to 2**31 - 1: the same for the same run seed, task and repeat, everywhere."""
+    digest = hashlib.blake2b(f"{seed}/{task_id}/{repeat}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+async def carry_out(run: RolloutRun) -> Rollout:
+    """A rollout in a task of its own. It ends when it is to, whether or not the code that works on it does.
+
+    Raises nothing but a cancellation from outside.
+    """
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()  # of its own: what is awaited is cancelled with who awaits it
+    without: list[Rollout] = []
+
+    def end(task: asyncio.Task[Rollout] | None = None) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def give_up(run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
+        without.append(run.abandon(exceeded))
+        end()
+
+    run.given_up = give_up
+    task = loop.create_task(run.run())
+    task.add_done_callback(end)
+    try:
+        await ended
+    except asyncio.CancelledError:
+        ended = loop.create_future()
+        if not run.end():
+            task.cancel()
+        if not (task.done() or without):
+            await ended
+        raise
+    finally:
+        if not task.done():
+            abandon(task)
+    return without[0] if without else task.result()
+
+
+class RolloutRun:
+    """One rollout while it runs. `work`: what is done in it. `row`: what makes its row of the record of it.
+
+    `phase`: what it is about, and so whose failure a failure is. `session`: while it has one. `over`: whether it has
+    ended; its models are asked no more then. `about`: what its row says of model, env and agent.
+    """
+
+    __slots__ = (
+        "_row",
+        "_work",
+        "about",
+        "alarm",
+        "asking",
+        "attempt",
+        "closing",
+        "failure",
+        "given_up",
+        "over",
+        "phase",
+        "recording",
+        "repeat",
+        "request",
+        "reservations",
+        "seed",
+        "session",
+        "stage",
+        "started",
+        "task",
+        "tools",
+        "verifying",
+    )
+
+    alarm: Alarm
+
+    def __init__(
+        self,
+        stage: Stage,
+        task: Task,
+        repeat: int,
+        attempt: int,
+        work: Work,
+        *,
+        row: Callable[[Record], Rollout] = build_row,
+        seed: int | None = None,
+    ) -> None:
+        self.stage = stage
+        self.task = task
+        self.repeat = repeat
+        self.attempt = attempt
+        self._work = work
+        self._row = row
+        self.seed = derive_seed(stage.seed, task.task_id, repeat) if seed is None else seed
+        self.about = stage.about
+        self.request = task.request
+        self.recording = Recording(self.request.input)
+        self.session: LiveSession | None = None
+        self.tools: tuple[int, Mapping[str, int]] = (0, {})
+        self.phase = "setup"
+        self.asking: set[asyncio.Task[Any] | None] = set()
+        self.over = False
+        self.given_up: Callable[[RolloutRun, DeadlineExceeded | None], None] | None = None
+        """Called when the rollout's task goes on although it was cancelled: by a bound, or by `end`. See `abandon`."""
+        self.closing: asyncio.Future[Any] | None = None
+        self.failure: Failure | None = None
+        self.reservations = Reservations(stage.budget) if stage.budget is not None else None
+        self.started: float | None = None
+        self.verifying: float | None = None
+
+    async def run(self) -> Rollout:
+        """Do the work; the row says how far it came."""
+        self.started = self.stage.clock.time()
+        stop_reason: str | None = None
+        verdict: Verdict | None = None
+        alarm = self.alarm = self.stage.watch.alarm()
+        alarm.give_up = self._overdue
+        try:
+            with alarm.within("rollout", self.stage.deadlines.rollout):
+                stop_reason, verdict = await self._work(self)
+        except BaseException as error:
+            # The boundary: every failure of a rollout becomes its row, and nothing of it passes on.
+            if asked_to_end(error):
+                if not isinstance(error, asyncio.CancelledError) or await self._is_to_end():
+                    raise
+                error = asyncio.CancelledError(": ".join(filter(None, (_SELF_CANCELLED, error_text(error)))))
+            self.failure = failure_of(blame_row(error, self.task) if self.phase == "setup" else error, self.phase)
+        finally:
+            alarm.close()
+            self._end()
+        if alarm.others:
+            await self.end_others(alarm.others)
+        if alarm.held:  # of calls that were abandoned
+            self._release_held()
+        return self._concluded(stop_reason, verdict)
+
+    def _end(self) -> None:
+        self.over = True
+        if self.session is not None:
+            self.tools = self.session.tool_counts
+            # They hold each other; letting go here frees both at once, without the garbage collector.
+            self.session = None
+
+    def _concluded(self, stop_reason: str | None, verdict: Verdict | None) -> Rollout:
+        if self.reservations is not None and self.reservations.denied is not None:
+            # Whatever agent and session made of the refusal: without the call the result would say nothing.
+            verdict, self.failure = None, failure_of(self.reservations.denied, self.phase)
+        return self._row(self._record(stop_reason, verdict, self.failure))
+
+    def _record(self, stop_reason: str | None, verdict: Verdict | None, failure: Failure | None) -> Record:
+        now = self.stage.clock.time()
+        return Record(
+            task=self.task,
+            repeat=self.repeat,
+            attempt=self.attempt,
+            seed=self.seed,
+            run_id=self.stage.run_id,
+            about=self.about or {},
+            recording=self.recording,
+            tools=self.tools,
+            seconds=now - self.started if self.started is not None else 0.0,
+            verify_seconds=now - self.verifying if self.verifying is not None else None,
+            unreported=self.reservations.unreported if self.reservations is not None else None,
+            stop_reason=stop_reason,
+            verdict=verdict,
+            failure=failure,
+        )
+
+    @property
+    def session_name(self) -> str:
+        """The class of the session, empty until it is open."""
+        return self.session.name if self.session is not None else ""
+
+    # Ended by others
+
+    @property
+    def worker(self) -> asyncio.Task[Any]:
+        """The task that it runs in, once it has begun."""
+        return self.alarm.task
+
+    def end(self) -> bool:
+        """End the rollout from outside: its task is cancelled. False if it has not begun."""
+        if self.started is None:
+            return False
+        self.alarm.end()
+        return True
+
+    async def _is_to_end(self) -> bool:
+        """Whether the cancellation that came just now was asked for by those who run it, and not by its own code."""
+        if self.alarm.ended is None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)  # where all tasks of the loop are cancelled, theirs hears of it in the same turn
+        return self.alarm.ended is not None
+
+    def _overdue(self, scope: Scope) -> None:
+        if self.given_up is not None:
+            self.given_up(self, None if scope is OUTSIDE else DeadlineExceeded(scope.phase, scope.seconds))
+
+    def abandon(
+        self,
+        exceeded: DeadlineExceeded | None,
+        reason: str = "the rollout was cancelled",
+        stop_reason: str | None = None,
+    ) -> Rollout:
+        """The row of a rollout whose task goes on although it was cancelled, by a bound or, for a reason, from outside.
+
+        It is over for agent and session: what model calls under way hold is released, and the session is closed, which
+        `closing` waits for.
+        """
+        watch, what = self.stage.watch, f"task {self.task.task_id!r}, repeat {self.repeat}: its {self.phase}"
+        session, alarm = self.session, self.alarm
+        self._end()
+        alarm.close()
+        self._release_held()
+        for task in alarm.others:
+            task.cancel()
+            abandon(task)
+        alarm.task.cancel()
+        # One author's mistake is every rollout's: one warning will do, the rows and the log have them all.
+        abandon(alarm.task, what, logging.INFO if watch.abandoned else logging.WARNING)
+        watch.abandoned += 1
+        if session is not None and session.name:
+            self.closing = background(session.__aexit__(None, None, None))
+        if exceeded is None:
+            return self.cancelled(reason, stop_reason)
+        error: GymError = exceeded
+        if exceeded.phase == "model_call":
+            error = ModelTimeoutError(exceeded.message)
+        self.failure = failure_of(error, self.phase)
+        return self._concluded(None, None)
+
+    async def end_others(self, others: Iterable[asyncio.Task[Any]]) -> None:
+        """End tasks of the author's own that are not to go on."""
+        late = [*others]
+        if late:
+            self.alarm.others.difference_update(late)
+            await end(late, f"task {self.task.task_id!r}, repeat {self.repeat}: a task that its code has started")
+
+    def _release_held(self) -> None:
+        for held in self.alarm.held:
+            release(*held)
+        self.alarm.held.clear()
+
+    def cancelled(self, reason: str, stop_reason: str | None = None) -> Rollout:
+        """The row of a rollout that was ended from outside."""
+        error = {"class": "Cancelled", "message": reason, "phase": self.phase, "retryable": True}
+        return self.failed(Failure(Status.CANCELLED, error, stop_reason))
+
+    def failed(self, failure: Failure) -> Rollout:
+        """The row of a rollout for whose failure others speak."""
+        return self._row(self._record(None, None, failure))
+
+    # What is asked on the way
+
+    def open_session(self, ask: Ask | None = None) -> LiveSession:
+        """Its session, to be entered. `ask`: how it asks models of other roles; by default they are asked and recorded.
+
+        From then on it is closed with the rollout, also where that is given up.
+        """
+        stage = self.stage
+        context = SessionContext(
+            seed=self.seed, repeat=self.repeat, models=Models(stage.gates, self.ask if ask is None else ask)
+        )
+        session = self.session = LiveSession(
+            stage.server, self.task, context, executor=stage.executor, deadlines=stage.deadlines, alarm=self.alarm
+        )
+        return session
+
+    async def verify(self, session: LiveSession, trajectory: Trajectory) -> Verdict:
+        """The session's verdict, which ends the rollout."""
+        self.phase = "verify"
+        self.verifying = self.stage.clock.time()
+        return await session.verify(trajectory)
+
+    async def ask(self, role: str, request: Request) -> Response:
+        """A call of a session to one of its models; it is no part of the conversation, so it is recorded in place."""
+        if self.over:
+            raise EpisodeOver("the rollout is over")
+        context = self.call_context(role)
+        params = {name: value for name, value in request.body.items() if name != "input"}
+        gate = self.stage.gates[role]
+        reservation = self.reservations.for_call(role, request) if self.reservations is not None else None
+        task = asyncio.current_task()
+        self.asking.add(task)
+        try:
+            answer = await gate.call(sent_request(request), context, self.alarm, reservation)
+        finally:
+            self.asking.discard(task)
+        response = answer.response
+        call = model_call(role, role, [*request.input], [*response.output], answer, params, gate.price)
+        self.recording.called(call, response)
+        return response
+
+    def call_context(self, role: str) -> CallContext:
+        """What a model is told of a call of this rollout."""
+        key = (self.task.task_id, self.repeat)
+        return CallContext(key, role, self.seed if self.stage.model_seeds else None)

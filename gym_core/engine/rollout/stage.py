@@ -1,0 +1,39 @@
+"""What all rollouts of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gym_core.contract.agent import Agent
+from gym_core.contract.hookspecs import CallInfo
+from gym_core.contract.resource_server import ResourceServer
+from gym_core.engine.bounds.alarms import Watch
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.functions.executor import Executor
+from gym_core.engine.model_calls.budget import Budget
+from gym_core.engine.model_calls.gate import Clock, ModelGate
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What all rollouts of a run share.
+
+    `gates`: the models by role. `about`: what stands in each row of model, env and agent. `model_seeds`: whether
+    calls carry a seed. `tool_called`: who listens to tool calls, if anybody does.
+    """
+
+    server: ResourceServer
+    agent: Agent
+    gates: Mapping[str, ModelGate]
+    executor: Executor
+    watch: Watch
+    clock: Clock
+    deadlines: Deadlines
+    run_id: str = ""
+    seed: int = 0
+    model_seeds: bool = False
+    about: Mapping[str, Any] | None = None
+    tool_called: Callable[[CallInfo], None] | None = None
+    budget: Budget | None = None
