@@ -111,17 +111,16 @@ if TYPE_CHECKING:
     from gym_core.engine.open_files import allow_open_files as allow_open_files
     from gym_core.engine.plan import Job as Job
     from gym_core.engine.preflight import check_models as check_models
-    from gym_core.engine.rollout.episode import RolloutRun as RolloutRun
-    from gym_core.engine.rollout.episode import Stage as Stage
-    from gym_core.engine.rollout.episode import carry_out as carry_out
-    from gym_core.engine.rollout.episode import derive_seed as derive_seed
-    from gym_core.engine.rollout.episode import run_rollout as run_rollout
+    from gym_core.engine.rollout.agent_rollout import conversation as conversation
+    from gym_core.engine.rollout.agent_rollout import run_rollout as run_rollout
     from gym_core.engine.rollout.failure import Failure as Failure
     from gym_core.engine.rollout.failure import blame_row as blame_row
-    from gym_core.engine.rollout.guarded_session import GuardedSession as GuardedSession
-    from gym_core.engine.rollout.items import checked_items as checked_items
+    from gym_core.engine.rollout.live_session import LiveSession as LiveSession
+    from gym_core.engine.rollout.rollout_run import RolloutRun as RolloutRun
+    from gym_core.engine.rollout.rollout_run import carry_out as carry_out
+    from gym_core.engine.rollout.rollout_run import derive_seed as derive_seed
     from gym_core.engine.rollout.row import unwritable as unwritable
-    from gym_core.engine.rollout.toolbox import Toolbox as Toolbox
+    from gym_core.engine.rollout.stage import Stage as Stage
     from gym_core.engine.rollout.verify import checked_verdict as checked_verdict
     from gym_core.engine.run import Run as Run
     from gym_core.engine.staging import beginning as beginning
@@ -207,12 +206,12 @@ _HOMES = {
     "gym_core.engine.open_files": "allow_open_files",
     "gym_core.engine.plan": "Job",
     "gym_core.engine.preflight": "check_models",
-    "gym_core.engine.rollout.episode": "RolloutRun Stage carry_out derive_seed run_rollout",
+    "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
     "gym_core.engine.rollout.failure": "Failure blame_row",
-    "gym_core.engine.rollout.guarded_session": "GuardedSession",
-    "gym_core.engine.rollout.items": "checked_items",
+    "gym_core.engine.rollout.live_session": "LiveSession",
+    "gym_core.engine.rollout.rollout_run": "RolloutRun carry_out derive_seed",
     "gym_core.engine.rollout.row": "unwritable",
-    "gym_core.engine.rollout.toolbox": "Toolbox",
+    "gym_core.engine.rollout.stage": "Stage",
     "gym_core.engine.rollout.verify": "checked_verdict",
     "gym_core.engine.run": "Run",
     "gym_core.engine.staging": "beginning make_gates make_stage",

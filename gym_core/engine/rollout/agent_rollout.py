@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gym_core.contract.agent import Agent
 from gym_core.contract.resource_server import Done
 from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
@@ -61,9 +60,16 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     body = {**body, "input": run.recording.visible}
     if session.toolbox.schemas:
         body["tools"] = session.toolbox.schemas
-    run.phase = "agent"
     live = _Live(run, session, Request(body))
-    stop_reason = await _work(run.stage.agent, LiveEpisode(live))
+    run.phase = "agent"
+    try:
+        stop_reason = await run.stage.agent.run(LiveEpisode(live))
+    except EpisodeOver:
+        stop_reason = ""
+    except ContextLengthError:
+        stop_reason = CONTEXT_LENGTH
+    except PolicyError:
+        stop_reason = CONTENT_FILTER
     live.over = "the agent's work on this rollout is over"
     if live.broken is not None:  # an agent that caught the environment's error does not make it undone
         run.phase, error = live.broken
@@ -75,25 +81,15 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     return stop_reason
 
 
-async def _work(agent: Agent, episode: LiveEpisode) -> str:
-    try:
-        return await agent.run(episode)
-    except EpisodeOver:
-        return ""
-    except ContextLengthError:
-        return CONTEXT_LENGTH
-    except PolicyError:
-        return CONTENT_FILTER
-
-
 class _Live:
     """What is behind an episode. `broken`: the phase and the error that end it; `over`: why nothing more is done."""
 
-    __slots__ = ("broken", "context", "done", "gate", "over", "request", "run", "session")
+    __slots__ = ("broken", "context", "done", "gate", "over", "request", "run", "session", "toolbox")
 
     def __init__(self, run: RolloutRun, session: LiveSession, request: Request) -> None:
         self.run = run
         self.session = session
+        self.toolbox = session.toolbox
         self.request = request
         self.context = run.call_context(POLICY)
         self.gate = run.stage.gates[POLICY]
@@ -101,10 +97,10 @@ class _Live:
         self.done: Done | None = None
         self.over = ""
 
-    def refuse_late(self) -> None:
-        """Let the agent do nothing more when it is over: what it has left running would be paid for and in no row."""
-        if self.over or self.run.over:
-            raise EpisodeOver(self.over or "the rollout is over")
+    @property
+    def late(self) -> EpisodeOver:
+        """For what the agent has left running, which would be paid for and stand in no row."""
+        return EpisodeOver(self.over or "the rollout is over")
 
     def breaks(self, phase: str, error: BaseException) -> BaseException:
         """Note an error that ends the rollout whatever the agent makes of it; the first one stands."""
@@ -135,7 +131,8 @@ class LiveEpisode:
     async def respond(self, items: Sequence[Item], *, actor: str = POLICY, **params: Any) -> Response:
         """A call of the policy, recorded as part of the conversation."""
         live = self.__live
-        live.refuse_late()
+        if live.over or live.run.over:
+            raise live.late
         if live.broken is not None:
             raise live.broken[1]
         if live.done is not None:
@@ -169,8 +166,9 @@ class LiveEpisode:
     async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """The calls of one response; their outputs are recorded in the order of the calls."""
         live = self.__live
-        live.refuse_late()
-        toolbox, recording = live.session.toolbox, live.run.recording
+        if live.over or live.run.over:
+            raise live.late
+        toolbox, recording = live.toolbox, live.run.recording
         for call in calls:
             if not call.get("call_id"):
                 calls = recording.named(calls)
@@ -189,7 +187,8 @@ class LiveEpisode:
     async def reply(self, response: Response) -> Sequence[Item]:
         """The environment's answer to a response without calls."""
         live = self.__live
-        live.refuse_late()
+        if live.over or live.run.over:
+            raise live.late
         try:
             answer = await live.session.reply(response)
         except BaseException as error:

@@ -19,7 +19,7 @@ _LEVELS = 7
 _SHOWN = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # one per rollout: a frozen one takes three times as long to make
 class Record:
     """What a rollout came to: all that its row is made of.
 

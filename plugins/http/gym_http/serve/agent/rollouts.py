@@ -29,6 +29,7 @@ from gym_core.spi import (
     beginning,
     carry_out,
     check_row,
+    conversation,
     log_rollout,
     make_gates,
     make_stage,
@@ -36,7 +37,7 @@ from gym_core.spi import (
     unwritable,
 )
 from gym_http.protocol.errors import ServeError
-from gym_http.serve.agent.conversation import Conversation, answer_of
+from gym_http.serve.agent.conversation import answer_of
 from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 logger = logging.getLogger("gym")
@@ -103,7 +104,7 @@ class Rollouts:
                 501, "this agent works on whole tasks and is no model", hint="POST /run", code="not_offered"
             )
         task, repeat = task_of({REQUEST_FIELD: dict(request)})
-        run = Conversation(self.stage, task, repeat, attempt=1)
+        run = RolloutRun(self.stage, task, repeat, 1, conversation)
         rollout = await self._in_turn(run)
         return answer_of(run, rollout.stop_reason), run.failure
 

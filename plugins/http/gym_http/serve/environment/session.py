@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from gym_core import (
     CallContext,
@@ -27,20 +26,19 @@ from gym_core.spi import (
     GRACE,
     Deadlines,
     Executor,
-    GuardedSession,
+    LiveSession,
     ModelGate,
     Models,
-    Toolbox,
     Watch,
     asked_to_end,
-    checked_items,
-    checked_verdict,
     described,
     sent_request,
 )
 from gym_http.protocol.errors import ServeError
 from gym_http.serve.environment.bounds import AnyTask, asking
 from gym_http.serve.environment.session_lock import SessionLock
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +71,6 @@ class ToolAnswer:
         }
 
 
-class _Faults:
-    """What a toolbox records of its calls here: the fault of the latest, read before another can begin."""
-
-    __slots__ = ("kind", "tool_calls")
-
-    def __init__(self) -> None:
-        self.kind: str | None = None
-        self.tool_calls = 0
-
-    def tool_error(self, kind: str) -> None:
-        self.kind = kind
-
-
 class ServedSession:
     """A session from its setup to its closing. `opening`: what `setup` returned; `closed`: why it is closed, if it is.
 
@@ -94,14 +79,11 @@ class ServedSession:
 
     __slots__ = (
         "_asking",
-        "_faults",
         "_gates",
-        "_guard",
         "_host",
+        "_live",
         "_lock",
         "_models",
-        "_session",
-        "_toolbox",
         "closed",
         "ident",
         "idle_due",
@@ -122,23 +104,20 @@ class ServedSession:
         self.running: set[asyncio.Task[Any]] = set()
         self._host = host
         self._gates = gates
-        self._models = Models(gates, self._ask_as)
+        self._models = Models(gates, self._ask_as, _lacking)
         self._lock = SessionLock()
-        self._faults = _Faults()
         self._asking: set[asyncio.Task[Any]] = set()
-        self._session: Session[Any]
-        self._toolbox: Toolbox
-        self._guard: GuardedSession
+        self._live: LiveSession
 
     @property
     def session(self) -> Session[Any]:
         """The environment's own object."""
-        return self._session
+        return self._live.session
 
     @property
     def schemas(self) -> list[dict[str, Any]]:
         """The tools, as the model is shown them."""
-        return self._toolbox.schemas
+        return self._live.toolbox.schemas
 
     async def set_up(self, seed: int) -> None:
         """Open the session. Raises what the environment raises, and `ServeError` (422) for a model that is missing."""
@@ -151,53 +130,31 @@ class ServedSession:
 
     async def _set_up(self, seed: int) -> None:
         host = self._host
+        context = SessionContext(seed=seed, repeat=self.repeat, models=self._models)
+        live = LiveSession(
+            host.server, self.task, context, executor=host.executor, deadlines=host.deadlines, alarm=host.bounds
+        )
         with asking(host.watch):
-            context = SessionContext(seed=seed, repeat=self.repeat, models=self._models)
-            guard = GuardedSession(
-                host.server.open_session(self.task, context), host.bounds, host.executor, host.deadlines
-            )
-            session = await guard.__aenter__()
-            try:
-                self._require_models(session)
-                opening = await host.executor.call(host.bounds, "setup", host.deadlines.setup, session.setup)
-                self.opening = checked_items(opening, "setup") if opening is not None else None
-                self._toolbox = Toolbox(
-                    session,
-                    self.task.request.body.get("tools"),
-                    recording=self._faults,  # type: ignore[arg-type]  # all that a toolbox asks of a recording
-                    executor=host.executor,
-                    alarm=host.bounds,
-                    seconds=host.deadlines.tool,
-                )
-            except BaseException:
-                await guard.__aexit__(*sys.exc_info())
-                raise
-        self._session, self._guard = session, guard
-
-    def _require_models(self, session: Session[Any]) -> None:
-        for role in session.roles:
-            if role not in self._models:
-                raise ServeError(
-                    422,
-                    f"the environment asks a `{role}` model",
-                    field=f"models.{role}",
-                    hint=f"give its URL in `models`, or serve it: gym serve --model {role}=REF",
-                )
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(live)
+                self.opening = await live.set_up(self.task.request.body.get("tools"))
+                stack.pop_all()
+        self._live = live
 
     async def tool(self, name: str, arguments: Any, call_id: str = "") -> ToolAnswer:
         """One tool call. A bad one is an answer, as everywhere."""
         if self.closed:
             raise gone(self.closed)
-        alone = not self._session.concurrent_tools
+        toolbox, alone = self._live.toolbox, not self.session.concurrent_tools
         task = self._begin() if self._lock.try_enter(alone) else await self._wait(alone)
         try:
             call = {"name": name, "arguments": arguments, "call_id": call_id}
             with asking(self._host.watch) if len(self._models) else nullcontext():
-                output = await self._toolbox.call(call)
+                output = await toolbox.call(call)
             # Nothing else has run since the call ended: both are of this one.
-            kind, self._faults.kind = self._faults.kind, None
-            done, self._toolbox.done = self._toolbox.done, None
-            return ToolAnswer(output["output"], kind, done)
+            fault, toolbox.fault = toolbox.fault, None
+            done, toolbox.done = toolbox.done, None
+            return ToolAnswer(output["output"], fault, done)
         except BaseException as error:
             if isinstance(error, Exception):
                 raise
@@ -208,21 +165,19 @@ class ServedSession:
 
     async def reply(self, response: Response) -> Sequence[Item] | Done:
         """What the environment answers to a response without calls."""
-        answer = await self._call("reply", self._host.deadlines.setup, response)
-        return answer if isinstance(answer, Done) else checked_items(answer, "reply")
+        return await self._alone(lambda live: live.reply(response))
 
     async def verify(self, trajectory: Trajectory) -> Verdict:
         """The verdict on a trajectory."""
-        return checked_verdict(await self._call("verify", self._host.deadlines.verify, trajectory))
+        return await self._alone(lambda live: live.verify(trajectory))
 
-    async def _call(self, phase: str, seconds: float, argument: Any) -> Any:
+    async def _alone(self, asked: Callable[[LiveSession], Awaitable[Answer]]) -> Answer:
         if self.closed:
             raise gone(self.closed)
         task = await self._wait(alone=True)
         try:
-            function = getattr(self._session, phase)
             with asking(self._host.watch):
-                return await self._host.executor.call(self._host.bounds, phase, seconds, function, argument)
+                return await asked(self._live)
         except BaseException as error:
             if isinstance(error, Exception):
                 raise
@@ -262,9 +217,9 @@ class ServedSession:
             task.cancel()
         if running:
             await asyncio.wait(running, timeout=2 * GRACE)
-        await self._guard.__aexit__(None, None, None)
+        await self._live.__aexit__(None, None, None)
         # The environment's object and this one hold each other; letting go frees both without the garbage collector.
-        del self._session, self._toolbox, self._guard, self._models
+        del self._live, self._models
 
     async def _ask_as(self, role: str, request: Request) -> Response:
         if self.closed:  # what the session has left running makes no calls any more
@@ -277,6 +232,15 @@ class ServedSession:
             return (await self._gates[role].call(sent_request(request), context, self._host.bounds)).response
         finally:
             self._asking.discard(task)
+
+
+def _lacking(role: str) -> ServeError:
+    return ServeError(
+        422,
+        f"the environment asks a `{role}` model",
+        field=f"models.{role}",
+        hint=f"give its URL in `models`, or serve it: gym serve --model {role}=REF",
+    )
 
 
 def gone(reason: str) -> ServeError:
