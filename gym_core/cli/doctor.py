@@ -77,7 +77,7 @@ def doctor(
     models = parse_models(references)
     manager = PluginManager(disabled)
     report = _Report(terminal, as_json)
-    report.add(*diagnosis.versions())
+    report.add(*diagnosis.versions(), *diagnosis.script())
     maker = Maker(manager, terminal.redactor)
     try:
         read = load_dotenv()

@@ -17,6 +17,7 @@ from gym_core.domain.errors import UsageError
 from gym_core.engine.standard_streams import is_terminal
 from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.kinds import Kind
+from gym_core.wiring.known import CORE
 from gym_core.wiring.metadata import ARCHIVES, canonical, requested_name
 from gym_core.wiring.plugin import Plugin
 from gym_core.wiring.sources import find_source
@@ -24,7 +25,6 @@ from gym_core.wiring.sources import find_source
 if TYPE_CHECKING:
     from gym_core.cli.installer import Change
 
-CORE = "gym-core"
 DECLINED = 1
 TITLES = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")
 _WORDS = {"+": "install", "-": "remove", "~": "reinstall"}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from gym_core.wiring.kinds import Kind
 
+CORE = "gym-core"
+"""The distribution of gym itself."""
+
 COMMANDS = {
     "serve": ("gym-http", "Offer an environment, a model or an agent over HTTP until it is interrupted."),
     "check": ("gym-check", "Audit an environment: its tasks, its tools and its verifier."),

@@ -286,3 +286,12 @@ def test_the_clock_is_compared_with_the_endpoints(
 
 def test_an_endpoint_that_is_gone_tells_no_time() -> None:
     assert asyncio.run(clock("http://127.0.0.1:9/v1")).state == "ok"
+
+
+def test_another_package_with_a_script_of_the_name_is_named(gym: Gym, site: Site) -> None:
+    assert "script" not in {row["check"] for row in json.loads(gym("doctor", "--json").out)["findings"]}
+    site.info("nemo-gym", "[console_scripts]\ngym = nemo_gym.cli:main\n", "Name: nemo-gym\nVersion: 1.0\n")
+    (found,) = [row for row in json.loads(gym("doctor", "--json").out)["findings"] if row["check"] == "script"]
+    assert found["state"] == "warning"
+    assert found["message"].startswith("nemo-gym has a script `gym`, too")
+    assert "gymc" in found["fix"]

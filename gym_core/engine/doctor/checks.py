@@ -18,6 +18,7 @@ from gym_core.version import __version__
 from gym_core.wiring.discovery import find_damage
 from gym_core.wiring.dotenv import OFF_VARIABLE
 from gym_core.wiring.kinds import Kind
+from gym_core.wiring.known import CORE
 from gym_core.wiring.making import Maker
 from gym_core.wiring.manager import PluginManager
 
@@ -41,6 +42,16 @@ def versions() -> Iterator[Finding]:
     """Which gym this is, on what."""
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding("versions", "ok", f"gym {__version__}, {python}, {sys.prefix}")
+
+
+def script() -> Iterator[Finding]:
+    """Whether the command `gym` is ours: another package may have a script of that name, and the last one counts."""
+    from importlib import metadata
+
+    owners = {point.dist.name for point in metadata.entry_points(group="console_scripts", name="gym") if point.dist}
+    for other in sorted(owners - {CORE}):
+        message = f"{other} has a script `gym`, too: which of the two runs is up to what was installed last"
+        yield Finding("script", "warning", message, "`gymc` and `python -m gym_core` are always this gym")
 
 
 def plugins(manager: PluginManager) -> Iterator[Finding]:
