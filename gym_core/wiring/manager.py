@@ -77,9 +77,9 @@ class PluginManager:
         Raises `UsageError` as `find` does, and `PluginError` where the plugin is at fault, with the original error as
         its cause.
         """
-        parsed = _parsed(reference)
-        plugin = self.find(kind, parsed)
-        return Loaded(self._offered(plugin), plugin, parsed)
+        wanted = _parsed(reference)
+        plugin = self.find(kind, wanted)
+        return Loaded(self._offered(plugin), plugin, self._meant(wanted))
 
     def load_extension(self, reference: Reference | str) -> Any:
         """Import and register an extension; returns the object that carries its hook implementations.

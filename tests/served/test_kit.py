@@ -118,19 +118,6 @@ def test_what_fails_to_open_is_raised(served: type[Served]) -> None:
 # The suites
 
 
-def lacking(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a package one that is not installed."""
-    monkeypatch.setitem(sys.modules, name, None)
-
-
-@asynchronous
-async def test_without_the_packages_nothing_is_served() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        lacking("uvicorn", patch)
-        with pytest.raises(UsageError, match=r"needs uvicorn.*gym-core\[serve\]"):
-            await Served(Anything).__aenter__()
-
-
 class Environment(ResourceServerConformance):
     reference = "it"
 
@@ -178,13 +165,6 @@ class Polite(ModelBackend):
 def test_a_sound_component_is_the_same(suite: Any, over_http: bool) -> None:
     suite.over_http = over_http
     suite.test_served_is_the_same()
-
-
-@pytest.mark.parametrize("suite", [Environment(Anything), Worker(LoopAgent), Backend(Polite)])
-def test_where_nothing_can_be_served_the_check_is_skipped(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking("starlette", monkeypatch)
-    with pytest.raises(pytest.skip.Exception, match=r"starlette.*gym-core\[serve\]"):
-        suite.test_served_is_the_same()
 
 
 _heard: ContextVar[int] = ContextVar("heard", default=0)
