@@ -120,10 +120,14 @@ class UsageCounter:
                 self.output_tokens += count
             details = get("input_tokens_details")
             if isinstance(details, dict):
-                self.cached_tokens += _count(details.get("cached_tokens"))
+                count = details.get("cached_tokens")
+                if count and type(count) is int and count > 0:
+                    self.cached_tokens += count
             details = get("output_tokens_details")
             if isinstance(details, dict):
-                self.reasoning_tokens += _count(details.get("reasoning_tokens"))
+                count = details.get("reasoning_tokens")
+                if count and type(count) is int and count > 0:
+                    self.reasoning_tokens += count
 
     @property
     def total(self) -> Usage:
@@ -139,10 +143,6 @@ class UsageCounter:
             "output_tokens_details": {"reasoning_tokens": self.reasoning_tokens},
             "total_tokens": self.input_tokens + self.output_tokens,
         }
-
-
-def _count(value: Any) -> int:
-    return value if type(value) is int and value > 0 else 0
 
 
 class Request:
@@ -221,22 +221,24 @@ class Response:
         if error and is_error(error):
             return "it holds an error"
         status = self._status
+        if status == COMPLETED:
+            return ""
         if status == INCOMPLETE:
             return "" if self._cut else f"incomplete because of {self._reason!r:.80}"
-        return "" if status == COMPLETED else f"its status is {status!r:.80}"
+        return f"its status is {status!r:.80}"
 
     @property
     def _status(self) -> str:
         """How far the answer came: the worst of what it says itself, by a reason, and of its last message or call."""
-        body = self.body
-        status = body.get("status")
-        if status is not None and status != COMPLETED:
+        get = self.body.get  # written out: it is asked several times of every response
+        status = get("status")
+        if status != COMPLETED and status is not None:
             status = str(status).lower()
             if status != COMPLETED:
                 return status
-        if body.get("incomplete_details"):
+        if get("incomplete_details"):
             return INCOMPLETE
-        output = body.get("output")
+        output = get("output")
         if output:
             last = output[-1]
             status = last.get("status")
@@ -326,10 +328,11 @@ def item_text(item: Mapping[str, Any]) -> str:
     if isinstance(content, str):
         return content
     text = ""
-    for part in content_parts(item):
-        words = part.get("text")
-        if isinstance(words, str) and str(part.get("type", "")).endswith("text"):
-            text += words
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict):
+            words = part.get("text")
+            if isinstance(words, str) and str(part.get("type", "")).endswith("text"):
+                text += words
     return text
 
 
