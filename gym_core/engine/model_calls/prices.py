@@ -5,7 +5,6 @@ Money is counted in whole picodollars (1e-12 USD), so that sums are exact and a 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -131,6 +130,8 @@ def unknown_price(role: str, model: ModelBackend, file: str | Path | None) -> Us
 
 def read_prices(path: str | Path) -> dict[str, Price]:
     """Prices by model id from a TOML or JSON file, see the how-to page on cost. Raises `UsageError`."""
+    import tomllib
+
     from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
     class Row(BaseModel):

@@ -20,6 +20,7 @@ _HEAD_LIMIT = 1 << 18
 _BARE_HEAD_ENDS = re.compile(rb"\n\r?\n")
 _EMPTY_LINES = re.compile(rb"[\r\n]*")
 _ENCODED = b"content-encoding"
+_GOOD = b"HTTP/1.1 2"
 _SWITCHED = 101
 
 
@@ -134,6 +135,12 @@ class Connection(asyncio.Protocol):
     def _feed(self, data: bytes) -> None:
         # Each head goes to the parser by itself: so it is known which bytes it is, also after an interim reply. Nothing
         # that is left is copied on the way: there may be thousands of interim replies, or empty lines.
+        if data.startswith(_GOOD) and not self._head:  # nearly always: one whole reply
+            end = data.find(b"\r\n\r\n") + 4
+            if end > 3:
+                self._head = data[:end]
+                self._parser.feed_data(data)
+                return
         known = at = 0
         if self._head and not self._status:
             known = len(self._head)

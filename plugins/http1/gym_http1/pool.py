@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import aiohappyeyeballs
@@ -46,7 +47,8 @@ class Pool:
     """Sends requests, each over a connection of its own while it lasts. It must be made on the event loop that uses it.
 
     `failed` makes the exception for a call that got no reply, from the failure and from what the call said it was
-    about. `ssl_context` is for https. `connecting`: so many connections are opened at a time; the clock of each, of
+    about. `ssl_context` gives what https needs, when it is needed: to read the authorities of a system takes 20 ms.
+    `connecting`: so many connections are opened at a time; the clock of each, of
     `connect_timeout` seconds, starts when its turn comes: else thousands of handshakes that start together run into
     the timeout of a healthy server. A connection that waits for longer than `keepalive` seconds is closed. A reply
     whose body is longer than `max_reply` bytes, as it comes or decompressed, is given up as `too_long`.
@@ -59,14 +61,14 @@ class Pool:
         self,
         *,
         failed: Callable[[Failure, str], Exception],
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         connect_timeout: float = 30.0,
         keepalive: float = 30.0,
         connecting: int = 512,
         max_reply: int = MAX_REPLY_MB * MEGABYTE,
     ) -> None:
         self._failed = failed
-        self._ssl = ssl_context
+        self._ssl_context = cache(ssl_context)
         self._connect_timeout = connect_timeout
         self._keepalive = keepalive
         self._max_reply = max_reply
@@ -157,7 +159,7 @@ class Pool:
         if server.known_until < time.monotonic():
             server.addresses = await self._loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
             server.known_until = time.monotonic() + _NAMES_KEPT_SECONDS
-        secured: dict[str, Any] = {"ssl": self._ssl, "server_hostname": server.host} if server.tls else {}
+        secured: dict[str, Any] = {"ssl": self._ssl_context(), "server_hostname": server.host} if server.tls else {}
         if len(server.addresses) == 1:  # there is nothing to choose, and the event loop alone is a sixth of the cost
             family, _, protocol, _, address = server.addresses[0]
             _, connection = await self._loop.create_connection(

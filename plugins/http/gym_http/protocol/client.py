@@ -152,14 +152,8 @@ class Client:
             return self
         from gym_http1 import Pool
 
-        context = None
-        if self._place.tls:
-            import ssl
-
-            context = ssl.create_default_context()
         self._pool = Pool(
             failed=self._failure,
-            ssl_context=context,
             connect_timeout=CONNECT_SECONDS,
             keepalive=_KEEPALIVE_SECONDS,
             connecting=_CONNECTING_AT_ONCE if self.socket is None else _CONNECTING_TO_A_SOCKET,

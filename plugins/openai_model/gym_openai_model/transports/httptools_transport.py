@@ -16,7 +16,7 @@ from gym_http1 import Failure, Place, Pool, Server, parse, request_head
 from gym_openai_model.transports.base import HttpReply, Transport, TransportConfig, TransportError
 from gym_openai_model.transports.failures import failure, unanswered
 from gym_openai_model.transports.proxies import environment_proxy
-from gym_openai_model.transports.trust import ssl_context
+from gym_openai_model.transports.trust import trusting
 
 _ROUTES_KEPT = 64
 _ACCEPTED = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
@@ -50,7 +50,7 @@ class HttptoolsTransport:
         self._headers = dict(headers)
         self._pool = Pool(
             failed=self._failed,
-            ssl_context=ssl_context(config),
+            ssl_context=trusting(config),
             connect_timeout=config.connect_timeout,
             max_reply=config.max_reply,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from gym_openai_model.transports.base import TransportConfig, TransportUnavailable
@@ -35,6 +37,23 @@ def ssl_context(config: TransportConfig) -> ssl.SSLContext:
 
             context.load_verify_locations(cafile=certifi.where())
     return context
+
+
+def trusting(config: TransportConfig) -> Callable[[], ssl.SSLContext]:
+    """What gives the same context when it is needed, one for all that trust whom the system trusts.
+
+    Raises:
+        TransportUnavailable: the CA file cannot be read or holds no certificate.
+    """
+    if not config.verify or any(_named(config)):
+        context = ssl_context(config)
+        return lambda: context
+    return _trusting_the_system
+
+
+@lru_cache(maxsize=1)
+def _trusting_the_system() -> ssl.SSLContext:
+    return ssl_context(TransportConfig())
 
 
 def _system_names_any(context: ssl.SSLContext) -> bool:
