@@ -158,6 +158,8 @@ def _copies(items: Sequence[Item]) -> list[Item]:
 
 def copied(item: Item) -> Item:
     """A copy of JSON that shares only what cannot be changed."""
+    if _CONTAINERS.isdisjoint(map(type, item.values())):  # a loop in C: most items hold nothing but texts
+        return item.copy()
     return {name: _copied(value) if type(value) in _CONTAINERS else value for name, value in item.items()}
 
 
@@ -167,7 +169,7 @@ def _copied(value: Any) -> Any:
     return [_copied(inner) if type(inner) in _CONTAINERS else inner for inner in value]
 
 
-_CONTAINERS = (dict, list)
+_CONTAINERS: frozenset[type] = frozenset((dict, list))
 
 
 def model_call(
