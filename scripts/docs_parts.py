@@ -244,8 +244,15 @@ def _entry_points(group: str, names: Mapping[str, str]) -> Iterator[str]:
 
 
 def house() -> str:
-    """The folders of the core with the first sentence of their docstrings."""
-    return "```text\n" + "\n".join(_folders(ROOT / "gym_core", "")) + "\n```"
+    """The folders of the core with the first sentence of their docstrings, and the distributions with their summaries."""
+    core = "\n".join(_folders(ROOT / "gym_core", ""))
+    return f"```text\n{core}\nplugins/\n" + "\n".join(_distributions()) + "\n```"
+
+
+def _distributions() -> Iterator[str]:
+    for project in sorted(ROOT.glob("plugins/*/pyproject.toml")):
+        about = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+        yield f"  {project.parent.name}/".ljust(24) + f"{about['description']}"
 
 
 def _folders(folder: Path, indent: str) -> Iterator[str]:
