@@ -145,12 +145,14 @@ if TYPE_CHECKING:
     from gym_core.wiring.making import Maker as Maker
     from gym_core.wiring.making import construct as construct
     from gym_core.wiring.making import enter as enter
+    from gym_core.wiring.making import place_of as place_of
     from gym_core.wiring.manager import Loaded as Loaded
     from gym_core.wiring.manager import PluginManager as PluginManager
     from gym_core.wiring.metadata import TEST_INSTALLER as TEST_INSTALLER
     from gym_core.wiring.metadata import Damage as Damage
     from gym_core.wiring.metadata import canonical as canonical
     from gym_core.wiring.metadata import requested_name as requested_name
+    from gym_core.wiring.options import Resolved as Resolved
     from gym_core.wiring.options import resolve_options as resolve_options
     from gym_core.wiring.options import secret_values as secret_values
     from gym_core.wiring.plugin import Plugin as Plugin
@@ -224,10 +226,10 @@ _HOMES = {
     "gym_core.wiring.fields": "is_secret_field is_selector option_fields variable",
     "gym_core.wiring.home": "HOME_VARIABLE data_folder",
     "gym_core.wiring.kinds": "Kind MAY_BE_ELSEWHERE",
-    "gym_core.wiring.making": "Maker construct enter",
+    "gym_core.wiring.making": "Maker construct enter place_of",
     "gym_core.wiring.manager": "Loaded PluginManager",
     "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
-    "gym_core.wiring.options": "resolve_options secret_values",
+    "gym_core.wiring.options": "Resolved resolve_options secret_values",
     "gym_core.wiring.plugin": "Plugin",
     "gym_core.wiring.plugin_source": "Installation PluginSource",
     "gym_core.wiring.reference": "Reference",

@@ -69,7 +69,8 @@ class Maker:
         """Load a component's class and resolve its options. Raises `UsageError`, `PluginError`."""
         loaded = self.manager.load(kind, reference)
         flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."
-        resolved = resolve_options(
+        resolve = loaded.source.resolve if loaded.source is not None else resolve_options
+        resolved = resolve(
             loaded.component,
             loaded.reference.name,
             given,

@@ -16,17 +16,22 @@ from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
 from gym_core.wiring.known import hint_to_install
 from gym_core.wiring.loading import Loader
 from gym_core.wiring.plugin import Plugin
+from gym_core.wiring.plugin_source import PluginSource
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.sources import source_of
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a plugin offers, a component's class as a rule, and where it came from."""
+    """What a plugin offers, a component's class as a rule, and where it came from.
+
+    `source`: what has found it, where it is not installed here.
+    """
 
     component: Any
     plugin: Plugin
     reference: Reference
+    source: PluginSource | None = None
 
 
 class PluginManager:
@@ -79,7 +84,9 @@ class PluginManager:
         """
         wanted = _parsed(reference)
         plugin = self.find(kind, wanted)
-        return Loaded(self._offered(plugin), plugin, self._meant(wanted))
+        source = source_of(plugin, self.plugins) if plugin.source else None
+        offered = source.load(plugin) if source is not None else self._loader.offered(plugin)
+        return Loaded(offered, plugin, self._meant(wanted), source)
 
     def load_extension(self, reference: Reference | str) -> Any:
         """Import and register an extension; returns the object that carries its hook implementations.
@@ -104,9 +111,6 @@ class PluginManager:
         except PluginError as error:
             return error
         return None
-
-    def _offered(self, plugin: Plugin) -> Any:
-        return source_of(plugin, self.plugins).load(plugin) if plugin.source else self._loader.offered(plugin)
 
     def caller(self, registered: Any, hook: str) -> pluggy.HookCaller:
         """What calls a hook of one plugin, see `Loader.caller`."""

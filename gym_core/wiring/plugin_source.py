@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gym_core.wiring.config_file import Configured
     from gym_core.wiring.metadata import Damage
+    from gym_core.wiring.options import Resolved
     from gym_core.wiring.plugin import Plugin
 
 
@@ -40,6 +42,20 @@ class PluginSource(ABC):
     @abstractmethod
     def load(self, plugin: Plugin) -> Any:
         """The class that stands for a component that is there. Raises `PluginError`."""
+
+    @abstractmethod
+    def resolve(
+        self,
+        component: Any,
+        name: str,
+        given: Mapping[str, Any],
+        selector: str | None = None,
+        *,
+        environ: Mapping[str, str],
+        what: str = "-M",
+        configured: Configured | None = None,
+    ) -> Resolved:
+        """The options of a component that `load` has returned, as `resolve_options` finds them for one that is here."""
 
     @abstractmethod
     def check(self, plugin: Plugin) -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import enum
-import pathlib
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr
 
-from gym_core.wiring.annotations import is_path, is_secret, item_annotation, parse_text, wants_json
-from gym_isolated.shapes import annotation_of, hidden, shape_of, shown
 from gym_testing import IsolatedPlugins
 from tests.cli.conftest import Gym
 from tests.support.isolation import LIBRARY, PLUGIN
@@ -62,80 +56,46 @@ def test_the_value_of_a_secret_is_not_told(gym: Gym, home: Path) -> None:
     assert "sk-not-told" not in refused.err
 
 
-class Colour(enum.Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
-class Level(enum.IntEnum):
-    LOW = 1
-
-
-class Inner(BaseModel):
-    a: int = 1
-
-
-ANNOTATIONS: list[Any] = [
-    str,
-    int,
-    float,
-    bool,
-    bytes,
-    SecretStr,
-    pathlib.Path,
-    Any,
-    Decimal,
-    Colour,
-    Level,
-    Inner,
-    int | None,
-    str | int | None,
-    SecretStr | None,
-    Literal["auto", "chat"],
-    Literal["auto", 3],
-    list[int],
-    tuple[str, ...],
-    tuple[int, str],
-    set[str] | None,
-    list[pathlib.Path],
-    dict[str, float],
-    dict[str, Any],
-    dict[str, SecretStr],
-    Mapping[str, list[int]],
-    list[dict[str, SecretStr]] | str,
-    Annotated[int | None, Field(ge=1)],
-    dict,
-    list,
+GIVEN = [
+    ("-E", "size=2k", "-E", "wait=1.5", "-E", "mood=wild"),
+    ("-E", 'weights={"a": 1}', "-E", "weights.b=2", "-E", "api_key=sk-not-told"),
+    ("-E", "environment=7", "-E", "request=null", "-E", "farewell=null"),
+    ("--config", "run.toml", "-E", "weights.c=0.5"),
 ]
-TEXTS = ["1", "1.5", "true", "red", "auto", "3", '{"a": 1}', "[1, 2]", "null", "", '"x"', "a/b"]
+FILE = """
+env = "old:3"
+
+[env_options]
+folder = "here"
+size = 4
+weights = {a = 1}
+"""
 
 
-@pytest.mark.parametrize("annotation", ANNOTATIONS, ids=str)
-def test_a_shape_reads_text_as_the_annotation_does(annotation: Any) -> None:
-    again = annotation_of(shape_of(annotation))
-    assert [parse_text(text, again) for text in TEXTS] == [parse_text(text, annotation) for text in TEXTS]
-    assert (is_secret(again), is_path(again), wants_json(again)) == (
-        is_secret(annotation),
-        is_path(annotation),
-        wants_json(annotation),
-    )
-    items, own = item_annotation(again), item_annotation(annotation)
-    assert (items is None) == (own is None)
-    if own is not None:
-        assert [parse_text(text, items) for text in TEXTS] == [parse_text(text, own) for text in TEXTS]
-
-
-@pytest.mark.parametrize(
-    ("annotation", "value"),
-    [
-        (SecretStr | None, "a"),
-        (SecretStr | None, None),
-        (dict[str, SecretStr], {"a": "b"}),
-        (list[dict[str, SecretStr]] | str, [{"a": "b"}]),
-        (int, 3),
-    ],
-)
-def test_secrets_are_hidden_and_shown(annotation: Any, value: Any) -> None:
-    covered = hidden(value, shape_of(annotation))
-    assert shown(covered) == value
-    assert ("'b'" in repr(covered), "'a'" in repr(covered)) == (False, isinstance(value, dict | list))
+@pytest.mark.parametrize("settings", GIVEN, ids=lambda settings: " ".join(settings[1::2]))
+def test_options_are_read_as_those_of_one_that_is_installed(
+    gym: Gym,
+    built_home: Path,
+    isolated_plugins: IsolatedPlugins,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    settings: Sequence[str],
+) -> None:
+    """Values and origins: of typed text, of a file, and of variables."""
+    isolated_plugins.keep("simple_agent")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text(FILE)
+    monkeypatch.setenv("TALK_KEY", "sk-from-a-variable")
+    monkeypatch.setenv("GYM_OLD_REQUEST", "1")
+    monkeypatch.setenv("GYM_HOME", str(built_home))
+    env = () if "--config" in settings else ("--env", "old:4")
+    apart = gym("config", *env, *settings, "--json")
+    (isolated_plugins.path / "quarrel.py").write_text(LIBRARY.format(version="1.0"))
+    monkeypatch.setenv("GYM_HOME", str(isolated_plugins.path))
+    isolated_plugins.add("gym-old", PLUGIN.format(name="old"), group="gym.resource_servers", name="old")
+    here = gym("config", *env, *settings, "--json")
+    assert apart.status == here.status == 0, apart.err
+    rows = [row for row in json.loads(here.out) if row["key"].startswith("env_options.")]
+    assert [row for row in json.loads(apart.out) if row["key"].startswith("env_options.")] == rows
+    assert len(rows) == 11
+    assert "sk-" not in apart.out

@@ -101,7 +101,7 @@ def test_options_come_by_a_pipe_and_the_environment_is_inherited(home: Path, mon
     assert variable == "yes"
     assert str(home) + os.pathsep not in path + os.pathsep
     assert os.getcwd() not in path.split(os.pathsep)
-    assert "gym_isolated.child" in seen[0]
+    assert "gym_isolated.child:serve" in seen[0]
     assert SECRET not in seen[0]
     assert "3k" not in seen[0]
     assert not Path(f"/proc/{pid}").exists()

@@ -81,7 +81,7 @@ def test_built_once_used_offline_and_removed(
 def test_the_commands_of_the_guide(
     fresh_env: Callable[..., FreshEnv], wheels: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    made = fresh_env("gym-isolated", "gym-simple-agent", "gym-openai-model")
+    made = fresh_env("gym-isolated", "gym-check", "gym-simple-agent", "gym-openai-model")
     (made.path / "wheels").symlink_to(WHEELHOUSE)
     configuration = tmp_path / "uv.toml"
     configuration.write_text(f"no-index = true\nfind-links = {json.dumps([str(wheels), str(WHEELHOUSE)])}\n")

@@ -68,7 +68,7 @@ def _leads() -> bool:
 def when_let_go(channel: int, grace: float, ended: Callable[[], Any]) -> None:
     """Once the parent has let go of a channel call `ended`, in a thread, and `leave` so many seconds later.
 
-    Nothing is read: others may do that.
+    Nothing is read, since others may do that; but where there is no `poll` nobody else must.
     """
 
     def wait() -> None:
@@ -78,8 +78,7 @@ def when_let_go(channel: int, grace: float, ended: Callable[[], Any]) -> None:
         time.sleep(grace)
         leave()
 
-    if hasattr(select, "poll"):
-        threading.Thread(target=wait, name="gym-lifeline", daemon=True).start()
+    threading.Thread(target=wait, name="gym-lifeline", daemon=True).start()
 
 
 def _guard(channel: int, grace: float) -> None:
@@ -105,6 +104,10 @@ def _guard(channel: int, grace: float) -> None:
 
 
 def _wait_for_hangup(channel: int) -> None:
+    if not hasattr(select, "poll"):
+        while os.read(channel, 1):
+            pass
+        return
     end = select.poll()
     end.register(channel, 0)  # that the other side hung up is always told
     end.poll()

@@ -1,133 +1,205 @@
-"""What runs in an isolated environment: `python -m gym_isolated.child`.
+"""What is done in an isolated environment: a distribution described, options resolved, a component served.
 
-Standard input begins with one line, a JSON object that says what is wanted; options stand in it, secrets among them,
-so that no other user of the machine can read them. Standard output gets one line, the answer: an object, with `error`
-where it failed. What a plugin prints goes to standard error.
-
-A child that serves ends when its input does, which is when its parent wants that or is gone: it closes its component,
-and after `linger` seconds it is killed with all that it has started. A guard sees to that, a process forked before
-anything else happens, because code that never returns, such as a regular expression gone wild, holds up every thread.
+Each of the three is what a child process performs, see `gym_core.spi.ChildProcess`: it is sent one message, a JSON
+object, and sends one, an object with `error` where it failed. Options stand in the message, secrets among them, so that
+no other user of the machine can read them. One that serves goes on until its parent lets go.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import json
 import logging
 import os
-import select
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from contextlib import AsyncExitStack
+from importlib import metadata
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
+
+from gym_core import ComponentContext, Operational, UsageError, encode_json, parse_json
+from gym_core.errors import GymError, PluginError
+from gym_core.spi import (
+    MAY_BE_ELSEWHERE,
+    Configured,
+    Deadlines,
+    Kind,
+    Loaded,
+    PluginManager,
+    Redactor,
+    class_tools,
+    construct,
+    describe_component,
+    described,
+    is_secret_field,
+    read_message,
+    resolve_options,
+    run_loop,
+    when_let_go,
+    write_message,
+)
+
+if TYPE_CHECKING:
+    from gym_http.serve.opening import Wanted
+
+Answer: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 LEVEL_MARK = "\x1e"
 """Begins a line on standard error that is a record of the logger `gym`: the mark, its level, a space, its message."""
-_LOOK_SECONDS = 0.05
-_NEAR = 8
-"""A child has opened no more than a few descriptors when it forks its guard."""
+_UNLIMITED = 1 << 31
+_DRAIN_SECONDS = 5.0
+_LONG = float(_UNLIMITED)
+# The run bounds everything, by its own deadlines; what it gives up it closes here.
+_DEADLINES = Deadlines(rollout=_LONG, setup=_LONG, model_call=_LONG, tool=_LONG, verify=_LONG, waiting=_LONG)
 
 
-def main() -> None:
-    """Answer one request."""
-    requests, answers = _own_streams()
-    line = requests.readline()
-    if not line:
-        return
-    request: dict[str, Any] = json.loads(line)
-    if "linger" in request:
-        _guard(requests, request["linger"])
+def describe(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
+    """Answer with what `distribution` offers, each component as `gym plugins show --json` has it."""
+    _perform(requests, replies, lambda request, answer: answer(_described(request["distribution"])))
+
+
+def resolve(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
+    """Answer with the options of a component; it is made with them, too, since it may refuse what they allow."""
+    _perform(requests, replies, lambda request, answer: answer(_resolved(request)))
+
+
+def serve(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
+    """Serve a component; answer with its URL, and with the secrets that it has found, once it can be asked."""
+    channel = requests.fileno()
+    _perform(requests, replies, lambda request, answer: run_loop(_serve(request, answer, channel, grace)))
+
+
+def _perform(requests: IO[bytes], replies: IO[bytes], act: Callable[[dict[str, Any], Answer], None]) -> None:
     _log_to_stderr()
-    # The parent ends it otherwise; a `KeyboardInterrupt` is the plugin's own then.
-    signal.signal(signal.SIGINT, lambda *_: None)
-    from gym_core import encode_json
 
     def answer(value: Mapping[str, Any]) -> None:
-        answers.write(encode_json(value, fallback=str) + b"\n")
-        answers.flush()
+        write_message(replies, encode_json(value, fallback=str))
 
     try:
-        _TASKS[request["do"]](request, requests, answer)
+        act(parse_json(read_message(requests)), answer)
     except BaseException as error:  # a plugin may call `sys.exit`
-        answer({"error": _described(error)})
+        answer({"error": _as_wire(error)})
         sys.exit(1)
 
 
-def _describe(request: dict[str, Any], requests: IO[bytes], answer: Callable[[Mapping[str, Any]], None]) -> None:
-    from gym_isolated.describing import describe_distribution
-
-    answer(describe_distribution(request.get("distribution")))
-
-
-def _validate(request: dict[str, Any], requests: IO[bytes], answer: Callable[[Mapping[str, Any]], None]) -> None:
-    from gym_isolated.offering import validate
-
-    answer(validate(request))
-
-
-def _serve(request: dict[str, Any], requests: IO[bytes], answer: Callable[[Mapping[str, Any]], None]) -> None:
-    from gym_core.spi import run_loop
-    from gym_isolated.offering import serve
-
-    run_loop(serve(request, answer, lambda ended: _when_input_ends(requests, request["linger"], ended)))
+def _described(distribution: str) -> dict[str, Any]:
+    manager = PluginManager()
+    own = [plugin for plugin in manager.plugins if plugin.belongs_to(distribution)]
+    components = [manager.load(one.kind, one.qualified_name) for one in own if one.kind in MAY_BE_ELSEWHERE]
+    return {
+        "core": metadata.version("gym-core"),
+        "components": [_component(loaded) for loaded in components],
+        "extensions": [plugin.name for plugin in own if plugin.kind not in MAY_BE_ELSEWHERE],
+    }
 
 
-_TASKS: Mapping[str, Callable[[dict[str, Any], IO[bytes], Callable[[Mapping[str, Any]], None]], None]] = {
-    "describe": _describe,
-    "validate": _validate,
-    "serve": _serve,
-}
+def _component(loaded: Loaded) -> dict[str, Any]:
+    session = getattr(loaded.component, "session_type", None)
+    return {
+        "kind": loaded.plugin.kind.value,
+        "name": loaded.plugin.name,
+        **describe_component(loaded),
+        "roles": list(session.roles) if session is not None else [],
+        "tools": [spec.schema for spec in class_tools(session)] if session is not None else None,
+    }
 
 
-def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
-    """The two ends that talk to the parent, out of reach of whatever reads standard input or prints."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return requests, answers
+def _resolved(request: Mapping[str, Any]) -> dict[str, Any]:
+    loaded = PluginManager().load(Kind(request["kind"]), request["reference"])
+    reference = loaded.reference
+    configured = _configured(request)
+    resolved = resolve_options(
+        loaded.component,
+        reference.name,
+        request["given"],
+        reference.selector,
+        environ=os.environ,
+        what=request["what"],
+        configured=configured,
+    )
+    component = construct(loaded, resolved.options, ComponentContext(name=reference.name))
+    fields = type(resolved.options).model_fields
+    secret = {name for name, info in fields.items() if is_secret_field(info)}
+    operational = [name for name, info in fields.items() if any(isinstance(one, Operational) for one in info.metadata)]
+    return {
+        "values": resolved.options.model_dump(mode="json", exclude=secret),
+        "set": sorted(resolved.options.model_fields_set),
+        "operational": operational,
+        "origins": resolved.origins,
+        "secrets": [*resolved.secrets, *component.secrets],
+    }
 
 
-def _guard(requests: IO[bytes], linger: float) -> None:
-    """Fork a process that kills the group: once the parent has let go, and this one has ended or `linger` is over."""
-    guarded = os.getpid()
-    if not (hasattr(os, "fork") and hasattr(select, "poll")) or os.getpgrp() != guarded or os.fork():
-        return
-    try:
-        for descriptor in range(3, requests.fileno() + _NEAR):
-            if descriptor != requests.fileno():
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor in range(3):
-            os.dup2(nothing, descriptor)
-        end = select.poll()
-        end.register(requests.fileno(), 0)  # that the other side hung up is always told
-        end.poll()
-        late = time.monotonic() + linger
-        while os.getppid() == guarded and time.monotonic() < late:
-            time.sleep(_LOOK_SECONDS)
-        os.killpg(0, signal.SIGKILL)
-    finally:
-        os._exit(1)
+def _configured(request: Mapping[str, Any]) -> Configured | None:
+    """What a file says, as `stand_in.configured_to_wire` writes it."""
+    given = request["configured"]
+    if given is None:
+        return None
+    recorded = given["recorded"]
+    return Configured(
+        **{**given, "folder": Path(given["folder"]), "recorded": None if recorded is None else frozenset(recorded)}
+    )
 
 
-def _when_input_ends(requests: IO[bytes], linger: float, ended: Callable[[], None]) -> None:
-    """Call `ended` when the parent lets go; where there is no guard, see to the rest, too."""
+async def _serve(request: Mapping[str, Any], answer: Answer, channel: int, grace: float) -> None:
+    from gym_http.serve.listener import Listener
+    from gym_http.serve.opening import open_application
+    from gym_http.serve.settings import ServeSettings
 
-    def wait() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            requests.read()
-        late = threading.Timer(linger, os._exit, [1])
-        late.daemon = True
-        late.start()
-        with contextlib.suppress(RuntimeError):  # the loop has ended already
-            ended()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    when_let_go(channel, grace, lambda: loop.call_soon_threadsafe(ended.set))
+    settings = ServeSettings(
+        token=request["token"],
+        max_sessions=_UNLIMITED,
+        session_life=_UNLIMITED,
+        session_idle=_UNLIMITED,
+        max_body=_UNLIMITED,
+        drain=_DRAIN_SECONDS,
+        seed=request["seed"],
+        deadlines=_DEADLINES,
+    )
+    redactor = _Collecting()
+    async with AsyncExitStack() as stack:
+        app, notices = await open_application(_wanted(request), settings, stack, redactor)
+        for notice in notices:
+            logging.getLogger("gym").warning("%s", notice)
+        listener = Listener(app, **request["address"], grace=_DRAIN_SECONDS)
+        await stack.enter_async_context(listener)
+        answer({"url": listener.url, "secrets": redactor.found})
+        await ended.wait()
+    if "uds" in request["address"]:
+        with contextlib.suppress(OSError):  # the parent removes it, unless it was killed
+            os.rmdir(os.path.dirname(request["address"]["uds"]))
 
-    threading.Thread(target=wait, daemon=True).start()
+
+class _Collecting(Redactor):
+    """Remembers what is hidden, for the parent to hide it, too."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        super().__init__()
+
+    def add(self, *secrets: str) -> None:
+        super().add(*secrets)
+        self.found += secrets
+
+
+def _wanted(request: Mapping[str, Any]) -> Wanted:
+    from gym_http.serve.opening import Wanted
+
+    kind, reference, given, place = Kind(request["kind"]), request["reference"], request["given"], request["place"]
+    configured = _configured(request)
+    about: dict[str, Any] = {
+        "concurrency": request["concurrency"],
+        "configured": {} if configured is None else {place: configured},
+    }
+    if kind is Kind.RESOURCE_SERVER:
+        return Wanted(env=reference, env_options=given, **about)
+    if kind is Kind.AGENT:
+        return Wanted(agent=reference, agent_options=given, **about)
+    return Wanted(models={place: reference}, model_options={place: given}, role=place, **about)
 
 
 class _ToParent(logging.Handler):
@@ -148,12 +220,8 @@ def _log_to_stderr() -> None:
     logger.propagate = False
 
 
-def _described(error: BaseException) -> dict[str, Any]:
+def _as_wire(error: BaseException) -> dict[str, Any]:
     """An error as the parent raises it again."""
-    from gym_core import GymError, UsageError
-    from gym_core.errors import PluginError
-    from gym_core.spi import described
-
     if not isinstance(error, GymError):
         import traceback
 
@@ -164,7 +232,3 @@ def _described(error: BaseException) -> dict[str, Any]:
     if isinstance(error, PluginError):
         message = message.removeprefix(f"{error.distribution}: ")
     return {"kind": kind, "message": message, "hint": error.hint}
-
-
-if __name__ == "__main__":
-    main()

@@ -19,7 +19,7 @@ from gym_core import UsageError
 _WHEEL = "Wheel-Version: 1.0\nGenerator: gym\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-_PACKAGES = {
+PACKAGES = {
     "gym-core": "gym_core",
     "gym-http1": "gym_http1",
     "gym-nemo": "gym_nemo",
@@ -31,7 +31,7 @@ _PACKAGES = {
 
 def write_wheels(folder: Path) -> list[str]:
     """Write the wheels into a folder; returns them as requirements. Raises `UsageError` where one has no metadata."""
-    return [f"{name} @ {_write_wheel(folder, name, package).as_uri()}" for name, package in _PACKAGES.items()]
+    return [f"{name} @ {_write_wheel(folder, name, package).as_uri()}" for name, package in PACKAGES.items()]
 
 
 def _write_wheel(folder: Path, name: str, package: str) -> Path:

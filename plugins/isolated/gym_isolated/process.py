@@ -1,4 +1,4 @@
-"""A child process in an isolated environment, seen from its parent: started, asked, listened to, ended."""
+"""A child process in an isolated environment, seen from its parent: asked, listened to, ended."""
 
 from __future__ import annotations
 
@@ -6,282 +6,162 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import subprocess
-import sys
+import threading
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
-from gym_core import GymError, JsonError, UsageError, encode_json, parse_json
-from gym_core.errors import PluginError
-from gym_core.spi import Redactor
+from gym_core import UsageError, encode_json, parse_json
+from gym_core.errors import GymError, PluginError
+from gym_core.spi import DISABLE_VARIABLE, ChildProcess, Redactor, how_ended, read_message, write_message
 from gym_isolated.child import LEVEL_MARK
 from gym_isolated.records import Environment
 
 logger = logging.getLogger("gym")
 
-MODULE = "gym_isolated.child"
 ANSWER_SECONDS = 120.0
-"""How long a child may take to validate or to describe, imports included."""
-START_SECONDS = 600.0
-"""How long a component may take to open in its child."""
-LINGER_SECONDS = 10.0
-"""How long a child that is to end may take to close its component."""
-STOP_SECONDS = LINGER_SECONDS + 5.0
+"""How long a child may take to describe, or to resolve options, imports included."""
 _TAIL_LINES = 20
 _TAIL_SHOWN = 5
 _LINE_LIMIT = 2_000
-# They lead an interpreter to packages, or to a home, that are not its own.
-_ELSEWHERE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
+_LAST_WORDS = 1.0
+"""Seconds that the last lines of a dead child are waited for: what it has started may keep the pipe open."""
+# They lead an interpreter to packages, or to a home, that are not its own; and nothing is switched off there.
+_LEFT_OUT = (
+    "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV",
+    DISABLE_VARIABLE,
+)  # fmt: skip
 
 
-def command(environment: Environment) -> list[str]:
-    """How a child is started: neither the working directory nor the user's own packages are on its path."""
-    return [str(environment.python), "-P", "-s", "-m", MODULE]
+def ask(environment: Environment, verb: str, request: Mapping[str, Any], *secrets: str) -> dict[str, Any]:
+    """What a child answers that ends with that. Blocks. Raises as `IsolatedChild.answer` does."""
+    child = IsolatedChild(environment, verb, Redactor(secrets))
+    try:
+        return child.answer(request, ANSWER_SECONDS)
+    finally:
+        child.close()
 
 
-def variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment variables of a child: its parent's, without those that lead to other packages."""
-    given = os.environ if environ is None else environ
-    return {name: value for name, value in given.items() if name not in _ELSEWHERE}
+class IsolatedChild:
+    """A child that performs one of the functions of `child`, its `verb`. Its methods block, except for `kill`.
 
-
-def ask(environment: Environment, request: Mapping[str, Any], redactor: Redactor | None = None) -> dict[str, Any]:
-    """What a child answers to one request; it ends with that. Blocks.
-
-    Raises `UsageError` and `PluginError` as the child did, and `PluginError` where it gave no answer.
+    `grace`: seconds that it has for closing what is open. `logs`: whether what it writes is logged. Raises
+    `PluginError` where its interpreter cannot be started.
     """
-    try:
-        done = subprocess.run(
-            command(environment),
-            input=_line(request),
-            capture_output=True,
-            env=variables(),
-            timeout=ANSWER_SECONDS,
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired as late:
-        tail = Tail(redactor)
-        tail.add_all((late.stderr or b"").decode("utf-8", "replace"))
-        raise silent(environment, f"did not answer within {ANSWER_SECONDS:g} s", tail) from None
-    except OSError as error:
-        raise gone(environment, error) from error
-    tail = Tail(redactor)
-    tail.add_all(done.stderr.decode("utf-8", "replace"))
-    return checked(environment, done.stdout, f"ended ({how(done.returncode)})", tail)
 
-
-def checked(environment: Environment, line: bytes, instead: str, tail: Tail) -> dict[str, Any]:
-    """The answer in a line. `instead`: what happened where there is none. Raises as `ask` does."""
-    try:
-        answer: dict[str, Any] = parse_json(line)
-    except JsonError:
-        raise silent(environment, instead, tail) from None
-    if "error" in answer:
-        raise _raised(environment, answer["error"], tail)
-    return answer
-
-
-def silent(environment: Environment, what: str, tail: Tail) -> PluginError:
-    """The error for a child that gave no answer: what it did instead, and its last lines."""
-    said = tail.text()
-    return PluginError(
-        environment.distribution,
-        f"its isolated environment {what}" + (f": {said}" if said else ""),
-        hint=f"`gym install --isolated --upgrade {environment.request}` builds it again",
-    )
-
-
-def gone(environment: Environment, error: OSError) -> PluginError:
-    """The error for an environment whose interpreter cannot be started."""
-    return PluginError(
-        environment.distribution,
-        f"its isolated environment cannot be started: {environment.python}: {error.strerror or error}",
-        hint=f"`gym install --isolated --upgrade {environment.request}` builds it again",
-    )
-
-
-def _raised(environment: Environment, error: Mapping[str, Any], tail: Tail) -> GymError:
-    message, hint = tail.redact(str(error["message"])), tail.redact(str(error["hint"]))
-    if error["kind"] == "usage":
-        return UsageError(message, hint=hint)
-    if error["kind"] == "crash":
-        message = f"failed in its isolated environment: {message}"
-        hint = "the log of the run, or -v, shows where"
-        logger.info("%s: %s", environment.distribution, tail.text(_TAIL_LINES))
-    return PluginError(environment.distribution, message, hint=hint)
-
-
-def how(code: int) -> str:
-    """How a process ended."""
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-code).name}"
-    return f"exit status {code}"
-
-
-class Tail:
-    """The last lines that a child wrote, without secrets."""
-
-    def __init__(self, redactor: Redactor | None = None) -> None:
-        self._redactor = redactor or Redactor()
-        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
-
-    def redact(self, text: str) -> str:
-        """The text without secrets."""
-        return self._redactor.redact(text)
-
-    def hide(self, *secrets: str) -> None:
-        """Let these values not be seen from now on."""
-        self._redactor.add(*secrets)
-
-    def add(self, line: str) -> tuple[int, str]:
-        """Keep a line; returns the level at which it is logged, and what is."""
-        level = logging.INFO
-        if line.startswith(LEVEL_MARK):
-            number, _, line = line[len(LEVEL_MARK) :].partition(" ")
-            level = int(number) if number.isdecimal() else level
-        text = self.redact(line.rstrip())
-        if text:
-            self._lines.append(text)
-        return level, text
-
-    def add_all(self, text: str) -> None:
-        """Keep lines that are written already."""
-        for line in text.splitlines():
-            self.add(line)
-
-    def text(self, lines: int = _TAIL_SHOWN) -> str:
-        """The last lines as one."""
-        return " | ".join(" ".join(line.split()) for line in list(self._lines)[-lines:])
-
-
-class Child:
-    """A child that serves one component. `answer`: what it said when it was ready."""
-
-    def __init__(self, environment: Environment, redactor: Redactor) -> None:
+    def __init__(
+        self, environment: Environment, verb: str, redactor: Redactor, *, grace: float = 0.0, logs: bool = False
+    ) -> None:
         self.environment = environment
-        self.answer: dict[str, Any] = {}
-        self.tail = Tail(redactor)
-        self._process: asyncio.subprocess.Process | None = None
-        self._listening: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int:
-        """Its process id, 0 before it has started."""
-        return self._process.pid if self._process is not None else 0
-
-    async def start(self, request: Mapping[str, Any]) -> None:
-        """Start it and wait until it serves. Raises as `ask` does; nothing is left running then."""
+        self.redactor = redactor
+        self._logs = logs
+        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
         try:
-            await self._start(request)
-        except BaseException:
-            await self.stop(at_once=True)
-            raise
-
-    async def _start(self, request: Mapping[str, Any]) -> None:
-        try:
-            self._process = process = await asyncio.create_subprocess_exec(
-                *command(self.environment),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=variables(),
-                # A group of its own: a Ctrl-C is the parent's business, and what the plugin starts is ended with it.
-                start_new_session=True,
-                limit=1 << 22,
+            self._child = ChildProcess(
+                f"gym_isolated.child:{verb}",
+                grace=grace,
+                python=environment.python,
+                environ={name: value for name, value in os.environ.items() if name not in _LEFT_OUT},
+                stderr=subprocess.PIPE,
             )
         except OSError as error:
-            raise gone(self.environment, error) from error
+            why = f"cannot be started: {environment.python}: {error.strerror or error}"
+            raise self._fault(f"its isolated environment {why}") from error
+        self.kill = self._child.kill
+        assert self._child.process.stderr is not None
+        self._listening = threading.Thread(target=self._listen, args=(self._child.process.stderr,), daemon=True)
+        self._listening.start()
+
+    def answer(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Its answer to the one request, within so many seconds.
+
+        Raises `UsageError` and `PluginError` as it did there, and `PluginError` where there is no answer.
+        """
+        process = self._child.process
         assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stderr is not None
-        self._listening = asyncio.create_task(self._listen(process.stderr))
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                with contextlib.suppress(ConnectionError):
-                    process.stdin.write(_line(request))
-                    await process.stdin.drain()
-                line = await process.stdout.readline()
-        except TimeoutError:
-            raise silent(self.environment, f"did not start within {START_SECONDS:g} s", self.tail) from None
-        instead = ""
-        if not line:
-            instead = f"ended as it started ({how(await process.wait())})"
-            await self._heard()
-        self.answer = checked(self.environment, line, instead, self.tail)
+        late = threading.Event()
 
-    async def wait(self) -> str:
-        """Wait until it has ended; says how."""
-        assert self._process is not None
-        code = await self._process.wait()
-        self.kill()  # what it has started
-        await self._heard()
-        self._release()
-        return how(code)
-
-    async def stop(self, *, at_once: bool = False) -> None:
-        """Let it close its component and end; after a while, or `at_once`, it is killed."""
-        process = self._process
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            if not at_once:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await process.wait()
-        except TimeoutError:
-            logger.warning("%s: its isolated environment did not end and was killed", self.environment.distribution)
-        finally:
+        def give_up() -> None:
+            late.set()
             self.kill()
-            await process.wait()
-            await self._heard()
-            self._release()
 
-    def kill(self) -> None:
-        """End it, and what it has started, at once."""
-        if self._process is None:
-            return
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+        timer = threading.Timer(seconds, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            self._child.greet()
+            with contextlib.suppress(OSError):
+                write_message(process.stdin, encode_json(request, fallback=_plain))
+            answer: dict[str, Any] = parse_json(read_message(process.stdout))
+        except (EOFError, OSError, ValueError):
+            how = how_ended(process.wait())
+            instead = f"did not answer within {seconds:g} s" if late.is_set() else f"ended ({how})"
+            raise self._fault(f"its isolated environment {instead}{self.said()}") from None
+        finally:
+            timer.cancel()
+        if "error" in answer:
+            raise self._raised(answer["error"])
+        return answer
 
-    async def _listen(self, stream: asyncio.StreamReader) -> None:
-        rest = b""
-        while chunk := await stream.read(1 << 16):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self._log(line)
-            if len(rest) > _LINE_LIMIT:
-                self._log(rest)
-                rest = b""
-        self._log(rest)
+    def ended(self) -> asyncio.Future[str]:
+        """How it ended, once it has."""
+        return self._child.ended()
 
-    def _log(self, line: bytes) -> None:
-        level, text = self.tail.add(line[:_LINE_LIMIT].decode("utf-8", "replace"))
-        if text:
-            logger.log(level, "%s: %s", self.environment.distribution, text)
+    def said(self) -> str:
+        """Its last lines, once it has ended, as they end a message."""
+        self._listening.join(_LAST_WORDS)
+        shown = " | ".join(" ".join(line.split()) for line in list(self._lines)[-_TAIL_SHOWN:])
+        return f": {shown}" if shown else ""
 
-    async def _heard(self) -> None:
-        """Wait a moment for the last lines: a process that the child started may keep the pipe open."""
-        if self._listening is not None:
-            await asyncio.wait([self._listening], timeout=1.0)
-            self._listening.cancel()
+    def close(self, seconds: float = 0.0) -> bool:
+        """Let go of it, so that it closes its component; after so many seconds it is killed. Says whether it was."""
+        process = self._child.process
+        late = bool(seconds)
+        if seconds:
+            assert process.stdin is not None
+            process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+                late = False
+        self.kill()  # and what it has started
+        process.wait()
+        self._listening.join(_LAST_WORDS)
+        self._child.reap()
+        return late
 
-    def _release(self) -> None:
-        # what else has the pipe open must not keep this end open, too
-        transport = getattr(self._process, "_transport", None)
-        if transport is not None:
-            transport.close()
+    def _listen(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while line := stream.readline(_LINE_LIMIT):
+                level, text = logging.INFO, line.decode("utf-8", "replace")
+                if text.startswith(LEVEL_MARK):
+                    number, _, text = text[len(LEVEL_MARK) :].partition(" ")
+                    level = int(number) if number.isdecimal() else level
+                if text := self.redactor.redact(text.rstrip()):
+                    self._lines.append(text)
+                    if self._logs:
+                        logger.log(level, "%s: %s", self.environment.distribution, text)
+
+    def _raised(self, error: Mapping[str, Any]) -> GymError:
+        message, hint = self.redactor.redact(str(error["message"])), self.redactor.redact(str(error["hint"]))
+        if error["kind"] == "usage":
+            return UsageError(message, hint=hint)
+        if error["kind"] == "crash":
+            message = f"failed in its isolated environment: {message}"
+            hint = "the log of the run, or -v, shows where"
+            if not self._logs:
+                logger.info("%s%s", self.environment.distribution, self.said())
+        return PluginError(self.environment.distribution, message, hint=hint)
+
+    def _fault(self, message: str) -> PluginError:
+        return PluginError(
+            self.environment.distribution,
+            message,
+            hint=f"`gym install --isolated --upgrade {self.environment.request}` builds it again",
+        )
 
 
-def _line(request: Mapping[str, Any]) -> bytes:
-    return encode_json(request, fallback=str) + b"\n"
-
-
-USES_UNIX_SOCKETS = sys.platform != "win32"
-"""Whether asyncio has them here; else a child listens on loopback."""
+def _plain(value: Any) -> Any:
+    """What has no JSON form, as it would be typed; secrets in clear."""
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)

@@ -10,7 +10,7 @@ from gym_core.spi import Damage, Kind, Plugin, PluginSource
 from gym_isolated.records import broken_environments, read_environments, store_folder
 
 if TYPE_CHECKING:
-    from gym_core.spi import Terminal
+    from gym_core.spi import Configured, Resolved, Terminal
     from gym_isolated.install import Isolation
 
 NAME = "isolated"
@@ -36,13 +36,29 @@ class IsolatedPlugins(PluginSource):
 
     def load(self, plugin: Plugin) -> Any:
         """The class that stands for a component; nothing is started."""
-        from gym_isolated.plugin import stand_in
+        from gym_isolated.stand_in import stand_in
 
         return stand_in(plugin)
 
+    def resolve(
+        self,
+        component: Any,
+        name: str,
+        given: Mapping[str, Any],
+        selector: str | None = None,
+        *,
+        environ: Mapping[str, str],
+        what: str = "-M",
+        configured: Configured | None = None,
+    ) -> Resolved:
+        """The options of a component, by its own class in its venv, which has the variables of this process."""
+        from gym_isolated.resolving import resolve
+
+        return resolve(component.origin, given, selector, what=what, configured=configured)
+
     def check(self, plugin: Plugin) -> None:
         """Load a plugin in its venv. Raises `PluginError`."""
-        from gym_isolated.plugin import check
+        from gym_isolated.stand_in import check
 
         check(plugin)
 

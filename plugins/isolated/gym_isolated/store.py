@@ -14,18 +14,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import gym_core
 from gym_core import UsageError
 from gym_core.spi import canonical, requested_name
-from gym_isolated.core_wheels import write_wheels
+from gym_isolated.core_wheels import PACKAGES, write_wheels
 from gym_isolated.process import ask
 from gym_isolated.records import Environment, python_of, read_environments, store_folder
 
 _LOCK = ".lock"
-_FOUND = ("distribution", "version", "summary", "components", "extensions")
 ChangeT = TypeVar("ChangeT")
 
 
@@ -174,15 +174,40 @@ def _build(
         if not agreed(bound.plan([request], [*options, *core])):
             return None
         bound.install([request], [*options, *core])
-    bare = Environment(folder, request, request, "", "", gym_core.__version__, ())
-    found = ask(bare, {"do": "describe", "distribution": requested_name(request)})
+    name, version, summary = _asked_for(folder, request)
+    bare = Environment(folder, request, name, version, summary, gym_core.__version__, ())
+    found = ask(bare, "describe", {"distribution": name})
     if not found["components"]:
         extensions = f", only the extension {found['extensions'][0]}" if found["extensions"] else ""
         raise UsageError(
             f"{request} brings no model, environment or agent that could be isolated{extensions}",
             hint="`gym install` puts it into the environment that gym runs in",
         )
-    return replace(bare, **{key: found[key] for key in _FOUND})
+    return replace(bare, components=found["components"], extensions=found["extensions"])
+
+
+def _asked_for(folder: Path, request: str) -> tuple[str, str, str]:
+    """Name, version and summary of the distribution that was asked for.
+
+    Where a folder or a URL was named it is the one that came from there (PEP 610, `direct_url.json`).
+    """
+    name = requested_name(request)
+    libraries = [str(path) for pattern in ("lib/python*", "Lib") for path in folder.glob(f"{pattern}/site-packages")][
+        :1
+    ]
+    found = [
+        one
+        for one in metadata.distributions(path=[str(path) for path in libraries])
+        if (canonical(one.name) == canonical(name) if name else _came_from_a_url(one))
+    ]
+    if len(found) != 1:
+        names = ", ".join(sorted(one.name for one in found)) or "none"
+        raise UsageError(f"one distribution was to be installed, and the environment holds {names}")
+    return found[0].name, found[0].version, found[0].metadata["Summary"] or ""
+
+
+def _came_from_a_url(found: metadata.Distribution) -> bool:
+    return found.read_text("direct_url.json") is not None and canonical(found.name) not in PACKAGES
 
 
 def _remove(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,7 +25,8 @@ class Connection:
 
     `name`: what messages call it. `token`: the server's own. `wait`: seconds to go on trying to open something when
     nobody answers or the server is full. `stall`: seconds after which a server that answers nothing at all has stalled.
-    `max_reply_mb`: megabytes that are read of an answer.
+    `max_reply_mb`: megabytes that are read of an answer. `ready`: awaited before each request, where it is set; what it
+    raises the request does, too.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Connection:
         self.client = Client(url, token=token, max_reply_mb=max_reply_mb)
         self.name = name
         self.wait = wait
+        self.ready: Callable[[], Awaitable[None]] | None = None
         self._pulse = Pulse(self.client, stall)
 
     async def __aenter__(self) -> Self:
@@ -60,6 +62,8 @@ class Connection:
 
     async def request(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
         """One request, whatever the answer. Raises `RemoteError` when there is none, or when the server has stalled."""
+        if self.ready is not None:
+            await self.ready()
         beats = self._pulse
         bound = asyncio.timeout(None)
         try:

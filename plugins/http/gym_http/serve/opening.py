@@ -28,7 +28,7 @@ class Wanted:
     `models` by role: with an environment alone those that its sessions ask, with an agent the policy, too. An agent
     alone works on the episodes of others.
     `concurrency`: rollouts at once of an agent. `mcp`: offer the tools of an environment's sessions over MCP, too.
-    `configured`: what a file gives each component.
+    `configured`: what a file gives each component. `role`: of a model, what it is told that it is.
     """
 
     env: str | None = None
@@ -41,6 +41,7 @@ class Wanted:
     mcp: bool = False
     disabled_plugins: tuple[str, ...] = ()
     configured: Mapping[str, Configured] = field(default_factory=dict)
+    role: str = POLICY
 
     def __post_init__(self) -> None:
         if self.agent is not None:
@@ -51,7 +52,7 @@ class Wanted:
                 )
         elif self.env is None and not self.models:
             raise UsageError("there is nothing to serve", hint="--env REF, --model REF, or --agent REF with both")
-        elif self.env is None and set(self.models) != {POLICY}:
+        elif self.env is None and set(self.models) != {self.role}:
             raise UsageError("a model is served without a role", hint="--model REF, once")
         elif self.env is not None and POLICY in self.models:
             raise UsageError(
@@ -78,7 +79,7 @@ class Wanted:
     @property
     def name(self) -> str:
         """The reference of what is served."""
-        return self.agent or self.env or self.models[POLICY]
+        return self.agent or self.env or self.models[self.role]
 
 
 async def open_application(
@@ -139,10 +140,10 @@ async def _model(
     from gym_http.serve.model import routes as module
 
     assembler = _parts(wanted, settings, redactor)
-    backend = (await assembler.open_models(stack, wanted.models, wanted.model_options))[POLICY]
-    look = await check_models({POLICY: backend}, settings.deadlines.setup)
+    backend = (await assembler.open_models(stack, wanted.models, wanted.model_options))[wanted.role]
+    look = await check_models({wanted.role: backend}, settings.deadlines.setup)
     served = module.ServedModel(backend, deadlines=settings.deadlines)
-    served.gate.answered = POLICY in look.answered
+    served.gate.answered = wanted.role in look.answered
     capabilities = {
         "model_id": served.name,
         "max_inflight": backend.max_inflight,
@@ -153,7 +154,7 @@ async def _model(
         "model",
         module.routes(served, redactor=redactor),
         settings=settings,
-        describe={**describe(backend, assembler, POLICY), "capabilities": capabilities},
+        describe={**describe(backend, assembler, wanted.role), "capabilities": capabilities},
         openapi=[model_openapi.openapi()],
         redactor=redactor,
     )

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from types import MappingProxyType
 from typing import Any
 
+from pydantic.errors import PydanticUserError
+
 import gym_core
 from gym_core import Agent, Component, ModelBackend, ResourceServer, RunConfig, UsageError
 from gym_core.spi import Assembler, Configured, Kind, Redactor
@@ -82,6 +84,15 @@ def describe(component: Component, assembler: Assembler, place: str) -> dict[str
         "distribution": described.get("distribution", ""),
         "version": described.get("version", ""),
         "gym_core": gym_core.__version__,
-        "options_schema": type(component.options).model_json_schema(),
+        "options_schema": _schema(component),
         "options": {**described.get("options", {}), **assembly.operational.get(place, {})},
     }
+
+
+def _schema(component: Component) -> dict[str, Any] | None:
+    """The JSON schema of a component's options, where there is one."""
+    try:
+        schema: dict[str, Any] = type(component.options).model_json_schema()
+    except PydanticUserError:
+        return None
+    return schema

@@ -10,58 +10,45 @@ import gym_core
 from gym_core import Component, Session, ToolSpec, Trajectory, UsageError, Verdict
 from gym_core.errors import PluginError
 from gym_core.spi import RECORDED, Kind, Plugin
-from gym_isolated.options import options_class
+from gym_isolated.components import BASES
 from gym_isolated.process import ask
-from gym_isolated.records import Environment, read_environment
+from gym_isolated.records import read_environment
+from gym_isolated.resolving import Origin
 
 _DESCRIBED = ("doc", "selector", "choices", "options", "preferred_agent")
-_SHOWN = ("name", "type", "default", "required", "secret", "environment", "description")
 
 
 def stand_in(plugin: Plugin) -> type[Component]:
-    """A component's class in its stead: the same name, docstring, options, choices and preferences.
+    """A component's class in its stead: the same name, docstring, choices and preferences.
 
     Raises `PluginError` for an environment that cannot be used.
     """
-    environment, component = _recorded(plugin)
+    origin = _recorded(plugin)
+    component = origin.component
     attributes: dict[str, Any] = {
-        "Options": options_class(environment, component),
+        "origin": origin,
         "__doc__": component["doc"],
         "__module__": __name__,
-        RECORDED: _description(component),
+        RECORDED: {key: component[key] for key in _DESCRIBED if key in component},
         "choices": classmethod(lambda cls: tuple(component["choices"])),
     }
     if plugin.kind is Kind.RESOURCE_SERVER:
         attributes["preferred_agent"] = component["preferred_agent"]
-        if component["session"] is not None:
-            attributes["session_type"] = _session_class(component["session"])
-    return type(component["name"], (_base(plugin.kind),), attributes)
+        if component["tools"] is not None:
+            attributes["session_type"] = _session_class(component)
+    return type(component["name"], (BASES[plugin.kind],), attributes)
 
 
 def check(plugin: Plugin) -> None:
     """Load the plugin where it lives. Raises `PluginError` when it cannot be."""
-    environment, _ = _recorded(plugin)
+    environment = _recorded(plugin).environment
     try:
-        ask(environment, {"do": "describe", "distribution": environment.distribution})
+        ask(environment, "describe", {"distribution": environment.distribution})
     except UsageError as error:
         raise PluginError(plugin.distribution, error.message, hint=error.hint) from error
 
 
-def _base(kind: Kind) -> type[Component]:
-    if kind is Kind.RESOURCE_SERVER:
-        from gym_isolated.resource_server import IsolatedResourceServer
-
-        return IsolatedResourceServer
-    if kind is Kind.MODEL:
-        from gym_isolated.model import IsolatedModel
-
-        return IsolatedModel
-    from gym_isolated.agent import IsolatedAgent
-
-    return IsolatedAgent
-
-
-def _recorded(plugin: Plugin) -> tuple[Environment, Mapping[str, Any]]:
+def _recorded(plugin: Plugin) -> Origin:
     environment = read_environment(Path(plugin.environment))
     if environment is None:
         raise PluginError(plugin.distribution, "its isolated environment is gone", hint="`gym plugins list`")
@@ -80,28 +67,15 @@ def _recorded(plugin: Plugin) -> tuple[Environment, Mapping[str, Any]]:
         )
     for component in environment.components:
         if (component["kind"], component["name"]) == (plugin.kind.value, plugin.name):
-            return environment, component
+            return Origin(environment, component)
     raise PluginError(plugin.distribution, f"its isolated environment holds no {plugin.kind.label} {plugin.name!r}")
 
 
-def _description(component: Mapping[str, Any]) -> dict[str, Any]:
-    """What `describe_component` gave in the environment."""
-    described = {key: component[key] for key in _DESCRIBED if key in component}
-    described["options"] = [{key: option[key] for key in _SHOWN} for option in component["options"]]
-    return described
-
-
-def _session_class(known: Mapping[str, Any]) -> type[Session[Any]]:
+def _session_class(component: Mapping[str, Any]) -> type[Session[Any]]:
     """What is known of the sessions before one is open: the roles they need and the tools they have."""
-    attributes: dict[str, Any] = {
-        "roles": tuple(known["roles"]),
-        "open_tools": known["open_tools"],
-        "concurrent_tools": known["concurrent_tools"],
-        "judges_trajectory": known["judges_trajectory"],
-        # what `class_tools` would find
-        "__gym_tools__": tuple(ToolSpec.described(schema, _elsewhere) for schema in known["tools"]),
-    }
-    return type("IsolatedSession", (_Elsewhere,), attributes)
+    tools = tuple(ToolSpec.described(schema, _elsewhere) for schema in component["tools"])
+    # the second is what `class_tools` would find
+    return type("IsolatedSession", (_Elsewhere,), {"roles": tuple(component["roles"]), "__gym_tools__": tools})
 
 
 class _Elsewhere(Session[Any]):

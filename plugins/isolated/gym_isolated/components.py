@@ -1,0 +1,146 @@
+"""What stands for isolated components: a child that serves one, and the remote component that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from gym_core import (
+    Agent,
+    CallContext,
+    Component,
+    Episode,
+    ModelBackend,
+    Request,
+    ResourceServer,
+    Response,
+    Session,
+    SessionContext,
+    StopReason,
+    Task,
+)
+from gym_core.spi import Kind, place_of
+from gym_http.remote.agent import RemoteAgent
+from gym_http.remote.environment import RemoteResourceServer
+from gym_http.remote.model import RemoteModel
+from gym_isolated.resolving import Origin, ResolvedOptions
+from gym_isolated.supervisor import Supervisor
+
+STALL_SECONDS = 3_600.0
+"""After how long a child that answers nothing at all has stalled: what is slow there would be slow here as well."""
+REPLY_MB = 1 << 20
+"""What is read of an answer, in megabytes: all of it, as what a plugin returns in this process has no bound either."""
+
+
+class Isolated(Component):
+    """A component that works in a child process of its own environment while it is open."""
+
+    origin: ClassVar[Origin]
+    stands_behind: ClassVar[type[Any]]
+    remote: Any = None
+    _supervisor: Supervisor | None = None
+    _stack: AsyncExitStack
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What the component itself has found: when it was made, and when it was opened."""
+        options = self.options
+        found = options._secrets if isinstance(options, ResolvedOptions) else ()
+        return (*found, *(self._supervisor.found if self._supervisor is not None else ()))
+
+    async def __aenter__(self) -> Self:
+        origin, options, context = self.origin, self.options, self.context
+        assert isinstance(options, ResolvedOptions)
+        request = {
+            **options._asked,
+            "place": place_of(origin.kind, context.role),
+            "seed": context.seed,
+            "concurrency": context.concurrency,
+        }
+        async with AsyncExitStack() as stack:
+            supervisor = Supervisor(origin.environment, origin.name, request, self.secrets)
+            self._supervisor = await stack.enter_async_context(supervisor)
+            self.remote = await stack.enter_async_context(self._connected(supervisor))
+            self._stack = stack.pop_all()
+        return self
+
+    def _connected(self, supervisor: Supervisor) -> Any:
+        settings = {
+            "url": supervisor.url,
+            "token": supervisor.token,
+            "stall": STALL_SECONDS,
+            "max_reply_mb": REPLY_MB,
+        }
+        remote = self.stands_behind(self.stands_behind.Options.model_validate(settings), self.context)
+        remote.connection.name = supervisor.label
+        remote.connection.ready = supervisor.ready
+        return remote
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._stack.aclose()
+        finally:
+            self.remote = self._supervisor = None
+
+
+class IsolatedResourceServer(Isolated, ResourceServer):
+    """The base of the classes that stand for isolated environments."""
+
+    stands_behind = RemoteResourceServer
+
+    def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
+        """The tasks that the environment ships."""
+        return self.remote.tasks()  # type: ignore[no-any-return]
+
+    def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
+        """A session in the child that serves when it is opened."""
+        return self.remote.open_session(task, context)  # type: ignore[no-any-return]
+
+
+class IsolatedModel(Isolated, ModelBackend):
+    """The base of the classes that stand for isolated model backends."""
+
+    stands_behind = RemoteModel
+
+    async def respond(self, request: Request, context: CallContext) -> Response:
+        """One call, in the child that serves when it is made."""
+        return await self.remote.respond(request, context)  # type: ignore[no-any-return]
+
+    @property
+    def model_id(self) -> str:
+        """The name of the model there."""
+        return super().model_id if self.remote is None else self.remote.model_id
+
+    @property
+    def max_inflight(self) -> int | None:
+        """The most requests that the backend wants at once."""
+        return None if self.remote is None else self.remote.max_inflight
+
+    @property
+    def sends_seed(self) -> bool:
+        """Whether a seed reaches the model."""
+        return self.remote is not None and self.remote.sends_seed
+
+    async def list_models(self) -> Sequence[str]:
+        """The models that it lists. Where it is not open, a child is started for that."""
+        if self.remote is None:
+            async with self:
+                return await self.list_models()
+        return await self.remote.list_models()  # type: ignore[no-any-return]
+
+
+class IsolatedAgent(Isolated, Agent):
+    """The base of the classes that stand for isolated agents. They reach model and session through a gateway."""
+
+    stands_behind = RemoteAgent
+
+    async def run(self, episode: Episode) -> StopReason:
+        """Work on one episode, in the child that serves when it begins."""
+        return await self.remote.run(episode)  # type: ignore[no-any-return]
+
+
+BASES = {Kind.RESOURCE_SERVER: IsolatedResourceServer, Kind.MODEL: IsolatedModel, Kind.AGENT: IsolatedAgent}
