@@ -244,7 +244,7 @@ def _entry_points(group: str, names: Mapping[str, str]) -> Iterator[str]:
 
 
 def house() -> str:
-    """The folders of the core with the first sentence of their docstrings, and the distributions with their summaries."""
+    """The folders of the core with the first sentence of their docstrings, and distributions with their summaries."""
     core = "\n".join(_folders(ROOT / "gym_core", ""))
     return f"```text\n{core}\nplugins/\n" + "\n".join(_distributions()) + "\n```"
 
