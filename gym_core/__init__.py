@@ -6,10 +6,10 @@ listing of plugins stay fast.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gym_core.version import __version__
+from gym_core.lazy import lazy_names
+from gym_core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gym_core import chat as chat
@@ -62,42 +62,24 @@ if TYPE_CHECKING:
     from gym_core.domain.task import Task as Task
     from gym_core.engine.api import collect as collect
     from gym_core.engine.config import RunConfig as RunConfig
-
-_HOMES = {
-    "gym_core.engine.api": "collect",
-    "gym_core.engine.config": "RunConfig",
-    "gym_core.contract.agent": "Agent CompletedTask Episode StopReason TaskFailed",
-    "gym_core.contract.component": "Component ComponentContext Env Operational Options Selector",
-    "gym_core.contract.hookspecs": "API_VERSION CallInfo RunInfo hookimpl",
-    "gym_core.contract.model": "CallContext Model ModelBackend",
-    "gym_core.contract.resource_server": "Done ResourceServer Session SessionContext",
-    "gym_core.contract.tools": "ToolSpec blocking isolated tool",
-    "gym_core.domain.errors": "GymError ModelError UsageError",
-    "gym_core.domain.json_text": "JsonError encode_json parse_json",
-    "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
-    "gym_core.domain.rollout": "Rollout Status ToolCall Trajectory Verdict",
-    "gym_core.domain.task": "Task",
-}
-_MODULES = ("chat", "errors", "responses")
-_NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
-
-__all__ = [
-    "__version__",
-    *_NAMES,
-    *_MODULES,
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        value: Any = importlib.import_module(f"gym_core.{name}")
-    elif name in _NAMES:
-        value = getattr(importlib.import_module(_NAMES[name]), name)
-    else:
-        raise AttributeError(f"module 'gym_core' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "gym_core.engine.api": "collect",
+            "gym_core.engine.config": "RunConfig",
+            "gym_core.contract.agent": "Agent CompletedTask Episode StopReason TaskFailed",
+            "gym_core.contract.component": "Component ComponentContext Env Operational Options Selector",
+            "gym_core.contract.hookspecs": "API_VERSION CallInfo RunInfo hookimpl",
+            "gym_core.contract.model": "CallContext Model ModelBackend",
+            "gym_core.contract.resource_server": "Done ResourceServer Session SessionContext",
+            "gym_core.contract.tools": "ToolSpec blocking isolated tool",
+            "gym_core.domain.errors": "GymError ModelError UsageError",
+            "gym_core.domain.json_text": "JsonError encode_json parse_json",
+            "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
+            "gym_core.domain.rollout": "Rollout Status ToolCall Trajectory Verdict",
+            "gym_core.domain.task": "Task",
+        },
+        "chat errors responses",
+    )
+    __all__ += ["__version__"]

@@ -6,8 +6,9 @@ when they are first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gym_core.lazy import lazy_names as lazy_names
 
 if TYPE_CHECKING:
     from gym_core.cli.boundary import run_command as run_command
@@ -161,92 +162,81 @@ if TYPE_CHECKING:
     from gym_core.wiring.reference import Reference as Reference
     from gym_core.wiring.secrets import MASK as MASK
     from gym_core.wiring.secrets import Redactor as Redactor
-
-_HOMES = {
-    "gym_core.cli.boundary": "run_command",
-    "gym_core.cli.component_options": "component_config_options read_components",
-    "gym_core.cli.install": "DECLINED agreed show_plan show_plugins",
-    "gym_core.cli.installer": "Change find_installer",
-    "gym_core.cli.interrupts": "Interrupts",
-    "gym_core.cli.lazy": "LazyGroup",
-    "gym_core.cli.parameters": "debug_option disable_option json_option parse_models parse_settings "
-    "split_roles task_id_option",
-    "gym_core.cli.running": "logged",
-    "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
-    "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
-    "gym_core.contract.formats": "Exporter ImportRequest ImportedRun Importer",
-    "gym_core.contract.resource_server": "OpenSession ServerT",
-    "gym_core.contract.strict_schemas": "can_be_strict",
-    "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
-    "gym_core.domain.abandoned": "GRACE within",
-    "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
-    "gym_core.domain.chat.messages": "TOKEN_FIELDS",
-    "gym_core.domain.chat.tools": "with_flat_tools",
-    "gym_core.domain.finish": "ending",
-    "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
-    "gym_core.domain.json_text": "plain_json",
-    "gym_core.domain.proxies": "ProxyError environment_proxy",
-    "gym_core.domain.quoting": "one_line",
-    "gym_core.domain.rollout": "ModelCall",
-    "gym_core.domain.task": "BACKEND_FIELDS REQUEST_FIELD RESULT_FIELDS check_row is_result own_task_id without_result",
-    "gym_core.domain.tool_calls": "ArgumentError arguments_text is_whole parse_arguments "
-    "sent_request whole_call with_unique_ids written_places",
-    "gym_core.engine.assembly": "Assembler Assembly",
-    "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
-    "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
-    "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
-    "gym_core.engine.child_processes.parent": "ChildProcess how_ended",
-    "gym_core.engine.events.logs": "log_rollout",
-    "gym_core.engine.executors.frames": "FrameReader",
-    "gym_core.engine.executors.worker": "Worker",
-    "gym_core.engine.functions.executor": "Executor",
-    "gym_core.engine.loops": "run_loop",
-    "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
-    "gym_core.engine.model_calls.gate": "Clock ModelGate Models",
-    "gym_core.engine.model_calls.prices": "Price find_prices",
-    "gym_core.engine.model_calls.rate_limits": "Limiter",
-    "gym_core.engine.open_files": "allow_open_files",
-    "gym_core.engine.plan": "Job",
-    "gym_core.engine.preflight": "check_models",
-    "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
-    "gym_core.engine.rollout.failure": "Failure blame_row",
-    "gym_core.engine.rollout.live_session": "LiveSession",
-    "gym_core.engine.rollout.rollout_run": "RolloutRun carry_out derive_seed",
-    "gym_core.engine.rollout.row": "unwritable",
-    "gym_core.engine.rollout.stage": "Stage",
-    "gym_core.engine.rollout.verify": "checked_verdict",
-    "gym_core.engine.run": "Run",
-    "gym_core.engine.staging": "beginning make_gates make_stage",
-    "gym_core.engine.tasks.keys": "named_by",
-    "gym_core.engine.tasks.source": "server_source",
-    "gym_core.wiring.config_file": "Configured",
-    "gym_core.wiring.description": "RECORDED describe_component",
-    "gym_core.wiring.discovery": "DISABLE_VARIABLE find_plugins",
-    "gym_core.wiring.dotenv": "load_dotenv",
-    "gym_core.wiring.fields": "is_secret_field is_selector option_fields variable",
-    "gym_core.wiring.home": "HOME_VARIABLE data_folder",
-    "gym_core.wiring.kinds": "Kind MAY_BE_ELSEWHERE",
-    "gym_core.wiring.making": "Maker construct enter place_of",
-    "gym_core.wiring.manager": "Loaded PluginManager",
-    "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
-    "gym_core.wiring.options": "Resolved resolve_options secret_values",
-    "gym_core.wiring.plugin": "Plugin",
-    "gym_core.wiring.plugin_source": "Installation PluginSource",
-    "gym_core.wiring.reference": "Reference",
-    "gym_core.wiring.secrets": "MASK Redactor",
-}
-_NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
-
-__all__ = [*_NAMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        raise AttributeError(f"module 'gym_core.spi' has no attribute {name!r}")
-    value: Any = getattr(importlib.import_module(_NAMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "gym_core.cli.boundary": "run_command",
+            "gym_core.cli.component_options": "component_config_options read_components",
+            "gym_core.cli.install": "DECLINED agreed show_plan show_plugins",
+            "gym_core.cli.installer": "Change find_installer",
+            "gym_core.cli.interrupts": "Interrupts",
+            "gym_core.cli.lazy": "LazyGroup",
+            "gym_core.cli.parameters": "debug_option disable_option json_option parse_models parse_settings "
+            "split_roles task_id_option",
+            "gym_core.cli.running": "logged",
+            "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
+            "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
+            "gym_core.contract.formats": "Exporter ImportRequest ImportedRun Importer",
+            "gym_core.contract.resource_server": "OpenSession ServerT",
+            "gym_core.contract.strict_schemas": "can_be_strict",
+            "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
+            "gym_core.domain.abandoned": "GRACE within",
+            "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
+            "gym_core.domain.chat.messages": "TOKEN_FIELDS",
+            "gym_core.domain.chat.tools": "with_flat_tools",
+            "gym_core.domain.finish": "ending",
+            "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
+            "gym_core.domain.json_text": "plain_json",
+            "gym_core.domain.proxies": "ProxyError environment_proxy",
+            "gym_core.domain.quoting": "one_line",
+            "gym_core.domain.rollout": "ModelCall",
+            "gym_core.domain.task": "BACKEND_FIELDS REQUEST_FIELD RESULT_FIELDS check_row is_result own_task_id "
+            "without_result",
+            "gym_core.domain.tool_calls": "ArgumentError arguments_text is_whole parse_arguments "
+            "sent_request whole_call with_unique_ids written_places",
+            "gym_core.engine.assembly": "Assembler Assembly",
+            "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
+            "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
+            "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
+            "gym_core.engine.child_processes.parent": "ChildProcess how_ended",
+            "gym_core.engine.events.logs": "log_rollout",
+            "gym_core.engine.executors.frames": "FrameReader",
+            "gym_core.engine.executors.worker": "Worker",
+            "gym_core.engine.functions.executor": "Executor",
+            "gym_core.engine.loops": "run_loop",
+            "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
+            "gym_core.engine.model_calls.gate": "Clock ModelGate Models",
+            "gym_core.engine.model_calls.prices": "Price find_prices",
+            "gym_core.engine.model_calls.rate_limits": "Limiter",
+            "gym_core.engine.open_files": "allow_open_files",
+            "gym_core.engine.plan": "Job",
+            "gym_core.engine.preflight": "check_models",
+            "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
+            "gym_core.engine.rollout.failure": "Failure blame_row",
+            "gym_core.engine.rollout.live_session": "LiveSession",
+            "gym_core.engine.rollout.rollout_run": "RolloutRun carry_out derive_seed",
+            "gym_core.engine.rollout.row": "unwritable",
+            "gym_core.engine.rollout.stage": "Stage",
+            "gym_core.engine.rollout.verify": "checked_verdict",
+            "gym_core.engine.run": "Run",
+            "gym_core.engine.staging": "beginning make_gates make_stage",
+            "gym_core.engine.tasks.keys": "named_by",
+            "gym_core.engine.tasks.source": "server_source",
+            "gym_core.wiring.config_file": "Configured",
+            "gym_core.wiring.description": "RECORDED describe_component",
+            "gym_core.wiring.discovery": "DISABLE_VARIABLE find_plugins",
+            "gym_core.wiring.dotenv": "load_dotenv",
+            "gym_core.wiring.fields": "is_secret_field is_selector option_fields variable",
+            "gym_core.wiring.home": "HOME_VARIABLE data_folder",
+            "gym_core.wiring.kinds": "Kind MAY_BE_ELSEWHERE",
+            "gym_core.wiring.making": "Maker construct enter place_of",
+            "gym_core.wiring.manager": "Loaded PluginManager",
+            "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
+            "gym_core.wiring.options": "Resolved resolve_options secret_values",
+            "gym_core.wiring.plugin": "Plugin",
+            "gym_core.wiring.plugin_source": "Installation PluginSource",
+            "gym_core.wiring.reference": "Reference",
+            "gym_core.wiring.secrets": "MASK Redactor",
+        },
+    )

@@ -19,8 +19,9 @@ author's tests. pytest finds the fixtures (`plugin.py`) by itself.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gym_core.spi import lazy_names
 
 if TYPE_CHECKING:
     from gym_testing import faults as faults
@@ -48,35 +49,21 @@ if TYPE_CHECKING:
     from gym_testing.replies import say as say
     from gym_testing.replies import think as think
     from gym_testing.served import Served as Served
-
-# Imported when first used: pytest loads a module of this package in every run of everybody who has gym installed.
-_HOMES = {
-    "agents": "LoopAgent",
-    "command": "Completed GymCommand",
-    "conformance": "AgentConformance ModelBackendConformance ResourceServerConformance",
-    "endpoint": "FakeOpenAI Script Turn",
-    "http": "Received",
-    "isolation": "IsolatedPlugins",
-    "models": "ModelTurn ScriptedModel",
-    "rehearsal": "RunRollout rehearse run_rollout",
-    "replies": "Delivery Reply answer call refuse say think",
-    "served": "Served",
-}
-_NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
-
-__all__ = [*sorted(_NAMES), "faults"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "faults":
-        value: Any = importlib.import_module("gym_testing.faults")
-    elif name in _NAMES:
-        value = getattr(importlib.import_module(f"gym_testing.{_NAMES[name]}"), name)
-    else:
-        raise AttributeError(f"module 'gym_testing' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+else:
+    # Imported when first used: pytest loads a module of this package in every run of everybody who has gym installed.
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            ".agents": "LoopAgent",
+            ".command": "Completed GymCommand",
+            ".conformance": "AgentConformance ModelBackendConformance ResourceServerConformance",
+            ".endpoint": "FakeOpenAI Script Turn",
+            ".http": "Received",
+            ".isolation": "IsolatedPlugins",
+            ".models": "ModelTurn ScriptedModel",
+            ".rehearsal": "RunRollout rehearse run_rollout",
+            ".replies": "Delivery Reply answer call refuse say think",
+            ".served": "Served",
+        },
+        "faults",
+    )

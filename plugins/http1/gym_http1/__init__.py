@@ -35,21 +35,20 @@ if TYPE_CHECKING:
     from gym_http1.request import request_bytes as request_bytes
     from gym_http1.request import request_head as request_head
     from gym_http1.retry_after import retry_after_seconds as retry_after_seconds
+else:
+    _HOMES = {
+        "failure": "TOO_MANY_FILES Failure FailureKind connect_failure",
+        "pool": "Pool Server",
+        "reply": "HttpReply MAX_REPLY_MB MEGABYTE ReplyHeaders TooLong read_all too_long",
+        "request": "Place parse request_bytes request_head",
+        "retry_after": "retry_after_seconds",
+    }
+    _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-_HOMES = {
-    "failure": "TOO_MANY_FILES Failure FailureKind connect_failure",
-    "pool": "Pool Server",
-    "reply": "HttpReply MAX_REPLY_MB MEGABYTE ReplyHeaders TooLong read_all too_long",
-    "request": "Place parse request_bytes request_head",
-    "retry_after": "retry_after_seconds",
-}
-_NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
+    __all__ = [*_NAMES]
 
-__all__ = [*_NAMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _NAMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+        return value

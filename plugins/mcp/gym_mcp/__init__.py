@@ -7,8 +7,9 @@ is opened or an application is built.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gym_core.spi import lazy_names
 
 if TYPE_CHECKING:
     from gym_mcp.connection import ToolError as ToolError
@@ -19,28 +20,15 @@ if TYPE_CHECKING:
     from gym_mcp.session import MCPResourceServer as MCPResourceServer
     from gym_mcp.session import MCPSession as MCPSession
     from gym_mcp.tools import listed_tools as listed_tools
-
-_NAMES = {
-    "HTTPServer": "endpoint",
-    "MCPResourceServer": "session",
-    "MCPSession": "session",
-    "StdioServer": "endpoint",
-    "ToolError": "connection",
-    "as_blocks": "content",
-    "listed_tools": "tools",
-    "need_package": "package",
-}
-
-__all__ = [*_NAMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        raise AttributeError(f"module 'gym_mcp' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"gym_mcp.{_NAMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            ".connection": "ToolError",
+            ".content": "as_blocks",
+            ".endpoint": "HTTPServer StdioServer",
+            ".package": "need_package",
+            ".session": "MCPResourceServer MCPSession",
+            ".tools": "listed_tools",
+        },
+    )
