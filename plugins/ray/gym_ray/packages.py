@@ -16,9 +16,9 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gym_core.spi import TEST_INSTALLER
+
 OURS = ("gym-core", "gym-ray")
-TESTS = "gym_testing"
-"""What installs a distribution for a test, from nowhere."""
 
 
 def runtime_env(names: Iterable[str]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _from_index(found: Distribution) -> bool:
     origin = found.read_text("direct_url.json")
     if origin:
         return "dir_info" not in json.loads(origin)
-    return (found.read_text("INSTALLER") or "").strip() not in ("", TESTS)
+    return (found.read_text("INSTALLER") or "").strip() not in ("", TEST_INSTALLER.decode())
 
 
 def _files(found: Distribution) -> list[str]:
