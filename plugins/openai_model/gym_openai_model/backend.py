@@ -22,7 +22,6 @@ from gym_core import (
 from gym_http1 import MEGABYTE
 from gym_openai_model.dialects import BrokenReply, Dialect, make_dialect
 from gym_openai_model.endpoint import parse_endpoint
-from gym_openai_model.errors import classify
 from gym_openai_model.events import BrokenStream, assembled, is_stream
 from gym_openai_model.identity import KEY_VARIABLE, identify
 from gym_openai_model.options import OpenAIOptions
@@ -165,6 +164,8 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         return math.ceil(left * 10) / 10 if left < self.options.request_timeout else None
 
     def _refused(self, reply: HttpReply, status: int, body: bytes) -> ModelError:
+        from gym_openai_model.errors import classify  # its patterns take longer to compile than a call takes
+
         identity = self._identity
         words = identity.scrub(body)
         return classify(status, reply.headers, words, public_url(self._url), self._model, credential=identity.source)

@@ -12,7 +12,6 @@ from typing import Any
 from gym_core import JsonError, ModelError, UsageError, errors, parse_json
 from gym_http1 import MEGABYTE
 from gym_openai_model.endpoint import Endpoint
-from gym_openai_model.errors import classify
 from gym_openai_model.identity import Identity
 from gym_openai_model.options import DEFAULT_MODEL
 from gym_openai_model.replies import looks_like_html
@@ -50,6 +49,8 @@ async def list_models(
         return Listing(problem=_unreachable(error, endpoint))
     if 200 <= status < 300 and not looks_like_html(reply_headers, body):
         return _read(body, public_url(url))
+    from gym_openai_model.errors import classify
+
     refusal = classify(status, reply_headers, identity.scrub(body), public_url(url), "", credential=identity.source)
     # a key may be good for model calls and not for this list: then the answer is 403
     if isinstance(refusal, errors.AuthenticationError) and status != 403:

@@ -17,7 +17,7 @@ from gym_openai_model.backend import OpenAIModel
 from gym_openai_model.endpoint import parse_endpoint
 from gym_openai_model.options import DEFAULT_MODEL, OpenAIOptions
 
-from .scripted import Caller, text_reply
+from .scripted import Caller, Endpoint, text_reply
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -37,6 +37,22 @@ def test_importing_it_loads_no_client() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_call_loads_no_client_but_its_own(endpoint: Endpoint) -> None:
+    """Each of the others costs as much as a quarter of a second of CPU, or twice that."""
+    endpoint.script(text_reply("chat"))
+    code = (
+        "import asyncio, sys; from gym_core import CallContext, Request; import gym_openai_model as plugin\n"
+        "backend = plugin.gym_model_backends()['openai']\n"
+        "async def main():\n"
+        f"    async with backend(backend.Options(base_url={endpoint.url!r}, model='m')) as model:\n"
+        "        await model.check(); await model.respond(Request.ask('Hi'), CallContext())\n"
+        "asyncio.run(main()); print({'aiohttp', 'httpx', 'httpx2', 'openai'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    assert [seen.method for seen in endpoint.seen] == ["GET", "POST"]
 
 
 def test_every_option_is_described() -> None:
