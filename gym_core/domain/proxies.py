@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from fnmatch import fnmatchcase
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 _PORTS = {"http": 80, "https": 443}
 _SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _BETWEEN = re.compile(r"[,;\s]+")
+_NAMES_PROXY = re.compile("(?:https?|all)_proxy", re.IGNORECASE)
+_WITH_PROXIES_OF_THEIR_OWN = ("darwin", "win32")
 _ALSO_LOOPBACK = "<-loopback>"
 """In NO_PROXY: this machine is reached through the proxy, too. The word is that of browsers."""
 
@@ -28,6 +31,8 @@ def environment_proxy(url: str) -> str | None:
     or `*` alone; each with or without a port. This machine is never
     asked through a proxy, unless `NO_PROXY` holds `<-loopback>`. Raises `ProxyError`.
     """
+    if sys.platform not in _WITH_PROXIES_OF_THEIR_OWN and not any(map(_NAMES_PROXY.fullmatch, os.environ)):
+        return None  # and urllib.request with all below it stays where it is
     from urllib.request import getproxies
 
     parts = urlsplit(url)
@@ -110,7 +115,7 @@ def _is_here(host: str, address: IPv4Address | IPv6Address | None) -> bool:
 
 def _system_exempts(host: str) -> bool:
     """Whether the exceptions that macOS and Windows keep apply; those of the environment go before them."""
-    if sys.platform not in ("darwin", "win32"):
+    if sys.platform not in _WITH_PROXIES_OF_THEIR_OWN:
         return False
     from urllib.request import getproxies_environment, proxy_bypass
 

@@ -17,11 +17,28 @@ from gym_http1.reply import LENIENT, HttpReply, ReplyHeaders, TooLong
 NEVER = float("inf")
 _HEAD_LIMIT = 1 << 18
 """The most bytes a reply's head may have."""
-_BARE_HEAD_ENDS = re.compile(rb"\n\r?\n")
 _EMPTY_LINES = re.compile(rb"[\r\n]*")
 _ENCODED = b"content-encoding"
 _GOOD = b"HTTP/1.1 2"
+_TRANSFERRED = b"transfer-encoding"
+_TRANSFERS = ("chunked", "identity", "")
+_AS_CHUNKS = b"\ntransfer-encoding: chunked\r\n"
 _SWITCHED = 101
+
+
+def _end_of_head(data: bytes, start: int) -> int:
+    """Where the first empty line after `start` ends, with or without its carriage return; 0 where there is none."""
+    end = data.find(b"\n\r\n", start) + 3
+    bare = data.find(b"\n\n", start, end if end > 2 else len(data)) + 2
+    return bare if bare > 1 else end if end > 2 else 0
+
+
+def _refuse_codings(headers: ReplyHeaders) -> None:
+    """Raise `BrokenHttp` for a transfer coding but chunks: nobody asked for one, and what is coded is not the body."""
+    codings = ",".join(headers.getall("transfer-encoding")).lower().split(",")
+    for coding in codings:
+        if coding.strip() not in _TRANSFERS:
+            raise BrokenHttp(f"its transfer coding {coding.strip()[:20]!r} was not asked for")
 
 
 class ConnectionDropped(Exception):
@@ -136,8 +153,8 @@ class Connection(asyncio.Protocol):
         # Each head goes to the parser by itself: so it is known which bytes it is, also after an interim reply. Nothing
         # that is left is copied on the way: there may be thousands of interim replies, or empty lines.
         if data.startswith(_GOOD) and not self._head:  # nearly always: one whole reply
-            end = data.find(b"\r\n\r\n") + 4
-            if end > 3:
+            end = _end_of_head(data, 0)
+            if end:
                 self._head = data[:end]
                 self._parser.feed_data(data)
                 return
@@ -150,10 +167,7 @@ class Connection(asyncio.Protocol):
                 at = _EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]  # it matches anything
                 continue
             searched = at + max(0, known - 3)
-            end = data.find(b"\r\n\r\n", searched) + 4
-            if end < 4:
-                found = _BARE_HEAD_ENDS.search(data, searched)
-                end = found.end() if found else len(data)
+            end = _end_of_head(data, searched) or len(data)
             self._head = data[at:end]
             self._parser.feed_data(data[at + known : end])
             known, at = 0, end
@@ -236,7 +250,10 @@ class Connection(asyncio.Protocol):
         if len(body) > self._most:
             raise TooLong
         headers = ReplyHeaders(self._head)
-        if _ENCODED in self._head.lower():
+        head = self._head.lower()
+        if _TRANSFERRED in head and head.count(_TRANSFERRED) != head.count(_AS_CHUNKS):
+            _refuse_codings(headers)
+        if _ENCODED in head:
             try:
                 body = decoded(body, headers.getall("content-encoding"), self._most)
             except ValueError as error:

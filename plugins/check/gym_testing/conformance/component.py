@@ -15,7 +15,7 @@ from gym_testing.conformance.imports import PROBE
 
 HEAVY = frozenset(
     {
-        *("aiohttp", "anthropic", "fastapi", "httpx", "openai", "requests", "tiktoken", "wreq"),
+        *("aiohttp", "anthropic", "fastapi", "httpx", "openai", "requests", "tiktoken"),
         *("numpy", "pandas", "scipy", "sklearn", "sympy", "matplotlib", "PIL"),
         *("datasets", "tensorflow", "torch", "transformers", "vllm", "xllamacpp"),
         *("boto3", "docker", "playwright", "rich", "selenium", "sqlalchemy"),
