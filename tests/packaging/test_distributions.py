@@ -28,9 +28,8 @@ def project(source: Path) -> dict[str, Any]:
     return table
 
 
-def package(source: Path) -> str:
-    (name,) = PROJECTS[source]["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    return str(name)
+def packages(source: Path) -> list[str]:
+    return list(PROJECTS[source]["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
 
 
 def read_wheel(wheels: Path, source: Path) -> dict[str, bytes]:
@@ -53,17 +52,18 @@ def in_dist_info(files: dict[str, bytes], name: str) -> bytes:
     return content
 
 
-def package_files(source: Path) -> set[str]:
-    """What lies in the source's package directory, compiled files aside."""
-    paths = (source / package(source)).rglob("*")
+def package_files(source: Path, package: str) -> set[str]:
+    """What lies in a package directory of the source, compiled files aside."""
+    paths = (source / package).rglob("*")
     return {path.relative_to(source).as_posix() for path in paths if path.is_file() and "__pycache__" not in path.parts}
 
 
 @distributions
 def test_wheel_and_sdist_hold_the_whole_package_and_no_tests(source: Path, wheels: Path) -> None:
     for files in (read_wheel(wheels, source), read_sdist(wheels, source)):
-        assert f"{package(source)}/py.typed" in files
-        assert {name for name in files if name.startswith(f"{package(source)}/")} == package_files(source)
+        for package in packages(source):
+            assert f"{package}/py.typed" in files
+            assert {name for name in files if name.startswith(f"{package}/")} == package_files(source, package)
         for name in files:
             path = PurePosixPath(name)
             assert not {"tests", "test"} & set(path.parts), name
@@ -103,7 +103,10 @@ def test_wheel_declares_its_entry_points(source: Path, wheels: Path) -> None:
     declared = dict(project(source).get("entry-points", {}))
     if "scripts" in project(source):
         declared["console_scripts"] = project(source)["scripts"]
+    files = read_wheel(wheels, source)
+    if not declared:  # a library
+        assert not [name for name in files if name.endswith("/entry_points.txt")]
+        return
     parser = configparser.ConfigParser(delimiters=("=",))
-    parser.read_string(in_dist_info(read_wheel(wheels, source), "entry_points.txt").decode())
-    assert declared
+    parser.read_string(in_dist_info(files, "entry_points.txt").decode())
     assert {section: dict(parser[section]) for section in parser.sections()} == declared

@@ -23,9 +23,9 @@ NAME = "my_env"
 
 @pytest.fixture(scope="module")
 def project(fresh_env: Callable[..., FreshEnv], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `gym new` of a freshly installed core makes."""
+    """The folder that a freshly installed `gym new` makes."""
     folder = tmp_path_factory.mktemp("new") / "gym-my-env"
-    fresh_env("gym-core").run("gym", "new", "env", NAME, "--path", folder, "--license", "MIT")
+    fresh_env("gym-check").run("gym", "new", "env", NAME, "--path", folder, "--license", "MIT")
     return folder
 
 
@@ -40,7 +40,7 @@ def wheel(project: Path, build: Callable[[Path, Path], None]) -> Path:
 @pytest.fixture(scope="module")
 def env(fresh_env: Callable[..., FreshEnv], wheel: Path) -> FreshEnv:
     """An environment with nothing but what users of the package would install."""
-    return fresh_env("gym-my-env", "gym-simple-agent", "gym-openai-model", find_links=(wheel.parent,))
+    return fresh_env("gym-my-env", "gym-check", "gym-simple-agent", "gym-openai-model", find_links=(wheel.parent,))
 
 
 @pytest.fixture
