@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from gym_core.contract.tools import class_tools as class_tools
     from gym_core.domain.abandoned import GRACE as GRACE
     from gym_core.domain.abandoned import within as within
+    from gym_core.domain.arguments import ArgumentError as ArgumentError
+    from gym_core.domain.arguments import arguments_text as arguments_text
+    from gym_core.domain.arguments import parse_arguments as parse_arguments
     from gym_core.domain.blame import as_exception as as_exception
     from gym_core.domain.blame import asked_to_end as asked_to_end
     from gym_core.domain.blame import described as described
@@ -74,10 +77,7 @@ if TYPE_CHECKING:
     from gym_core.domain.task import is_result as is_result
     from gym_core.domain.task import own_task_id as own_task_id
     from gym_core.domain.task import without_result as without_result
-    from gym_core.domain.tool_calls import ArgumentError as ArgumentError
-    from gym_core.domain.tool_calls import arguments_text as arguments_text
     from gym_core.domain.tool_calls import is_whole as is_whole
-    from gym_core.domain.tool_calls import parse_arguments as parse_arguments
     from gym_core.domain.tool_calls import sent_request as sent_request
     from gym_core.domain.tool_calls import whole_call as whole_call
     from gym_core.domain.tool_calls import with_unique_ids as with_unique_ids
@@ -182,6 +182,7 @@ else:
             "gym_core.contract.strict_schemas": "can_be_strict",
             "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
             "gym_core.domain.abandoned": "GRACE within",
+            "gym_core.domain.arguments": "ArgumentError arguments_text parse_arguments",
             "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
             "gym_core.domain.chat.messages": "TOKEN_FIELDS",
             "gym_core.domain.chat.tools": "with_flat_tools",
@@ -193,8 +194,7 @@ else:
             "gym_core.domain.rollout": "ModelCall",
             "gym_core.domain.task": "BACKEND_FIELDS REQUEST_FIELD RESULT_FIELDS check_row is_result own_task_id "
             "without_result",
-            "gym_core.domain.tool_calls": "ArgumentError arguments_text is_whole parse_arguments "
-            "sent_request whole_call with_unique_ids written_places",
+            "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids written_places",
             "gym_core.engine.assembly": "Assembler Assembly",
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",

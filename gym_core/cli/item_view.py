@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gym_core.domain.arguments import ArgumentError, parse_arguments
 from gym_core.domain.responses import content_parts
-from gym_core.domain.tool_calls import ArgumentError, parse_arguments
 
 _ONE_LINE = 100
 _TOO_DEEP = "(it nests too deeply to be shown; --json prints it)"

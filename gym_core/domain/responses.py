@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from gym_core.domain.arguments import NO_ARGUMENTS, arguments_text, parse_arguments
+
 Item: TypeAlias = dict[str, Any]
 """One input or output item: a message, reasoning, function call, function call output, or any other."""
 
@@ -51,15 +53,11 @@ class FunctionCall(dict[str, Any]):
     @property
     def arguments(self) -> str:
         """The arguments as the model wrote them: JSON text, not yet checked; `{}` where there are none."""
-        from gym_core.domain.tool_calls import NO_ARGUMENTS, arguments_text
-
         text = arguments_text(self.get("arguments"))
         return NO_ARGUMENTS if text.strip() in ("", "null") else text
 
     def parsed(self) -> dict[str, Any]:
         """The arguments as the object they say, empty where there are none. Raises `ValueError`."""
-        from gym_core.domain.tool_calls import parse_arguments
-
         return parse_arguments(self.get("arguments"))
 
 

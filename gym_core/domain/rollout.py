@@ -7,15 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gym_core.domain.arguments import ArgumentError, parse_arguments
 from gym_core.domain.responses import COMPLETED, Item, Response, Usage, call_id_of, item_text, output_text
 from gym_core.domain.task import result_task_id
-from gym_core.domain.tool_calls import (
-    ArgumentError,
-    answered_calls,
-    parse_arguments,
-    with_unique_ids,
-    written_places,
-)
+from gym_core.domain.tool_calls import answered_calls, with_unique_ids, written_places
 
 
 class Status(StrEnum):

@@ -6,7 +6,7 @@ from typing import Any
 
 from gym_core import Session, Trajectory
 from gym_core.contract.tools import BoundTool, ToolSpec
-from gym_core.domain.tool_calls import ArgumentError
+from gym_core.domain.arguments import ArgumentError
 from tests.support.models import ScriptedModel, call, say
 from tests.support.running import rollout
 

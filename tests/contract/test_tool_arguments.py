@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from gym_core import tool
 from gym_core.contract.tools import ToolSpec, class_tools
-from gym_core.domain.tool_calls import ArgumentError
+from gym_core.domain.arguments import ArgumentError
 
 
 class Unit(enum.Enum):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gym_core.domain.arguments import arguments_text
 from gym_core.domain.chat.parts import responses_content, responses_part
 from gym_core.domain.responses import Item, id_text
-from gym_core.domain.tool_calls import arguments_text, new_call_id
+from gym_core.domain.tool_calls import new_call_id
 
 _ASSISTANT_FIELDS = frozenset({"role", "content", "refusal", "tool_calls"})
 _TOOL_FIELDS = frozenset({"role", "tool_call_id", "content"})

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.resource_server import Done, Session
 from gym_core.contract.tools import BoundTool, ToolSpec, class_tools
+from gym_core.domain.arguments import ArgumentError, parse_arguments
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import InputError, ModelError, SessionError
 from gym_core.domain.json_text import encode_json, whole_text, written_as_it_is
 from gym_core.domain.responses import FunctionCallOutput, call_id_of, function_call_output
-from gym_core.domain.tool_calls import ArgumentError, parse_arguments
 from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
 from gym_core.engine.functions.executor import Executor, waits
