@@ -156,6 +156,7 @@ if TYPE_CHECKING:
     from gym_core.wiring.options import Resolved as Resolved
     from gym_core.wiring.options import resolve_options as resolve_options
     from gym_core.wiring.options import secret_values as secret_values
+    from gym_core.wiring.options import texts_within as texts_within
     from gym_core.wiring.plugin import Plugin as Plugin
     from gym_core.wiring.plugin_source import Installation as Installation
     from gym_core.wiring.plugin_source import PluginSource as PluginSource
@@ -233,7 +234,7 @@ else:
             "gym_core.wiring.making": "Maker construct enter place_of",
             "gym_core.wiring.manager": "Loaded PluginManager",
             "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
-            "gym_core.wiring.options": "Resolved resolve_options secret_values",
+            "gym_core.wiring.options": "Resolved resolve_options secret_values texts_within",
             "gym_core.wiring.plugin": "Plugin",
             "gym_core.wiring.plugin_source": "Installation PluginSource",
             "gym_core.wiring.reference": "Reference",

@@ -193,7 +193,7 @@ class _Filler:
     def secrets(self, values: Mapping[str, _Value]) -> Iterator[list[str]]:
         for option, entry in values.items():
             if is_secret(self.fields[option].annotation):
-                yield list(_texts(entry.value))
+                yield list(texts_within(entry.value))
             else:
                 yield list(secrets_within(entry.value, option))
 
@@ -258,16 +258,16 @@ def _sentence(message: str) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_within(value: Any) -> Iterator[str]:
     """All texts within a value that was given for a secret option."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _texts(inner)
+            yield from texts_within(inner)
     elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
-            yield from _texts(inner)
+            yield from texts_within(inner)
     else:
         yield from secrets_within(value)
 

@@ -49,8 +49,13 @@ def test_a_wrong_option(
         assert apart.err.splitlines() == said
 
 
-def test_the_value_of_a_secret_is_not_told(gym: Gym, home: Path) -> None:
-    refused = gym("tasks", "--env", "old:14", "-E", "api_key=sk-not-told")
+@pytest.mark.parametrize("variable", ["TALK_KEY", ""])
+def test_the_value_of_a_secret_is_not_told(
+    gym: Gym, home: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    if variable:
+        monkeypatch.setenv(variable, "sk-not-told")
+    refused = gym("tasks", "--env", "old:14", *(() if variable else ("-E", "api_key=sk-not-told")))
     assert refused.status == 2
     assert "no talk with ***" in refused.err
     assert "sk-not-told" not in refused.err

@@ -275,6 +275,14 @@ class TestKinds:
         assert (wire["stop_reason"], wire["model"], wire["agent"]) == ("ran2.0", "echo-2.0", "walker")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix sockets")
+def test_every_worker_has_children_of_its_own(home: Path) -> None:
+    settings = {"env_options": {"api_key": SECRET, "size": "3k"}, "agent_options": {"word": "ran"}}
+    rollouts = asyncio.run(collect("old:6", "walker", model="echo", workers=2, concurrency=4, **settings))
+    assert statuses(rollouts) == ["completed"] * 6
+    assert {rollout.row["rollout"]["stop_reason"] for rollout in rollouts} == {"ran2.0"}
+
+
 def test_without_unix_sockets_it_listens_on_loopback(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "USES_UNIX_SOCKETS", False)
     rollouts = asyncio.run(collect("new:1", Script(("version", {}))))

@@ -56,30 +56,37 @@ _DEADLINES = Deadlines(rollout=_LONG, setup=_LONG, model_call=_LONG, tool=_LONG,
 
 def describe(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
     """Answer with what `distribution` offers, each component as `gym plugins show --json` has it."""
-    _perform(requests, replies, lambda request, answer: answer(_described(request["distribution"])))
+    _perform(requests, replies, lambda request, answer, redactor: answer(_described(request["distribution"])))
 
 
 def resolve(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
     """Answer with the options of a component; it is made with them, too, since it may refuse what they allow."""
-    _perform(requests, replies, lambda request, answer: answer(_resolved(request)))
+    _perform(requests, replies, lambda request, answer, redactor: answer(_resolved(request, redactor)))
 
 
 def serve(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
     """Serve a component; answer with its URL, and with the secrets that it has found, once it can be asked."""
     channel = requests.fileno()
-    _perform(requests, replies, lambda request, answer: run_loop(_serve(request, answer, channel, grace)))
+
+    def act(request: Mapping[str, Any], answer: Answer, redactor: _Collecting) -> None:
+        run_loop(_serve(request, answer, redactor, channel, grace))
+
+    _perform(requests, replies, act)
 
 
-def _perform(requests: IO[bytes], replies: IO[bytes], act: Callable[[dict[str, Any], Answer], None]) -> None:
+def _perform(
+    requests: IO[bytes], replies: IO[bytes], act: Callable[[Mapping[str, Any], Answer, _Collecting], None]
+) -> None:
     _log_to_stderr()
+    redactor = _Collecting()
 
     def answer(value: Mapping[str, Any]) -> None:
         write_message(replies, encode_json(value, fallback=str))
 
     try:
-        act(parse_json(read_message(requests)), answer)
+        act(parse_json(read_message(requests)), answer, redactor)
     except BaseException as error:  # a plugin may call `sys.exit`
-        answer({"error": _as_wire(error)})
+        answer({"error": {name: redactor.redact(text) for name, text in _as_wire(error).items()}})
         sys.exit(1)
 
 
@@ -105,7 +112,7 @@ def _component(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _resolved(request: Mapping[str, Any]) -> dict[str, Any]:
+def _resolved(request: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     loaded = PluginManager().load(Kind(request["kind"]), request["reference"])
     reference = loaded.reference
     configured = _configured(request)
@@ -118,6 +125,7 @@ def _resolved(request: Mapping[str, Any]) -> dict[str, Any]:
         what=request["what"],
         configured=configured,
     )
+    redactor.add(*resolved.secrets)
     component = construct(loaded, resolved.options, ComponentContext(name=reference.name))
     fields = type(resolved.options).model_fields
     secret = {name for name, info in fields.items() if is_secret_field(info)}
@@ -142,7 +150,7 @@ def _configured(request: Mapping[str, Any]) -> Configured | None:
     )
 
 
-async def _serve(request: Mapping[str, Any], answer: Answer, channel: int, grace: float) -> None:
+async def _serve(request: Mapping[str, Any], answer: Answer, redactor: _Collecting, channel: int, grace: float) -> None:
     from gym_http.serve.listener import Listener
     from gym_http.serve.opening import open_application
     from gym_http.serve.settings import ServeSettings
@@ -160,7 +168,6 @@ async def _serve(request: Mapping[str, Any], answer: Answer, channel: int, grace
         seed=request["seed"],
         deadlines=_DEADLINES,
     )
-    redactor = _Collecting()
     async with AsyncExitStack() as stack:
         app, notices = await open_application(_wanted(request), settings, stack, redactor)
         for notice in notices:
@@ -220,7 +227,7 @@ def _log_to_stderr() -> None:
     logger.propagate = False
 
 
-def _as_wire(error: BaseException) -> dict[str, Any]:
+def _as_wire(error: BaseException) -> dict[str, str]:
     """An error as the parent raises it again."""
     if not isinstance(error, GymError):
         import traceback

@@ -36,7 +36,9 @@ _LEFT_OUT = (
 
 def ask(environment: Environment, verb: str, request: Mapping[str, Any], *secrets: str) -> dict[str, Any]:
     """What a child answers that ends with that. Blocks. Raises as `IsolatedChild.answer` does."""
-    child = IsolatedChild(environment, verb, Redactor(secrets))
+    redactor = Redactor(secrets)
+    redactor.add_variables(os.environ, os.environ)
+    child = IsolatedChild(environment, verb, redactor)
     try:
         return child.answer(request, ANSWER_SECONDS)
     finally:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, SecretStr, create_model
 
 from gym_core import Operational, Options, Selector
-from gym_core.spi import MASK, Configured, Kind, Resolved
+from gym_core.spi import MASK, Configured, Kind, Resolved, texts_within
 from gym_isolated.process import ask
 from gym_isolated.records import Environment
 
@@ -58,7 +58,8 @@ def resolve(
         "configured": None if configured is None else _to_wire(configured),
     }
     secret = {option["name"] for option in origin.component["options"] if option["secret"]}
-    answer = ask(origin.environment, "resolve", asked, *(str(given[name]) for name in secret & given.keys()))
+    hidden = [text for key in given if key.partition(".")[0] in secret for text in texts_within(given[key])]
+    answer = ask(origin.environment, "resolve", asked, *hidden)
     options = _options(origin, answer)
     options._asked, options._secrets = asked, tuple(answer["secrets"])
     return Resolved(options, answer["origins"], tuple(answer["secrets"]))
