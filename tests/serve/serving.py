@@ -56,7 +56,7 @@ async def served_model(
     redactor = Redactor(secrets)
     app = build(
         "model",
-        model_routes.routes(served, redactor=redactor),
+        model_routes.routes(served),
         settings=ServeSettings(),
         describe=DESCRIBED,
         openapi=[model_openapi.openapi()],

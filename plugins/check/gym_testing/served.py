@@ -192,7 +192,7 @@ async def _model(
     }
     return build(
         "model",
-        model.routes(served, redactor=redactor),
+        model.routes(served),
         settings=settings,
         describe={**describe(backend, parts, "policy"), "capabilities": capabilities},
         openapi=[model_openapi.openapi()],

@@ -10,13 +10,14 @@ request may have been done), `timeout`, `broken_reply` or `too_long`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gym_core import JsonError, encode_json, parse_json
+from gym_core import GymError, JsonError, encode_json, parse_json
 from gym_core.spi import ProxyError, environment_proxy
-from gym_http.protocol.errors import RemoteError, unusable_proxy
+from gym_http.protocol.errors import RemoteError, error_from_wire, unusable_proxy
 from gym_http.protocol.urls import checked_url, socket_path
 from gym_http1 import (
     MAX_REPLY_MB,
@@ -24,6 +25,7 @@ from gym_http1 import (
     ReplyHeaders,
     parse,
     request_bytes,
+    retry_after_seconds,
 )
 
 if TYPE_CHECKING:
@@ -91,6 +93,21 @@ class Reply:
                 code=BROKEN,
             )
         return value
+
+    def failure(self, where: str = "") -> GymError:
+        """The error that an answer stands for that is not 2xx. `where`: who answered, if not method and URL."""
+        body: Any = self.text
+        with suppress(RemoteError):  # the text says then what there is to say
+            body = self.json()
+        return error_from_wire(self.status, body, where or self.where)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asks to wait, in a header or in its words; None where it says nothing of it."""
+        body: Any = None
+        with suppress(RemoteError):
+            body = self.json()
+        return retry_after_seconds(self.headers, self.text, body=body)
 
     @property
     def cookies(self) -> dict[str, str]:

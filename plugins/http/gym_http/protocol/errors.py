@@ -59,6 +59,7 @@ _MODEL_STATUS = {
     ContextLengthError: 400,
     PolicyError: 400,
 }
+_MODEL_ERRORS = {cls.__name__: cls for cls in model_error_classes()}
 ROW = "task.row."
 """What the path of a field begins with where the task is a part of a body."""
 MODEL_ERROR = "model_error"
@@ -78,7 +79,8 @@ class ServeError(GymError):
     """A request that a served component refuses.
 
     `status`: of the HTTP answer. `code`: the word for programs. `field`: what is wrong in the body, a dotted path.
-    `headers`: further ones of the answer, such as `Retry-After`.
+    `headers`: further ones of the answer, such as `Retry-After`. `retryable`: whether the same may go well later; by
+    default the status says so.
     """
 
     def __init__(
@@ -90,12 +92,14 @@ class ServeError(GymError):
         field: str = "",
         hint: str = "",
         headers: Mapping[str, str] | None = None,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.code = code or CODES.get(status, "error")
         self.field = field
         self.headers = headers or {}
+        self.retryable = status in _PASSING if retryable is None else retryable
 
 
 class RemoteError(SessionError):
@@ -169,15 +173,14 @@ def error_from_wire(status: int, body: Any, where: str) -> GymError:
     message = str(described.get("message") or name or f"status {status}")
     hint = str(described.get("hint") or "")
     code = str(described.get("code") or CODES.get(status, "error"))
-    if code == MODEL_ERROR:
-        for cls in model_error_classes():
-            if cls.__name__ == name:
-                return cls(
-                    message,
-                    hint=hint,
-                    status=_number(described.get("http_status"), int),
-                    retry_after=_number(described.get("retry_after"), float),
-                )
+    failed_call = _MODEL_ERRORS.get(name)
+    if failed_call is not None:
+        return failed_call(
+            message,
+            hint=hint,
+            status=_number(described.get("http_status"), int),
+            retry_after=_number(described.get("retry_after"), float),
+        )
     if code == EPISODE_OVER:
         return EpisodeOver(message)
     phase = str(described.get("phase") or "")
@@ -220,15 +223,12 @@ def _status_and_code(error: BaseException) -> tuple[int, str]:
 def _known_class(error: BaseException) -> type[BaseException]:
     """The class as the other end knows it: a backend's own kind of failed model call counts as its parent there."""
     if isinstance(error, ModelError):
-        known = model_error_classes()
-        return next((cls for cls in type(error).__mro__ if cls in known), ModelError)
-    return type(error)
+        return next((cls for cls in type(error).__mro__ if cls.__name__ in _MODEL_ERRORS), ModelError)
+    return ServeError if isinstance(error, ServeError) else type(error)
 
 
 def _retryable(error: BaseException) -> bool:
-    if isinstance(error, ServeError):
-        return error.status in _PASSING
-    return isinstance(error, DeadlineExceeded) or (isinstance(error, ModelError) and error.retryable)
+    return isinstance(error, DeadlineExceeded) or (isinstance(error, ServeError | ModelError) and error.retryable)
 
 
 def _deadline(phase: str, message: str) -> DeadlineExceeded:

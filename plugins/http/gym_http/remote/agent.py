@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -11,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from gym_core import Agent, CompletedTask, Episode, GymError, StopReason, Task, UsageError
-from gym_http.protocol.client import BROKEN, INTERRUPTED, UNREACHABLE, Reply
+from gym_core import Agent, CompletedTask, Episode, StopReason, Task, UsageError
+from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError
-from gym_http.remote.connection import Connection
+from gym_http.remote.connection import AGAIN, Connection
 from gym_http.remote.detect import AGENT, Served, recognise
 from gym_http.remote.gateway_setup import make_gateway
 from gym_http.remote.nemo_agent import completed, failure, row_for
@@ -24,9 +22,7 @@ if TYPE_CHECKING:
     from gym_http.remote.episode import OfferedEpisode
     from gym_http.remote.gateway import Gateway
 
-_FULL = frozenset({429, 503})
 _TOO_MUCH = frozenset({"too_many_rollouts", "too_many_episodes", "draining"})
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _SECONDS = 30.0
 
 
@@ -132,29 +128,14 @@ class RemoteAgent(Agent):
 
     async def _hand_over(self, path: str, body: Mapping[str, Any], offered: OfferedEpisode | None = None) -> Reply:
         """Ask, and ask again while it is certain that nothing has been done: an agent's work has side effects."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self.options.wait
-        pause = _FIRST_PAUSE
-        while True:
-            reply: Reply | None = None
-            error: GymError | None = None
-            try:
-                reply = await self.connection.request("POST", path, body)
-                if not _is_full(reply):
-                    return reply
-            except RemoteError as failed:
-                lost = failed.code == INTERRUPTED and offered is not None and not offered.used
-                if failed.code != UNREACHABLE and not lost:
-                    raise
-                error = failed
-            seconds = pause * random.uniform(0.5, 1.0)
-            if loop.time() + seconds > until:
-                if reply is not None:
-                    return reply
-                assert error is not None
-                raise error
-            await asyncio.sleep(seconds)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        return await self.connection.open(
+            "POST",
+            path,
+            body,
+            check=False,
+            full=_is_full,
+            harmless=lambda: offered is not None and not offered.used,
+        )
 
 
 def _passed_on(offered: OfferedEpisode, reply: Reply) -> BaseException | None:
@@ -167,7 +148,7 @@ def _passed_on(offered: OfferedEpisode, reply: Reply) -> BaseException | None:
 
 def _is_full(reply: Reply) -> bool:
     """Whether a server says that it has not begun, because it is full or going down."""
-    if reply.status not in _FULL:
+    if reply.status not in AGAIN:
         return False
     try:
         described = reply.json().get("error")

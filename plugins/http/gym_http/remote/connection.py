@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from gym_core import GymError
 from gym_http.protocol.client import INTERRUPTED, TIMEOUT, UNREACHABLE, Client, Reply
-from gym_http.protocol.errors import RemoteError, error_from_wire
+from gym_http.protocol.errors import RemoteError
 from gym_http.remote.liveness import Pulse
-from gym_http1 import MAX_REPLY_MB, retry_after_seconds
+from gym_http1 import MAX_REPLY_MB
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-_AGAIN = frozenset({429, 503})
+AGAIN = frozenset({429, 503})
+"""What a server answers that is full or going down."""
 _GONE = frozenset({404, 410})
 
 
@@ -85,11 +86,22 @@ class Connection:
         return self.checked(await self.request(method, path, body, **options))
 
     async def open(
-        self, method: str, path: str, body: Any = None, *, wait: float | None = None, check: bool = True, **options: Any
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        wait: float | None = None,
+        check: bool = True,
+        full: Callable[[Reply], bool] = lambda reply: reply.status in AGAIN,
+        harmless: Callable[[], bool] = lambda: True,
+        **options: Any,
     ) -> Reply:
         """A request that opens something, and may be repeated while nobody answers or the server is full.
 
         `wait`: seconds to go on trying, the connection's own by default. `check`: raise what an error stands for.
+        `full`: whether an answer says that nothing was done, because there is no room. `harmless`: whether it may be
+        repeated although it may have arrived, when its connection broke before the answer.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + (self.wait if wait is None else wait)
@@ -98,12 +110,12 @@ class Connection:
             asked = 0.0
             try:
                 reply = await self.request(method, path, body, **options)
-                if reply.status not in _AGAIN:
+                if not full(reply):
                     return self.checked(reply) if check else reply
-                asked = _retry_after(reply)
+                asked = reply.retry_after or 0.0
                 error = self.error(reply)
             except RemoteError as failed:
-                if failed.code not in (UNREACHABLE, INTERRUPTED):
+                if failed.code != UNREACHABLE and not (failed.code == INTERRUPTED and harmless()):
                     raise
                 error = failed
             # all who wait would else come back in the same moment
@@ -119,23 +131,12 @@ class Connection:
             return reply
         raise self.error(reply)
 
-    def error(self, reply: Reply) -> Exception:
+    def error(self, reply: Reply) -> GymError:
         """What a reply that is not 2xx stands for."""
-        body: Any = reply.text
-        with contextlib.suppress(RemoteError):
-            body = reply.json()
-        error = error_from_wire(reply.status, body, self.name)
+        error = reply.failure(self.name)
         if isinstance(error, RemoteError) and (not error.hint or reply.status in _GONE):
             error.hint = _HINTS.get(reply.status, "")  # what to do about it is ours to say: theirs is for other clients
         return error
-
-
-def _retry_after(reply: Reply) -> float:
-    """Seconds the server asks to wait, in a header or in its words; 0 where it says nothing of it."""
-    body: Any = None
-    with contextlib.suppress(RemoteError):
-        body = reply.json()
-    return retry_after_seconds(reply.headers, reply.text, body=body) or 0.0
 
 
 _TOKEN = "give the server's token: GYM_REMOTE_TOKEN"

@@ -20,27 +20,29 @@ from urllib.parse import quote, unquote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response as Reply
+from starlette.routing import BaseRoute
 
 from gym_core import Episode, Model, Response
-from gym_core.spi import asked_to_end
+from gym_core.spi import Redactor, asked_to_end
 from gym_http.protocol.errors import ServeError, WireError, add_openai_words, error_to_wire
 from gym_http.remote.episode import OfferedEpisode
 from gym_http.remote.gateway_grant import Offer
 from gym_http.remote.offered_models import OfferedModels
-from gym_http.serve.auth import bearer, unauthorized
+from gym_http.serve.application import Application
+from gym_http.serve.auth import SessionRoute, bearer, unauthorized
 from gym_http.serve.disconnects import while_connected
-from gym_http.serve.json_body import parse_object
+from gym_http.serve.json_body import read_object
 from gym_http.serve.json_reply import json_reply
 from gym_http.serve.listener import Listener
-from gym_http.serve.model.bodies import whole_completion, whole_response
-from gym_http.serve.model.streaming import chat_stream, response_stream
+from gym_http.serve.model.bodies import whole_response
+from gym_http.serve.model.replies import chat_reply, responses_reply
+from gym_http.serve.settings import MEGABYTE, ServeSettings
 
 ACTOR = "gym-actor"
 """The header in which gym's own client names the actor. A call with it is answered as the backend answered."""
-MAX_BODY = 256 << 20
+_SETTINGS = ServeSettings(max_body=256 * MEGABYTE)
 _NO_RETRY = {"x-should-retry": "false"}
 """What OpenAI's clients obey: the run has made all attempts that help."""
-_SPEAKING = {("responses",): False, ("chat", "completions"): True}
 
 
 class Gateway:
@@ -53,7 +55,8 @@ class Gateway:
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, url: str = "", redact: Callable[[str], str] = str
     ) -> None:
-        self._listener = Listener(self, host=host, port=port)
+        app = Application(self._routes(), settings=_SETTINGS, redactor=Redactor(), for_models=True)
+        self._listener = Listener(app, host=host, port=port)
         self._given = url.rstrip("/")
         self._redact = redact
         self._episodes: dict[str, OfferedEpisode] = {}
@@ -106,42 +109,84 @@ class Gateway:
             "session": {"url": f"{base}/session", "token": offered.session_token, "batch": True},
         }
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request, as ASGI has it."""
-        if scope["type"] != "http":
-            return
-        request = Request(scope, receive)
-        try:
-            reply = await self._reply(request)
-        except ClientDisconnect:
-            return  # nobody is there to be answered
-        except BaseException as error:  # the boundary to HTTP: whatever it is becomes an answer
-            if asked_to_end(error):
-                raise
-            reply = self._failure(error, "")
-        await reply(scope, receive, send)
+    # Routes: who asks is let in by the token that came with the URL, whatever is asked.
 
-    async def _reply(self, request: Request) -> Reply:
-        path = request.scope["path"]
-        _, kind, ident, *rest = [*path.split("/", 4), "", ""][:5]
-        if request.method != "POST":
-            raise ServeError(405, f"{path:.200} takes POST only", headers={"Allow": "POST"})
+    def _routes(self) -> list[BaseRoute]:
+        rollout, models = "/rollouts/{id}", "/models/{id}/{role}/v1"
+        taken: dict[str, Callable[[Request], Awaitable[Reply]]] = {
+            f"{rollout}/v1/responses": self._model_of_rollout(chat=False),
+            f"{rollout}/v1/chat/completions": self._model_of_rollout(chat=True),
+            f"{rollout}/session/tools/{{name:path}}": self._of_session(_call_tool),
+            f"{rollout}/session/calls": self._of_session(_call_tools),
+            f"{rollout}/session/reply": self._of_session(_reply),
+            f"{models}/responses": self._model_of_session(chat=False),
+            f"{models}/chat/completions": self._model_of_session(chat=True),
+            "/{rest:path}": _nothing,
+        }
+        return [SessionRoute(path, endpoint, methods=["POST"]) for path, endpoint in taken.items()]
+
+    def _model_of_rollout(self, *, chat: bool) -> Callable[[Request], Awaitable[Reply]]:
+        async def respond(request: Request) -> Reply:
+            offered = self._episode(request, model=True)
+            actor = request.headers.get(ACTOR)
+            named = unquote(actor) if actor else "policy"
+
+            async def ask(body: dict[str, Any]) -> Reply:
+                if chat:
+                    return _said(await offered.respond_to_chat(body, actor=named), body, chat=True)
+                response = await offered.respond(body, actor=named, exactly=actor is not None)
+                return json_reply(response.body) if actor is not None else _said(response, body)
+
+            return await self._work(request, offered, ask)
+
+        return respond
+
+    def _of_session(
+        self, asked: Callable[[OfferedEpisode, Request, dict[str, Any]], Awaitable[Reply]]
+    ) -> Callable[[Request], Awaitable[Reply]]:
+        async def use(request: Request) -> Reply:
+            offered = self._episode(request, model=False)
+            return await self._work(request, offered, lambda body: asked(offered, request, body))
+
+        return use
+
+    def _model_of_session(self, *, chat: bool) -> Callable[[Request], Awaitable[Reply]]:
+        async def respond(request: Request) -> Reply:
+            offered = self._models.get(request.path_params["id"])
+            if offered is None:
+                raise _nobody()
+            role, token = request.path_params["role"], bearer(request.scope["headers"])
+            if not offered.admits(token, role):
+                raise _wrong(token)
+
+            async def ask(body: dict[str, Any]) -> Reply:
+                return _said(await offered.respond(role, body, chat=chat), body, chat=chat)
+
+            return await self._work(request, offered, ask)
+
+        return respond
+
+    def _episode(self, request: Request, *, model: bool) -> OfferedEpisode:
+        """The episode of a URL. Raises `ServeError` for one that is not under way, or where the token is another's."""
+        offered = self._episodes.get(request.path_params["id"])
+        if offered is None:
+            raise _nobody()
         token = bearer(request.scope["headers"])
-        offered: Offer
-        operation: Callable[[dict[str, Any]], Awaitable[Reply]]
-        if kind == "rollouts" and ident in self._episodes:
-            offered, operation = self._of_episode(request, self._episodes[ident], token, *rest)
-        elif kind == "models" and ident in self._models:
-            offered, operation = self._of_models(self._models[ident], token, *rest)
-        else:
-            raise ServeError(404, "no rollout that is under way has this URL")
-        body = parse_object(await _read(request))
+        if not offered.admits(token, model=model):
+            raise _wrong(token)
+        return offered
+
+    async def _work(
+        self, request: Request, offered: Offer, operation: Callable[[dict[str, Any]], Awaitable[Reply]]
+    ) -> Reply:
+        """What is asked of something offered. A failure is told with a word by which it is known when it comes back."""
+        body = await read_object(request)
         with offered.working():
             try:
                 return await while_connected(request, operation(body))
             except (ServeError, WireError, ClientDisconnect):
                 raise
-            except BaseException as error:  # it is told, and known again when it comes back
+            except BaseException as error:
                 if asked_to_end(error):
                     raise
                 return self._failure(error, offered.remember(error))
@@ -151,59 +196,26 @@ class Gateway:
         status, body = error_to_wire(error)
         body = _told(body, self._redact)
         add_openai_words(status, body)
-        if word:
-            body["error"]["ref"] = word
-        headers = dict(error.headers) if isinstance(error, ServeError) else {}
-        return json_reply(body, status, {**headers, **_NO_RETRY})
+        body["error"]["ref"] = word
+        return json_reply(body, status, _NO_RETRY)
 
-    def _of_episode(
-        self, request: Request, offered: OfferedEpisode, token: str, part: str, rest: str
-    ) -> tuple[OfferedEpisode, Callable[[dict[str, Any]], Awaitable[Reply]]]:
-        """What a URL below `/rollouts/ID/` asks for. Raises `ServeError`."""
-        if part not in ("v1", "session"):
-            raise ServeError(404, f"a rollout offers v1 and session, not {part!r:.80}")
-        if not offered.admits(token, model=part == "v1"):
-            raise _wrong(token)
-        if part == "v1":
-            chat = _dialect(rest)
-            actor = request.headers.get(ACTOR)
-            named = unquote(actor) if actor else "policy"
 
-            async def respond(body: dict[str, Any]) -> Reply:
-                if chat:
-                    return _said(await offered.respond_to_chat(body, actor=named), body, chat=True)
-                response = await offered.respond(body, actor=named, exactly=actor is not None)
-                return json_reply(response.body) if actor is not None else _said(response, body, chat=False)
+async def _call_tool(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:
+    call = {"type": "function_call", "call_id": "", "arguments": "{}", **body, "name": request.path_params["name"]}
+    (output,) = await offered.call_tools([call])
+    return json_reply({"output": output["output"]})
 
-            return offered, respond
-        what, _, name = rest.partition("/")
 
-        async def use(body: dict[str, Any]) -> Reply:
-            if what == "tools":
-                call = {"type": "function_call", "name": name, "call_id": "", "arguments": "{}", **body}
-                (output,) = await offered.call_tools([{**call, "name": name}])
-                return json_reply({"output": output["output"]})
-            if what == "calls":
-                return json_reply({"outputs": await offered.call_tools(body.get("calls"))})
-            return json_reply({"items": list(await offered.reply(body.get("response")))})
+async def _call_tools(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:
+    return json_reply({"outputs": await offered.call_tools(body.get("calls"))})
 
-        if what not in ("tools", "calls", "reply") or (name and what != "tools"):
-            raise ServeError(404, f"a session offers an agent tools, calls and reply, not {rest!r:.80}")
-        return offered, use
 
-    def _of_models(
-        self, offered: OfferedModels, token: str, part: str, rest: str
-    ) -> tuple[OfferedModels, Callable[[dict[str, Any]], Awaitable[Reply]]]:
-        """What a URL below `/models/ID/` asks for: `ROLE/v1/...`. Raises `ServeError`."""
-        if not offered.admits(token, part):
-            raise _wrong(token)
-        chat = _dialect(rest.removeprefix("v1/"))
+async def _reply(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:
+    return json_reply({"items": list(await offered.reply(body.get("response")))})
 
-        async def respond(body: dict[str, Any]) -> Reply:
-            response = await offered.respond(part, body, chat=chat)
-            return _said(response, body, chat=chat)
 
-        return offered, respond
+async def _nothing(request: Request) -> Reply:
+    raise ServeError(404, f"nothing that is under way has the URL {request.url.path:.200}")
 
 
 def _told(value: Any, redact: Callable[[str], str]) -> Any:
@@ -215,12 +227,8 @@ def _told(value: Any, redact: Callable[[str], str]) -> Any:
     return [_told(inner, redact) for inner in value] if isinstance(value, list) else value
 
 
-def _dialect(rest: str) -> bool:
-    """Whether the rest of a model's URL is that of Chat Completions. Raises `ServeError` for one that is neither."""
-    chat = _SPEAKING.get(tuple(rest.split("/")))
-    if chat is None:
-        raise ServeError(404, f"a model offers responses and chat/completions, not {rest!r:.80}")
-    return chat
+def _nobody() -> ServeError:
+    return ServeError(404, "no rollout that is under way has this URL")
 
 
 def _wrong(token: str) -> ServeError:
@@ -229,30 +237,12 @@ def _wrong(token: str) -> ServeError:
     )
 
 
-def _said(response: Response, body: Mapping[str, Any], *, chat: bool) -> Reply:
+def _said(response: Response, asked: Mapping[str, Any], *, chat: bool = False) -> Reply:
     """A response as clients of OpenAI want it."""
-    name = str(response.body.get("model") or body.get("model") or "policy")
-    whole = whole_response(response.body, {} if chat else body, name)
+    name = str(response.body.get("model") or asked.get("model") or "policy")
+    whole = whole_response(response.body, {} if chat else asked, name)
     if not chat:
-        return response_stream(whole) if body.get("stream") else json_reply(whole)
+        return responses_reply(whole, asked)
     # What the model has thought in secret no chat message can carry; it is put back when the conversation comes again.
     whole["output"] = [item for item in whole["output"] if not item.get("encrypted_content")]
-    try:
-        completion = whole_completion(whole, name)
-    except ValueError as error:
-        problem = f"the answer cannot be said in Chat Completions: {error}"
-        raise ServeError(422, problem, hint="ask /responses") from None
-    if not body.get("stream"):
-        return json_reply(completion)
-    options = body.get("stream_options")
-    return chat_stream(completion, include_usage=isinstance(options, dict) and bool(options.get("include_usage")))
-
-
-async def _read(request: Request) -> bytes:
-    parts, left = [], MAX_BODY
-    async for part in request.stream():
-        left -= len(part)
-        if left < 0:
-            raise ServeError(413, f"the body is longer than {MAX_BODY} bytes")
-        parts.append(part)
-    return b"".join(parts)
+    return chat_reply(whole, asked, name)

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from gym_core import CallContext, GymError, ModelBackend, ModelError, Request, Response, UsageError
-from gym_core.errors import (
-    BrokenReplyError,
-    ConnectionFailedError,
-    ModelTimeoutError,
-    ReplyTooLongError,
-    class_of_status,
-    model_error_classes,
-)
-from gym_http.protocol.client import BROKEN, TIMEOUT, TOO_LONG, UNREACHABLE, Reply
+from gym_core import CallContext, ModelBackend, Request, Response, UsageError
 from gym_http.protocol.errors import RemoteError
+from gym_http.protocol.model_client import called, unanswered
 from gym_http.remote.connection import Connection
 from gym_http.remote.detect import MODEL, Served, recognise
 from gym_http.remote.options import RemoteOptions
-from gym_http1 import retry_after_seconds
 
 ROLLOUT_HEADER = "Gym-Rollout"
 _NO_RETRIES = {"Gym-Retries": "none"}  # the run tries again: both doing so would multiply the attempts
-_CLASSES = {cls.__name__: cls for cls in model_error_classes()}
 
 
 class RemoteModel(ModelBackend):
@@ -85,17 +74,8 @@ class RemoteModel(ModelBackend):
         seconds = None
         if context.deadline is not None:
             seconds = max(0.001, context.deadline - asyncio.get_running_loop().time())
-        try:
-            reply = await self.connection.request("POST", "/v1/responses", body, headers=headers, timeout=seconds)
-            answer = reply.object() if reply.ok else None
-        except RemoteError as error:
-            raise _unanswered(error) from None
-        if answer is None:
-            raise _failed(reply, self.connection)
-        output = answer.get("output")
-        if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
-            raise BrokenReplyError(f"{reply.where} answered without a list of items `output`", status=reply.status)
-        return Response(answer)
+        asking = self.connection.request("POST", "/v1/responses", body, headers=headers, timeout=seconds)
+        return await called(asking, self.connection.error)
 
     @property
     def model_id(self) -> str:
@@ -132,46 +112,10 @@ class RemoteModel(ModelBackend):
                 async with self._connection() as connection:
                     listed = (await connection.ask("GET", "/v1/models")).object()
         except RemoteError as error:
-            raise _unanswered(error) from None
+            raise unanswered(error) from None
         entries = listed.get("data")
         return [str(entry.get("id")) for entry in entries] if isinstance(entries, list) else []
 
     @property
     def _capabilities(self) -> Mapping[str, Any]:
         return self.served.capabilities if self.served is not None else {}
-
-
-def _unanswered(error: RemoteError) -> ModelError:
-    """A call that nobody answered, in the words of model calls."""
-    cls = {TIMEOUT: ModelTimeoutError, BROKEN: BrokenReplyError, TOO_LONG: ReplyTooLongError}.get(
-        error.code, ConnectionFailedError
-    )
-    failed = cls(error.message, hint=error.hint, status=error.status)
-    failed.unsent = error.code == UNREACHABLE
-    return failed
-
-
-def _failed(reply: Reply, connection: Connection) -> GymError:
-    """The error that an answer stands for, of the class that was raised there."""
-    try:
-        described = reply.object().get("error")
-    except RemoteError:
-        described = None
-    if isinstance(described, Mapping) and described.get("class") in _CLASSES:
-        cls = _CLASSES[str(described["class"])]
-        status, after = described.get("http_status"), described.get("retry_after")
-        return cls(
-            str(described.get("message") or cls.__name__),
-            hint=str(described.get("hint") or ""),
-            status=status if isinstance(status, int) else None,
-            retry_after=float(after) if isinstance(after, int | float) else None,
-        )
-    error = connection.error(reply)
-    message = error.message if isinstance(error, GymError) else str(error)
-    hint = error.hint if isinstance(error, GymError) else ""
-    cls = class_of_status(reply.status)
-    body = None
-    with suppress(RemoteError):
-        body = reply.json()
-    after = retry_after_seconds(reply.headers, reply.text, body=body) if cls.retryable else None
-    return cls(message, hint=hint, status=reply.status, retry_after=after)

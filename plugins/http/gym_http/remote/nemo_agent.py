@@ -14,7 +14,7 @@ from gym_core import CompletedTask, ModelError, Response, Task, TaskFailed
 from gym_core.responses import COMPLETED, MAX_OUTPUT_TOKENS
 from gym_core.spi import ModelCall, NotMeasured, check_measured, read_verdict, without_failure
 from gym_http.protocol.client import BROKEN, Reply
-from gym_http.protocol.errors import MODEL_ERROR, RemoteError, WireError, error_from_wire
+from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
 from gym_http.protocol.wire import trajectory_from_wire
 from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 from gym_nemo.rows import task_row
@@ -69,7 +69,7 @@ def failure(reply: Reply, error: Exception) -> Exception:
     except (RemoteError, KeyError, TypeError, ValueError):
         return error
     if status in _MODELS:
-        modelled = error_from_wire(reply.status, {"error": {**described, "code": MODEL_ERROR}}, reply.where)
+        modelled = error_from_wire(reply.status, {"error": described}, reply.where)
         if isinstance(modelled, ModelError):
             return modelled
     if status == "timed_out":

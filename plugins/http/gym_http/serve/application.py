@@ -54,61 +54,60 @@ def build(
     just now, empty when it can. `redactor`: knows what no answer may show.
     `fallback`: routes that come after all others, the application's own among them.
     """
-    return Application(
-        kind,
-        routes,
-        settings=settings,
-        describe=describe,
-        openapi=openapi,
-        unready=unready,
-        redactor=redactor if redactor is not None else Redactor(),
-        fallback=fallback,
+    redactor = redactor if redactor is not None else Redactor()
+    about = redactor.settings({"protocol": PROTOCOL, "kind": kind, **describe})
+    documents = {
+        "/openapi.json": encode_json(document(about, openapi, secured=bool(settings.token))),
+        "/v1/component": encode_json(about),
+    }
+    redactor.add(settings.token)
+
+    async def alive(request: Request) -> Response:
+        return json_reply({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        reason = "draining" if app.draining else unready()
+        if reason:
+            return json_reply({"status": "unready", "reason": reason}, 503, {"Retry-After": _RETRY_SECONDS})
+        return json_reply({"status": "ready"})
+
+    async def described(request: Request) -> Response:
+        return Response(documents[request.url.path], media_type="application/json")
+
+    own = [
+        Route("/", alive, name="root"),
+        Route("/health", alive, name="health"),
+        Route("/ready", ready, name="ready"),
+        *(Route(path, described, name=path.rpartition("/")[2]) for path in documents),
+    ]
+    app = Application(
+        [*routes, *own, *fallback], settings=settings, redactor=redactor, for_models=kind != "resource_server"
     )
+    return app
 
 
 class Application:
-    """An ASGI application. `drain` ends it gracefully; `draining` says that it has begun."""
+    """An ASGI application over routes. `drain` ends it gracefully; `draining` says that it has begun.
+
+    `redactor`: knows what no answer may show. `for_models`: whether errors are also said as clients of OpenAI's API
+    read them.
+    """
 
     def __init__(
-        self,
-        kind: str,
-        routes: Sequence[BaseRoute],
-        *,
-        settings: ServeSettings,
-        describe: Mapping[str, Any],
-        openapi: Sequence[Mapping[str, Any]],
-        unready: Callable[[], str],
-        redactor: Redactor,
-        fallback: Sequence[BaseRoute] = (),
+        self, routes: Sequence[BaseRoute], *, settings: ServeSettings, redactor: Redactor, for_models: bool
     ) -> None:
         self.settings = settings
         self.draining = False
         self.in_flight = 0
         self._idle = asyncio.Event()
-        self._unready = unready
         self._redactor = redactor
-        self._for_models = kind != "resource_server"
-        about = redactor.settings({"protocol": PROTOCOL, "kind": kind, **describe})
-        self._documents = {
-            "/openapi.json": encode_json(document(about, openapi, secured=bool(settings.token))),
-            "/v1/component": encode_json(about),
-        }
-        redactor.add(settings.token)
-        own = [
-            Route("/", self._alive, name="root"),
-            Route("/health", self._alive, name="health"),
-            Route("/ready", self._ready, name="ready"),
-            *(Route(path, self._document, name=path.rpartition("/")[2]) for path in self._documents),
-        ]
-        self._routes = [*routes, *own, *fallback]
+        self._for_models = for_models
         # A path without parameters is found at once; of the others the first one that fits.
         self._exact: dict[str, list[BaseRoute]] = {}
-        for route in self._routes:
+        for route in routes:
             if isinstance(route, Route) and not route.param_convertors:
                 self._exact.setdefault(route.path, []).append(route)
-        self._fitting = [
-            route for route in self._routes if not (isinstance(route, Route) and not route.param_convertors)
-        ]
+        self._fitting = [route for route in routes if not (isinstance(route, Route) and not route.param_convertors)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
@@ -199,18 +198,6 @@ class Application:
         except TimeoutError:
             return False
         return True
-
-    async def _alive(self, request: Request) -> Response:
-        return json_reply({"status": "ok"})
-
-    async def _ready(self, request: Request) -> Response:
-        reason = "draining" if self.draining else self._unready()
-        if reason:
-            return json_reply({"status": "unready", "reason": reason}, 503, {"Retry-After": _RETRY_SECONDS})
-        return json_reply({"status": "ready"})
-
-    async def _document(self, request: Request) -> Response:
-        return Response(self._documents[request.url.path], media_type="application/json")
 
 
 class _Answer:

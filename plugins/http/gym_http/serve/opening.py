@@ -152,7 +152,7 @@ async def _model(
     }
     app = build(
         "model",
-        module.routes(served, redactor=redactor),
+        module.routes(served),
         settings=settings,
         describe={**describe(backend, assembler, wanted.role), "capabilities": capabilities},
         openapi=[model_openapi.openapi()],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from urllib.parse import quote
 from gym_core import FunctionCallOutput, Item, Request, Response
 from gym_core.responses import call_id_of
 from gym_http.protocol.client import BROKEN, Client, Reply
-from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
+from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.wire import items_from_wire
 
 
@@ -84,10 +83,7 @@ class HttpEpisode:
     def _checked(self, reply: Reply) -> dict[str, Any]:
         if reply.ok:
             return reply.object()
-        body: Any = reply.text
-        with contextlib.suppress(RemoteError):  # the text says then what there is to say
-            body = reply.json()
-        error = error_from_wire(reply.status, body, reply.where)
+        error = reply.failure()
         self.refused = error, reply
         raise error
 

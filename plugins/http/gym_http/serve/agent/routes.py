@@ -25,10 +25,9 @@ from gym_http.serve.json_body import parse_object, read_object
 from gym_http.serve.json_body import read_body as read_bytes
 from gym_http.serve.json_reply import json_reply
 from gym_http.serve.model.bodies import whole_response
-from gym_http.serve.model.errors import FailedRequest
+from gym_http.serve.model.replies import responses_reply
 from gym_http.serve.model.requests import read_body, request_of
 from gym_http.serve.model.routes import answering
-from gym_http.serve.model.streaming import response_stream
 from gym_nemo.metrics import aggregate_metrics
 
 _JSON = (b"content-type", b"application/json")
@@ -40,16 +39,11 @@ def routes(rollouts: Rollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute
     async def responses(request: Request) -> Response:
         body = await read_body(request)
         asked = request_of(body)
-        try:
-            answer, failure = await while_connected(request, rollouts.converse(asked.body))
-        except ServeError as refused:
-            raise FailedRequest(
-                refused.message, refused.status, refused.code, retryable=refused.status == 429, headers=refused.headers
-            ) from None
+        answer, failure = await while_connected(request, rollouts.converse(asked.body))
         if failure is not None:
             raise _for_clients_of_models(failure)
         whole = whole_response(answer, body, rollouts.name)
-        return response_stream(whole) if body.get("stream") else json_reply(whole)
+        return responses_reply(whole, body)
 
     async def metrics(request: Request) -> Response:
         body = await read_object(request)
@@ -60,7 +54,7 @@ def routes(rollouts: Rollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute
 
     return [
         Route("/run", _Run(rollouts), methods=["POST"]),
-        Route("/v1/responses", answering(responses, rollouts.redactor), methods=["POST"]),
+        Route("/v1/responses", answering(responses), methods=["POST"]),
         Route("/aggregate_metrics", metrics, methods=["POST"]),
         *more,
     ]
@@ -116,6 +110,9 @@ def _for_clients_of_models(failure: Failure) -> Exception:
     if isinstance(failure.cause, ModelError):
         return failure.cause
     error = failure.error
-    return FailedRequest(
-        str(error.get("message")), status_of(failure), failure.status.value, retryable=bool(error.get("retryable"))
+    return ServeError(
+        status_of(failure),
+        str(error.get("message")),
+        code=failure.status.value,
+        retryable=bool(error.get("retryable")),
     )

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from gym_core import CallContext, ComponentContext, ModelBackend, ModelError, Request, Response
-from gym_core.errors import BrokenReplyError, ConnectionFailedError, ModelTimeoutError, ReplyTooLongError
+from gym_core import CallContext, ComponentContext, ModelBackend, Request, Response
+from gym_core.errors import ConnectionFailedError
 from gym_core.spi import Clock, Deadlines, Limiter, ModelGate
-from gym_http.protocol.client import TIMEOUT, TOO_LONG, Client
-from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
+from gym_http.protocol.client import Client
+from gym_http.protocol.errors import WireError
+from gym_http.protocol.model_client import called
 from gym_http.serve.agent.callbacks import Callbacks
 
 
@@ -73,17 +74,6 @@ class _OpenerModel(ModelBackend):
     async def respond(self, request: Request, context: CallContext) -> Response:
         """One call."""
         where = f"the session's model for `{self.context.role}`"
-        try:
-            reply = await self._client.post(self._path, request.body, token=self._token)
-            body = reply.json()
-        except RemoteError as failed:
-            cls = {TIMEOUT: ModelTimeoutError, TOO_LONG: ReplyTooLongError}.get(failed.code, ConnectionFailedError)
-            raise cls(f"{where}: {failed.message}", hint=failed.hint) from None
-        if not reply.ok:
-            error = error_from_wire(reply.status, body, where)
-            if isinstance(error, ModelError):
-                raise error
-            raise ConnectionFailedError(error.message, hint=error.hint, status=reply.status)
-        if not isinstance(body, dict) or not isinstance(body.get("output"), list):
-            raise BrokenReplyError(f"{where} answered without a list `output`", status=reply.status)
-        return Response(body)
+        # What the gateway itself refuses is a matter of this session, and none of the model that others ask, too.
+        asking = self._client.post(self._path, request.body, token=self._token)
+        return await called(asking, lambda reply: reply.failure(where), lambda status: ConnectionFailedError)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from gym_core import errors
+from gym_http.protocol.errors import ServeError, add_openai_words, error_to_wire
 from gym_http.serve.json_reply import json_reply
 
 
@@ -45,79 +46,28 @@ _WORDS: Mapping[type[errors.ModelError], Words] = {
 }
 
 
-class FailedRequest(errors.GymError):
-    """A request that failed, and not at a model. `status`, `code`: of the reply."""
-
-    type = "server_error"
-    param: str | None = None
-
-    def __init__(
-        self,
-        message: str,
-        status: int,
-        code: str,
-        *,
-        retryable: bool = False,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.retryable = retryable
-        self.headers = headers or {}
-
-
-class InvalidRequest(FailedRequest):
+class InvalidRequest(ServeError):
     """A request that cannot be asked of any model. `param`: the field of the body that is wrong, None for the whole."""
 
-    type = "invalid_request_error"
-
     def __init__(self, message: str, param: str | None = None, *, status: int = 400, code: str = "invalid") -> None:
-        super().__init__(message, status, code)
-        self.param = param
+        super().__init__(status, message, code=code, field=param or "")
 
 
-def error_reply(error: errors.ModelError | FailedRequest) -> Response:
+def error_reply(error: errors.ModelError | ServeError) -> Response:
     """The reply that says what failed.
 
     `Retry-After` is passed on. `x-should-retry`, which OpenAI's clients obey, says what gym knows: whether another
     attempt may help.
     """
-    if isinstance(error, FailedRequest):
-        return _failed(error)
-    known = next(cls for cls in type(error).__mro__ if cls in _WORDS)
-    words = _WORDS[known]
-    headers = {"x-should-retry": "true" if error.retryable else "false"}
-    described: dict[str, object] = {
-        "message": error.message,
-        "type": words.type,
-        "code": words.code,
-        "param": None,
-        "class": known.__name__,
-        "retryable": error.retryable,
-    }
-    if error.hint:
-        described["hint"] = error.hint
-    if error.status is not None:
-        described["http_status"] = error.status
+    status, body = error_to_wire(error)
+    headers = add_openai_words(status, body)
+    if isinstance(error, ServeError):
+        return json_reply(body, status, {**headers, **error.headers})
+    words = _WORDS[next(cls for cls in type(error).__mro__ if cls in _WORDS)]
+    body["error"] |= {"type": words.type, "code": words.code}
     if error.retry_after is not None:
-        described["retry_after"] = error.retry_after
         headers["retry-after"] = f"{error.retry_after:g}"
-    return json_reply({"error": described}, _status(error, words), headers)
-
-
-def _failed(error: FailedRequest) -> Response:
-    cls = errors.BadRequestError if isinstance(error, InvalidRequest) else errors.ServerError
-    described = {
-        "message": error.message,
-        "type": error.type,
-        "code": error.code,
-        "param": error.param,
-        "class": cls.__name__,
-        "retryable": error.retryable,
-    }
-    headers = {"x-should-retry": "true" if error.retryable else "false", **error.headers}
-    return json_reply({"error": described}, error.status, headers)
+    return json_reply(body, _status(error, words), headers)
 
 
 def _status(error: errors.ModelError, words: Words) -> int:

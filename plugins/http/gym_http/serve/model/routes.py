@@ -18,13 +18,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gym_core import CallContext, ModelBackend, ModelError
-from gym_core.spi import Clock, Deadlines, Limiter, ModelGate, Redactor, Watch
+from gym_core.spi import Clock, Deadlines, Limiter, ModelGate, Watch
+from gym_http.protocol.errors import ServeError
 from gym_http.serve.disconnects import while_connected
 from gym_http.serve.json_reply import json_reply
-from gym_http.serve.model.bodies import whole_completion, whole_response
-from gym_http.serve.model.errors import FailedRequest, InvalidRequest, error_reply
+from gym_http.serve.model.bodies import whole_response
+from gym_http.serve.model.errors import InvalidRequest, error_reply
+from gym_http.serve.model.replies import chat_reply, responses_reply
 from gym_http.serve.model.requests import from_chat, read_body, request_of
-from gym_http.serve.model.streaming import chat_stream, response_stream
 
 ROLLOUT_HEADER = "gym-rollout"
 """Which rollout a call belongs to, as `TASK_ID/REPEAT` with the task id percent-encoded. Optional."""
@@ -89,28 +90,19 @@ class ServedModel:
         return f"request {next(self._numbers)}", 0  # callers that say nothing have nothing in common
 
 
-def routes(model: ServedModel, *, redactor: Redactor | None = None) -> list[BaseRoute]:
-    """The routes of a served model. `redactor`: knows what no error may show."""
+def routes(model: ServedModel) -> list[BaseRoute]:
+    """The routes of a served model."""
 
     async def responses(request: Request) -> Response:
         body = await read_body(request)
         whole = await while_connected(request, model.respond(body, request.headers))
-        return response_stream(whole) if body.get("stream") else json_reply(whole)
+        return responses_reply(whole, body)
 
     async def chat_completions(request: Request) -> Response:
         chat = await read_body(request)
         body = from_chat(chat)
         whole = await while_connected(request, model.respond(body, request.headers))
-        try:
-            completion = whole_completion(whole, model.name)
-        except ValueError as error:
-            raise InvalidRequest(
-                f"the model's answer cannot be said in Chat Completions: {error}; ask POST /v1/responses", status=422
-            ) from None
-        if not chat.get("stream"):
-            return json_reply(completion)
-        options = chat.get("stream_options") or {}
-        return chat_stream(completion, include_usage=bool(options.get("include_usage")))
+        return chat_reply(whole, chat, model.name)
 
     async def models(request: Request) -> Response:
         return json_reply({"object": "list", "data": [model.listed()]})
@@ -122,26 +114,20 @@ def routes(model: ServedModel, *, redactor: Redactor | None = None) -> list[Base
         return json_reply(model.listed())
 
     return [
-        Route("/v1/responses", answering(responses, redactor), methods=["POST"]),
-        Route("/v1/chat/completions", answering(chat_completions, redactor), methods=["POST"]),
+        Route("/v1/responses", answering(responses), methods=["POST"]),
+        Route("/v1/chat/completions", answering(chat_completions), methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
-        Route("/v1/models/{model:path}", answering(one_model, redactor), methods=["GET"]),
+        Route("/v1/models/{model:path}", answering(one_model), methods=["GET"]),
     ]
 
 
-def answering(endpoint: Endpoint, redactor: Redactor | None) -> Endpoint:
+def answering(endpoint: Endpoint) -> Endpoint:
     """An endpoint whose failures are answered in OpenAI's shape."""
 
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except (ModelError, FailedRequest) as error:
-            reply = error_reply(error)
-            return reply if redactor is None else _redacted(reply, redactor)
+        except (ModelError, ServeError) as error:
+            return error_reply(error)
 
     return answer
-
-
-def _redacted(reply: Response, redactor: Redactor) -> Response:
-    headers = {name: value for name, value in reply.headers.items() if name != "content-length"}
-    return Response(redactor.redact_bytes(bytes(reply.body)), reply.status_code, headers)

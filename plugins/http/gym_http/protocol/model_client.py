@@ -1,0 +1,59 @@
+"""A model behind a URL: what its answers and its failures stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from gym_core import GymError, ModelError, Response
+from gym_core.errors import (
+    BrokenReplyError,
+    ConnectionFailedError,
+    ModelTimeoutError,
+    ReplyTooLongError,
+    class_of_status,
+)
+from gym_http.protocol.client import BROKEN, TIMEOUT, TOO_LONG, UNREACHABLE, Reply
+from gym_http.protocol.errors import RemoteError
+
+_UNANSWERED: Mapping[str, type[ModelError]] = {
+    TIMEOUT: ModelTimeoutError,
+    BROKEN: BrokenReplyError,
+    TOO_LONG: ReplyTooLongError,
+}
+
+
+async def called(
+    asking: Awaitable[Reply],
+    failure: Callable[[Reply], GymError],
+    refused: Callable[[int], type[ModelError]] = class_of_status,
+) -> Response:
+    """The response of a model call that is under way. Raises the `ModelError` that was raised there.
+
+    `failure`: what an answer that is none stands for. Where that is no failed model call, such as the answer of a proxy
+    in between, `refused` gives the class that its status means.
+    """
+    try:
+        reply = await asking
+        answer = reply.object() if reply.ok else None
+    except RemoteError as error:
+        raise unanswered(error) from None
+    if answer is None:
+        raise _failed(reply, failure(reply), refused(reply.status))
+    output = answer.get("output")
+    if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
+        raise BrokenReplyError(f"{reply.where} answered without a list of items `output`", status=reply.status)
+    return Response(answer)
+
+
+def _failed(reply: Reply, error: GymError, cls: type[ModelError]) -> ModelError:
+    if isinstance(error, ModelError):
+        return error
+    after = reply.retry_after if cls.retryable else None
+    return cls(error.message, hint=error.hint, status=reply.status, retry_after=after)
+
+
+def unanswered(error: RemoteError) -> ModelError:
+    """A call that nobody answered, in the words of model calls."""
+    failed = _UNANSWERED.get(error.code, ConnectionFailedError)(error.message, hint=error.hint, status=error.status)
+    failed.unsent = error.code == UNREACHABLE
+    return failed
