@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 KINDS = ("env", "model", "agent")
 GROUPS = {"env": "gym.resource_servers", "model": "gym.models", "agent": "gym.agents"}
 LONG = "a_rather_long.name-with_all_of_the_signs"
-ROOT = Path(__file__).parents[2]
 
 
 def run(folder: Path, *command: str, expect: int = 0) -> str:
@@ -62,16 +61,19 @@ def test_the_code_is_short(gym: Gym, kind: str) -> None:
     assert len(Path("gym-my-thing/gym_my_thing/__init__.py").read_text().splitlines()) < 40
 
 
-@pytest.mark.parametrize("name", ["it", LONG])
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_package_passes_linter_and_type_checker(gym: Gym, kind: str, name: str) -> None:
-    gym("new", kind, name, "--path", "made")
-    (package,) = (path.name for path in Path("made").glob("gym_*"))
-    run(Path("made"), "ruff", "check", "--no-cache", ".")
-    run(Path("made"), "ruff", "format", "--no-cache", "--check", ".")
-    run(Path("made"), "mypy", "--cache-dir", str(ROOT / ".mypy_cache" / "scaffold"), package, "tests")
+@pytest.mark.slow
+def test_packages_pass_linter_and_type_checker(gym: Gym, tmp_path: Path) -> None:
+    for kind in KINDS:
+        for name in ("it", LONG):
+            made = Path(f"{kind}-{name}")
+            gym("new", kind, name, "--path", str(made))
+            (package,) = (path.name for path in made.glob("gym_*"))
+            run(made, "ruff", "check", "--no-cache", ".")
+            run(made, "ruff", "format", "--no-cache", "--check", ".")
+            run(made, "mypy", "--cache-dir", str(tmp_path / "types"), package, "tests")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_package_passes_its_own_tests(gym: Gym, plugins: IsolatedPlugins, kind: str) -> None:
     gym("new", kind, "my_thing")

@@ -64,6 +64,7 @@ def test_it_is_shown_as_if_it_were_here(gym: Gym, home: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_its_tasks_are_listed(gym: Gym, home: Path) -> None:
     listed = gym("tasks", "--env", "old:3")
     assert [line.split()[0] for line in listed.out.splitlines()] == ["TASK_ID", "t0", "t1", "t2"]
@@ -84,11 +85,13 @@ def test_its_options_have_their_origins(gym: Gym, home: Path, monkeypatch: pytes
     assert "sk-from-a-variable" not in shown.out
 
 
+@pytest.mark.slow
 def test_it_is_checked_where_it_lives(gym: Gym, home: Path) -> None:
     rows = {row["name"]: row for row in json.loads(gym("plugins", "check", "--json").out)}
     assert (rows["old"]["state"], rows["old"]["problem"]) == ("isolated", "")
 
 
+@pytest.mark.slow
 def test_it_is_audited(gym: Gym, home: Path) -> None:
     report = json.loads(gym("check", "calm", "--json").out)
     assert report["tasks"] == 1
@@ -98,6 +101,7 @@ def test_it_is_audited(gym: Gym, home: Path) -> None:
 class TestNames:
     """A name that several offer."""
 
+    @pytest.mark.slow
     def test_of_two_distributions_must_be_called_whole(
         self, gym: Gym, home: Path, isolated_plugins: IsolatedPlugins, monkeypatch: pytest.MonkeyPatch
     ) -> None:

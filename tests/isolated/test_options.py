@@ -26,6 +26,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", WRONG, ids=lambda settings: " ".join(settings[1::2]))
 def test_a_wrong_option(
     gym: Gym,

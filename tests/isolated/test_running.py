@@ -23,6 +23,7 @@ from gym_isolated import supervisor
 from gym_testing import call
 from gym_testing.models import ScriptedModel
 
+pytestmark = pytest.mark.slow
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 SECRET = "sk-known-to-nobody"
 

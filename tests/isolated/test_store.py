@@ -44,6 +44,7 @@ def listed(store: Store) -> list[str]:
     return [plugin.name for plugin in found if plugin.environment]
 
 
+@pytest.mark.slow
 def test_two_builders_at_once_build_it_once(store: Store, installer: Installer, plugin_wheels: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         work = [pool.submit(store.build, "gym-old", installer, offline(plugin_wheels)) for _ in range(2)]
@@ -94,6 +95,7 @@ Store(Path({folder!r})).build("gym-old", Stuck())
 """
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_nothing_half(store: Store, installer: Installer, plugin_wheels: Path) -> None:
     code = KILLED.format(root=str(ROOT), folder=str(store.folder))
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as builder:

@@ -238,6 +238,7 @@ def test_a_call_counts_as_use_of_the_session() -> None:
     during(check)
 
 
+@pytest.mark.slow
 def test_sessions_that_wait_take_no_task() -> None:
     async def check(server: Served) -> None:
         opened = [await server.open(task()) for _ in range(20)]

@@ -90,6 +90,7 @@ def gone(pid: int) -> bool:
 # A child process for each rollout
 
 
+@pytest.mark.slow
 def test_the_tools_of_a_server_are_the_tools_of_a_session() -> None:
     calls = [
         [call("add", by=2), call("add", by=3)],
@@ -125,6 +126,7 @@ def test_the_tools_of_a_server_are_the_tools_of_a_session() -> None:
     assert all(gone(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_fails_its_rollout_and_no_other() -> None:
     def turn(request: Any, context: Any) -> Any:
         return call("die") if context.key == ("t0", 0) else "Done."
@@ -140,6 +142,7 @@ def test_a_server_that_dies_fails_its_rollout_and_no_other() -> None:
     assert (alive.status, alive.reward) == (Status.COMPLETED, 7)
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_fails_its_rollout_in_time() -> None:
     (rollout,) = collect(at(CHILD, JudgedBlindly, call_timeout=0.5), call("stall"), "Done.")
     assert rollout.status is Status.ENV_ERROR
@@ -276,6 +279,7 @@ def test_a_tool_that_runs_out_of_the_runs_time_is_cancelled(notes_url: str) -> N
 # One connection for all
 
 
+@pytest.mark.slow
 def test_an_environment_may_share_one_connection() -> None:
     def turn(request: Any, context: Any) -> Any:
         return call("die") if context.key == ("t2", 0) else "Done."

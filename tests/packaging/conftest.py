@@ -131,6 +131,25 @@ def fresh_env(
 
 
 @pytest.fixture(scope="session")
+def with_installer(uv: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """The variables that leave an environment one installer, `uv` or `pip`, and no network."""
+
+    def make(env: FreshEnv, installer: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp(installer)
+        path = folder
+        if installer == "uv":
+            path = Path(find_uv_bin()).parent
+        else:
+            ensurepip = pytest.importorskip("ensurepip")
+            bundled = Path(ensurepip.__file__).parent / "_bundled"  # ensurepip itself takes seconds
+            uv("pip", "install", "--no-index", f"--find-links={bundled}", "--python", env.python, "pip")
+        offline = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder / "cache"), "PIP_NO_INDEX": "1"}
+        return {"PATH": str(path), "PIP_NO_COMPILE": "1", "GYM_HOME": str(folder / "home"), **offline}
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_plugin(
     tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], None]
 ) -> Callable[[str, str, str], Path]:

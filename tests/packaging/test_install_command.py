@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from uv import find_uv_bin
 
 if TYPE_CHECKING:
     from tests.packaging.conftest import FreshEnv
@@ -40,22 +38,15 @@ def links(make_plugin: Callable[[str, str, str], Path]) -> Path:
     return make_plugin("gym-talk", "talk", CODE)
 
 
-@pytest.fixture(params=["uv", "pip"])
+@pytest.fixture(params=["uv", "pip"], scope="module")
 def env(
-    request: pytest.FixtureRequest, fresh_env: Callable[..., FreshEnv], tmp_path: Path
+    request: pytest.FixtureRequest, fresh_env: Callable[..., FreshEnv], with_installer: Callable[..., dict[str, str]]
 ) -> tuple[FreshEnv, dict[str, str]]:
-    """An environment with gym alone, and the variables that leave it one installer and no network."""
+    """An environment with gym alone, which the tests leave as they found it, and the variables of its installer."""
     made = fresh_env("gym-core")
-    path = str(tmp_path)
-    if request.param == "uv":
-        path = str(Path(find_uv_bin()).parent)
-    else:
-        done = subprocess.run([made.python, "-m", "ensurepip"], capture_output=True, encoding="utf-8")
-        if done.returncode:
-            pytest.skip("this Python has no ensurepip")
-    offline = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"}
     # what would lead to another environment is not followed
-    return made, {"PATH": path, "PIP_TARGET": str(tmp_path / "x"), "UV_PYTHON": sys.executable, **offline}
+    elsewhere = {"PIP_TARGET": str(made.path / "x"), "UV_PYTHON": sys.executable}
+    return made, {**with_installer(made, request.param), **elsewhere}
 
 
 def names(made: FreshEnv) -> set[str]:
@@ -104,6 +95,7 @@ def test_a_wheel_by_its_path_and_a_package_without_an_entry_point(
     done = made.run("gym", "install", "just-a-library", "--yes", "--no-index", "--find-links", plain, env=variables)
     assert "warning: just-a-library has no entry point for gym" in done.stderr
     assert done.stdout == ""
+    made.run("gym", "uninstall", "gym-talk", "just-a-library", "--yes", env=variables)
 
 
 def test_a_package_that_does_not_exist(env: tuple[FreshEnv, dict[str, str]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,19 +18,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["uv", "pip"])
 def env(
-    request: pytest.FixtureRequest, fresh_env: Callable[..., FreshEnv], tmp_path: Path
+    request: pytest.FixtureRequest, fresh_env: Callable[..., FreshEnv], with_installer: Callable[..., dict[str, str]]
 ) -> tuple[FreshEnv, dict[str, str]]:
-    """An environment with gym, an agent and a model backend, and the variables that leave it one installer."""
+    """An environment with gym, an agent and a model backend, and the variables of its installer."""
     made = fresh_env("gym-isolated", "gym-simple-agent", "gym-openai-model")
-    path = str(tmp_path)
-    if request.param == "uv":
-        path = str(Path(find_uv_bin()).parent)
-    else:
-        done = subprocess.run([made.python, "-m", "ensurepip"], capture_output=True, encoding="utf-8")
-        if done.returncode:
-            pytest.skip("this Python has no ensurepip")
-    offline = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"}
-    return made, {"PATH": path, "GYM_HOME": str(tmp_path / "home"), **offline}
+    return made, with_installer(made, request.param)
 
 
 @pytest.mark.slow
@@ -41,7 +32,7 @@ def test_built_once_used_offline_and_removed(
     made, variables = env
     links = ("--no-index", "--find-links", wheels, "--find-links", WHEELHOUSE)
     install = ("gym", "install", "--isolated", "gym-counter", *links)
-    home = tmp_path / "home" / "isolated"
+    home = Path(variables["GYM_HOME"]) / "isolated"
 
     planned = made.run(*install, "--dry-run", env=variables)
     assert "install   gym-counter 0.1.0" in planned.stderr
@@ -57,7 +48,7 @@ def test_built_once_used_offline_and_removed(
     assert "gym-counter has its environment already" in again.stderr
 
     # from here on there is no installer and nothing to install from
-    alone = {"PATH": str(tmp_path / "nothing"), "GYM_HOME": str(tmp_path / "home")}
+    alone = {"PATH": str(tmp_path / "nothing"), "GYM_HOME": variables["GYM_HOME"]}
     assert "isolated" in made.run("gym", "plugins", "list", env=alone).stdout
     assert "Bring a counter to a target" in made.run("gym", "plugins", "show", "counter", env=alone).stdout
     output = made.path / "x.jsonl"
@@ -78,6 +69,7 @@ def test_built_once_used_offline_and_removed(
     assert "no isolated environment" in gone.stderr
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_guide(
     fresh_env: Callable[..., FreshEnv], wheels: Path, endpoint: Endpoint, tmp_path: Path
 ) -> None:

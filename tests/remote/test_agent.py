@@ -413,6 +413,7 @@ def test_a_socket_file_and_a_token(short_folder: Path) -> None:
     go(main())
 
 
+@pytest.mark.slow
 def test_many_episodes_at_once() -> None:
     async def main() -> None:
         async with served_agent(LoopAgent()) as server:

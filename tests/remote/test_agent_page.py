@@ -38,6 +38,7 @@ async def run(agent: Agent, model: ModelBackend) -> Ended:
     return await execute(config(model, env(Silent, 3), agent, concurrency=1))
 
 
+@pytest.mark.slow
 def test_it_leaves_the_rows_of_one_in_process(app: Any) -> None:
     script = ([REASONING, call("slow", {"by": 5})], [call("slow", {"by": 1}), call("fails", {}, "c2")], "done")
 

@@ -50,6 +50,7 @@ async def agent_process(
         await child.communicate()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_costs_the_rollouts_it_had_and_no_other(short_folder: Path) -> None:
     hit = 4
 
@@ -83,6 +84,7 @@ def test_a_server_that_is_killed_costs_the_rollouts_it_had_and_no_other(short_fo
     asyncio.run(asyncio.wait_for(main(), 120))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [False, True], ids=["with parts", "alone"])
 def test_rows_are_those_of_the_agent_in_process(short_folder: Path, alone: bool) -> None:
     async def main() -> None:

@@ -119,6 +119,7 @@ def settings(folder: Path, **more: Any) -> dict[str, Any]:
     return {"output": folder / "out.jsonl", "concurrency": FIRST, **more}
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_and_restarted_costs_the_rollouts_that_it_held(short_folder: Path) -> None:
     async def main() -> None:
         socket = short_folder / "s"
@@ -144,6 +145,7 @@ def test_a_server_that_is_killed_and_restarted_costs_the_rollouts_that_it_held(s
     in_loop(main, 240)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_stops_the_run_which_can_be_resumed(short_folder: Path) -> None:
     async def main() -> None:
         socket = short_folder / "s"

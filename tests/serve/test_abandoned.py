@@ -167,6 +167,7 @@ def gym_resource_servers():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_a_server_goes_down_while_a_call_goes_on(tmp_path: Path) -> None:
     from tests.serve.test_command import serving

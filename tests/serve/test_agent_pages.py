@@ -38,6 +38,7 @@ def serving(command: str, endpoint: str) -> Iterator[str]:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["serve-a-model", "use-from-a-trainer"])
 def test_the_clients_of_a_page_talk_to_its_server(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     page = ROOT / "docs" / "how-to" / f"{name}.md"

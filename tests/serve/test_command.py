@@ -110,6 +110,7 @@ def waits(tmp_path: Path) -> Path:
     return site.path
 
 
+@pytest.mark.slow
 def test_an_environment_is_served_until_sigterm_and_its_sessions_are_closed(waits: Path) -> None:
     with serving("--env", "waits", "--port", "0", path=waits) as process:
         assert process.line.startswith("serving the environment waits on http://127.0.0.1:")
@@ -134,6 +135,7 @@ def test_an_environment_is_served_until_sigterm_and_its_sessions_are_closed(wait
         assert err == "SIGTERM: finishing what is under way; once more to stop at once\n"
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_at_once(waits: Path) -> None:
     with serving("--env", "waits", "--port", "0", path=waits) as process:
         opened = httpx.post(f"{process.url}/v1/sessions", json={"task": {"row": row()}}, timeout=PATIENCE).json()
@@ -154,6 +156,7 @@ def test_a_second_signal_ends_it_at_once(waits: Path) -> None:
         calling.join(PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_socket_file_and_a_token_from_a_file() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="gs") as folder:
         path, secret = Path(folder) / "s", Path(folder) / "token"

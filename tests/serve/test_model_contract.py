@@ -89,6 +89,7 @@ def try_one(operation: Any, mode: GenerationMode) -> None:
     attempt()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_a_served_model_keeps_its_word(mode: GenerationMode) -> None:
     with beside(served_model(ScriptedModel([call("f", {"x": 1}), "hello"]))) as url:

@@ -321,6 +321,7 @@ class Apart(PlainSession):
         return 0.25
 
 
+@pytest.mark.slow
 @asynchronous
 async def test_an_isolated_verifier_runs_in_its_process() -> None:
     async with serving(env(Apart)) as served:

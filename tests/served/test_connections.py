@@ -161,6 +161,7 @@ def test_one_that_is_answered_does_not_and_the_next_is_refused(limits: Connectio
             assert read(connection).status == 201
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on open files")
 def test_with_few_files_left_silent_connections_shut_nobody_out() -> None:
     command = f"ulimit -n 200; exec {sys.executable} -m gym_core serve --env simple_weather --port 0"

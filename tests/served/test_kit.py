@@ -225,6 +225,7 @@ def test_what_holds_in_process_only_is_found(suite: Any, words: str) -> None:
         suite.test_served_is_the_same()
 
 
+@pytest.mark.slow
 def test_the_fixture_costs_nothing_until_it_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import sys\n"

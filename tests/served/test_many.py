@@ -64,6 +64,7 @@ async def cycle(caller: Caller, number: int) -> None:
     assert (await caller.ask("DELETE", path, token=opened["token"]))[0] == 204
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_sessions_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "REMEMBERED", REMEMBERED)
 

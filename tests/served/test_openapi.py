@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gym_http.serve.opening import Wanted
 from gym_testing import FakeOpenAI, Served
 from tests.served.applications import serving
 from tests.served.environments import Anything
 from tests.served.openapi import problems
 
+pytestmark = pytest.mark.slow
 FITTING = {"positive_data_acceptance": {"expected-statuses": ["2xx", "401", "403", "404", "410", "501"]}}
 """A request that is right may still be about a session that is closed by now."""
 ROWS = {

@@ -112,6 +112,7 @@ async def opened(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
         return session
 
 
+@pytest.mark.slow
 def test_nothing_that_is_said_is_in_the_log(tmp_path: Path, variables: dict[str, str]) -> None:
     log = tmp_path / "log"
 
@@ -169,6 +170,7 @@ def test_nothing_that_is_said_is_in_the_log(tmp_path: Path, variables: dict[str,
         assert words not in "".join(bodies)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_ended_under_load_answers_what_is_under_way(tmp_path: Path, variables: dict[str, str]) -> None:
     async def main() -> None:
         async with (
@@ -203,6 +205,7 @@ def test_a_server_that_is_ended_under_load_answers_what_is_under_way(tmp_path: P
     in_loop(main, 120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [3, 11])
 def test_a_server_that_is_killed_at_any_moment_costs_what_it_held(tmp_path: Path, moment: int) -> None:
     async def main() -> None:

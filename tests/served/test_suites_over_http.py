@@ -33,8 +33,10 @@ TestHaiku = over_http("examples/gym_haiku", "TestHaiku")
 TestWeather = over_http("plugins/simple_weather", "TestSimpleWeather")
 TestWorkplace = over_http("plugins/workplace", "TestWorkplace")
 TestStatefulCounter = over_http("plugins/stateful_counter", "TestStatefulCounter")
-TestReasoning = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning_gym is not installed")(
-    over_http("plugins/reasoning_gym", "TestOneFamily", task_limit=3)
+TestReasoning = pytest.mark.slow(
+    pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning_gym is not installed")(
+        over_http("plugins/reasoning_gym", "TestOneFamily", task_limit=3)
+    )
 )
 TestChat = over_http("plugins/openai_model", "TestChat")
 TestResponses = over_http("plugins/openai_model", "TestResponses")

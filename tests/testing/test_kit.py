@@ -95,6 +95,7 @@ def test_pytest_pays_little_for_the_plugin() -> None:
     assert not {"pydantic", "orjson", "click", "httpx", "gym_core.contract", "gym_testing.endpoint"} & loaded
 
 
+@pytest.mark.slow
 def test_an_author_needs_no_conftest(tmp_path: Path) -> None:
     test = (
         "from gym_testing import call\n"

@@ -18,6 +18,7 @@ class TestIt(ResourceServerConformance):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["-O", "-OO"])
 def test_a_suite_that_cannot_check_says_so(flag: str, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(SUITE, encoding="utf-8")
