@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from gym_core.domain.blame import unwrapped as unwrapped
     from gym_core.domain.chat.messages import TOKEN_FIELDS as TOKEN_FIELDS
     from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
+    from gym_core.domain.error_json import error_json as error_json
     from gym_core.domain.finish import ending as ending
     from gym_core.domain.foreign_verdict import NotMeasured as NotMeasured
     from gym_core.domain.foreign_verdict import check_measured as check_measured
@@ -187,6 +188,7 @@ else:
             "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
             "gym_core.domain.chat.messages": "TOKEN_FIELDS",
             "gym_core.domain.chat.tools": "with_flat_tools",
+            "gym_core.domain.error_json": "error_json",
             "gym_core.domain.finish": "ending",
             "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
             "gym_core.domain.json_text": "plain_json",

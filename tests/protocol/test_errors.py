@@ -8,8 +8,16 @@ import orjson
 import pytest
 
 from gym_core.domain.blame import as_exception
-from gym_core.domain.errors import EpisodeOver, InputError, RateLimitError, SessionError, model_error_classes
+from gym_core.domain.errors import (
+    EpisodeOver,
+    InputError,
+    MissingField,
+    RateLimitError,
+    SessionError,
+    model_error_classes,
+)
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
+from gym_core.engine.rollout.failure import failure_of
 from gym_http.protocol.errors import RemoteError, ServeError, WireError, error_from_wire, error_to_wire
 
 WHERE = "the environment at http://x"
@@ -94,3 +102,13 @@ def test_an_answer_of_somebody_else_is_shown(body: Any) -> None:
 def test_an_error_that_is_no_exception_has_its_own_name(kind: type[BaseException]) -> None:
     described = error_to_wire(as_exception(kind("over")))[1]["error"]
     assert (described["class"], described["message"]) == (kind.__name__, "over")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("no"), MissingField("city"), DeadlineExceeded("verify", 2), RateLimitError("slower", status=429)],
+)
+def test_an_answer_says_of_an_error_what_a_row_says(error: Exception) -> None:
+    told, described = failure_of(error, "verify").error, error_to_wire(error, "verify")[1]["error"]
+    shared = ("class", "message", "phase", "field", "http_status", "causes")
+    assert [told.get(name) for name in shared] == [described.get(name) for name in shared]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from gym_core.domain.error_json import error_json
 from gym_core.domain.errors import RunStopped
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.engine.executors.worker_handle import Entry
 from gym_core.engine.plan import Job
-from gym_core.engine.rollout.failure import Failure, describe
+from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.row import unwritable
 
@@ -101,7 +102,7 @@ class WorkerFailures:
     def killer(self, entry: Entry) -> Rollout:
         """The row of a rollout that has ended enough workers."""
         error = WorkerDied(f"{entry.deaths} workers died while they ran it, the last one with it alone")
-        failure = Failure(Status.ENV_ERROR, describe(error, "worker", retryable=True), cause=error)
+        failure = Failure(Status.ENV_ERROR, error_json(error, "worker", retryable=True), cause=error)
         return self._begin(entry.job).failed(failure)
 
     def unwritable(self, entry: Entry, error: JsonError) -> Rollout:

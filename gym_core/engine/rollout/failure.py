@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gym_core.domain.blame import unwrapped
+from gym_core.domain.error_json import error_json
 from gym_core.domain.errors import (
     BudgetExceeded,
-    FieldError,
     MissingField,
     ModelError,
     SessionError,
-    error_chain,
-    error_text,
 )
 from gym_core.domain.responses import BUDGET
 from gym_core.domain.rollout import Status
@@ -57,14 +54,14 @@ def failure_of(error: BaseException, phase: str) -> Failure:
     if phase == "agent" and isinstance(error, ModelError):
         phase = "model"
     if isinstance(error, DeadlineExceeded):
-        return Failure(Status.TIMED_OUT, describe(error, error.phase, retryable=True), cause=error)
+        return Failure(Status.TIMED_OUT, error_json(error, error.phase, retryable=True), cause=error)
     if isinstance(error, ModelError) and error.fatal:
         spent = isinstance(error, BudgetExceeded)
-        return Failure(Status.CANCELLED, describe(error, phase, retryable=True), BUDGET if spent else None, error)
+        return Failure(Status.CANCELLED, error_json(error, phase, retryable=True), BUDGET if spent else None, error)
     if isinstance(error, SessionError) and error.unreachable and phase != "agent":
-        return Failure(Status.ENV_ERROR, describe(error, phase, retryable=True), cause=error)
+        return Failure(Status.ENV_ERROR, error_json(error, phase, retryable=True), cause=error)
     retryable = isinstance(error, ModelError) and error.retryable
-    return Failure(PHASE_STATUS[phase], describe(error, phase, retryable=retryable), cause=error)
+    return Failure(PHASE_STATUS[phase], error_json(error, phase, retryable=retryable), cause=error)
 
 
 def blame_row(error: BaseException, task: Mapping[str, Any]) -> BaseException:
@@ -85,22 +82,3 @@ def _looked_up_elsewhere(error: BaseException, task: Mapping[str, Any]) -> bool:
     return any(
         error.args[0] == value or (isinstance(value, list) and error.args[0] in value) for value in task.values()
     )
-
-
-def describe(error: BaseException, phase: str, *, retryable: bool) -> dict[str, Any]:
-    """An error as it stands in a row."""
-    error = unwrapped(error)
-    described: dict[str, Any] = {
-        "class": type(error).__name__,
-        "message": error_text(error) or type(error).__name__,
-        "phase": phase,
-        "retryable": retryable,
-    }
-    if isinstance(error, FieldError):
-        described["field"] = error.field
-    if isinstance(error, ModelError) and error.status is not None:
-        described["http_status"] = error.status
-    causes = error_chain(error)[1:]
-    if causes:
-        described["causes"] = causes
-    return described

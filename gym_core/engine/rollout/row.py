@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gym_core.domain.error_json import error_json
 from gym_core.domain.json_text import JsonError, plain_json, whole_text
 from gym_core.domain.responses import TRUNCATING
 from gym_core.domain.rollout import Rollout, Status, Verdict
 from gym_core.domain.task import Task, id_text
-from gym_core.engine.rollout.failure import Failure, describe
+from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.recording import Recording
 
 _LEVELS = 7
@@ -104,7 +105,7 @@ def unwritable(rollout: Rollout, error: JsonError) -> Rollout:
     row: dict[str, Any] = _writable(rollout.row, 0)
     row["reward"], row["reward_components"] = None, {}
     row["rollout"]["status"] = Status.ENV_ERROR.value
-    row["rollout"]["error"] = describe(error, "row", retryable=False)
+    row["rollout"]["error"] = error_json(error, "row", retryable=False)
     return Rollout(row, source=rollout.source, names_task=rollout.names_task)
 
 

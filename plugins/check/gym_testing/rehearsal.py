@@ -14,12 +14,11 @@ from gym_core.spi import (
     Deadlines,
     Executor,
     Kind,
-    Limiter,
-    ModelGate,
     PluginManager,
     Reference,
     Stage,
     Watch,
+    make_gates,
     resolve_options,
     server_source,
 )
@@ -76,14 +75,10 @@ async def open_stage(
         stack.callback(executor.close)
         for component in (*models.values(), server, agent):
             await stack.enter_async_context(component)
-        gates = {
-            role: ModelGate(role, model, limiter=Limiter(model.max_inflight), deadlines=bounds, clock=clock)
-            for role, model in models.items()
-        }
         yield Stage(
             server=server,
             agent=agent,
-            gates=gates,
+            gates=make_gates(models, bounds, clock=clock),
             executor=executor,
             watch=Watch(),
             clock=clock,

@@ -22,12 +22,10 @@ from gym_core.errors import (
     PolicyError,
     RateLimitError,
     SessionError,
-    error_chain,
-    error_text,
     model_error_classes,
     writable,
 )
-from gym_core.spi import DeadlineExceeded, unwrapped
+from gym_core.spi import DeadlineExceeded, error_json, unwrapped
 
 CODES = {
     400: "bad_request",
@@ -123,29 +121,22 @@ def error_to_wire(error: BaseException, phase: str = "") -> tuple[int, dict[str,
     """The HTTP status of an error and its body. `phase`: where it happened, `setup`, `tool`, `reply` or `verify`."""
     error = unwrapped(error)
     status, code = _status_and_code(error)
-    message = writable(error.message) if isinstance(error, GymError) else error_text(error)
-    described: dict[str, Any] = {
-        "class": _known_class(error).__name__,
-        "message": message or type(error).__name__,
-        "code": code,
-        "retryable": _retryable(error),
-    }
-    if isinstance(error, GymError) and error.hint:
-        described["hint"] = error.hint
-    if isinstance(error, DeadlineExceeded):
-        phase = error.phase
-    if phase:
-        described["phase"] = phase
-    if isinstance(error, ServeError | WireError | FieldError) and error.field:
-        described["field"] = error.field
-    if isinstance(error, ModelError):
-        if error.status is not None:
-            described["http_status"] = error.status
-        if error.retry_after is not None:
-            described["retry_after"] = error.retry_after
-    causes = error_chain(error)[1:]
-    if causes and not isinstance(error, ServeError | WireError):
-        described["causes"] = causes
+    described = error_json(
+        error, error.phase if isinstance(error, DeadlineExceeded) else phase, retryable=_retryable(error)
+    )
+    described |= {"class": _known_class(error).__name__, "code": code}
+    if not described["phase"]:
+        del described["phase"]
+    if isinstance(error, GymError):  # a hint has a place of its own here
+        described["message"] = writable(error.message) or type(error).__name__
+        if error.hint:
+            described["hint"] = error.hint
+    if isinstance(error, ServeError | WireError):
+        described.pop("causes", None)
+        if error.field:
+            described["field"] = error.field
+    if isinstance(error, ModelError) and error.retry_after is not None:
+        described["retry_after"] = error.retry_after
     return status, {"error": described}
 
 

@@ -11,8 +11,9 @@ from gym_core.responses import as_items
 from gym_core.spi import BACKEND_FIELDS
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.wire import items_from_wire
-from gym_http.remote.gateway_grant import Offer, new_token, same_token
+from gym_http.remote.gateway_grant import Offer, new_token
 from gym_http.remote.item_identity import HandedOut
+from gym_http.serve.auth import same
 
 
 class OfferedEpisode(Offer):
@@ -30,7 +31,7 @@ class OfferedEpisode(Offer):
 
     def admits(self, token: str, *, model: bool) -> bool:
         """Whether a token opens the model, or the session. Takes as long for a wrong token as for the right one."""
-        return same_token(token, self.model_token if model else self.session_token)
+        return same(token, self.model_token if model else self.session_token)
 
     # What the agent asks
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -73,11 +72,6 @@ class Offer:
 def new_token() -> str:
     """A token that nobody guesses."""
     return secrets.token_urlsafe(32)
-
-
-def same_token(given: str, wanted: str) -> bool:
-    """Whether two tokens are the same, in a time that does not tell where they differ."""
-    return hmac.compare_digest(given.encode(), wanted.encode())
 
 
 def gone() -> ServeError:

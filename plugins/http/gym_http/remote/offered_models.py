@@ -10,7 +10,8 @@ from gym_core.chat import responses_request
 from gym_core.responses import as_items
 from gym_core.spi import BACKEND_FIELDS
 from gym_http.protocol.errors import ServeError, WireError
-from gym_http.remote.gateway_grant import Offer, new_token, same_token
+from gym_http.remote.gateway_grant import Offer, new_token
+from gym_http.serve.auth import same
 
 
 class OfferedModels(Offer):
@@ -26,7 +27,7 @@ class OfferedModels(Offer):
 
     def admits(self, token: str, role: str) -> bool:
         """Whether a token opens a role."""
-        return same_token(token, self.tokens.get(role) or new_token())
+        return same(token, self.tokens.get(role) or new_token())
 
     async def respond(self, role: str, body: Mapping[str, Any], *, chat: bool = False) -> Response:
         """A call of one model. Raises `WireError` for a body that is no request."""
