@@ -11,13 +11,11 @@ import click
 import pytest
 
 import gym_core
+from gym_core import ModelError, UsageError
 from gym_core.cli import app as commands
 from gym_core.cli import boundary
-from gym_core.cli.lazy import LazyGroup
-from gym_core.cli.parameters import debug_option
-from gym_core.cli.terminal import Terminal
 from gym_core.domain.blame import Interrupted
-from gym_core.domain.errors import ModelError, UsageError
+from gym_core.spi import LazyGroup, Terminal, debug_option
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site
@@ -51,7 +49,7 @@ def test_what_must_be_fast_imports_nothing_heavy(arguments: list[str]) -> None:
     heavy = HEAVY - _OF_SOURCES if "list" in arguments else HEAVY
     code = f"""
 import sys
-from gym_core.cli.boundary import run_command
+from gym_core.spi import run_command
 status = run_command({arguments!r})
 print("imported:", *(name for name in {sorted(heavy)!r} if name in sys.modules))
 sys.exit(status)

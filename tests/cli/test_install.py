@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gym_core.cli.installer import Installer, find_installer, pip_changes, refuse_managed, uv_changes
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
+from gym_core.cli.installer import Installer, pip_changes, refuse_managed, uv_changes
+from gym_core.spi import find_installer
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gym_core.cli.terminal import Terminal
+from gym_core.spi import Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals are POSIX")
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from gym_core.cli.boundary import run_command
+from gym_core.spi import run_command
 
 
 class Listing(BaseHTTPRequestHandler):

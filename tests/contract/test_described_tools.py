@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gym_core import Session, Trajectory
-from gym_core.contract.tools import BoundTool, ToolSpec
-from gym_core.domain.arguments import ArgumentError
+from gym_core import Session, ToolSpec, Trajectory
+from gym_core.spi import ArgumentError, BoundTool
 from tests.support.models import ScriptedModel, call, say
 from tests.support.running import rollout
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gym_core import Item, ResourceServer, Session, SessionContext, Task, Trajectory
-from gym_core.domain.task import check_row, id_text
+from gym_core.domain.task import id_text
+from gym_core.spi import check_row
 from tests.support.envs import PlainSession, ask
 
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from gym_core import tool
-from gym_core.contract.tools import ToolSpec, class_tools
-from gym_core.domain.arguments import ArgumentError
+from gym_core import ToolSpec, tool
+from gym_core.spi import ArgumentError, class_tools
 
 
 class Unit(enum.Enum):

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 import gym_core
 from gym_core import tool
-from gym_core.contract.tools import class_tools
+from gym_core.spi import class_tools
 
 
 class Unit(enum.Enum):
@@ -380,7 +380,7 @@ def _with_parameter(kind: Any) -> dict[str, Any]:
 OPTIMISED = '''
 import json
 from gym_core import Session, tool
-from gym_core.contract.tools import class_tools
+from gym_core.spi import class_tools
 
 class Weather(Session):
     @tool(name="weather")

@@ -22,13 +22,10 @@ import click
 import pytest
 import yaml
 
+from gym_core import UsageError
 from gym_core.cli.app import app
 from gym_core.cli.run import to_config
-from gym_core.domain.errors import UsageError
-from gym_core.wiring.kinds import Kind
-from gym_core.wiring.manager import PluginManager
-from gym_core.wiring.options import resolve_options
-from gym_core.wiring.reference import Reference
+from gym_core.spi import Kind, PluginManager, Reference, resolve_options
 from tests.docs.pages import ROOT, Block, Command, blocks, commands, pages
 
 OTHER_PROGRAMS = frozenset(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import gym_core
+from gym_core import GymError, ModelError
 from gym_core.domain import errors
-from gym_core.domain.errors import GymError, ModelError, error_chain, model_error_classes
+from gym_core.errors import error_chain, model_error_classes
 
 
 @pytest.mark.parametrize("kind", model_error_classes(), ids=lambda kind: kind.__name__)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from gym_core.domain.quoting import one_line, quote, quote_json
+from gym_core.domain.quoting import quote, quote_json
+from gym_core.spi import one_line
 
 ACTING = [
     "\x1b]0;title\x07", "\x1b[2J", "\x00", "\x08", "\x0b", "\x0c", "\r", "\x7f", "\x84", "\x9b31m", "\u061c", "\u200e",

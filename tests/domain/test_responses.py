@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import FunctionCall, Request, Response, Usage, user_message
-from gym_core.domain.responses import as_items
+from gym_core.responses import as_items
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gym_core import Rollout, Status, Task
-from gym_core.domain.task import check_row
+from gym_core.spi import check_row
 
 ROW: dict[str, Any] = {
     "task_id": "a",

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from gym_core import Episode, ResourceServer, Session, SessionContext, Status, Task, Trajectory, tool
-from gym_core.contract.component import ComponentContext
-from gym_core.engine.run import Run
+from gym_core import ComponentContext, Episode, ResourceServer, Session, SessionContext, Status, Task, Trajectory, tool
+from gym_core.spi import Run
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call
@@ -112,7 +111,7 @@ def test_a_model_call_that_goes_on_fails_and_gives_its_slot_back() -> None:
 
 
 def _deadlines(**seconds: float) -> Any:
-    from gym_core.engine.bounds.deadlines import Deadlines
+    from gym_core.spi import Deadlines
 
     return Deadlines(**seconds)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gym_core import Done, Episode, Status, Task, tool, user_message
-from gym_core.domain.errors import (
+from gym_core.errors import (
     BackendError,
     BadRequestError,
     BrokenReplyError,

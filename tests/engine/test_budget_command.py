@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gym_core.engine.run import Run
+from gym_core.spi import Run
 from tests.support.budgets import PRICES, bounded, using
 from tests.support.envs import env
 from tests.support.running import config, read_jsonl

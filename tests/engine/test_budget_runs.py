@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import gym_core
 from gym_core import ModelError, Request, Rollout, RunConfig, Session, Trajectory, UsageError, tool
 from gym_core.domain import errors
-from gym_core.domain.errors import BudgetExceeded
-from gym_core.engine.run import Run
+from gym_core.errors import BudgetExceeded
+from gym_core.spi import Run
 from tests.support.agents import FunctionAgent
 from tests.support.budgets import PRICES, bounded, until, using
 from tests.support.envs import PlainSession, env

@@ -10,7 +10,7 @@ import pytest
 
 import gym_core
 from gym_core import Rollout, Session, Status, Trajectory, UsageError
-from gym_core.domain.errors import AuthenticationError, BadRequestError
+from gym_core.errors import AuthenticationError, BadRequestError
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, env
 from tests.support.loop import asynchronous, settle

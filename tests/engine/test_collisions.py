@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from gym_core import UsageError
-from gym_core.domain.errors import StoreError
+from gym_core.errors import StoreError
 from tests.support.envs import env, row
 from tests.support.models import ScriptedModel
 from tests.support.running import collect, read_jsonl, run

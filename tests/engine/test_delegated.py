@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from gym_core import Agent, CompletedTask, Episode, RunConfig, Task, TaskFailed, Verdict
-from gym_core.domain.errors import UsageError
-from gym_core.domain.rollout import ModelCall
+from gym_core import Agent, CompletedTask, Episode, RunConfig, Task, TaskFailed, UsageError, Verdict
+from gym_core.spi import ModelCall
 from tests.support.envs import ask
 from tests.support.models import USAGE, response, say
 from tests.support.running import Ended, execute

@@ -14,13 +14,10 @@ import orjson
 import pytest
 
 from gym_core import CallInfo, Rollout, RunInfo, Trajectory, UsageError, hookimpl, tool
-from gym_core.domain.errors import BadRequestError, PluginError
-from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.observers import extensions
 from gym_core.engine.observers.run_observers import RunObservers
-from gym_core.engine.run import Run
-from gym_core.wiring.manager import PluginManager
-from gym_core.wiring.secrets import Redactor
+from gym_core.errors import BadRequestError, PluginError
+from gym_core.spi import ModelGate, PluginManager, Redactor, Run
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel, call
 from tests.support.running import config, execute, run

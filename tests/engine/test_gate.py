@@ -9,8 +9,8 @@ import pytest
 
 from gym_core import ModelError, Status
 from gym_core.domain import errors
-from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.engine.model_calls.retries import POLICY, RETRY_AFTER_CAP, next_delay, retry_for
+from gym_core.spi import Limiter
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession
 from tests.support.models import ScriptedModel, response, say
@@ -151,7 +151,7 @@ def test_waiting_for_a_retry_does_not_bring_the_rollouts_deadline_nearer() -> No
     """A tenth of a second is all the rollout has; its retries wait longer than that."""
 
     async def main() -> None:
-        from gym_core.engine.rollout.agent_rollout import run_rollout
+        from gym_core.spi import run_rollout
         from tests.support.envs import ask
         from tests.support.running import stage
 
@@ -170,7 +170,7 @@ def test_waiting_for_a_retry_does_not_bring_the_rollouts_deadline_nearer() -> No
 
 def test_waiting_for_a_slot_does_not_bring_the_rollouts_deadline_nearer() -> None:
     async def main() -> None:
-        from gym_core.engine.rollout.agent_rollout import run_rollout
+        from gym_core.spi import run_rollout
         from tests.support.envs import ask
         from tests.support.running import stage
 
@@ -190,7 +190,7 @@ def test_waiting_for_a_slot_does_not_bring_the_rollouts_deadline_nearer() -> Non
 
 def test_waiting_for_a_slot_has_its_own_bound() -> None:
     async def main() -> None:
-        from gym_core.engine.rollout.agent_rollout import run_rollout
+        from gym_core.spi import run_rollout
         from tests.support.envs import ask
         from tests.support.running import stage
 
@@ -239,7 +239,7 @@ def test_the_slot_is_given_back_before_waiting_for_a_retry() -> None:
 
 
 def test_roles_at_one_endpoint_share_its_limit_and_others_do_not() -> None:
-    from gym_core.engine.run import Run
+    from gym_core.spi import Run
     from tests.support.running import config
 
     class At(ScriptedModel):

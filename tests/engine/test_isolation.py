@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gym_core import Session, Status, Trajectory, blocking, isolated
-from gym_core.engine.rollout.agent_rollout import run_rollout
+from gym_core.spi import run_rollout
 from tests.support.envs import PlainSession, ask
 from tests.support.isolated import Dying, Explaining, Hanging, Pure, Raising, Tools, Unpicklable
 from tests.support.loop import asynchronous
@@ -131,7 +131,7 @@ async def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
         from tests.support.isolated import Hanging
         from tests.support.models import ScriptedModel
         from tests.support.running import stage
-        from gym_core.engine.rollout.agent_rollout import run_rollout
+        from gym_core.spi import run_rollout
 
         async def main():
             note = Path({str(note)!r})
@@ -199,7 +199,7 @@ def test_hung_threads_take_no_slot_from_others() -> None:
             return 1.0
 
     async def main() -> list[Status]:
-        from gym_core.engine.functions.executor import Executor
+        from gym_core.spi import Executor
 
         made = stage(ScriptedModel(), Stuck, verify=0.1)
         object.__setattr__(made, "executor", Executor(threads=2))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gym_core import Episode, Session, Trajectory, tool
-from gym_core.domain.errors import EpisodeOver
+from gym_core.errors import EpisodeOver
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel, call

@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from gym_core import UsageError
-from gym_core.domain.errors import AuthenticationError, BadRequestError, RateLimitError
 from gym_core.engine.events.logs import JsonFormatter, LogFile, log, logging_to
-from gym_core.wiring.secrets import Redactor
+from gym_core.errors import AuthenticationError, BadRequestError, RateLimitError
+from gym_core.spi import Redactor
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
 from tests.support.running import read_jsonl, run

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gym_core.engine.loops import run_loop
+from gym_core.spi import run_loop
 
 
 async def stubborn() -> None:
@@ -97,7 +97,7 @@ def test_a_thread_that_never_ends_does_not_hold_the_process(how: str) -> None:
     code = f"""
 import asyncio, threading
 from gym_core.engine.exit import leave
-from gym_core.engine.loops import run_loop
+from gym_core.spi import run_loop
 
 async def main():
     if {how!r} == "executor":

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import ResourceServer, Session, Task, errors
-from gym_core.contract.component import ComponentContext
+from gym_core import ComponentContext, ResourceServer, Session, Task, errors
 from tests.serve.environments import serving
 from tests.serve.serving import served_agent
 from tests.support.envs import PlainSession, env, row

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import pytest
 
 from gym_core import Request, Session, Status, Trajectory, UsageError, tool
-from gym_core.domain.errors import AuthenticationError, BadRequestError, ServerError
-from gym_core.engine.rollout.agent_rollout import run_rollout
+from gym_core.errors import AuthenticationError, BadRequestError, ServerError
+from gym_core.spi import run_rollout
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call, say

@@ -168,7 +168,7 @@ def test_what_a_row_says_of_its_rollout() -> None:
 
 
 def test_a_failures_row_has_the_same_shape() -> None:
-    from gym_core.domain.errors import BadRequestError
+    from gym_core.errors import BadRequestError
 
     good, bad = rollout(), rollout(ScriptedModel(BadRequestError("no")))
     assert list(good.row) == list(bad.row)

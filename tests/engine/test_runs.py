@@ -11,8 +11,8 @@ import pytest
 import gym_core
 from gym_core import Rollout, RunConfig, Status, UsageError, tool
 from gym_core.domain import errors
-from gym_core.domain.errors import AuthenticationError, BadRequestError
-from gym_core.engine.run import Run
+from gym_core.errors import AuthenticationError, BadRequestError
+from gym_core.spi import Run
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.loop import asynchronous, settle
@@ -286,7 +286,7 @@ def test_a_first_look_that_hangs_is_a_notice() -> None:
         async def check(self) -> Any:
             await asyncio.Event().wait()
 
-    from gym_core.engine.bounds.deadlines import Deadlines
+    from gym_core.spi import Deadlines
 
     ended = run(Checked(), deadlines=Deadlines(setup=0.05))
     assert "did not answer" in ended.notices[0]

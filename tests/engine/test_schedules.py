@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gym_core import Episode, Rollout, Status, Trajectory, tool
 from gym_core.domain import errors
-from gym_core.engine.run import Run
+from gym_core.spi import Run
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.loop import asynchronous

@@ -18,7 +18,7 @@ import pytest
 from pydantic import BaseModel
 
 from gym_core import Done, ResourceServer, Session, Status, Task, Trajectory, Verdict, blocking, user_message
-from gym_core.domain.errors import BadRequestError
+from gym_core.errors import BadRequestError
 from tests.support.envs import PlainSession, ask
 from tests.support.models import ScriptedModel, say
 from tests.support.running import collect, rollout
@@ -465,7 +465,7 @@ def test_a_cancelled_tool_of_a_blocking_session_does_not_hold_the_run() -> None:
             release.wait(20)
 
     async def main() -> None:
-        from gym_core.engine.rollout.agent_rollout import run_rollout
+        from gym_core.spi import run_rollout
         from tests.support.running import stage
 
         made = stage(ScriptedModel(), Stuck, setup=0.05)

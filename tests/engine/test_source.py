@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 import pytest
 
-from gym_core.domain.errors import InputError, UsageError
+from gym_core import UsageError
 from gym_core.engine.comparison import Statistics
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.tasks.source import FileSource
+from gym_core.errors import InputError
 from tests.support.envs import row
 from tests.support.models import ScriptedModel
 from tests.support.running import Ended, read_jsonl, run
@@ -253,7 +254,7 @@ def test_results_are_read_as_the_tasks_they_came_from(tmp_path: Path) -> None:
 
 
 def test_failures_are_read_as_tasks_too(tmp_path: Path) -> None:
-    from gym_core.domain.errors import BadRequestError
+    from gym_core.errors import BadRequestError
 
     run(ScriptedModel(BadRequestError("no")), tasks=[row(1)], output=tmp_path / "first.jsonl")
     ended = run(input=tmp_path / "first.failures.jsonl")

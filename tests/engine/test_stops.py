@@ -10,8 +10,8 @@ import pytest
 
 from gym_core import Done, Episode, Status, Trajectory, tool
 from gym_core.domain import errors
-from gym_core.domain.errors import AuthenticationError, BadRequestError, RunStopped
-from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.errors import AuthenticationError, BadRequestError, RunStopped
+from gym_core.spi import Deadlines
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.loop import settle

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gym_core import UsageError
-from gym_core.domain.errors import AuthenticationError, BadRequestError
-from gym_core.engine.run import Run
 from gym_core.engine.storage.store import repair
+from gym_core.errors import AuthenticationError, BadRequestError
+from gym_core.spi import Run
 from tests.support.envs import env
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel
@@ -233,7 +233,7 @@ class TestResume:
             run(input=source, output=output, mode="resume")
 
     def test_concurrency_and_deadlines_may_differ(self, output: Path) -> None:
-        from gym_core.engine.bounds.deadlines import Deadlines
+        from gym_core.spi import Deadlines
 
         self.stopped(output, 1)
         run(None, env(tasks=6), output=output, mode="resume", concurrency=3, deadlines=Deadlines(tool=1.0))
@@ -320,7 +320,7 @@ def test_a_writer_that_has_ended_leaves_no_lock(output: Path) -> None:
 
 FULL_DISK = """
 import resource, sys
-from gym_core.domain.errors import StoreError
+from gym_core.errors import StoreError
 from tests.support.envs import env
 from tests.support.running import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

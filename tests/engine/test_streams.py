@@ -15,16 +15,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gym_core.domain.errors import InputError, StoreError, UsageError
+from gym_core import UsageError
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.plan import Plan
-from gym_core.engine.run import Run
 from gym_core.engine.storage.files import parse_account, read_rows, read_rows_backwards, write_json
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.storage.store import Outputs
 from gym_core.engine.tasks import check, source
 from gym_core.engine.tasks.keys import KeyTable, LineSet, TaskIds, digest, for_repeat
 from gym_core.engine.tasks.source import FileSource, IterableSource
+from gym_core.errors import InputError, StoreError
+from gym_core.spi import Run
 from tests.support.envs import ask, env
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, SecretStr
 
 from gym_core import Env, Operational, Options, Session, Trajectory, Verdict, tool
-from gym_core.domain.errors import BadRequestError, ServerError
+from gym_core.errors import BadRequestError, ServerError
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call
 from tests.support.running import run

@@ -324,7 +324,7 @@ def test_tools_that_depend_on_the_task() -> None:
 
     class Choosing(PlainSession):
         def tools(self) -> Any:
-            from gym_core.contract.tools import BoundTool
+            from gym_core.spi import BoundTool
 
             return [BoundTool(tool_spec(shout)), *super().tools()][: self.task["many"]]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gym_core import Episode, Status, tool
-from gym_core.domain.errors import ServerError
 from gym_core.engine.bounds import alarms as deadline
+from gym_core.errors import ServerError
 from tests.support.agents import FunctionAgent
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession

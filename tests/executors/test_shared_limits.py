@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from gym_core import RunConfig
 from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.executors.worker_limiter import WorkerLimiter
-from gym_core.engine.model_calls.rate_limits import UNLIMITED, Limiter
+from gym_core.engine.model_calls.rate_limits import UNLIMITED
+from gym_core.spi import Limiter
 from gym_testing import FakeOpenAI, Received, Turn, faults
 from gym_testing.isolation import IsolatedPlugins
 from tests.support import spread

@@ -14,7 +14,7 @@ import pytest
 
 import gym_core
 from gym_core import CallInfo, Rollout, RunConfig, RunInfo, Task, UsageError, hookimpl, parse_json
-from gym_core.engine.run import Run
+from gym_core.spi import Run
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
 from tests.support.running import Ended, execute, read_jsonl

@@ -13,8 +13,7 @@ import orjson
 import pytest
 
 import gym_core
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.run import Run
+from gym_core.spi import Deadlines, Run
 from gym_testing import FakeOpenAI, Received, Reply, Turn, faults
 from tests.support.endpoints import KEY, config, execute, gym_command, gym_environment, task_number, work
 from tests.support.loop import asynchronous

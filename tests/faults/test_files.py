@@ -63,8 +63,8 @@ import sys
 from pathlib import Path
 
 from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task
-from gym_core.engine.config import RunConfig
-from gym_core.engine.run import Run
+from gym_core import RunConfig
+from gym_core.spi import Run
 
 
 class Greedy(ModelBackend):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gym_core.engine.run import Run
+from gym_core.spi import Run
 from gym_testing import FakeOpenAI, Received, Reply, Turn, faults
 from tests.support.endpoints import FastClock, VirtualClock, config, execute, work
 from tests.support.loop import asynchronous

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gym_core import ResourceServer, Task, encode_json
-from gym_core.wiring.kinds import Kind
+from gym_core.spi import Kind
 from gym_testing.rehearsal import make, rehearse, run, shipped
 
 PARTS = ["[" * 3000, "{" * 3000, "(" * 3000, "9" * 4400, "9" * 400, "1e999", "-1e999", "NaN", "\ud800", "\x00", "null"]

@@ -14,9 +14,10 @@ from zipfile import ZipFile
 import pytest
 
 import gym_core
-from gym_core.cli.installer import Installer, find_installer
-from gym_core.domain.errors import PluginError, UsageError
-from gym_core.wiring.discovery import find_plugins
+from gym_core import UsageError
+from gym_core.cli.installer import Installer
+from gym_core.errors import PluginError
+from gym_core.spi import find_installer, find_plugins
 from gym_isolated.core_wheels import write_wheels
 from gym_isolated.store import Store
 from tests.support.isolation import offline

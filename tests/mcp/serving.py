@@ -13,8 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from starlette.routing import BaseRoute
 
 from gym_core import ResourceServer, Task
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.wiring.secrets import Redactor
+from gym_core.spi import Deadlines, Redactor
 from gym_http.protocol.wire import task_to_wire
 from gym_http.serve.environment.mcp import MCPEndpoint
 from gym_http.serve.environment.opening import open_environment

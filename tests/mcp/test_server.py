@@ -14,10 +14,9 @@ import pytest
 from mcp import MCPError
 from pydantic import Field
 
-from gym_core import Done, Session, Task, Trajectory, tool
-from gym_core.domain.errors import SessionError, UsageError
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.wiring.secrets import Redactor
+from gym_core import Done, Session, Task, Trajectory, UsageError, tool
+from gym_core.errors import SessionError
+from gym_core.spi import Deadlines, Redactor
 from gym_http.serve.listener import Listener
 from gym_http.serve.opening import Wanted, open_application
 from gym_http.serve.settings import ServeSettings

@@ -269,7 +269,7 @@ def test_nobody_listens(notes_url: str) -> None:
 
 
 def test_a_tool_that_runs_out_of_the_runs_time_is_cancelled(notes_url: str) -> None:
-    from gym_core.engine.bounds.deadlines import Deadlines
+    from gym_core.spi import Deadlines
 
     for where in (notes_url + OLD, notes_url + NEW):
         (rollout,) = collect(at(where), call("stall"), "Done.", deadlines=Deadlines(tool=0.3))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
 from gym_nemo.config_import import RunFile, import_configuration
 from gym_nemo.yaml_files import read_configuration
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gym_core.domain.errors import InputError
 from gym_core.engine.storage.rewarded import RewardedRows
+from gym_core.errors import InputError
 from gym_nemo.formats import NemoExporter
 from gym_nemo.rows import as_response, result_row
 from tests.support.envs import env

@@ -7,17 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gym_core.domain.blame import as_exception
-from gym_core.domain.errors import (
-    EpisodeOver,
-    InputError,
-    MissingField,
-    RateLimitError,
-    SessionError,
-    model_error_classes,
-)
-from gym_core.engine.bounds.deadlines import DeadlineExceeded
 from gym_core.engine.rollout.failure import failure_of
+from gym_core.errors import EpisodeOver, InputError, MissingField, RateLimitError, SessionError, model_error_classes
+from gym_core.spi import DeadlineExceeded, as_exception
 from gym_http.protocol.errors import RemoteError, ServeError, WireError, error_from_wire, error_to_wire
 
 WHERE = "the environment at http://x"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
 from gym_http.protocol.urls import checked_url, is_loopback, socket_path
 
 

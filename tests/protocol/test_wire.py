@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import Session, Task, Trajectory, Verdict
-from gym_core.domain.foreign_verdict import NotMeasured
-from gym_core.domain.rollout import ModelCall
+from gym_core.spi import ModelCall, NotMeasured
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.wire import (
     capabilities,

@@ -11,16 +11,21 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gym_core import Agent, Done, Episode, Item, ModelBackend, ResourceServer, Response, Session, Trajectory, tool
-from gym_core.domain.errors import (
-    AuthenticationError,
-    BadRequestError,
-    ContextLengthError,
-    EpisodeOver,
-    PolicyError,
+from gym_core import (
+    Agent,
+    Done,
+    Episode,
+    Item,
+    ModelBackend,
+    ResourceServer,
+    Response,
+    Session,
+    Trajectory,
     UsageError,
+    tool,
 )
-from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.errors import AuthenticationError, BadRequestError, ContextLengthError, EpisodeOver, PolicyError
+from gym_core.spi import Deadlines
 from gym_http.protocol.errors import RemoteError
 from gym_http.remote.agent import RemoteAgent
 from tests.support.agents import FunctionAgent, LoopAgent

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gym_core import Agent, ModelBackend, Session
-from gym_core.domain.errors import AuthenticationError, ContextLengthError
+from gym_core.errors import AuthenticationError, ContextLengthError
 from gym_http.serve.listener import Listener
 from tests.docs.pages import ROOT, blocks
 from tests.remote.test_agent import REASONING, Desk, rows

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from gym_core import (
+    ComponentContext,
     Done,
     Item,
     Options,
@@ -22,13 +23,12 @@ from gym_core import (
     Session,
     Task,
     Trajectory,
+    UsageError,
     Verdict,
     encode_json,
     tool,
+    user_message,
 )
-from gym_core.contract.component import ComponentContext
-from gym_core.domain.errors import UsageError
-from gym_core.domain.responses import user_message
 from tests.support.agents import LoopAgent
 from tests.support.envs import ask, env, row
 from tests.support.models import ScriptedModel, call, say

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from gym_core import Episode, Item, Rollout, Session, Trajectory, tool
-from gym_core.domain.errors import ContextLengthError
+from gym_core.errors import ContextLengthError
 from gym_http.remote.episode import OfferedEpisode
 from gym_http.remote.gateway import Gateway
 from tests.support.agents import FunctionAgent, LoopAgent

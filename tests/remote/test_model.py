@@ -12,11 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gym_core import CallContext, ModelBackend
+from gym_core import CallContext, ComponentContext, ModelBackend, ModelError, UsageError
 from gym_core import Request as ModelRequest
-from gym_core.contract.component import ComponentContext
 from gym_core.domain import errors
-from gym_core.domain.errors import ModelError, UsageError, model_error_classes
+from gym_core.errors import model_error_classes
 from gym_http.protocol.wire import PROTOCOL
 from gym_http.remote.model import RemoteModel
 from gym_http.serve.listener import Listener

@@ -12,9 +12,9 @@ import orjson
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from gym_core import RunConfig, Session, Trajectory, Verdict
-from gym_core.domain.errors import AuthenticationError, BadRequestError, ContextLengthError, UsageError
-from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core import RunConfig, Session, Trajectory, UsageError, Verdict
+from gym_core.errors import AuthenticationError, BadRequestError, ContextLengthError
+from gym_core.spi import Deadlines
 from tests.serve.serving import served_agent
 from tests.support.envs import env, row
 from tests.support.models import ScriptedModel

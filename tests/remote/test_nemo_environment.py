@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gym_core import ModelBackend, Rollout
-from gym_core.domain.errors import UsageError
+from gym_core import ModelBackend, Rollout, UsageError
 from gym_http.serve.listener import Listener
 from tests.support.agents import LoopAgent
 from tests.support.models import ScriptedModel, call, say

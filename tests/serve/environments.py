@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx
 
-from gym_core import ModelBackend, ResourceServer, Session, tool
-from gym_core.contract.resource_server import Done
-from gym_core.wiring.secrets import Redactor
+from gym_core import Done, ModelBackend, ResourceServer, Session, tool
+from gym_core.spi import Redactor
 from gym_http.serve.application import Application
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.settings import ServeSettings

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from gym_core import Agent, ModelBackend, ResourceServer
-from gym_core.engine.assembly import Assembler
-from gym_core.engine.model_calls.gate import Clock
-from gym_core.wiring.secrets import Redactor
+from gym_core.spi import Assembler, Clock, Redactor
 from gym_http.serve.agent import openapi as agent_openapi
 from gym_http.serve.agent import routes as agent_routes
 from gym_http.serve.agent.rollouts import Rollouts, open_rollouts

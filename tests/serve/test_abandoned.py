@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from gym_core import Episode, Trajectory, tool
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.model_calls.gate import ModelGate
+from gym_core.spi import Deadlines, ModelGate
 from gym_http.serve.environment.sessions import CLOSING_AT_ONCE
 from gym_testing import Served
 from gym_testing.site import Site

@@ -196,7 +196,7 @@ async def test_more_than_may_wait_are_refused() -> None:
 async def test_a_failure_is_a_status_and_no_reward(
     fields: dict[str, Any], status: int, code: str, kind: str, phase: str
 ) -> None:
-    from gym_core.engine.bounds.deadlines import Deadlines
+    from gym_core.spi import Deadlines
 
     async with served_agent(server=env(Broken), deadlines=Deadlines(setup=0.05), secrets=("sk-12345678",)) as server:
         found, body = await server.post("/run", row(0, **fields))

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
 from gym_http.serve.listener import Listener
 from tests.support.loop import asynchronous
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
 from gym_http.serve.opening import Wanted
 from gym_http.serve.settings import require_token
 from gym_testing import FakeOpenAI

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Task, isolated, tool
-from gym_core.contract.resource_server import ResourceServer
+from gym_core import ResourceServer, Task, isolated, tool
 from gym_testing import FakeOpenAI
 from tests.serve.environments import CounterSession, Opened, Served, counter, serving, under_way
 from tests.support.envs import PlainSession, env, row
@@ -241,7 +240,7 @@ class Bad(CounterSession):
 )
 @asynchronous
 async def test_a_setup_that_fails_leaves_no_session(wrong: str, status: int, name: str) -> None:
-    from gym_core.engine.bounds.deadlines import Deadlines
+    from gym_core.spi import Deadlines
 
     async with serving(counter(Bad), max_sessions=1, deadlines=Deadlines(setup=0.05)) as served:
         for _ in range(2):
@@ -277,7 +276,7 @@ async def test_a_verifier_that_gives_no_reward_is_an_error() -> None:
 
 @asynchronous
 async def test_a_tool_that_takes_too_long_is_ended() -> None:
-    from gym_core.engine.bounds.deadlines import Deadlines
+    from gym_core.spi import Deadlines
 
     async with serving(counter(), deadlines=Deadlines(tool=0.05)) as served:
         session = await served.open()

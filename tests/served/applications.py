@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
-from gym_core.wiring.secrets import Redactor
+from gym_core.spi import Redactor
 from gym_http.serve.application import Application
 from gym_http.serve.listener import Listener
 from gym_http.serve.opening import Wanted, open_application

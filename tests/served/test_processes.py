@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from gym_core import RunConfig
-from gym_core.engine.run import Run
+from gym_core.spi import Run
 from gym_testing import LoopAgent, ScriptedModel, call
 from gym_testing.site import Site
 from tests.served.processes import Process, process

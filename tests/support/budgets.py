@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gym_core import Response
-from gym_core.contract.component import Options
+from gym_core import Options, Response
 from tests.support.loop import settle
 from tests.support.models import ScriptedModel, response, say
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_core import Item, ResourceServer, Rollout, RunConfig, Session, Trajectory, tool
-from gym_core.engine.model_calls.gate import Clock
-from gym_core.engine.run import Run
+from gym_core.spi import Clock, Run
 from gym_testing import FakeOpenAI, Received, call
 from tests.support.agents import LoopAgent
 from tests.support.envs import env

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gym_core import ResourceServer, Session, Task, Trajectory
-from gym_core.contract.component import ComponentContext
+from gym_core import ComponentContext, ResourceServer, Session, Task, Trajectory
 
 
 class PlainSession(Session[Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gym_core.cli.installer import find_installer
+from gym_core.spi import find_installer
 from gym_isolated.records import Environment
 from gym_isolated.store import Store
 from tests.support.wheels import write_wheel

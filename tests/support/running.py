@@ -13,14 +13,7 @@ import orjson
 
 import gym_core
 from gym_core import Agent, ModelBackend, ResourceServer, Rollout, RunConfig, Session, Task
-from gym_core.engine.bounds.alarms import Watch
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.functions.executor import Executor
-from gym_core.engine.model_calls.gate import ModelGate
-from gym_core.engine.model_calls.rate_limits import Limiter
-from gym_core.engine.rollout.agent_rollout import run_rollout
-from gym_core.engine.rollout.stage import Stage
-from gym_core.engine.run import Run
+from gym_core.spi import Deadlines, Executor, Limiter, ModelGate, Run, Stage, Watch, run_rollout
 from tests.support.agents import LoopAgent
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession, ask, env

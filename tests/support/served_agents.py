@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gym_core import Agent
-from gym_core.contract.component import ComponentContext
+from gym_core import Agent, ComponentContext
 from gym_http.remote.agent import RemoteAgent
 from gym_http.serve.agent.episodes import OPENAPI, Episodes
 from gym_http.serve.application import build

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from gym_core import ModelBackend, ResourceServer
-from gym_core.wiring.secrets import Redactor
+from gym_core.spi import Redactor
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.listener import Listener
 from gym_http.serve.parts import PartsAssembler, describe

@@ -8,10 +8,9 @@ from typing import Annotated
 import pytest
 from pydantic import Field, SecretStr
 
-from gym_core import Component, Env, Options, Selector
-from gym_core.domain.errors import UsageError
-from gym_core.wiring.config_file import ConfigFile, Configured, find_project_config, read_config
-from gym_core.wiring.options import Resolved, resolve_options
+from gym_core import Component, Env, Options, Selector, UsageError
+from gym_core.spi import Configured, Resolved, resolve_options
+from gym_core.wiring.config_file import ConfigFile, find_project_config, read_config
 
 KNOWN = ("model", "env", "agent", "limit", "max_tokens", "output")
 ELSEWHERE = ("resume",)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.wiring.discovery import find_damage, find_plugins
+from gym_core.spi import find_plugins
+from gym_core.wiring.discovery import find_damage
 from gym_isolated.records import store_folder
 from gym_testing import IsolatedPlugins
 from gym_testing.site import Site

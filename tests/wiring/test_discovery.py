@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.domain.errors import UsageError
-from gym_core.wiring.discovery import find_plugins
-from gym_core.wiring.kinds import Kind
-from gym_core.wiring.plugin import Plugin
+from gym_core import UsageError
+from gym_core.spi import Kind, Plugin, find_plugins
 from gym_testing.site import Site
 
 

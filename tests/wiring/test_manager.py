@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gym_core.domain.errors import PluginError, UsageError
-from gym_core.wiring.kinds import Kind
-from gym_core.wiring.manager import PluginManager
+from gym_core import UsageError
+from gym_core.errors import PluginError
+from gym_core.spi import Kind, PluginManager
 
 if TYPE_CHECKING:
     from tests.wiring.conftest import Site

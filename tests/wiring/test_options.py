@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
 
-from gym_core import Component, Env, Options, Selector
-from gym_core.domain.errors import UsageError
-from gym_core.wiring.fields import OptionField, option_fields, selector_field
-from gym_core.wiring.options import Resolved, resolve_options
+from gym_core import Component, Env, Options, Selector, UsageError
+from gym_core.spi import Resolved, option_fields, resolve_options
+from gym_core.wiring.fields import OptionField, selector_field
 
 
 class ServerOptions(Options):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core.domain.errors import UsageError
-from gym_core.wiring.reference import Reference
+from gym_core import UsageError
+from gym_core.spi import Reference
 
 words = st.text(st.characters(exclude_characters="/:", exclude_categories=["Z", "C"]), min_size=1).filter(
     lambda text: not text.lower().startswith(("http", "unix"))

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 from pydantic import SecretStr
 
-from gym_core.domain.errors import UsageError
-from gym_core.wiring.dotenv import load_dotenv
-from gym_core.wiring.secrets import Redactor, names_secret, secrets_within
+from gym_core import UsageError
+from gym_core.spi import Redactor, load_dotenv
+from gym_core.wiring.secrets import names_secret, secrets_within
 
 
 def test_values_are_hidden_wherever_they_stand() -> None:

@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import gym_otel as otel
 from gym_core import Session, Trajectory, UsageError, tool
-from gym_core.domain.errors import BadRequestError
+from gym_core.errors import BadRequestError
 from gym_otel import telemetry
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel, call
