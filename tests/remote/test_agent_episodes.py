@@ -41,7 +41,7 @@ async def post(server: AgentServer, body: Any) -> tuple[int, Any]:
         ([], 422, "body"),
         ({}, 422, "request"),
         (episode(request={"input": 1}), 422, "request.input"),
-        (episode(request={"input": "x", "tools": [1]}), 422, "request.tools"),
+        (episode(request={"input": "x", "tools": [1]}), 422, "request.tools.0"),
         (episode(model=None), 422, "model"),
         (episode(model={"token": "t"}), 422, "model.base_url"),
         (episode(model={"base_url": "http://127.0.0.1:9"}), 422, "model.token"),

@@ -36,7 +36,7 @@ def wanted(fake: FakeOpenAI, **parts: Any) -> Wanted:
 
 def test_an_environment() -> None:
     with Served(Anything) as server:
-        found, answered = problems(server.url, examples=6, checks=FITTING)
+        found, answered = problems(server.url, examples=8, checks=FITTING)
     assert not found, "\n".join(found)
     one = "/v1/sessions/{id}"
     for asked in ("POST /v1/sessions", f"POST {one}/reply", f"POST {one}/verify", f"POST {one}/tools/{{name}}"):

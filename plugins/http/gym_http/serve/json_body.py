@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from gym_core import JsonError, parse_json
-from gym_http.protocol.errors import ServeError, WireError
+from gym_http.protocol.errors import ServeError
+from gym_http.protocol.shapes import Kind, read
 
 DEEPEST = 500
 """Levels of a body. What has to be written again, or walked through by a verifier, must leave some of Python's."""
@@ -18,6 +19,11 @@ DEEPEST = 500
 async def read_object(request: Request) -> dict[str, Any]:
     """The body of a request as a JSON object. Raises `ServeError` (422) for anything else."""
     return parse_object(await request.body())
+
+
+async def read_as(kind: type[Kind], request: Request) -> Kind:
+    """The body of a request as its type. Raises `ServeError` for what is no JSON object, and `WireError` as `read`."""
+    return read(kind, await read_object(request))
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -60,10 +66,3 @@ def parse_body(body: bytes) -> Any:
 
 def _inside(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-def only_fields(body: dict[str, Any], *names: str) -> None:
-    """Raise `WireError` for a field that the route does not know: it may be a misspelt one."""
-    for name in body:
-        if name not in names:
-            raise WireError(name, f"is not known here; the fields are {', '.join(names)}")

@@ -1,13 +1,18 @@
 """The OpenAPI document of a server, put together from what its route modules say of their routes.
 
-A fragment is a mapping with `paths` and `schemas`, both as OpenAPI 3.1 writes them. An operation lists its own answers;
-what every one may answer is added here.
+A fragment is a mapping with `paths` and `schemas`, both as OpenAPI 3.1 writes them, but that a body's schema is the
+type by which it is read. An operation lists its own answers; what every one may answer is added here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from gym_http.protocol.shapes import adapter
 
 ERROR = {
     "type": "object",
@@ -42,19 +47,29 @@ _ERRORS = {
 }
 
 
-def content(schema: Mapping[str, Any], media_type: str = "application/json") -> dict[str, Any]:
-    """The `content` of a body or an answer."""
-    return {media_type: {"schema": schema}}
+def content(kind: Any, media_type: str = "application/json") -> dict[str, Any]:
+    """The `content` of a body or an answer; `kind`: its type, or its schema."""
+    return {media_type: {"schema": kind}}
 
 
-def body(schema: Mapping[str, Any]) -> dict[str, Any]:
+def body(kind: Any) -> dict[str, Any]:
     """A required JSON body."""
-    return {"required": True, "content": content(schema)}
+    return {"required": True, "content": content(kind)}
 
 
-def answer(description: str, schema: Mapping[str, Any], media_type: str = "application/json") -> dict[str, Any]:
+def answer(description: str, kind: Any, media_type: str = "application/json") -> dict[str, Any]:
     """One answer of an operation."""
-    return {"description": description, "content": content(schema, media_type)}
+    return {"description": description, "content": content(kind, media_type)}
+
+
+def operation(summary: str, answers: Mapping[str, Any], asked: Any = None, **more: Any) -> dict[str, Any]:
+    """One operation. `answers`: by status. `asked`: the type of its body. `more`: `security` and `parameters`."""
+    return {"summary": summary, **more, **({} if asked is None else {"requestBody": body(asked)}), "responses": answers}
+
+
+def text(place: str, name: str, **schema: Any) -> dict[str, Any]:
+    """A parameter that is a text, in the `path` or the `query`."""
+    return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string", **schema}}
 
 
 def error(description: str) -> dict[str, Any]:
@@ -105,8 +120,12 @@ _OWN: Mapping[str, Any] = {
 def document(about: Mapping[str, Any], fragments: Sequence[Mapping[str, Any]], *, secured: bool) -> dict[str, Any]:
     """The whole document. `about`: what `/v1/component` answers. `secured`: the server wants a token."""
     paths: dict[str, dict[str, Any]] = {}
-    schemas: dict[str, Any] = {"Error": ERROR}
-    for fragment in ({"paths": _OWN}, *fragments):
+    fragments = ({"paths": _OWN}, *fragments)
+    kinds = {id(kind): kind for fragment in fragments for kind in _kinds(fragment)}
+    references, schemas = _schemas(kinds)
+    schemas["Error"] = ERROR
+    for fragment in fragments:
+        fragment = _filled(fragment, references)
         schemas.update(fragment.get("schemas", {}))
         for path, operations in fragment.get("paths", {}).items():
             paths[path] = {
@@ -139,3 +158,46 @@ def _whole(operation: Mapping[str, Any], secured: bool) -> dict[str, Any]:
     if secured and any("cookie" in wanted for wanted in operation.get("security", ())):
         whole["security"] = [{"server": [], **wanted} for wanted in operation["security"]]
     return whole
+
+
+class _Untitled(GenerateJsonSchema):
+    """Without a title for each field, which would say its name again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def schema_of(kind: Any) -> dict[str, Any]:
+    """The schema of a type by itself, for a document that says more of it."""
+    schema: dict[str, Any] = adapter(kind).json_schema(schema_generator=_Untitled, ref_template=_REFERENCE)
+    schema.pop("$defs", None)
+    return schema
+
+
+_REFERENCE = "#/components/schemas/{model}"
+
+
+def _schemas(kinds: Mapping[int, Any]) -> tuple[dict[int, Any], dict[str, Any]]:
+    """References to types by their ids, and the schemas that they refer to by name."""
+    wanted = [(key, "validation", adapter(kind)) for key, kind in kinds.items()]
+    named, whole = TypeAdapter.json_schemas(wanted, schema_generator=_Untitled, ref_template=_REFERENCE)  # type: ignore[arg-type]
+    return {key: schema for (key, _), schema in named.items()}, whole.get("$defs", {})
+
+
+def _kinds(value: Any) -> Iterator[Any]:
+    """The types in a fragment: whatever is nothing of JSON."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _kinds(inner)
+    elif not isinstance(value, str | int | float | None):
+        yield value
+
+
+def _filled(value: Any, references: Mapping[int, Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _filled(inner, references) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(inner, references) for inner in value]
+    return references.get(id(value), value)

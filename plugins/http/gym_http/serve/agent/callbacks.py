@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from gym_http.protocol.client import Client
@@ -37,13 +37,11 @@ class Callbacks:
     ) -> None:
         await self._stack.aclose()
 
-    async def client(self, url: Any, caller: str | None, field: str) -> tuple[Client, str]:
+    async def client(self, url: str, caller: str | None, field: str) -> tuple[Client, str]:
         """The client for a URL, and the URL's path. `caller`: the address of who gave it, None on a socket file.
 
         Raises `WireError` for what is no URL and `ServeError` (403) for one that is not to be called.
         """
-        if not isinstance(url, str):
-            raise WireError(field, "must be the URL of a gateway")
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port

@@ -17,15 +17,13 @@ from starlette.routing import BaseRoute, Route
 from gym_core import Agent, GymError, Request
 from gym_core.responses import as_items
 from gym_core.spi import with_flat_tools, within
-from gym_http.protocol.errors import WireError
-from gym_http.serve import openapi
+from gym_http.protocol.agents import EpisodeBody, Stopped
 from gym_http.serve.agent.callbacks import Callbacks
 from gym_http.serve.agent.http_episode import HttpEpisode, Place
 from gym_http.serve.disconnects import while_connected
-from gym_http.serve.json_body import read_object
+from gym_http.serve.json_body import read_as
 from gym_http.serve.json_reply import json_reply
-
-_FIELDS = frozenset({"request", "model", "session", "task_id", "repeat"})
+from gym_http.serve.openapi import answer, error, operation
 
 
 class Episodes:
@@ -54,7 +52,7 @@ class Episodes:
         return [Route("/v1/episodes", self._endpoint, methods=["POST"])]
 
     async def _endpoint(self, request: HttpRequest) -> HttpResponse:
-        episode = await self._episode(request, await read_object(request))
+        episode = await self._episode(request)
         self.running += 1
         try:
             stop_reason = await while_connected(request, within(self.agent.run(episode), None, "the agent"))
@@ -69,78 +67,34 @@ class Episodes:
             raise GymError(f"the agent returned {stop_reason!r:.80}; a stop reason is a text")
         return json_reply({"stop_reason": stop_reason})
 
-    async def _episode(self, request: HttpRequest, body: dict[str, Any]) -> HttpEpisode:
-        for name in body:
-            if name not in _FIELDS:
-                raise WireError(name, f"is not known here; the fields are {', '.join(sorted(_FIELDS))}")
-        asked = body.get("request")
-        if not isinstance(asked, dict):
-            raise WireError("request", "must be a Responses request" if "request" in body else "is missing")
-        try:
-            items = as_items(asked.get("input"))
-        except ValueError:
-            raise WireError("request.input", "must be a string or a list of objects") from None
-        tools = asked.get("tools")
-        if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
-            raise WireError("request.tools", "must be a list of objects")
+    async def _episode(self, request: HttpRequest) -> HttpEpisode:
+        body = await read_as(EpisodeBody, request)
+        asked, at_model, at_session = body["request"], body["model"], body["session"]
+        items = as_items(asked["input"])
         caller = request.client.host if request.client is not None else None
-        model = await self._place(body.get("model"), "model", "base_url", caller)
-        session = await self._place(body.get("session"), "session", "url", caller)
-        batch = body["session"].get("batch") is True
-        return HttpEpisode(Request({**with_flat_tools(asked), "input": items}), model, session, batch=batch)
+        model = await self._place(at_model["base_url"], at_model["token"], "model.base_url", caller)
+        session = await self._place(at_session["url"], at_session["token"], "session.url", caller)
+        return HttpEpisode(
+            Request({**with_flat_tools(asked), "input": items}), model, session, batch=at_session.get("batch", False)
+        )
 
-    async def _place(self, wire: Any, field: str, name: str, caller: str | None) -> Place:
-        if not isinstance(wire, Mapping):
-            raise WireError(field, f"must be an object with `{name}` and `token`")
-        client, path = await self._callbacks.client(wire.get(name), caller, f"{field}.{name}")
-        token = wire.get("token")
-        if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
-            raise WireError(f"{field}.token", "must be a text of visible ASCII characters")
+    async def _place(self, url: str, token: str, field: str, caller: str | None) -> Place:
+        client, path = await self._callbacks.client(url, caller, field)
         return Place(client, path, token)
 
 
-def _place_schema(name: str, **more: Any) -> dict[str, Any]:
-    url = {"type": "string", "format": "uri", "pattern": "^https?://[^?#@]+$"}
-    token = {"type": "string", "pattern": "^[ -~]*$"}
-    return {"type": "object", "required": [name, "token"], "properties": {name: url, "token": token, **more}}
-
-
-_OBJECTS = {"type": "array", "items": {"type": "object"}}
 OPENAPI: Mapping[str, Any] = {
-    "schemas": {
-        "Episode": {
-            "type": "object",
-            "required": ["request", "model", "session"],
-            "additionalProperties": False,
-            "properties": {
-                "request": {
-                    "type": "object",
-                    "description": "A Responses request: the input and the tools.",
-                    "required": ["input"],
-                    "properties": {
-                        "input": {"anyOf": [{"type": "string"}, _OBJECTS]},
-                        "tools": {"anyOf": [_OBJECTS, {"type": "null"}]},
-                    },
-                },
-                "model": _place_schema("base_url"),
-                "session": _place_schema("url", batch={"type": "boolean"}),
-                "task_id": {"type": "string"},
-                "repeat": {"type": "integer"},
-            },
-        },
-        "Stopped": {"type": "object", "required": ["stop_reason"], "properties": {"stop_reason": {"type": "string"}}},
-    },
     "paths": {
         "/v1/episodes": {
-            "post": {
-                "summary": "Work on an episode whose model and session are URLs.",
-                "requestBody": openapi.body(openapi.reference("Episode")),
-                "responses": {
-                    "200": openapi.answer("Why the agent stopped.", openapi.reference("Stopped")),
-                    "422": openapi.error("The body names no episode."),
-                    "default": openapi.error("What model or session refused, as it came, or the agent's own failure."),
+            "post": operation(
+                "Work on an episode whose model and session are URLs.",
+                {
+                    "200": answer("Why the agent stopped.", Stopped),
+                    "422": error("The body names no episode."),
+                    "default": error("What model or session refused, as it came, or the agent's own failure."),
                 },
-            }
+                EpisodeBody,
+            )
         }
     },
 }

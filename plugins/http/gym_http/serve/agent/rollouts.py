@@ -37,15 +37,15 @@ from gym_core.spi import (
     unwritable,
 )
 from gym_http.protocol.errors import ServeError
+from gym_http.protocol.nemo import NumberedRow
+from gym_http.protocol.shapes import read
 from gym_http.serve.agent.conversation import answer_of
-from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 logger = logging.getLogger("gym")
 
 WAITING = 16_384
 """How many rollouts may wait for their turn; one more is refused."""
 RETRY_AFTER = "5"
-LARGEST_INDEX = 2**53
 
 
 class Rollouts:
@@ -136,20 +136,10 @@ def task_of(row: Any) -> tuple[Task, int]:
         row = check_row(row)
     except ValueError as error:
         raise ServeError(422, f"the row is no task: {error}", field=_field_of(str(error))) from None
-    index, repeat = (_index(row, name) for name in (TASK_INDEX, ROLLOUT_INDEX))
+    numbers = read(NumberedRow, row)
+    index, repeat = numbers.get("_ng_task_index"), numbers.get("_ng_rollout_index")
     task_id = own_task_id(row) or (str(index) if index is not None else _digest(row))
     return Task(row, task_id=task_id, index=index or 0), repeat or 0
-
-
-def _index(row: Mapping[str, Any], name: str) -> int | None:
-    value = row.get(name)
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if type(value) is not int or not 0 <= value <= LARGEST_INDEX:
-        raise ServeError(422, f"`{name}` must be a whole number from 0 to 2**53", field=name)
-    return value
 
 
 def _field_of(problem: str) -> str:

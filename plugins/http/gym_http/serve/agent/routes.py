@@ -7,7 +7,6 @@ model, `POST /aggregate_metrics` computes over result rows. A rollout that fails
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -19,16 +18,15 @@ from gym_core import ModelError, encode_json, parse_json
 from gym_core.errors import BadRequestError, InputError, OverloadedError, RateLimitError
 from gym_core.spi import DeadlineExceeded, Failure
 from gym_http.protocol.errors import ServeError
+from gym_http.serve import metrics
 from gym_http.serve.agent.rollouts import Rollouts
 from gym_http.serve.disconnects import while_connected, while_receiving
-from gym_http.serve.json_body import parse_object, read_object
+from gym_http.serve.json_body import parse_object
 from gym_http.serve.json_body import read_body as read_bytes
-from gym_http.serve.json_reply import json_reply
 from gym_http.serve.model.bodies import whole_response
 from gym_http.serve.model.replies import responses_reply
 from gym_http.serve.model.requests import read_body, request_of
 from gym_http.serve.model.routes import answering
-from gym_nemo.metrics import aggregate_metrics
 
 _JSON = (b"content-type", b"application/json")
 
@@ -45,17 +43,10 @@ def routes(rollouts: Rollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute
         whole = whole_response(answer, body, rollouts.name)
         return responses_reply(whole, body)
 
-    async def metrics(request: Request) -> Response:
-        body = await read_object(request)
-        try:
-            return json_reply(await asyncio.to_thread(aggregate_metrics, body))  # it may be a hundred thousand rows
-        except ValueError as error:
-            raise ServeError(422, str(error), field="verify_responses") from None
-
     return [
         Route("/run", _Run(rollouts), methods=["POST"]),
         Route("/v1/responses", answering(responses), methods=["POST"]),
-        Route("/aggregate_metrics", metrics, methods=["POST"]),
+        metrics.ROUTE,
         *more,
     ]
 

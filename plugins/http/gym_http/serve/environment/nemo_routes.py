@@ -6,7 +6,6 @@ called by its path here, which is so in NeMo Gym, too; `/v1` reaches it.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -17,8 +16,10 @@ from gym_core import ResourceServer, Trajectory, Verdict
 from gym_core import Response as ModelResponse
 from gym_core.errors import InputError
 from gym_core.spi import RESULT_FIELDS, derive_seed
-from gym_http.protocol.errors import ServeError, WireError
-from gym_http.protocol.wire import items_from_wire
+from gym_http.protocol.errors import ServeError
+from gym_http.protocol.nemo import AnsweredRow
+from gym_http.protocol.shapes import read
+from gym_http.serve import metrics
 from gym_http.serve.agent.rollouts import task_of
 from gym_http.serve.application import PHASE
 from gym_http.serve.auth import CookieRoute
@@ -28,7 +29,6 @@ from gym_http.serve.environment.sessions import Sessions, unknown_session
 from gym_http.serve.environment.tokens import COOKIE
 from gym_http.serve.json_body import read_object
 from gym_http.serve.json_reply import json_reply
-from gym_nemo.metrics import aggregate_metrics
 
 VERIFIED_SECONDS = 60.0
 """A session that has been verified is not asked for more, and nobody closes it: it is idle after this time."""
@@ -41,7 +41,7 @@ def routes(server: ResourceServer, sessions: Sessions) -> list[BaseRoute]:
     return [
         Route("/seed_session", own.seed, methods=["POST"], name="seed_session"),
         CookieRoute("/verify", own.verify, methods=["POST"]),
-        Route("/aggregate_metrics", own.metrics, methods=["POST"], name="aggregate_metrics"),
+        metrics.ROUTE,
         CookieRoute("/{tool}", own.tool, methods=["POST"]),
     ]
 
@@ -84,30 +84,20 @@ class _Routes:
         request.scope[PHASE] = "verify"
         ident = self._named(request) if COOKIE in request.cookies or not judges_rows(self._server) else None
         row = await read_object(request)
-        response = row.get("response")
-        if not isinstance(response, dict):
-            raise WireError("response", "is missing" if response is None else "must be an object")
-        output = items_from_wire(response.get("output"), "response.output")
+        response = read(AnsweredRow, row)["response"]
         if ident is None:
-            return json_reply(_judged(row, await self._verify_row(row, output, request)))
+            return json_reply(_judged(row, await self._verify_row(row, response, request)))
         served = self._sessions.find(ident)
-        verdict = await served.verify(_trajectory(served, output, response))
+        verdict = await served.verify(_trajectory(served, response))
         self._sessions.touch(served, min(VERIFIED_SECONDS, self._sessions.settings.session_idle))
         return json_reply(_judged(row, verdict))
 
-    async def metrics(self, request: Request) -> Response:
-        body = await read_object(request)
-        try:
-            return json_reply(await asyncio.to_thread(aggregate_metrics, body))  # it may be a hundred thousand rows
-        except ValueError as error:
-            raise ServeError(422, str(error), field="verify_responses") from None
-
-    async def _verify_row(self, row: dict[str, Any], output: list[dict[str, Any]], request: Request) -> Verdict:
+    async def _verify_row(self, row: dict[str, Any], response: dict[str, Any], request: Request) -> Verdict:
         """The verdict on a row of which no session is open, in a session of its own."""
         task = {name: value for name, value in row.items() if name not in RESULT_FIELDS}
         served = await self._open(task, request)
         try:
-            return await served.verify(_trajectory(served, output, row["response"]))
+            return await served.verify(_trajectory(served, response))
         finally:
             await self._sessions.close(served.ident)
 
@@ -136,9 +126,9 @@ class _Routes:
         return ident
 
 
-def _trajectory(served: ServedSession, output: list[dict[str, Any]], response: dict[str, Any]) -> Trajectory:
-    items = [*(served.opening or ()), *output]
-    return Trajectory(served.task.input, items, stop_reason=ModelResponse({**response, "output": output}).stop_reason)
+def _trajectory(served: ServedSession, response: dict[str, Any]) -> Trajectory:
+    items = [*(served.opening or ()), *response["output"]]
+    return Trajectory(served.task.input, items, stop_reason=ModelResponse(response).stop_reason)
 
 
 def _judged(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from gym_core import CallContext, ComponentContext, ModelBackend, Request, Response
 from gym_core.errors import ConnectionFailedError
 from gym_core.spi import Clock, Deadlines, Limiter, ModelGate
 from gym_http.protocol.client import Client
-from gym_http.protocol.errors import WireError
 from gym_http.protocol.model_client import called
+from gym_http.protocol.sessions import ModelPlace
 from gym_http.serve.agent.callbacks import Callbacks
 
 
@@ -37,26 +37,16 @@ class OpenerModels:
     ) -> None:
         await self._callbacks.__aexit__(kind, error, traceback)
 
-    async def gates(self, given: Any, caller: str | None) -> dict[str, ModelGate]:
+    async def gates(self, given: Mapping[str, ModelPlace], caller: str | None) -> dict[str, ModelGate]:
         """The gates by role. `caller`: the address of who opens the session, None on a socket file.
 
         Raises `WireError` for what is no URL and `ServeError` (403) for one that is not to be asked.
         """
-        if given is None:
-            return {}
-        if not isinstance(given, dict):
-            raise WireError("models", "must be an object: a URL and a token by role")
         return {role: await self._gate(role, place, caller) for role, place in given.items()}
 
-    async def _gate(self, role: str, place: Any, caller: str | None) -> ModelGate:
-        field = f"models.{role}"
-        if not isinstance(place, Mapping):
-            raise WireError(field, "must be an object with `base_url` and `token`")
-        token = place.get("token", "")
-        if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
-            raise WireError(f"{field}.token", "must be a text of visible ASCII characters")
-        client, path = await self._callbacks.client(place.get("base_url"), caller, f"{field}.base_url")
-        backend = _OpenerModel(client, path, token, ComponentContext(name=role, role=role))
+    async def _gate(self, role: str, place: ModelPlace, caller: str | None) -> ModelGate:
+        client, path = await self._callbacks.client(place["base_url"], caller, f"models.{role}.base_url")
+        backend = _OpenerModel(client, path, place.get("token", ""), ComponentContext(name=role, role=role))
         return ModelGate(role, backend, limiter=Limiter(), deadlines=self._deadlines, clock=self._clock)
 
 

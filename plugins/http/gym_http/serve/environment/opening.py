@@ -57,7 +57,7 @@ async def open_environment(
         describe={**describe, "capabilities": routes.describe_capabilities(server, gates)},
         openapi=[
             openapi.openapi(names),
-            nemo_openapi.openapi(names, judges_rows=nemo_routes.judges_rows(server)),
+            nemo_openapi.openapi(judges_rows=nemo_routes.judges_rows(server)),
         ],
         unready=lambda: "full" if sessions.full else "",
         redactor=redactor,

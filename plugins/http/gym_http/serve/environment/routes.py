@@ -15,14 +15,10 @@ from gym_core import Response as ModelResponse
 from gym_core.errors import FieldError, InputError
 from gym_core.spi import REQUEST_FIELD, blame_row, class_tools, derive_seed
 from gym_http.protocol.errors import ROW, ServeError, WireError
-from gym_http.protocol.wire import (
-    capabilities,
-    items_from_wire,
-    task_from_wire,
-    trajectory_from_wire,
-    verdict_to_wire,
-    whole_number,
-)
+from gym_http.protocol.sessions import OpenSession, ReplyRequest, ToolCall, VerifyRequest
+from gym_http.protocol.sessions import Session as Opened
+from gym_http.protocol.shapes import Kind, read
+from gym_http.protocol.wire import capabilities, task_of_body, trajectory_of_body, verdict_to_wire
 from gym_http.serve.application import PHASE
 from gym_http.serve.auth import SessionRoute, bearer, unauthorized
 from gym_http.serve.disconnects import while_connected
@@ -30,7 +26,7 @@ from gym_http.serve.environment.opener_models import OpenerModels
 from gym_http.serve.environment.session import ServedSession
 from gym_http.serve.environment.sessions import Sessions, unknown_session
 from gym_http.serve.environment.tasks import TaskPages
-from gym_http.serve.json_body import only_fields, parse_object, read_body, read_object
+from gym_http.serve.json_body import parse_object, read_as, read_body
 from gym_http.serve.json_reply import json_reply
 
 _JSON = (b"content-type", b"application/json")
@@ -91,14 +87,15 @@ class _Routes:
         self._pages = TaskPages(server, sessions.tokens)
 
     async def open(self, request: Request) -> Response:
-        body = await read_object(request)
-        only_fields(body, "task", "seed", "repeat", "models")
-        task = task_from_wire(body.get("task"))
-        repeat = _number(body, "repeat", 0)
+        body = await read_as(OpenSession, request)
+        task = task_of_body(body["task"])
+        repeat = body.get("repeat") or 0
         settings = self._sessions.settings
-        seed = _number(body, "seed", derive_seed(settings.seed, task.task_id, repeat))
+        seed = body.get("seed")
+        if seed is None:
+            seed = derive_seed(settings.seed, task.task_id, repeat)
         caller = request.client.host if request.client is not None else None
-        gates = await self._opener_models.gates(body.get("models"), caller)
+        gates = await self._opener_models.gates(body.get("models") or {}, caller)
         request.scope[PHASE] = "setup"
         try:
             opening = self._sessions.open(task, seed=seed, repeat=repeat, gates=gates)
@@ -106,11 +103,11 @@ class _Routes:
         except (InputError, KeyError) as error:
             raise row_refused(error, task, ROW) from error
         tokens = self._sessions.tokens
-        opened = {
+        opened: Opened = {
             "id": served.ident,
             "token": tokens.make("owner", served.ident),
             "tool_token": tokens.make("tool", served.ident),
-            "opening": served.opening,
+            "opening": None if served.opening is None else list(served.opening),
             "tools": served.schemas,
             "capabilities": {**capabilities(served.session), "roles": self._sessions.lacking(served.session.roles)},
             "expires_in": settings.session_life,
@@ -121,25 +118,18 @@ class _Routes:
         return json_reply(opened, 201)
 
     async def reply(self, request: Request) -> Response:
-        body = await self._body(request, "reply")
-        only_fields(body, "response")
-        response = body.get("response")
-        if not isinstance(response, dict):
-            raise WireError("response", "is missing" if response is None else "must be an object")
-        items_from_wire(response.get("output"), "response.output")
+        body = await self._body(ReplyRequest, request, "reply")
         served = self._authorized(request)
-        answer = await served.reply(ModelResponse(response))
+        answer = await served.reply(ModelResponse(body["response"]))
         self._sessions.touch(served)
         if isinstance(answer, Done):
             return json_reply({"items": [], "done": {"reason": answer.reason, "output": answer.output}})
         return json_reply({"items": answer, "done": None})
 
     async def verify(self, request: Request) -> Response:
-        body = await self._body(request, "verify", owner=True)
-        only_fields(body, "trajectory")
-        trajectory = trajectory_from_wire(body.get("trajectory"))
+        body = await self._body(VerifyRequest, request, "verify", owner=True)
         served = self._authorized(request, owner=True)
-        verdict = await served.verify(trajectory)
+        verdict = await served.verify(trajectory_of_body(body["trajectory"]))
         self._sessions.touch(served)
         return json_reply(verdict_to_wire(verdict))
 
@@ -154,11 +144,11 @@ class _Routes:
     async def tools(self, request: Request) -> Response:
         return json_reply({"tools": tool_schemas(self._server)})
 
-    async def _body(self, request: Request, phase: str, *, owner: bool = False) -> dict[str, Any]:
+    async def _body(self, kind: type[Kind], request: Request, phase: str, *, owner: bool = False) -> Kind:
         """The body of a request about a session, read only for those who may ask."""
         request.scope[PHASE] = phase
         authorize(self._sessions, request.scope, owner=owner)
-        return await read_object(request)
+        return await read_as(kind, request)
 
     def _authorized(self, request: Request, *, owner: bool = False) -> ServedSession:
         return self._sessions.find(authorize(self._sessions, request.scope, owner=owner))
@@ -176,10 +166,7 @@ class _ToolCall:
         scope[PHASE] = "tool"
         sessions = self._sessions
         ident = authorize(sessions, scope)
-        body = parse_object(await read_body(receive))
-        if "arguments" not in body:
-            raise WireError("arguments", "is missing")
-        only_fields(body, "arguments", "call_id")
+        body = read(ToolCall, parse_object(await read_body(receive)))
         served = sessions.find(ident)
         answer = await served.tool(scope["path_params"]["name"], body["arguments"], str(body.get("call_id") or ""))
         sessions.touch(served)
@@ -205,12 +192,6 @@ def authorize(sessions: Sessions, scope: Scope, *, owner: bool = False) -> str:
     if owner and kind != "owner":
         raise ServeError(403, "this takes the token of the session's owner, not the one for its tools")
     return ident
-
-
-def _number(body: Mapping[str, Any], name: str, default: int) -> int:
-    """A number that may be absent or null. Raises `WireError`."""
-    value = body.get(name)
-    return default if value is None else whole_number(value, name)
 
 
 def row_refused(error: Exception, task: Mapping[str, Any], prefix: str = "") -> BaseException:

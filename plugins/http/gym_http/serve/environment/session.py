@@ -35,6 +35,7 @@ from gym_core.spi import (
     sent_request,
 )
 from gym_http.protocol.errors import ServeError
+from gym_http.protocol.sessions import ToolAnswerBody
 from gym_http.serve.environment.bounds import AnyTask, asking
 from gym_http.serve.environment.session_lock import SessionLock
 
@@ -61,12 +62,12 @@ class ToolAnswer:
     error: str | None
     done: Done | None
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> ToolAnswerBody:
         """As it is sent."""
         done = self.done
         return {
             "output": self.output,
-            "error": self.error,
+            "error": self.error,  # type: ignore[typeddict-item]  # whatever a toolbox calls it
             "done": None if done is None else {"reason": done.reason, "output": self.output},
         }
 

@@ -1,0 +1,72 @@
+"""What is asked of a served agent, and what it answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from gym_core import Status
+from gym_http.protocol.sessions import TaskRequest, Url
+from gym_http.protocol.shapes import AsItCame, Number, Object, Objects, Token, shape, whole_shape
+
+
+@shape
+class RolloutShape(TypedDict):
+    """How a rollout ended."""
+
+    status: Status
+
+
+@shape
+class OutputShape(TypedDict):
+    """All that was said."""
+
+    output: Objects
+
+
+@shape
+class Result(TypedDict):
+    """The row with its result."""
+
+    responses_create_params: Any
+    task_id: str | int
+    response: OutputShape
+    reward: Number | None
+    reward_components: Object
+    rollout: RolloutShape
+
+
+@shape
+class EpisodeModel(TypedDict):
+    """Where the model of an episode is asked."""
+
+    base_url: Url
+    token: Token
+
+
+@shape
+class EpisodeSession(TypedDict):
+    """Where the session of an episode is asked. `batch`: it takes the calls of one response at once."""
+
+    url: Url
+    token: Token
+    batch: NotRequired[bool]
+
+
+@whole_shape
+class EpisodeBody(TypedDict):
+    """An episode whose model and session are elsewhere. `request`: a Responses request, the input and the tools."""
+
+    request: Annotated[dict[str, Any], AsItCame(TaskRequest)]
+    model: EpisodeModel
+    session: EpisodeSession
+    task_id: NotRequired[str]
+    repeat: NotRequired[int]
+
+
+@shape
+class Stopped(TypedDict):
+    """Why the agent stopped."""
+
+    stop_reason: str

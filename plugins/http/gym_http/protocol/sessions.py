@@ -1,0 +1,212 @@
+"""What is asked of a served environment under `/v1`, and what it answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from gym_core import Item
+from gym_core.spi import RESULT_FIELDS, check_row
+from gym_http.protocol.shapes import (
+    AsItCame,
+    Count,
+    Input,
+    Items,
+    Number,
+    Object,
+    Objects,
+    Token,
+    shape,
+    whole_shape,
+)
+
+
+@shape
+class TaskRequest(TypedDict):
+    """The request to the model."""
+
+    input: Input
+    tools: NotRequired[Objects | None]
+
+
+def without_results(schema: dict[str, Any]) -> None:
+    """Say in the schema of a row that it has no result yet."""
+    schema["properties"].update(dict.fromkeys(RESULT_FIELDS, False))
+
+
+@with_config(ConfigDict(strict=True, json_schema_extra=without_results))
+class Row(TypedDict):
+    """A task: the request to the model, and any fields that the environment reads."""
+
+    responses_create_params: TaskRequest
+
+
+def _task_row(value: Any) -> dict[str, Any]:
+    try:
+        return check_row(value)
+    except ValueError as error:
+        raise ValueError(f"is no task: {error}") from None
+
+
+@shape
+class TaskBody(TypedDict):
+    """A task and what names it."""
+
+    row: Annotated[dict[str, Any], AsItCame(Row, _task_row)]
+    task_id: NotRequired[str]
+    index: NotRequired[Count]
+
+
+Url: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "uri", "pattern": "^https?://[^?#@]+$"})]
+"""Whether it may be called, `Callbacks` says."""
+
+
+@shape
+class ModelPlace(TypedDict):
+    """Where a model is asked, and the token that opens it."""
+
+    base_url: Url
+    token: NotRequired[Token]
+
+
+@whole_shape
+class OpenSession(TypedDict):
+    """A session for a task."""
+
+    task: TaskBody
+    seed: NotRequired[Count | None]
+    repeat: NotRequired[Count | None]
+    models: NotRequired[
+        Annotated[dict[str, ModelPlace] | None, Field(description="Models that the environment asks, by role.")]
+    ]
+
+
+@shape
+class Capabilities(TypedDict):
+    """What a session says of itself."""
+
+    roles: Annotated[list[str], Field(description="Models that whoever opens a session has to give.")]
+    open_tools: bool
+    concurrent_tools: bool
+    judges_trajectory: bool
+    replies: NotRequired[
+        Annotated[
+            bool,
+            Field(description="Whether it answers responses without calls; where not, such a response ends it."),
+        ]
+    ]
+
+
+@shape
+class Session(TypedDict):
+    """A session that is open."""
+
+    id: str
+    token: Annotated[str, Field(description="Opens all of the session.")]
+    tool_token: Annotated[str, Field(description="Opens its tools and replies only.")]
+    opening: Items | None
+    tools: Items
+    capabilities: Capabilities
+    expires_in: Number
+    idle_seconds: Number
+
+
+@whole_shape
+class ToolCall(TypedDict):
+    """A call of a tool."""
+
+    arguments: Annotated[Any, Field(description="JSON as the model wrote it, as text, or the object that it is.")]
+    call_id: NotRequired[Any]
+
+
+@shape
+class DoneBody(TypedDict):
+    """That the episode is over."""
+
+    reason: str
+    output: NotRequired[str | Objects]
+
+
+@shape
+class ToolAnswerBody(TypedDict):
+    """What a tool call came to. `error`: what was wrong with the call."""
+
+    output: str | Objects
+    error: Literal["bad_json", "bad_arguments", "unknown_tool", "raised"] | None
+    done: DoneBody | None
+
+
+@shape
+class ResponseShape(TypedDict):
+    """A response in the Responses API."""
+
+    output: Items
+
+
+ResponseBody: TypeAlias = Annotated[dict[str, Any], AsItCame(ResponseShape)]
+
+
+@whole_shape
+class ReplyRequest(TypedDict):
+    """A response without calls."""
+
+    response: ResponseBody
+
+
+@shape
+class ReplyAnswer(TypedDict):
+    """Items for the model, or that the episode is over."""
+
+    items: Items
+    done: DoneBody | None
+
+
+@shape
+class ModelCallShape(TypedDict, total=False):
+    """A model call of a rollout."""
+
+    role: str
+    actor: str
+    input: list[Any]
+    output: list[Any]
+    usage: Object | None
+    params: Object | None
+    latency: Number
+    waited: Number
+    attempts: Number
+    cost: Number | None
+
+
+@shape
+class TrajectoryBody(TypedDict):
+    """A trajectory. `input`: the items that the task opened with; `items`: all that came after them."""
+
+    input: Items
+    items: Items
+    stop_reason: NotRequired[str]
+    model_calls: NotRequired[Annotated[list[dict[str, Any]] | None, AsItCame(list[ModelCallShape] | None)]]
+
+
+@whole_shape
+class VerifyRequest(TypedDict):
+    """A trajectory to be judged."""
+
+    trajectory: TrajectoryBody
+
+
+@shape
+class VerdictBody(TypedDict):
+    """A verdict."""
+
+    reward: Number
+    components: dict[str, Number]
+    info: Object
+
+
+@shape
+class ToolList(TypedDict):
+    """The tools of all sessions, null where they depend on the task."""
+
+    tools: list[Item] | None
