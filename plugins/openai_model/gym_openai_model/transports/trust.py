@@ -6,7 +6,7 @@ import contextlib
 import os
 import ssl
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from gym_openai_model.transports.base import TransportConfig, TransportUnavailable
@@ -40,20 +40,22 @@ def ssl_context(config: TransportConfig) -> ssl.SSLContext:
 
 
 def trusting(config: TransportConfig) -> Callable[[], ssl.SSLContext]:
-    """What gives the same context when it is needed, one for all that trust whom the system trusts.
+    """What gives the context when it is needed, the same one as long as the authorities are the same.
 
     Raises:
         TransportUnavailable: the CA file cannot be read or holds no certificate.
     """
-    if not config.verify or any(_named(config)):
-        context = ssl_context(config)
-        return lambda: context
-    return _trusting_the_system
+    file, directory = _named(config)
+    named = (file, directory, os.stat(file).st_mtime_ns) if file and os.path.exists(file) else (file, directory)
+    context = partial(_kept_context, TransportConfig(verify=config.verify, ca_file=config.ca_file), named)
+    if file or directory:
+        context()
+    return context
 
 
-@lru_cache(maxsize=1)
-def _trusting_the_system() -> ssl.SSLContext:
-    return ssl_context(TransportConfig())
+@lru_cache(maxsize=4)  # to read the authorities takes 20 ms
+def _kept_context(config: TransportConfig, named: tuple[str | int | None, ...]) -> ssl.SSLContext:
+    return ssl_context(config)
 
 
 def _system_names_any(context: ssl.SSLContext) -> bool:
