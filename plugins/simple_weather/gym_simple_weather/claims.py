@@ -18,33 +18,50 @@ from gym_simple_weather.weather import ALIASES, plain
 MAX_CHARS = 20_000
 """Of a longer text only the beginning is read."""
 
-_CONDITIONS = {
-    "sunny": r"sun|sunny|sunshine|(?<!to be )clear(?! that)",
-    "cloudy": r"clouds?|cloudy|overcast",
-    "foggy": r"fog|foggy|mist|misty",
-    "rainy": r"rain(?:s|y|ing|fall)?|showers?|drizzl(?:e|y|ing)",
-    "stormy": r"storms?|stormy|thunder\w*",
-    "snowy": r"snow(?:s|y|ing|fall)?",
-}
-_CONDITION = re.compile(rf"\b(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _CONDITIONS.items())})\b")
+
+def _words(**groups: Iterable[str]) -> str:
+    """A pattern of whole words, each group of them by its name. Each begins with a character that stands for itself."""
+    # A pattern that begins with a set of characters is looked for many times faster than one that begins with `\b`.
+    starts: dict[str, None] = {}
+    alternatives = []
+    for name, words in groups.items():
+        split = [(word[:2], word[2:]) if word[0] == "\\" else (word[0], word[1:]) for word in words]
+        starts |= dict.fromkeys(start for start, _ in split)
+        alternatives.append(rf"(?P<{name}>{'|'.join(f'(?<={start}){rest}' for start, rest in split)})")
+    return rf"[{''.join(starts)}](?<!\w.)(?:{'|'.join(alternatives)})(?!\w)"
+
+
+_CONDITION = re.compile(
+    _words(
+        sunny=("sun", "sunny", "sunshine", "clear(?<!to be clear)(?! that)"),
+        cloudy=("clouds?", "cloudy", "overcast"),
+        foggy=("fog", "foggy", "mist", "misty"),
+        rainy=("rain(?:s|y|ing|fall)?", "showers?", "drizzl(?:e|y|ing)"),
+        stormy=("storms?", "stormy", r"thunder\w*"),
+        snowy=("snow(?:s|y|ing|fall)?",),
+    )
+)
 _QUANTITY = re.compile(
-    r"(?<![\w.])(?P<number>-?\d{1,9}(?:\.\d+)?)(?![\w.]*\d)"
+    r"(?P<number>[-\d](?<![\w.].)(?:(?<=-)\d{1,9}|(?<=\d)\d{0,8})(?:\.\d+)?)(?![\w.]*\d)"
     r"(?:[ -]?(?:(?P<temperature>° ?[cf]\b|[cf]\b|°)|(?P<humidity>%)|(?P<wind>(?:km/h|mph|m/s)\b)))?"
     r"(?P<below> (?:below|under) (?:zero|freezing|0)\b)?"
 )
 _COMPARISON = re.compile(
-    r"\b(?:(?P<up>(?:warm|hott)(?:er|est)|high(?:er|est) temperature)"
-    r"|(?P<down>(?:cold|cool|chilli)(?:er|est)|low(?:er|est) temperature))\b(?! (?:cloth|layer|jacket|coat))"
+    _words(
+        up=("warm(?:er|est)", "hott(?:er|est)", "high(?:er|est) temperature"),
+        down=("cold(?:er|est)", "cool(?:er|est)", "chilli(?:er|est)", "low(?:er|est) temperature"),
+    )
+    + "(?! (?:cloth|layer|jacket|coat))"
 )
+_HYPOTHESIS = re.compile(_words(hypothesis=("if", "whether", "in case", "unless", "might", "chance of")))
 _TOPIC = re.compile(r"(temperature|humidity|wind)\D{0,20}$")
 _DENIED = re.compile(
     r"(?:\b(?:not|no|never|without|nor|cannot|isnt)|n['\u2019]t|\brather than|\binstead of)(?: \w+){0,2} $"
 )
-_HYPOTHESIS = re.compile(r"\b(?:if|whether|in case|unless|might|chance of)\b")
 _BOUND_BEFORE = re.compile(r"(?:\b(?:below|above|under|over|than|by)|difference\D{0,15}) $")
 _BOUND_AFTER = re.compile(r" (?:warmer|hotter|colder|cooler|higher|lower|difference|apart)\b")
 
-_SENTENCES = re.compile(r"(?<=[.!;?])\s+|\n+")
+_SENTENCES = re.compile(r"\s(?:(?<=[.!;?]\s)|(?<=\n))\s*")
 _CLAUSES = re.compile(r", | (?:and|while|whereas|but|although|though) ")
 _CITY_FIRST = re.compile("(?:cf+)+")
 _CITY_LAST = re.compile("(?:f+c)+")
@@ -160,8 +177,7 @@ def _names(cities: frozenset[str]) -> tuple[Mapping[str, str], re.Pattern[str]]:
     keys = {key: key for key in cities if key}
     names = keys | {alias: key for alias, key in ALIASES.items() if key in keys}
     longest_first = sorted(names, key=len, reverse=True)
-    any_of = "|".join(map(re.escape, longest_first)) or "(?!)"
-    return names, re.compile(rf"(?<!\w)(?:{any_of})(?!\w)")
+    return names, re.compile(_words(city=map(re.escape, longest_first)) if longest_first else "(?!)")
 
 
 def _distinct(keys: Iterable[str]) -> tuple[str, ...]:

@@ -150,8 +150,8 @@ def _states(claim: Claim, report: Weather, asked_about: Collection[str]) -> Iter
         if claim.kind == "condition" and claim.value in asked_about and claim.value != report.condition:
             yield "condition"
         return
-    for fact in FACTS:
-        if claim.kind in (fact, "number") and _equal(claim, getattr(report, fact)):
+    for fact in FACTS if claim.kind == "number" else (claim.kind,):
+        if _equal(claim, getattr(report, fact)):
             yield fact
 
 
