@@ -20,7 +20,8 @@ from gym_openai_model.transports.base import public_url
 
 _SECONDS = 15.0
 _SHOWN = 20
-_UNSENT = ("connect_refused", "dns", "connect_timeout", "tls", "proxy", "proxy_unusable")
+_VARIABLES = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+_UNSENT = ("connect_refused", "dns", "connect_timeout", "tls", "proxy", "proxy_down", "proxy_unusable")
 _MOST = 16 * MEGABYTE
 """The largest listing that is read; the one of OpenRouter, with prices and descriptions, has half a megabyte."""
 
@@ -78,14 +79,16 @@ def _failure(error: TransportError, base_url: str) -> ModelError:
         case "tls":
             return errors.EndpointError(str(error), hint=f"check the base URL {base_url}, or give -M ca_file=")
         case "proxy_unusable":
-            return errors.EndpointError(str(error), hint="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY")
+            return errors.EndpointError(str(error), hint=_VARIABLES)
+        case "proxy_down":
+            return errors.ConnectionFailedError(str(error), hint=_VARIABLES)
         case "too_long":
             return errors.ReplyTooLongError(str(error), hint="-M max_reply_mb= raises the limit")
     return errors.ConnectionFailedError(str(error))
 
 
 def _unreachable(error: TransportError, endpoint: Endpoint) -> str:
-    if error.kind in ("connect_refused", "dns", "tls", "proxy_unusable"):
+    if error.kind in ("connect_refused", "dns", "tls", "proxy_down", "proxy_unusable"):
         raise transport_failure(error, endpoint.base_url) from None
     return f"the models could not be listed: {error}"
 

@@ -112,6 +112,18 @@ def test_nothing_listens() -> None:
     assert url in str(caught.value)
 
 
+def test_a_proxy_where_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("ALL_PROXY", f"http://ann:secret@127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(
+            errors.ConnectionFailedError, match="no connection to the proxy: connection refused"
+        ) as caught:
+            check("http://model.test/v1")
+    assert "ALL_PROXY" in caught.value.hint
+    assert "secret" not in str(caught.value)
+
+
 def test_no_such_host() -> None:
     with pytest.raises(errors.EndpointError, match=r"no-such-host\.invalid"):
         check("http://no-such-host.invalid/v1")

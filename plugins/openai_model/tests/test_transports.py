@@ -535,7 +535,10 @@ def test_a_proxy_that_does_not_answer_is_told(
     async def test() -> None:
         async with open_transport(name, headers=HEADERS) as transport:
             error = await refused(transport, f"{scheme}://model.test/v1")
-        assert error.kind in {"proxy", "connect_refused"}
+            assert (error.kind, "proxy: connection refused" in str(error)) == ("proxy_down", True), str(error)
+            monkeypatch.setenv("ALL_PROXY", "http://user:secret@gym-nowhere.invalid:3128")
+            error = await refused(transport, f"{scheme}://model.test/v1/else")
+            assert (error.kind, "its host name" in str(error)) == ("proxy_unusable", True), str(error)
 
     run(test)
 
@@ -696,7 +699,7 @@ def test_a_call_cancelled_behind_a_socks_proxy_is_closed_at_the_server(
         ("socks5h", SocksProxy(answer=None), "proxy", "ended the connection"),
         ("socks5h", SocksProxy(b"\1\3bob\6nobody"), "proxy_unusable", "authentication failure"),
         ("socks5", SocksProxy(), "dns", "model.test"),
-        ("socks5h", None, "proxy", "connection refused"),
+        ("socks5h", None, "proxy_down", "connection refused"),
     ],
     ids=["unreachable", "forbidden", "ended", "login", "named here", "down"],
 )
@@ -744,7 +747,7 @@ def test_this_machine_is_not_asked_through_a_proxy(name: TransportName, monkeypa
             assert (await transport.post(server.url, b"{}")).status == 200
         monkeypatch.setenv("NO_PROXY", "<-loopback>")
         async with Server(fixed(http())) as server, open_transport(name, headers=HEADERS) as transport:
-            assert (await refused(transport, server.url)).kind in {"proxy", "connect_refused"}
+            assert (await refused(transport, server.url)).kind == "proxy_down"
             assert server.requests == []
 
     run(test)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from gym_http1 import TooLong, read_all
 from gym_openai_model.transports.base import ErrorKind, HttpReply, TransportConfig
-from gym_openai_model.transports.failures import connect_failure, failure, no_socks, proxy_answered
+from gym_openai_model.transports.failures import connect_failure, failure, no_proxy, no_socks, proxy_answered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
 
@@ -180,7 +180,9 @@ class AiohttpTransport:
             case aiohttp.ClientHttpProxyError():
                 raise proxy_answered(error.status, url, self._config) from None
             case aiohttp.ClientProxyConnectionError():
-                kind, reason = "proxy", connect_failure(error)[1]
+                raise no_proxy(error, url, self._config) from None
+            case aiohttp.ClientConnectorDNSError() if self._routes[url][2]:  # which looks the server's name up itself
+                raise no_proxy(error, url, self._config) from None
             case aiohttp.ClientConnectorError():
                 kind, reason = connect_failure(error)
             case aiohttp.ClientOSError(__cause__=socket.gaierror() | ssl.SSLCertVerificationError()):

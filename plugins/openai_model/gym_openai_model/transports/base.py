@@ -18,6 +18,7 @@ ErrorKind = Literal[
     "timeout",
     "dropped",
     "proxy",
+    "proxy_down",
     "proxy_unusable",
     "too_long",
     "other",
@@ -64,9 +65,9 @@ class TransportError(Exception):
     The message names the URL called and never a header, a credential or a body.
 
     Attributes:
-        kind: `connect_refused`, `dns`, `connect_timeout`, `tls`, `proxy` and `proxy_unusable` (another attempt will
-            not change it) mean that the request was not sent; after `timeout`, `dropped`, `too_long` (more than
-            `TransportConfig.max_reply`) and `other` the server may have worked on it.
+        kind: `connect_refused`, `dns`, `connect_timeout`, `tls`, `proxy`, `proxy_down` (nothing listens there) and
+            `proxy_unusable` (another attempt will not change it) mean that the request was not sent; after `timeout`,
+            `dropped`, `too_long` (more than `TransportConfig.max_reply`) and `other` the server may have worked on it.
         url: The URL called, without credentials, query and fragment.
     """
 

@@ -37,6 +37,7 @@ def failure(
         "timeout": f"no complete reply within {limit:g} s",
         "dropped": "the connection was closed before the reply was complete",
         "proxy": "the proxy did not pass the request on",
+        "proxy_down": "no connection to the proxy",
         "proxy_unusable": "the proxy cannot be used",
         "too_long": f"the reply is longer than {config.max_reply / http1.MEGABYTE:g} MB",
         "other": "the request failed",
@@ -52,6 +53,17 @@ def proxy_answered(status: int, url: str, config: TransportConfig) -> TransportE
     """The error for a proxy that answers itself, where a connection to the server was asked for."""
     passing = status >= 500 or status in (408, 429)
     return failure("proxy" if passing else "proxy_unusable", url, config, reason=f"it answered {status}")
+
+
+def no_proxy(error: BaseException, url: str, config: TransportConfig) -> TransportError:
+    """The error for a proxy that could not be connected to, from the operating system's error behind `error`."""
+    kind, reason = connect_failure(error)
+    match kind:
+        case "connect_refused":
+            return failure("proxy_down", url, config, reason=reason)
+        case "dns":
+            return failure("proxy_unusable", url, config, reason="its host name cannot be resolved")
+    return failure("proxy", url, config, reason=reason)
 
 
 def no_socks(url: str, config: TransportConfig, proxy: str, need: str) -> TransportError:

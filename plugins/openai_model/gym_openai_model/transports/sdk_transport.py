@@ -17,7 +17,7 @@ import openai
 
 from gym_http1 import TooLong, read_all
 from gym_openai_model.transports.base import ErrorKind, HttpReply, TransportConfig
-from gym_openai_model.transports.failures import connect_failure, failure, no_socks, proxy_answered
+from gym_openai_model.transports.failures import connect_failure, failure, no_proxy, no_socks, proxy_answered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
 
@@ -175,6 +175,8 @@ class SdkTransport:
                 kind = "too_long"
             case httpx2.ConnectError():
                 kind, reason = connect_failure(cause)
+                if kind != "tls" and self._routes.get(url) is not self._clients.get(None):
+                    raise no_proxy(cause, url, self._config) from None
             case httpx2.NetworkError() | httpx2.RemoteProtocolError() | ConnectionError():
                 kind = "dropped"
             case httpx2.DecodingError():

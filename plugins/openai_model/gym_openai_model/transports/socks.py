@@ -9,7 +9,7 @@ import aiohttp
 import aiohttp_socks
 
 from gym_openai_model.transports.base import TransportConfig, TransportError
-from gym_openai_model.transports.failures import connect_failure, failure
+from gym_openai_model.transports.failures import failure, no_proxy
 
 FAILURES: tuple[type[Exception], ...] = (
     aiohttp_socks.ProxyConnectionError,
@@ -46,7 +46,7 @@ def socks_failure(error: Exception, url: str, config: TransportConfig) -> Transp
         case aiohttp_socks.ProxyTimeoutError():
             return failure("connect_timeout", url, config)
         case aiohttp_socks.ProxyConnectionError():
-            return failure("proxy", url, config, reason=connect_failure(error)[1])
+            return no_proxy(error, url, config)
         case aiohttp_socks.ProxyError():  # its words are the library's, and hold nothing of the URL
             kind: Any = "proxy" if error.error_code in _OUT_OF_REACH else "proxy_unusable"
             return failure(kind, url, config, reason=str(error))
