@@ -58,8 +58,9 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     if opening is not None:
         run.recording.add(opening)
     body = {**body, "input": run.recording.visible}
-    if session.toolbox.schemas:
-        body["tools"] = session.toolbox.schemas
+    schemas = session.toolbox.schemas
+    if schemas:
+        body["tools"] = schemas
     live = _Live(run, session, Request(body))
     run.phase = "agent"
     try:

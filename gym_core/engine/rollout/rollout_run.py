@@ -215,11 +215,6 @@ class RolloutRun:
 
     # Ended by others
 
-    @property
-    def worker(self) -> asyncio.Task[Any]:
-        """The task that it runs in, once it has begun."""
-        return self.alarm.task
-
     def end(self) -> bool:
         """End the rollout from outside: its task is cancelled. False if it has not begun."""
         if self.started is None:
@@ -308,11 +303,11 @@ class RolloutRun:
         )
         return session
 
-    async def verify(self, session: LiveSession, trajectory: Trajectory) -> Verdict:
+    def verify(self, session: LiveSession, trajectory: Trajectory) -> Awaitable[Verdict]:
         """The session's verdict, which ends the rollout."""
         self.phase = "verify"
         self.verifying = self.stage.clock.time()
-        return await session.verify(trajectory)
+        return session.verify(trajectory)
 
     async def ask(self, role: str, request: Request) -> Response:
         """A call of a session to one of its models; it is no part of the conversation, so it is recorded in place."""
