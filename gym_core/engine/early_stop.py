@@ -72,6 +72,7 @@ class Absence:
 
     def __init__(self) -> None:
         self._held: list[Rollout] = []
+        self._convicted = False
 
     def hold(self, rollout: Rollout, error: BaseException | None) -> bool:
         """Whether the failure is held back rather than written."""
@@ -106,9 +107,10 @@ class Absence:
         )
 
     def release(self, *, as_cancelled: bool = False) -> list[Rollout]:
-        """What was held, to be written now."""
+        """What was held, to be written now; what was under way when that stopped the run is as those that did."""
         held, self._held = self._held, []
-        return [_as_cancelled(rollout) for rollout in held] if as_cancelled else held
+        self._convicted = self._convicted or as_cancelled
+        return [_as_cancelled(rollout) for rollout in held] if self._convicted else held
 
 
 _SUBJECTS = {"setup": "environment", "agent": "agent"}
