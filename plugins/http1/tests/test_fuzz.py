@@ -225,6 +225,7 @@ NOTHING = st.just(b"")
 MORE = st.sampled_from([framed(b"unasked"), b"\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"]) | st.binary(max_size=40)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(made=replies(), places=PLACES, closes=st.booleans(), more=NOTHING | MORE)
 def test_what_was_sent_is_read_however_it_is_cut_and_whatever_follows(
@@ -267,6 +268,7 @@ def elsewhere(wire: bytes) -> tuple[int, bytes] | None:
         return None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(
     wire=broken() | broken() | st.lists(st.sampled_from(WORDS), max_size=8).map(b"".join) | st.binary(max_size=60),
