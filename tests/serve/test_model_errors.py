@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from gym_core import CallContext, Request
 from gym_core.domain import errors
+from gym_http.protocol.errors import ServeError, error_from_wire
 from gym_http.remote.model import RemoteModel
+from gym_http.serve.model.errors import InvalidRequest, error_reply
 from gym_testing.clock import FakeClock
 from tests.serve.serving import served_model
 from tests.support.loop import asynchronous
@@ -185,3 +188,23 @@ async def test_a_client_that_leaves_takes_its_call_along(path: str) -> None:
         waiting.cancel()
         await ended.wait()
         assert server.served.gate.limiter.inflight <= 1
+
+
+@pytest.mark.parametrize(
+    ("refused", "cls"),
+    [
+        (InvalidRequest("no"), errors.BadRequestError),
+        (InvalidRequest("no such model", "model", status=404), errors.BadRequestError),
+        (ServeError(413, "the body is too long"), errors.BadRequestError),
+        (ServeError(429, "too many"), errors.RateLimitError),
+        (ServeError(503, "going down"), errors.OverloadedError),
+        (ServeError(500, "the verifier failed"), errors.ServerError),
+    ],
+)
+def test_what_a_server_refuses_has_a_class_that_its_client_goes_by(
+    refused: ServeError, cls: type[errors.ModelError]
+) -> None:
+    reply = error_reply(refused)
+    error = error_from_wire(reply.status_code, orjson.loads(reply.body), "the model")
+    assert type(error) is cls
+    assert error.message == refused.message

@@ -62,6 +62,9 @@ def error_reply(error: errors.ModelError | ServeError) -> Response:
     status, body = error_to_wire(error)
     headers = add_openai_words(status, body)
     if isinstance(error, ServeError):
+        # A class that gym's own client knows, by which it tries again or does not.
+        cls = errors.BadRequestError if isinstance(error, InvalidRequest) else errors.class_of_status(error.status)
+        body["error"]["class"] = cls.__name__
         return json_reply(body, status, {**headers, **error.headers})
     words = _WORDS[next(cls for cls in type(error).__mro__ if cls in _WORDS)]
     body["error"] |= {"type": words.type, "code": words.code}
