@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, Field, PlainValidator, with_config
 from typing_extensions import TypedDict
 
 from gym_core import Item
@@ -12,6 +12,7 @@ from gym_core.spi import RESULT_FIELDS, check_row
 from gym_http.protocol.shapes import (
     AsItCame,
     Count,
+    Described,
     Input,
     Items,
     Number,
@@ -54,7 +55,7 @@ def _task_row(value: Any) -> dict[str, Any]:
 class TaskBody(TypedDict):
     """A task and what names it."""
 
-    row: Annotated[dict[str, Any], AsItCame(Row, _task_row)]
+    row: Annotated[dict[str, Any], PlainValidator(_task_row), Described(Row)]
     task_id: NotRequired[str]
     index: NotRequired[Count]
 

@@ -18,6 +18,7 @@ from pydantic import (
     FailFast,
     Field,
     GetCoreSchemaHandler,
+    InstanceOf,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
@@ -90,23 +91,33 @@ def _wire_error(error: ValidationError, kind: Any, field: str) -> WireError:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AsItCame:
-    """`Annotated[list[Item], AsItCame(list[ItemShape])]`: checked as the shape says, and kept as it came.
-
-    `check`: what checks it instead, for a shape that only describes it; raises `ValueError`.
-    """
+    """`Annotated[list[Item], AsItCame(list[ItemShape])]`: checked as the shape says, and kept as it came."""
 
     kind: Any
-    check: Callable[[Any], Any] | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """The shape's schema, within a function that passes over what it makes."""
-        check = self.check
-        function = _kept if check is None else lambda value, _: check(value)
-        return core_schema.no_info_wrap_validator_function(function, handler.generate_schema(self.kind))
+        return core_schema.no_info_wrap_validator_function(_kept, handler.generate_schema(self.kind))
 
 
 def _kept(value: Any, check: Callable[[Any], Any]) -> Any:
     check(value)
+    return value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """`Annotated[Any, Described(list[ChatCall])]`: described as the shape says, checked as the annotated type is."""
+
+    kind: Any
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """The shape's schema, which is never asked, before the type's own: a chain is described by its first link."""
+        shown = core_schema.no_info_wrap_validator_function(_unasked, handler.generate_schema(self.kind))
+        return core_schema.chain_schema([shown, handler(source)])
+
+
+def _unasked(value: Any, check: Callable[[Any], Any]) -> Any:
     return value
 
 
@@ -145,9 +156,10 @@ Name: TypeAlias = Annotated[
     WithJsonSchema({"type": ["string", "number", "boolean", "null"]}),
 ]
 """A name or an id, in whatever form somebody wrote it that can be looked up."""
-Object: TypeAlias = Annotated[dict[str, Any], AsItCame(dict[str, Any])]
-Objects: TypeAlias = Annotated[list[dict[str, Any]], AsItCame(Annotated[list[dict[str, Any]], FailFast()])]
-Input: TypeAlias = Annotated[str | list[dict[str, Any]], Says("must be a string or a list of objects")]
+Object: TypeAlias = InstanceOf[dict[str, Any]]
+"""Any object. It is not looked into, which would copy it."""
+Objects: TypeAlias = Annotated[list[dict[str, Any]], AsItCame(Annotated[list[Object], FailFast()])]
+Input: TypeAlias = Annotated[str | list[Object], Says("must be a string or a list of objects")]
 
 
 @shape

@@ -6,6 +6,7 @@ from typing import Any
 
 from gym_http.protocol.agents import Result
 from gym_http.protocol.nemo import NumberedRow
+from gym_http.protocol.openai import ResponseAnswer, ResponsesRequest
 from gym_http.serve import metrics
 from gym_http.serve.model.openapi import FAILURES, SCHEMAS, asking
 from gym_http.serve.openapi import ERROR, answer, operation, reference
@@ -36,14 +37,14 @@ def openapi() -> dict[str, Any]:
             },
             "/v1/responses": asking(
                 "Ask the agent as a model; its answer holds all items, tool outputs among them.",
-                "ResponsesRequest",
-                "Response",
+                ResponsesRequest,
+                ResponseAnswer,
                 {**FAILURES, **not_offered},
             ),
             **metrics.OPENAPI,
         },
         "schemas": {
-            **{name: SCHEMAS[name] for name in ("ModelError", "ResponsesRequest", "Response")},
+            **SCHEMAS,
             "FailedRollout": _FAILED,
         },
     }

@@ -18,6 +18,7 @@ from gym_core import ModelError, encode_json, parse_json
 from gym_core.errors import BadRequestError, InputError, OverloadedError, RateLimitError
 from gym_core.spi import DeadlineExceeded, Failure
 from gym_http.protocol.errors import ServeError
+from gym_http.protocol.openai import ResponsesRequest
 from gym_http.serve import metrics
 from gym_http.serve.agent.rollouts import Rollouts
 from gym_http.serve.disconnects import while_connected, while_receiving
@@ -35,7 +36,7 @@ def routes(rollouts: Rollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute
     """The routes of a served agent; `more` come after them."""
 
     async def responses(request: Request) -> Response:
-        body = await read_body(request)
+        body = await read_body(ResponsesRequest, request)
         asked = request_of(body)
         answer, failure = await while_connected(request, rollouts.converse(asked.body))
         if failure is not None:

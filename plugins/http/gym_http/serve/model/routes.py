@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 from gym_core import CallContext, ModelBackend, ModelError
 from gym_core.spi import Clock, Deadlines, Limiter, ModelGate, Watch
 from gym_http.protocol.errors import ServeError
+from gym_http.protocol.openai import ChatRequest, Model, ModelList, ResponsesRequest
 from gym_http.serve.disconnects import while_connected
 from gym_http.serve.json_reply import json_reply
 from gym_http.serve.model.bodies import whole_response
@@ -62,7 +63,7 @@ class ServedModel:
         """The model's name as it is listed."""
         return self.backend.model_id or self.backend.context.name
 
-    def listed(self) -> dict[str, Any]:
+    def listed(self) -> Model:
         """The model as an entry of `GET /v1/models`."""
         return {"id": self.name, "object": "model", "created": self._started, "owned_by": self.backend.context.name}
 
@@ -94,18 +95,19 @@ def routes(model: ServedModel) -> list[BaseRoute]:
     """The routes of a served model."""
 
     async def responses(request: Request) -> Response:
-        body = await read_body(request)
+        body = await read_body(ResponsesRequest, request)
         whole = await while_connected(request, model.respond(body, request.headers))
         return responses_reply(whole, body)
 
     async def chat_completions(request: Request) -> Response:
-        chat = await read_body(request)
+        chat = await read_body(ChatRequest, request)
         body = from_chat(chat)
         whole = await while_connected(request, model.respond(body, request.headers))
         return chat_reply(whole, chat, model.name)
 
     async def models(request: Request) -> Response:
-        return json_reply({"object": "list", "data": [model.listed()]})
+        listed: ModelList = {"object": "list", "data": [model.listed()]}
+        return json_reply(listed)
 
     async def one_model(request: Request) -> Response:
         name = request.path_params["model"]
