@@ -134,7 +134,7 @@ async def serve(base_url: str, in_flight: int) -> None:
     model = OpenAIModel(OpenAIOptions.model_validate({"model": MODEL, "base_url": base_url, "api": "responses"}))
     config = RunConfig(models={"policy": model}, env=BenchServer(), agent=SimpleAgent(), concurrency=in_flight)
     async with contextlib.AsyncExitStack() as stack:
-        assembly = await Assembler(config, redactor).open(stack)
+        assembly = await Assembler.of(config, redactor).open_run(config, stack)
         rollouts = open_rollouts(assembly, config, stack, redactor=redactor)
         describe = {"name": "benchmark", "gym_core": "0"}
         app = build("agent", agent.routes(rollouts), settings=ServeSettings(), describe=describe, redactor=redactor)

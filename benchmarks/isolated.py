@@ -118,7 +118,7 @@ async def contest(
     kind: str, rollouts: int, in_flight: int, base_url: str, python: str, folder: Path
 ) -> dict[str, float]:
     """One run: CPU of the run and of what serves its environment, and the time it took, all in seconds."""
-    from gym_core.engine.run import Run
+    from gym_core.engine.run.opening import open_run
 
     async with environment(kind, python) as env:
         config = RunConfig(
@@ -131,7 +131,7 @@ async def contest(
             concurrency=in_flight,
         )
         gc.set_threshold(50_000, 20, 50)  # as `gym run` does
-        async with Run(config) as run:
+        async with open_run(config) as run:
             own, theirs, wall = time.process_time(), cpu_of_children(), time.perf_counter()
             summary = await run.execute()
             own, theirs = time.process_time() - own, cpu_of_children() - theirs

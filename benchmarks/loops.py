@@ -137,7 +137,7 @@ async def gym(
     rollouts: int, in_flight: int, base_url: str, tasks: Path, *, weather: bool = False
 ) -> tuple[float, float, float]:
     """The same of the engine."""
-    from gym_core.engine.run import Run
+    from gym_core.engine.run.opening import open_run
 
     with tempfile.TemporaryDirectory() as folder:
         config = RunConfig(
@@ -150,7 +150,7 @@ async def gym(
             concurrency=in_flight,
         )
         gc.set_threshold(50_000, 20, 50)  # as `gym run` does
-        async with Run(config) as run:
+        async with open_run(config) as run:
             cpu, wall = time.process_time(), time.perf_counter()
             summary = await run.execute()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall

@@ -83,11 +83,11 @@ async def lag(samples: list[float]) -> None:
 
 
 async def measure(config: Any, first: list[float], *, until_checked: bool) -> dict[str, Any]:
-    from gym_core.engine.run import Run
+    from gym_core.engine.run.opening import open_run
 
     begun = time.perf_counter()
     samples: list[float] = []
-    async with Run(config, report=lambda message: print(message, file=sys.stderr)) as run:
+    async with open_run(config, report=lambda message: print(message, file=sys.stderr)) as run:
         wired = time.perf_counter()
         probe = asyncio.create_task(lag(samples))
         summary = await run.execute()

@@ -17,7 +17,7 @@ from types import FrameType
 from standin import MODEL, running_standin
 
 from gym_core import Rollout, RunConfig
-from gym_core.engine.run import Run
+from gym_core.engine.run.opening import open_run
 
 ROOT = Path(__file__).parent.parent
 CORE = "gym_core/"
@@ -62,7 +62,7 @@ async def trace(base_url: str) -> Trace:
             output=Path(folder, "rows.jsonl"),
             concurrency=1,
         )
-        async with Run(config) as run:
+        async with open_run(config) as run:
             sys.setprofile(tracing)
             try:
                 summary = await run.execute(counted)

@@ -29,7 +29,7 @@ async def run(
 ) -> dict[str, Any]:
     """One run. `microseconds`: until the model answers."""
     from gym_core import Rollout, RunConfig
-    from gym_core.engine.run import Run
+    from gym_core.engine.run.opening import open_run
 
     config = RunConfig(
         models={"policy": "bench_model"},
@@ -53,7 +53,7 @@ async def run(
         if finished in wanted:
             marks.append((time.perf_counter(), time.process_time()))
 
-    async with Run(config) as run:
+    async with open_run(config) as run:
         summary = await run.execute(announce)
     if summary["rollouts"]["with_verdict"] != rollouts:
         raise SystemExit(f"rollouts are missing: {summary['rollouts']} {summary['errors']}")

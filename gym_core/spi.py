@@ -111,7 +111,6 @@ if TYPE_CHECKING:
     from gym_core.engine.model_calls.prices import find_prices as find_prices
     from gym_core.engine.model_calls.rate_limits import Limiter as Limiter
     from gym_core.engine.open_files import allow_open_files as allow_open_files
-    from gym_core.engine.plan import Job as Job
     from gym_core.engine.preflight import check_models as check_models
     from gym_core.engine.rollout.agent_rollout import conversation as conversation
     from gym_core.engine.rollout.agent_rollout import run_rollout as run_rollout
@@ -124,10 +123,12 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.row import unwritable as unwritable
     from gym_core.engine.rollout.stage import Stage as Stage
     from gym_core.engine.rollout.verify import checked_verdict as checked_verdict
-    from gym_core.engine.run import Run as Run
+    from gym_core.engine.run.opening import open_run as open_run
+    from gym_core.engine.run.run import Run as Run
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
     from gym_core.engine.staging import make_stage as make_stage
+    from gym_core.engine.tasks.job import Job as Job
     from gym_core.engine.tasks.keys import named_by as named_by
     from gym_core.engine.tasks.source import server_source as server_source
     from gym_core.wiring.config_file import Configured as Configured
@@ -213,7 +214,6 @@ else:
             "gym_core.engine.model_calls.prices": "Price find_prices",
             "gym_core.engine.model_calls.rate_limits": "Limiter",
             "gym_core.engine.open_files": "allow_open_files",
-            "gym_core.engine.plan": "Job",
             "gym_core.engine.preflight": "check_models",
             "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
             "gym_core.engine.rollout.failure": "Failure blame_row",
@@ -222,8 +222,10 @@ else:
             "gym_core.engine.rollout.row": "unwritable",
             "gym_core.engine.rollout.stage": "Stage",
             "gym_core.engine.rollout.verify": "checked_verdict",
-            "gym_core.engine.run": "Run",
+            "gym_core.engine.run.opening": "open_run",
+            "gym_core.engine.run.run": "Run",
             "gym_core.engine.staging": "beginning make_gates make_stage",
+            "gym_core.engine.tasks.job": "Job",
             "gym_core.engine.tasks.keys": "named_by",
             "gym_core.engine.tasks.source": "server_source",
             "gym_core.wiring.config_file": "Configured",

@@ -7,12 +7,12 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gym_core.cli.terminal import Terminal, shorten
 
 if TYPE_CHECKING:
-    from gym_core.engine.run import Run
+    from gym_core.engine.run.run import Run
 
 LIVE_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
@@ -24,7 +24,7 @@ _BARS = ((99, 24), (59, 12))
 class Pace:
     """Speed over the last stretch of a run."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run[Any]) -> None:
         self._run = run
         self._samples: deque[tuple[float, int, int]] = deque(maxlen=_WINDOW)
 
@@ -41,7 +41,7 @@ class Pace:
         return speed, left
 
 
-def line(run: Run, pace: Pace) -> str:
+def line(run: Run[Any], pace: Pace) -> str:
     """The state of a run in one line."""
     progress = run.progress
     speed, left = pace.sample()
@@ -85,7 +85,7 @@ def duration(seconds: float) -> str:
 
 
 @asynccontextmanager
-async def show_progress(terminal: Terminal, run: Run, *, quiet: bool) -> AsyncIterator[None]:
+async def show_progress(terminal: Terminal, run: Run[Any], *, quiet: bool) -> AsyncIterator[None]:
     """Show progress for as long as the context is open."""
     if quiet:
         yield
@@ -119,7 +119,7 @@ async def _ticking(tick: Callable[[], None], seconds: float) -> AsyncIterator[No
             await task
 
 
-def _with_bar(terminal: Terminal, run: Run, pace: Pace) -> tuple[str, str]:
+def _with_bar(terminal: Terminal, run: Run[Any], pace: Pace) -> tuple[str, str]:
     """A bar, where there is room for one, and as much of the line as fits beside it."""
     width = (terminal.error_width or 2) - 1
     columns = next((columns for least, columns in _BARS if width >= least), 0)

@@ -12,7 +12,7 @@ from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from gym_core.engine.rescoring.rescore import RescoreConfig
+    from gym_core.engine.run.rescore import RescoreConfig
 
 
 @click.command()
@@ -51,7 +51,7 @@ def rescore(terminal: Terminal, /, **options: Any) -> int:
 def to_config(options: dict[str, Any]) -> RescoreConfig:
     """What the options of the command line ask for. Raises `UsageError`."""
     from gym_core.cli.parameters import parse_models, split_roles
-    from gym_core.engine.rescoring.rescore import RescoreConfig
+    from gym_core.engine.run.rescore import RescoreConfig
     from gym_core.wiring.config_file import POLICY
 
     models = parse_models(options["models"])

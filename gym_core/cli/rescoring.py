@@ -10,15 +10,19 @@ from gym_core.cli.reward_lines import mean_text
 from gym_core.cli.running import Session, logged
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import RunStopped
-from gym_core.engine.rescoring.rescore import Rescore, RescoreConfig
-from gym_core.engine.run import Run
+from gym_core.engine.run.rescore import RescoreConfig, open_rescore
+from gym_core.engine.run.run import Run
 
 
 def execute(terminal: Terminal, config: RescoreConfig, *, quiet: bool, as_json: bool) -> int:
     """Verify a file again; returns the exit status."""
     with logged(terminal):
-        run = Rescore(config, redactor=terminal.redactor)
-        return _Session(terminal, run.config, run, quiet=quiet, as_json=as_json).carry_out()
+        opened = open_rescore(config, redactor=terminal.redactor)
+        return _Session(terminal, opened, _way_on, quiet=quiet, as_json=as_json).carry_out()
+
+
+def _way_on() -> str:
+    return "the output is incomplete; start again with --overwrite"
 
 
 class _Session(Session):
@@ -30,10 +34,7 @@ class _Session(Session):
         super()._print(summary)
         compare(self.terminal, summary["rescored"])
 
-    def _way_on(self) -> str:
-        return "the output is incomplete; start again with --overwrite"
-
-    def _status(self, run: Run, summary: dict[str, Any]) -> int:
+    def _status(self, run: Run[Any], summary: dict[str, Any]) -> int:
         if self.interrupts.received is not None:
             return SIGNALS[self.interrupts.received]
         if run.error is not None:

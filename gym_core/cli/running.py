@@ -6,6 +6,8 @@ import contextlib
 import gc
 import logging
 import shlex
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +20,8 @@ from gym_core.domain.errors import GymError, RunStopped, error_chain
 from gym_core.engine.config import RunConfig
 from gym_core.engine.events.logs import at_least_info
 from gym_core.engine.open_files import allow_open_files
-from gym_core.engine.run import Run
+from gym_core.engine.run.opening import open_run
+from gym_core.engine.run.run import Run
 
 BELOW = 4
 """The exit status of a run whose mean reward is below `--fail-under`."""
@@ -40,8 +43,14 @@ def execute(
     if warning is not None:
         terminal.note(f"warning: {warning}")
     with logged(terminal, verbose=verbose):
-        run = Run(config, redactor=terminal.redactor, report=_silent if quiet else terminal.note)
-        return Session(terminal, config, run, quiet=quiet, as_json=as_json, fail_under=fail_under).carry_out()
+        opened = open_run(config, redactor=terminal.redactor, report=_silent if quiet else terminal.note)
+
+        def way_on() -> str:
+            arguments = terminal.redactor.arguments(config.argv)
+            return f"continue it with:\n  {resume_command(replace(config, argv=arguments))}"
+
+        session = Session(terminal, opened, way_on, quiet=quiet, as_json=as_json, fail_under=fail_under)
+        return session.carry_out()
 
 
 def _silent(message: str) -> None:
@@ -49,27 +58,30 @@ def _silent(message: str) -> None:
 
 
 class Session:
-    """One invocation of `gym run`. `fail_under`: the mean reward below which it fails."""
+    """One invocation of `gym run`.
+
+    `way_on`: what to do about a run that was not finished. `fail_under`: the mean reward below which it fails.
+    """
 
     subject = "the run"
 
     def __init__(
         self,
         terminal: Terminal,
-        config: RunConfig,
-        run: Run,
+        opened: AbstractAsyncContextManager[Run[Any]],
+        way_on: Callable[[], str],
         *,
         quiet: bool,
         as_json: bool,
         fail_under: float | None = None,
     ) -> None:
         self.terminal = terminal
-        self.config = config
         self.quiet = quiet
         self.as_json = as_json
         self.fail_under = fail_under
         self.interrupts = Interrupts(terminal)
-        self._run = run
+        self._opened = opened
+        self._way_on = way_on
 
     def carry_out(self) -> int:
         """Run the event loop; returns the exit status."""
@@ -77,7 +89,7 @@ class Session:
 
     async def run(self) -> int:
         """Wire, collect, account."""
-        async with self._run as run:
+        async with self._opened as run:
             for notice in run.notices:
                 self.terminal.note(f"warning: {notice}")
             self.interrupts.words = "ending what is under way"
@@ -87,7 +99,7 @@ class Session:
         self._account(run, summary)
         return self._status(run, summary)
 
-    def _account(self, run: Run, summary: dict[str, Any]) -> None:
+    def _account(self, run: Run[Any], summary: dict[str, Any]) -> None:
         if not self.quiet:
             self._print(summary)
         if self.as_json:
@@ -104,11 +116,7 @@ class Session:
     def _print(self, summary: dict[str, Any]) -> None:
         print_summary(self.terminal, summary)
 
-    def _way_on(self) -> str:
-        arguments = self.terminal.redactor.arguments(self.config.argv)
-        return f"continue it with:\n  {resume_command(replace(self.config, argv=arguments))}"
-
-    def _status(self, run: Run, summary: dict[str, Any]) -> int:
+    def _status(self, run: Run[Any], summary: dict[str, Any]) -> int:
         if self.interrupts.received is not None:
             return SIGNALS[self.interrupts.received]
         if run.error is not None:

@@ -10,7 +10,7 @@ from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.config import RunConfig
-from gym_core.engine.run import Run
+from gym_core.engine.run.opening import open_run
 
 
 async def collect(
@@ -30,11 +30,12 @@ async def collect(
     rollout, and what stopped the run after the last one. Leaving the loop early cancels what is under way.
     """
     models = model if isinstance(model, Mapping) else {"policy": model} if model is not None else {}
-    async with Run(RunConfig(models=models, env=env, **settings)) as run:
+    config = RunConfig(models=models, env=env, **settings)
+    async with open_run(config) as run:
         finished: asyncio.Queue[Rollout | None] = asyncio.Queue()
         room = asyncio.Event()
         room.set()
-        enough = 2 * run.config.concurrency
+        enough = 2 * config.concurrency
 
         def announce(rollout: Rollout) -> None:
             finished.put_nowait(rollout)

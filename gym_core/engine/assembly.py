@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Self
 
 from gym_core.contract.agent import Agent
 from gym_core.contract.component import Component, Operational
@@ -14,8 +15,10 @@ from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import UsageError
+from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import LOCAL, RunConfig
 from gym_core.engine.rollout.delegated_rollout import Elsewhere
+from gym_core.wiring.config_file import Configured
 from gym_core.wiring.dotenv import load_dotenv
 from gym_core.wiring.fields import is_secret_field
 from gym_core.wiring.kinds import Kind
@@ -25,21 +28,17 @@ from gym_core.wiring.options import secret_values
 from gym_core.wiring.secrets import Redactor
 
 
-@dataclass(slots=True)
-class Assembly:
-    """The open components of a run, and the `launcher` of workers elsewhere, which is not open yet.
+class Described:
+    """What is known of the components of a run.
 
     `described`: what the manifest says of each. `operational`: their options that change no result. `given`: the names
     of those that were set, defaults not among them.
     """
 
-    models: dict[str, ModelBackend] = field(default_factory=dict)
-    server: ResourceServer = None  # type: ignore[assignment]  # set before anyone sees it
-    agent: Agent = None  # type: ignore[assignment]
-    launcher: WorkerLauncher | None = None
-    described: dict[str, Any] = field(default_factory=dict)
-    operational: dict[str, Any] = field(default_factory=dict)
-    given: dict[str, list[str]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.described: dict[str, Any] = {}
+        self.operational: dict[str, Any] = {}
+        self.given: dict[str, list[str]] = {}
 
     @property
     def distributions(self) -> list[str]:
@@ -53,86 +52,164 @@ class Assembly:
         name: str | None = described.get("component", {}).get("name") or described.get("ref")
         return name
 
+    def of(self, kind: Kind, place: str) -> dict[str, Any]:
+        """What the manifest says of one component, to be added to."""
+        about: dict[str, Any] = self.described.setdefault("models", {}) if kind is Kind.MODEL else self.described
+        found: dict[str, Any] = about.setdefault(place, {})
+        return found
+
+    def add(self, kind: Kind, place: str, component: Component, origin: Mapping[str, Any]) -> None:
+        """Note a component, and where it comes from."""
+        results, operational = _dumped(component)
+        if kind is Kind.EXECUTOR:  # where rollouts run changes no result
+            operational.update(results)
+        else:
+            described = self.of(kind, place)
+            described.clear()
+            described.update({**origin, "options": results})
+        self.operational[place] = operational
+        self.given[place] = sorted(component.options.model_fields_set)
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The open components of a run, and the `launcher` of workers elsewhere, which is not open yet."""
+
+    models: dict[str, ModelBackend]
+    server: ResourceServer
+    agent: Agent
+    launcher: WorkerLauncher | None
+    about: Described
+
 
 class Assembler:
-    """Builds the components of a run. Secrets that it meets are added to `redactor`."""
+    """Makes and opens components, all of a run or one by one. Secrets that it meets are added to `redactor`.
 
-    def __init__(self, config: RunConfig, redactor: Redactor) -> None:
-        self.config = config
+    `concurrency` and `seed`: what they are told of the run. `configured`: options from a file, by place. `closing`:
+    seconds that they have for it.
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        *,
+        concurrency: int,
+        seed: int = 0,
+        configured: Mapping[str, Configured] = MappingProxyType({}),
+        disabled_plugins: Sequence[str] = (),
+        closing: float = Deadlines().close,
+    ) -> None:
         self.redactor = redactor
         redactor.add_variables(load_dotenv(), os.environ)
-        self.manager = PluginManager(config.disabled_plugins)
-        self._maker = Maker(self.manager, redactor, configured=config.configured)
-        self.assembly = Assembly()
+        self.manager = PluginManager(disabled_plugins)
+        self.about = Described()
+        self._maker = Maker(self.manager, redactor, configured=configured)
+        self._concurrency = concurrency
+        self._seed = seed
+        self._closing = closing
 
-    async def open(self, stack: AsyncExitStack, backends: AsyncExitStack | None = None) -> Assembly:
+    @classmethod
+    def of(cls, config: RunConfig, redactor: Redactor) -> Self:
+        """For the components of a run."""
+        return cls(
+            redactor,
+            concurrency=config.concurrency,
+            seed=config.seed or 0,
+            configured=config.configured,
+            disabled_plugins=config.disabled_plugins,
+            closing=config.deadlines.close,
+        )
+
+    async def open_run(
+        self, config: RunConfig, stack: AsyncExitStack, backends: AsyncExitStack | None = None
+    ) -> Assembly:
         """Make and open all components; `stack` closes them, `backends` the models where it is given.
 
         Raises `UsageError`, `PluginError`.
         """
-        config, assembly = self.config, self.assembly
         # All are made before any is opened: a typo in the last option should not cost the start of a model.
-        models = {
-            role: self._make(Kind.MODEL, wanted, config.model_options.get(role, {}), role=role)
-            for role, wanted in config.models.items()
-        }
+        models = self._make_models(config.models, config.model_options)
         server: ResourceServer = Elsewhere()
         if config.env is not None:
-            server = self._make(Kind.RESOURCE_SERVER, config.env, config.env_options)
-            self._require_roles(server)
+            server = self._make_server(config.env, config.env_options, config.models)
         preferred = server.preferred_agent
         agent = self._make(Kind.AGENT, config.agent or preferred, config.agent_options)
-        if config.spread:
-            assembly.launcher = self._make_launcher()
-        for role, model in models.items():
-            assembly.models[role] = await self._enter(backends or stack, model, Kind.MODEL)
-        assembly.server = server = await self._enter(stack, server, Kind.RESOURCE_SERVER)
-        self._require_roles(server)
+        launcher = self._make_launcher(config) if config.spread else None
+        opened = await self._enter_models(backends or stack, models)
+        if config.env is not None:
+            server = await self._enter_server(stack, server, config.models)
         if config.agent is None and server.preferred_agent != preferred:  # known since it is open
             agent = self._make(Kind.AGENT, server.preferred_agent, config.agent_options)
-        assembly.agent = await self._enter(stack, agent, Kind.AGENT)
-        self._check_parts(assembly.agent)
-        for kind, place, component in self._placed():
-            if component.stands_for:
-                self._described(kind, place)["component"] = dict(component.stands_for)
-        return assembly
+        agent = await self._enter(stack, agent, Kind.AGENT)
+        _check_parts(config, agent, self.about)
+        return Assembly(opened, server, agent, launcher, self.about)
 
-    def _placed(self) -> Iterator[tuple[Kind, str, Component]]:
-        for role, model in self.assembly.models.items():
-            yield Kind.MODEL, role, model
-        if self.config.env is not None:
-            yield Kind.RESOURCE_SERVER, "env", self.assembly.server
-        yield Kind.AGENT, "agent", self.assembly.agent
+    async def open_verifier(
+        self,
+        stack: AsyncExitStack,
+        env: str | ResourceServer,
+        options: Mapping[str, Any],
+        models: Mapping[str, str | ModelBackend],
+        model_options: Mapping[str, Mapping[str, Any]],
+    ) -> tuple[ResourceServer, dict[str, ModelBackend]]:
+        """An environment, and the models that its sessions ask. Raises `UsageError`, `PluginError`."""
+        made = self._make_models(models, model_options)
+        server = self._make_server(env, options, models)
+        opened = await self._enter_models(stack, made)
+        return await self._enter_server(stack, server, models), opened
 
-    def _check_parts(self, agent: Agent) -> None:
-        """Raise `UsageError` for an agent without model and environment, and for those of an agent that brings them."""
-        config = self.config
-        if not agent.self_contained:
-            config.require_parts()
-            return
-        name = self.assembly.described["agent"]["ref"]
-        for given, flag in ((config.models, "--model"), (config.env is not None, "--env")):
-            if given:
-                raise UsageError(
-                    f"the agent {name} brings its own model and environment: {flag} means nothing to it",
-                    hint=f"leave {flag} out; where a configuration file sets it, --no-config leaves that alone",
-                )
-        if config.env_options:
-            raise UsageError("-E is for an environment, and this run has none", hint="leave it out")
-        if config.input is None and config.tasks is None:
-            raise UsageError(f"the agent {name} has no tasks of its own", hint="--input FILE")
-        if config.max_tokens is not None or config.max_cost is not None:
+    async def open_environment(
+        self, stack: AsyncExitStack, reference: str | ResourceServer, options: Mapping[str, Any]
+    ) -> ResourceServer:
+        """An environment. Raises `UsageError`, `PluginError`."""
+        server: ResourceServer = self._make(Kind.RESOURCE_SERVER, reference, options)
+        opened: ResourceServer = await self._enter(stack, server, Kind.RESOURCE_SERVER)
+        return opened
+
+    async def open_agent(self, stack: AsyncExitStack, reference: str | Agent, options: Mapping[str, Any]) -> Agent:
+        """An agent. Raises `UsageError`, `PluginError`; of one that works on whole tasks, too."""
+        agent: Agent = self._make(Kind.AGENT, reference, options)
+        agent = await self._enter(stack, agent, Kind.AGENT)
+        if agent.self_contained:
             raise UsageError(
-                f"the agent {name} asks its own model: what it takes can be counted but not limited",
-                hint="leave --max-tokens and --max-cost out",
+                f"the agent {reference} works on whole tasks, with a model and an environment of its own",
+                hint="whoever needs it can ask it itself",
             )
+        return agent
 
-    def _require_roles(self, server: ResourceServer) -> None:
-        """Raise `UsageError` for a role that the environment's sessions need and the run lacks."""
-        for role in server.required_roles:
-            if role not in self.config.models:
-                name = server.context.name or type(server).__name__
-                raise UsageError(f"{name} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")
+    async def open_models(
+        self,
+        stack: AsyncExitStack,
+        references: Mapping[str, str | ModelBackend],
+        options: Mapping[str, Mapping[str, Any]],
+    ) -> dict[str, ModelBackend]:
+        """Models by role. Raises `UsageError`, `PluginError`."""
+        return await self._enter_models(stack, self._make_models(references, options))
+
+    def _make_models(
+        self, wanted: Mapping[str, str | ModelBackend], options: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, ModelBackend]:
+        return {
+            role: self._make(Kind.MODEL, reference, options.get(role, {}), role=role)
+            for role, reference in wanted.items()
+        }
+
+    async def _enter_models(self, stack: AsyncExitStack, models: Mapping[str, ModelBackend]) -> dict[str, ModelBackend]:
+        return {role: await self._enter(stack, model, Kind.MODEL, role=role) for role, model in models.items()}
+
+    def _make_server(
+        self, wanted: str | ResourceServer, options: Mapping[str, Any], roles: Collection[str]
+    ) -> ResourceServer:
+        server: ResourceServer = self._make(Kind.RESOURCE_SERVER, wanted, options)
+        _require_roles(server, roles)
+        return server
+
+    async def _enter_server(
+        self, stack: AsyncExitStack, server: ResourceServer, roles: Collection[str]
+    ) -> ResourceServer:
+        opened: ResourceServer = await self._enter(stack, server, Kind.RESOURCE_SERVER)
+        _require_roles(opened, roles)  # some only know them now
+        return opened
 
     def _make(self, kind: Kind, wanted: Any, given: Mapping[str, Any], *, role: str = "") -> Any:
         place = place_of(kind, role)
@@ -140,50 +217,64 @@ class Assembler:
             if given:
                 raise UsageError(f"{place}: options cannot be given for a component that is already made")
             self.redactor.add(*secret_values(wanted.options))
-            self._describe(kind, place, wanted, {"ref": wanted.context.name or type(wanted).__name__})
+            self.about.add(kind, place, wanted, {"ref": wanted.context.name or type(wanted).__name__})
             return wanted
-        made = self._maker.make(
-            kind, wanted, given, role=role, seed=self.config.seed or 0, concurrency=self.config.concurrency
-        )
+        made = self._maker.make(kind, wanted, given, role=role, seed=self._seed, concurrency=self._concurrency)
         loaded = made.loaded
         origin = {
             "ref": str(loaded.reference),
             "distribution": loaded.plugin.distribution,
             "version": loaded.plugin.version,
         }
-        self._describe(kind, place, made.component, origin)
+        self.about.add(kind, place, made.component, origin)
         return made.component
 
-    def _make_launcher(self) -> WorkerLauncher | None:
+    def _make_launcher(self, config: RunConfig) -> WorkerLauncher | None:
         """Who starts workers elsewhere; None for those of this machine."""
-        if self.config.executor == LOCAL:
-            if self.config.executor_options:
+        if config.executor == LOCAL:
+            if config.executor_options:
                 raise UsageError(f"the executor `{LOCAL}` has no options", hint="leave -X out")
             return None
-        launcher: WorkerLauncher = self._make(Kind.EXECUTOR, self.config.executor, self.config.executor_options)
+        launcher: WorkerLauncher = self._make(Kind.EXECUTOR, config.executor, config.executor_options)
         return launcher
 
-    def _describe(self, kind: Kind, place: str, component: Component, origin: dict[str, Any]) -> None:
-        results, operational = _dumped(component)
-        if kind is Kind.EXECUTOR:  # where rollouts run changes no result
-            operational.update(results)
-        else:
-            described = self._described(kind, place)
-            described.clear()
-            described.update({**origin, "options": results})
-        self.assembly.operational[place] = operational
-        self.assembly.given[place] = sorted(component.options.model_fields_set)
-
-    def _described(self, kind: Kind, place: str) -> dict[str, Any]:
-        described = self.assembly.described
-        about: dict[str, Any] = described.setdefault("models", {}) if kind is Kind.MODEL else described
-        found: dict[str, Any] = about.setdefault(place, {})
-        return found
-
-    async def _enter(self, stack: AsyncExitStack, component: Any, kind: Kind) -> Any:
-        opened = await enter(stack, component, kind, closing=self.config.deadlines.close)
+    async def _enter(self, stack: AsyncExitStack, component: Any, kind: Kind, *, role: str = "") -> Any:
+        opened = await enter(stack, component, kind, closing=self._closing)
         self.redactor.add(*component.secrets)  # some are only known now
+        if opened.stands_for:
+            self.about.of(kind, place_of(kind, role))["component"] = dict(opened.stands_for)
         return opened
+
+
+def _check_parts(config: RunConfig, agent: Agent, about: Described) -> None:
+    """Raise `UsageError` for an agent without model and environment, and for those of an agent that brings them."""
+    if not agent.self_contained:
+        config.require_parts()
+        return
+    name = about.described["agent"]["ref"]
+    for given, flag in ((config.models, "--model"), (config.env is not None, "--env")):
+        if given:
+            raise UsageError(
+                f"the agent {name} brings its own model and environment: {flag} means nothing to it",
+                hint=f"leave {flag} out; where a configuration file sets it, --no-config leaves that alone",
+            )
+    if config.env_options:
+        raise UsageError("-E is for an environment, and this run has none", hint="leave it out")
+    if config.input is None and config.tasks is None:
+        raise UsageError(f"the agent {name} has no tasks of its own", hint="--input FILE")
+    if config.max_tokens is not None or config.max_cost is not None:
+        raise UsageError(
+            f"the agent {name} asks its own model: what it takes can be counted but not limited",
+            hint="leave --max-tokens and --max-cost out",
+        )
+
+
+def _require_roles(server: ResourceServer, roles: Collection[str]) -> None:
+    """Raise `UsageError` for a role that the environment's sessions need and the run lacks."""
+    for role in server.required_roles:
+        if role not in roles:
+            name = server.context.name or type(server).__name__
+            raise UsageError(f"{name} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")
 
 
 def _dumped(component: Component) -> tuple[dict[str, Any], dict[str, Any]]:

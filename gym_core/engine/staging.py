@@ -17,11 +17,11 @@ from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.model_calls.rate_limits import Limiter
-from gym_core.engine.plan import Job
 from gym_core.engine.rollout.agent_rollout import POLICY, agent_rollout
 from gym_core.engine.rollout.delegated_rollout import delegated_rollout
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.tasks.job import Job
 
 NO_PRICES: Mapping[str, Price] = MappingProxyType({})
 
@@ -62,8 +62,8 @@ def make_stage(
     policy = assembly.models.get(POLICY)
     about: dict[str, Any] = {
         "model": policy.model_id if policy is not None else None,
-        "env": assembly.name_of("env"),
-        "agent": assembly.name_of("agent"),
+        "env": assembly.about.name_of("env"),
+        "agent": assembly.about.name_of("agent"),
         "seed_sent": config.seed is not None and policy is not None and policy.sends_seed,
     }
     return Stage(
@@ -85,5 +85,6 @@ def make_stage(
 
 def beginning(stage: Stage) -> Callable[[Job], RolloutRun]:
     """What makes the rollout of a job: one with agent and model, or one of an agent that brings its own."""
+    assert stage.agent is not None
     work = delegated_rollout if stage.agent.self_contained else agent_rollout
     return lambda job: RolloutRun(stage, job.task, job.repeat, job.attempt, work)

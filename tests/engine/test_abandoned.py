@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gym_core import ComponentContext, Episode, ResourceServer, Session, SessionContext, Status, Task, Trajectory, tool
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call
@@ -160,7 +160,7 @@ def test_a_run_that_is_stopped_waits_for_nobody_that_goes_on(where: str) -> None
     async def main() -> list[Any]:
         rollouts: list[Any] = []
         model = ScriptedModel(lambda request, context: stubborn() if where == "model" else "done")
-        async with Run(config(model, env(Slow, 3), FunctionAgent(agent), concurrency=3)) as wanted:
+        async with open_run(config(model, env(Slow, 3), FunctionAgent(agent), concurrency=3)) as wanted:
             asyncio.get_running_loop().call_later(0.2, wanted.stop, "enough")
             await wanted.execute(rollouts.append)
         return rollouts
@@ -204,7 +204,7 @@ def test_tasks_that_go_on_do_not_hold_a_run_that_is_stopped() -> None:
 
     async def main() -> list[Any]:
         rollouts: list[Any] = []
-        async with Run(config(None, Endless(None, ComponentContext(name="endless")))) as wanted:
+        async with open_run(config(None, Endless(None, ComponentContext(name="endless")))) as wanted:
             asyncio.get_running_loop().call_later(0.2, wanted.stop, "enough")
             await wanted.execute(rollouts.append)
         return rollouts

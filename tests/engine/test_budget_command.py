@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from tests.support.budgets import PRICES, bounded, using
 from tests.support.envs import env
 from tests.support.running import config, read_jsonl
@@ -106,7 +106,7 @@ def test_the_progress_line_says_what_all_will_take(tmp_path: Path) -> None:
     lines: list[str] = []
 
     async def main() -> None:
-        async with Run(config(bounded(using(500, 100)), env(tasks=5_000), prices=prices, limit=12)) as going:
+        async with open_run(config(bounded(using(500, 100)), env(tasks=5_000), prices=prices, limit=12)) as going:
             pace = Pace(going)
             await going.execute(lambda rollout: lines.append(line(going, pace)))
 

@@ -17,7 +17,7 @@ import gym_core
 from gym_core import ModelError, Request, Rollout, RunConfig, Session, Trajectory, UsageError, tool
 from gym_core.domain import errors
 from gym_core.errors import BudgetExceeded
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from tests.support.agents import FunctionAgent
 from tests.support.budgets import PRICES, bounded, until, using
 from tests.support.envs import PlainSession, env
@@ -204,7 +204,7 @@ def test_what_needs_no_further_call_may_end() -> None:
         def tell(request: Request, context: Any) -> Any:
             return using(500, 100)
 
-        async with Run(config(bounded(tell), env(Slow, tasks=5), max_tokens=1_500, concurrency=5)) as going:
+        async with open_run(config(bounded(tell), env(Slow, tasks=5), max_tokens=1_500, concurrency=5)) as going:
             rollouts: list[Rollout] = []
             collecting = asyncio.create_task(going.execute(rollouts.append))
             await until(lambda: going.budget and going.budget.exhausted)
@@ -225,7 +225,7 @@ def test_a_second_stop_ends_what_was_left_to_end() -> None:
             return 1.0
 
     async def main() -> None:
-        async with Run(config(bounded(using(500, 100)), env(Endless, tasks=5), max_tokens=1_500)) as going:
+        async with open_run(config(bounded(using(500, 100)), env(Endless, tasks=5), max_tokens=1_500)) as going:
             rollouts: list[Rollout] = []
             collecting = asyncio.create_task(going.execute(rollouts.append))
             await until(lambda: going.budget and going.budget.exhausted)
@@ -293,7 +293,7 @@ def test_what_the_whole_run_will_take_is_known_after_a_few_rollouts(prices: Path
     seen: list[tuple[int, Any]] = []
 
     async def main() -> None:
-        async with Run(config(bounded(using(500, 100)), env(tasks=50), prices=prices, concurrency=1)) as going:
+        async with open_run(config(bounded(using(500, 100)), env(tasks=50), prices=prices, concurrency=1)) as going:
             await going.execute(lambda rollout: seen.append((going.progress.finished, going.progress.expected)))
 
     asyncio.run(main())

@@ -17,7 +17,7 @@ from gym_core import CallInfo, Rollout, RunInfo, Trajectory, UsageError, hookimp
 from gym_core.engine.observers import extensions
 from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.errors import BadRequestError, PluginError
-from gym_core.spi import ModelGate, PluginManager, Redactor, Run
+from gym_core.spi import ModelGate, PluginManager, Redactor, open_run
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel, call
 from tests.support.running import config, execute, run
@@ -185,15 +185,15 @@ def test_a_slow_one_sees_everything_and_slows_new_rollouts_down(monkeypatch: pyt
         def gym_rollout_finished(self) -> None:
             threading.Event().wait(0.002)
             self.seen += 1
-            waiting.append(running.progress.finished - self.seen)
+            waiting.append(len(finished) - self.seen)
 
     slow = Slow()
     wanted = config(None, env(tasks=100), concurrency=2, extensions=[slow])
-    running = Run(wanted)
+    finished: list[Rollout] = []
 
     async def main() -> None:
-        async with running:
-            await running.execute()
+        async with open_run(wanted) as running:
+            await running.execute(finished.append)
 
     asyncio.run(asyncio.wait_for(main(), 30))
     assert slow.seen == 100
@@ -205,7 +205,7 @@ def test_secrets_do_not_reach_extensions(monkeypatch: pytest.MonkeyPatch) -> Non
     model = ScriptedModel(BadRequestError("no such key: sk-verysecret", status=400))
 
     async def main() -> None:
-        async with Run(config(model, extensions=[diary]), redactor=Redactor(["sk-verysecret"])) as running:
+        async with open_run(config(model, extensions=[diary]), redactor=Redactor(["sk-verysecret"])) as running:
             await running.execute()
 
     asyncio.run(main())
@@ -255,9 +255,9 @@ def test_where_nobody_listens_gates_are_the_plain_ones() -> None:
 
     async def main() -> None:
         for given in ([], [Only()], [Diary()]):
-            async with Run(config(None, env(Looking), extensions=given)) as running:
+            async with open_run(config(None, env(Looking), extensions=given)) as running:
                 types.append(type(running.gates["policy"]))
-                assert (running._stage.tool_called is None) == (len(types) < 3)
+                assert (running.observers.tool_called is None) == (len(types) < 3)
                 await running.execute()
 
     asyncio.run(main())
@@ -269,7 +269,7 @@ def test_events_of_a_run_that_is_interrupted_arrive() -> None:
     diary = Diary()
 
     async def main() -> None:
-        async with Run(
+        async with open_run(
             config(ScriptedModel(lambda request, context: asyncio.sleep(60)), extensions=[diary])
         ) as running:
             working = asyncio.create_task(running.execute())

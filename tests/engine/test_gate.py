@@ -239,7 +239,7 @@ def test_the_slot_is_given_back_before_waiting_for_a_retry() -> None:
 
 
 def test_roles_at_one_endpoint_share_its_limit_and_others_do_not() -> None:
-    from gym_core.spi import Run
+    from gym_core.spi import open_run
     from tests.support.running import config
 
     class At(ScriptedModel):
@@ -252,7 +252,7 @@ def test_roles_at_one_endpoint_share_its_limit_and_others_do_not() -> None:
             return self.where
 
     async def main() -> None:
-        async with Run(config({"policy": At("a"), "judge": At("a"), "user": At("b")})) as run:
+        async with open_run(config({"policy": At("a"), "judge": At("a"), "user": At("b")})) as run:
             assert run.gates["policy"].limiter is run.gates["judge"].limiter
             assert run.gates["policy"].limiter is not run.gates["user"].limiter
 

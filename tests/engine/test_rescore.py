@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gym_core import Done, Item, Response, Session, Task, Trajectory, UsageError, Verdict, tool, user_message
-from gym_core.engine.rescoring.rescore import Rescore, RescoreConfig
+from gym_core.engine.run.rescore import RescoreConfig, open_rescore
 from gym_core.engine.storage.reading import ResultsFile
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, ask, env
@@ -60,7 +60,7 @@ def rescore(file: Path, session: type[Session[Any]], **settings: Any) -> dict[st
     """Verify a file again; returns the summary."""
 
     async def main() -> dict[str, Any]:
-        async with Rescore(RescoreConfig(file=file, env=env(session), **settings)) as wanted:
+        async with open_rescore(RescoreConfig(file=file, env=env(session), **settings)) as wanted:
             return await wanted.execute()
 
     return asyncio.run(asyncio.wait_for(main(), 30))
@@ -318,8 +318,13 @@ def test_a_policy_is_refused(counted: Path) -> None:
 
 def test_rows_without_a_manifest_need_an_environment(counted: Path) -> None:
     counted.with_name("x.run.json").unlink()
+
+    async def main() -> None:
+        async with open_rescore(RescoreConfig(file=counted)):
+            """It is not opened."""
+
     with pytest.raises(UsageError, match="--env REF"):
-        Rescore(RescoreConfig(file=counted))
+        asyncio.run(main())
     assert rescore(counted, Counter)["reward"]["mean"] == 1.0
 
 

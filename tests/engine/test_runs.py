@@ -12,7 +12,7 @@ import gym_core
 from gym_core import Rollout, RunConfig, Status, UsageError, tool
 from gym_core.domain import errors
 from gym_core.errors import AuthenticationError, BadRequestError
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.loop import asynchronous, settle
@@ -299,7 +299,7 @@ async def test_a_run_that_is_stopped_records_what_is_under_way() -> None:
         await asyncio.Event().wait()
 
     rollouts: list[Rollout] = []
-    async with Run(config(ScriptedModel(hang), env(tasks=10), concurrency=3)) as run:
+    async with open_run(config(ScriptedModel(hang), env(tasks=10), concurrency=3)) as run:
         executing = asyncio.create_task(run.execute(rollouts.append))
         await settle(50)
         assert run.progress.in_flight == 3
@@ -323,7 +323,7 @@ async def test_a_session_that_is_being_closed_when_the_run_stops_is_closed_to_th
             await settle(20)
             closed.append(self.task.task_id)
 
-    async with Run(config(None, env(Slow))) as run:
+    async with open_run(config(None, env(Slow))) as run:
         executing = asyncio.create_task(run.execute())
         await closing.wait()
         run.stop("enough")
@@ -343,7 +343,7 @@ async def test_a_session_whose_rollout_is_cancelled_is_closed_to_the_end() -> No
     async def hang(request: Any, context: Any) -> Any:
         await asyncio.Event().wait()
 
-    async with Run(config(ScriptedModel(hang), env(Slow, 3))) as run:
+    async with open_run(config(ScriptedModel(hang), env(Slow, 3))) as run:
         executing = asyncio.create_task(run.execute())
         await settle(50)
         run.stop("enough")

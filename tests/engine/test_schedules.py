@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gym_core import Episode, Rollout, Status, Trajectory, tool
 from gym_core.domain import errors
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.loop import asynchronous
@@ -163,7 +163,7 @@ async def test_a_run_stopped_at_any_moment_ends_every_rollout_it_began(
     wanted = config(
         EventfulModel(events), env(Eventful), FunctionAgent(loop_or_fail), tasks=tasks(events), concurrency=concurrency
     )
-    async with Run(wanted) as run:
+    async with open_run(wanted) as run:
         executing = asyncio.create_task(run.execute(rollouts.append))
         for _ in range(rounds):
             await asyncio.sleep(0)

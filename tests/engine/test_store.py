@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gym_core import UsageError
 from gym_core.engine.storage.store import repair
 from gym_core.errors import AuthenticationError, BadRequestError
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from tests.support.envs import env
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel
@@ -301,7 +301,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_a_second_writer_is_refused_and_changes_nothing(mode: str, output: Path) -> None:
     @asynchronous
     async def main() -> None:
-        async with Run(config(None, env(tasks=2), output=output)) as first:
+        async with open_run(config(None, env(tasks=2), output=output)) as first:
             before = contents(output.parent)
             with pytest.raises(UsageError):
                 await execute(config(None, env(tasks=2), output=output, mode=mode))

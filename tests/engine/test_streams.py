@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gym_core import UsageError
 from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.plan import Plan
+from gym_core.engine.run.source import TaskSource
 from gym_core.engine.storage.files import parse_account, read_rows, read_rows_backwards, write_json
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.storage.store import Outputs
@@ -25,7 +25,7 @@ from gym_core.engine.tasks import check, source
 from gym_core.engine.tasks.keys import KeyTable, LineSet, TaskIds, digest, for_repeat
 from gym_core.engine.tasks.source import FileSource, IterableSource
 from gym_core.errors import InputError, StoreError
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from tests.support.envs import ask, env
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel
@@ -136,7 +136,7 @@ class TestCheckedAhead:
 
         @asynchronous
         async def main() -> None:
-            async with Run(config(input=path, output=output)):
+            async with open_run(config(input=path, output=output)):
                 assert manifest(output)["dataset"] == {"tasks": None, "sha256": None}
 
         main()
@@ -214,11 +214,11 @@ def test_a_broken_row_of_standard_input_stops_the_run_in_its_turn(monkeypatch: p
     assert [rollout.task_id for rollout in ended.rollouts] == ["t0"]
 
 
-class TestPlan:
-    """Jobs."""
+class TestJobs:
+    """Tasks as jobs."""
 
     @pytest.mark.parametrize("kind", ["file", "python", "asynchronous"])
-    def test_many_takers_get_every_job_once(self, kind: str, tmp_path: Path) -> None:
+    def test_repeats_of_a_task_follow_each_other(self, kind: str, tmp_path: Path) -> None:
         path = write(tmp_path / "in.jsonl", 150)
 
         async def later() -> Any:
@@ -233,17 +233,10 @@ class TestPlan:
                 "python": lambda: IterableSource("tasks", (ask(number) for number in range(150))),
                 "asynchronous": lambda: IterableSource("tasks", later()),
             }
-            plan = Plan(tasks[kind](), repeats=3, limit=None)
-            taken: list[tuple[str, int]] = []
-
-            async def taker() -> None:
-                while (job := await plan.take()) is not None:
-                    taken.append((job.task.task_id, job.repeat))
-                    await asyncio.sleep(0)
-
-            await asyncio.gather(*(taker() for _ in range(20)))
-            plan.close()
-            assert sorted(taken) == sorted((f"t{number}", repeat) for number in range(150) for repeat in range(3))
+            source = TaskSource(tasks[kind](), repeats=3)
+            taken = [(job.task.task_id, job.repeat) async for job in source.jobs()]
+            source.close()
+            assert taken == [(f"t{number}", repeat) for number in range(150) for repeat in range(3)]
 
         main()
 
@@ -422,7 +415,7 @@ class TestDurability:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
         async def main() -> BaseException | None:
-            async with Run(config(None, env(tasks=3), output=output)) as opened:
+            async with open_run(config(None, env(tasks=3), output=output)) as opened:
                 monkeypatch.setattr(os, "fsync", fsync)
                 await opened.execute()
                 return opened.error

@@ -14,7 +14,7 @@ import pytest
 
 import gym_core
 from gym_core import CallInfo, Rollout, RunConfig, RunInfo, Task, UsageError, hookimpl, parse_json
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
 from tests.support.running import Ended, execute, read_jsonl
@@ -259,7 +259,7 @@ def test_a_stop_records_what_is_under_way(tmp_path: Path) -> None:
     async def main() -> dict[str, Any]:
         tasks = [told(number, hang=True, mark=str(mark)) for number, mark in enumerate(marks)]
         wanted = config(tasks=[*tasks, *(told(number) for number in range(4, 100))], concurrency=4)
-        async with Run(wanted) as run:
+        async with open_run(wanted) as run:
             stopping = asyncio.create_task(when(lambda: all(mark.exists() for mark in marks), run.stop))
             summary = await run.execute()
             await stopping

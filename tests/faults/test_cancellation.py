@@ -73,7 +73,7 @@ async def test_letting_stragglers_go_closes_their_requests(transport: str) -> No
 async def test_stopping_a_run_closes_its_requests(transport: str) -> None:
     async with FakeOpenAI(stuck(0, 1, 2)) as server:
 
-        async def stop(run: Run) -> None:
+        async def stop(run: Run[Any]) -> None:
             await server.wait_received(6)
             await server.until(lambda: server.in_flight == 3)
             run.stop("enough")

@@ -64,7 +64,7 @@ from pathlib import Path
 
 from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task
 from gym_core import RunConfig
-from gym_core.spi import Run
+from gym_core.spi import open_run
 
 
 class Greedy(ModelBackend):
@@ -94,7 +94,7 @@ class Plain(ResourceServer):
 
 async def main():
     config = RunConfig(models={"policy": Greedy()}, env=Plain(), agent=Once(), output=Path(sys.argv[1]))
-    async with Run(config) as run:
+    async with open_run(config) as run:
         summary = await run.execute()
     raise SystemExit(repr(run.error) if run.error else summary["state"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ async def test_a_storm_of_rate_limits_lowers_what_is_in_flight_and_it_grows_back
     admitted: list[int] = []
     async with FakeOpenAI(crowded) as server:
 
-        async def watch(run: Run) -> None:
+        async def watch(run: Run[Any]) -> None:
             limiter = run.gates["policy"].limiter
             await server.until(lambda: limiter.limit <= 16 and server.in_flight <= 16, 30.0, "fewer requests")
             admitted.append(run.progress.in_flight)

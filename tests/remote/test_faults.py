@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from gym_core import Episode, Rollout, RunConfig, UsageError
 from gym_core.errors import RunStopped
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from gym_http.protocol.wire import PROTOCOL
 from gym_http.serve.listener import Listener
 from tests.support.agents import FunctionAgent, LoopAgent
@@ -59,11 +59,11 @@ class Observed:
 
     def __init__(self, wanted: RunConfig) -> None:
         self.finished: list[Rollout] = []
-        self._run = Run(wanted)
+        self._wanted = wanted
         self._task = asyncio.create_task(self._execute())
 
     async def _execute(self) -> Ended:
-        async with self._run as run:
+        async with open_run(self._wanted) as run:
             summary = await run.execute(self.finished.append)
         return Ended(self.finished, summary, run.error, run.notices)
 

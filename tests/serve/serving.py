@@ -97,7 +97,7 @@ async def served_agent(
     wanted = config(model, server, agent, **settings)
     redactor = Redactor(secrets)
     async with AsyncExitStack() as stack:
-        assembly = await Assembler(wanted, redactor).open(stack)
+        assembly = await Assembler.of(wanted, redactor).open_run(wanted, stack)
         rollouts = open_rollouts(assembly, wanted, stack, redactor=redactor, clock=clock, waiting=waiting)
         app = build(
             "agent",

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from gym_core import RunConfig
-from gym_core.spi import Run
+from gym_core.spi import open_run
 from gym_testing import LoopAgent, ScriptedModel, call
 from gym_testing.site import Site
 from tests.served.processes import Process, process
@@ -233,7 +233,7 @@ def test_a_server_that_is_killed_at_any_moment_costs_what_it_held(tmp_path: Path
                 concurrency=8,
                 output=tmp_path / "x.jsonl",
             )
-            async with Run(wanted) as run, asyncio.TaskGroup() as group:
+            async with open_run(wanted) as run, asyncio.TaskGroup() as group:
                 group.create_task(restart(server))
                 await run.execute(ended)
             assert run.error is None

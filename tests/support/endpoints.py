@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_core import Item, ResourceServer, Rollout, RunConfig, Session, Trajectory, tool
-from gym_core.spi import Clock, Run
+from gym_core.spi import Clock, Run, open_run
 from gym_testing import FakeOpenAI, Received, call
 from tests.support.agents import LoopAgent
 from tests.support.envs import env
@@ -134,7 +134,7 @@ class Outcome:
     rollouts: list[Rollout]
     summary: dict[str, Any]
     error: BaseException | None
-    run: Run
+    run: Run[Any]
     output: Path | None
 
     @property
@@ -180,7 +180,7 @@ async def execute(wanted: RunConfig, clock: VirtualClock | None = None, *, stop:
     """Carry a run out. `stop`: a coroutine function that is given the run while it goes on."""
     clock = clock or VirtualClock()
     rollouts: list[Rollout] = []
-    async with Run(wanted, clock=clock.clock) as run:
+    async with open_run(wanted, clock=clock.clock) as run:
         clock.busy = lambda: any(gate.limiter.inflight for gate in run.gates.values())
         stopping = asyncio.create_task(stop(run)) if stop is not None else None
         summary = await run.execute(rollouts.append)

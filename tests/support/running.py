@@ -13,7 +13,7 @@ import orjson
 
 import gym_core
 from gym_core import Agent, ModelBackend, ResourceServer, Rollout, RunConfig, Session, Task
-from gym_core.spi import Deadlines, Executor, Limiter, ModelGate, Run, Stage, Watch, run_rollout
+from gym_core.spi import Deadlines, Executor, Limiter, ModelGate, Stage, Watch, open_run, run_rollout
 from tests.support.agents import LoopAgent
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession, ask, env
@@ -53,7 +53,7 @@ class Ended:
 async def execute(wanted: RunConfig) -> Ended:
     """Carry a run out; what stopped it is in `error`, what refused it is raised."""
     rollouts: list[Rollout] = []
-    async with Run(wanted) as run:
+    async with open_run(wanted) as run:
         summary = await run.execute(rollouts.append)
     return Ended(rollouts, summary, run.error, run.notices)
 

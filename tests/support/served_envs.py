@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from gym_core import ModelBackend, ResourceServer
-from gym_core.spi import Redactor
+from gym_core.spi import Assembler, Redactor
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.listener import Listener
-from gym_http.serve.parts import PartsAssembler, describe
+from gym_http.serve.parts import describe
 from gym_http.serve.settings import ServeSettings
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ async def served(
     """Serve an environment as `gym serve --env` does; gives its URL. `settings`: of `ServeSettings`."""
     redactor = Redactor()
     async with AsyncExitStack() as stack:
-        parts = PartsAssembler(redactor, concurrency=16)
+        parts = Assembler(redactor, concurrency=16)
         opened = await parts.open_environment(stack, server, options or {})
         own = await parts.open_models(stack, models or {}, {})
         app = await open_environment(

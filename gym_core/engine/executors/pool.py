@@ -28,8 +28,8 @@ from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.executors.worker_reports import WorkerReports
-from gym_core.engine.plan import Job
 from gym_core.engine.storage.encoded import EncodedRollout
+from gym_core.engine.tasks.job import Job
 
 logger = logging.getLogger("gym")
 

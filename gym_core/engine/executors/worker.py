@@ -39,12 +39,12 @@ from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.observed_gate import ObservedGate
 from gym_core.engine.observers.health import Heartbeat
 from gym_core.engine.observers.watchdog import Watchdog
-from gym_core.engine.plan import Job
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.encoded import account_of
 from gym_core.engine.storage.store import encode
+from gym_core.engine.tasks.job import Job
 from gym_core.wiring.secrets import Redactor
 
 _Numbered: TypeAlias = tuple[int, Job]
@@ -177,7 +177,7 @@ class Worker:
         self._stack.callback(logger.removeHandler, handler)
         logger.setLevel(settings.log_level)
         logger.propagate = False
-        assembly = await Assembler(config, self._redactor).open(self._stack)
+        assembly = await Assembler.of(config, self._redactor).open_run(config, self._stack)
         clock = Clock(self._loop.time)
         gates = self._changes.gates = make_gates(
             assembly.models,

@@ -10,10 +10,10 @@ from gym_core.domain.errors import RunStopped
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.engine.executors.worker_handle import Entry
-from gym_core.engine.plan import Job
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.row import unwritable
+from gym_core.engine.tasks.job import Job
 
 DEATHS_PER_ROLLOUT = 3
 """So many workers may die with a rollout, the last one with it alone; then it is a failure."""

@@ -20,8 +20,8 @@ from gym_core.engine.executors.worker_reports import WorkerReports
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.prices import Price
-from gym_core.engine.plan import Job
 from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.tasks.job import Job
 
 
 def make_pool(

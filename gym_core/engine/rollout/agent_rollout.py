@@ -63,8 +63,10 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
         body["tools"] = schemas
     live = _Live(run, session, Request(body))
     run.phase = "agent"
+    agent = run.stage.agent
+    assert agent is not None
     try:
-        stop_reason = await run.stage.agent.run(LiveEpisode(live))
+        stop_reason = await agent.run(LiveEpisode(live))
     except EpisodeOver:
         stop_reason = ""
     except ContextLengthError:

@@ -28,9 +28,11 @@ async def delegated_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
 
     The tokens are those of the model calls that the answer lists, else those of its response.
     """
+    agent = run.stage.agent
+    assert agent is not None
     run.phase = "agent"
     try:
-        completed = await run.stage.agent.complete(run.task, run.repeat)
+        completed = await agent.complete(run.task, run.repeat)
     except TaskFailed as error:
         run.phase = error.phase if error.phase in PHASE_STATUS else "agent"
         raise

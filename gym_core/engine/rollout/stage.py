@@ -20,17 +20,18 @@ from gym_core.engine.model_calls.gate import Clock, ModelGate
 class Stage:
     """What all rollouts of a run share.
 
-    `gates`: the models by role. `about`: what stands in each row of model, env and agent. `model_seeds`: whether
-    calls carry a seed. `tool_called`: who listens to tool calls, if anybody does.
+    `gates`: the models by role. `agent`: who works in them, None where stored ones are verified again. `about`: what
+    stands in each row of model, env and agent. `model_seeds`: whether calls carry a seed. `tool_called`: who listens to
+    tool calls, if anybody does.
     """
 
     server: ResourceServer
-    agent: Agent
     gates: Mapping[str, ModelGate]
     executor: Executor
     watch: Watch
     clock: Clock
     deadlines: Deadlines
+    agent: Agent | None = None
     run_id: str = ""
     seed: int = 0
     model_seeds: bool = False

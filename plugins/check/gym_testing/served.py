@@ -137,14 +137,13 @@ class Served:
 @asynccontextmanager
 async def _application(served: Served) -> AsyncIterator[Application]:
     """The component's application; the component is open while it is."""
-    from gym_core.spi import Redactor
-    from gym_http.serve.parts import PartsAssembler
+    from gym_core.spi import Assembler, Redactor
     from gym_http.serve.settings import ServeSettings
 
     given = served._settings
     settings = ServeSettings(**{"local": not given.get("token"), **given})
     redactor = Redactor()
-    parts = PartsAssembler(redactor, concurrency=served.component.context.concurrency)
+    parts = Assembler(redactor, concurrency=served.component.context.concurrency)
     async with AsyncExitStack() as stack:
         if isinstance(served.component, ModelBackend):
             yield await _model(served.component, settings, stack, parts, redactor)

@@ -25,7 +25,7 @@ from gym_check.audit.schemas import tool_findings
 from gym_check.audit.tasks import TaskAudit
 from gym_check.audit.watching import WatchedServer
 from gym_core import GymError, ResourceServer, Rollout, RunConfig, Task
-from gym_core.spi import Configured, Deadlines, Kind, Loaded, Maker, PluginManager, Redactor, Run, enter
+from gym_core.spi import Configured, Deadlines, Kind, Loaded, Maker, PluginManager, Redactor, enter, open_run
 
 POLICY = "policy"
 SLOW = 1.0
@@ -166,7 +166,7 @@ class Audit:
 
     async def _collect(self, tasks: Sequence[Task], config: RunConfig) -> list[Rollout]:
         rollouts: list[Rollout] = []
-        async with Run(config, redactor=self.redactor) as run:
+        async with open_run(config, redactor=self.redactor) as run:
             await run.execute(rollouts.append)
         if run.error is not None:
             raise run.error

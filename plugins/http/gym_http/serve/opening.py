@@ -12,7 +12,7 @@ from gym_core import RunConfig, UsageError
 from gym_core.spi import Assembler, Configured, Redactor, check_models, find_prices
 from gym_http.serve.application import Application, build
 from gym_http.serve.environment.opening import open_environment
-from gym_http.serve.parts import PartsAssembler, describe
+from gym_http.serve.parts import describe
 from gym_http.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -184,8 +184,8 @@ async def _agent(
         disabled_plugins=wanted.disabled_plugins,
         configured=wanted.configured,
     )
-    assembler = Assembler(config, redactor)
-    assembly = await assembler.open(stack)
+    assembler = Assembler.of(config, redactor)
+    assembly = await assembler.open_run(config, stack)
     look = await check_models(assembly.models, settings.deadlines.setup)
     prices = await asyncio.to_thread(find_prices, assembly.models, {})
     rollouts = open_rollouts(assembly, config, stack, prices=prices, redactor=redactor)
@@ -224,8 +224,8 @@ async def _agent_alone(
     return app, []
 
 
-def _parts(wanted: Wanted, settings: ServeSettings, redactor: Redactor) -> PartsAssembler:
-    return PartsAssembler(
+def _parts(wanted: Wanted, settings: ServeSettings, redactor: Redactor) -> Assembler:
+    return Assembler(
         redactor,
         concurrency=wanted.concurrency,
         seed=settings.seed,

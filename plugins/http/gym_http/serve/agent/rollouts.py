@@ -55,7 +55,7 @@ class Rollouts:
         self, stage: Stage, *, concurrency: int, waiting: int = WAITING, redactor: Redactor | None = None
     ) -> None:
         self.stage = stage
-        self.redactor = redactor or Redactor()
+        self.redactor = redactor if redactor is not None else Redactor()
         self._begin = beginning(stage)
         self._turns = Limiter(concurrency)
         self._most = waiting
@@ -99,7 +99,8 @@ class Rollouts:
 
         The answer is a Responses body whose `output` holds all items, tool outputs among them. Raises as `run` does.
         """
-        if self.stage.agent.self_contained:
+        agent = self.stage.agent
+        if agent is not None and agent.self_contained:
             raise ServeError(
                 501, "this agent works on whole tasks and is no model", hint="POST /run", code="not_offered"
             )

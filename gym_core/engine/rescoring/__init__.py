@@ -1,1 +1,0 @@
-"""Stored rollouts verified again."""

@@ -1,0 +1,299 @@
+"""From what a user asks for to a run that is open: every part is made here, in the order that loses nothing.
+
+What is refused is refused before anything is written; what is written, before anything is paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as random_names
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gym_core.contract.model import ModelBackend
+from gym_core.contract.resource_server import ResourceServer
+from gym_core.domain.blame import blaming
+from gym_core.domain.errors import UsageError
+from gym_core.engine.assembly import Assembler, Described
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.config import RunConfig
+from gym_core.engine.executors.inline import InlineExecutor
+from gym_core.engine.executors.interface import RolloutExecutor
+from gym_core.engine.executors.processes import ProcessLauncher
+from gym_core.engine.executors.worker_pool import make_pool
+from gym_core.engine.functions.executor import Executor
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.metrics.rewards import RewardTally
+from gym_core.engine.model_calls.budget import Budget, make_budget
+from gym_core.engine.model_calls.gate import Clock
+from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
+from gym_core.engine.observers.run_observers import RunObservers
+from gym_core.engine.preflight import check_models
+from gym_core.engine.run.record import Record, masked
+from gym_core.engine.run.run import Run
+from gym_core.engine.run.source import TaskSource
+from gym_core.engine.staging import beginning, make_gates, make_stage
+from gym_core.engine.storage.collisions import Named, refuse_outputs
+from gym_core.engine.storage.manifest import Manifest, differences
+from gym_core.engine.storage.resume import Finished, read_finished
+from gym_core.engine.storage.store import EXISTS, Mode, Outputs, ResultStore
+from gym_core.engine.tasks.job import Job
+from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo, server_source
+from gym_core.wiring.kinds import Kind
+from gym_core.wiring.making import enter
+from gym_core.wiring.secrets import Redactor
+
+SHORT_SECRET = (
+    "a secret that is an ordinary word or shorter than 6 characters is masked in settings and URLs only; "
+    "a longer one is masked wherever it stands"
+)
+
+
+def _silent(message: str) -> None:
+    """Nobody is told."""
+
+
+@asynccontextmanager
+async def open_run(
+    config: RunConfig,
+    *,
+    redactor: Redactor | None = None,
+    report: Callable[[str], None] = _silent,
+    clock: Clock | None = None,
+) -> AsyncGenerator[Run[Job], None]:
+    """A run: `async with open_run(config) as run`, then `await run.execute()`.
+
+    `report` is told what takes long until it is open. `clock`: the time that retries and measurements go by. Entering
+    raises `UsageError` and `PluginError`; nothing has been paid for then and nothing written.
+    """
+    stack = AsyncExitStack()
+    try:
+        yield await _open(
+            stack, config, redactor if redactor is not None else Redactor(), report, clock or running_clock()
+        )
+    finally:
+        await stack.aclose()  # what goes wrong in a run is no business of those that are closed here
+
+
+async def _open(
+    stack: AsyncExitStack, config: RunConfig, redactor: Redactor, report: Callable[[str], None], clock: Clock
+) -> Run[Job]:
+    progress = Progress(
+        repeats=config.repeats,
+        rewards=RewardTally(config.repeats, config.by),
+        roles={} if len(config.models) > 1 else None,
+    )
+    outputs = Outputs.of(config.output) if config.output is not None else None
+    check_outputs(outputs, config.mode, config.files_read(), config.log_file)
+    given_prices = read_prices(config.prices) if config.prices is not None else {}
+    observers = stack.enter_context(RunObservers(config.log_file, redactor))
+    file = await _checked_file(config)
+    assembler = Assembler.of(config, redactor)
+    observers.load(assembler.manager, config.extensions)
+    backends = await stack.enter_async_context(AsyncExitStack())
+    assembly = await assembler.open_run(config, stack, backends)
+    tasks = file if file is not None else _tasks(config, assembly.server)
+    look = await look_at_models(assembly.models, config.deadlines, given_prices)
+    notices = [*filter(None, [tasks.info.notice]), *look.notices]
+    if redactor.passed_over:
+        notices.append(SHORT_SECRET)
+    budget = make_budget(
+        assembly.models,
+        look.prices,
+        notices,
+        max_tokens=config.max_tokens,
+        max_cost=config.max_cost,
+        price_file=config.prices,
+    )
+    manifest = _manifest(config, redactor, assembly.about, tasks.info, look.prices)
+    store = finished = None
+    if outputs is not None:
+        resuming = config.mode == "resume" and outputs.begun()
+        if resuming:
+            manifest = _continued(manifest, outputs, config, redactor, tasks.info)
+            progress.rewards = RewardTally(max(config.repeats, manifest.extent["repeats"]), config.by)
+        store = await stack.enter_async_context(ResultStore(outputs, redactor, config.mode))
+        if resuming:
+            finished = await _read_finished(outputs, config, progress, budget, report)
+            torn = store.torn + finished.torn
+            if torn:
+                notices.append(f"a torn last line of {torn} bytes was cut off; its rollout runs again")
+    record = Record(manifest, store, redactor)
+    record.begin()
+    source = TaskSource(
+        tasks,
+        repeats=config.repeats,
+        limit=config.limit,
+        finished=finished,
+        expected=None if config.accept_changes else manifest.dataset.get("sha256"),
+    )
+    stack.callback(source.close)
+    progress.total = source.planned
+    gates = make_gates(assembly.models, config.deadlines, clock=clock, prices=look.prices, gate=observers.gate)
+    for role in look.answered:
+        gates[role].answered = True
+    stage = make_stage(
+        config,
+        assembly,
+        gates,
+        open_functions(stack),
+        clock=clock,
+        run_id=manifest.run_id,
+        budget=budget,
+        tool_called=observers.tool_called,
+    )
+    executor: RolloutExecutor[Job]
+    if not config.spread:
+        executor = InlineExecutor(beginning(stage), concurrency=config.concurrency)
+    else:
+        await backends.aclose()  # each worker has its own
+        launcher = await enter(stack, assembly.launcher or ProcessLauncher(), Kind.EXECUTOR)
+        await launcher.prepare(config.workers, assembly.about.distributions)
+        executor = make_pool(
+            config,
+            launcher,
+            assembly,
+            run_id=manifest.run_id,
+            calls=progress.roles is not None,
+            begin=beginning(stage),
+            gates=gates,
+            prices=look.prices,
+            budget=budget,
+            model_called=observers.model_called,
+            tool_called=observers.tool_called,
+        )
+    return Run(
+        source=source,
+        executor=executor,
+        record=record,
+        observers=observers,
+        progress=progress,
+        notices=notices,
+        gates=gates,
+        budget=budget,
+        finish_at=config.finish_at,
+    )
+
+
+def check_outputs(
+    outputs: Outputs | None,
+    mode: Mode,
+    read: Iterable[Named],
+    log_file: str | Path | None = None,
+    *,
+    hint: str = EXISTS,
+) -> None:
+    """Raise `UsageError` where a run would write to what is not its own; `hint`: what to do about its own of old."""
+    refuse_outputs(outputs, mode, read, log_file)
+    if outputs is not None and mode == "new":
+        outputs.refuse_existing(hint)
+
+
+def new_run_id() -> str:
+    """A name for a run that no other has."""
+    return random_names.token_hex(6)
+
+
+def running_clock() -> Clock:
+    """The time of the event loop."""
+    return Clock(asyncio.get_running_loop().time)
+
+
+def open_functions(stack: AsyncExitStack) -> Executor:
+    """What calls the functions of authors, closed by `stack`."""
+    executor = Executor()
+    stack.callback(executor.close)
+    return executor
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLook:
+    """What is known of the models before the first rollout. `answered`: the roles whose endpoints said something."""
+
+    prices: dict[str, Price]
+    answered: set[str]
+    notices: list[str]
+
+
+async def look_at_models(
+    models: Mapping[str, ModelBackend], deadlines: Deadlines, given_prices: Mapping[str, Price]
+) -> ModelLook:
+    """Have each checked, and find its price meanwhile. Raises `UsageError` for what no rollout would survive."""
+    pricing = asyncio.create_task(asyncio.to_thread(find_prices, models, given_prices))
+    try:
+        look = await check_models(models, deadlines.setup)
+    finally:
+        prices = await pricing
+    return ModelLook(prices, look.answered, look.notices)
+
+
+async def _checked_file(config: RunConfig) -> FileSource | None:
+    if config.input is None:
+        return None
+    source = FileSource(config.input, skip_invalid=config.skip_invalid, task_id=config.task_id)
+    await asyncio.to_thread(source.check)
+    return source
+
+
+def _tasks(config: RunConfig, server: ResourceServer) -> IterableSource:
+    if config.tasks is None:
+        source = server_source(server, task_id=config.task_id)
+    else:
+        source = IterableSource("tasks", config.tasks, task_id=config.task_id)
+    with blaming(source.info.name, "its tasks cannot be listed"):
+        source.check(config.limit)
+    return source
+
+
+def _manifest(
+    config: RunConfig, redactor: Redactor, about: Described, tasks: SourceInfo, prices: Mapping[str, Price]
+) -> Manifest:
+    return Manifest(
+        new_run_id(),
+        settings={"tasks": tasks.to_wire(), **about.described, "seed": config.seed},
+        extent={"limit": config.limit, "repeats": config.repeats},
+        argv=redactor.arguments(config.argv),
+        operational={
+            "concurrency": config.concurrency,
+            "workers": config.workers,
+            "executor": config.executor,
+            "max_tokens": config.max_tokens,
+            "max_cost": config.max_cost,
+            "prices": {role: price.to_wire() for role, price in prices.items()},
+            "options": about.operational,
+            "given": about.given,
+        },
+        dataset=tasks.found(),
+    )
+
+
+def _continued(
+    manifest: Manifest, outputs: Outputs, config: RunConfig, redactor: Redactor, tasks: SourceInfo
+) -> Manifest:
+    """The manifest of a run that goes on. Raises `UsageError` where its results would be other ones."""
+    earlier = Manifest.read(outputs.manifest)
+    changes = differences(masked(redactor, earlier.settings), masked(redactor, manifest.settings))
+    if changes and not config.accept_changes:
+        raise UsageError(
+            f"{outputs.rows} was made with other settings:\n  " + "\n  ".join(changes),
+            hint="--accept-changes goes on all the same, --output writes elsewhere",
+        )
+    manifest = manifest.continuing(earlier)
+    if not changes and tasks.fingerprint is not None:  # what is not known yet was known then
+        manifest = replace(manifest, dataset=earlier.dataset)
+    return manifest
+
+
+async def _read_finished(
+    outputs: Outputs, config: RunConfig, progress: Progress, budget: Budget | None, report: Callable[[str], None]
+) -> Finished:
+    return await read_finished(
+        outputs,
+        progress,
+        retry_failed=config.retry_failed,
+        whole=len(config.models) > 1 or any(field.partition(".")[0] == "response" for field in config.by),
+        report=report,
+        spent=budget.earlier if budget is not None else None,
+    )

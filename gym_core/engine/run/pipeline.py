@@ -1,0 +1,152 @@
+"""Source, executor, sink: jobs are carried out, and nothing that happens to one stops the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Generic, Protocol, TypeVar
+
+from gym_core.domain.blame import described
+from gym_core.domain.errors import BudgetExceeded
+from gym_core.domain.responses import BUDGET
+from gym_core.engine.executors.interface import CANCELLED, Finished, JobT, RolloutExecutor
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.observers.extensions import Room
+from gym_core.engine.run.sink import Sink
+from gym_core.engine.tasks.source import SourceInfo
+
+NewJobT = TypeVar("NewJobT", covariant=True)
+
+FINISH_AT = "finish_at"
+"""The stop reason of a rollout that was let go."""
+
+
+class Source(Protocol[NewJobT]):
+    """Where the jobs of a run come from."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the tasks."""
+        ...
+
+    @property
+    def planned(self) -> int | None:
+        """How many rollouts the run has, those among them that are done; None as long as that is not known."""
+        ...
+
+    @property
+    def known(self) -> bool:
+        """Whether there is no task left to be looked at."""
+        ...
+
+    def look_through(self) -> asyncio.Future[None] | None:
+        """Look for what is wrong with the tasks while they run; None where all of them are known.
+
+        Done once they are. Fails with `InputError`.
+        """
+        ...
+
+    def jobs(self) -> AsyncGenerator[NewJobT, None]:
+        """All jobs in order. Raises what is wrong with where they come from."""
+        ...
+
+
+class Pipeline(Generic[JobT]):
+    """The jobs of a source, carried out by an executor.
+
+    `finish_at`: with this share of all rollouts finished and no job left, the others are let go. `stop` ends the run
+    early; why it ended is in `reason`, and what went wrong in `error`.
+    """
+
+    def __init__(
+        self,
+        source: Source[JobT],
+        executor: RolloutExecutor[JobT],
+        progress: Progress,
+        *,
+        finish_at: float | None = None,
+    ) -> None:
+        self._source = source
+        self._executor = executor
+        self._progress = progress
+        self._finish_at = finish_at
+        self._exhausted = False
+        self._draining = False
+        self.stopped = False
+        self.reason = ""
+        self.error: BaseException | None = None
+
+    async def run(self, sink: Sink, room: Room | None = None) -> None:
+        """Run until all jobs are done or `stop` was called. While `room` is not set nothing new is started."""
+        try:
+            async with aclosing(self._jobs(sink, room)) as jobs:
+                async for finished in self._executor.run(jobs):
+                    self._take(finished, sink)
+        except asyncio.CancelledError:
+            self.stop(CANCELLED)
+            raise
+        except Exception as error:
+            self.stop(described(error), error)
+        finally:
+            self._progress.in_flight = 0  # what was handed over and never begun is over, too
+            sink.close()
+
+    def stop(self, reason: str, error: BaseException | None = None, *, drain: bool = False) -> None:
+        """Start nothing more and end what is under way; every open rollout is recorded as cancelled.
+
+        `drain`: open rollouts may go on to their end; another stop ends them, too.
+        """
+        if self.stopped and (drain or not self._draining):
+            return
+        if not self.stopped or error is not None:
+            self.reason = reason
+            self.error = error
+        self.stopped, self._draining = True, drain
+        spent = isinstance(self.error, BudgetExceeded)
+        self._executor.end(self.reason or CANCELLED, BUDGET if spent else None, drain=drain)
+
+    def fail(self, error: BaseException) -> None:
+        """Note what went wrong after the last rollout; an earlier error stands."""
+        self.stop(str(error), error)
+        if self.error is None:
+            self.error = error
+
+    async def _jobs(self, sink: Sink, room: Room | None) -> AsyncGenerator[JobT, None]:
+        """The jobs of the source, each as soon as there is room for it."""
+        async with aclosing(self._source.jobs()) as jobs:
+            while True:
+                if room is not None and not room.is_set():
+                    await room.wait()
+                try:
+                    job = await anext(jobs)
+                except StopAsyncIteration:
+                    break
+                except Exception as error:
+                    self.stop(described(error), error)
+                    return
+                self._progress.in_flight += 1
+                yield job
+        self._exhausted = True
+        self._let_go(sink)
+
+    def _take(self, finished: Finished[JobT], sink: Sink) -> None:
+        self._progress.in_flight -= 1
+        try:
+            early = sink.take(finished.rollout, finished.cause)
+        except Exception as error:  # its row could not be written
+            self.stop(described(error), error)
+            return
+        if early is not None:
+            self.stop(early.error.message, early.error, drain=early.drain)
+        if self._exhausted:
+            self._let_go(sink)
+
+    def _let_go(self, sink: Sink) -> None:
+        """Cancel the stragglers, once there are few enough of them and nothing else is to do."""
+        finished, left = self._progress.finished, self._progress.in_flight
+        if self._finish_at is None or self.stopped or not left:
+            return
+        if finished >= self._finish_at * (finished + left + sink.held):
+            share, self._finish_at = self._finish_at, None
+            self._executor.let_go(f"{share:.0%} of the rollouts had finished (--finish-at)", FINISH_AT)

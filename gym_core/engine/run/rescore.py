@@ -1,0 +1,309 @@
+"""A results file verified again: every stored rollout replayed, every reward given afresh."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gym_core.contract.model import ModelBackend
+from gym_core.contract.resource_server import ResourceServer
+from gym_core.domain.errors import UsageError
+from gym_core.domain.rollout import Rollout, Status
+from gym_core.engine.assembly import Assembler, Described
+from gym_core.engine.bounds.alarms import Watch
+from gym_core.engine.bounds.deadlines import Deadlines
+from gym_core.engine.config import LOCAL
+from gym_core.engine.executors.inline import InlineExecutor
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.metrics.rewards import RewardTally
+from gym_core.engine.model_calls.gate import Clock
+from gym_core.engine.model_calls.prices import Price
+from gym_core.engine.observers.run_observers import RunObservers
+from gym_core.engine.rollout.agent_rollout import POLICY
+from gym_core.engine.rollout.replayed_rollout import Recorded, replayed
+from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.run.opening import (
+    SHORT_SECRET,
+    check_outputs,
+    look_at_models,
+    new_run_id,
+    open_functions,
+    running_clock,
+)
+from gym_core.engine.run.record import Record
+from gym_core.engine.run.run import Run
+from gym_core.engine.staging import make_gates
+from gym_core.engine.storage.collisions import Named
+from gym_core.engine.storage.manifest import Manifest
+from gym_core.engine.storage.reading import ResultsFile
+from gym_core.engine.storage.store import Mode, Outputs, ResultStore
+from gym_core.engine.tasks.source import SourceInfo
+from gym_core.wiring.config_file import ENV, Configured
+from gym_core.wiring.secrets import Redactor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescoreConfig:
+    """What to verify again, and with which environment.
+
+    `file`: a results file. `env`: None for the environment, with its options, that the manifest beside the file names;
+    `env_options` go over those. `models`: for the roles that the verifier asks. `output`: None for
+    `<stem>.rescored.jsonl` beside the file.
+    """
+
+    file: str | Path
+    env: str | ResourceServer | None = None
+    env_options: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
+    model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    output: str | Path | None = None
+    overwrite: bool = False
+    concurrency: int = 16
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    disabled_plugins: Sequence[str] = ()
+    argv: Sequence[str] = ()
+
+
+@asynccontextmanager
+async def open_rescore(
+    config: RescoreConfig, *, redactor: Redactor | None = None
+) -> AsyncGenerator[Run[StoredJob], None]:
+    """A run whose rollouts are replays: opened, executed and ended like any other.
+
+    Rows keep everything but reward, components and what the verifier said; `rollout.rescored.from` holds the old
+    reward. Failures of the file are carried over as they are. The summary has a part `rescored`. Raises `UsageError`
+    for what is no results file and for an output that exists.
+    """
+    stack = AsyncExitStack()
+    try:
+        yield await _open(stack, config, redactor if redactor is not None else Redactor(), running_clock())
+    finally:
+        await stack.aclose()
+
+
+async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor, clock: Clock) -> Run[StoredJob]:
+    results, rows, repeats = await asyncio.to_thread(_stored, config.file)
+    if POLICY in config.models:
+        raise UsageError(
+            "a stored rollout is verified again without its policy", hint="--model ROLE=REF, such as --model judge=REF"
+        )
+    env, configured = config.env, {}
+    if env is None:
+        env, configured[ENV] = _recorded_env(results)
+    progress = Progress(
+        total=rows,
+        repeats=repeats,
+        rewards=RewardTally(repeats),
+        roles={} if config.models else None,
+    )
+    mode: Mode = "overwrite" if config.overwrite else "new"
+    outputs = Outputs.of(config.output if config.output is not None else _beside(results.path))
+    check_outputs(outputs, mode, _read(results), hint="--overwrite replaces it, --output writes elsewhere")
+    observers = stack.enter_context(RunObservers(None, redactor))
+    assembler = Assembler(
+        redactor,
+        concurrency=config.concurrency,
+        configured=configured,
+        disabled_plugins=config.disabled_plugins,
+        closing=config.deadlines.close,
+    )
+    observers.load(assembler.manager, ())
+    server, models = await assembler.open_verifier(stack, env, config.env_options, config.models, config.model_options)
+    look = await look_at_models(models, config.deadlines, {})
+    manifest = _manifest(config, redactor, assembler.about, results, repeats, look.prices)
+    notices = [*look.notices, *([SHORT_SECRET] if redactor.passed_over else ()), *_differences(manifest)]
+    store = await stack.enter_async_context(ResultStore(outputs, redactor, mode))
+    record = Record(manifest, store, redactor)
+    record.begin()
+    gates = make_gates(models, config.deadlines, clock=clock, prices=look.prices, gate=observers.gate)
+    for role in look.answered:
+        gates[role].answered = True
+    stage = Stage(
+        server=server,
+        gates=gates,
+        executor=open_functions(stack),
+        watch=Watch(),
+        clock=clock,
+        deadlines=config.deadlines,
+        run_id=manifest.run_id,
+    )
+    comparison = _Comparison(results.path, repeats, progress)
+    return Run(
+        source=StoredRollouts(results, record, progress),
+        executor=InlineExecutor(
+            lambda job: replayed(stage, job.recorded, redactor, job.attempt), concurrency=config.concurrency
+        ),
+        record=record,
+        observers=observers,
+        progress=progress,
+        notices=notices,
+        gates=gates,
+        heard=comparison.add,
+        further=comparison.to_wire,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """One stored rollout to verify again."""
+
+    recorded: Recorded
+    attempt: int
+
+
+class StoredRollouts:
+    """Stored rollouts as jobs.
+
+    A failure is carried over to `record`: what has no verdict keeps none, and means go on to say that they leave it
+    out.
+    """
+
+    known = True
+
+    def __init__(self, results: ResultsFile, record: Record, progress: Progress) -> None:
+        self.info = SourceInfo(str(results.path))
+        self.planned = progress.total
+        self._results = results
+        self._record = record
+        self._progress = progress
+
+    async def jobs(self) -> AsyncGenerator[StoredJob, None]:
+        """All that have a verdict. Raises `UsageError` for what is no row."""
+        progress = self._progress
+        for rollout in self._results.rollouts():
+            if rollout.reward is not None:
+                yield StoredJob(Recorded(rollout), int(rollout.row["rollout"].get("attempt", 1)))
+                continue
+            self._record.write(rollout)
+            progress.total = (progress.total or 0) + 1
+            progress.add(rollout, kept=True)
+
+    def look_through(self) -> None:
+        """There is nothing that is not known."""
+
+
+class _Comparison:
+    """Old and new rewards."""
+
+    def __init__(self, file: Path, repeats: int, progress: Progress) -> None:
+        self._file = file
+        self._progress = progress
+        self._changed = 0
+        self._failures = 0
+        self._tally = RewardTally(repeats)
+
+    def add(self, rollout: Rollout) -> None:
+        """One that was verified again, or could not be."""
+        new, old = rollout.reward, rollout.row["rollout"]["rescored"]["from"]
+        if new is None:
+            self._failures += rollout.status is not Status.CANCELLED
+            return
+        self._changed += not math.isclose(new, old, rel_tol=1e-9, abs_tol=1e-9)
+        self._tally.add(rollout.task_id, new, {"before": old, "change": new - old})
+
+    def to_wire(self) -> dict[str, Any]:
+        """What the summary says of them."""
+        result = self._tally.result(0)
+        parts = result["components"]
+        rescored = {
+            "file": str(self._file),
+            "rollouts": result["rollouts"],
+            "changed": self._changed,
+            "failed": self._failures,
+            "carried_over": self._progress.kept,
+            "before": parts.get("before"),
+            "after": {name: result[name] for name in ("mean", "standard_error", "rollouts")},
+            "change": parts.get("change"),
+        }
+        return {"rescored": rescored}
+
+
+def _stored(file: str | Path) -> tuple[ResultsFile, int, int]:
+    results = ResultsFile(file)
+    if next(results.rollouts(), None) is None:
+        raise UsageError(f"{file} holds no rollout", hint="give a file that `gym run --output` wrote")
+    return results, *results.extent()
+
+
+def _manifest(
+    config: RescoreConfig,
+    redactor: Redactor,
+    about: Described,
+    results: ResultsFile,
+    repeats: int,
+    prices: Mapping[str, Price],
+) -> Manifest:
+    earlier = results.manifest
+    before = earlier.settings if earlier is not None else {}
+    settings = {
+        "tasks": {"name": str(results.path)},
+        **before,
+        "models": {**(before.get("models") or {}), **about.described.get("models", {})},
+        "env": about.described["env"],
+        "rescored": {
+            "file": str(results.path),
+            "run_id": earlier.run_id if earlier is not None else None,
+            "env": before.get("env"),
+        },
+    }
+    return Manifest(
+        new_run_id(),
+        settings,
+        earlier.extent if earlier is not None else {"limit": None, "repeats": repeats},
+        argv=redactor.arguments(config.argv),
+        operational={
+            "concurrency": config.concurrency,
+            "workers": 1,
+            "executor": LOCAL,
+            "prices": {role: price.to_wire() for role, price in prices.items()},
+            "options": about.operational,
+            "given": about.given,
+        },
+        dataset=earlier.dataset if earlier is not None else {},
+    )
+
+
+def _differences(manifest: Manifest) -> Iterator[str]:
+    before, now = manifest.settings["rescored"]["env"] or {}, manifest.settings["env"]
+    if before and before.get("ref") != now.get("ref"):
+        yield f"the rollouts come from the environment `{before.get('ref')}`, not `{now.get('ref')}`"
+    elif before.get("distribution") == now.get("distribution") and before.get("version") != now.get("version"):
+        yield (
+            f"the rollouts come from {before.get('distribution')} {before.get('version')}, "
+            f"installed is {now.get('version')}"
+        )
+
+
+def _read(results: ResultsFile) -> Iterator[Named]:
+    outputs = results.outputs
+    yield "the file to verify again", outputs.rows
+    yield "the failures to carry over", outputs.failures
+    yield "the manifest of the file", outputs.manifest
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name.removesuffix('.jsonl')}.rescored.jsonl")
+
+
+def _recorded_env(results: ResultsFile) -> tuple[str, Configured]:
+    """The environment of the manifest, as a reference and its options. Raises `UsageError` where there is none."""
+    manifest = results.manifest
+    if manifest is None:
+        raise UsageError(
+            f"{results.outputs.manifest} is missing, which names the environment", hint="name it with --env REF"
+        )
+    about = manifest.settings.get("env")
+    if not about:
+        raise UsageError(
+            f"{results.outputs.manifest} names no environment: the agent of that run brought its own",
+            hint="name one with --env REF",
+        )
+    name, operational = str(results.outputs.manifest), manifest.operational
+    values = {**(about.get("options") or {}), **((operational.get("options") or {}).get(ENV) or {})}
+    given = frozenset((operational.get("given") or {}).get(ENV) or ())
+    return str(about.get("ref", "")), Configured(values, f"file {name}", f"{name}: env_options.", recorded=given)

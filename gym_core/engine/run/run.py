@@ -1,0 +1,125 @@
+"""A run that is open: `await run.execute()` collects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from gym_core.contract.hookspecs import RunInfo
+from gym_core.domain.errors import GymError, StoreError
+from gym_core.domain.rollout import Rollout
+from gym_core.engine.executors.interface import JobT, RolloutExecutor
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.model_calls.budget import Budget
+from gym_core.engine.model_calls.gate import ModelGate
+from gym_core.engine.observers.extensions import Room
+from gym_core.engine.observers.run_observers import Announce, RunObservers
+from gym_core.engine.run.pipeline import Pipeline, Source
+from gym_core.engine.run.record import Record
+from gym_core.engine.run.sink import Sink
+from gym_core.engine.storage.summary import summarize
+
+
+def _nobody(rollout: Rollout) -> None:
+    """Hears of a rollout."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Run(Generic[JobT]):
+    """One run that is open: wired and checked, nothing has been paid for yet.
+
+    `progress` may be read at any time. `notices`: what a user should know before it starts. `gates`: the ways to the
+    models by role. `finish_at`: see `Pipeline`. `heard`: hears of each rollout before all others; `further`: what the
+    summary says besides the usual.
+    """
+
+    source: Source[JobT]
+    executor: RolloutExecutor[JobT]
+    record: Record
+    observers: RunObservers
+    progress: Progress
+    notices: list[str]
+    gates: Mapping[str, ModelGate]
+    budget: Budget | None = None
+    finish_at: float | None = None
+    heard: Announce = _nobody
+    further: Callable[[], dict[str, Any]] = dict
+    _pipeline: Pipeline[JobT] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pipeline = Pipeline(self.source, self.executor, self.progress, finish_at=self.finish_at)
+
+    async def execute(self, announce: Announce = _nobody, *, room: Room | None = None) -> dict[str, Any]:
+        """Collect all rollouts; returns the summary, which is on disk by then.
+
+        `announce` is called with each rollout once it is on disk; while `room` is not set nothing new is started. What
+        ended the run early is in `error`.
+        """
+
+        def tell(rollout: Rollout) -> None:
+            self.heard(rollout)
+            announce(rollout)
+
+        self.observers.start(self._info(), self.notices)
+        sink = Sink(self.record.write, self.progress, self.observers.announcing(tell))
+        known = self.source.look_through()
+        if known is not None:
+            known.add_done_callback(self._known)
+        try:
+            await self._pipeline.run(sink, self.observers.room(room))
+            if known is not None and self.source.known:
+                await asyncio.wait([known])
+            await self.record.flush()
+        except StoreError as error:
+            self._pipeline.fail(error)
+        finally:
+            await self.observers.drain()
+            summary = self._sum_up()
+            await self.observers.finish(summary, self.error)
+        return summary
+
+    def stop(self, reason: str) -> None:
+        """End the run early; what is under way is recorded as cancelled."""
+        self._pipeline.stop(reason)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What stopped the run, if anything did."""
+        return self._pipeline.error
+
+    def _known(self, known: asyncio.Future[None]) -> None:
+        """All tasks are known: complete what was open until then."""
+        try:
+            known.result()
+            self.progress.total = self.source.planned
+            self.record.complete(self.source.info.found())
+        except GymError as error:
+            self._pipeline.stop(error.message, error)
+
+    def _info(self) -> RunInfo:
+        record = self.record
+        return RunInfo(record.manifest.run_id, record.described(), record.output or "", self.progress.total)
+
+    def _sum_up(self) -> dict[str, Any]:
+        pipeline = self._pipeline
+        state = "finished"
+        if pipeline.stopped:
+            state = "stopped" if pipeline.error is not None else "interrupted"
+        summary = summarize(
+            self.progress,
+            run_id=self.record.manifest.run_id,
+            state=state,
+            message=pipeline.reason,
+            source=self.source.info,
+            health=self.observers.health(self.gates) | self.executor.health(),
+            output=self.record.output,
+            budget=self.budget.to_wire() if self.budget is not None else None,
+        )
+        masked: dict[str, Any] = self.record.masked(summary | self.further())
+        try:
+            self.record.end(masked)
+        except StoreError as error:
+            pipeline.fail(error)
+        return masked

@@ -1,0 +1,49 @@
+"""Where finished rollouts go: judged, written, counted, announced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gym_core.domain.json_text import JsonError
+from gym_core.domain.rollout import Rollout
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.rollout.row import unwritable
+from gym_core.engine.run.early_stop import EarlyStop, Judge
+
+Take = Callable[[Rollout], None]
+
+
+class Sink:
+    """`write` puts a rollout on disk; only when it has returned, the rollout is counted and announced."""
+
+    def __init__(self, write: Take, progress: Progress, announce: Take) -> None:
+        self._write = write
+        self._progress = progress
+        self._announce = announce
+        self._judge = Judge()
+
+    @property
+    def held(self) -> int:
+        """How many failures are held back until it is clear what they mean."""
+        return self._judge.held
+
+    def take(self, rollout: Rollout, cause: BaseException | None) -> EarlyStop | None:
+        """Keep a rollout; returns whether what failed it, `cause`, ends the run. Raises `StoreError`."""
+        kept, stop = self._judge.judge(rollout, cause)
+        for each in kept:
+            self._keep(each)
+        return stop
+
+    def close(self) -> None:
+        """Keep what was held back. Raises `StoreError`."""
+        for rollout in self._judge.release():
+            self._keep(rollout)
+
+    def _keep(self, rollout: Rollout) -> None:
+        try:
+            self._write(rollout)
+        except JsonError as error:  # something in it is no JSON: that is this rollout's failure and nobody else's
+            rollout = unwritable(rollout, error)
+            self._write(rollout)
+        self._progress.add(rollout)
+        self._announce(rollout)

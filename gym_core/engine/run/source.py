@@ -1,0 +1,147 @@
+"""Jobs made of tasks: every task `repeats` times, in order, without those that are done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, suppress
+from functools import partial
+
+from gym_core.domain.blame import blaming
+from gym_core.domain.errors import InputError
+from gym_core.domain.task import Task
+from gym_core.engine.storage.resume import Finished
+from gym_core.engine.tasks.job import Job
+from gym_core.engine.tasks.prefetch import Prefetch
+from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo
+
+PASSED_AT_ONCE = 200
+"""How many finished rollouts are passed over before others may go on."""
+STREAMED_AHEAD = 200
+"""How many rows of standard input wait to be taken."""
+
+
+class TaskSource:
+    """Jobs of tasks. Repeats of a task follow each other.
+
+    `limit`: how many tasks; `finished`: the rollouts that are not to run again; `expected`: the SHA-256 that a long
+    input had when the run began. What may have to be waited for, or passed over for long, is read in a thread, a little
+    ahead.
+    """
+
+    def __init__(
+        self,
+        tasks: FileSource | IterableSource,
+        *,
+        repeats: int,
+        limit: int | None = None,
+        finished: Finished | None = None,
+        expected: str | None = None,
+    ) -> None:
+        self._tasks = tasks
+        self._repeats = repeats
+        self._limit = limit
+        self._finished = finished
+        self._expected = expected
+        self._prefetch: Prefetch[list[Task]] | None = None
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the tasks."""
+        return self._tasks.info
+
+    @property
+    def planned(self) -> int | None:
+        """How many rollouts there will be, with those that are done; None as long as that is not known."""
+        tasks, limit = self.info.tasks, self._limit
+        if tasks is None:
+            return None if limit is None else limit * self._repeats
+        return (tasks if limit is None else min(tasks, limit)) * self._repeats
+
+    async def jobs(self) -> AsyncGenerator[Job, None]:
+        """All that are to run. Raises what the tasks raise."""
+        attempts = self._finished.attempt if self._finished is not None else None
+        passed = 0
+        async with aclosing(self._batches()) as batches:
+            async for batch in batches:
+                for task in batch:
+                    for repeat in range(self._repeats):
+                        attempt = 1 if attempts is None else attempts(task.task_id, repeat)
+                        if attempt:
+                            yield Job(task, repeat, attempt)
+                            continue
+                        passed += 1
+                        if passed % PASSED_AT_ONCE == 0:
+                            await asyncio.sleep(0)
+
+    async def _batches(self) -> AsyncGenerator[list[Task], None]:
+        if self._limit == 0:
+            return
+        batches = self._read()
+        while True:
+            with blaming(self.info.name, "its tasks cannot be listed"):
+                try:
+                    batch = await anext(batches)
+                except StopAsyncIteration:
+                    return
+            yield batch
+
+    def _read(self) -> AsyncIterator[list[Task]]:
+        tasks = self._tasks
+        if not isinstance(tasks, FileSource):
+            return tasks.batches(self._limit)
+        if tasks.checked and self._finished is None:
+            return _inline(tasks.batches(self._limit))
+        self._prefetch = Prefetch(tasks.batches(self._limit), STREAMED_AHEAD if tasks.streamed else 2)
+        return self._prefetch
+
+    @property
+    def known(self) -> bool:
+        """Whether nothing of the input is left to be looked at."""
+        return not isinstance(self._tasks, FileSource) or self._tasks.checked
+
+    def look_through(self) -> asyncio.Future[None] | None:
+        """Look through a long input, ahead of those who run its tasks."""
+        tasks, finished, repeats = self._tasks, self._finished, self._repeats
+        if not isinstance(tasks, FileSource) or tasks.streamed or tasks.checked:
+            return None
+        loop = asyncio.get_running_loop()
+        known: asyncio.Future[None] = loop.create_future()
+
+        def conclude(error: InputError | None) -> None:
+            error = error or self._unexpected()
+            if error is None:
+                known.set_result(None)
+            else:
+                known.set_exception(error)
+
+        def ended(error: InputError | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the run was over before the check
+                loop.call_soon_threadsafe(conclude, error)
+
+        complete = None
+        if finished is not None and len(finished) >= repeats:
+            complete = partial(finished.complete, repeats=repeats)
+        tasks.start(ended, complete)
+        return known
+
+    def _unexpected(self) -> InputError | None:
+        if self._expected in (None, self.info.sha256):
+            return None
+        return InputError(
+            f"{self.info.name} is not what the run began with: its SHA-256 was {self._expected}",
+            hint="restore it, or go on with `--resume --accept-changes`",
+        )
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._prefetch is not None:
+            self._prefetch.close()
+        if isinstance(self._tasks, FileSource):
+            self._tasks.close()
+
+
+async def _inline(batches: Iterable[list[Task]]) -> AsyncGenerator[list[Task], None]:
+    """The tasks of a file that was looked through just now: a thread would cost more than reading them again."""
+    for batch in batches:
+        yield batch
