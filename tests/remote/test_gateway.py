@@ -227,9 +227,9 @@ def test_a_rollout_that_is_over_has_no_urls() -> None:
         ("model/responses", [], "body"),
         ("model/chat/completions", {"messages": "x"}, "messages"),
         ("session/calls", {"calls": {}}, "calls"),
-        ("session/calls", {"calls": [1]}, "calls"),
+        ("session/calls", {"calls": [1]}, "calls.0"),
         ("session/reply", {"response": 1}, "response"),
-        ("session/reply", {"response": {"output": 1}}, "response"),
+        ("session/reply", {"response": {"output": 1}}, "response.output"),
     ],
 )
 def test_bodies_that_are_wrong_are_named(path: str, body: Any, field: str) -> None:

@@ -156,6 +156,13 @@ class ReplyRequest(TypedDict):
     response: ResponseBody
 
 
+@whole_shape
+class CallsRequest(TypedDict):
+    """The function calls of one response, which a gateway takes at once."""
+
+    calls: Items
+
+
 @shape
 class ReplyAnswer(TypedDict):
     """Items for the model, or that the episode is over."""

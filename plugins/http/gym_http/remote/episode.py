@@ -72,19 +72,14 @@ class OfferedEpisode(Offer):
             and not (name == "tools" and _offers(value) == _offers(request.get("tools")))
         }
 
-    async def call_tools(self, calls: Any) -> list[FunctionCallOutput]:
-        """The function calls of one response, answered in their order. Raises `WireError`."""
-        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-            raise WireError("calls", "must be a list of function calls")
-        outputs = await self._episode.call_tools(items_from_wire(calls, "calls"))
+    async def call_tools(self, calls: Sequence[Item]) -> list[FunctionCallOutput]:
+        """The function calls of one response, answered in their order."""
+        outputs = await self._episode.call_tools(calls)
         self._handed_out.add(outputs)
         return outputs
 
-    async def reply(self, response: Any) -> Sequence[Item]:
-        """The environment's answer to a response. Raises `WireError`."""
-        if not isinstance(response, dict) or not isinstance(response.get("output"), list):
-            raise WireError("response", "must be a response, an object with a list `output`")
-        items_from_wire(response["output"], "response.output")
+    async def reply(self, response: dict[str, Any]) -> Sequence[Item]:
+        """The environment's answer to a response."""
         items = await self._episode.reply(Response(response))
         self._handed_out.add(items)
         return items

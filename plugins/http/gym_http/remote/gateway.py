@@ -25,6 +25,8 @@ from starlette.routing import BaseRoute
 from gym_core import Episode, Model, Response
 from gym_core.spi import Redactor, asked_to_end
 from gym_http.protocol.errors import ServeError, WireError, add_openai_words, error_to_wire
+from gym_http.protocol.sessions import CallsRequest, ReplyRequest
+from gym_http.protocol.shapes import read
 from gym_http.remote.episode import OfferedEpisode
 from gym_http.remote.gateway_grant import Offer
 from gym_http.remote.offered_models import OfferedModels
@@ -202,16 +204,16 @@ class Gateway:
 
 async def _call_tool(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:
     call = {"type": "function_call", "call_id": "", "arguments": "{}", **body, "name": request.path_params["name"]}
-    (output,) = await offered.call_tools([call])
+    (output,) = await offered.call_tools(read(CallsRequest, {"calls": [call]})["calls"])
     return json_reply({"output": output["output"]})
 
 
 async def _call_tools(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:
-    return json_reply({"outputs": await offered.call_tools(body.get("calls"))})
+    return json_reply({"outputs": await offered.call_tools(read(CallsRequest, body)["calls"])})
 
 
 async def _reply(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:
-    return json_reply({"items": list(await offered.reply(body.get("response")))})
+    return json_reply({"items": list(await offered.reply(read(ReplyRequest, body)["response"]))})
 
 
 async def _nothing(request: Request) -> Reply:
