@@ -28,6 +28,7 @@ from gym_core import (
     ResourceServer,
     Response,
     Session,
+    Stop,
     Task,
     Trajectory,
     hookimpl,
@@ -94,21 +95,21 @@ class BenchEnv(ResourceServer[BenchEnvOptions]):
 class BenchAgent(Agent):
     """Asks once."""
 
-    async def run(self, episode: Episode) -> str:
-        return (await episode.respond(episode.request.input)).stop_reason
+    async def run(self, episode: Episode) -> Stop:
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends() -> Mapping[str, type[ModelBackend]]:
     return {"bench_model": BenchModel}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:
     return {"bench_env": BenchEnv}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents() -> Mapping[str, type[Agent]]:
     return {"bench_agent": BenchAgent}
 

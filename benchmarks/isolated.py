@@ -45,7 +45,7 @@ def write_plugin(folder: Path) -> None:
             "import json",
             "from gym_core import ResourceServer, Session, Trajectory, hookimpl, tool",
             *parts,
-            f"@hookimpl\ndef gym_resource_servers():\n    return {{'{NAME}': BenchServer}}\n",
+            f"@hookimpl(contract=1)\ndef gym_resource_servers():\n    return {{'{NAME}': BenchServer}}\n",
         ]
     )
     info = "gym_bench_weather-1.0.dist-info"

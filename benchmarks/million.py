@@ -41,7 +41,7 @@ def write_input(path: Path, rows: int, *, ids: bool) -> None:
 
 def components(latency: float, started: list[float]) -> dict[str, Any]:
     """A model that answers after `latency` seconds and notes when it was first asked, and an environment."""
-    from gym_core import Agent, ModelBackend, ResourceServer, Response, Session
+    from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop
     from gym_core.contract.component import ComponentContext
 
     class Instant(ModelBackend):
@@ -63,9 +63,9 @@ def components(latency: float, started: list[float]) -> dict[str, Any]:
         session_type = Plain
 
     class Once(Agent):
-        async def run(self, episode: Any) -> str:
+        async def run(self, episode: Any) -> Stop:
             response = await episode.respond(episode.request.input)
-            return str(response.stop_reason)
+            return Stop(response.stop_reason)
 
     return {
         "models": {"policy": Instant(None, ComponentContext(name="instant"))},

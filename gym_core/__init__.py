@@ -16,27 +16,33 @@ if TYPE_CHECKING:
     from gym_core import errors as errors
     from gym_core import responses as responses
     from gym_core.contract.agent import Agent as Agent
+    from gym_core.contract.agent import AgentInfo as AgentInfo
     from gym_core.contract.agent import CompletedTask as CompletedTask
     from gym_core.contract.agent import Episode as Episode
-    from gym_core.contract.agent import StopReason as StopReason
+    from gym_core.contract.agent import Stop as Stop
     from gym_core.contract.agent import TaskFailed as TaskFailed
     from gym_core.contract.component import Component as Component
     from gym_core.contract.component import ComponentContext as ComponentContext
+    from gym_core.contract.component import ComponentInfo as ComponentInfo
     from gym_core.contract.component import Env as Env
     from gym_core.contract.component import Operational as Operational
     from gym_core.contract.component import Options as Options
     from gym_core.contract.component import Selector as Selector
-    from gym_core.contract.hookspecs import API_VERSION as API_VERSION
+    from gym_core.contract.hookspecs import CONTRACT_VERSION as CONTRACT_VERSION
     from gym_core.contract.hookspecs import CallInfo as CallInfo
     from gym_core.contract.hookspecs import RunInfo as RunInfo
     from gym_core.contract.hookspecs import hookimpl as hookimpl
     from gym_core.contract.model import CallContext as CallContext
     from gym_core.contract.model import Model as Model
     from gym_core.contract.model import ModelBackend as ModelBackend
+    from gym_core.contract.model import ModelInfo as ModelInfo
     from gym_core.contract.resource_server import Done as Done
     from gym_core.contract.resource_server import ResourceServer as ResourceServer
+    from gym_core.contract.resource_server import ResourceServerInfo as ResourceServerInfo
     from gym_core.contract.resource_server import Session as Session
     from gym_core.contract.resource_server import SessionContext as SessionContext
+    from gym_core.contract.resource_server import SessionInfo as SessionInfo
+    from gym_core.contract.tools import BoundTool as BoundTool
     from gym_core.contract.tools import ToolSpec as ToolSpec
     from gym_core.contract.tools import blocking as blocking
     from gym_core.contract.tools import isolated as isolated
@@ -52,8 +58,10 @@ if TYPE_CHECKING:
     from gym_core.domain.responses import Item as Item
     from gym_core.domain.responses import Request as Request
     from gym_core.domain.responses import Response as Response
+    from gym_core.domain.responses import StopReason as StopReason
     from gym_core.domain.responses import Usage as Usage
     from gym_core.domain.responses import user_message as user_message
+    from gym_core.domain.rollout import ModelCall as ModelCall
     from gym_core.domain.rollout import Rollout as Rollout
     from gym_core.domain.rollout import Status as Status
     from gym_core.domain.rollout import ToolCall as ToolCall
@@ -61,23 +69,27 @@ if TYPE_CHECKING:
     from gym_core.domain.rollout import Verdict as Verdict
     from gym_core.domain.task import Task as Task
     from gym_core.engine.api import collect as collect
+    from gym_core.engine.bounds.deadlines import Deadlines as Deadlines
     from gym_core.engine.config import RunConfig as RunConfig
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "gym_core.engine.api": "collect",
+            "gym_core.engine.bounds.deadlines": "Deadlines",
             "gym_core.engine.config": "RunConfig",
-            "gym_core.contract.agent": "Agent CompletedTask Episode StopReason TaskFailed",
-            "gym_core.contract.component": "Component ComponentContext Env Operational Options Selector",
-            "gym_core.contract.hookspecs": "API_VERSION CallInfo RunInfo hookimpl",
-            "gym_core.contract.model": "CallContext Model ModelBackend",
-            "gym_core.contract.resource_server": "Done ResourceServer Session SessionContext",
-            "gym_core.contract.tools": "ToolSpec blocking isolated tool",
+            "gym_core.contract.agent": "Agent AgentInfo CompletedTask Episode Stop TaskFailed",
+            "gym_core.contract.component": "Component ComponentContext ComponentInfo Env Operational Options Selector",
+            "gym_core.contract.hookspecs": "CONTRACT_VERSION CallInfo RunInfo hookimpl",
+            "gym_core.contract.model": "CallContext Model ModelBackend ModelInfo",
+            "gym_core.contract.resource_server": "Done ResourceServer ResourceServerInfo Session "
+            "SessionContext SessionInfo",
+            "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
             "gym_core.domain.errors": "GymError ModelError UsageError",
             "gym_core.domain.json_text": "JsonError encode_json parse_json",
-            "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
-            "gym_core.domain.rollout": "Rollout Status ToolCall Trajectory Verdict",
+            "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response StopReason Usage "
+            "user_message",
+            "gym_core.domain.rollout": "ModelCall Rollout Status ToolCall Trajectory Verdict",
             "gym_core.domain.task": "Task",
         },
         "chat errors responses",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gym_core.cli.terminal import pass_shared_terminal as pass_shared_terminal
     from gym_core.cli.terminal import pass_terminal as pass_terminal
     from gym_core.cli.terminal import styled as styled
+    from gym_core.contract.agent import checked_stop as checked_stop
     from gym_core.contract.executor import Head as Head
     from gym_core.contract.executor import Receive as Receive
     from gym_core.contract.executor import WorkerChannel as WorkerChannel
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from gym_core.contract.formats import ImportRequest as ImportRequest
     from gym_core.contract.resource_server import OpenSession as OpenSession
     from gym_core.contract.resource_server import ServerT as ServerT
+    from gym_core.contract.resource_server import session_info as session_info
     from gym_core.contract.strict_schemas import can_be_strict as can_be_strict
     from gym_core.contract.tools import NAME_PATTERN as NAME_PATTERN
     from gym_core.contract.tools import BoundTool as BoundTool
@@ -179,9 +181,10 @@ else:
             "split_roles task_id_option",
             "gym_core.cli.running": "logged",
             "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
+            "gym_core.contract.agent": "checked_stop",
             "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
             "gym_core.contract.formats": "Exporter ImportRequest ImportedRun Importer",
-            "gym_core.contract.resource_server": "OpenSession ServerT",
+            "gym_core.contract.resource_server": "OpenSession ServerT session_info",
             "gym_core.contract.strict_schemas": "can_be_strict",
             "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
             "gym_core.domain.abandoned": "GRACE within",

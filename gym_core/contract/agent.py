@@ -5,16 +5,43 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
-from gym_core.contract.component import Component, OptionsT_co
+from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.domain.errors import GymError
-from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
+from gym_core.domain.json_text import whole_text
+from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response, StopReason
 from gym_core.domain.rollout import ModelCall, Verdict
 from gym_core.domain.task import Task
 
-StopReason: TypeAlias = str
-"""Why an agent stopped: `Response.stop_reason`, or `"max_turns"`, or a word of its own."""
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why an agent stopped. `detail`: more about it, in words of its own, for the row; empty for none.
+
+    Raises `ValueError` for a reason that is none, and `TypeError` for a detail that is no text.
+    """
+
+    reason: StopReason
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if type(self.reason) is not StopReason:
+            object.__setattr__(self, "reason", StopReason(self.reason))
+        if self.detail:
+            if not isinstance(self.detail, str):
+                raise TypeError(f"the detail of Stop must be text, not {type(self.detail).__name__}")
+            object.__setattr__(self, "detail", whole_text(str.__str__(self.detail)))
+
+
+def checked_stop(returned: object) -> Stop:
+    """What `Agent.run` returned. Raises `GymError` where that is no `Stop`."""
+    if isinstance(returned, Stop):
+        return returned
+    raise GymError(
+        f"the agent returned {returned!r:.80} and no Stop: `run` ends with `return Stop(StopReason.COMPLETED)`, or "
+        f"another of {', '.join(StopReason)}"
+    )
 
 
 class Episode(Protocol):
@@ -69,13 +96,20 @@ class CompletedTask:
     """What an agent that brings its own model and environment made of a whole task.
 
     `response`: every item after the task's input as its `output`, and the tokens of the policy as its `usage`.
-    `calls`: the model calls, as far as they are known.
+    `stop_reason`: why it stopped, in its own word. `calls`: the model calls, as far as they are known.
     """
 
     response: Response
     verdict: Verdict
-    stop_reason: StopReason
+    stop_reason: str
     calls: Sequence[ModelCall] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentInfo(ComponentInfo):
+    """What `Agent.describe` says: its member of this name."""
+
+    self_contained: bool = False
 
 
 class Agent(Component[OptionsT_co], ABC):
@@ -89,9 +123,13 @@ class Agent(Component[OptionsT_co], ABC):
         """
         return False
 
+    def describe(self) -> AgentInfo:
+        """What the engine has to know of it."""
+        return AgentInfo(self_contained=self.self_contained)
+
     @abstractmethod
-    async def run(self, episode: Episode) -> StopReason:
-        """Work on one episode until it is done; say why it stopped."""
+    async def run(self, episode: Episode) -> Stop:
+        """Work on one episode until it is done; say why it stopped, `Stop(response.stop_reason)` as a rule."""
 
     async def complete(self, task: Task, repeat: int) -> CompletedTask:
         """Work on a whole task, verdict included. Only asked of an agent that is `self_contained`.

@@ -6,13 +6,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, Self, cast, get_args, get_origin
+from typing import Any, ClassVar, ForwardRef, Generic, Self, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
-
-if TYPE_CHECKING:
-    from gym_core.contract.model import Model
 
 
 class Options(BaseModel):
@@ -50,8 +47,8 @@ class ComponentContext:
     """What a component is told about the run it serves.
 
     `name`: its own, as the user typed it. `role`: of a model backend, which model it is. `seed`: of the run.
-    `concurrency`: how many rollouts run at once, for sizing pools. `models`: the bound models by role. `redact`: masks
-    the secrets of the run in a text, for a component that tells others what went wrong.
+    `concurrency`: how many rollouts run at once, for sizing pools. `redact`: masks the
+    secrets of the run in a text, for a component that tells others what went wrong.
     """
 
     name: str = ""
@@ -59,11 +56,21 @@ class ComponentContext:
     seed: int = 0
     concurrency: int = 1
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("gym"))
-    models: Mapping[str, Model] = field(default_factory=dict)
     redact: Callable[[str], str] = str
 
 
-OptionsT_co = TypeVar("OptionsT_co", bound=Options, default=Any, covariant=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentInfo:
+    """What a component says of itself, as data. Nobody writes one: `describe` derives it from what is overridden.
+
+    `component`: of one that works through another one, behind a URL say, what it knows of that one once it is open:
+    `name`, `distribution`, `version` and `options`, which is what rows and the manifest call it. Empty for all others.
+    """
+
+    component: Mapping[str, Any] = field(default_factory=dict)
+
+
+OptionsT_co = TypeVar("OptionsT_co", bound=Options, default=Options, covariant=True)
 
 
 class Component(Generic[OptionsT_co]):
@@ -107,18 +114,14 @@ class Component(Generic[OptionsT_co]):
     ) -> None:
         return None
 
+    def describe(self) -> ComponentInfo:
+        """What it is capable of. May be asked as soon as it is made, and says its last word once it is open."""
+        return ComponentInfo()
+
     @property
     def secrets(self) -> Sequence[str]:
         """Values that must appear in no output, besides those of `SecretStr` options: a key read from a file, say."""
         return ()
-
-    @property
-    def stands_for(self) -> Mapping[str, Any]:
-        """What a component that works through another one, behind a URL say, knows of that one once it is open.
-
-        `name`, `distribution`, `version` and `options`: what rows and the manifest call it. Nothing for all others.
-        """
-        return {}
 
     @classmethod
     def choices(cls) -> Sequence[str]:

@@ -1,7 +1,8 @@
 """The hook specifications: everything a plugin can offer, on one page.
 
 A plugin is an installable package whose entry point names a module with one or more of the functions below, each marked
-`@gym_core.hookimpl`. The group of the entry point says the role, its name is what the user types:
+`@gym_core.hookimpl(contract=1)`. The number is the version of this contract; a plugin for another one is refused. The
+group of the entry point says the role, its name is what the user types:
 
     [project.entry-points."gym.models"]             gym_model_backends
     [project.entry-points."gym.resource_servers"]   gym_resource_servers
@@ -17,9 +18,9 @@ A plugin is an installable package whose entry point names a module with one or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import pluggy
 
@@ -33,12 +34,34 @@ if TYPE_CHECKING:
     from gym_core.contract.resource_server import ResourceServer
     from gym_core.domain.rollout import Rollout
 
-API_VERSION = 1
-"""The version of this contract. A plugin built for another one says so with `GYM_API_VERSION = N` in its module."""
+CONTRACT_VERSION = 1
+"""The version of this contract. Each hook implementation says for which one it is written."""
 
 PROJECT = "gym"
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+_marker = pluggy.HookimplMarker(PROJECT)
+_VERSION = "__gym_contract__"
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def hookimpl(*bare: Never, contract: int | None = None) -> Callable[[FunctionT], FunctionT]:
+    """Marks a hook implementation, and says for which version of this contract it is written: `hookimpl(contract=1)`.
+
+    Raises `TypeError` where that is not said. Another version than this one's is refused when the plugin is loaded.
+    """
+    if bare or contract is None:
+        raise TypeError(f"a hook says for which contract it is written: `@hookimpl(contract={CONTRACT_VERSION})`")
+
+    def mark(function: FunctionT) -> FunctionT:
+        setattr(function, _VERSION, contract)
+        return _marker(function)
+
+    return mark
+
+
+def contract_of(function: object) -> object:
+    """The version of the contract that a hook implementation is written for; None where it does not say."""
+    return getattr(function, _VERSION, None)
 
 
 @dataclass(frozen=True, slots=True)

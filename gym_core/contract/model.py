@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gym_core.contract.component import Component, OptionsT_co
+from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.domain.responses import Request, Response
 
 
@@ -15,15 +15,25 @@ from gym_core.domain.responses import Request, Response
 class CallContext:
     """What a backend is told about one call.
 
-    `key`: the rollout, as `(task_id, repeat)`. `seed`: for sampling, where the endpoint takes one. `deadline`: on the
-    clock of the event loop, after which nobody reads the response. `headers`: to send along, for session affinity.
+    `key`: the rollout, as `(task_id, repeat)`. `role`: which model it is asked as. `seed`: for sampling, where the
+    endpoint takes one.
     """
 
     key: tuple[str, int] = ("", 0)
     role: str = "policy"
     seed: int | None = None
-    deadline: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo(ComponentInfo):
+    """What `ModelBackend.describe` says: its members of these names. `checks`: whether it has a `check`."""
+
+    model_id: str
+    endpoint: str
+    max_inflight: int | None = None
+    max_retries: int | None = None
+    sends_seed: bool = False
+    checks: bool = False
 
 
 class ModelBackend(Component[OptionsT_co], ABC):
@@ -53,9 +63,25 @@ class ModelBackend(Component[OptionsT_co], ABC):
         return None
 
     @property
+    def max_retries(self) -> int | None:
+        """The most times that a failed call of it is tried again, None for as often as its errors allow."""
+        return None
+
+    @property
     def sends_seed(self) -> bool:
         """Whether `CallContext.seed` reaches the model."""
         return False
+
+    def describe(self) -> ModelInfo:
+        """What the engine has to know of it."""
+        return ModelInfo(
+            model_id=self.model_id,
+            endpoint=self.endpoint,
+            max_inflight=self.max_inflight,
+            max_retries=self.max_retries,
+            sends_seed=self.sends_seed,
+            checks=type(self).check is not ModelBackend.check,
+        )
 
     async def check(self) -> Sequence[str]:
         """A look before the first rollout: warnings are returned, what would fail every call is raised."""

@@ -6,13 +6,14 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar
 
-from gym_core.contract.component import Component, OptionsT_co
+from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.contract.tools import BoundTool, class_tools
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import SESSION_DONE, Item, Response
@@ -50,6 +51,33 @@ class SessionContext:
     models: Mapping[str, Model] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionInfo:
+    """What `Session.describe` says: its class variables of these names, and what it overrides.
+
+    `sets_up`: `setup`. `lists_tools`: `tools`, so that they may differ from task to task. `replies`: `reply`. `closes`:
+    `close`. What is not overridden need not be called.
+    """
+
+    roles: tuple[str, ...] = ()
+    open_tools: bool = False
+    concurrent_tools: bool = False
+    judges_trajectory: bool = False
+    sets_up: bool = True
+    lists_tools: bool = True
+    replies: bool = True
+    closes: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceServerInfo(ComponentInfo):
+    """What `ResourceServer.describe` says. `roles`: its `required_roles`. `tasks`: whether it ships any."""
+
+    roles: tuple[str, ...] = ()
+    preferred_agent: str = "simple_agent"
+    tasks: bool = False
+
+
 class ResourceServer(Component[OptionsT_co]):
     """Ships tasks and opens one session per rollout. One instance serves a run."""
 
@@ -61,6 +89,14 @@ class ResourceServer(Component[OptionsT_co]):
         """The models that its sessions ask besides the policy, as far as that is known: all of them once it is open."""
         session_type: type[Session[Any]] | None = getattr(self, "session_type", None)
         return session_type.roles if session_type is not None else ()
+
+    def describe(self) -> ResourceServerInfo:
+        """What the engine has to know of it."""
+        return ResourceServerInfo(
+            roles=tuple(self.required_roles),
+            preferred_agent=self.preferred_agent,
+            tasks=type(self).tasks is not ResourceServer.tasks,
+        )
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks this environment ships, in a fixed order. May be endless."""
@@ -103,6 +139,14 @@ class Session(ABC, Generic[ServerT]):
         self.models = context.models
         self._rng: random.Random | None = None
 
+    def describe(self) -> SessionInfo:
+        """What the engine has to know of it once it is open."""
+        info = session_info(type(self))
+        own = vars(self)
+        if _SWITCHES.isdisjoint(own):
+            return info
+        return replace(info, **{name: own[name] for name in _SWITCHES.intersection(own)})
+
     @property
     def rng(self) -> random.Random:
         """Randomness for this rollout, the same whenever it is repeated with the same seed."""
@@ -136,6 +180,24 @@ class Session(ABC, Generic[ServerT]):
     def close(self) -> Awaitable[None] | None:
         """Release what the session holds. Called once per rollout, harmless when called again."""
         return None
+
+
+_SWITCHES = frozenset({"roles", "open_tools", "concurrent_tools", "judges_trajectory"})
+
+
+@lru_cache(1024)  # every rollout asks
+def session_info(cls: type[Session[Any]]) -> SessionInfo:
+    """What sessions of a class say of themselves, as far as that is known before one is open."""
+    return SessionInfo(
+        roles=tuple(cls.roles),
+        open_tools=cls.open_tools,
+        concurrent_tools=cls.concurrent_tools,
+        judges_trajectory=cls.judges_trajectory,
+        sets_up=cls.setup is not Session.setup,
+        lists_tools=cls.tools is not Session.tools,
+        replies=cls.reply is not Session.reply,
+        closes=cls.close is not Session.close,
+    )
 
 
 class OpenSession:

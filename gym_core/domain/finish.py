@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gym_core.domain.responses import COMPLETED, CONTENT_FILTER, EMPTY, MAX_OUTPUT_TOKENS
+from gym_core.domain.responses import COMPLETED, CONTENT_FILTER, EMPTY, MAX_OUTPUT_TOKENS, StopReason
 
 _NO_LETTER = re.compile(r"[^a-z]")
 _PREFIX = "finishreason"
 
-_TABLE: Mapping[str, tuple[str, ...]] = {
+_TABLE: Mapping[StopReason, tuple[str, ...]] = {
     COMPLETED: (
         # OpenAI; function_call is the older word, which Qianfan, SGLang and Together still use
         *("stop", "tool_calls", "function_call"),
@@ -58,7 +58,7 @@ def _letters(word: str) -> str:
 _MEANINGS = {_letters(word): meaning for meaning, words in _TABLE.items() for word in words}
 
 
-def ending(word: Any) -> str | None:
+def ending(word: Any) -> StopReason | None:
     """What a server's word for the end of an answer means; None for one that is not known to mean an end.
 
     `completed`, `max_output_tokens` and `content_filter`; `empty` where the model's attempt at a call could not be

@@ -223,6 +223,11 @@ class Rollout:
         return Status(self._about.get("status", Status.COMPLETED))
 
     @property
+    def stop_detail(self) -> str:
+        """What the agent said of its stop besides, if anything."""
+        return self._about.get("stop_detail") or ""
+
+    @property
     def stop_reason(self) -> str | None:
         """Why the agent stopped."""
         return self._about.get("stop_reason")

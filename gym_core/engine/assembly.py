@@ -132,14 +132,15 @@ class Assembler:
         server: ResourceServer = Elsewhere()
         if config.env is not None:
             server = self._make_server(config.env, config.env_options, config.models)
-        preferred = server.preferred_agent
+        preferred = server.describe().preferred_agent
         agent = self._make(Kind.AGENT, config.agent or preferred, config.agent_options)
         launcher = self._make_launcher(config) if config.spread else None
         opened = await self._enter_models(backends or stack, models)
         if config.env is not None:
             server = await self._enter_server(stack, server, config.models)
-        if config.agent is None and server.preferred_agent != preferred:  # known since it is open
-            agent = self._make(Kind.AGENT, server.preferred_agent, config.agent_options)
+        now_preferred = server.describe().preferred_agent  # which some only know once they are open
+        if config.agent is None and now_preferred != preferred:
+            agent = self._make(Kind.AGENT, now_preferred, config.agent_options)
         agent = await self._enter(stack, agent, Kind.AGENT)
         _check_parts(config, agent, self.about)
         return Assembly(opened, server, agent, launcher, self.about)
@@ -170,7 +171,7 @@ class Assembler:
         """An agent. Raises `UsageError`, `PluginError`; of one that works on whole tasks, too."""
         agent: Agent = self._make(Kind.AGENT, reference, options)
         agent = await self._enter(stack, agent, Kind.AGENT)
-        if agent.self_contained:
+        if agent.describe().self_contained:
             raise UsageError(
                 f"the agent {reference} works on whole tasks, with a model and an environment of its own",
                 hint="whoever needs it can ask it itself",
@@ -241,14 +242,14 @@ class Assembler:
     async def _enter(self, stack: AsyncExitStack, component: Any, kind: Kind, *, role: str = "") -> Any:
         opened = await enter(stack, component, kind, closing=self._closing)
         self.redactor.add(*component.secrets)  # some are only known now
-        if opened.stands_for:
-            self.about.of(kind, place_of(kind, role))["component"] = dict(opened.stands_for)
+        if known := opened.describe().component:
+            self.about.of(kind, place_of(kind, role))["component"] = dict(known)
         return opened
 
 
 def _check_parts(config: RunConfig, agent: Agent, about: Described) -> None:
     """Raise `UsageError` for an agent without model and environment, and for those of an agent that brings them."""
-    if not agent.self_contained:
+    if not agent.describe().self_contained:
         config.require_parts()
         return
     name = about.described["agent"]["ref"]
@@ -271,7 +272,7 @@ def _check_parts(config: RunConfig, agent: Agent, about: Described) -> None:
 
 def _require_roles(server: ResourceServer, roles: Collection[str]) -> None:
     """Raise `UsageError` for a role that the environment's sessions need and the run lacks."""
-    for role in server.required_roles:
+    for role in server.describe().roles:
         if role not in roles:
             name = server.context.name or type(server).__name__
             raise UsageError(f"{name} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")

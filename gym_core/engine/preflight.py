@@ -37,9 +37,10 @@ async def check_models(models: Mapping[str, ModelBackend], seconds: float) -> Fi
 
 async def _asked(model: ModelBackend, seconds: float) -> tuple[Sequence[str], bool]:
     """What a backend says of itself, and whether it has asked its endpoint for that."""
+    info = model.describe()
     with blaming(model.context.name or type(model).__name__, "its first look at the model failed"):
         try:
-            warnings = await within(model.check(), seconds, f"the first look of {model.endpoint}")
+            warnings = await within(model.check(), seconds, f"the first look of {info.endpoint}")
         except Late:
-            return [f"{model.endpoint} did not answer a first look within {seconds:g} s"], False
-    return warnings, type(model).check is not ModelBackend.check
+            return [f"{info.endpoint} did not answer a first look within {seconds:g} s"], False
+    return warnings, info.checks

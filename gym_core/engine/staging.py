@@ -39,10 +39,11 @@ def make_gates(
     limiters: dict[str, Limiter] = {}
     gates: dict[str, ModelGate] = {}
     for role, model in models.items():
-        shared = limiters.get(model.endpoint)
+        info = model.describe()
+        shared = limiters.get(info.endpoint)
         if shared is None:
-            shared = limiters[model.endpoint] = limiter()
-        shared.cap(model.max_inflight)
+            shared = limiters[info.endpoint] = limiter()
+        shared.cap(info.max_inflight)
         gates[role] = gate(role, model, limiter=shared, deadlines=deadlines, clock=clock, price=prices.get(role))
     return gates
 
@@ -59,7 +60,8 @@ def make_stage(
     tool_called: Callable[[CallInfo], None] | None,
 ) -> Stage:
     """The stage of a run, or of one worker of it. To be made in the event loop."""
-    policy = assembly.models.get(POLICY)
+    model = assembly.models.get(POLICY)
+    policy = model.describe() if model is not None else None
     about: dict[str, Any] = {
         "model": policy.model_id if policy is not None else None,
         "env": assembly.about.name_of("env"),
@@ -86,5 +88,5 @@ def make_stage(
 def beginning(stage: Stage) -> Callable[[Job], RolloutRun]:
     """What makes the rollout of a job: one with agent and model, or one of an agent that brings its own."""
     assert stage.agent is not None
-    work = delegated_rollout if stage.agent.self_contained else agent_rollout
+    work = delegated_rollout if stage.agent.describe().self_contained else agent_rollout
     return lambda job: RolloutRun(stage, job.task, job.repeat, job.attempt, work)

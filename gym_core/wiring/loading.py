@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
+import re
 import sys
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -19,7 +21,9 @@ from gym_core.wiring.plugin import Plugin
 
 _SPECIFIED = {name for name in vars(hookspecs) if name.startswith("gym_")}
 _OFFERING = {kind.hook for kind in Kind}
-_FORGOTTEN = "the function may be missing its `@gym_core.hookimpl`"
+_MARK = f"`@gym_core.hookimpl(contract={hookspecs.CONTRACT_VERSION})`"
+_FORGOTTEN = f"the function may be missing its {_MARK}"
+_WRITTEN_FOR = re.compile(r"hookimpl\(contract=(\d+)\)")
 
 
 class Loader:
@@ -60,7 +64,7 @@ class Loader:
 
     def _registered(self, plugin: Plugin) -> Any:
         subject = _imported(plugin)
-        _check_version(plugin, subject)
+        self._check_contract(plugin, subject)
         if not self.pluggy.is_registered(subject):
             try:
                 self.pluggy.register(subject, name=plugin.module)
@@ -73,6 +77,14 @@ class Loader:
                 self.pluggy.unregister(subject)
                 raise _broken(plugin, f"gym calls no hook named {' or '.join(sorted(unknown))}") from error
         return subject
+
+    def _check_contract(self, plugin: Plugin, subject: Any) -> None:
+        """Raise `PluginError` for hooks that are written for another version of the contract, or do not say which."""
+        for name in dir(subject):
+            if self.pluggy.parse_hookimpl_opts(subject, name) is not None:
+                version = hookspecs.contract_of(getattr(subject, name))
+                if version != hookspecs.CONTRACT_VERSION:
+                    raise _outdated(plugin, version)
 
     def _hooks(self, registered: Any) -> set[str]:
         return {caller.name for caller in self.pluggy.get_hookcallers(registered) or ()}
@@ -89,20 +101,37 @@ def _imported(plugin: Plugin) -> Any:
     except BaseException as error:
         if asked_to_end(error):
             raise
+        version = _written_for(module)
+        if version not in (None, hookspecs.CONTRACT_VERSION):
+            raise _outdated(plugin, version) from error
         raise _broken(plugin, f"cannot be imported: {_cause(error)}") from error
     return subject
 
 
-def _check_version(plugin: Plugin, subject: Any) -> None:
-    module = subject if isinstance(subject, ModuleType) else sys.modules[plugin.module.partition(":")[0]]
-    version = getattr(module, "GYM_API_VERSION", hookspecs.API_VERSION)
-    if version != hookspecs.API_VERSION:
-        newer = isinstance(version, int) and version > hookspecs.API_VERSION
-        raise _broken(
-            plugin,
-            f"it is made for version {version!r} of the plugin contract, this gym has version {hookspecs.API_VERSION}",
-            hint="update gym-core" if newer else f"update {plugin.distribution}",
-        )
+def _outdated(plugin: Plugin, version: object) -> PluginError:
+    ours = hookspecs.CONTRACT_VERSION
+    if version is None:
+        return _broken(plugin, "it does not say for which contract it is written", hint=f"mark its hooks {_MARK}")
+    newer = isinstance(version, int) and version > ours
+    return _broken(
+        plugin,
+        f"it is made for version {version!r} of the plugin contract, this gym has version {ours}",
+        hint="update gym-core" if newer else f"update {plugin.distribution}",
+    )
+
+
+def _written_for(module: str) -> int | None:
+    """The version of the contract that the source of a module names which cannot be imported, if it does.
+
+    What a plugin for another version imports may not be there in this one: that is then the reason.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+        source = Path(spec.origin).read_text("utf-8") if spec is not None and spec.origin else ""
+    except Exception:  # whatever the plugin's own code raises, of a parent package
+        return None
+    found = _WRITTEN_FOR.search(source)
+    return int(found[1]) if found else None
 
 
 def _broken(plugin: Plugin, problem: str, *, hint: str = "") -> PluginError:

@@ -26,9 +26,6 @@ from gym_core.wiring.secrets import Redactor
 CLOSING_SECONDS = 30.0
 """How long a component may take to close."""
 _PLACES = {Kind.RESOURCE_SERVER: ENV, Kind.AGENT: AGENT, Kind.EXECUTOR: EXECUTOR}
-_PROPERTIES = (
-    "stands_for", "required_roles", "preferred_agent", "endpoint", "model_id", "max_inflight", "sends_seed",
-)  # fmt: skip
 
 
 def place_of(kind: Kind, role: str = "") -> str:
@@ -111,14 +108,14 @@ def construct(loaded: Loaded, options: Any, context: ComponentContext) -> Compon
     """A component of a class. Raises `PluginError` for whatever its code raises that is no error of gym's."""
     with blaming(loaded.plugin.distribution, f"{loaded.reference} cannot be made"):
         component: Component = loaded.component(options, context)
-        _look_at(component, "secrets", "required_roles")
+        _look_at(component)
     return component
 
 
-def _look_at(component: Any, *properties: str) -> None:
-    """Have properties computed, so that one that raises is met where its owner is known."""
-    for name in properties:
-        getattr(component, name, None)
+def _look_at(component: Component) -> None:
+    """Have it say what it is, so that a property that raises is met where its owner is known."""
+    _ = component.secrets
+    component.describe()
 
 
 async def enter(
@@ -145,7 +142,7 @@ class _Opening:
         try:
             with blaming(self._owner, f"the {self._kind.label} could not start"):
                 opened = await self._life.__aenter__()
-                _look_at(opened, *_PROPERTIES)
+                _look_at(opened)
                 return opened
         except ModelError as error:
             raise UsageError(error.message, hint=error.hint or error.remedy) from error

@@ -38,7 +38,7 @@ class Subject(ResourceServer):
         return TASKS
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"subject": globals().get("Server", Subject)}
 """

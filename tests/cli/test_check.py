@@ -53,7 +53,7 @@ class Trap(ResourceServer[TrapOptions]):
             yield Task.ask(f"Task {number}. The answer is {answer}. What is it? {key}", answer=answer)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"trap": Trap}
 '''
@@ -223,12 +223,12 @@ class YesMan(ModelBackend):
         return Response({"output": [{"type": "message", "role": "assistant", "content": content}]})
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"judged": Judged}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"yes_man": YesMan}
 """

@@ -46,7 +46,7 @@ class Small(ResourceServer):
     preferred_agent = "nobody"
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"talk": Small}
 '''

@@ -83,12 +83,12 @@ class Model(ModelBackend[ModelOptions]):
         hold()
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"holding": Holding}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"model": Model}
 """

@@ -21,7 +21,7 @@ import os
 from pydantic import Field, model_validator
 
 import gym_core
-from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task, hookimpl
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop, Task, hookimpl
 
 WHERE, RAISE = {where!r}, lambda: {error}
 
@@ -115,20 +115,20 @@ class Model(Parts, ModelBackend):
 
 class Once(Parts, Agent):
     async def run(self, episode):
-        return (await episode.respond(episode.request.input)).stop_reason
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {{"odd": Env}}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {{"odd": Model}}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {{"simple_agent": Once}}
 """

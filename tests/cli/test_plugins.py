@@ -46,7 +46,7 @@ class Toy(ModelBackend[ToyOptions]):
     async def respond(self, request, context): ...
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"toy": Toy}
 '''
@@ -67,7 +67,7 @@ class Place(ResourceServer):
     preferred_agent = "walker"
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"toy": Place}
 '''
@@ -175,7 +175,7 @@ def test_all_kinds_of_a_name_are_shown(gym: Gym, site: Site) -> None:
 
 
 def test_an_extension_is_shown(gym: Gym, site: Site) -> None:
-    code = '"""Watches runs."""\nfrom gym_core import hookimpl\n\n@hookimpl\ndef gym_run_started(run): ...\n'
+    code = '"""Watches runs."""\nfrom gym_core import hookimpl\n@hookimpl(contract=1)\ndef gym_run_started(run): ...\n'
     site.add("gym-watch", code, group="gym.extensions", name="watch")
     assert "Watches runs." in gym("plugins", "show", "watch").out
 

@@ -44,7 +44,7 @@ class Guess(ResourceServer[GuessOptions]):
         for number in range(4):
             yield Task.ask("?", task_id=f"t{number}", side="left" if number % 2 else "right")
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"guess": Guess}
 """
@@ -67,12 +67,12 @@ class Looking(ModelBackend[LookingOptions]):
             item = {"type": "message", "role": "assistant", "content": self.options.answer}
         return Response({"output": [item]})
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"looking": Looking}
 """
 AGENT = """
-from gym_core import Agent, hookimpl
+from gym_core import Agent, Stop, hookimpl
 
 class Simple(Agent):
     "A test's agent."
@@ -82,10 +82,10 @@ class Simple(Agent):
             response = await episode.respond(items)
             answers = await episode.call_tools(response.function_calls)
             if not answers:
-                return response.stop_reason
+                return Stop(response.stop_reason)
             items += [*response.output, *answers]
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {"simple_agent": Simple}
 """

@@ -45,7 +45,7 @@ class Parrot(ModelBackend[ParrotOptions]):
         return Response({"id": "r", "output": [message], "usage": {"input_tokens": 3, "output_tokens": 4}})
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"parrot": Parrot}
 '''
@@ -83,7 +83,7 @@ class Small(ResourceServer[SmallOptions]):
             yield Task.ask(f"Word {number}.", task_id=f"t{number}", number=number)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"talk": Small}
 '''
@@ -92,7 +92,7 @@ AGENT = '''
 from pydantic import Field
 
 import gym_core
-from gym_core import Agent, hookimpl
+from gym_core import Agent, Stop, StopReason, hookimpl
 
 
 class OnceOptions(gym_core.Options):
@@ -104,10 +104,10 @@ class Once(Agent[OnceOptions]):
 
     async def run(self, episode):
         await episode.respond(episode.request.input)
-        return self.options.reason
+        return Stop(StopReason.COMPLETED, self.options.reason)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {"simple_agent": Once}
 '''

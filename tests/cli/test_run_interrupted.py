@@ -46,7 +46,7 @@ class Sleepy(ModelBackend[SleepyOptions]):
         return Response({"id": "r", "output": [message]})
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"sleepy": Sleepy}
 """
@@ -82,21 +82,21 @@ class Beds(ResourceServer[BedsOptions]):
         return [Task.ask("Sleep.", task_id=str(number)) for number in range(4)]
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"beds": Beds}
 """
 
 AGENT = """
-from gym_core import Agent, hookimpl
+from gym_core import Agent, Stop, hookimpl
 
 
 class Once(Agent):
     async def run(self, episode):
-        return (await episode.respond(episode.request.input)).stop_reason
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {"simple_agent": Once}
 """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WORLD = """
 import asyncio
-from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task, hookimpl
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop, Task, hookimpl
 
 class Model(ModelBackend):
     "A test's model: it has no answer for the task `stuck`."
@@ -27,7 +27,7 @@ class Model(ModelBackend):
 class Once(Agent):
     "A test's agent."
     async def run(self, episode):
-        return (await episode.respond(episode.request.input)).stop_reason
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 class OneSession(Session):
     def verify(self, trajectory):
@@ -42,15 +42,15 @@ class World(ResourceServer):
         for name in ("a", "stuck", "b", "c"):
             yield Task.ask("?", task_id=name)
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"world": World}
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"model": Model}
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {"once": Once}
 """
@@ -58,12 +58,12 @@ OBSERVERS = """
 import os
 from gym_core import UsageError, hookimpl
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_extension_check():
     if "LIBRARY" not in os.environ:
         raise UsageError("there is no library", hint="get one")
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_rollout_finished(rollout):
     with open("seen.txt", "a") as file:
         print(rollout.task_id, rollout.status, file=file)

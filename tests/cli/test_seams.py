@@ -40,7 +40,7 @@ class Talker(ModelBackend[TalkerOptions]):
         return Response({{"object": "response", "status": "completed", "output": [item]}})
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {{"talker": Talker}}
 """
@@ -71,7 +71,7 @@ class Room(ResourceServer[RoomOptions]):
             yield Task.ask(f"number {{number}}")
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {{"room": Room}}
 """
@@ -106,7 +106,7 @@ def add(site: Site, *, model: str = "pass", env: str = "pass") -> None:
 
 
 AGENT = """
-from gym_core import Agent, hookimpl
+from gym_core import Agent, Stop, StopReason, hookimpl
 
 
 class Quiet(Agent):
@@ -114,10 +114,10 @@ class Quiet(Agent):
 
     async def run(self, episode):
         await episode.respond(episode.request.input)
-        return "completed"
+        return Stop(StopReason.COMPLETED)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {"simple_agent": Quiet}
 """
@@ -139,7 +139,7 @@ class Weather(ResourceServer):
         yield Task.ask("how is the weather?")
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"simple_weather": Weather}
 """

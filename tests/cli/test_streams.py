@@ -35,7 +35,7 @@ import sys
 from pydantic import Field
 
 import gym_core
-from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task, hookimpl, isolated, tool
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop, Task, hookimpl, isolated, tool
 
 
 def noise():
@@ -94,20 +94,20 @@ class Louds(ResourceServer[LoudsOptions]):
 
 class Once(Agent):
     async def run(self, episode):
-        return (await episode.respond(episode.request.input)).stop_reason
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"says": Says}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"louds": Louds}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {"simple_agent": Once}
 """

@@ -102,7 +102,7 @@ class Parts(ResourceServer):
             yield {"id": 7, "part": part, "big": 2**80, "responses_create_params": {"input": f"Part {part}."}}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"several": Parts, "place": Place, "lists": Lists, "nothing": Nothing, "wrong": Wrong, "bad": Bad}
 '''

@@ -17,7 +17,7 @@ CODE = f"""
 import logging
 import sys
 
-from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task, Verdict, hookimpl
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop, Task, Verdict, hookimpl
 
 ACTS = {ACTS!r}
 
@@ -56,20 +56,20 @@ class Judges(ResourceServer):
 
 class Once(Agent):
     async def run(self, episode):
-        return (await episode.respond(episode.request.input)).stop_reason
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {{"says": Says}}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {{"judges": Judges}}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {{"simple_agent": Once}}
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Done, Episode, Status, Task, tool, user_message
+from gym_core import Agent, Done, Episode, Status, Stop, StopReason, Task, tool, user_message
 from gym_core.errors import (
     BackendError,
     BadRequestError,
@@ -46,23 +46,49 @@ def test_an_agent_that_raises_fails_its_rollout_with_what_was_recorded() -> None
     assert len(ended.calls) == 1
 
 
-@pytest.mark.parametrize("wrong", [None, 3, ["completed"]])
-def test_a_stop_reason_that_is_no_text_is_the_agents_failure(wrong: Any) -> None:
-    async def agent(episode: Episode) -> Any:
-        return wrong
+@pytest.mark.parametrize("wrong", [None, 3, ["completed"], "completed", StopReason.COMPLETED])
+def test_what_is_no_stop_is_the_agents_failure(wrong: Any) -> None:
+    class Wrong(Agent):
+        async def run(self, episode: Episode) -> Any:
+            return wrong
 
-    ended = worked(agent)
+    ended: Any = rollout(agent=Wrong())
     assert ended.status is Status.AGENT_ERROR
     assert ended.error["phase"] == "agent"
-    assert "stop reason" in ended.error["message"]
+    assert ended.error["message"] == (
+        f"the agent returned {wrong!r} and no Stop: `run` ends with `return Stop(StopReason.COMPLETED)`, or another of "
+        f"{', '.join(StopReason)}"
+    )
 
 
-def test_a_stop_reason_of_the_agents_own_is_kept() -> None:
-    async def agent(episode: Episode) -> str:
-        return "bored"
+@pytest.mark.parametrize(("reason", "status"), [("completed", Status.COMPLETED), ("max_turns", Status.TRUNCATED)])
+def test_what_an_agent_says_of_its_stop_is_kept(reason: str, status: Status) -> None:
+    async def agent(episode: Episode) -> Stop:
+        return Stop(StopReason(reason), "bored \ud800")
 
     ended = worked(agent)
-    assert (ended.status, ended.stop_reason, ended.reward) == (Status.COMPLETED, "bored", 1.0)
+    assert (ended.status, ended.stop_reason, ended.stop_detail) == (status, reason, "bored \ufffd")
+    assert (type(ended.stop_reason), ended.reward) == (str, 1.0)
+
+
+def test_a_misspelt_stop_reason_is_the_agents_failure_and_names_those_there_are() -> None:
+    async def agent(episode: Episode) -> Stop:
+        return Stop("max_turn")  # type: ignore[arg-type]
+
+    error = worked(agent).error
+    assert (error["class"], error["phase"]) == ("ValueError", "agent")
+    assert error["message"] == (
+        "'max_turn' is no stop reason (did you mean max_turns?); there are completed, incomplete, empty, "
+        "reasoning_only, refusal, content_filter, max_output_tokens, max_turns, context_length"
+    )
+
+
+@pytest.mark.parametrize("detail", [5, b"bored", ["bored"]], ids=["number", "bytes", "list"])
+def test_a_detail_that_is_no_text_is_the_agents_failure(detail: Any) -> None:
+    async def agent(episode: Episode) -> Stop:
+        return Stop(StopReason.COMPLETED, detail)
+
+    assert "the detail of Stop must be text" in worked(agent).error["message"]
 
 
 @pytest.mark.parametrize("reason", ["max_turns", "max_output_tokens", "context_length"])
@@ -142,11 +168,11 @@ def test_call_tool_runs_one_call() -> None:
             """Add one."""
             return a + 1
 
-    async def agent(episode: Episode) -> str:
+    async def agent(episode: Episode) -> Stop:
         output = await episode.call_tool(call("add", {"a": 1}))
-        return str(output["output"])
+        return Stop(StopReason.COMPLETED, str(output["output"]))
 
-    assert worked(agent, session=Adding).stop_reason == "2"
+    assert worked(agent, session=Adding).stop_detail == "2"
 
 
 def test_neither_the_hidden_fields_nor_the_verifier_are_in_sight() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Agent, CompletedTask, Episode, RunConfig, Task, TaskFailed, UsageError, Verdict
+from gym_core import Agent, CompletedTask, Episode, RunConfig, Stop, StopReason, Task, TaskFailed, UsageError, Verdict
 from gym_core.spi import ModelCall
 from tests.support.envs import ask
 from tests.support.models import USAGE, response, say
@@ -19,7 +19,7 @@ class Whole(Agent):
 
     self_contained = True
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         raise AssertionError("it is given whole tasks")
 
     async def complete(self, task: Task, repeat: int) -> CompletedTask:
@@ -80,8 +80,8 @@ def test_it_is_given_nothing_that_it_brings() -> None:
 
 def test_an_agent_that_brings_nothing_cannot_be_asked_for_it() -> None:
     class Plain(Agent):
-        async def run(self, episode: Episode) -> str:
-            return ""
+        async def run(self, episode: Episode) -> Stop:
+            return Stop(StopReason.COMPLETED)
 
     with pytest.raises(NotImplementedError, match="Plain brings no model"):
         asyncio.run(Plain().complete(ask(), 0))

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+from pluggy import HookimplMarker
 
 from gym_core import CallInfo, Rollout, RunInfo, Trajectory, UsageError, hookimpl, tool
 from gym_core.engine.observers import extensions
@@ -45,24 +46,24 @@ class Diary:
     def named(self, event: str) -> list[Any]:
         return [value for name, value in self.events if name == event]
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_run_started(self, run: RunInfo) -> None:
         self.info = run
         self.note("started", run)
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_rollout_finished(self, rollout: Rollout) -> None:
         self.note("rollout", rollout)
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_model_called(self, run: RunInfo, call: CallInfo) -> None:
         self.note("model", call)
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_tool_called(self, call: CallInfo) -> None:
         self.note("tool", call)
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_run_finished(self, summary: Mapping[str, Any]) -> None:
         self.note("finished", summary)
 
@@ -112,7 +113,7 @@ def test_a_row_is_written_before_it_is_told_of(tmp_path: Path) -> None:
     seen: list[bool] = []
 
     class Reader:
-        @hookimpl
+        @hookimpl(contract=1)
         def gym_rollout_finished(self, rollout: Rollout) -> None:
             seen.append(f'"{rollout.task_id}"' in output.read_text())
 
@@ -123,15 +124,15 @@ def test_a_row_is_written_before_it_is_told_of(tmp_path: Path) -> None:
 class Broken:
     """Raises whenever it is called."""
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_run_started(self) -> None:
         raise RuntimeError("cannot start")
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_rollout_finished(self) -> None:
         sys.exit("enough")
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_run_finished(self) -> None:
         raise RuntimeError("cannot end")
 
@@ -156,7 +157,7 @@ def test_one_that_is_stuck_does_not_hold_the_run_up(
     free = threading.Event()
 
     class Stuck:
-        @hookimpl
+        @hookimpl(contract=1)
         def gym_rollout_finished(self) -> None:
             free.wait(60)
 
@@ -181,7 +182,7 @@ def test_a_slow_one_sees_everything_and_slows_new_rollouts_down(monkeypatch: pyt
     class Slow:
         seen = 0
 
-        @hookimpl
+        @hookimpl(contract=1)
         def gym_rollout_finished(self) -> None:
             threading.Event().wait(0.002)
             self.seen += 1
@@ -215,11 +216,11 @@ def test_secrets_do_not_reach_extensions(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_one_that_cannot_work_refuses_the_run(tmp_path: Path) -> None:
     class Picky:
-        @hookimpl
+        @hookimpl(contract=1)
         def gym_extension_check(self) -> None:
             raise UsageError("the extension needs a library")
 
-        @hookimpl
+        @hookimpl(contract=1)
         def gym_run_started(self) -> None: ...
 
     with pytest.raises(UsageError, match="needs a library"):
@@ -229,7 +230,7 @@ def test_one_that_cannot_work_refuses_the_run(tmp_path: Path) -> None:
 
 def test_one_that_wraps_is_refused() -> None:
     class Wrapping:
-        @hookimpl(wrapper=True)
+        @HookimplMarker("gym")(wrapper=True)
         def gym_run_started(self, run: RunInfo) -> Any:
             return (yield)
 
@@ -250,7 +251,7 @@ def test_where_nobody_listens_gates_are_the_plain_ones() -> None:
             return 1.0
 
     class Only:
-        @hookimpl
+        @hookimpl(contract=1)
         def gym_rollout_finished(self) -> None: ...
 
     async def main() -> None:

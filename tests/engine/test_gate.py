@@ -20,7 +20,7 @@ from tests.support.running import rollout
 def attempts(*turns: Any, jitter: float = 1.0, **settings: Any) -> tuple[Any, ScriptedModel, FakeClock]:
     """A rollout whose one model call meets these turns."""
     clock, model = FakeClock(jitter), ScriptedModel(*turns)
-    model.max_retries = settings.pop("max_retries", None)  # type: ignore[attr-defined]
+    model.retries = settings.pop("max_retries", None)
     return rollout(model, clock=clock, **settings), model, clock
 
 

@@ -26,7 +26,7 @@ PLUGIN = '''
 import asyncio
 import random
 
-from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, hookimpl
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop, hookimpl
 
 
 class Model(ModelBackend):
@@ -55,20 +55,20 @@ class Once(Agent):
     """Asks once."""
 
     async def run(self, episode):
-        return (await episode.respond(episode.request.input)).stop_reason
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"killed_model": Model}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"killed_env": Numbers}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {"killed_agent": Once}
 '''

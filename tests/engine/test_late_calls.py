@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Episode, Session, Trajectory, tool
+from gym_core import Episode, Session, Stop, Trajectory, tool
 from gym_core.errors import EpisodeOver
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, env
@@ -32,7 +32,7 @@ def test_an_episode_that_is_over_refuses_whatever_is_asked_of_it(what: str) -> N
     kept: list[Episode] = []
     model = ScriptedModel()
 
-    async def agent(episode: Episode) -> str:
+    async def agent(episode: Episode) -> Stop:
         kept.append(episode)
         return await LoopAgent().run(episode)
 
@@ -58,7 +58,7 @@ def test_what_an_agent_has_left_running_calls_no_model_while_it_is_verified() ->
     tasks: list[asyncio.Task[None]] = []
     model = ScriptedModel()
 
-    async def agent(episode: Episode) -> str:
+    async def agent(episode: Episode) -> Stop:
         async def late() -> None:
             await verifying.wait()
             try:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gym_core import Episode, Rollout, Status, Trajectory, tool
+from gym_core import Episode, Rollout, Status, Stop, Trajectory, tool
 from gym_core.domain import errors
 from gym_core.spi import open_run
 from tests.support.agents import FunctionAgent, LoopAgent
@@ -96,7 +96,7 @@ class EventfulModel(ScriptedModel):
         super().__init__(answer)
 
 
-async def loop_or_fail(episode: Episode) -> str:
+async def loop_or_fail(episode: Episode) -> Stop:
     reason = await LoopAgent().run(episode)
     if "fail" in (episode.request.instructions or ""):
         raise RuntimeError("agent")

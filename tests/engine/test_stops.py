@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Done, Episode, Status, Trajectory, tool
+from gym_core import Done, Episode, Status, Stop, Trajectory, tool
 from gym_core.domain import errors
 from gym_core.errors import AuthenticationError, BadRequestError, RunStopped
 from gym_core.spi import Deadlines
@@ -95,7 +95,7 @@ def test_a_plugin_that_raises_what_is_no_ordinary_exception_fails_its_rollout_al
             raise kind()
         return call("work") if len(request.input) == 1 else "done"
 
-    async def agent(episode: Episode) -> str:
+    async def agent(episode: Episode) -> Stop:
         reason = await LoopAgent().run(episode)
         if where == "agent" and episode.request.input[0]["content"] == "Task 1.":
             raise kind()

@@ -236,11 +236,11 @@ class Listening:
         self.calls: list[CallInfo] = []
         self.rollouts: list[Rollout] = []
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_model_called(self, run: RunInfo, call: CallInfo) -> None:
         self.calls.append(call)
 
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_rollout_finished(self, run: RunInfo, rollout: Rollout) -> None:
         self.rollouts.append(rollout)
 

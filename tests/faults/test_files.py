@@ -62,7 +62,7 @@ import os
 import sys
 from pathlib import Path
 
-from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Task
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop, Task
 from gym_core import RunConfig
 from gym_core.spi import open_run
 
@@ -78,7 +78,7 @@ class Greedy(ModelBackend):
 
 class Once(Agent):
     async def run(self, episode):
-        return (await episode.respond(episode.request.input)).stop_reason
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
 class Plain(ResourceServer):

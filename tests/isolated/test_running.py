@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import Agent, Episode, Rollout, UsageError
+from gym_core import Agent, Episode, Rollout, Stop, StopReason, UsageError
 from gym_isolated import supervisor
 from gym_testing import call
 from gym_testing.models import ScriptedModel
@@ -36,7 +36,7 @@ class Script(Agent):
         self.steps = steps
         self.outputs: list[list[str]] = []
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         """One call after the other."""
         outputs: list[str] = []
         self.outputs.append(outputs)
@@ -46,7 +46,7 @@ class Script(Agent):
             )
             outputs.append(answer["output"])
             self.called(name, answer["output"])
-        return "completed"
+        return Stop(StopReason.COMPLETED)
 
     def called(self, name: str, output: str) -> None:
         """What a subclass does when a tool has answered."""
@@ -273,7 +273,8 @@ class TestKinds:
         assert rollout.error is None
         assert rollout.response.output_text == "2.0"
         wire = rollout.row["rollout"]
-        assert (wire["stop_reason"], wire["model"], wire["agent"]) == ("ran2.0", "echo-2.0", "walker")
+        assert (wire["stop_reason"], wire["stop_detail"]) == ("completed", "ran2.0")
+        assert (wire["model"], wire["agent"]) == ("echo-2.0", "walker")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix sockets")
@@ -281,7 +282,7 @@ def test_every_worker_has_children_of_its_own(home: Path) -> None:
     settings = {"env_options": {"api_key": SECRET, "size": "3k"}, "agent_options": {"word": "ran"}}
     rollouts = asyncio.run(collect("old:6", "walker", model="echo", workers=2, concurrency=4, **settings))
     assert statuses(rollouts) == ["completed"] * 6
-    assert {rollout.row["rollout"]["stop_reason"] for rollout in rollouts} == {"ran2.0"}
+    assert {rollout.row["rollout"]["stop_detail"] for rollout in rollouts} == {"ran2.0"}
 
 
 def test_without_unix_sockets_it_listens_on_loopback(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ class Slow(ResourceServer):
         yield Task.ask("Wait.")
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"slow": Slow}
 '''

@@ -26,7 +26,7 @@ class Small(ResourceServer):
     def tasks(self):
         yield Task.ask("Hello.")
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"talk": Small}
 """

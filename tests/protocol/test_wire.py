@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields, replace
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -9,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core import Session, Task, Trajectory, Verdict
-from gym_core.spi import ModelCall, NotMeasured
+from gym_core import AgentInfo, ModelInfo, ResourceServerInfo, Session, SessionInfo, Task, Trajectory, Verdict
+from gym_core.spi import ModelCall, NotMeasured, session_info
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.wire import (
-    capabilities,
+    info_from_wire,
+    info_to_wire,
     task_from_wire,
     task_to_wire,
     trajectory_from_wire,
@@ -102,13 +106,34 @@ def test_what_a_session_says_of_itself() -> None:
             return 0.0
 
     expected = {"roles": ["judge"], "open_tools": False, "concurrent_tools": True, "judges_trajectory": False}
-    assert capabilities(Judging) == {**expected, "replies": False}
+    overrides = {"sets_up": False, "lists_tools": False, "replies": False, "closes": False}
+    info = session_info(Judging)
+    assert info_to_wire(info) == {**expected, **overrides}
+    assert info_from_wire(SessionInfo, info_to_wire(info)) == info
 
     class Replying(Judging):
         def reply(self, response: Any) -> Any:
             return []
 
-    assert capabilities(Replying)["replies"] is True
+    assert info_to_wire(session_info(Replying))["replies"] is True
+
+
+OTHER: dict[type[Any], Any] = {bool: True, str: "other", tuple: ("judge", "user"), NoneType: 7}
+
+
+@pytest.mark.parametrize(
+    "info", [ModelInfo(model_id="m", endpoint="e"), AgentInfo(), ResourceServerInfo(), SessionInfo(sets_up=False)]
+)
+def test_what_is_said_of_oneself_comes_back_whole(info: Any) -> None:
+    names = [member.name for member in fields(info) if member.name != "component"]
+    changed = replace(info, **{name: OTHER[type(getattr(info, name))] for name in names})
+    assert info_from_wire(type(info), json.loads(json.dumps(info_to_wire(changed)))) == changed
+
+
+@pytest.mark.parametrize("wrong", [{"max_inflight": "3"}, {"sends_seed": 1}, {"endpoint": None}, {"checks": []}])
+def test_what_is_said_of_oneself_has_the_type_that_it_must_have(wrong: dict[str, Any]) -> None:
+    with pytest.raises(WireError, match=f"capabilities.{next(iter(wrong))}"):
+        info_from_wire(ModelInfo, {"model_id": "m", "endpoint": "e", **wrong})
 
 
 @pytest.mark.parametrize("said", [{"error": {"message": "boom"}}, {"mask_sample": True}])

@@ -20,6 +20,8 @@ from gym_core import (
     ResourceServer,
     Response,
     Session,
+    Stop,
+    StopReason,
     Trajectory,
     UsageError,
     tool,
@@ -112,7 +114,7 @@ def talkative() -> ModelBackend:
 class Forgetful(LoopAgent):
     """Leaves items out, puts them in another order, adds its own, and names its actors and parameters."""
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         items = list(episode.request.input)
         first = await episode.respond(items, actor="planner", temperature=0.5)
         answers = await episode.call_tools(first.function_calls)
@@ -120,7 +122,7 @@ class Forgetful(LoopAgent):
         note = {"type": "message", "role": "user", "content": "A note of my own: ä €"}
         second = await episode.respond([items[-1], *kept, *answers, note], actor="worker ä", tools=[])
         third = await episode.respond([note, *items, *kept, *answers, note, *second.output])
-        return third.stop_reason
+        return Stop(third.stop_reason)
 
 
 @pytest.mark.parametrize("agent", [LoopAgent, Forgetful])
@@ -169,7 +171,7 @@ def test_a_session_that_ends_the_episode_ends_it() -> None:
     over: list[str] = []
 
     class Stubborn(LoopAgent):
-        async def run(self, episode: Episode) -> str:
+        async def run(self, episode: Episode) -> Stop:
             first = await episode.respond(episode.request.input)
             await episode.call_tool(first.function_calls[0])
             try:
@@ -177,7 +179,7 @@ def test_a_session_that_ends_the_episode_ends_it() -> None:
             except EpisodeOver as error:
                 over.append(str(error))
                 raise
-            return "never"
+            return Stop(StopReason.COMPLETED, "never")
 
     async def main() -> None:
         here, there = await both(lambda: ScriptedModel(call("end")), Stubborn())
@@ -217,11 +219,11 @@ def test_an_environment_that_is_lost_meanwhile_is_not_blamed_on_the_agent() -> N
 
 
 def test_an_agent_that_fails_is_an_agent_error_and_others_go_on() -> None:
-    async def fail_some(episode: Episode) -> str:
+    async def fail_some(episode: Episode) -> Stop:
         response = await episode.respond(episode.request.input)
         if "Task 1." in str(episode.request.input):
             raise ZeroDivisionError("a defect of the agent")
-        return response.stop_reason
+        return Stop(response.stop_reason)
 
     async def main() -> None:
         async with served_agent(FunctionAgent(fail_some)) as server:
@@ -250,13 +252,13 @@ def test_cancelling_a_rollout_cancels_the_agent_and_its_model_call() -> None:
                 raise
             return "never"
 
-        async def wait(episode: Episode) -> str:
+        async def wait(episode: Episode) -> Stop:
             try:
                 await episode.respond(episode.request.input)
                 await asyncio.Event().wait()
             finally:
                 agent_ended.set()
-            return "never"
+            return Stop(StopReason.COMPLETED, "never")
 
         async with served_agent(FunctionAgent(wait)) as server:
             running = asyncio.create_task(execute(config(ScriptedModel(never), env(), remote(server.url))))
@@ -274,12 +276,12 @@ def test_a_rollout_deadline_ends_the_agent_too() -> None:
     async def main() -> None:
         cancelled = asyncio.Event()
 
-        async def hang(episode: Episode) -> str:
+        async def hang(episode: Episode) -> Stop:
             try:
                 await asyncio.Event().wait()
             finally:
                 cancelled.set()
-            return "never"
+            return Stop(StopReason.COMPLETED, "never")
 
         async with served_agent(FunctionAgent(hang)) as server:
             wanted = config(None, env(), remote(server.url), deadlines=Deadlines(rollout=0.2))
@@ -335,10 +337,10 @@ def test_work_that_outlives_the_answer_is_ended() -> None:
 
         orphans: list[asyncio.Task[Any]] = []
 
-        async def leave(episode: Episode) -> str:
+        async def leave(episode: Episode) -> Stop:
             orphans.append(asyncio.create_task(episode.respond(episode.request.input)))
             await asked.wait()
-            return "completed"
+            return Stop(StopReason.COMPLETED)
 
         async with served_agent(FunctionAgent(leave)) as server:
             ended = await execute(config(ScriptedModel(never), env(), remote(server.url)))
@@ -355,12 +357,12 @@ def test_a_server_that_goes_away_hits_the_rollouts_it_had() -> None:
     async def main() -> None:
         begun, all_begun = [], asyncio.Event()
 
-        async def stay(episode: Episode) -> str:
+        async def stay(episode: Episode) -> Stop:
             begun.append(episode)
             if len(begun) == 3:
                 all_begun.set()
             await asyncio.Event().wait()
-            return "never"
+            return Stop(StopReason.COMPLETED, "never")
 
         async with served_agent(FunctionAgent(stay)) as server:
             wanted = config(None, env(tasks=3), remote(server.url, wait=0.0), concurrency=3)

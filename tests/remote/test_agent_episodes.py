@@ -150,7 +150,7 @@ def test_who_leaves_cancels_the_agent() -> None:
     go(main())
 
 
-def test_an_answer_of_the_agent_that_is_no_stop_reason() -> None:
+def test_an_answer_of_the_agent_that_is_no_stop() -> None:
     async def main() -> None:
         async def nothing(episode: Episode) -> Any:
             return None
@@ -158,7 +158,7 @@ def test_an_answer_of_the_agent_that_is_no_stop_reason() -> None:
         async with served_agent(FunctionAgent(nothing)) as server:
             status, answer = await post(server, episode())
         assert status == 500
-        assert "a stop reason is a text" in answer["error"]["message"]
+        assert "the agent returned None and no Stop" in answer["error"]["message"]
 
     go(main())
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gym_core import CallContext, ComponentContext, ModelBackend, ModelError, UsageError
+from gym_core import CallContext, ComponentContext, ModelBackend, ModelError, ModelInfo, UsageError
 from gym_core import Request as ModelRequest
 from gym_core.domain import errors
 from gym_core.errors import model_error_classes
@@ -27,7 +27,7 @@ from tests.support.served_envs import in_loop
 
 
 def remote(url: str, **options: Any) -> RemoteModel:
-    return RemoteModel(RemoteModel.Options(url=url, **options), ComponentContext(name="remote"))
+    return RemoteModel(RemoteModel.Options.model_validate({"url": url, **options}), ComponentContext(name="remote"))
 
 
 async def ask(model: ModelBackend) -> Any:
@@ -168,11 +168,12 @@ def test_nobody_there_any_more_is_an_error_of_the_connection_that_cost_nothing()
 
 def test_what_it_says_of_itself_is_what_the_run_goes_by() -> None:
     async def main() -> None:
-        capabilities = {"model_id": "small", "max_inflight": 3, "sends_seed": True}
+        capabilities = {"model_id": "small", "endpoint": "http://there", "max_inflight": 3, "sends_seed": True}
         async with answering(200, "{}", capabilities=capabilities, version="7") as url, remote(url) as model:
-            assert (model.model_id, model.max_inflight, model.sends_seed) == ("small", 3, True)
-            assert model.endpoint == url
-            assert model.stands_for == {"name": "m", "distribution": "", "version": "7", "options": {}}
+            component = {"name": "m", "distribution": "", "version": "7", "options": {}}
+            assert model.describe() == ModelInfo(
+                component=component, model_id="small", endpoint=url, max_inflight=3, sends_seed=True
+            )
 
     in_loop(main)
 

@@ -121,7 +121,7 @@ async def test_a_rollout_is_answered_when_its_time_is_up(where: str) -> None:
 @asynchronous
 async def test_a_model_call_is_answered_when_its_time_is_up() -> None:
     model = ScriptedModel(stubborn, inflight=1)
-    model.max_retries = 0  # type: ignore[attr-defined]
+    model.retries = 0
     async with served_model(model) as server:
         server.served.gate = ModelGate(
             "policy", model, limiter=server.served.gate.limiter, clock=server.served.gate.clock,
@@ -160,7 +160,7 @@ class Env(ResourceServer):
     session_type = Stubborn
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"stubborn": Env}
 """

@@ -54,7 +54,7 @@ class Broken(PlainSession):
 def failing(error: Exception) -> ScriptedModel:
     """A model whose calls fail, and are not tried again."""
     model = ScriptedModel(error)
-    model.max_retries = 0  # type: ignore[attr-defined]
+    model.retries = 0
     return model
 
 

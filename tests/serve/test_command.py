@@ -58,7 +58,7 @@ class Waits(ResourceServer):
         return [Task.ask("Wait.", task_id="w")]
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"waits": Waits}
 """

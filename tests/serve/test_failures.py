@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gym_core import Agent, Episode
+from gym_core import Agent, Episode, Stop
 from gym_http.serve.opening import Wanted
 from gym_testing import FakeOpenAI, ScriptedModel, Served
 from tests.serve.environments import CounterSession, counter, serving
@@ -43,7 +43,7 @@ async def test_what_is_no_exception_is_told_like_one() -> None:
 
 
 class Cancelling(Agent):
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         raise asyncio.CancelledError
 
 

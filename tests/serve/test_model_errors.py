@@ -43,7 +43,7 @@ STATUSES: dict[type[errors.ModelError], tuple[int, str, str]] = {
 def failing(*turns: Any) -> ScriptedModel:
     """A backend without patience: nothing is tried again."""
     backend = ScriptedModel(*turns)
-    backend.max_retries = 0  # type: ignore[attr-defined]
+    backend.retries = 0
     return backend
 
 
@@ -56,7 +56,10 @@ async def test_a_failure_keeps_its_class_and_becomes_the_clients() -> None:
     import openai
 
     backend = failing("the endpoint is there")
-    async with served_model(backend) as server, RemoteModel(RemoteModel.Options(url=server.url)) as remote:
+    async with (
+        served_model(backend) as server,
+        RemoteModel(RemoteModel.Options.model_validate({"url": server.url})) as remote,
+    ):
         await server.client.responses.create(model="any", input="hello")
         for cls, (status, name, code) in STATUSES.items():
             backend.script = [cls("it broke", hint="fix it", retry_after=2.5)]

@@ -28,6 +28,9 @@ async def test_a_session_from_its_opening_to_its_end() -> None:
             "concurrent_tools": False,
             "judges_trajectory": False,
             "replies": True,
+            "sets_up": True,
+            "lists_tools": False,
+            "closes": True,
         }
         assert (await session.tool("add", '{"by": 4}')).body == {"output": "7", "error": None, "done": None}
         assert (await session.tool("add", {"by": 1})).body["output"] == "8"

@@ -21,6 +21,7 @@ from gym_core import (
     ResourceServer,
     Response,
     Session,
+    Stop,
     Task,
     Trajectory,
     UsageError,
@@ -197,9 +198,9 @@ class Ambient(ResourceServer):
 class Looking(LoopAgent):
     """Looks at what it is given, and not only at what that says."""
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         items = [*episode.request.input, {"role": "user", "content": type(episode).__name__}]
-        return (await episode.respond(items)).stop_reason
+        return Stop((await episode.respond(items)).stop_reason)
 
 
 class Numbering(Polite):

@@ -77,15 +77,15 @@ class OddSession(Session["Odd"]):
         self.server.closed += 1
 
 
-class Odd(ResourceServer):
+class OddOptions(gym_core.Options):
+    """The options."""
+
+    key: SecretStr = Field(default=SecretStr(KEY), description="a key")
+
+
+class Odd(ResourceServer[OddOptions]):
     """Answers what it is told to."""
 
-    class Options(gym_core.Options):
-        """The options."""
-
-        key: SecretStr = Field(default=SecretStr(KEY), description="a key")
-
-    options: Options
     session_type = OddSession
 
     def __init__(self, options: Any = None, context: Any = None) -> None:

@@ -61,11 +61,12 @@ class LeakySession(Session):
         print("closed", flush=True)
 
 
-class Leaky(ResourceServer):
-    """Tells all that it knows when it fails."""
+class LeakyOptions(gym_core.Options):
+    key: SecretStr = Field(description="a key")
 
-    class Options(gym_core.Options):
-        key: SecretStr = Field(description="a key")
+
+class Leaky(ResourceServer[LeakyOptions]):
+    """Tells all that it knows when it fails."""
 
     session_type = LeakySession
 
@@ -80,7 +81,7 @@ class Leaky(ResourceServer):
         raise OSError(f"no tasks: {self.options.key.get_secret_value()}")
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"leaky": Leaky}
 '''

@@ -147,14 +147,14 @@ class Server(ResourceServer[ServerOptions]):
             yield Task.ask(f"Which version is it? ({{number}})", task_id=f"t{{number}}")
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {{"{name}": Server}}
 '''
 
 MORE = '''
 
-from gym_core import Agent, ModelBackend, Response
+from gym_core import Agent, ModelBackend, Response, Stop, StopReason
 
 
 class Calmness(Session):
@@ -217,20 +217,20 @@ class Walker(Agent[WalkerOptions]):
 
     async def run(self, episode):
         await episode.respond(episode.request.input)
-        return self.options.word + quarrel.VERSION
+        return Stop(StopReason.COMPLETED, self.options.word + quarrel.VERSION)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"new": Server, "judging": Judging, "calm": Calm}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {"echo": Echo}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {"walker": Walker}
 '''

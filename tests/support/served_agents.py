@@ -46,7 +46,7 @@ async def served_agent(
 
 def remote(url: str, **options: Any) -> RemoteAgent:
     """The agent behind a URL, as a run makes it."""
-    return RemoteAgent(RemoteAgent.Options(url=url, **options), ComponentContext(name="remote"))
+    return RemoteAgent(RemoteAgent.Options.model_validate({"url": url, **options}), ComponentContext(name="remote"))
 
 
 def timeless(row: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from gym_core import (
     ResourceServer,
     Response,
     Session,
+    Stop,
     Task,
     Trajectory,
     Verdict,
@@ -144,22 +145,22 @@ class SpreadEnv(ResourceServer):
 class SpreadAgent(Agent):
     """Asks once."""
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         """Ask once."""
-        return (await episode.respond(episode.request.input)).stop_reason
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends() -> dict[str, type[ModelBackend]]:
     return {"spread_model": SpreadModel}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers() -> dict[str, type[ResourceServer]]:
     return {"spread_env": SpreadEnv}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents() -> dict[str, type[Agent]]:
     return {"spread_agent": SpreadAgent}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Agent, Episode
+from gym_core import Agent, Episode, Stop, StopReason
 from gym_core.errors import EpisodeOver, ModelError
 from gym_testing import AgentConformance, LoopAgent
 
@@ -36,15 +36,15 @@ def test_a_sound_agent_passes(check: str) -> None:
 class Raising(Agent):
     """Raises."""
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         raise KeyError("plan")
 
 
 class Idle(Agent):
     """Never asks."""
 
-    async def run(self, episode: Episode) -> str:
-        return "idle"
+    async def run(self, episode: Episode) -> Stop:
+        return Stop(StopReason.COMPLETED, "idle")
 
 
 class Wordless(Agent):
@@ -57,8 +57,8 @@ class Wordless(Agent):
 class Toolless(Agent):
     """Leaves calls alone."""
 
-    async def run(self, episode: Episode) -> str:
-        return (await episode.respond(episode.request.input)).stop_reason
+    async def run(self, episode: Episode) -> Stop:
+        return Stop((await episode.respond(episode.request.input)).stop_reason)
 
 
 class Loop(Agent):
@@ -66,15 +66,15 @@ class Loop(Agent):
 
     turns = 30
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         items = self.begin(episode)
         for _ in range(self.turns):
             response = await episode.respond(items)
             answers = await self.answers(episode, response)
             if not answers:
-                return response.stop_reason
+                return Stop(response.stop_reason)
             items += [*response.output, *self.shown(answers)]
-        return "max_turns"
+        return Stop(StopReason.MAX_TURNS)
 
     def begin(self, episode: Episode) -> list[Any]:
         return list(episode.request.input)
@@ -130,10 +130,10 @@ class Deaf(Loop):
 class Stubborn(Loop):
     """Does not take an end for an end."""
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         with contextlib.suppress(EpisodeOver):
             return await super().run(episode)
-        return "stubborn"
+        return Stop(StopReason.COMPLETED, "stubborn")
 
 
 class Mixing(Loop):
@@ -157,7 +157,7 @@ class Writing(Loop):
 class Translating(Loop):
     """Makes an error of its own of the model's."""
 
-    async def run(self, episode: Episode) -> str:
+    async def run(self, episode: Episode) -> Stop:
         try:
             return await super().run(episode)
         except ModelError as error:
@@ -167,7 +167,7 @@ class Translating(Loop):
 DEFECTS = [
     (Raising, "test_an_answer_ends_the_episode", "agent_error: KeyError"),
     (Idle, "test_an_answer_ends_the_episode", "never asked the model"),
-    (Wordless, "test_the_stop_reason_is_a_text", "returned None"),
+    (Wordless, "test_it_says_why_it_stopped", "returned None"),
     (Toolless, "test_calls_are_run_and_answered", r"added \[\], not \[3, 7\]"),
     (Forgetful, "test_calls_are_run_and_answered", "not"),
     (FirstOnly, "test_all_calls_of_a_response_are_answered", r"added|without its output"),

@@ -15,15 +15,14 @@ from gym_core.errors import ConnectionFailedError
 from gym_testing import AgentConformance, IsolatedPlugins, ModelBackendConformance, say
 
 
-class Echo(ModelBackend):
+class EchoOptions(gym_core.Options):
+    """Options."""
+
+    down: bool = False
+
+
+class Echo(ModelBackend[EchoOptions]):
     """Says what it hears."""
-
-    class Options(gym_core.Options):
-        """Options."""
-
-        down: bool = False
-
-    options: Options
 
     async def respond(self, request: Request, context: CallContext) -> Response:
         if self.options.down:
@@ -200,7 +199,7 @@ CODE = """
 {}
 from gym_core import hookimpl
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     from gym_testing import LoopAgent
     return {{"looping": LoopAgent}}

@@ -12,7 +12,20 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import Agent, Done, Episode, ResourceServer, Session, Task, Trajectory, UsageError, errors, tool
+from gym_core import (
+    Agent,
+    Done,
+    Episode,
+    ResourceServer,
+    Session,
+    Stop,
+    StopReason,
+    Task,
+    Trajectory,
+    UsageError,
+    errors,
+    tool,
+)
 from gym_testing import (
     FakeOpenAI,
     GymCommand,
@@ -42,7 +55,7 @@ class Made(ResourceServer):
     def tasks(self):
         yield Task.ask("Say nothing.", task_id="nothing")
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"made": Made}
 """
@@ -70,13 +83,13 @@ class SumSession(Session["Sums"]):
         return float(self.sum == self.task["sum"])
 
 
-class Sums(ResourceServer):
+class SumsOptions(gym_core.Options):
+    judge: bool = False
+
+
+class Sums(ResourceServer[SumsOptions]):
     """Sums."""
 
-    class Options(gym_core.Options):
-        judge: bool = False
-
-    options: Options
     session_type = SumSession
 
     def tasks(self) -> Any:
@@ -181,11 +194,11 @@ def test_a_task_that_is_not_there_is_a_mistake_of_the_test(run_rollout: RunRollo
 
 def test_agent_options_models_and_references(run_rollout: RunRollout) -> None:
     class Silent(Agent):
-        async def run(self, episode: Episode) -> str:
-            return "silent"
+        async def run(self, episode: Episode) -> Stop:
+            return Stop(StopReason.COMPLETED, "silent")
 
     rollout = run_rollout(Sums, agent=Silent, options={"judge": "true"}, models={"judge": ScriptedModel("0.25")})
-    assert (rollout.stop_reason, rollout.reward) == ("silent", 0.25)
+    assert (rollout.stop_detail, rollout.reward) == ("silent", 0.25)
     rollout = run_rollout("simple_weather", "No idea.", agent="simple_agent", agent_options={"max_turns": 1})
     assert rollout.status.has_verdict
     with pytest.raises(UsageError, match="no option 'jugde'"):

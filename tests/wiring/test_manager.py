@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from tests.wiring.conftest import Site
 
 AGENT = """
-from gym_core import Agent, hookimpl
+from gym_core import Agent, Stop, StopReason, hookimpl
 
 
 class It(Agent):
     async def run(self, episode):
-        return "completed"
+        return Stop(StopReason.COMPLETED)
 """
 GOOD = f"""{AGENT}
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents():
     return {{"it": It}}
 """
@@ -65,7 +65,7 @@ from gym_core import ModelBackend
 class Model(ModelBackend):
     async def respond(self, request, context): ...
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends():
     return {{"it": Model}}
 """
@@ -81,7 +81,7 @@ def gym_model_backends():
 def test_an_entry_point_may_name_an_object_of_the_module(site: Site) -> None:
     code = f"""{AGENT}
 class Plugin:
-    @hookimpl
+    @hookimpl(contract=1)
     def gym_agents(self):
         return {{"it": It}}
 
@@ -164,13 +164,13 @@ def test_a_missing_attribute_is_an_import_that_fails(site: Site) -> None:
 
 
 def test_a_forgotten_mark_is_guessed(site: Site) -> None:
-    error = broken(site, GOOD.replace("@hookimpl", ""))
+    error = broken(site, GOOD.replace("@hookimpl(contract=1)", ""))
     assert "implements no gym_agents()" in error.message
     assert "@gym_core.hookimpl" in error.hint
 
 
 def test_an_unknown_hook_is_named(site: Site) -> None:
-    error = broken(site, f"{GOOD}\n@hookimpl\ndef gym_agnets(): ...\n")
+    error = broken(site, f"{GOOD}\n@hookimpl(contract=1)\ndef gym_agnets(): ...\n")
     assert "gym calls no hook named gym_agnets" in error.message
 
 
@@ -179,7 +179,7 @@ def test_a_wrong_signature_is_named(site: Site) -> None:
 
 
 def test_a_wrong_registration_leaves_nothing_behind(site: Site) -> None:
-    site.add("gym-bad", f"{GOOD}\n@hookimpl\ndef gym_agnets(): ...\n")
+    site.add("gym-bad", f"{GOOD}\n@hookimpl(contract=1)\ndef gym_agnets(): ...\n")
     manager = PluginManager()
     for _ in range(2):
         with pytest.raises(PluginError, match="gym_agnets"):
@@ -233,7 +233,7 @@ class Env(ResourceServer):
     '''An environment.'''
     {session}
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {{"it": Env}}
 """
@@ -243,9 +243,29 @@ def gym_resource_servers():
 
 @pytest.mark.parametrize(("version", "what"), [(99, "update gym-core"), (0, "update gym-bad")])
 def test_another_version_of_the_contract_is_refused(site: Site, version: int, what: str) -> None:
-    error = broken(site, f"GYM_API_VERSION = {version}\n{GOOD}")
-    assert f"version {version} of the plugin contract" in error.message
+    error = broken(site, GOOD.replace("contract=1", f"contract={version}"))
+    assert f"made for version {version} of the plugin contract, this gym has version 1" in error.message
     assert error.hint == what
+
+
+@pytest.mark.parametrize("problem", ["from gym_core import Nothing", "raise RuntimeError('no such thing')"])
+def test_another_version_is_the_reason_why_a_plugin_cannot_be_imported(site: Site, problem: str) -> None:
+    error = broken(site, f"{problem}\n{GOOD}".replace("contract=1", "contract=2"))
+    assert "made for version 2 of the plugin contract, this gym has version 1" in error.message
+    assert "cannot be imported" in broken(site, f"{problem}\n{GOOD}").message
+
+
+@pytest.mark.parametrize("mark", ["@hookimpl", "@hookimpl()"])
+def test_a_plugin_that_does_not_say_for_which_version_it_is_written_is_refused(site: Site, mark: str) -> None:
+    error = broken(site, GOOD.replace("@hookimpl(contract=1)", mark))
+    assert "says for which contract it is written: `@hookimpl(contract=1)`" in error.message
+
+
+def test_a_mark_of_somebody_elses_says_no_version(site: Site) -> None:
+    own = "import pluggy\nown = pluggy.HookimplMarker('gym')\n"
+    error = broken(site, own + GOOD.replace("@hookimpl(contract=1)", "@own"))
+    assert "does not say for which contract it is written" in error.message
+    assert error.hint == "mark its hooks `@gym_core.hookimpl(contract=1)`"
 
 
 def test_what_an_import_prints_is_kept_out_of_standard_output(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,7 +282,7 @@ def test_an_extension_is_registered_whole(site: Site) -> None:
 from gym_core import hookimpl
 seen = []
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_run_finished(summary):
     seen.append(summary)
 """

@@ -30,6 +30,6 @@ class Counter(ResourceServer):
         yield Task.ask("The counter is at 3. Make it 10.", start=3, target=10)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:
     return {"counter": Counter}

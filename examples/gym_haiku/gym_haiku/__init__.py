@@ -54,6 +54,6 @@ class Haiku(ResourceServer):
             yield Task.ask(text, task_id=subject.replace(" ", "-"), subject=subject)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:
     return {"haiku": Haiku}

@@ -36,7 +36,7 @@ def _rewards(file: Path) -> Iterator[float]:
         raise UsageError(f"{file} cannot be read: {error}", hint="name a file that `gym run` wrote") from error
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_commands() -> Mapping[str, click.Command]:
     """The command."""
     return {"leaderboard": leaderboard}

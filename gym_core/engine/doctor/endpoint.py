@@ -44,19 +44,20 @@ async def look(role: str, model: ModelBackend, *, call: bool) -> AsyncIterator[F
 
 
 async def _looked(name: str, model: ModelBackend, *, call: bool) -> AsyncIterator[Finding]:
+    endpoint = model.describe().endpoint
     try:
         warnings = await within(model.check(), SECONDS, "its look at itself")
     except BaseException as error:
         if asked_to_end(error):
             raise
-        yield _failed(name, f"{model.endpoint} cannot be used", error)
+        yield _failed(name, f"{endpoint} cannot be used", error)
         return
-    yield Finding(name, "ok", f"{model.endpoint} can be reached")
+    yield Finding(name, "ok", f"{endpoint} can be reached")
     for warning in warnings:
         yield Finding(name, "warning", warning, "the call below tells whether it matters" if call else "")
     yield await _offered(name, model)
-    if model.endpoint.startswith(("http://", "https://")):
-        yield await clock(model.endpoint)
+    if endpoint.startswith(("http://", "https://")):
+        yield await clock(endpoint)
     if call:
         yield await _called(name, model)
 
@@ -69,7 +70,7 @@ async def _offered(name: str, model: ModelBackend) -> Finding:
             raise
         reason = "no answer in time" if isinstance(error, Late) else _words(error)
         return Finding(name, "warning", f"which models there are is not known: {reason}")
-    wanted = model.model_id
+    wanted = model.describe().model_id
     if any(offered == wanted or offered.endswith(f"/{wanted}") for offered in models):
         return Finding(name, "ok", f"{wanted} is one of {len(models)} models there")
     # many servers list other names than they take: the call tells
@@ -89,7 +90,7 @@ async def _called(name: str, model: ModelBackend) -> Finding:
         return _failed(name, "a tiny call failed", error)
     seconds, usage = time.perf_counter() - started, response.usage
     tokens = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
-    return Finding(name, "ok", f"{model.model_id} answered a tiny call within {seconds:.2f} s ({tokens})")
+    return Finding(name, "ok", f"{model.describe().model_id} answered a tiny call within {seconds:.2f} s ({tokens})")
 
 
 async def clock(url: str) -> Finding:

@@ -189,7 +189,7 @@ class Worker:
         )
         for role, gate in gates.items():
             assert isinstance(gate.limiter, WorkerLimiter)
-            self._changes.limiters[gate.backend.endpoint] = gate.limiter
+            self._changes.limiters[gate.info.endpoint] = gate.limiter
             gate.answered = role in settings.answered
         budget = self._changes.budget = self._leased(
             config.max_tokens is not None, config.max_cost is not None, assembly

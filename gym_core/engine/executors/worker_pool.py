@@ -57,7 +57,7 @@ def make_pool(
     )
     quotas = _quotas(config)
     settings.encode(1)  # what cannot be sent is found before anything starts
-    limiters = {gate.backend.endpoint: gate.limiter for gate in gates.values()}
+    limiters = {gate.info.endpoint: gate.limiter for gate in gates.values()}
     return PooledExecutor(
         PoolPlan(launcher=launcher, settings=settings.encode, quotas=quotas),
         failures=WorkerFailures(begin),

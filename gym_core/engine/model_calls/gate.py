@@ -74,6 +74,7 @@ class ModelGate:
     ) -> None:
         self.role = role
         self.backend = backend
+        self.info = backend.describe()
         self.price = price
         self.limiter = limiter
         self.deadlines = deadlines
@@ -82,7 +83,6 @@ class ModelGate:
         self.answered = False
         self.last_answer = float("-inf")
         self._lost: set[tuple[str, int]] = set()
-        self.max_retries: int | None = getattr(backend, "max_retries", None)
 
     async def call(
         self,
@@ -141,7 +141,7 @@ class ModelGate:
                     decreases = limiter.decreases
                     limiter.overloaded(epoch)
                     if limiter.decreases > decreases:
-                        log_decrease(self.backend.endpoint, limiter.limit)
+                        log_decrease(self.info.endpoint, limiter.limit)
             except BaseException as defect:
                 if asked_to_end(defect):
                     raise
@@ -160,7 +160,7 @@ class ModelGate:
                 raise error
             now = clock.time()
             if failed is None:
-                failed = FailedAttempts(now, self.max_retries)
+                failed = FailedAttempts(now, self.info.max_retries)
             delay = failed.delay(error, now=now, jitter=clock.jitter(), answered=self.answered)
             if delay is None:
                 self.counts.failures += 1

@@ -62,7 +62,7 @@ class ObservedGate(ModelGate):
     def _tell(
         self, context: CallContext, started: float, seconds: float, error: str | None, about: Mapping[str, Any]
     ) -> None:
-        self.tell(CallInfo(context.key, self.backend.model_id, seconds, started, error, about))
+        self.tell(CallInfo(context.key, self.info.model_id, seconds, started, error, about))
 
 
 def _text(error: BaseException | None) -> str | None:

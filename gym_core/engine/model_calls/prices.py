@@ -111,7 +111,7 @@ def find_prices(models: Mapping[str, ModelBackend], given: Mapping[str, Price]) 
     """
     found: dict[str, Price] = {}
     for role, model in models.items():
-        price = given.get(model.model_id) or _listed(model)
+        price = given.get(model.describe().model_id) or _listed(model)
         if price is not None:
             found[role] = price
     return found
@@ -119,11 +119,12 @@ def find_prices(models: Mapping[str, ModelBackend], given: Mapping[str, Price]) 
 
 def unknown_price(role: str, model: ModelBackend, file: str | Path | None) -> UsageError:
     """The error for a model without a price where a price is needed."""
-    which = f"`{model.model_id}`" + (f" (role {role})" if role != "policy" else "")
+    info = model.describe()
+    which = f"`{info.model_id}`" + (f" (role {role})" if role != "policy" else "")
     place = f" in {file} and none" if file is not None else ""
     extra = "" if _tables() is not None else "; or install the price tables: `pip install 'gym-core[cost]'`"
     return UsageError(
-        f"--max-cost needs prices, and there is none{place} known for the model {which} at {model.endpoint}",
+        f"--max-cost needs prices, and there is none{place} known for the model {which} at {info.endpoint}",
         hint=f"--prices FILE gives it, a TOML file: {EXAMPLE}{extra}",
     )
 
@@ -162,8 +163,8 @@ def read_prices(path: str | Path) -> dict[str, Price]:
 
 def _listed(model: ModelBackend) -> Price | None:
     """The price in the bundled tables, of exactly the provider that the endpoint belongs to."""
-    endpoint = model.endpoint
-    if endpoint.startswith(("http://", "unix:")) or not model.model_id:
+    model_id, endpoint = (info := model.describe()).model_id, info.endpoint
+    if endpoint.startswith(("http://", "unix:")) or not model_id:
         return None  # a server of one's own; no provider sells without TLS
     tables = _tables()
     if tables is None:
@@ -173,7 +174,7 @@ def _listed(model: ModelBackend) -> Price | None:
     usage = tables.Usage(input_tokens=1, output_tokens=1)
     now = datetime.now(UTC)
     try:
-        found = tables.calc_price(usage, model.model_id, genai_request_timestamp=now, **seller)
+        found = tables.calc_price(usage, model_id, genai_request_timestamp=now, **seller)
         offers = [found.model_price]
         if isinstance(found.model.prices, list):  # it may depend on the time of day: take the dearest hour
             hours = [now + timedelta(minutes=30 * number) for number in range(48)]

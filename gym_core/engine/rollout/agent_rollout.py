@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gym_core.contract.agent import Stop, checked_stop
 from gym_core.contract.resource_server import Done
 from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
 from gym_core.domain.responses import (
-    CONTENT_FILTER,
-    CONTEXT_LENGTH,
     SESSION_DONE,
     FunctionCallOutput,
     Item,
     Request,
     Response,
+    StopReason,
 )
 from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.domain.task import Task
@@ -65,23 +65,27 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     run.phase = "agent"
     agent = run.stage.agent
     assert agent is not None
+    over = False
     try:
-        stop_reason = await agent.run(LiveEpisode(live))
+        stop = await agent.run(LiveEpisode(live))
     except EpisodeOver:
-        stop_reason = ""
+        over = True
     except ContextLengthError:
-        stop_reason = CONTEXT_LENGTH
+        stop = Stop(StopReason.CONTEXT_LENGTH)
     except PolicyError:
-        stop_reason = CONTENT_FILTER
+        stop = Stop(StopReason.CONTENT_FILTER)
     live.over = "the agent's work on this rollout is over"
     if live.broken is not None:  # an agent that caught the environment's error does not make it undone
         run.phase, error = live.broken
         raise error
     if live.done is not None:
         return live.done.reason
-    if not isinstance(stop_reason, str):
-        raise GymError(f"the agent returned {stop_reason!r}; a stop reason is a text")
-    return stop_reason
+    if over:
+        return ""
+    stop = checked_stop(stop)
+    if stop.detail:
+        run.about = {**(run.about or {}), "stop_detail": stop.detail}
+    return stop.reason.value
 
 
 class _Live:
@@ -177,7 +181,7 @@ class LiveEpisode:
                 calls = recording.named(calls)
                 break
         try:
-            if len(calls) > 1 and live.session.session.concurrent_tools:
+            if len(calls) > 1 and live.session.info.concurrent_tools:
                 outputs = await _at_once(toolbox, calls)
             else:
                 outputs = [await toolbox.call(call) for call in calls]

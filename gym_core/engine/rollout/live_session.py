@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gym_core.contract.hookspecs import CallInfo
-from gym_core.contract.resource_server import Done, OpenSession, ResourceServer, Session, SessionContext
+from gym_core.contract.resource_server import Done, OpenSession, ResourceServer, Session, SessionContext, SessionInfo
 from gym_core.contract.tools import place_of
 from gym_core.domain.abandoned import abandon, contained
 from gym_core.domain.blame import asked_to_end, described
@@ -51,12 +51,15 @@ class LiveSession:
         "_server",
         "_task",
         "_toolbox",
+        "info",
         "name",
         "session",
     )
 
     session: Session[Any]
     """The environment's own object, once it is open."""
+    info: SessionInfo
+    """What it says of itself, once it is open."""
 
     def __init__(
         self,
@@ -88,7 +91,8 @@ class LiveSession:
             self.session = await self._executor.bounded(self._alarm, "setup", self._deadlines.setup, entering)
         self.name = type(self.session).__name__
         try:
-            for role in self.session.roles:
+            self.info = self.session.describe()
+            for role in self.info.roles:
                 self._context.models[role]
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
@@ -99,7 +103,7 @@ class LiveSession:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         opened = self._opened
-        if self._closing or (type(opened) is OpenSession and type(opened.session).close is Session.close):
+        if self._closing or (type(opened) is OpenSession and not opened.session.describe().closes):
             return
         self._closing = True  # by whoever gave the rollout up, perhaps
         try:
@@ -147,7 +151,7 @@ class LiveSession:
         that ends.
         """
         session, opening = self.session, None
-        if type(session).setup is not Session.setup:  # nothing to do is done without asking
+        if self.info.sets_up:  # nothing to do is done without asking
             answer = await self._executor.call(self._alarm, "setup", self._deadlines.setup, session.setup)
             if answer is not None:
                 opening = checked_items(answer, "setup")
@@ -175,10 +179,9 @@ class LiveSession:
 
     async def reply(self, response: Response) -> Sequence[Item] | Done:
         """What it answers to a response without calls; most sessions have nothing to say."""
-        session = self.session
-        if type(session).reply is Session.reply:
+        if not self.info.replies:
             return _DONE
-        answer = await self._executor.call(self._alarm, "reply", self._deadlines.setup, session.reply, response)
+        answer = await self._executor.call(self._alarm, "reply", self._deadlines.setup, self.session.reply, response)
         return answer if isinstance(answer, Done) else checked_items(answer, "reply")
 
     async def verify(self, trajectory: Trajectory) -> Verdict:

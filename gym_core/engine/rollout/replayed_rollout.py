@@ -101,7 +101,7 @@ class _Replay:
         """The conversation again, unless the verifier needs none, and a verdict."""
         recorded = self._recorded
         async with run.open_session(partial(self._ask, run)) as session:
-            if not session.session.judges_trajectory:
+            if not session.info.judges_trajectory:
                 await self._replay(run, session)
             return recorded.rollout.stop_reason or "", await run.verify(session, recorded.trajectory())
 

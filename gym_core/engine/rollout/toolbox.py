@@ -35,6 +35,7 @@ class Toolbox:
         "_alarm",
         "_bound",
         "_executor",
+        "_info",
         "_observer",
         "_requested",
         "_seconds",
@@ -58,6 +59,7 @@ class Toolbox:
         observer: Observer | None = None,
     ) -> None:
         self._session = session
+        self._info = session.describe()
         self._alarm = alarm
         self._executor = executor
         self._seconds = seconds
@@ -67,7 +69,7 @@ class Toolbox:
         self.errors: dict[str, int] = {}
         self.fault: str | None = None
         self.done: Done | None = None
-        if type(session).tools is Session.tools:
+        if not self._info.lists_tools:
             self._specs, schemas = _offer(type(session))
         else:
             self._bound = {tool.name: tool for tool in session.tools()}
@@ -80,7 +82,7 @@ class Toolbox:
         """The request's own tools: they choose and re-describe the session's. Other types are the model's business."""
         names = {str(tool.get("name", "")) for tool in requested if tool.get("type", "function") == "function"}
         lacking = sorted(names - self._specs.keys())
-        if lacking and not self._session.open_tools:
+        if lacking and not self._info.open_tools:
             offered = ", ".join(self._specs) or "none"
             raise InputError(
                 f"the task's request has a tool `{lacking[0]}` that the environment lacks (its tools: {offered})",
@@ -141,7 +143,7 @@ class Toolbox:
         spec = self._specs.get(name)
         requested = self._requested
         if spec is None or (requested is not None and name not in requested):
-            if requested is not None and name in requested and self._session.open_tools:
+            if requested is not None and name in requested and self._info.open_tools:
                 return await self._executor.call(
                     self._alarm, "tool", self._seconds, self._session.call_open_tool, name, parse_arguments(arguments)
                 )

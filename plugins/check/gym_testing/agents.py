@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gym_core import Agent, Episode, StopReason
-from gym_core.responses import MAX_TURNS
+from gym_core import Agent, Episode, Stop, StopReason
 
 TURNS = 100
 
@@ -11,7 +10,7 @@ TURNS = 100
 class LoopAgent(Agent):
     """Calls tools until the model answers and the environment has nothing to reply."""
 
-    async def run(self, episode: Episode) -> StopReason:
+    async def run(self, episode: Episode) -> Stop:
         """Work on one episode, for at most `TURNS` turns."""
         items = list(episode.request.input)
         for _ in range(TURNS):
@@ -19,6 +18,6 @@ class LoopAgent(Agent):
             calls = response.function_calls
             answers = await episode.call_tools(calls) if calls else await episode.reply(response)
             if not answers:
-                return response.stop_reason
+                return Stop(response.stop_reason)
             items += [*response.output, *answers]
-        return MAX_TURNS
+        return Stop(StopReason.MAX_TURNS)

@@ -22,7 +22,8 @@ class ScriptedModel(ModelBackend):
     A turn is a text, an item (`call(...)`, `say(...)`), several of them, an `answer(...)`, a `Response`, an exception,
     or a function of request and context that returns one of these; it may be `async`.
 
-    `inflight`: the most requests at once that it wants. What it saw: `requests` and `contexts`, in the order of calls.
+    `inflight`, `retries`: its `max_inflight` and `max_retries`. What it saw: `requests` and `contexts`, in the order of
+    calls.
     """
 
     usage: ClassVar[Mapping[str, Any]] = USAGE
@@ -35,18 +36,25 @@ class ScriptedModel(ModelBackend):
         role: str = "",
         options: Any = None,
         inflight: int | None = None,
+        retries: int | None = None,
     ) -> None:
         super().__init__(options, ComponentContext(name=name, role=role))
         self.script: Sequence[ModelTurn] = script or ("done",)
         self.requests: list[Request] = []
         self.contexts: list[CallContext] = []
         self.inflight = inflight
+        self.retries = retries
         self._turns: dict[tuple[str, int], itertools.count[int]] = {}
 
     @property
     def max_inflight(self) -> int | None:
         """As the test set it."""
         return self.inflight
+
+    @property
+    def max_retries(self) -> int | None:
+        """As the test set it."""
+        return self.retries
 
     async def respond(self, request: Request, context: CallContext) -> Response:
         """The next turn of the rollout that `context` names."""

@@ -136,8 +136,9 @@ async def rehearse(
     """
     server: ResourceServer = make(Kind.RESOURCE_SERVER, env, options)
     policy = _policy(script)
-    if agent is None and server.preferred_agent != ResourceServer.preferred_agent:
-        agent = server.preferred_agent
+    preferred = server.describe().preferred_agent
+    if agent is None and preferred != ResourceServer.preferred_agent:
+        agent = preferred
     worker: Agent = LoopAgent() if agent is None else make(Kind.AGENT, agent, agent_options)
     everyone = {"policy": policy, **(models or {})}
     async with open_stage(server, everyone, worker, seed=seed, deadlines=deadlines) as stage:

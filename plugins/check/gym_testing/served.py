@@ -183,17 +183,11 @@ async def _model(
 
     backend = (await parts.open_models(stack, {"policy": component}, {}))["policy"]
     served = model.ServedModel(backend, deadlines=settings.deadlines, clock=FakeClock().clock)
-    capabilities = {
-        "model_id": served.name,
-        "max_inflight": backend.max_inflight,
-        "sends_seed": backend.sends_seed,
-        "streaming": True,
-    }
     return build(
         "model",
         model.routes(served),
         settings=settings,
-        describe={**describe(backend, parts, "policy"), "capabilities": capabilities},
+        describe={**describe(backend, parts, "policy"), "capabilities": served.capabilities()},
         openapi=[model_openapi.openapi()],
         redactor=redactor,
     )
@@ -210,7 +204,7 @@ async def _agent(component: Agent, settings: Any, stack: AsyncExitStack, parts: 
         "agent",
         episodes.routes,
         settings=settings,
-        describe={**describe(agent, parts, "agent"), "capabilities": {}},
+        describe=describe(agent, parts, "agent"),
         openapi=[OPENAPI],
         redactor=redactor,
     )

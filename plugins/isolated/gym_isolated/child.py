@@ -39,6 +39,7 @@ from gym_core.spi import (
     when_let_go,
     write_message,
 )
+from gym_http.protocol.wire import info_to_wire
 
 if TYPE_CHECKING:
     from gym_http.serve.opening import Wanted
@@ -136,6 +137,7 @@ def _resolved(request: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
         "operational": operational,
         "origins": resolved.origins,
         "secrets": [*resolved.secrets, *component.secrets],
+        "described": info_to_wire(component.describe()),
     }
 
 

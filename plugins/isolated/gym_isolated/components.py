@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from gym_core import (
     Agent,
+    AgentInfo,
     CallContext,
     Component,
+    ComponentInfo,
     Episode,
     ModelBackend,
+    ModelInfo,
     Request,
     ResourceServer,
+    ResourceServerInfo,
     Response,
     Session,
     SessionContext,
-    StopReason,
+    Stop,
     Task,
 )
 from gym_core.spi import Kind, place_of
+from gym_http.protocol.wire import info_from_wire
 from gym_http.remote.agent import RemoteAgent
 from gym_http.remote.environment import RemoteResourceServer
 from gym_http.remote.model import RemoteModel
 from gym_isolated.resolving import Origin, ResolvedOptions
 from gym_isolated.supervisor import Supervisor
+
+InfoT = TypeVar("InfoT", bound=ComponentInfo)
 
 STALL_SECONDS = 3_600.0
 """After how long a child that answers nothing at all has stalled: what is slow there would be slow here as well."""
@@ -42,6 +50,14 @@ class Isolated(Component):
     remote: Any = None
     _supervisor: Supervisor | None = None
     _stack: AsyncExitStack
+
+    def said(self, kind: type[InfoT]) -> InfoT:
+        """What the component in the child says of itself; while there is none, what it said with these options."""
+        if self.remote is not None:
+            there: InfoT = self.remote.there
+            return replace(there, component={})
+        options = self.options
+        return info_from_wire(kind, options._described if isinstance(options, ResolvedOptions) else {})
 
     @property
     def secrets(self) -> Sequence[str]:
@@ -92,6 +108,10 @@ class IsolatedResourceServer(Isolated, ResourceServer):
 
     stands_behind = RemoteResourceServer
 
+    def describe(self) -> ResourceServerInfo:
+        """What the environment says."""
+        return self.said(ResourceServerInfo)
+
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks that the environment ships."""
         return self.remote.tasks()  # type: ignore[no-any-return]
@@ -110,20 +130,13 @@ class IsolatedModel(Isolated, ModelBackend):
         """One call, in the child that serves when it is made."""
         return await self.remote.respond(request, context)  # type: ignore[no-any-return]
 
-    @property
-    def model_id(self) -> str:
-        """The name of the model there."""
-        return super().model_id if self.remote is None else self.remote.model_id
+    def describe(self) -> ModelInfo:
+        """What the backend says, the endpoint as it is: it is of this machine, too."""
+        return self.said(ModelInfo)
 
-    @property
-    def max_inflight(self) -> int | None:
-        """The most requests that the backend wants at once."""
-        return None if self.remote is None else self.remote.max_inflight
-
-    @property
-    def sends_seed(self) -> bool:
-        """Whether a seed reaches the model."""
-        return self.remote is not None and self.remote.sends_seed
+    async def check(self) -> Sequence[str]:
+        """The look of the backend, in the child."""
+        return await self.remote.check()  # type: ignore[no-any-return]
 
     async def list_models(self) -> Sequence[str]:
         """The models that it lists. Where it is not open, a child is started for that."""
@@ -138,7 +151,11 @@ class IsolatedAgent(Isolated, Agent):
 
     stands_behind = RemoteAgent
 
-    async def run(self, episode: Episode) -> StopReason:
+    def describe(self) -> AgentInfo:
+        """What the agent says."""
+        return self.said(AgentInfo)
+
+    async def run(self, episode: Episode) -> Stop:
         """Work on one episode, in the child that serves when it begins."""
         return await self.remote.run(episode)  # type: ignore[no-any-return]
 

@@ -33,11 +33,12 @@ class Origin:
 
 
 class ResolvedOptions(Options):
-    """The options as they were resolved there. What they were resolved from, and the secrets among
-    them and beside them, have names that no option has."""
+    """The options as they were resolved there. What they were resolved from, the secrets among
+    them and beside them, and what the component says of itself with them, have names that no option has."""
 
     _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
     _secrets: tuple[str, ...] = PrivateAttr(default=())
+    _described: dict[str, Any] = PrivateAttr(default_factory=dict)
 
 
 def resolve(
@@ -61,7 +62,7 @@ def resolve(
     hidden = [text for key in given if key.partition(".")[0] in secret for text in texts_within(given[key])]
     answer = ask(origin.environment, "resolve", asked, *hidden)
     options = _options(origin, answer)
-    options._asked, options._secrets = asked, tuple(answer["secrets"])
+    options._asked, options._secrets, options._described = asked, tuple(answer["secrets"]), answer["described"]
     return Resolved(options, answer["origins"], tuple(answer["secrets"]))
 
 

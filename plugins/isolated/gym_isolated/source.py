@@ -69,7 +69,7 @@ class IsolatedPlugins(PluginSource):
         return Isolation(terminal, yes=yes, dry_run=dry_run)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_sources() -> Mapping[str, PluginSource]:
     """The plugins in venvs of their own."""
     return {NAME: IsolatedPlugins()}

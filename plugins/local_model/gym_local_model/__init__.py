@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends() -> Mapping[str, type[ModelBackend]]:
     """The model backends of this package."""
     from gym_local_model.backend import LocalModel

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gym_core.spi import Exporter, Importer
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_importers() -> Mapping[str, Importer]:
     """The configurations of NeMo Gym."""
     from gym_nemo.formats import NemoImporter
@@ -19,7 +19,7 @@ def gym_importers() -> Mapping[str, Importer]:
     return {"nemo": NemoImporter()}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_exporters() -> Mapping[str, Exporter]:
     """The rows of NeMo Gym."""
     from gym_nemo.formats import NemoExporter

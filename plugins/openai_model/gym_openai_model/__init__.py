@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gym_core import ModelBackend
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends() -> Mapping[str, type[ModelBackend]]:
     """The backend `openai`."""
     from gym_openai_model.backend import OpenAIModel

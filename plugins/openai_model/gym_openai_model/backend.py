@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -140,9 +138,8 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
             raise errors.BadRequestError(
                 f"the request cannot be sent to {public_url(self._url)}: {error}", hint=self._mend(error)
             ) from error
-        timeout = None if context.deadline is None else self._time_left(context.deadline)
         try:
-            reply = await transport.post(self._url, body, context.headers or None, timeout)
+            reply = await transport.post(self._url, body)
         except TransportError as error:
             raise transport_failure(error, self.endpoint) from None
         if not 200 <= reply.status < 300:
@@ -154,14 +151,6 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         if response.unfinished:
             raise self._unfinished(reply, response)
         return response
-
-    def _time_left(self, deadline: float) -> float | None:
-        """The timeout of a call in seconds, None for the usual one."""
-        left = deadline - asyncio.get_running_loop().time()
-        if left <= 0:
-            raise errors.ModelTimeoutError("the deadline passed before the model could be asked")
-        # in tenths, so that a client can reuse what it prepared for a timeout
-        return math.ceil(left * 10) / 10 if left < self.options.request_timeout else None
 
     def _refused(self, reply: HttpReply, status: int, body: bytes) -> ModelError:
         from gym_openai_model.errors import classify  # its patterns take longer to compile than a call takes

@@ -144,23 +144,6 @@ def test_a_server_that_does_not_answer(carried: Caller) -> None:
         carried("Hi", request_timeout=0.2)
 
 
-def test_a_deadline_bounds_the_request(carried: Caller) -> None:
-    carried.endpoint.script({})
-    carried.endpoint.hanging = True
-
-    async def main(seconds: float) -> None:
-        async with OpenAIModel(carried.options()) as model:
-            deadline = asyncio.get_running_loop().time() + seconds
-            await model.respond(Request.ask("Hi"), CallContext(deadline=deadline))
-
-    with pytest.raises(errors.ModelTimeoutError):
-        asyncio.run(main(0.15))
-    received = len(carried.endpoint.seen)
-    with pytest.raises(errors.ModelTimeoutError, match="deadline"):
-        asyncio.run(main(-1))
-    assert len(carried.endpoint.seen) == received, "nobody reads it, so it is not sent"
-
-
 def test_nothing_listens(carried: Caller) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -97,7 +97,6 @@ def test_headers_and_query(carried: Caller) -> None:
     carried.endpoint.script(text_reply(carried.dialect))
     carried(
         "Hi",
-        context=CallContext(headers={"X-Session": "7"}),
         base_url=carried.endpoint.url + "/?a=1",
         api_key="sk-one",
         organization="org",
@@ -111,7 +110,6 @@ def test_headers_and_query(carried: Caller) -> None:
     assert seen.headers["openai-project"] == "proj"
     assert seen.headers["user-agent"] == "mine"
     assert seen.headers["x-extra"] == "x"
-    assert seen.headers["x-session"] == "7"
     assert seen.headers["content-type"] == "application/json"
     assert seen.path.endswith("?a=1&api-version=2026-01-01")
 

@@ -27,7 +27,7 @@ _NEEDED = (
 )
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_extension_check() -> None:
     """Refuse a run that could not be observed. Raises `UsageError`."""
     try:
@@ -37,7 +37,7 @@ def gym_extension_check() -> None:
         raise UsageError(f"the extension `otel` cannot work: {error}", hint="pip install --upgrade gym-otel") from error
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_run_started(run: RunInfo) -> None:
     """Open the run's span."""
     from gym_otel.telemetry import Telemetry, providers
@@ -46,25 +46,25 @@ def gym_run_started(run: RunInfo) -> None:
     _runs[run.run_id] = Telemetry(run, tracers, meters, owns_providers=own)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_called(run: RunInfo, call: CallInfo) -> None:
     """Keep a model call until its rollout has finished."""
     _runs[run.run_id].model_called(call)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_tool_called(run: RunInfo, call: CallInfo) -> None:
     """Keep a tool call until its rollout has finished."""
     _runs[run.run_id].tool_called(call)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_rollout_finished(run: RunInfo, rollout: Rollout) -> None:
     """Make the spans of a rollout."""
     _runs[run.run_id].rollout_finished(rollout)
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_run_finished(run: RunInfo, summary: Mapping[str, Any]) -> None:
     """Close the run's span and send what has not been sent."""
     _runs.pop(run.run_id).run_finished(summary)

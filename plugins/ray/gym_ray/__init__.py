@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gym_core.spi import WorkerLauncher
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_executors() -> Mapping[str, type[WorkerLauncher]]:
     """The executor `ray`."""
     from gym_ray.launcher import RayLauncher

@@ -89,7 +89,7 @@ class Sent(Session):
 class Env(ResourceServer):
     session_type = Sent
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers():
     return {"sent": Env}
 """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents() -> Mapping[str, type[Agent]]:
     """The agents of this package."""
     from gym_simple_agent.agent import SimpleAgent

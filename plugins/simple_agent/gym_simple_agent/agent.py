@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from gym_core import Agent, Episode, Options, StopReason, responses
+from gym_core import Agent, Episode, Options, Stop, StopReason
 
 
 class SimpleAgentOptions(Options):
@@ -21,18 +21,18 @@ class SimpleAgent(Agent[SimpleAgentOptions]):
     but reasoning, or was cut ends it too, with a stop reason that says so.
     """
 
-    async def run(self, episode: Episode) -> StopReason:
+    async def run(self, episode: Episode) -> Stop:
         """Work on one episode; the stop reason is that of the last response, or `max_turns`."""
         items = list(episode.request.input)
         for _ in range(self.options.max_turns):
             response = await episode.respond(items)
             stop_reason = response.stop_reason
             # The last call of a cut response may be half a call that still parses, and tools have side effects.
-            if stop_reason not in (responses.COMPLETED, responses.REFUSAL):
-                return stop_reason
+            if stop_reason not in (StopReason.COMPLETED, StopReason.REFUSAL):
+                return Stop(stop_reason)
             calls = response.function_calls
             answers = await episode.call_tools(calls) if calls else await episode.reply(response)
             if not answers:
-                return stop_reason
+                return Stop(stop_reason)
             items += [*response.output, *answers]
-        return responses.MAX_TURNS
+        return Stop(StopReason.MAX_TURNS)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gym_core import Episode, FunctionCallOutput, Item, Request, Response, errors, responses
+from gym_core import Episode, FunctionCallOutput, Item, Request, Response, Stop, errors, responses
 from gym_simple_agent import gym_agents
 
 SimpleAgent = gym_agents()["simple_agent"]
@@ -63,7 +63,7 @@ def cut(*output: Item, reason: str = "max_output_tokens") -> Response:
     return response(*output, status="incomplete", incomplete_details={"reason": reason})
 
 
-def run(episode: ScriptedEpisode, **options: Any) -> str:
+def run(episode: ScriptedEpisode, **options: Any) -> Stop:
     as_episode: Episode = episode
     agent = SimpleAgent(SimpleAgent.Options(**options))
     return asyncio.run(agent.run(as_episode))
@@ -71,7 +71,7 @@ def run(episode: ScriptedEpisode, **options: Any) -> str:
 
 def test_an_answer_ends_the_rollout() -> None:
     episode = ScriptedEpisode(response(message("42")))
-    assert run(episode) == "completed"
+    assert run(episode).reason == "completed"
     assert episode.asked == [[responses.user_message("Add it up.")]]
     assert not episode.batches
 
@@ -80,7 +80,7 @@ def test_calls_are_run_together_and_the_model_sees_everything() -> None:
     thought: Item = {"type": "reasoning", "summary": [], "encrypted_content": "x"}
     first = response(thought, call("a", x=1), call("b", x=2))
     episode = ScriptedEpisode(first, response(call("c", x=3)), response(message("6")))
-    assert run(episode) == "completed"
+    assert run(episode).reason == "completed"
     assert episode.batches == [["a", "b"], ["c"]]
     assert episode.asked[2] == [
         *episode.request.input,
@@ -95,7 +95,7 @@ def test_calls_are_run_together_and_the_model_sees_everything() -> None:
 def test_a_reply_of_the_environment_goes_on() -> None:
     replies = [[responses.user_message("And now?")]]
     episode = ScriptedEpisode(response(message("1")), response(message("2")), replies=replies)
-    assert run(episode) == "completed"
+    assert run(episode).reason == "completed"
     assert episode.asked[1][1:] == [message("1"), responses.user_message("And now?")]
 
 
@@ -117,14 +117,14 @@ def test_a_response_with_calls_is_not_replied_to() -> None:
 )
 def test_what_is_no_answer_ends_with_its_own_stop_reason(last: Response, stop_reason: str) -> None:
     episode = ScriptedEpisode(last, replies=[[responses.user_message("Go on.")]])
-    assert run(episode) == stop_reason
+    assert run(episode).reason == stop_reason
     assert not episode.replied_to
 
 
 def test_no_call_of_a_cut_response_is_run() -> None:
     half: Item = {**call("b"), "arguments": '{"x": 1', "status": "incomplete"}
     episode = ScriptedEpisode(cut(call("a", x=1), half))
-    assert run(episode) == "max_output_tokens"
+    assert run(episode).reason == "max_output_tokens"
     assert not episode.batches
     assert "max_output_tokens" in responses.TRUNCATING
 
@@ -132,13 +132,13 @@ def test_no_call_of_a_cut_response_is_run() -> None:
 def test_a_refusal_is_an_answer() -> None:
     refusal: Item = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
     episode = ScriptedEpisode(response(refusal))
-    assert run(episode) == "refusal"
+    assert run(episode).reason == "refusal"
     assert episode.replied_to
 
 
 def test_the_number_of_turns_is_bounded() -> None:
     episode = ScriptedEpisode(*(response(call(str(turn))) for turn in range(9)))
-    assert run(episode, max_turns=3) == "max_turns"
+    assert run(episode, max_turns=3).reason == "max_turns"
     assert len(episode.asked) == 3
     assert episode.batches == [["0"], ["1"], ["2"]]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:
     """The resource servers of this package."""
     from gym_simple_weather.environment import SimpleWeather

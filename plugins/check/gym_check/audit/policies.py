@@ -20,11 +20,11 @@ from gym_core import (
     ModelBackend,
     Request,
     Response,
+    Stop,
     StopReason,
     Task,
     encode_json,
 )
-from gym_core.responses import MAX_TURNS
 from gym_core.spi import REQUEST_FIELD
 
 MOST_VALUES = 12
@@ -189,7 +189,7 @@ class AuditAgent(Agent):
 
     max_turns = 8
 
-    async def run(self, episode: Episode) -> StopReason:
+    async def run(self, episode: Episode) -> Stop:
         """Work on one episode."""
         items = list(episode.request.input)
         for _ in range(self.max_turns):
@@ -197,9 +197,9 @@ class AuditAgent(Agent):
             calls = response.function_calls
             answers = await episode.call_tools(calls) if calls else await episode.reply(response)
             if not answers:
-                return response.stop_reason
+                return Stop(response.stop_reason)
             items += [*response.output, *answers]
-        return MAX_TURNS
+        return Stop(StopReason.MAX_TURNS)
 
 
 def _message(text: str) -> list[Item]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from gym_core import GymError, ResourceServer, Session, SessionContext, Task, Trajectory, Verdict
+from gym_core import GymError, ResourceServer, ResourceServerInfo, Session, SessionContext, Task, Trajectory, Verdict
 from gym_core.spi import Deadlines, Executor, OpenSession, Watch, asked_to_end, checked_verdict, described
 
 
@@ -46,6 +46,10 @@ class WatchedServer(ResourceServer):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._server, name)
+
+    def describe(self) -> ResourceServerInfo:
+        """What the server says."""
+        return self._server.describe()
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks of the environment."""

@@ -10,7 +10,7 @@ from gym_core import hookimpl
 from gym_core.spi import LazyGroup
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_commands() -> Mapping[str, click.Command]:
     """Both of them."""
     from gym_check.commands.check import check_env

@@ -48,7 +48,7 @@ _WORDINGS = {
         "A model backend for gym that gives one answer to everything",
         "Without an answer, as in `--model {name}`, it repeats the last message. It costs nothing, which makes it a "
         "stand-in for\na model where only the rest is to be tried.",
-        "| the model call | `{cls}.respond` in `{package}/__init__.py` |\n| what users may set | `{cls}.Options` |",
+        "| the model call | `{cls}.respond` in `{package}/__init__.py` |\n| what users may set | `{cls}Options` |",
         'gym run --model "{name}:I do not know." --env simple_weather',
         "gym plugins check",
     ),
@@ -57,7 +57,7 @@ _WORDINGS = {
         "An agent for gym: calls tools until the model answers",
         "Each turn sends the whole conversation. Calls are answered by the environment, and so is a response without "
         "calls;\nwhere the environment has nothing to say, the rollout is done.",
-        "| the loop | `{cls}.run` in `{package}/__init__.py` |\n| what users may set | `{cls}.Options` |",
+        "| the loop | `{cls}.run` in `{package}/__init__.py` |\n| what users may set | `{cls}Options` |",
         "gym run --model openai --env simple_weather --agent {name}",
         "gym plugins check",
     ),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gym_core import Agent, CallContext, Request, Rollout, Status, errors
+from gym_core import Agent, CallContext, Request, Rollout, Status, Stop, errors
 from gym_core.spi import Kind
 from gym_testing.conformance.bench import AGAIN, ANSWER, Bench, SpiedAgent, SumModel, bench_task
 from gym_testing.conformance.component import ComponentConformance
@@ -66,12 +66,11 @@ class AgentConformance(ComponentConformance):
         self._check(seen.rollout, "a model that answers at once")
         assert seen.requests, "the agent never asked the model"
 
-    def test_the_stop_reason_is_a_text(self) -> None:
+    def test_it_says_why_it_stopped(self) -> None:
         """`run` returns why it stopped."""
         seen = self._play("The answer is 3.")
         for result in seen.agent.results:
-            assert isinstance(result, str), f"`run` returned {result!r}; a stop reason is a text"
-            assert result, "`run` returned an empty stop reason"
+            assert isinstance(result, Stop), f"`run` returned {result!r} and no Stop"
 
     def test_calls_are_run_and_answered(self) -> None:
         """The tool runs, and the model sees its call with the output."""

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from gym_core import (
     Agent,
+    AgentInfo,
     CallContext,
     Done,
     Episode,
@@ -17,7 +18,7 @@ from gym_core import (
     ResourceServer,
     Response,
     Session,
-    StopReason,
+    Stop,
     Task,
     Trajectory,
     Verdict,
@@ -125,7 +126,11 @@ class SpiedAgent(Agent):
     ) -> None:
         await self.agent.__aexit__(kind, error, traceback)
 
-    async def run(self, episode: Episode) -> StopReason:
+    def describe(self) -> AgentInfo:
+        """What the agent says."""
+        return self.agent.describe()
+
+    async def run(self, episode: Episode) -> Stop:
         """Run the agent."""
         spied = _SpiedEpisode(episode)
         before = [dict(item) for item in episode.request.input]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 
-from gym_core import CallContext, GymError, ModelBackend, ModelError, Request, Response
+from gym_core import CallContext, GymError, ModelBackend, ModelError, ModelInfo, Request, Response
 from gym_core.spi import Kind
 from gym_testing.conformance.component import ComponentConformance
 from gym_testing.conformance.over_http import over_http
@@ -107,7 +107,7 @@ class ModelBackendConformance(ComponentConformance):
 
         async def several() -> list[Response]:
             async with self._made() as backend:
-                count = min(4, backend.max_inflight or 4)
+                count = min(4, backend.describe().max_inflight or 4)
                 return await asyncio.gather(
                     *(self._call(backend, self.request(), CallContext((f"t{number}", 0))) for number in range(count))
                 )
@@ -181,21 +181,22 @@ class ModelBackendConformance(ComponentConformance):
     def test_identity_is_stable(self) -> None:
         """`endpoint` and `model_id` are texts that calls do not change."""
 
-        async def look() -> list[tuple[str, str]]:
+        async def look() -> list[ModelInfo]:
             async with self._made() as backend:
-                before = (backend.endpoint, backend.model_id)
+                before = backend.describe()
                 await self._call(backend, self.request())
-                assert backend.max_inflight is None or (
-                    isinstance(backend.max_inflight, int) and backend.max_inflight > 0
+                assert before.max_inflight is None or (
+                    isinstance(before.max_inflight, int) and before.max_inflight > 0
                 ), "`max_inflight` must be None or a number above 0"
-                assert isinstance(backend.sends_seed, bool), "`sends_seed` must be True or False"
+                assert isinstance(before.sends_seed, bool), "`sends_seed` must be True or False"
                 listed = await backend.list_models()
                 assert all(isinstance(name, str) and name for name in listed), "`list_models` must give names"
                 assert all(isinstance(warning, str) for warning in await backend.check()), "`check` must give texts"
-                return [before, (backend.endpoint, backend.model_id)]
+                return [before, backend.describe()]
 
         before, after = run(look(), 2 * self.call_seconds)
-        for name, first, second in zip(("endpoint", "model_id"), before, after, strict=True):
+        for name in ("endpoint", "model_id"):
+            first, second = getattr(before, name), getattr(after, name)
             assert isinstance(first, str), f"`{name}` must be a text, not {first!r}"
             assert first, f"`{name}` is empty"
             assert first == second, f"`{name}` was {first!r} before a call and {second!r} after it"

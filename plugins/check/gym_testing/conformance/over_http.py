@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from gym_core import (
     Response,
     Session,
     SessionContext,
-    StopReason,
+    Stop,
     Task,
 )
 from gym_testing.served import Served
@@ -57,10 +57,9 @@ class _OverHTTP(Component):
     ) -> None:
         await self._stack.aclose()
 
-    @property
-    def stands_for(self) -> Mapping[str, Any]:
-        """As the remote component says."""
-        return self.there.stands_for if "there" in vars(self) else {}
+    def describe(self) -> Any:
+        """What the component says of itself until it is open, and from then on the one that asks it."""
+        return (self.there if "there" in vars(self) else self.here).describe()
 
 
 class ResourceServerOverHTTP(_OverHTTP, ResourceServer):
@@ -68,15 +67,6 @@ class ResourceServerOverHTTP(_OverHTTP, ResourceServer):
 
     here: ResourceServer
     there: ResourceServer
-
-    def __init__(self, component: ResourceServer) -> None:
-        super().__init__(component)
-        vars(self)["preferred_agent"] = component.preferred_agent  # a class variable elsewhere
-
-    @property
-    def required_roles(self) -> Sequence[str]:
-        """The roles of the environment."""
-        return self.here.required_roles
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks, as the server lists them."""
@@ -104,32 +94,12 @@ class ModelOverHTTP(_OverHTTP, ModelBackend):
         """As the server lists them."""
         return await self.there.list_models()
 
-    @property
-    def model_id(self) -> str:
-        """The name of the model there."""
-        return self.there.model_id
-
-    @property
-    def endpoint(self) -> str:
-        """The server."""
-        return self.there.endpoint
-
-    @property
-    def max_inflight(self) -> int | None:
-        """As the model there wants it."""
-        return self.there.max_inflight
-
-    @property
-    def sends_seed(self) -> bool:
-        """Whether a seed reaches the model there."""
-        return self.there.sends_seed
-
 
 class AgentOverHTTP(_OverHTTP, Agent):
     """An agent over HTTP."""
 
     there: Agent
 
-    async def run(self, episode: Episode) -> StopReason:
+    async def run(self, episode: Episode) -> Stop:
         """Have the agent there work on the episode."""
         return await self.there.run(episode)

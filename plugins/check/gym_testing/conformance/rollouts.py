@@ -85,8 +85,9 @@ class RolloutSuite(ComponentConformance):
 
     def _worker(self, server: ResourceServer) -> Agent:
         wanted = self.agent
-        if wanted is None and server.preferred_agent != ResourceServer.preferred_agent:
-            wanted = server.preferred_agent
+        preferred = server.describe().preferred_agent
+        if wanted is None and preferred != ResourceServer.preferred_agent:
+            wanted = preferred
         worker: Agent = LoopAgent() if wanted is None else make(Kind.AGENT, wanted)
         return worker
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from gym_core import CallContext, ModelBackend, ModelError, Request, Response
+from gym_core import CallContext, ModelBackend, ModelError, ModelInfo, Request, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +90,6 @@ class SpiedModel(ModelBackend):
         """As the backend lists them."""
         return await self.backend.list_models()
 
-    @property
-    def model_id(self) -> str:
-        """The backend's."""
-        return self.backend.model_id
-
-    @property
-    def endpoint(self) -> str:
-        """The backend's."""
-        return self.backend.endpoint
-
-    @property
-    def max_inflight(self) -> int | None:
-        """The backend's."""
-        return self.backend.max_inflight
-
-    @property
-    def sends_seed(self) -> bool:
-        """The backend's."""
-        return self.backend.sends_seed
+    def describe(self) -> ModelInfo:
+        """What the backend says."""
+        return self.backend.describe()

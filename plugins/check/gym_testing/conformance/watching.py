@@ -9,7 +9,17 @@ from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from gym_core import CallContext, ModelBackend, Request, ResourceServer, Response, Session, SessionContext, Task
+from gym_core import (
+    CallContext,
+    ModelBackend,
+    Request,
+    ResourceServer,
+    ResourceServerInfo,
+    Response,
+    Session,
+    SessionContext,
+    Task,
+)
 from gym_core.spi import Alarm, Executor
 from gym_testing.models import ScriptedModel
 
@@ -39,6 +49,10 @@ class WatchedServer(ResourceServer):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.server.__aexit__(kind, error, traceback)
+
+    def describe(self) -> ResourceServerInfo:
+        """What the server says."""
+        return self.server.describe()
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """Those of the server."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
-from gym_core import Status
+from gym_core import Status, StopReason
 from gym_http.protocol.sessions import TaskRequest, Url
 from gym_http.protocol.shapes import AsItCame, Number, Object, Objects, Token, shape, whole_shape
 
@@ -69,4 +70,5 @@ class EpisodeBody(TypedDict):
 class Stopped(TypedDict):
     """Why the agent stopped."""
 
-    stop_reason: str
+    stop_reason: StopReason
+    detail: NotRequired[Annotated[str, Field(description="More about it, in the agent's own words.")]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from gym_core import GymError, ModelError, Response
 from gym_core.errors import (
@@ -27,11 +28,30 @@ async def called(
     failure: Callable[[Reply], GymError],
     refused: Callable[[int], type[ModelError]] = class_of_status,
 ) -> Response:
-    """The response of a model call that is under way. Raises the `ModelError` that was raised there.
+    """The response of a model call that is under way. Raises the `ModelError` that was raised there; see `answered`."""
+    reply, answer = await _asked(asking, failure, refused)
+    output = answer.get("output")
+    if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
+        raise BrokenReplyError(f"{reply.where} answered without a list of items `output`", status=reply.status)
+    return Response(answer)
+
+
+async def answered(
+    asking: Awaitable[Reply],
+    failure: Callable[[Reply], GymError],
+    refused: Callable[[int], type[ModelError]] = class_of_status,
+) -> dict[str, Any]:
+    """The answer to what is asked of a model. Raises the `ModelError` that was raised there.
 
     `failure`: what an answer that is none stands for. Where that is no failed model call, such as the answer of a proxy
     in between, `refused` gives the class that its status means.
     """
+    return (await _asked(asking, failure, refused))[1]
+
+
+async def _asked(
+    asking: Awaitable[Reply], failure: Callable[[Reply], GymError], refused: Callable[[int], type[ModelError]]
+) -> tuple[Reply, dict[str, Any]]:
     try:
         reply = await asking
         answer = reply.object() if reply.ok else None
@@ -39,10 +59,7 @@ async def called(
         raise unanswered(error) from None
     if answer is None:
         raise _failed(reply, failure(reply), refused(reply.status))
-    output = answer.get("output")
-    if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
-        raise BrokenReplyError(f"{reply.where} answered without a list of items `output`", status=reply.status)
-    return Response(answer)
+    return reply, answer
 
 
 def _failed(reply: Reply, error: GymError, cls: type[ModelError]) -> ModelError:

@@ -145,6 +145,13 @@ class Model(TypedDict):
 
 
 @shape
+class FirstLook(TypedDict):
+    """What a model says of its endpoint."""
+
+    warnings: list[str]
+
+
+@shape
 class ModelList(TypedDict):
     """The models that are served."""
 

@@ -98,6 +98,9 @@ class Capabilities(TypedDict):
             Field(description="Whether it answers responses without calls; where not, such a response ends it."),
         ]
     ]
+    sets_up: NotRequired[bool]
+    lists_tools: NotRequired[bool]
+    closes: NotRequired[bool]
 
 
 @shape

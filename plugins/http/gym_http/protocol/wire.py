@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, cast, get_type_hints
 
-from gym_core import Item, Session, Task, Trajectory, Verdict
+from pydantic import TypeAdapter, ValidationError
+
+import gym_core
+from gym_core import ComponentInfo, Item, SessionInfo, Task, Trajectory, Verdict
 from gym_core.responses import COMPLETED
 from gym_core.spi import ModelCall, check_measured
+from gym_http.protocol.errors import WireError
 from gym_http.protocol.sessions import Capabilities, TaskBody, TrajectoryBody, VerdictBody
 from gym_http.protocol.shapes import Items, read
+
+InfoT = TypeVar("InfoT", bound=SessionInfo | ComponentInfo)
 
 PROTOCOL = 1
 """The version of gym's own routes, all of which are under `/v1`."""
@@ -93,12 +100,36 @@ def verdict_from_wire(wire: Any, field: str = "verdict") -> Verdict:
     return Verdict(body["reward"], body["components"], body["info"])
 
 
-def capabilities(session: Session[Any] | type[Session[Any]]) -> Capabilities:
-    """What a session, or a class of sessions, says of itself."""
-    return {
-        "roles": list(session.roles),
-        "open_tools": bool(session.open_tools),
-        "concurrent_tools": bool(session.concurrent_tools),
-        "judges_trajectory": bool(session.judges_trajectory),
-        "replies": (session if isinstance(session, type) else type(session)).reply is not Session.reply,
-    }
+def info_to_wire(info: SessionInfo | ComponentInfo) -> dict[str, Any]:
+    """What `describe` says, as a JSON object: every member but `component`, which a server says beside it."""
+    values = {name: getattr(info, name) for name in _members(type(info).__name__)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def session_to_wire(info: SessionInfo, roles: list[str]) -> Capabilities:
+    """What a session says of itself. `roles`: of the models that whoever opens it has to give."""
+    return cast("Capabilities", {**info_to_wire(info), "roles": roles})
+
+
+def info_from_wire(kind: type[InfoT], wire: Any, field: str = "capabilities", **known: Any) -> InfoT:
+    """What `describe` said at the other end. `known`: what holds for members that are not there, and for `component`.
+
+    So a stand-in has every member that its original has. Raises `WireError` for a member of the wrong type.
+    """
+    if not isinstance(wire, dict):
+        raise WireError(field, "must be an object")
+    for name, member in _members(kind.__name__).items():
+        if name in wire:
+            value = tuple(wire[name]) if isinstance(wire[name], list) else wire[name]
+            try:
+                known[name] = member.validate_python(value, strict=True)
+            except ValidationError:
+                raise WireError(f"{field}.{name}", f"cannot be {value!r:.80}") from None
+    return kind(**known)
+
+
+@cache
+def _members(kind: str) -> dict[str, TypeAdapter[Any]]:
+    """The members of a description by the name of its class, and what reads each."""
+    hints = get_type_hints(getattr(gym_core, kind))
+    return {name: TypeAdapter(hint) for name, hint in hints.items() if name != "component"}

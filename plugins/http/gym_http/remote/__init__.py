@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gym_core import Agent, ModelBackend, ResourceServer
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_model_backends() -> Mapping[str, type[ModelBackend]]:
     """The model behind a URL."""
     from gym_http.remote.model import RemoteModel
@@ -22,7 +22,7 @@ def gym_model_backends() -> Mapping[str, type[ModelBackend]]:
     return {"remote": RemoteModel}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:
     """The environment behind a URL."""
     from gym_http.remote.environment import RemoteResourceServer
@@ -30,7 +30,7 @@ def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:
     return {"remote": RemoteResourceServer}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_agents() -> Mapping[str, type[Agent]]:
     """The agent behind a URL."""
     from gym_http.remote.agent import RemoteAgent
@@ -38,7 +38,7 @@ def gym_agents() -> Mapping[str, type[Agent]]:
     return {"remote": RemoteAgent}
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_schemes() -> Mapping[str, str]:
     """URLs in place of names."""
     return dict.fromkeys(("http", "https", "unix"), "gym-http/remote")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from gym_core import Agent, CompletedTask, Episode, StopReason, Task, UsageError
+from gym_core import Agent, AgentInfo, CompletedTask, Episode, Stop, Task, UsageError
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError
 from gym_http.remote.connection import AGAIN, Connection
@@ -26,22 +27,23 @@ _TOO_MUCH = frozenset({"too_many_rollouts", "too_many_episodes", "draining"})
 _SECONDS = 30.0
 
 
-class RemoteAgent(Agent):
+class RemoteAgentOptions(RolloutOptions):
+    """The options of the agent behind a URL."""
+
+    api: Literal["auto", "episodes", "run"] = Field(
+        default="auto",
+        description="`episodes`: it works with the run's model and environment; `run`: it brings its own; "
+        "`auto`: the first for an agent that gym serves, the second for one of NeMo Gym.",
+    )
+
+
+class RemoteAgent(Agent[RemoteAgentOptions]):
     """An agent behind a URL, used as if it were installed: `--agent http://host:8000`, `--agent unix:/path`.
 
     One that gym serves works with the model and the environment of the run, which it reaches through a gateway that the
     run opens: two URLs per rollout, with tokens of their own. One of NeMo Gym brings its own model and environment,
     and is given each row whole: `--model` and `--env` are left out, and tasks come from `--input`.
     """
-
-    class Options(RolloutOptions):
-        """The options of the agent behind a URL."""
-
-        api: Literal["auto", "episodes", "run"] = Field(
-            default="auto",
-            description="`episodes`: it works with the run's model and environment; `run`: it brings its own; "
-            "`auto`: the first for an agent that gym serves, the second for one of NeMo Gym.",
-        )
 
     def __init__(self, options: Any = None, context: Any = None) -> None:
         super().__init__(options, context)
@@ -55,6 +57,7 @@ class RemoteAgent(Agent):
             max_reply_mb=options.max_reply_mb,
         )
         self.served: Served | None = None
+        self.there = AgentInfo()
         self._whole = False
         self._gateway: Gateway | None = None
         self._stack = AsyncExitStack()
@@ -64,6 +67,8 @@ class RemoteAgent(Agent):
             await stack.enter_async_context(self.connection)
             self._whole = self.options.api == "run"
             await self._look()
+            there = self.served.info(AgentInfo) if self.served is not None else AgentInfo()
+            self.there = replace(there, self_contained=self._whole)
             if not self._whole:
                 gateway = make_gateway(self.options, "the agent", "-A", self.context.redact)
                 self._gateway = await stack.enter_async_context(gateway)
@@ -75,17 +80,11 @@ class RemoteAgent(Agent):
     ) -> None:
         await self._stack.aclose()
 
-    @property
-    def self_contained(self) -> bool:
-        """Whether it is given whole rows."""
-        return self._whole
+    def describe(self) -> AgentInfo:
+        """What the agent there says; it is given whole rows where it brings its own model and environment."""
+        return self.there
 
-    @property
-    def stands_for(self) -> Mapping[str, Any]:
-        """The agent at the other end."""
-        return self.served.identity if self.served is not None else {}
-
-    async def run(self, episode: Episode) -> StopReason:
+    async def run(self, episode: Episode) -> Stop:
         """Have the agent work on one episode. Raises `RemoteError` for what went wrong there.
 
         An error of model or session that the agent let pass is raised as what it was here.
@@ -97,10 +96,12 @@ class RemoteAgent(Agent):
             reply = await self._hand_over("/v1/episodes", body, offered)
             if not reply.ok:
                 raise _passed_on(offered, reply) or self.connection.error(reply)
-            stop_reason = reply.object().get("stop_reason")
-            if not isinstance(stop_reason, str):
-                raise RemoteError(f"{self.connection.name} gave no `stop_reason`", code=BROKEN, status=reply.status)
-            return stop_reason
+            said = reply.object()
+            try:
+                return Stop(said["stop_reason"], said.get("detail", ""))
+            except (KeyError, TypeError, ValueError) as error:
+                problem = "it gave no `stop_reason`" if isinstance(error, KeyError) else str(error)
+                raise RemoteError(f"{self.connection.name}: {problem}", code=BROKEN, status=reply.status) from None
 
     async def complete(self, task: Task, repeat: int) -> CompletedTask:
         """Have the agent carry out a whole rollout. Raises what its failure stands for."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from gym_core import UsageError
 from gym_http.protocol.client import Reply
-from gym_http.protocol.errors import RemoteError
-from gym_http.protocol.wire import PROTOCOL
+from gym_http.protocol.errors import RemoteError, WireError
+from gym_http.protocol.wire import PROTOCOL, InfoT, info_from_wire
 from gym_http.remote.connection import Connection
 
 RESOURCE_SERVER = "resource_server"
@@ -40,6 +40,13 @@ class Served:
     version: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     capabilities: Mapping[str, Any] = field(default_factory=dict)
+
+    def info(self, kind: type[InfoT], **known: Any) -> InfoT:
+        """What the component there says of itself; `known` where it does not. Raises `UsageError`."""
+        try:
+            return info_from_wire(kind, dict(self.capabilities), component=self.identity, **known)
+        except WireError as error:
+            raise UsageError(f"`{self.name}` is described as no {self.kind} is: {error.message}") from None
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,6 +13,7 @@ from pydantic import Field
 from gym_core import (
     JsonError,
     ResourceServer,
+    ResourceServerInfo,
     Session,
     SessionContext,
     Task,
@@ -40,19 +41,20 @@ _SETS_KEPT = 256
 _FORGOTTEN = frozenset({404, 410, 422})
 
 
-class RemoteResourceServer(ResourceServer):
+class RemoteResourceServerOptions(RolloutOptions):
+    """The options of the environment behind a URL."""
+
+    api: Literal["auto", "gym", "nemo"] = Field(
+        default="auto", description="Whose routes to ask: gym's own where there are any, or NeMo Gym's."
+    )
+
+
+class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
     """An environment behind a URL, used as if it were installed: `--env http://host:8000`, `--env unix:/path`.
 
     The server is `gym serve --env` at another place, or a resource server of NeMo Gym; which one is found out when it
     is opened. One of NeMo Gym ships no tasks: give them with `--input`.
     """
-
-    class Options(RolloutOptions):
-        """The options of the environment behind a URL."""
-
-        api: Literal["auto", "gym", "nemo"] = Field(
-            default="auto", description="Whose routes to ask: gym's own where there are any, or NeMo Gym's."
-        )
 
     def __init__(self, options: Any = None, context: Any = None) -> None:
         super().__init__(options, context)
@@ -66,6 +68,7 @@ class RemoteResourceServer(ResourceServer):
             max_reply_mb=options.max_reply_mb,
         )
         self.served: Served | None = None
+        self.there = ResourceServerInfo()
         self._gateway: Gateway | None = None
         self._stack = AsyncExitStack()
         self._specs: dict[bytes, list[ToolSpec]] = {}
@@ -74,10 +77,8 @@ class RemoteResourceServer(ResourceServer):
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.connection)
             self.served = await recognise(self.connection, RESOURCE_SERVER, self.options.api)
-            preferred = self.served.capabilities.get("preferred_agent")
-            if preferred:
-                vars(self)["preferred_agent"] = str(preferred)  # a class variable elsewhere, each server's own here
-            if self.required_roles:
+            self.there = self.served.info(ResourceServerInfo)
+            if self.there.roles:
                 gateway = make_gateway(self.options, "the environment", "-E", self.context.redact)
                 self._gateway = await stack.enter_async_context(gateway)
             self._stack = stack.pop_all()
@@ -88,19 +89,13 @@ class RemoteResourceServer(ResourceServer):
     ) -> None:
         await self._stack.aclose()
 
-    @property
-    def stands_for(self) -> Mapping[str, Any]:
-        """The environment at the other end."""
-        return self.served.identity if self.served is not None else {}
-
-    @property
-    def required_roles(self) -> Sequence[str]:
-        """The models that the server's sessions need of their client."""
-        return [str(role) for role in self._capabilities.get("roles") or ()]
+    def describe(self) -> ResourceServerInfo:
+        """What the environment there says."""
+        return self.there
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks of the server, fetched page by page as they are wanted. Raises `UsageError` when it has none."""
-        if not self._capabilities.get("tasks"):
+        if not self.there.tasks:
             raise UsageError(f"{self.connection.name} ships no tasks", hint="--input FILE")
         return self._pages()
 
@@ -114,7 +109,7 @@ class RemoteResourceServer(ResourceServer):
         """The models that a session needs of its client, as URLs that are good as long as it is open."""
         if self._gateway is None:
             return nullcontext({})
-        return self._gateway.offer_models({role: context.models[role] for role in self.required_roles})
+        return self._gateway.offer_models({role: context.models[role] for role in self.there.roles})
 
     def specs(self, schemas: list[dict[str, Any]]) -> list[ToolSpec]:
         """The functions among the tools of a session; most sessions of a server have the same."""
@@ -126,10 +121,6 @@ class RemoteResourceServer(ResourceServer):
             functions = [schema for schema in schemas if schema.get("type", "function") == "function"]
             known = self._specs[key] = [remote_tool(schema) for schema in functions]
         return known
-
-    @property
-    def _capabilities(self) -> Mapping[str, Any]:
-        return self.served.capabilities if self.served is not None else {}
 
     async def _pages(self) -> AsyncIterator[Task]:
         cursor: str | None = ""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from gym_core import CallContext, ModelBackend, Request, Response, UsageError
+from gym_core import CallContext, ModelBackend, ModelInfo, Request, Response, UsageError
 from gym_http.protocol.errors import RemoteError
-from gym_http.protocol.model_client import called, unanswered
+from gym_http.protocol.model_client import answered, called, unanswered
 from gym_http.remote.connection import Connection
 from gym_http.remote.detect import MODEL, Served, recognise
 from gym_http.remote.options import RemoteOptions
@@ -19,20 +19,18 @@ ROLLOUT_HEADER = "Gym-Rollout"
 _NO_RETRIES = {"Gym-Retries": "none"}  # the run tries again: both doing so would multiply the attempts
 
 
-class RemoteModel(ModelBackend):
+class RemoteModel(ModelBackend[RemoteOptions]):
     """A model behind a URL, used as if it were installed: `--model http://host:8000`, `--model unix:/path`.
 
     The server is `gym serve --model` at another place. Its errors keep their class. Endpoints of other makers are asked
     through the model backend `openai` and its `base_url`.
     """
 
-    class Options(RemoteOptions):
-        """The options of the model behind a URL."""
-
     def __init__(self, options: Any = None, context: Any = None) -> None:
         super().__init__(options, context)
         self.connection = self._connection()
         self.served: Served | None = None
+        self.there = ModelInfo(model_id=self.options.url, endpoint=self.connection.url)
 
     def _connection(self) -> Connection:
         options = self.options
@@ -54,6 +52,7 @@ class RemoteModel(ModelBackend):
                     f"{self.connection.url} is an endpoint of another maker than gym",
                     hint=f"--model openai:NAME -M base_url={self.connection.url}/v1",
                 )
+            self.there = self.served.info(ModelInfo, model_id=self.options.url, endpoint=self.connection.url)
         except BaseException:
             await self.connection.__aexit__(None, None, None)
             raise
@@ -67,41 +66,25 @@ class RemoteModel(ModelBackend):
     async def respond(self, request: Request, context: CallContext) -> Response:
         """One call, sent once. Raises the `ModelError` that was raised there."""
         body = dict(request.body)
-        if context.seed is not None and self.sends_seed:
+        if context.seed is not None and self.there.sends_seed:
             body.setdefault("seed", context.seed)
         task_id, repeat = context.key
-        headers = {**context.headers, **_NO_RETRIES, ROLLOUT_HEADER: f"{quote(task_id, safe='')}/{repeat}"}
-        seconds = None
-        if context.deadline is not None:
-            seconds = max(0.001, context.deadline - asyncio.get_running_loop().time())
-        asking = self.connection.request("POST", "/v1/responses", body, headers=headers, timeout=seconds)
+        headers = {**_NO_RETRIES, ROLLOUT_HEADER: f"{quote(task_id, safe='')}/{repeat}"}
+        asking = self.connection.request("POST", "/v1/responses", body, headers=headers)
         return await called(asking, self.connection.error)
 
-    @property
-    def model_id(self) -> str:
-        """The name of the model there."""
-        return str(self._capabilities.get("model_id") or self.options.url)
+    def describe(self) -> ModelInfo:
+        """What the backend there says. A limit per endpoint is shared where both mean the same one by its URL."""
+        # any other URL, and the name of an endpoint without one, means something at that end alone
+        elsewhere = not self.there.endpoint.startswith("https://")
+        return replace(self.there, endpoint=self.connection.url) if elsewhere else self.there
 
-    @property
-    def endpoint(self) -> str:
-        """One server, one limit."""
-        return self.connection.url
-
-    @property
-    def max_inflight(self) -> int | None:
-        """The most requests that the backend there wants at once."""
-        most = self._capabilities.get("max_inflight")
-        return most if isinstance(most, int) and most > 0 else None
-
-    @property
-    def sends_seed(self) -> bool:
-        """Whether a seed reaches the model there."""
-        return bool(self._capabilities.get("sends_seed"))
-
-    @property
-    def stands_for(self) -> Mapping[str, Any]:
-        """The model backend at the other end."""
-        return self.served.identity if self.served is not None else {}
+    async def check(self) -> Sequence[str]:
+        """The look of the backend there. Raises the `ModelError` that was raised there."""
+        if not self.there.checks:
+            return ()
+        looked = await answered(self.connection.request("GET", "/v1/check"), self.connection.error)
+        return [str(warning) for warning in looked.get("warnings") or ()]
 
     async def list_models(self) -> Sequence[str]:
         """The models that the server lists."""
@@ -115,7 +98,3 @@ class RemoteModel(ModelBackend):
             raise unanswered(error) from None
         entries = listed.get("data")
         return [str(entry.get("id")) for entry in entries] if isinstance(entries, list) else []
-
-    @property
-    def _capabilities(self) -> Mapping[str, Any]:
-        return self.served.capabilities if self.served is not None else {}

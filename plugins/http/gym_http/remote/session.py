@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from gym_core import (
     Response,
     Session,
     SessionContext,
+    SessionInfo,
     Task,
     ToolSpec,
     Trajectory,
@@ -28,13 +30,13 @@ from gym_core.responses import SESSION_DONE
 from gym_core.spi import ArgumentError, BoundTool, NotMeasured
 from gym_http.protocol.client import BROKEN
 from gym_http.protocol.errors import RemoteError, WireError
-from gym_http.protocol.wire import items_from_wire, task_to_wire, trajectory_to_wire, verdict_from_wire
+from gym_http.protocol.wire import info_from_wire, items_from_wire, task_to_wire, trajectory_to_wire, verdict_from_wire
 
 if TYPE_CHECKING:
     from gym_http.remote.environment import RemoteResourceServer
 
 logger = logging.getLogger("gym")
-_CAPABILITIES = ("open_tools", "concurrent_tools", "judges_trajectory")
+_NEEDED = ("open_tools", "concurrent_tools", "judges_trajectory")
 
 
 class OpenRemote:
@@ -85,13 +87,17 @@ class RemoteSession(Session["RemoteResourceServer"]):
             self._token: str = opened["token"]
             self._tools: list[dict[str, Any]] = opened["tools"]
             capabilities = opened["capabilities"]
-            # class variables of a session, each server's own here
-            vars(self).update({name: bool(capabilities[name]) for name in _CAPABILITIES})
-            self._replies = bool(capabilities.get("replies", True))
+            self._info = info_from_wire(SessionInfo, {name: capabilities[name] for name in _NEEDED} | capabilities)
         except (KeyError, TypeError) as error:
             raise _broken(server, f"it opened a session without {error}") from None
+        except WireError as error:
+            raise _broken(server, error.message) from None
         self._opening: Sequence[Item] | None = opened.get("opening")
         self._closed = False
+
+    def describe(self) -> SessionInfo:
+        """What the session there says. Its tools have to be asked for, as they are no methods of this class."""
+        return replace(self._info, lists_tools=True)
 
     def setup(self) -> Sequence[Item] | None:
         """What the server's `setup` answered when the session was opened."""
@@ -117,7 +123,7 @@ class RemoteSession(Session["RemoteResourceServer"]):
 
     async def reply(self, response: Response) -> Sequence[Item] | Done:
         """The environment's answer to a response without calls."""
-        if not self._replies:  # the server says that nothing but the default is to be had
+        if not self._info.replies:
             return Done()
         answer = await self._ask("/reply", {"response": response.body})
         done = answer.get("done")

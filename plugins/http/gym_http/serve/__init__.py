@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import click
 
 
-@hookimpl
+@hookimpl(contract=1)
 def gym_commands() -> Mapping[str, click.Command]:
     """The command."""
     from gym_http.serve.command import serve

@@ -144,17 +144,11 @@ async def _model(
     look = await check_models({wanted.role: backend}, settings.deadlines.setup)
     served = module.ServedModel(backend, deadlines=settings.deadlines)
     served.gate.answered = wanted.role in look.answered
-    capabilities = {
-        "model_id": served.name,
-        "max_inflight": backend.max_inflight,
-        "sends_seed": backend.sends_seed,
-        "streaming": True,
-    }
     app = build(
         "model",
         module.routes(served),
         settings=settings,
-        describe={**describe(backend, assembler, wanted.role), "capabilities": capabilities},
+        describe={**describe(backend, assembler, wanted.role), "capabilities": served.capabilities()},
         openapi=[model_openapi.openapi()],
         redactor=redactor,
     )
@@ -196,7 +190,7 @@ async def _agent(
         "agent",
         module.routes(rollouts, hosted.routes),
         settings=settings,
-        describe={**describe(assembly.agent, assembler, "agent"), "capabilities": {"runs": True}},
+        describe=describe(assembly.agent, assembler, "agent", runs=True),
         openapi=[agent_openapi.openapi(), episodes.OPENAPI],
         redactor=redactor,
     )
@@ -217,7 +211,7 @@ async def _agent_alone(
         "agent",
         hosted.routes,
         settings=settings,
-        describe={**describe(agent, assembler, "agent"), "capabilities": {"runs": False}},
+        describe=describe(agent, assembler, "agent", runs=False),
         openapi=[episodes.OPENAPI],
         redactor=redactor,
     )

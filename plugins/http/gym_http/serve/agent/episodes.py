@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from gym_core import Agent, GymError, Request
 from gym_core.responses import as_items
-from gym_core.spi import with_flat_tools, within
+from gym_core.spi import checked_stop, with_flat_tools, within
 from gym_http.protocol.agents import EpisodeBody, Stopped
 from gym_http.serve.agent.callbacks import Callbacks
 from gym_http.serve.agent.http_episode import HttpEpisode, Place
@@ -55,7 +55,7 @@ class Episodes:
         episode = await self._episode(request)
         self.running += 1
         try:
-            stop_reason = await while_connected(request, within(self.agent.run(episode), None, "the agent"))
+            returned = await while_connected(request, within(self.agent.run(episode), None, "the agent"))
         except GymError as error:
             if episode.refused is not None and episode.refused[0] is error:
                 reply = episode.refused[1]
@@ -63,9 +63,8 @@ class Episodes:
             raise
         finally:
             self.running -= 1
-        if not isinstance(stop_reason, str):
-            raise GymError(f"the agent returned {stop_reason!r:.80}; a stop reason is a text")
-        return json_reply({"stop_reason": stop_reason})
+        stop = checked_stop(returned)
+        return json_reply({"stop_reason": stop.reason, **({"detail": stop.detail} if stop.detail else {})})
 
     async def _episode(self, request: HttpRequest) -> HttpEpisode:
         body = await read_as(EpisodeBody, request)

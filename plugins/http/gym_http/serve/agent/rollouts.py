@@ -100,7 +100,7 @@ class Rollouts:
         The answer is a Responses body whose `output` holds all items, tool outputs among them. Raises as `run` does.
         """
         agent = self.stage.agent
-        if agent is not None and agent.self_contained:
+        if agent is not None and agent.describe().self_contained:
             raise ServeError(
                 501, "this agent works on whole tasks and is no model", hint="POST /run", code="not_offered"
             )

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from gym_core import ResourceServer, Trajectory, Verdict
 from gym_core import Response as ModelResponse
 from gym_core.errors import InputError
-from gym_core.spi import RESULT_FIELDS, derive_seed
+from gym_core.spi import RESULT_FIELDS, derive_seed, session_info
 from gym_http.protocol.errors import ServeError
 from gym_http.protocol.nemo import AnsweredRow
 from gym_http.protocol.shapes import read
@@ -49,7 +49,7 @@ def routes(server: ResourceServer, sessions: Sessions) -> list[BaseRoute]:
 def judges_rows(server: ResourceServer) -> bool:
     """Whether a row and its response are all that a verdict needs, so that it can be had without a session."""
     session_type = getattr(server, "session_type", None)
-    return session_type is not None and bool(session_type.judges_trajectory)
+    return session_type is not None and session_info(session_type).judges_trajectory
 
 
 class _Routes:

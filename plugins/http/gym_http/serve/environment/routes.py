@@ -10,15 +10,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from gym_core import Done, ResourceServer, Session, encode_json
+from gym_core import Done, ResourceServer, Session, SessionInfo, encode_json
 from gym_core import Response as ModelResponse
 from gym_core.errors import FieldError, InputError
-from gym_core.spi import REQUEST_FIELD, blame_row, class_tools, derive_seed
+from gym_core.spi import REQUEST_FIELD, blame_row, class_tools, derive_seed, session_info
 from gym_http.protocol.errors import ROW, ServeError, WireError
 from gym_http.protocol.sessions import OpenSession, ReplyRequest, ToolCall, VerifyRequest
 from gym_http.protocol.sessions import Session as Opened
 from gym_http.protocol.shapes import Kind, read
-from gym_http.protocol.wire import capabilities, task_of_body, trajectory_of_body, verdict_to_wire
+from gym_http.protocol.wire import info_to_wire, session_to_wire, task_of_body, trajectory_of_body, verdict_to_wire
 from gym_http.serve.application import PHASE
 from gym_http.serve.auth import SessionRoute, bearer, unauthorized
 from gym_http.serve.disconnects import while_connected
@@ -55,20 +55,19 @@ def describe_capabilities(server: ResourceServer, models: Container[str] = ()) -
 
     `models`: the roles that the server has models for, so that who opens a session need not give them.
     """
-    session_type: type[Session[Any]] = getattr(server, "session_type", None) or Session
+    info, session_type = server.describe(), getattr(server, "session_type", None)
     return {
-        **capabilities(session_type),
-        "roles": [role for role in server.required_roles if role not in models],
-        "preferred_agent": server.preferred_agent,
+        **info_to_wire(session_info(session_type) if session_type is not None else SessionInfo()),
+        **info_to_wire(info),
+        "roles": [role for role in info.roles if role not in models],
         "tools": tool_schemas(server),
-        "tasks": type(server).tasks is not ResourceServer.tasks,
     }
 
 
 def tool_schemas(server: ResourceServer) -> list[dict[str, Any]] | None:
     """The tools of all sessions, None where they depend on the task."""
     session_type: type[Session[Any]] | None = getattr(server, "session_type", None)
-    if session_type is None or session_type.tools is not Session.tools:
+    if session_type is None or session_info(session_type).lists_tools:
         return None
     return [spec.schema for spec in class_tools(session_type)]
 
@@ -76,7 +75,9 @@ def tool_schemas(server: ResourceServer) -> list[dict[str, Any]] | None:
 def tool_names(server: ResourceServer) -> list[str] | None:
     """The only functions that a row may name, None where that depends on the task or where any will do."""
     schemas = tool_schemas(server)
-    return None if schemas is None or server.session_type.open_tools else [schema["name"] for schema in schemas]
+    if schemas is None or session_info(server.session_type).open_tools:
+        return None
+    return [schema["name"] for schema in schemas]
 
 
 class _Routes:
@@ -102,14 +103,14 @@ class _Routes:
             served = await while_connected(request, opening)
         except (InputError, KeyError) as error:
             raise row_refused(error, task, ROW) from error
-        tokens = self._sessions.tokens
+        tokens, info = self._sessions.tokens, served.session.describe()
         opened: Opened = {
             "id": served.ident,
             "token": tokens.make("owner", served.ident),
             "tool_token": tokens.make("tool", served.ident),
             "opening": None if served.opening is None else list(served.opening),
             "tools": served.schemas,
-            "capabilities": {**capabilities(served.session), "roles": self._sessions.lacking(served.session.roles)},
+            "capabilities": session_to_wire(info, self._sessions.lacking(info.roles)),
             "expires_in": settings.session_life,
             "idle_seconds": settings.session_idle,
         }

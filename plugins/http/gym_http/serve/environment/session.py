@@ -146,7 +146,7 @@ class ServedSession:
         """One tool call. A bad one is an answer, as everywhere."""
         if self.closed:
             raise gone(self.closed)
-        toolbox, alone = self._live.toolbox, not self.session.concurrent_tools
+        toolbox, alone = self._live.toolbox, not self._live.info.concurrent_tools
         task = self._begin() if self._lock.try_enter(alone) else await self._wait(alone)
         try:
             call = {"name": name, "arguments": arguments, "call_id": call_id}

@@ -17,7 +17,7 @@ from gym_core.responses import CONTENT_FILTER, MAX_OUTPUT_TOKENS
 from gym_core.spi import ending
 
 _ECHOED = ("instructions", "metadata", "temperature", "top_p", "max_output_tokens", "previous_response_id", "reasoning")
-_ENDS = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
+_ENDS: Mapping[str, str] = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
 _PREFIX = {
     "message": "msg",
     "reasoning": "rs",

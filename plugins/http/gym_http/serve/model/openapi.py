@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gym_http.protocol.openai import ChatCompletion, ChatRequest, Model, ModelList, ResponseAnswer, ResponsesRequest
+from gym_http.protocol.openai import (
+    ChatCompletion,
+    ChatRequest,
+    FirstLook,
+    Model,
+    ModelList,
+    ResponseAnswer,
+    ResponsesRequest,
+)
 from gym_http.serve.openapi import answer, content, operation, reference, text
 
 _ERROR = {
@@ -64,6 +72,12 @@ def openapi() -> dict[str, Any]:
 _PATHS: Mapping[str, Any] = {
     "/v1/responses": asking("Ask the model, in OpenAI's Responses API.", ResponsesRequest, ResponseAnswer),
     "/v1/chat/completions": asking("Ask the model, in OpenAI's Chat Completions API.", ChatRequest, ChatCompletion),
+    "/v1/check": {
+        "get": operation(
+            "Have the model look at its endpoint, as a run does before its first rollout.",
+            {"200": answer("Nothing that would fail every call.", FirstLook), **FAILURES},
+        )
+    },
     "/v1/models": {"get": operation("The models that are served: this one.", {"200": answer("The list.", ModelList)})},
     "/v1/models/{model}": {
         "get": operation(

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,9 +19,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gym_core import CallContext, ModelBackend, ModelError
-from gym_core.spi import Clock, Deadlines, Limiter, ModelGate, Watch
+from gym_core.spi import Clock, Deadlines, Limiter, ModelGate, Watch, within
 from gym_http.protocol.errors import ServeError
-from gym_http.protocol.openai import ChatRequest, Model, ModelList, ResponsesRequest
+from gym_http.protocol.openai import ChatRequest, FirstLook, Model, ModelList, ResponsesRequest
+from gym_http.protocol.wire import info_to_wire
 from gym_http.serve.disconnects import while_connected
 from gym_http.serve.json_reply import json_reply
 from gym_http.serve.model.bodies import whole_response
@@ -50,7 +52,7 @@ class ServedModel:
         self.gate = ModelGate(
             "policy",
             backend,
-            limiter=Limiter(backend.max_inflight),
+            limiter=Limiter(backend.describe().max_inflight),
             deadlines=deadlines or Deadlines(),
             clock=clock or Clock(asyncio.get_running_loop().time),
         )
@@ -61,7 +63,16 @@ class ServedModel:
     @property
     def name(self) -> str:
         """The model's name as it is listed."""
-        return self.backend.model_id or self.backend.context.name
+        return self.gate.info.model_id or self.backend.context.name
+
+    def capabilities(self) -> dict[str, Any]:
+        """What the backend says of itself, and that its answers can be had as streams."""
+        return {**info_to_wire(replace(self.gate.info, model_id=self.name)), "streaming": True}
+
+    async def check(self) -> FirstLook:
+        """The backend's look at its endpoint. Raises `ModelError`."""
+        warnings = await within(self.backend.check(), self.gate.deadlines.setup, "the look at the endpoint")
+        return {"warnings": [*warnings]}
 
     def listed(self) -> Model:
         """The model as an entry of `GET /v1/models`."""
@@ -105,6 +116,9 @@ def routes(model: ServedModel) -> list[BaseRoute]:
         whole = await while_connected(request, model.respond(body, request.headers))
         return chat_reply(whole, chat, model.name)
 
+    async def check(request: Request) -> Response:
+        return json_reply(await while_connected(request, model.check()))
+
     async def models(request: Request) -> Response:
         listed: ModelList = {"object": "list", "data": [model.listed()]}
         return json_reply(listed)
@@ -118,6 +132,7 @@ def routes(model: ServedModel) -> list[BaseRoute]:
     return [
         Route("/v1/responses", answering(responses), methods=["POST"]),
         Route("/v1/chat/completions", answering(chat_completions), methods=["POST"]),
+        Route("/v1/check", answering(check), methods=["GET"]),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{model:path}", answering(one_model), methods=["GET"]),
     ]

@@ -1,0 +1,108 @@
+"""What a type checker says of mistakes: each that is planted is found, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLANTED = """
+from collections.abc import Mapping
+
+from gym_core import Agent, Episode, Options, ResourceServer, Session, Stop, StopReason, Trajectory, hookimpl
+
+
+class CounterOptions(Options):
+    limit: int = 100
+
+
+class OtherOptions(Options):
+    size: int = 1
+
+
+class CounterSession(Session["Counter"]):
+    def verify(self, trajectory: Trajectory) -> float:
+        return float(self.server.options.limit)
+
+    def most(self) -> int:
+        return self.server.options.limti  # wrong
+
+
+class Counter(ResourceServer[CounterOptions]):
+    session_type = CounterSession
+
+    def most(self) -> int:
+        return self.options.limit
+
+    def least(self) -> int:
+        return self.options.limti  # wrong
+
+
+class Plain(ResourceServer):
+    session_type = CounterSession
+
+    def most(self) -> Options:
+        return self.options
+
+
+class Loop(Agent[CounterOptions]):
+    async def run(self, episode: Episode) -> Stop:
+        response = await episode.respond(episode.request.input)
+        if self.options.limit == 1:
+            return Stop(StopReason.MAX_TURN)  # wrong
+        if self.options.limit == 2:
+            return Stop("max_turns")  # wrong
+        if self.options.limit == 3:
+            return response.stop_reason  # wrong
+        if self.options.limit == 4:
+            return Stop(StopReason.COMPLETED, 4)  # wrong
+        return Stop(response.stop_reason, "well")
+
+
+word: str = Counter().options.limit  # wrong
+number: int = Counter(CounterOptions(limit=3)).options.limit
+other = Counter(OtherOptions())  # wrong
+
+
+@hookimpl(contract=1)
+def gym_agents() -> Mapping[str, type[Agent]]:
+    return {"loop": Loop}
+
+
+@hookimpl  # wrong
+def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:
+    return {"counter": Counter, "plain": Plain}
+"""
+WRONG = {number for number, line in enumerate(PLANTED.splitlines(), 1) if line.endswith("# wrong")}
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    path = tmp_path / "planted.py"
+    path.write_text(PLANTED)
+    return path
+
+
+def checked(*command: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=280
+    ).stdout
+
+
+@pytest.mark.slow
+def test_mypy_finds_what_is_planted_and_nothing_else(planted: Path) -> None:
+    cache = planted.parent / "cache"
+    said = checked("mypy", "--strict", "--no-error-summary", "--cache-dir", str(cache), str(planted))
+    lines = [line for line in said.splitlines() if ": error:" in line]
+    assert {int(line.split(":")[1]) for line in lines} == WRONG, said
+
+
+@pytest.mark.slow
+def test_pyright_finds_what_is_planted_and_nothing_else(planted: Path) -> None:
+    said = json.loads(checked("basedpyright", "--level", "error", "--outputjson", str(planted)))
+    found = {finding["range"]["start"]["line"] + 1 for finding in said["generalDiagnostics"]}
+    assert found == WRONG, said["generalDiagnostics"]
