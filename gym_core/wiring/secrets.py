@@ -9,13 +9,10 @@ meant as a secret, as in a URL or as the value of a secret option, the place dec
 
 from __future__ import annotations
 
-import html
 import json
 import re
-from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
 MIN_LENGTH = 6
@@ -136,6 +133,8 @@ def _secret_texts(text: str) -> Iterator[str]:
     if rest and scheme.lower() in ("bearer", "basic", "token", "apikey", "key"):
         yield rest.strip()
         if scheme.lower() == "basic":
+            from base64 import b64decode
+
             try:
                 user, _, password = b64decode(rest.strip()).decode().partition(":")
             except ValueError:
@@ -146,6 +145,9 @@ def _secret_texts(text: str) -> Iterator[str]:
 
 
 def _of_url(url: str) -> Iterator[str]:
+    from base64 import b64encode
+    from urllib.parse import parse_qsl, unquote, urlsplit
+
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -343,6 +345,9 @@ def _of_bytes(pattern: re.Pattern[str] | None) -> re.Pattern[bytes] | None:
 
 def _forms(value: str) -> set[str]:
     """A secret as it is, in a shell, in HTML and in a URL."""
+    import html
+    from urllib.parse import quote, quote_plus
+
     value = value.encode("utf-8", "replace").decode()
     escaped = {quote(value, safe=""), quote(value), quote_plus(value)}
     return {
@@ -379,6 +384,8 @@ def _in_each_form(value: str) -> str:
 
 def _base64(value: str) -> set[str]:
     """A secret in Base64, up to the letters that what follows it changes."""
+    from base64 import b64encode, urlsafe_b64encode
+
     encoded = value.encode("utf-8", "replace")
     whole = encoded[: len(encoded) // 3 * 3]
     return {b64encode(whole).decode(), urlsafe_b64encode(whole).decode()}
@@ -387,6 +394,8 @@ def _base64(value: str) -> set[str]:
 def _without_url_secrets(text: str) -> str:
     if "://" not in text:
         return text
+    from urllib.parse import unquote
+
     text = _USER_ALONE.sub(rf"\1{MASK}@", _USERINFO.sub(rf"\1{MASK}@", text))
     return re.sub(
         r"([?&#;])([^=&#\s]+)=([^&#\s]+)",
