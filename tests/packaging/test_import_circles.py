@@ -1,0 +1,128 @@
+"""No circle among the modules of the core, of the plugins and of the examples, whenever an import happens.
+
+An import counts at the head of a module and within a function, and so does the name of a module as a text, alone or as
+`module:attribute`: it is what `import_module`, tables of commands and lazy names are given. What stands under
+`TYPE_CHECKING` is for type checkers and is not executed. Who takes a name from a package that is lazy depends on the
+module that has it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = [ROOT / "gym_core", *sorted(ROOT.glob("plugins/*/gym_*")), *sorted(ROOT.glob("examples/*/gym_*"))]
+
+
+def modules(package: Path) -> Iterator[tuple[str, ast.Module]]:
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def trees() -> Mapping[str, ast.Module]:
+    return {name: tree for package in PACKAGES for name, tree in modules(package)}
+
+
+def is_for_types(node: ast.If) -> bool:
+    return ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def lazy_names(tree: ast.Module) -> dict[str, tuple[str, str]]:
+    """The names that a module imports when they are used, each with the module and the name that it has there.
+
+    It tells them to type checkers, and all others have a `__getattr__` instead.
+    """
+    return {
+        each.asname or each.name: (node.module or "", each.name)
+        for branch in tree.body
+        if isinstance(branch, ast.If)
+        and is_for_types(branch)
+        and "__getattr__" in "".join(map(ast.unparse, branch.orelse))
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for each in node.names
+    }
+
+
+def home(module: str, name: str) -> str:
+    """The module that gives a name: a submodule itself, and where the package is lazy the one that it takes it from."""
+    if f"{module}.{name}" in trees():
+        return f"{module}.{name}"
+    lazy = lazy_names(trees()[module]) if module in trees() else {}
+    return home(*lazy[name]) if name in lazy else module
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """The modules that a node and what is in it import."""
+    if isinstance(node, ast.If) and is_for_types(node):
+        for other in node.orelse:
+            yield from imported(other)
+        return
+    if isinstance(node, ast.Import):
+        yield from (each.name for each in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert not node.level
+        yield from (home(node.module or "", each.name) for each in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+        yield node.value.partition(":")[0]
+    for inner in ast.iter_child_nodes(node):
+        yield from imported(inner)
+
+
+def imports() -> dict[str, set[str]]:
+    """Of every module those that it imports."""
+    found = {}
+    for name, tree in trees().items():
+        lazily = {home(*where) for where in lazy_names(tree).values()}
+        found[name] = ({*imported(tree), *lazily} & trees().keys()) - {name}
+    return found
+
+
+STILL_THERE = {"gym_core.domain.responses": "gym_core.domain.finish"}
+"""The one circle that is left: the other way the constants of one are read by the other."""
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = imports()
+    for module, other in STILL_THERE.items():
+        graph[module].remove(other)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = error.args[1][::-1]  # `TopologicalSorter` speaks of what comes before, not of what is imported
+        raise AssertionError(" -> ".join(circle)) from None
+
+
+def test_imports_of_every_kind_are_seen() -> None:
+    graph = imports()
+    assert "gym_core.contract.executor" in graph["gym_core.spi"]
+    assert "gym_core.cli.run" in graph["gym_core.cli.app"]
+    assert "gym_core.engine.executors.worker" in graph["gym_core.engine.executors.worker_process"]
+    code = "if TYPE_CHECKING:\n    import a.b\ndef f():\n    from gym_core import Task\nload('gym_core.cli.app:app')"
+    assert set(imported(ast.parse(code))) == {"gym_core.domain.task", "gym_core.cli.app"}
+
+
+LAZY = [name for name, tree in trees().items() if lazy_names(tree)]
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_lazy_names_are_those_that_type_checkers_see(package: str) -> None:
+    lazy = lazy_names(trees()[package])
+    module = importlib.import_module(package)
+    assert {*lazy} == {*module.__all__} - {"__version__"}
+    for name, (where, original) in lazy.items():
+        there = importlib.import_module(where)
+        expected = (
+            getattr(there, original) if hasattr(there, original) else importlib.import_module(home(where, original))
+        )
+        assert getattr(module, name) is expected
