@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import Agent, Episode, Rollout, Stop, StopReason, UsageError
+from gym_core import Agent, Episode, ModelBackend, ModelInfo, Rollout, Stop, StopReason, UsageError
+from gym_core.spi import Kind, Maker, PluginManager, Redactor
 from gym_isolated import supervisor
 from gym_testing import call
 from gym_testing.models import ScriptedModel
@@ -267,6 +268,26 @@ class TestKinds:
     def test_a_role_that_the_run_lacks_is_known_before(self, home: Path) -> None:
         with pytest.raises(UsageError, match="asks a `judge` model"):
             asyncio.run(collect("judging", "simple_agent"))
+
+    def test_a_model_says_what_it_says_in_its_own_venv(self, home: Path) -> None:
+        said = ModelInfo(
+            model_id="echo-2.0",
+            endpoint="https://api.seller.example/v1",
+            max_inflight=3,
+            max_retries=1,
+            sends_seed=True,
+            checks=True,
+        )
+
+        async def main() -> None:
+            maker = Maker(PluginManager(), Redactor())
+            model: ModelBackend = maker.make(Kind.MODEL, "echo", {}).component
+            assert model.describe() == said
+            async with model:
+                assert model.describe() == said
+                assert await model.check() == ["mind the gap"]
+
+        asyncio.run(main())
 
     def test_a_model_and_an_agent(self, home: Path) -> None:
         (rollout,) = asyncio.run(collect("old:1", "walker", model="echo", agent_options={"word": "ran"}))

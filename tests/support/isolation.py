@@ -203,9 +203,13 @@ class Echo(ModelBackend):
     def model_id(self):
         return "echo-" + quarrel.VERSION
 
-    @property
-    def max_inflight(self):
-        return 3
+    max_inflight = 3
+    max_retries = 1
+    sends_seed = True
+    endpoint = "https://api.seller.example/v1"
+
+    async def check(self):
+        return ["mind the gap"]
 
 
 class WalkerOptions(Options):
