@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from gym_core.domain.responses import Item as Item
     from gym_core.domain.responses import Request as Request
     from gym_core.domain.responses import Response as Response
-    from gym_core.domain.responses import StopReason as StopReason
     from gym_core.domain.responses import Usage as Usage
     from gym_core.domain.responses import user_message as user_message
     from gym_core.domain.rollout import ModelCall as ModelCall
@@ -67,6 +66,7 @@ if TYPE_CHECKING:
     from gym_core.domain.rollout import ToolCall as ToolCall
     from gym_core.domain.rollout import Trajectory as Trajectory
     from gym_core.domain.rollout import Verdict as Verdict
+    from gym_core.domain.stop_reasons import StopReason as StopReason
     from gym_core.domain.task import Task as Task
     from gym_core.engine.api import collect as collect
     from gym_core.engine.bounds.deadlines import Deadlines as Deadlines
@@ -87,8 +87,8 @@ else:
             "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
             "gym_core.domain.errors": "GymError ModelError UsageError",
             "gym_core.domain.json_text": "JsonError encode_json parse_json",
-            "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response StopReason Usage "
-            "user_message",
+            "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
+            "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.rollout": "ModelCall Rollout Status ToolCall Trajectory Verdict",
             "gym_core.domain.task": "Task",
         },

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.domain.errors import GymError
 from gym_core.domain.json_text import whole_text
-from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response, StopReason
+from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import ModelCall, Verdict
+from gym_core.domain.stop_reasons import StopReason
 from gym_core.domain.task import Task
 
 

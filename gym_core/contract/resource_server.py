@@ -16,8 +16,9 @@ from typing_extensions import TypeVar
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.contract.tools import BoundTool, class_tools
 from gym_core.domain.json_text import whole_text
-from gym_core.domain.responses import SESSION_DONE, Item, Response
+from gym_core.domain.responses import Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
+from gym_core.domain.stop_reasons import SESSION_DONE
 from gym_core.domain.task import Task
 
 if TYPE_CHECKING:

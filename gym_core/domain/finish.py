@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gym_core.domain.responses import COMPLETED, CONTENT_FILTER, EMPTY, MAX_OUTPUT_TOKENS, StopReason
+from gym_core.domain.stop_reasons import COMPLETED, CONTENT_FILTER, EMPTY, MAX_OUTPUT_TOKENS, StopReason
 
 _NO_LETTER = re.compile(r"[^a-z]")
 _PREFIX = "finishreason"

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, TypeAlias
 
 from gym_core.domain.arguments import NO_ARGUMENTS, arguments_text, parse_arguments
+from gym_core.domain.finish import ending
+from gym_core.domain.stop_reasons import (
+    COMPLETED,
+    EMPTY,
+    INCOMPLETE,
+    MAX_OUTPUT_TOKENS,
+    REASONING_ONLY,
+    REFUSAL,
+    TRUNCATING,
+    StopReason,
+)
 
 Item: TypeAlias = dict[str, Any]
 """One input or output item: a message, reasoning, function call, function call output, or any other."""
@@ -19,47 +29,7 @@ FunctionCallOutput: TypeAlias = dict[str, Any]
 """`{"type": "function_call_output", "call_id": str, "output": str | list}`."""
 
 
-class StopReason(StrEnum):
-    """Why a model or an agent stopped: all the reasons there are. `StopReason("...")` raises `ValueError` for others.
-
-    `empty`, `reasoning_only`: the response held nothing, or no more than reasoning. `incomplete`: it was cut for a
-    reason that nobody knows.
-    """
-
-    COMPLETED = "completed"
-    INCOMPLETE = "incomplete"
-    EMPTY = "empty"
-    REASONING_ONLY = "reasoning_only"
-    REFUSAL = "refusal"
-    CONTENT_FILTER = "content_filter"
-    MAX_OUTPUT_TOKENS = "max_output_tokens"
-    MAX_TURNS = "max_turns"
-    CONTEXT_LENGTH = "context_length"
-
-    @classmethod
-    def _missing_(cls, value: object) -> StopReason:
-        from difflib import get_close_matches
-
-        near = get_close_matches(str(value), cls, n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"{value!r:.80} is no stop reason{guess}; there are {', '.join(cls)}")
-
-
-COMPLETED = StopReason.COMPLETED
-INCOMPLETE = StopReason.INCOMPLETE
-EMPTY = StopReason.EMPTY
-REASONING_ONLY = StopReason.REASONING_ONLY
-REFUSAL = StopReason.REFUSAL
-CONTENT_FILTER = StopReason.CONTENT_FILTER
-MAX_OUTPUT_TOKENS = StopReason.MAX_OUTPUT_TOKENS
-MAX_TURNS = StopReason.MAX_TURNS
-CONTEXT_LENGTH = StopReason.CONTEXT_LENGTH
-SESSION_DONE = "session_done"
-BUDGET = "budget"
-
 _BROKEN_OFF = (INCOMPLETE, "in_progress")
-TRUNCATING = frozenset({MAX_OUTPUT_TOKENS, MAX_TURNS, CONTEXT_LENGTH})
-"""Stop reasons that mean the rollout was cut: its status is `truncated`, and it is verified all the same."""
 
 
 class FunctionCall(dict[str, Any]):
@@ -280,8 +250,6 @@ class Response:
     @property
     def _cut(self) -> StopReason | None:
         """Why an incomplete response was cut; None where its reason is not known."""
-        from gym_core.domain.finish import ending
-
         reason = self._reason
         if reason is None:
             return MAX_OUTPUT_TOKENS

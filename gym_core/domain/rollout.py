@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from gym_core.domain.arguments import ArgumentError, parse_arguments
-from gym_core.domain.responses import COMPLETED, Item, Response, Usage, call_id_of, item_text, output_text
+from gym_core.domain.responses import Item, Response, Usage, call_id_of, item_text, output_text
+from gym_core.domain.stop_reasons import COMPLETED
 from gym_core.domain.task import result_task_id
 from gym_core.domain.tool_calls import answered_calls, with_unique_ids, written_places
 

@@ -12,7 +12,8 @@ from typing import Any
 from gym_core.domain.chat.items import assistant_items
 from gym_core.domain.chat.messages import TOKEN_FIELDS, add_to_assistant
 from gym_core.domain.finish import ending
-from gym_core.domain.responses import COMPLETED, CONTENT_FILTER, MAX_OUTPUT_TOKENS, is_error
+from gym_core.domain.responses import is_error
+from gym_core.domain.stop_reasons import COMPLETED, CONTENT_FILTER, MAX_OUTPUT_TOKENS
 
 PROMPT_IDS, GENERATION_IDS, LOG_PROBS = TOKEN_FIELDS
 _FINISH = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}

@@ -10,15 +10,9 @@ from gym_core.contract.agent import Stop, checked_stop
 from gym_core.contract.resource_server import Done
 from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
-from gym_core.domain.responses import (
-    SESSION_DONE,
-    FunctionCallOutput,
-    Item,
-    Request,
-    Response,
-    StopReason,
-)
+from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import Rollout, Verdict
+from gym_core.domain.stop_reasons import SESSION_DONE, StopReason
 from gym_core.domain.task import Task
 from gym_core.domain.tool_calls import sent_request
 from gym_core.engine.rollout.live_session import LiveSession

@@ -16,8 +16,8 @@ from gym_core.domain.errors import (
     ModelError,
     SessionError,
 )
-from gym_core.domain.responses import BUDGET
 from gym_core.domain.rollout import Status
+from gym_core.domain.stop_reasons import BUDGET
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
 
 PHASE_STATUS = {

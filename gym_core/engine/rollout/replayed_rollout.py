@@ -15,8 +15,9 @@ import orjson
 from gym_core.contract.resource_server import Done
 from gym_core.domain.errors import SessionError
 from gym_core.domain.json_text import encode_json, parse_json, plain_json
-from gym_core.domain.responses import SESSION_DONE, TRUNCATING, Item, Request, Response
+from gym_core.domain.responses import Item, Request, Response
 from gym_core.domain.rollout import ModelCall, Rollout, Trajectory, Verdict
+from gym_core.domain.stop_reasons import SESSION_DONE, TRUNCATING
 from gym_core.domain.task import Task, without_result
 from gym_core.domain.tool_calls import answered_calls, written_places
 from gym_core.engine.rollout.agent_rollout import POLICY

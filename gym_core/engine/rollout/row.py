@@ -9,8 +9,8 @@ from typing import Any
 
 from gym_core.domain.error_json import error_json
 from gym_core.domain.json_text import JsonError, plain_json, whole_text
-from gym_core.domain.responses import TRUNCATING
 from gym_core.domain.rollout import Rollout, Status, Verdict
+from gym_core.domain.stop_reasons import TRUNCATING
 from gym_core.domain.task import Task, id_text
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.recording import Recording

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from gym_core.domain.blame import described
 from gym_core.domain.errors import BudgetExceeded
-from gym_core.domain.responses import BUDGET
+from gym_core.domain.stop_reasons import BUDGET
 from gym_core.engine.executors.interface import CANCELLED, Finished, JobT, RolloutExecutor
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.observers.extensions import Room

@@ -1,0 +1,47 @@
+"""Why a model or an agent stopped."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class StopReason(StrEnum):
+    """Why a model or an agent stopped: all the reasons there are. `StopReason("...")` raises `ValueError` for others.
+
+    `empty`, `reasoning_only`: the response held nothing, or no more than reasoning. `incomplete`: it was cut for a
+    reason that nobody knows.
+    """
+
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    EMPTY = "empty"
+    REASONING_ONLY = "reasoning_only"
+    REFUSAL = "refusal"
+    CONTENT_FILTER = "content_filter"
+    MAX_OUTPUT_TOKENS = "max_output_tokens"
+    MAX_TURNS = "max_turns"
+    CONTEXT_LENGTH = "context_length"
+
+    @classmethod
+    def _missing_(cls, value: object) -> StopReason:
+        from difflib import get_close_matches
+
+        near = get_close_matches(str(value), cls, n=1)
+        guess = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(f"{value!r:.80} is no stop reason{guess}; there are {', '.join(cls)}")
+
+
+COMPLETED = StopReason.COMPLETED
+INCOMPLETE = StopReason.INCOMPLETE
+EMPTY = StopReason.EMPTY
+REASONING_ONLY = StopReason.REASONING_ONLY
+REFUSAL = StopReason.REFUSAL
+CONTENT_FILTER = StopReason.CONTENT_FILTER
+MAX_OUTPUT_TOKENS = StopReason.MAX_OUTPUT_TOKENS
+MAX_TURNS = StopReason.MAX_TURNS
+CONTEXT_LENGTH = StopReason.CONTEXT_LENGTH
+SESSION_DONE = "session_done"
+BUDGET = "budget"
+
+TRUNCATING = frozenset({MAX_OUTPUT_TOKENS, MAX_TURNS, CONTEXT_LENGTH})
+"""Stop reasons that mean the rollout was cut: its status is `truncated`, and it is verified all the same."""
