@@ -72,9 +72,9 @@ class Watchdog:
         counted: Hold | None = None
         now, used = time.monotonic(), time.process_time()
         while not self._stopped.wait(self._sample):
-            last = self._heartbeat.last
             before, now = now, time.monotonic()
             used_before, used = used, time.process_time()
+            last = self._heartbeat.last  # after `now`: had this thread to wait in between, a beat would seem late
             if now - before > 2 * self._sample and used - used_before < (now - before) / 2:
                 # The whole process stood still: a busy machine is not a function's fault.
                 beat, since, suspect = last, now, None
