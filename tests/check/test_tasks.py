@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from gym_check.audit.finding import Severity
-from gym_check.audit.schemas import arguments_for, tool_findings
 from gym_check.audit.strings import EVERYTHING, strings_of
+from gym_testing.checks.tool_schemas import arguments_for, tool_problems
 from tests.check.conftest import AuditCode, found, ids
 
+NONE = {"type": "object", "properties": {}}
 ZERO = """
 class One(Session):
     def verify(self, trajectory):
@@ -135,11 +136,21 @@ def test_a_tool_of_the_request_that_the_session_lacks_is_found(audit: AuditCode)
     [
         ([{"name": "a b"}], "tool-name"),
         ([{}], "tool-name"),
-        ([{"name": "a", "description": "d"}] * 2, "tool-twice"),
-        ([{"name": "a"}], "tool-undescribed"),
+        ([{"name": "a", "description": "d", "parameters": NONE}] * 2, "tool-twice"),
+        ([{"name": "a", "parameters": NONE}], "tool-undescribed"),
+        ([{"name": "a", "description": "d"}], "tool-no-parameters"),
+        ([{"name": "a", "description": "d", "parameters": NONE, "strict": True}], "tool-strict"),
         ([{"name": "a", "description": "d", "parameters": []}], "tool-schema"),
         ([{"name": "a", "description": "d", "parameters": {"type": "string"}}], "tool-schema"),
         ([{"name": "a", "description": "d", "parameters": {"type": "object", "required": ["x"]}}], "tool-schema"),
+        (
+            [{"name": "a", "description": "d", "parameters": {**NONE, "items": {"type": "text"}}}],
+            "tool-schema",
+        ),
+        (
+            [{"name": "a", "description": "x", "parameters": {**NONE, "properties": {"x": {"$ref": "#/$defs/No"}}}}],
+            "tool-schema",
+        ),
         ([{"name": "a", "description": "d", "parameters": {"type": "object", "properties": {"x": 1}}}], "tool-schema"),
         (
             [{"name": "a", "description": "x", "parameters": {"type": "object", "properties": {"x": {}}}}],
@@ -158,11 +169,11 @@ def test_a_tool_of_the_request_that_the_session_lacks_is_found(audit: AuditCode)
     ],
 )
 def test_an_unsound_tool_is_found(tools: list[dict[str, Any]], id: str) -> None:
-    assert [finding.id for finding in tool_findings(tools, "t")] == [id]
+    assert [problem.code for problem in tool_problems(tools)] == [id]
 
 
 def test_tools_of_the_endpoint_are_left_alone() -> None:
-    assert list(tool_findings([{"type": "web_search"}], "t")) == []
+    assert list(tool_problems([{"type": "web_search"}])) == []
 
 
 def test_arguments_fit_their_schema() -> None:
@@ -192,6 +203,15 @@ def test_arguments_fit_their_schema() -> None:
         "usual": "as ever",
     }
     assert arguments_for({}) == {}
+
+
+def test_a_reference_may_point_anywhere_in_its_schema() -> None:
+    properties = {"at": {"$ref": "#/definitions/a~1b"}, "same": {"$ref": "#/properties/at"}}
+    schema = {"type": "object", "properties": properties, "required": ["at", "same"]}
+    schema["definitions"] = {"a/b": {"type": "integer", "description": "at, and the same"}}
+    tool = {"name": "go", "description": "Go to `at`, or the same.", "parameters": schema}
+    assert list(tool_problems([tool])) == []
+    assert arguments_for(tool) == {"at": 1, "same": 1}
 
 
 def test_strings_of_a_prompt_are_found_by_place() -> None:

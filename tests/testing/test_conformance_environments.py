@@ -239,7 +239,11 @@ DEFECTS = [
     (Objects, "test_tasks_load", "the field `colours` is no plain JSON"),
     (Shuffled, "test_tasks_come_in_the_same_order", "a fixed order"),
     (serving(BrokenSetup), "test_every_task_opens_and_is_judged", "env_error in `setup`: .*sumn"),
-    (serving(Undescribed), "test_tools_are_described", "the parameter `factor` is described nowhere"),
+    (
+        serving(Undescribed),
+        "test_tools_are_described",
+        "the parameter `factor` of the tool `multiply` is described nowhere",
+    ),
     (serving(EndsOnUnknown), "test_bad_calls_are_answered", "got no answer|ended the episode"),
     (serving(LeavesOnArguments), "test_fitting_calls_are_answered", "tries every tool.*no verdict"),
     (serving(Shared), "test_same_seed_same_result", "comes to another result"),

@@ -8,12 +8,14 @@ TURNS = 100
 
 
 class LoopAgent(Agent):
-    """Calls tools until the model answers and the environment has nothing to reply."""
+    """Calls tools until the model answers and the environment has nothing to reply, for at most `max_turns`."""
+
+    max_turns = TURNS
 
     async def run(self, episode: Episode) -> Stop:
-        """Work on one episode, for at most `TURNS` turns."""
+        """Work on one episode."""
         items = list(episode.request.input)
-        for _ in range(TURNS):
+        for _ in range(self.max_turns):
             response = await episode.respond(items)
             calls = response.function_calls
             answers = await episode.call_tools(calls) if calls else await episode.reply(response)

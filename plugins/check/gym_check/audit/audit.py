@@ -17,15 +17,16 @@ from gym_check.audit.cheats import (
     range_findings,
     result_of,
 )
-from gym_check.audit.finding import Finding, error, info, warning
+from gym_check.audit.finding import Finding, error, finding_of, info, warning
 from gym_check.audit.leaks import MOST_STRINGS, MOST_TASKS, LeakPlan
-from gym_check.audit.policies import SIMPLE, AuditAgent, Leak, Null, Policy, Row
+from gym_check.audit.policies import SIMPLE, Leak, Null, Policy, Row
 from gym_check.audit.report import PolicyResult, Report, Sample
-from gym_check.audit.schemas import tool_findings
 from gym_check.audit.tasks import TaskAudit
 from gym_check.audit.watching import WatchedServer
 from gym_core import GymError, ResourceServer, Rollout, RunConfig, Task
 from gym_core.spi import Configured, Deadlines, Kind, Loaded, Maker, PluginManager, Redactor, enter, open_run
+from gym_testing.agents import LoopAgent
+from gym_testing.checks.tool_schemas import tool_problems
 
 POLICY = "policy"
 SLOW = 1.0
@@ -58,6 +59,12 @@ class AuditConfig:
     disabled_plugins: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     configured: Mapping[str, Configured] = field(default_factory=dict)
+
+
+class AuditAgent(LoopAgent):
+    """Gives up on environments that always have a reply."""
+
+    max_turns = 8
 
 
 class Audit:
@@ -179,10 +186,10 @@ class Audit:
         told: set[str] = set()
         for task_id, tools in seen.tools.items():
             names.update((str(tool.get("name") or tool.get("type")), None) for tool in tools)
-            for finding in tool_findings(tools, task_id):
-                if finding.message not in told:
-                    told.add(finding.message)
-                    yield finding
+            for problem in tool_problems(tools):
+                if problem.message not in told:
+                    told.add(problem.message)
+                    yield finding_of(problem, task_id)
         report.tools = tuple(names)
 
     def _account(self, server: WatchedServer, report: Report) -> None:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from gym_testing.checks.problem import Problem
+
 
 class Severity(StrEnum):
     """How bad it is. An `error` makes the audit fail."""
@@ -33,6 +35,21 @@ class Finding:
     def to_wire(self) -> dict[str, Any]:
         """The finding as a JSON object."""
         return asdict(self)
+
+
+_SEVERITIES = {
+    "tool-undescribed": Severity.WARNING,
+    "tool-no-parameters": Severity.WARNING,
+    "tool-untyped": Severity.WARNING,
+    "parameter-undescribed": Severity.INFO,
+}
+"""How bad problems are, by their codes; the others are errors."""
+
+
+def finding_of(problem: Problem, task_id: str | None = None) -> Finding:
+    """A problem as a finding."""
+    severity = _SEVERITIES.get(problem.code, Severity.ERROR)
+    return Finding(severity, problem.code, problem.message, problem.fix, problem.task_id or task_id, problem.count)
 
 
 def error(id: str, message: str, fix: str, task_id: str | None = None, count: int = 1) -> Finding:

@@ -9,23 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gym_check.audit.prompts import prompt_of, texts
-from gym_check.audit.schemas import arguments_for
 from gym_check.audit.strings import strings_of
 from gym_core import (
-    Agent,
     CallContext,
     ComponentContext,
-    Episode,
     Item,
     ModelBackend,
     Request,
     Response,
-    Stop,
-    StopReason,
     Task,
     encode_json,
 )
 from gym_core.spi import REQUEST_FIELD
+from gym_testing.checks.tool_schemas import arguments_for
 
 MOST_VALUES = 12
 """So many values of a row are tried as its answer."""
@@ -182,24 +178,6 @@ def _values(task: Task) -> Iterator[str]:
 
 
 SIMPLE: tuple[type[Policy], ...] = (Null, Garbage, Parrot, Refuse, CallEverything)
-
-
-class AuditAgent(Agent):
-    """Calls tools and takes replies, for a few turns."""
-
-    max_turns = 8
-
-    async def run(self, episode: Episode) -> Stop:
-        """Work on one episode."""
-        items = list(episode.request.input)
-        for _ in range(self.max_turns):
-            response = await episode.respond(items)
-            calls = response.function_calls
-            answers = await episode.call_tools(calls) if calls else await episode.reply(response)
-            if not answers:
-                return Stop(response.stop_reason)
-            items += [*response.output, *answers]
-        return Stop(StopReason.MAX_TURNS)
 
 
 def _message(text: str) -> list[Item]:

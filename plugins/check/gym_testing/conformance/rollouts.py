@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gym_core import Agent, GymError, ModelBackend, ResourceServer, Rollout, Task
+from gym_core import Agent, GymError, ModelBackend, ResourceServer, Rollout, Task, encode_json
 from gym_core.spi import Kind
 from gym_testing.agents import LoopAgent
+from gym_testing.checks.tool_schemas import arguments_for
 from gym_testing.conformance.component import ComponentConformance
 from gym_testing.conformance.over_http import over_http
 from gym_testing.conformance.performance import Performance, Play, perform
-from gym_testing.conformance.schemas import fitting
 from gym_testing.models import ModelTurn, ScriptedModel
 from gym_testing.rehearsal import make, run, shipped
 from gym_testing.replies import call
@@ -145,5 +145,8 @@ class RolloutSuite(ComponentConformance):
         return self.winning(task) or self._probe(self._offers([task])[0][1])
 
     def _probe(self, tools: Sequence[Mapping[str, Any]]) -> list[ModelTurn]:
-        calls = [call(tool["name"], fitting(tool), call_id=f"call_{tool['name']}") for tool in tools]
+        calls = [
+            call(tool["name"], encode_json(arguments_for(tool)).decode(), call_id=f"call_{tool['name']}")
+            for tool in tools
+        ]
         return [*calls, REFUSAL]

@@ -1,0 +1,1 @@
+"""What is wrong with an environment, as data: `gym check` makes findings of it, the conformance suites assertions."""
