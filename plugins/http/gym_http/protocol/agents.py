@@ -8,6 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from gym_core import Status, StopReason
+from gym_http.protocol.errors import ErrorBody
 from gym_http.protocol.sessions import TaskRequest, Url
 from gym_http.protocol.shapes import AsItCame, Number, Object, Objects, Token, shape, whole_shape
 
@@ -36,6 +37,13 @@ class Result(TypedDict):
     reward: Number | None
     reward_components: Object
     rollout: RolloutShape
+
+
+@shape
+class FailedRollout(ErrorBody):
+    """Why a rollout failed, and its row."""
+
+    row: NotRequired[Result]
 
 
 @shape

@@ -7,7 +7,9 @@ Every answer of status 400 and above is `{"error": {...}}` with at least `class`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from gym_core import GymError, ModelError
 from gym_core.errors import (
@@ -63,6 +65,32 @@ ROW = "task.row."
 MODEL_ERROR = "model_error"
 EPISODE_OVER = "episode_over"
 _SHOWN = 300
+
+
+ErrorFields = TypedDict(
+    "ErrorFields",
+    {
+        "class": str,
+        "message": str,
+        "code": str,
+        "retryable": bool,
+        "hint": NotRequired[str],
+        "phase": NotRequired[str],
+        "field": NotRequired[str],
+        "causes": NotRequired[list[str]],
+        "http_status": NotRequired[int],
+        "retry_after": NotRequired[float],
+        "type": NotRequired[str],
+        "param": NotRequired[str | None],
+    },
+)
+"""What is said of an error; `type` and `param` are there for clients of OpenAI's API, where they may ask."""
+
+
+class ErrorBody(TypedDict):
+    """Why there is no answer."""
+
+    error: ErrorFields
 
 
 class WireError(GymError):

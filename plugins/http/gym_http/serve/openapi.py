@@ -12,28 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from gym_http.protocol.errors import ErrorBody
 from gym_http.protocol.shapes import adapter
 
-ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["class", "message", "code", "retryable"],
-            "properties": {
-                "class": {"type": "string"},
-                "message": {"type": "string"},
-                "code": {"type": "string"},
-                "retryable": {"type": "boolean"},
-                "hint": {"type": "string"},
-                "phase": {"type": "string"},
-                "field": {"type": "string"},
-                "causes": {"type": "array", "items": {"type": "string"}},
-            },
-        }
-    },
-}
 _ERRORS = {
     "401": "No token, or a wrong one.",
     "403": "The token is not for this; without one, the request comes from a web page.",
@@ -74,12 +55,7 @@ def text(place: str, name: str, **schema: Any) -> dict[str, Any]:
 
 def error(description: str) -> dict[str, Any]:
     """An answer that is an error."""
-    return answer(description, {"$ref": "#/components/schemas/Error"})
-
-
-def reference(name: str) -> dict[str, str]:
-    """A schema of a fragment, by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
+    return answer(description, ErrorBody)
 
 
 _STATUS = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
@@ -120,18 +96,15 @@ _OWN: Mapping[str, Any] = {
 def document(about: Mapping[str, Any], fragments: Sequence[Mapping[str, Any]], *, secured: bool) -> dict[str, Any]:
     """The whole document. `about`: what `/v1/component` answers. `secured`: the server wants a token."""
     paths: dict[str, dict[str, Any]] = {}
-    fragments = ({"paths": _OWN}, *fragments)
-    kinds = {id(kind): kind for fragment in fragments for kind in _kinds(fragment)}
-    references, schemas = _schemas(kinds)
-    schemas["Error"] = ERROR
-    for fragment in fragments:
-        fragment = _filled(fragment, references)
-        schemas.update(fragment.get("schemas", {}))
+    said: dict[str, Any] = {}
+    for fragment in ({"paths": _OWN}, *fragments):
+        said.update(fragment.get("schemas", {}))
         for path, operations in fragment.get("paths", {}).items():
             paths[path] = {
                 method: _whole(operation, secured) if method in ("get", "post", "put", "delete") else operation
                 for method, operation in operations.items()
             }
+    references, schemas = _schemas({id(kind): kind for kind in _kinds(paths)})
     return {
         "openapi": "3.1.0",
         "info": {
@@ -140,9 +113,9 @@ def document(about: Mapping[str, Any], fragments: Sequence[Mapping[str, Any]], *
             "description": about.get("doc", ""),
         },
         "security": [{"server": []}] if secured else [],
-        "paths": paths,
+        "paths": _filled(paths, references),
         "components": {
-            "schemas": schemas,
+            "schemas": {**schemas, **said},
             "securitySchemes": {
                 "server": {"type": "http", "scheme": "bearer", "description": "The token of the server."},
                 "session": {"type": "http", "scheme": "bearer", "description": "A session's own token."},

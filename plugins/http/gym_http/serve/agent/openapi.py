@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from gym_http.protocol.agents import Result
+from gym_http.protocol.agents import FailedRollout, Result
 from gym_http.protocol.nemo import NumberedRow
 from gym_http.protocol.openai import ResponseAnswer, ResponsesRequest
 from gym_http.serve import metrics
-from gym_http.serve.model.openapi import FAILURES, SCHEMAS, asking
-from gym_http.serve.openapi import ERROR, answer, operation, reference
+from gym_http.serve.model.openapi import FAILURES, asking
+from gym_http.serve.openapi import answer, error, operation
 
-_FAILED = {**ERROR, "properties": {**ERROR["properties"], "row": Result}}  # type: ignore[dict-item]
 _FAILURES = {
     "422": "The body is no row, or the row does not fit the environment.",
     "429": "Too many rollouts wait already.",
@@ -24,8 +23,8 @@ _FAILURES = {
 
 def openapi() -> dict[str, Any]:
     """The fragment of a served agent."""
-    failed = {status: answer(words, reference("FailedRollout")) for status, words in _FAILURES.items()}
-    not_offered = {"501": answer("The agent works on whole tasks only.", reference("ModelError"))}
+    failed = {status: answer(words, FailedRollout) for status, words in _FAILURES.items()}
+    not_offered = {"501": error("The agent works on whole tasks only.")}
     return {
         "paths": {
             "/run": {
@@ -42,9 +41,5 @@ def openapi() -> dict[str, Any]:
                 {**FAILURES, **not_offered},
             ),
             **metrics.OPENAPI,
-        },
-        "schemas": {
-            **SCHEMAS,
-            "FailedRollout": _FAILED,
         },
     }

@@ -17,29 +17,8 @@ from gym_http.protocol.openai import (
     ResponseAnswer,
     ResponsesRequest,
 )
-from gym_http.serve.openapi import answer, content, operation, reference, text
+from gym_http.serve.openapi import answer, content, error, operation, text
 
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "code", "class", "retryable"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "code": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "class": {"type": "string"},
-                "retryable": {"type": "boolean"},
-                "hint": {"type": "string"},
-                "http_status": {"type": "integer"},
-                "retry_after": {"type": "number"},
-            },
-        }
-    },
-}
 _FAILURES = {
     "400": "The request is wrong (`param` says where), too long, or against the content policy.",
     "401": "No token or a wrong one, here or at the endpoint behind the model.",
@@ -53,8 +32,7 @@ _FAILURES = {
     "503": "The model is too busy, or the server is going down.",
     "504": "The model did not answer in time.",
 }
-FAILURES: Mapping[str, Any] = {status: answer(words, reference("ModelError")) for status, words in _FAILURES.items()}
-SCHEMAS: Mapping[str, Any] = {"ModelError": _ERROR}
+FAILURES: Mapping[str, Any] = {status: error(words) for status, words in _FAILURES.items()}
 
 
 def asking(summary: str, asked: Any, replied: Any, failures: Mapping[str, Any] = FAILURES) -> dict[str, Any]:
@@ -66,7 +44,7 @@ def asking(summary: str, asked: Any, replied: Any, failures: Mapping[str, Any] =
 
 def openapi() -> dict[str, Any]:
     """The fragment of a served model."""
-    return {"paths": _PATHS, "schemas": SCHEMAS}
+    return {"paths": _PATHS}
 
 
 _PATHS: Mapping[str, Any] = {
@@ -82,7 +60,7 @@ _PATHS: Mapping[str, Any] = {
     "/v1/models/{model}": {
         "get": operation(
             "The model, by its name.",
-            {"200": answer("The model.", Model), "404": answer("Another name.", reference("ModelError"))},
+            {"200": answer("The model.", Model), "404": error("Another name.")},
             parameters=[text("path", "model")],
         )
     },
