@@ -75,6 +75,7 @@ def refusal(*chunks: bytes | None) -> TransportError:
     return caught.value
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(cuts=st.sets(st.integers(1, 90)))
 def test_a_reply_may_come_in_any_pieces(cuts: set[int]) -> None:

@@ -137,6 +137,7 @@ def pieces(whole: bytes, cuts: set[int]) -> list[bytes]:
     return [whole[start:end] for start, end in itertools.pairwise(places)]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(made=replies(), cuts=st.sets(st.integers(1, 900), max_size=12))
 def test_any_reply_is_read_as_aiohttp_reads_it(made: Made, cuts: set[int]) -> None:
@@ -146,6 +147,7 @@ def test_any_reply_is_read_as_aiohttp_reads_it(made: Made, cuts: set[int]) -> No
     assert ours is not None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(made=replies().filter(lambda made: not made.packed), end=st.integers(0, 2000))
 def test_a_reply_that_is_cut_off_is_one_for_both_or_for_neither(made: Made, end: int) -> None:
@@ -153,6 +155,7 @@ def test_a_reply_that_is_cut_off_is_one_for_both_or_for_neither(made: Made, end:
     assert run(read("httptools", cut)) == run(read("aiohttp", cut))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     data=st.binary(max_size=200)

@@ -272,6 +272,7 @@ def test_compressed_replies_are_decoded(name: TransportName) -> None:
     run(test)
 
 
+@pytest.mark.slow
 def test_five_hundred_calls_are_in_flight_at_once(name: TransportName) -> None:
     everyone = asyncio.Event()
 
