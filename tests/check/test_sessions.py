@@ -45,6 +45,8 @@ def test_components_that_change_and_a_second_failure_are_found(audit: AuditCode)
     )
     report = audit(code.format(second="return Verdict(0.0, {'a': 0.25})"))
     assert "with different components" in found(report, "verify-unstable").message
+    report = audit(code.format(second="return Verdict(0.0, {'a': 0.5}, {'why': 'later'})"))
+    assert "with different info" in found(report, "verify-unstable").message
     report = audit(code.format(second="raise KeyError('gone')"))
     assert "asked again it raised KeyError" in found(report, "verify-unstable").message
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from gym_check.audit.watching import WatchedServer as AuditedServer
 from gym_core import (
     Agent,
     AgentInfo,
@@ -33,17 +32,16 @@ from gym_core import (
     Task,
     Trajectory,
 )
-from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.errors import AuthenticationError, UsageError
 from gym_http.remote.agent import RemoteAgent
 from gym_http.remote.environment import RemoteResourceServer
 from gym_http.remote.model import RemoteModel
 from gym_isolated.components import IsolatedAgent, IsolatedModel, IsolatedResourceServer
 from gym_testing import Served
+from gym_testing.checks.watched import WatchedServer
 from gym_testing.conformance.bench import SpiedAgent
 from gym_testing.conformance.over_http import AgentOverHTTP, ModelOverHTTP, ResourceServerOverHTTP
 from gym_testing.conformance.spied_model import SpiedModel
-from gym_testing.conformance.watching import WatchedServer
 
 ENDPOINT = "https://api.seller.example/v1"
 
@@ -128,7 +126,6 @@ STAND_INS: list[tuple[Callable[[], Component], Callable[[Any], Any]]] = [
     (OriginalServer, behind_a_url),
     (OriginalServer, lambda server: around(ResourceServerOverHTTP(server))),
     (OriginalServer, lambda server: around(WatchedServer(server))),
-    (OriginalServer, lambda server: around(AuditedServer(server, Deadlines()))),
     (OriginalAgent, behind_a_url),
     (OriginalAgent, lambda agent: around(AgentOverHTTP(agent))),
     (OriginalAgent, lambda agent: around(SpiedAgent(agent))),
@@ -240,9 +237,7 @@ OWN = {"Options", "choices", "secrets", "session_type", "self_contained", "compl
         *[(ModelBackend, kind) for kind in (RemoteModel, IsolatedModel, ModelOverHTTP, SpiedModel)],
         *[
             (ResourceServer, kind)
-            for kind in (
-                RemoteResourceServer, IsolatedResourceServer, ResourceServerOverHTTP, WatchedServer, AuditedServer,
-            )
+            for kind in (RemoteResourceServer, IsolatedResourceServer, ResourceServerOverHTTP, WatchedServer)
         ],
         *[(Agent, kind) for kind in (RemoteAgent, IsolatedAgent, AgentOverHTTP, SpiedAgent)],
     ],

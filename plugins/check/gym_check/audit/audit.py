@@ -17,16 +17,16 @@ from gym_check.audit.cheats import (
     range_findings,
     result_of,
 )
-from gym_check.audit.finding import Finding, error, finding_of, info, warning
+from gym_check.audit.finding import Finding, Severity, error, finding_of, findings_of, info, warning
 from gym_check.audit.leaks import MOST_STRINGS, MOST_TASKS, LeakPlan
 from gym_check.audit.policies import SIMPLE, Leak, Null, Policy, Row
 from gym_check.audit.report import PolicyResult, Report, Sample
 from gym_check.audit.tasks import TaskAudit
-from gym_check.audit.watching import WatchedServer
 from gym_core import GymError, ResourceServer, Rollout, RunConfig, Task
 from gym_core.spi import Configured, Deadlines, Kind, Loaded, Maker, PluginManager, Redactor, enter, open_run
 from gym_testing.agents import LoopAgent
 from gym_testing.checks.tool_schemas import tool_problems
+from gym_testing.checks.watched import WatchedServer
 
 POLICY = "policy"
 SLOW = 1.0
@@ -193,25 +193,14 @@ class Audit:
         report.tools = tuple(names)
 
     def _account(self, server: WatchedServer, report: Report) -> None:
-        seen = server.observations
-        for task_id, problem in list(seen.unstable.items())[:1]:
-            make = warning if _roles(server) else error
-            fix = "`verify` must change nothing and seed what is random in it (`self.rng`)"
-            count = len(seen.unstable)
-            report.findings.append(
-                make("verify-unstable", f"task `{task_id}`: `verify` {problem}", fix, task_id, count)
-            )
-        for task_id, problem in list(seen.unclosed.items())[:1]:
-            fix = "`close` must release what there is and be harmless when it is called again"
-            message = f"task `{task_id}`: the session does not close: {problem}"
-            report.findings.append(error("close-fails", message, fix, task_id, len(seen.unclosed)))
-        if not seen.seconds:
+        report.findings += findings_of(server.problems, Severity.WARNING if _roles(server) else Severity.ERROR)
+        if not server.seconds:
             return
-        report.verify_median, report.verify_max = statistics.median(seen.seconds), max(seen.seconds)
+        report.verify_median, report.verify_max = statistics.median(server.seconds), max(server.seconds)
         if report.verify_max > SLOW:
             problem = f"`verify` took up to {report.verify_max:.1f} s (median {report.verify_median:.2f} s)"
             fix = "mark it `@gym_core.blocking` or `@gym_core.isolated`, so that other rollouts go on meanwhile"
-            report.findings.append(warning("verify-slow", problem, fix, seen.slowest))
+            report.findings.append(warning("verify-slow", problem, fix, server.slowest))
 
     async def _try_leaks(
         self, server: WatchedServer, tasks: Sequence[Task], seen: Policy, full: float, report: Report

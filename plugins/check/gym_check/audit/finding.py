@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +45,19 @@ _SEVERITIES = {
     "parameter-undescribed": Severity.INFO,
 }
 """How bad problems are, by their codes; the others are errors."""
+
+
+def findings_of(problems: Iterable[Problem], unstable: Severity) -> Iterator[Finding]:
+    """One finding of each kind of problem, that of the first task which shows it.
+
+    `unstable`: how bad verdicts are that change; those of a model do.
+    """
+    by_code: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_code.setdefault(problem.code, []).append(problem)
+    for code, several in by_code.items():
+        found = replace(finding_of(several[0]), count=len(several))
+        yield replace(found, severity=unstable) if code == "verify-unstable" else found
 
 
 def finding_of(problem: Problem, task_id: str | None = None) -> Finding:

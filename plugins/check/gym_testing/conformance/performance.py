@@ -12,7 +12,8 @@ import orjson
 
 from gym_core import Agent, ModelBackend, ResourceServer, Rollout, Task, encode_json
 from gym_core.spi import plain_json, run_rollout
-from gym_testing.conformance.watching import Cast, Meeting, TwiceJudging, WatchedServer
+from gym_testing.checks.watched import WatchedServer
+from gym_testing.conformance.watching import Cast, Meeting
 from gym_testing.models import ModelTurn, ScriptedModel
 from gym_testing.rehearsal import open_stage
 
@@ -42,7 +43,10 @@ class Performance:
     rollouts: Sequence[Rollout]
     models: Sequence[ScriptedModel]
     server: WatchedServer
-    verdicts: Sequence[tuple[Any, Any]]
+
+    def problems(self, code: str) -> list[str]:
+        """What its sessions did wrong, of one kind."""
+        return [str(problem) for problem in self.server.problems if problem.code == code]
 
 
 async def perform(
@@ -56,7 +60,7 @@ async def perform(
     """Run the plays one after the other, or all at once and in step. Opens and closes the server."""
     parts = {play.key: ScriptedModel(*play.script) for play in plays}
     meeting = Meeting(list(parts)) if together else None
-    watched, executor = WatchedServer(server), TwiceJudging()
+    watched = WatchedServer(server)
 
     async def run(stage: Any, play: Play) -> Rollout:
         try:
@@ -66,12 +70,12 @@ async def perform(
                 await meeting.leave(play.key)
 
     everyone: dict[str, ModelBackend] = {"policy": Cast(parts, meeting), **(models or {})}
-    async with open_stage(watched, everyone, agent, seed=SEED, executor=executor) as stage:
+    async with server, open_stage(watched, everyone, agent, seed=SEED, executor=watched.executor) as stage:
         if together:
             rollouts = await asyncio.gather(*(run(stage, play) for play in plays))
         else:
             rollouts = [await run(stage, play) for play in plays]
-    return Performance(rollouts, [parts[play.key] for play in plays], watched, executor.verdicts)
+    return Performance(rollouts, [parts[play.key] for play in plays], watched)
 
 
 def row_difference(one: Rollout, other: Rollout) -> str:

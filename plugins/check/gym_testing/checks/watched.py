@@ -1,26 +1,42 @@
-"""An environment while it is audited: its sessions verify twice, on a clock, and close twice."""
+"""An environment while it is checked: its sessions verify twice, on a clock, and close twice."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from gym_core import GymError, ResourceServer, ResourceServerInfo, Session, SessionContext, Task, Trajectory, Verdict
 from gym_core.spi import Deadlines, Executor, OpenSession, Watch, asked_to_end, checked_verdict, described
+from gym_testing.checks.problem import Problem
 
 
-@dataclass(slots=True)
-class Observations:
-    """What the sessions of an audit did. `seconds`: of every verification. The others: by task, what went wrong."""
+class WatchedServer(ResourceServer):
+    """A resource server that is open already, as a run sees it. Opening and closing it again does nothing.
 
-    seconds: list[float] = field(default_factory=list)
-    slowest: str = ""
-    unstable: dict[str, str] = field(default_factory=dict)
-    unclosed: dict[str, str] = field(default_factory=dict)
+    `twice`: whether verdicts are asked for a second time. `opened`, `closed`: how many sessions. `seconds`: of every
+    verification, the most of them on the task `slowest`. `problems`: the first of each kind, by task.
+    """
+
+    def __init__(self, server: ResourceServer, deadlines: Deadlines | None = None) -> None:
+        super().__init__(server.options, server.context)
+        self._server = server
+        self.deadlines = deadlines or Deadlines()
+        self.executor = Executor()
+        self.watch = Watch()
+        self.twice = True
+        self.opened = 0
+        self.closed = 0
+        self.seconds: list[float] = []
+        self.slowest = ""
+        self._problems: dict[tuple[str, str], Problem] = {}
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What the sessions did wrong: `verify-unstable` and `close-fails`."""
+        return tuple(self._problems.values())
 
     def verified(self, task_id: str, seconds: float) -> None:
         """Note how long a verification took."""
@@ -28,21 +44,18 @@ class Observations:
             self.slowest = task_id
         self.seconds.append(seconds)
 
+    def unstable(self, task_id: str, what: str) -> None:
+        """Note that a session judged in two ways."""
+        fix = "`verify` must change nothing and seed what is random in it (`self.rng`)"
+        self._note(Problem("verify-unstable", f"task `{task_id}`: `verify` {what}", fix, task_id))
 
-class WatchedServer(ResourceServer):
-    """A resource server that is open already, as a run sees it. Opening and closing it again does nothing.
+    def unclosed(self, task_id: str, what: str) -> None:
+        """Note that a session does not close."""
+        fix = "`close` must release what there is and be harmless when it is called again"
+        self._note(Problem("close-fails", f"task `{task_id}`: the session does not close: {what}", fix, task_id))
 
-    `twice`: whether verdicts are asked for a second time.
-    """
-
-    def __init__(self, server: ResourceServer, deadlines: Deadlines) -> None:
-        super().__init__(server.options, server.context)
-        self._server = server
-        self.deadlines = deadlines
-        self.observations = Observations()
-        self.executor = Executor()
-        self.watch = Watch()
-        self.twice = True
+    def _note(self, problem: Problem) -> None:
+        self._problems.setdefault((problem.code, str(problem.task_id)), problem)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._server, name)
@@ -76,6 +89,7 @@ class _WatchedSession:
 
     async def __aenter__(self) -> Session[Any]:
         session = self._session = await self._opened.__aenter__()
+        self._server.opened += 1
         # On the instance: the session keeps its class, by which it is known. It is taken off before anything of the
         # session runs, so that copies that go to another process are what the author made.
         vars(session)["verify"] = self._verify
@@ -96,15 +110,15 @@ class _WatchedSession:
         except BaseException as failed:
             if asked_to_end(failed):
                 raise
-            problem = f"closed {attempt}, it raised {described(failed)}"
-            self._server.observations.unclosed.setdefault(self._task_id, problem)
+            self._server.unclosed(self._task_id, f"closed {attempt}, it raised {described(failed)}")
+        self._server.closed += 1
 
     async def _verify(self, trajectory: Trajectory) -> float | Verdict:
         session, seconds = self._session, self._server.deadlines.verify
         vars(session).pop("verify", None)
         started = time.perf_counter()
         verdict: float | Verdict = await self._server.call("verify", seconds, session.verify, trajectory)
-        self._server.observations.verified(self._task_id, time.perf_counter() - started)
+        self._server.verified(self._task_id, time.perf_counter() - started)
         if self._server.twice:
             await self._verify_again(trajectory, verdict)
         return verdict
@@ -122,9 +136,10 @@ class _WatchedSession:
                 raise
             problem = f"gave {before.reward:g}, and asked again it raised {described(failed)}"
         else:
-            if (before.reward, before.components) == (after.reward, after.components):
+            if before == after:
                 return
             problem = f"gave {before.reward:g}, and asked again {after.reward:g}"
             if before.reward == after.reward:
-                problem = f"gave {before.reward:g} twice, but with different components"
-        self._server.observations.unstable.setdefault(self._task_id, problem)
+                what = "info" if before.components == after.components else "components"
+                problem = f"gave {before.reward:g} twice, but with different {what}"
+        self._server.unstable(self._task_id, problem)
