@@ -25,7 +25,8 @@ class One(Session):
     [
         ("Task({'question': '?'})", "task-malformed", "task 2: `responses_create_params` is missing"),
         ("Task.ask('x', task_id='first')", "task-id-twice", "tasks 1 and 2 are both `first`"),
-        ("Task.ask('x', when=object())", "task-not-json", "task 2 is no JSON"),
+        ("Task.ask('x', when=object())", "task-not-json", "task 2: the field `when` is no plain JSON"),
+        ("Task.ask('x', pair=(1, 2))", "task-not-json", "the field `pair` is no plain JSON: (1, 2)"),
         ("Task({'responses_create_params': {'input': []}})", "task-request", "its input is empty"),
         ("Task.ask('  ')", "task-request", "its prompt says nothing"),
         (

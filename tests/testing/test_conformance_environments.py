@@ -111,6 +111,20 @@ class Objects(Sums):
         yield Task.ask("a", sum=1, colours={"red"})
 
 
+class Mute(Sums):
+    """A task that asks nothing."""
+
+    def tasks(self) -> Any:
+        yield Task.ask(" ", sum=1)
+
+
+class Repeats(Sums):
+    """Tasks that only an opening observation tells apart."""
+
+    def tasks(self) -> Any:
+        yield from (Task.ask("Make it.", task_id=f"t{number}", sum=number) for number in (1, 2))
+
+
 class Shuffled(Sums):
     """Tasks in any order."""
 
@@ -237,6 +251,7 @@ DEFECTS = [
     (NoTasks, "test_tasks_load", "ships no tasks"),
     (Twins, "test_tasks_load", "same"),
     (Objects, "test_tasks_load", "the field `colours` is no plain JSON"),
+    (Mute, "test_tasks_load", "its prompt says nothing"),
     (Shuffled, "test_tasks_come_in_the_same_order", "a fixed order"),
     (serving(BrokenSetup), "test_every_task_opens_and_is_judged", "env_error in `setup`: .*sumn"),
     (
@@ -267,6 +282,10 @@ def test_a_defect_is_found(server: type[ResourceServer], check: str, words: str)
         suite.winning = lambda task: ["Done."]  # type: ignore[method-assign]  # a script that does nothing first
     with pytest.raises(AssertionError, match=words):
         getattr(suite, check)()
+
+
+def test_a_prompt_may_be_repeated() -> None:
+    Suite(Repeats).test_tasks_load()
 
 
 class Refuses(Suite):

@@ -21,10 +21,10 @@ from gym_check.audit.finding import Finding, Severity, error, finding_of, findin
 from gym_check.audit.leaks import MOST_STRINGS, MOST_TASKS, LeakPlan
 from gym_check.audit.policies import SIMPLE, Leak, Null, Policy, Row
 from gym_check.audit.report import PolicyResult, Report, Sample
-from gym_check.audit.tasks import TaskAudit
 from gym_core import GymError, ResourceServer, Rollout, RunConfig, Task
 from gym_core.spi import Configured, Deadlines, Kind, Loaded, Maker, PluginManager, Redactor, enter, open_run
 from gym_testing.agents import LoopAgent
+from gym_testing.checks.tasks import TaskCheck, listing_problems
 from gym_testing.checks.tool_schemas import tool_problems
 from gym_testing.checks.watched import WatchedServer
 
@@ -88,10 +88,10 @@ class Audit:
         plugin = self._loaded.plugin
         report = Report(self.config.env, plugin.distribution, plugin.version)
         async with self._open() as server:
-            tasks = TaskAudit(server, self.config.limit, self.config.task_id)
-            await tasks.run()
-            report.tasks = tasks.read
-            report.findings += tasks.findings
+            tasks = TaskCheck(self.config.task_id)
+            problems = await listing_problems(server, tasks, self.config.limit)
+            report.tasks = len(tasks.rows)
+            report.findings += map(finding_of, [*problems, *tasks.problems()])
             if tasks.tasks:
                 await self._try(server, tasks.tasks, report)
         report.sort()

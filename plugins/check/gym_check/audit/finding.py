@@ -39,6 +39,10 @@ class Finding:
 
 
 _SEVERITIES = {
+    "no-tasks": Severity.WARNING,
+    "tasks-differ": Severity.WARNING,
+    "prompt-twice": Severity.WARNING,
+    "task-names-model": Severity.INFO,
     "tool-undescribed": Severity.WARNING,
     "tool-no-parameters": Severity.WARNING,
     "tool-untyped": Severity.WARNING,

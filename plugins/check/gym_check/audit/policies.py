@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gym_check.audit.prompts import prompt_of, texts
 from gym_check.audit.strings import strings_of
 from gym_core import (
     CallContext,
@@ -21,6 +20,7 @@ from gym_core import (
     encode_json,
 )
 from gym_core.spi import REQUEST_FIELD
+from gym_testing.checks.prompts import prompt_of, texts
 from gym_testing.checks.tool_schemas import arguments_for
 
 MOST_VALUES = 12

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
-import orjson
 import pytest
 
-from gym_core import CallContext, Request, Task
+from gym_core import CallContext, Request, Task, encode_json
 from gym_core.spi import run_rollout
+from gym_testing.checks.tasks import TaskCheck, order_problems
 from gym_testing.checks.tool_schemas import misfitting, tool_problems
 from gym_testing.checks.watched import WatchedServer
 from gym_testing.conformance.performance import Play, difference, row_difference
@@ -45,18 +44,18 @@ class ResourceServerConformance(RolloutSuite):
         if not tasks and not self.ships_tasks:
             pytest.skip("the environment ships no tasks: override `tasks` to look at some")
         assert tasks, "the environment ships no tasks; where that is meant, set ships_tasks = False"
+        check = TaskCheck()
         for task in tasks:
-            for field, value in task.row.items():
-                assert _is_json(value), f"task {task.task_id!r}: the field `{field}` is no plain JSON: {value!r:.100}"
+            check.take(task)
+        # An opening observation may tell apart what has the same prompt.
+        problems = [str(problem) for problem in check.problems() if problem.code != "prompt-twice"]
+        assert not problems, problems[0]
 
     def test_tasks_come_in_the_same_order(self) -> None:
         """A second listing gives the same tasks, so that a run can be resumed and compared."""
-        first, second = self.tasks(), self.tasks()
-        for one, other in zip(first, second, strict=True):
-            assert one.row == other.row, (
-                f"task {one.index} is {one.task_id!r} the first time and {other.task_id!r} the second, or differs: "
-                "`tasks` must give the same ones in a fixed order"
-            )
+        first, second = ([encode_json(task.row) for task in self.tasks()] for _ in range(2))
+        problems = order_problems(first, second)
+        assert not problems, str(problems[0])
 
     def test_every_task_opens_and_is_judged(self) -> None:
         """A model that gives up at once gets a verdict, on every task."""
@@ -203,10 +202,3 @@ class ResourceServerConformance(RolloutSuite):
                 f"task {task.task_id!r}: the winning script earns {better:g} and the losing one {worse:g}; "
                 f"the verifier said {dict(winner.info)} {dict(winner.reward_components)}"
             )
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        return bool(orjson.loads(orjson.dumps(value)) == value)
-    except (TypeError, orjson.JSONDecodeError):
-        return False

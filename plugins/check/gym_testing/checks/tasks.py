@@ -2,120 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
-from gym_check.audit.finding import Finding, error, info, warning
-from gym_check.audit.prompts import prompt_of
+import orjson
+
 from gym_core import Item, JsonError, ResourceServer, Task, encode_json
 from gym_core.spi import REQUEST_FIELD, asked_to_end, check_row, described, named_by
+from gym_testing.checks.problem import Problem
+from gym_testing.checks.prompts import prompt_of
 
 ROLES = frozenset({"user", "assistant", "system", "developer"})
 
 
-class TaskAudit:
-    """The first `limit` tasks of an environment. `tasks`: those that are sound enough to be run."""
+class TaskCheck:
+    """Tasks as an environment lists them. `tasks`: those that are sound enough to be run. `rows`: all, as JSON."""
 
-    def __init__(self, server: ResourceServer, limit: int, by: str | None = None) -> None:
+    def __init__(self, by: str | None = None) -> None:
         self._by = by
-        self._server = server
-        self._limit = limit
         self._places: dict[str, int] = {}
         self._prompts: dict[str, list[str]] = {}
         self._broken: dict[str, list[tuple[str | None, str]]] = {}
         self.tasks: list[Task] = []
-        self.read = 0
-        self.findings: list[Finding] = []
+        self.rows: list[bytes] = []
 
-    async def run(self) -> None:
-        """Read the tasks, and read them once more to see whether they are the same."""
-        rows: list[bytes] = []
-        try:
-            async for item in _listed(self._server, self._limit):
-                self.read += 1
-                rows.append(self._take(item))
-        except BaseException as failed:
-            if asked_to_end(failed):
-                raise
-            self.findings.append(
-                error(
-                    "tasks-fail",
-                    f"its tasks cannot be listed: after {self.read} of them, {described(failed)}",
-                    "`tasks` must not raise; make it yield every task",
-                )
-            )
-        else:
-            await self._read_again(rows)
-        self._conclude()
-
-    def _take(self, item: Any) -> bytes:
-        row, place = item.row if isinstance(item, Task) else item, self.read
-        try:
-            encoded = encode_json(row)
-        except JsonError as failed:
-            self._note("task-not-json", None, f"task {place} is no JSON: {failed}")
-            return b""
+    def take(self, item: Any) -> None:
+        """Look at the next one: a task or, as it may be listed, a row."""
+        row, place = item.row if isinstance(item, Task) else item, len(self.rows) + 1
+        self.rows.append(_encoded(row))
+        problem = _json_problem(row)
+        if problem:
+            self._note("task-not-json", None, f"task {place}: {problem}")
+            return
         try:
             row = check_row(row)
             own = named_by(row, self._by)
         except ValueError as failed:
             self._note("task-malformed", None, f"task {place}: {failed}")
-            return encoded
+            return
         named = item.task_id if isinstance(item, Task) and item.named and self._by is None else None
         task_id = named or own or str(place)
         task = Task(row, task_id=task_id, index=place - 1)
         if task_id in self._places:
             self._note("task-id-twice", task_id, f"tasks {self._places[task_id]} and {place} are both `{task_id}`")
-            return encoded
+            return
         self._places[task_id] = place
         problem = _request_problem(task)
         if problem:
             self._note("task-request", task_id, f"task `{task_id}`: {problem}")
-            return encoded
+            return
         if "model" in row[REQUEST_FIELD]:
             self._note("task-names-model", task_id, f"task `{task_id}` names a model, which is ignored")
         self.tasks.append(task)
         self._prompts.setdefault(prompt_of(task.request), []).append(task_id)
-        return encoded
 
     def _note(self, id: str, task_id: str | None, message: str) -> None:
         self._broken.setdefault(id, []).append((task_id, message))
 
-    async def _read_again(self, rows: list[bytes]) -> None:
-        listed = _listed(self._server, self._limit)
-        try:
-            again = [encode_json(item.row if isinstance(item, Task) else item) async for item in listed]
-        except BaseException as failed:
-            if asked_to_end(failed):
-                raise
-            problem = f"its tasks can be listed only once: {described(failed)}"
-        else:
-            if again == rows or b"" in rows:
-                return
-            problem = "its tasks are others when they are listed again"
-        fix = "`tasks` must give the same tasks in the same order each time; seed whatever is random in it"
-        self.findings.append(warning("tasks-differ", problem, fix))
-
-    def _conclude(self) -> None:
-        for id, noted in self._broken.items():
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with them, one problem of each kind."""
+        for code, noted in self._broken.items():
             task_id, message = noted[0]
             more = f" (and {len(noted) - 1} more)" if len(noted) > 1 else ""
-            make = info if id == "task-names-model" else error
-            self.findings.append(make(id, message + more, _MENDS[id], task_id, len(noted)))
-        if not self.read and not self.findings:
-            problem = "it ships no tasks, so that nothing could be tried"
-            self.findings.append(
-                warning("no-tasks", problem, "give it `tasks`, or audit it with options that have some")
-            )
+            yield Problem(code, message + more, _MENDS[code], task_id, len(noted))
         twins = [ids for ids in self._prompts.values() if len(ids) > 1]
         if twins:
             count = sum(len(ids) - 1 for ids in twins)
             ids = ", ".join(f"`{task_id}`" for task_id in twins[0][:3])
             problem = f"{count} of {len(self.tasks)} tasks repeat the prompt of another: {ids}"
             fix = "remove the copies, unless `setup` tells the model what sets them apart"
-            self.findings.append(warning("prompt-twice", problem, fix, twins[0][1], count))
+            yield Problem("prompt-twice", problem, fix, twins[0][1], count)
 
 
+async def listing_problems(server: ResourceServer, check: TaskCheck, limit: int) -> list[Problem]:
+    """What is wrong with how the first `limit` tasks are listed, which `check` takes; they are listed twice."""
+    try:
+        async for item in _listed(server, limit):
+            check.take(item)
+    except BaseException as failed:
+        if asked_to_end(failed):
+            raise
+        message = f"its tasks cannot be listed: after {len(check.rows)} of them, {described(failed)}"
+        return [Problem("tasks-fail", message, "`tasks` must not raise; make it yield every task")]
+    if not check.rows:
+        message = "it ships no tasks, so that nothing could be tried"
+        return [Problem("no-tasks", message, "give it `tasks`, or audit it with options that have some")]
+    again = TaskCheck()
+    try:
+        async for item in _listed(server, limit):
+            again.take(item)
+    except BaseException as failed:
+        if asked_to_end(failed):
+            raise
+        return [Problem("tasks-differ", f"its tasks can be listed only once: {described(failed)}", _ORDER)]
+    return order_problems(check.rows, again.rows)
+
+
+def order_problems(first: Sequence[bytes], second: Sequence[bytes]) -> list[Problem]:
+    """Whether two listings are the same, by their rows as JSON; where one is no JSON, nobody can tell."""
+    if first == second or b"" in first:
+        return []
+    pairs = zip_longest(first, second)
+    place = next(number for number, (one, other) in enumerate(pairs, 1) if one != other)
+    return [Problem("tasks-differ", f"its tasks are others when they are listed again, from task {place} on", _ORDER)]
+
+
+_ORDER = "`tasks` must give the same tasks in a fixed order each time; seed whatever is random in it"
 _MENDS = {
     "task-not-json": "use text, numbers, lists and objects only",
     "task-malformed": "make tasks with `Task.ask(...)`, or rows as `gym run --input` takes them",
@@ -123,6 +116,22 @@ _MENDS = {
     "task-request": "make `responses_create_params.input` a list of messages that say something",
     "task-names-model": "leave it out: the model is chosen with `--model`",
 }
+
+
+def _encoded(row: Any) -> bytes:
+    try:
+        return encode_json(row)
+    except JsonError:
+        return b""
+
+
+def _json_problem(row: Any) -> str:
+    """Whether a row would be another one once it has been written and read."""
+    for name, value in row.items() if isinstance(row, Mapping) else ():
+        encoded = _encoded(value)
+        if not encoded or orjson.loads(encoded) != value:
+            return f"the field `{name}` is no plain JSON: {value!r:.100}"
+    return "" if _encoded(row) else f"{row!r:.100} is no JSON"
 
 
 def _request_problem(task: Task) -> str:
