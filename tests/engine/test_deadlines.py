@@ -248,8 +248,7 @@ def test_a_timeout_error_elsewhere_keeps_its_owner(where: str) -> None:
 
     ended = rollout(None, Impatient, FunctionAgent(agent))
     if where == "tool":
-        assert ended.stop_reason is not None
-        assert "TimeoutError: mine" in ended.stop_reason
+        assert "TimeoutError: mine" in ended.stop_detail
     else:
         assert ended.status is {"setup": Status.ENV_ERROR, "agent": Status.AGENT_ERROR}[where]
 
