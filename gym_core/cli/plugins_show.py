@@ -68,14 +68,20 @@ def _describe(manager: PluginManager, kind: Kind, reference: Reference) -> dict[
     from gym_core.wiring.description import describe_component, recorded_description
 
     if not kind.is_component:
-        if kind is Kind.COMMAND:
-            doc = manager.load(kind, reference).component.help
-        else:
-            doc = inspect.getdoc(manager.load_extension(reference))
+        doc = _doc(manager, kind, reference)
         plugin = manager.find(kind, reference)
         return {**as_row(plugin), "doc": doc or "", "selector": None, "choices": [], "options": []}
     loaded = manager.load(kind, reference)
     return {**as_row(loaded.plugin), **(recorded_description(loaded.component) or describe_component(loaded))}
+
+
+def _doc(manager: PluginManager, kind: Kind, reference: Reference) -> str | None:
+    if kind is Kind.EXTENSION:
+        return inspect.getdoc(manager.load_extension(reference))
+    offered = manager.load(kind, reference).component
+    if kind is Kind.COMMAND:
+        return str(offered.help or "")
+    return f"A URL means {offered}." if kind is Kind.SCHEME else inspect.getdoc(offered)
 
 
 def _lines(shown: dict[str, Any], width: int | None) -> Iterator[str]:
@@ -87,8 +93,9 @@ def _lines(shown: dict[str, Any], width: int | None) -> Iterator[str]:
     if shown["doc"]:
         yield ""
         yield shown["doc"]
-    yield ""
-    yield f"usage: {kind.usage} {name}" + (f"[:{selector.upper()}]" if selector else "")
+    if kind.usage:
+        yield ""
+        yield f"usage: {kind.usage} {name}" + (f"[:{selector.upper()}]" if selector else "")
     if shown["choices"]:
         text = f"{selector}: " + ", ".join(shown["choices"])
         yield from textwrap.wrap(text, min(limit, _DOC_WIDTH), subsequent_indent="  ", break_on_hyphens=False)

@@ -49,7 +49,7 @@ class Kind(StrEnum):
 
     @property
     def usage(self) -> str:
-        """How one is named on the command line: `gym run --model`."""
+        """How one is named on the command line: `gym run --model`; empty where it is not."""
         return _DOORS[self].usage
 
     @property
@@ -108,10 +108,8 @@ _DOORS = {
     Kind.COMMAND: _Door("command", "gym", "gym_commands", "click:Command"),
     Kind.IMPORTER: _Door("importer", "gym import --format", "gym_importers", "gym_core.contract.formats:Importer"),
     Kind.EXPORTER: _Door("exporter", "gym export --format", "gym_exporters", "gym_core.contract.formats:Exporter"),
-    Kind.SCHEME: _Door("URL scheme", "gym run --env", "gym_schemes", "builtins:str"),
-    Kind.SOURCE: _Door(
-        "source of plugins", "gym plugins list", "gym_sources", "gym_core.wiring.plugin_source:PluginSource"
-    ),
+    Kind.SCHEME: _Door("URL scheme", "", "gym_schemes", "builtins:str"),
+    Kind.SOURCE: _Door("source of plugins", "", "gym_sources", "gym_core.wiring.plugin_source:PluginSource"),
     Kind.EXTENSION: _Door("extension", "gym run --extension"),
 }
 GROUPS = {kind.group: kind for kind in Kind}

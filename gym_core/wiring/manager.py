@@ -133,9 +133,10 @@ class PluginManager:
         others = [plugin for plugin in self.plugins if plugin.name == name]
         if others:
             other = others[0].kind
+            usage = f"give it as `{other.usage} {name}`; " if other.usage else ""
             return UsageError(
                 f"{name!r} is not of the kind {kind} but {other}",
-                hint=f"give it as `{other.usage} {name}`; `gym plugins list --kind {kind}` lists what is of that kind",
+                hint=f"{usage}`gym plugins list --kind {kind}` lists what is of that kind",
             )
         names = {plugin.name for plugin in self.plugins if plugin.kind is kind and plugin.state != "disabled"}
         near = get_close_matches(name, names, n=3)

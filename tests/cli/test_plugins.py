@@ -174,6 +174,26 @@ def test_all_kinds_of_a_name_are_shown(gym: Gym, site: Site) -> None:
     assert "Answers from memory." not in gym("plugins", "show", "gym-place/toy").out
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("nemo", "exporter", "rows that NeMo Gym's tools read"),
+        ("https", "scheme", "A URL means gym-http/remote."),
+        ("isolated", "source", "What the records of the store say."),
+        ("serve", "command", "Offer an environment, a model or an agent over HTTP"),
+    ],
+)
+def test_what_no_run_is_wired_from_is_shown(
+    gym: Gym, isolated_plugins: IsolatedPlugins, name: str, kind: str, words: str
+) -> None:
+    isolated_plugins.keep()
+    shown = gym("plugins", "show", name, "--kind", kind)
+    assert shown.status == 0, shown.err
+    assert words in shown.out
+    refused = gym("tasks", "--env", name)
+    assert f"{name!r} is not of the kind resource_server but" in refused.err
+
+
 def test_an_extension_is_shown(gym: Gym, site: Site) -> None:
     code = '"""Watches runs."""\nfrom gym_core import hookimpl\n@hookimpl(contract=1)\ndef gym_run_started(run): ...\n'
     site.add("gym-watch", code, group="gym.extensions", name="watch")
