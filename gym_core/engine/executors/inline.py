@@ -70,7 +70,8 @@ class InlineExecutor(Generic[JobT]):
             run.given_up = self._give_up
             self._open[run] = job, asyncio.create_task(self._carry_out(run))
             # thousands that start in one turn of the loop would hold it, and all have their sessions before any is done
-            await asyncio.sleep(0)
+            if not self._slots.locked():
+                await asyncio.sleep(0)
             await self._slots.acquire()
 
     def _fed(self, feeding: asyncio.Task[None]) -> None:
