@@ -77,7 +77,6 @@ if TYPE_CHECKING:
     from gym_core.domain.task import REQUEST_FIELD as REQUEST_FIELD
     from gym_core.domain.task import RESULT_FIELDS as RESULT_FIELDS
     from gym_core.domain.task import check_row as check_row
-    from gym_core.domain.task import is_result as is_result
     from gym_core.domain.task import own_task_id as own_task_id
     from gym_core.domain.task import without_result as without_result
     from gym_core.domain.tool_calls import is_whole as is_whole
@@ -159,7 +158,6 @@ if TYPE_CHECKING:
     from gym_core.wiring.metadata import requested_name as requested_name
     from gym_core.wiring.options import Resolved as Resolved
     from gym_core.wiring.options import resolve_options as resolve_options
-    from gym_core.wiring.options import secret_values as secret_values
     from gym_core.wiring.options import texts_within as texts_within
     from gym_core.wiring.plugin import Plugin as Plugin
     from gym_core.wiring.plugin_source import Installation as Installation
@@ -199,8 +197,7 @@ else:
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line",
             "gym_core.domain.rollout": "ModelCall",
-            "gym_core.domain.task": "BACKEND_FIELDS REQUEST_FIELD RESULT_FIELDS check_row is_result own_task_id "
-            "without_result",
+            "gym_core.domain.task": "BACKEND_FIELDS REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
             "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids written_places",
             "gym_core.engine.assembly": "Assembler Assembly",
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
@@ -241,7 +238,7 @@ else:
             "gym_core.wiring.making": "Maker construct enter place_of",
             "gym_core.wiring.manager": "Loaded PluginManager",
             "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
-            "gym_core.wiring.options": "Resolved resolve_options secret_values texts_within",
+            "gym_core.wiring.options": "Resolved resolve_options texts_within",
             "gym_core.wiring.plugin": "Plugin",
             "gym_core.wiring.plugin_source": "Installation PluginSource",
             "gym_core.wiring.reference": "Reference",
