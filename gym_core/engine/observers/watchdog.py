@@ -144,7 +144,8 @@ def _whose(stack: list[FrameType]) -> tuple[str, str]:
     from gym_core.engine.rollout.rollout_run import RolloutRun
 
     for frame in stack:
-        if _module(frame) == RolloutRun.__module__:
+        # while it is being made it has no session, nor all of its attributes: this is another thread
+        if _module(frame) == RolloutRun.__module__ and frame.f_code.co_name != "__init__":
             run = frame.f_locals.get("self")
             if isinstance(run, RolloutRun):
                 return run.session_name, run.task.task_id
