@@ -182,12 +182,13 @@ class Request:
 
 
 class Response:
-    """A Responses-API response: the body as it came, read through names."""
+    """A Responses-API response: the body as it came, read through names. That it is whole is found out once."""
 
-    __slots__ = ("body",)
+    __slots__ = ("_whole", "body")
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.body = body
+        self._whole = False
 
     @property
     def output(self) -> list[Item]:
@@ -213,11 +214,14 @@ class Response:
     @property
     def unfinished(self) -> str:
         """Why this is no answer: an error, or a status or reason not known to mean an end. Empty for an answer."""
+        if self._whole:  # it was asked before: by the backend, by the engine
+            return ""
         error = self.body.get("error")
         if error and is_error(error):
             return "it holds an error"
         status = self._status
         if status == COMPLETED:
+            self._whole = True
             return ""
         if status == INCOMPLETE:
             return "" if self._cut else f"incomplete because of {self._reason!r:.80}"
@@ -226,7 +230,7 @@ class Response:
     @property
     def _status(self) -> str:
         """How far the answer came: the worst of what it says itself, by a reason, and of its last message or call."""
-        get = self.body.get  # written out: it is asked several times of every response
+        get = self.body.get
         status = get("status")
         if status != COMPLETED and status is not None:
             status = str(status).lower()
@@ -258,7 +262,7 @@ class Response:
     @property
     def stop_reason(self) -> StopReason:
         """Why the model stopped."""
-        if self._status == INCOMPLETE:
+        if not self._whole and self._status == INCOMPLETE:
             cut = self._cut
             if cut != COMPLETED:
                 return cut or INCOMPLETE
