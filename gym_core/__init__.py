@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gym_core.contract.component import Component as Component
     from gym_core.contract.component import ComponentContext as ComponentContext
     from gym_core.contract.component import ComponentInfo as ComponentInfo
-    from gym_core.contract.component import Env as Env
+    from gym_core.contract.component import FromEnv as FromEnv
     from gym_core.contract.component import Operational as Operational
     from gym_core.contract.component import Options as Options
     from gym_core.contract.component import Selector as Selector
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from gym_core.domain.rollout import ToolCall as ToolCall
     from gym_core.domain.rollout import Trajectory as Trajectory
     from gym_core.domain.rollout import Verdict as Verdict
+    from gym_core.domain.sampling import Sampling as Sampling
     from gym_core.domain.stop_reasons import StopReason as StopReason
     from gym_core.domain.task import Task as Task
     from gym_core.engine.api import collect as collect
@@ -75,22 +76,24 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
-            "gym_core.engine.api": "collect",
-            "gym_core.engine.bounds.deadlines": "Deadlines",
-            "gym_core.engine.config": "RunConfig",
             "gym_core.contract.agent": "Agent AgentInfo CompletedTask Episode Stop TaskFailed",
-            "gym_core.contract.component": "Component ComponentContext ComponentInfo Env Operational Options Selector",
+            "gym_core.contract.component": "Component ComponentContext ComponentInfo FromEnv Operational Options "
+            "Selector",
             "gym_core.contract.hookspecs": "CONTRACT_VERSION CallInfo RunInfo hookimpl",
             "gym_core.contract.model": "CallContext Model ModelBackend ModelInfo",
-            "gym_core.contract.resource_server": "Done ResourceServer ResourceServerInfo Session "
-            "SessionContext SessionInfo",
+            "gym_core.contract.resource_server": "Done ResourceServer ResourceServerInfo Session SessionContext "
+            "SessionInfo",
             "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
             "gym_core.domain.errors": "GymError ModelError UsageError",
             "gym_core.domain.json_text": "JsonError encode_json parse_json",
             "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
-            "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.rollout": "ModelCall Rollout Status ToolCall Trajectory Verdict",
+            "gym_core.domain.sampling": "Sampling",
+            "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.task": "Task",
+            "gym_core.engine.api": "collect",
+            "gym_core.engine.bounds.deadlines": "Deadlines",
+            "gym_core.engine.config": "RunConfig",
         },
         "chat errors responses",
     )

@@ -73,7 +73,9 @@ if TYPE_CHECKING:
     from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
     from gym_core.domain.rollout import ModelCall as ModelCall
-    from gym_core.domain.task import BACKEND_FIELDS as BACKEND_FIELDS
+    from gym_core.domain.sampling import BACKEND_FIELDS as BACKEND_FIELDS
+    from gym_core.domain.sampling import read_sampling as read_sampling
+    from gym_core.domain.sampling import sampling_fields as sampling_fields
     from gym_core.domain.task import REQUEST_FIELD as REQUEST_FIELD
     from gym_core.domain.task import RESULT_FIELDS as RESULT_FIELDS
     from gym_core.domain.task import check_row as check_row
@@ -197,7 +199,8 @@ else:
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line",
             "gym_core.domain.rollout": "ModelCall",
-            "gym_core.domain.task": "BACKEND_FIELDS REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
+            "gym_core.domain.sampling": "BACKEND_FIELDS read_sampling sampling_fields",
+            "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
             "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids written_places",
             "gym_core.engine.assembly": "Assembler Assembly",
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.domain.errors import GymError
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import ModelCall, Verdict
+from gym_core.domain.sampling import Sampling
 from gym_core.domain.stop_reasons import StopReason
 from gym_core.domain.task import Task
 
@@ -62,8 +63,11 @@ class Episode(Protocol):
         """The tools the model may call, as the Responses API writes them."""
         ...
 
-    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **params: Any) -> Response:
-        """Ask the model to continue the conversation `items`; `params` override the request's fields this once."""
+    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
+        """Ask the model to continue the conversation `items`; `sampling` goes over the request's fields this once.
+
+        Raises `TypeError` for a keyword that there is not.
+        """
         ...
 
     async def call_tool(self, call: Mapping[str, Any]) -> FunctionCallOutput:

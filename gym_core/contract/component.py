@@ -16,14 +16,14 @@ class Options(BaseModel):
     """The options of a component. Every field carries a description; the CLI, config files and the docs read them.
 
     Each option can be given as `-M/-E/-A field=value` or as the environment variable `GYM_<NAME>_<FIELD>`, where NAME
-    is the component's; `Annotated[str, Env("OPENAI_API_KEY")]` names further variables, read after that one.
+    is the component's; `Annotated[str, FromEnv("OPENAI_API_KEY")]` names further variables, read after that one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Env:
+class FromEnv:
     """Marks an option: the environment variables it is also read from, the first one that is set winning."""
 
     names: tuple[str, ...]

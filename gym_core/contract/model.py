@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.domain.responses import Request, Response
+from gym_core.domain.sampling import Sampling
 
 
 @dataclass(slots=True)
@@ -95,6 +96,9 @@ class ModelBackend(Component[OptionsT_co], ABC):
 class Model(Protocol):
     """A bound model: a backend with its limits, retries, budget and recording, for one rollout."""
 
-    async def respond(self, request: Request | str, /, **params: Any) -> Response:
-        """One recorded model call; a string is one user message, `params` go over the request's fields."""
+    async def respond(self, request: Request | str, /, **sampling: Unpack[Sampling]) -> Response:
+        """One recorded model call; a string is one user message, `sampling` goes over the request's fields.
+
+        Raises `TypeError` for a keyword that there is not.
+        """
         ...

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from gym_core.domain.arguments import NO_ARGUMENTS, arguments_text, parse_arguments
 from gym_core.domain.finish import ending
+from gym_core.domain.sampling import Sampling, sampling_fields
 from gym_core.domain.stop_reasons import (
     COMPLETED,
     EMPTY,
@@ -153,9 +154,9 @@ class Request:
         self.body = body
 
     @classmethod
-    def ask(cls, text: str, **params: Any) -> Request:
-        """A request of one user message; `params` are further fields (`instructions`, `temperature`, ...)."""
-        return cls({"input": [user_message(text)], **params})
+    def ask(cls, text: str, /, **sampling: Unpack[Sampling]) -> Request:
+        """A request of one user message and further fields (`instructions="..."`, `temperature=0`)."""
+        return cls({"input": [user_message(text)], **sampling_fields(sampling)})
 
     @property
     def input(self) -> list[Item]:

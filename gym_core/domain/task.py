@@ -8,13 +8,11 @@ from typing import Any
 from gym_core.domain.errors import MissingField
 from gym_core.domain.json_text import JsonError, encode_json, plain_json, whole_text
 from gym_core.domain.responses import Item, Request, as_items, user_message
+from gym_core.domain.sampling import BACKEND_FIELDS
 
 REQUEST_FIELD = "responses_create_params"
 RESULT_FIELDS = ("response", "reward", "reward_components", "rollout")
 """What a result row adds to its task row, beside `task_id`. A task row must not use these names."""
-
-BACKEND_FIELDS = frozenset({"model", "stream", "stream_options", "background"})
-"""Fields of a row's request that belong to the backend: ignored, and a `model` is counted."""
 
 
 class Task(Mapping[str, Any]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gym_core.contract.component import Env, Selector
+from gym_core.contract.component import FromEnv, Selector
 from gym_core.wiring.annotations import is_secret, type_text
 from gym_core.wiring.secrets import MASK
 
@@ -61,7 +61,7 @@ def is_selector(info: FieldInfo) -> bool:
 def variables(name: str, field: str, info: FieldInfo) -> tuple[str, ...]:
     """The environment variables of an option, the first that is set winning."""
     own = (variable(name, field),) if name else ()
-    marked = [variable for mark in info.metadata if isinstance(mark, Env) for variable in mark.names]
+    marked = [variable for mark in info.metadata if isinstance(mark, FromEnv) for variable in mark.names]
     return tuple(dict.fromkeys((*own, *marked)))
 
 

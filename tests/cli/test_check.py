@@ -21,7 +21,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 import gym_core
-from gym_core import Env, ResourceServer, Selector, Session, Task, hookimpl
+from gym_core import FromEnv, ResourceServer, Selector, Session, Task, hookimpl
 
 
 class Judged(Session):
@@ -38,7 +38,7 @@ class Judged(Session):
 
 class TrapOptions(gym_core.Options):
     kind: Annotated[str, Selector()] = Field("fair", description="What the verifier is like.")
-    key: Annotated[SecretStr | None, Env("TRAP_KEY")] = Field(None, description="A key.")
+    key: Annotated[SecretStr | None, FromEnv("TRAP_KEY")] = Field(None, description="A key.")
 
 
 class Trap(ResourceServer[TrapOptions]):

@@ -20,13 +20,13 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 import gym_core
-from gym_core import Env, ModelBackend, Operational, Response, Selector, hookimpl
+from gym_core import FromEnv, ModelBackend, Operational, Response, Selector, hookimpl
 
 
 class ParrotOptions(gym_core.Options):
     voice: Annotated[str, Selector()] = Field("plain", description="Whose voice.")
-    api_key: Annotated[SecretStr | None, Env("PARROT_KEY")] = Field(None, description="Key.")
-    url: Annotated[str, Env("PARROT_URL")] = Field("http://here", description="Where.")
+    api_key: Annotated[SecretStr | None, FromEnv("PARROT_KEY")] = Field(None, description="Key.")
+    url: Annotated[str, FromEnv("PARROT_URL")] = Field("http://here", description="Where.")
     volume: int = Field(1, description="How loud.")
     patience: Annotated[int, Operational()] = Field(5, description="How patient.")
 

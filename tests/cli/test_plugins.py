@@ -24,12 +24,12 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 import gym_core
-from gym_core import Env, ModelBackend, Selector, hookimpl
+from gym_core import FromEnv, ModelBackend, Selector, hookimpl
 
 
 class ToyOptions(gym_core.Options):
     size: Annotated[str, Selector()] = Field("small", description="Which size.")
-    key: Annotated[SecretStr | None, Env("TOY_KEY")] = Field(SecretStr("default-secret"), description="The key.")
+    key: Annotated[SecretStr | None, FromEnv("TOY_KEY")] = Field(SecretStr("default-secret"), description="The key.")
     turns: int = Field(description="How often.")
 
 

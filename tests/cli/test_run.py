@@ -21,12 +21,12 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 import gym_core
-from gym_core import Env, ModelBackend, Response, Selector, errors, hookimpl
+from gym_core import FromEnv, ModelBackend, Response, Selector, errors, hookimpl
 
 
 class ParrotOptions(gym_core.Options):
     voice: Annotated[str, Selector()] = Field("plain", description="Whose voice.")
-    api_key: Annotated[SecretStr, Env("PARROT_KEY")] = Field(SecretStr(""), description="Key.")
+    api_key: Annotated[SecretStr, FromEnv("PARROT_KEY")] = Field(SecretStr(""), description="Key.")
     fail: str = Field("", description="Which error it fails with.")
     fail_on: str = Field("", description="Which task it fails on; all by default.")
     volume: int = Field(1, description="How loud.")

@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 import gym_core
-from gym_core import Env, ResourceServer, Selector, Session, Task, hookimpl, tool
+from gym_core import FromEnv, ResourceServer, Selector, Session, Task, hookimpl, tool
 
 
 class Judged(Session):
@@ -31,7 +31,7 @@ class Judged(Session):
 
 class PlaceOptions(gym_core.Options):
     count: Annotated[int, Selector()] = Field(3, description="How many; 0 for no end.")
-    key: Annotated[SecretStr | None, Env("PLACE_KEY")] = Field(None, description="A key.")
+    key: Annotated[SecretStr | None, FromEnv("PLACE_KEY")] = Field(None, description="A key.")
 
 
 class Place(ResourceServer[PlaceOptions]):

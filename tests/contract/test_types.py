@@ -28,6 +28,10 @@ class CounterSession(Session["Counter"]):
     def verify(self, trajectory: Trajectory) -> float:
         return float(self.server.options.limit)
 
+    async def ask(self) -> str:
+        answer = await self.models["judge"].respond("Well?", temprature=0)  # wrong
+        return answer.output_text
+
     def most(self) -> int:
         return self.server.options.limti  # wrong
 
@@ -51,7 +55,10 @@ class Plain(ResourceServer):
 
 class Loop(Agent[CounterOptions]):
     async def run(self, episode: Episode) -> Stop:
-        response = await episode.respond(episode.request.input)
+        response = await episode.respond(episode.request.input, temperature=0, extra={"top_k": 20})
+        if self.options.limti == 0:  # wrong
+            await episode.respond(episode.request.input, temprature=0)  # wrong
+            await episode.respond(episode.request.input, temperature="hot")  # wrong
         if self.options.limit == 1:
             return Stop(StopReason.MAX_TURN)  # wrong
         if self.options.limit == 2:

@@ -202,6 +202,19 @@ def test_parameters_of_one_turn_go_over_the_rows_and_are_recorded() -> None:
     ]
 
 
+def test_a_parameter_that_there_is_not_is_the_agents_failure_and_asks_nothing() -> None:
+    async def agent(episode: Episode) -> str:
+        await episode.respond(episode.request.input, extra={"top_k": 20})
+        await episode.respond(episode.request.input, temprature=0.5)  # type: ignore[call-arg]
+        return "completed"
+
+    model = ScriptedModel()
+    ended = worked(agent, model)
+    assert ended.error["message"].startswith("there is no sampling parameter `temprature`; did you mean `temperature`?")
+    assert (ended.status, ended.error["class"]) == (Status.AGENT_ERROR, "TypeError")
+    assert [request.body["top_k"] for request in model.requests] == [20]
+
+
 def test_changing_the_requests_list_does_not_change_the_recorded_conversation() -> None:
     async def agent(episode: Episode) -> str:
         items = episode.request.input

@@ -64,6 +64,20 @@ def test_a_request_of_the_sessions_own_reaches_its_model() -> None:
     assert judge.requests[0].instructions == "Grade."
 
 
+def test_keywords_go_over_the_request_and_one_that_there_is_not_fails_the_verifier() -> None:
+    class Asking(PlainSession):
+        async def verify(self, trajectory: Trajectory) -> float:
+            await self.models["judge"].respond("Hm?", temperature=0, extra={"top_k": 20})
+            return float((await self.models["judge"].respond("Hm?", tempratur=0)).output_text)  # type: ignore[call-arg]
+
+    judge = ScriptedModel("1")
+    ended = rollout({"policy": ScriptedModel(), "judge": judge}, Asking)
+    assert ended.error is not None
+    assert "did you mean `temperature`?" in ended.error["message"]
+    assert ended.status is Status.VERIFIER_ERROR
+    assert [request.body["top_k"] for request in judge.requests] == [20]
+
+
 def test_a_judge_that_fails_is_a_failure_of_the_verifier() -> None:
     ended = rollout({"policy": ScriptedModel(), "judge": ScriptedModel(BadRequestError("no", status=400))}, Judged)
     assert ended.status is Status.VERIFIER_ERROR

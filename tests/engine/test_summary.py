@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import Field, SecretStr
 
-from gym_core import Env, Operational, Options, Session, Trajectory, Verdict, tool
+from gym_core import FromEnv, Operational, Options, Session, Trajectory, Verdict, tool
 from gym_core.errors import BadRequestError, ServerError
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call
@@ -110,7 +110,7 @@ class Keyed(ScriptedModel):
     class Options(Options):
         """Options."""
 
-        api_key: Annotated[SecretStr, Env("SOME_VARIABLE")] = Field(default=SecretStr(""), description="Key.")
+        api_key: Annotated[SecretStr, FromEnv("SOME_VARIABLE")] = Field(default=SecretStr(""), description="Key.")
         style: str = Field(default="plain", description="How it talks.")
         request_timeout: Annotated[float, Operational()] = Field(default=3.0, description="Seconds.")
 

@@ -128,6 +128,26 @@ def test_an_agent_over_the_sdk_leaves_the_row_of_one_in_process(streamed: bool) 
     go(main())
 
 
+@pytest.mark.parametrize("dialect", ["responses", "chat/completions"])
+def test_fields_that_only_some_servers_know_are_passed_on(dialect: str) -> None:
+    model = scripted()
+
+    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+        asked = [{"role": "user", "content": "Task 0."}]
+        body = {"model": "any", "input": asked} if dialect == "responses" else {"model": "any", "messages": asked}
+        url, token = f"{places['model']['base_url']}/{dialect}", places["model"]["token"]
+        status, _ = await post(url, token, {**body, "temperature": 0.5, "top_k": 20, "extra": {"x": 1}})
+        assert status == 200
+
+    async def main() -> None:
+        await offered(work, model)
+        sent = model.requests[0].body
+        assert (sent["temperature"], sent["top_k"], sent["extra"]) == (0.5, 20, {"x": 1})
+        assert "model" not in sent
+
+    go(main())
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_agent_over_chat_completions_does_too(streamed: bool) -> None:
     async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:

@@ -26,7 +26,7 @@ from typing import Annotated, Literal
 import quarrel
 from pydantic import Field, SecretStr, field_validator
 
-from gym_core import Env, Operational, Options, ResourceServer, Selector, Session, Task, UsageError, hookimpl, tool
+from gym_core import FromEnv, Operational, Options, ResourceServer, Selector, Session, Task, UsageError, hookimpl, tool
 
 print("what a plugin prints when it is imported")
 
@@ -90,7 +90,7 @@ class ServerOptions(Options):
     tasks: Annotated[int, Selector()] = Field(default=2, ge=1, description="how many tasks")
     mood: Mood = Field(default=Mood.CALM, description="how it feels")
     size: int = Field(default=1, description="a size such as 1k")
-    api_key: Annotated[SecretStr | None, Env("TALK_KEY")] = Field(default=None, description="a key")
+    api_key: Annotated[SecretStr | None, FromEnv("TALK_KEY")] = Field(default=None, description="a key")
     folder: pathlib.Path = Field(default=pathlib.Path("."), description="a folder")
     wait: Annotated[float, Operational()] = Field(default=0.0, description="seconds")
     start: Literal["well", "refused", "raised", "killed"] = Field(default="well", description="how it starts")

@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field, SecretStr
 
-from gym_core import Component, Env, Options, Selector, UsageError
+from gym_core import Component, FromEnv, Options, Selector, UsageError
 from gym_core.spi import Configured, Resolved, resolve_options
 from gym_core.wiring.config_file import ConfigFile, find_project_config, read_config
 
@@ -144,7 +144,7 @@ class TestOwners:
 
 class ThingOptions(Options):
     model: Annotated[str, Selector()] = Field("m", description="Which.")
-    key: Annotated[SecretStr | None, Env("THING_KEY")] = Field(None, description="The key.")
+    key: Annotated[SecretStr | None, FromEnv("THING_KEY")] = Field(None, description="The key.")
     size: int = Field(1, gt=0, description="How large.")
     folder: Path = Field(Path("."), description="Where.")
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, PositiveInt, SecretStr, field_validator, model_validator
 
-from gym_core import Component, Env, Options, Selector, UsageError
+from gym_core import Component, FromEnv, Options, Selector, UsageError
 from gym_core.spi import Resolved, option_fields, resolve_options
 from gym_core.wiring.fields import OptionField, selector_field
 
 
 class ServerOptions(Options):
-    model: Annotated[str | None, Selector(), Env("SERVER_MODEL")] = Field(None, description="Which\n  model.")
-    key: Annotated[SecretStr | None, Env("SERVER_KEY", "COMMON_KEY")] = Field(None, description="The key.")
+    model: Annotated[str | None, Selector(), FromEnv("SERVER_MODEL")] = Field(None, description="Which\n  model.")
+    key: Annotated[SecretStr | None, FromEnv("SERVER_KEY", "COMMON_KEY")] = Field(None, description="The key.")
     turns: PositiveInt = Field(20, description="How many turns.")
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="Of sampling.")
     api: Literal["auto", "chat"] = Field("auto", description="The dialect.")
@@ -46,8 +46,8 @@ class Server(Component[ServerOptions]):
 
 
 class NeedyOptions(Options):
-    url: Annotated[str, Env("NEEDY_URL")] = Field(description="Where.")
-    key: Annotated[SecretStr, Env("NEEDY_KEY")] = Field(description="The key.")
+    url: Annotated[str, FromEnv("NEEDY_URL")] = Field(description="Where.")
+    key: Annotated[SecretStr, FromEnv("NEEDY_KEY")] = Field(description="The key.")
 
 
 class Needy(Component[NeedyOptions]):

@@ -6,13 +6,14 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain import errors
 from gym_core.domain.abandoned import within
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.responses import Request, Response
+from gym_core.domain.sampling import Sampling, sampling_fields
 from gym_core.domain.tool_calls import is_whole, whole_call
 from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
@@ -259,11 +260,13 @@ class BoundModel:
         self._role = role
         self._ask = ask
 
-    async def respond(self, request: Request | str, /, **params: Any) -> Response:
-        """One recorded model call; a string is one user message, `params` go over the request's fields."""
+    async def respond(self, request: Request | str, /, **sampling: Unpack[Sampling]) -> Response:
+        """One recorded model call; a string is one user message, `sampling` goes over the request's fields."""
         if isinstance(request, str):
             request = Request.ask(request)
-        return await self._ask(self._role, Request({**request.body, **params}) if params else request)
+        if sampling:
+            request = Request({**request.body, **sampling_fields(sampling)})
+        return await self._ask(self._role, request)
 
 
 def _lacking(role: str) -> Exception:

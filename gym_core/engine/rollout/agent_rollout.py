@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from gym_core.contract.agent import Stop, checked_stop
 from gym_core.contract.resource_server import Done
@@ -12,6 +12,7 @@ from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import Rollout, Verdict
+from gym_core.domain.sampling import Sampling, sampling_fields
 from gym_core.domain.stop_reasons import SESSION_DONE, StopReason
 from gym_core.domain.task import Task
 from gym_core.domain.tool_calls import sent_request
@@ -129,7 +130,7 @@ class LiveEpisode:
         """The tools the model may call."""
         return self.__live.request.tools
 
-    async def respond(self, items: Sequence[Item], *, actor: str = POLICY, **params: Any) -> Response:
+    async def respond(self, items: Sequence[Item], *, actor: str = POLICY, **sampling: Unpack[Sampling]) -> Response:
         """A call of the policy, recorded as part of the conversation."""
         live = self.__live
         if live.over or live.run.over:
@@ -140,6 +141,7 @@ class LiveEpisode:
             raise EpisodeOver("the session has ended the episode")
         if not isinstance(items, list | tuple):
             items = list(items)
+        params = sampling_fields(sampling) if sampling else {}
         run, gate = live.run, live.gate
         recording = run.recording
         stretches = recording.refer(items)

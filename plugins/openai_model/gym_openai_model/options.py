@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
-from gym_core import Env, Operational, Options, Selector
+from gym_core import FromEnv, Operational, Options, Selector
 from gym_http1 import MAX_REPLY_MB
 
 DEFAULT_MODEL = "gpt-4.1-mini"
@@ -21,19 +21,19 @@ class OpenAIOptions(Options):
         None,
         description=f"The model. Default: {DEFAULT_MODEL} at OpenAI, elsewhere the only model the endpoint lists.",
     )
-    base_url: Annotated[str, Env("OPENAI_BASE_URL")] = Field(
+    base_url: Annotated[str, FromEnv("OPENAI_BASE_URL")] = Field(
         "https://api.openai.com/v1", description="URL of the endpoint; for most servers it ends in `/v1`."
     )
-    api_key: Annotated[SecretStr | None, Env("OPENAI_API_KEY")] = Field(
+    api_key: Annotated[SecretStr | None, FromEnv("OPENAI_API_KEY")] = Field(
         None, description="The key. Local servers usually need none."
     )
     api_key_file: Annotated[Path | None, Operational()] = Field(
         None, description="A file that holds the key; read instead of `api_key`."
     )
-    organization: Annotated[str | None, Env("OPENAI_ORG_ID"), Operational()] = Field(
+    organization: Annotated[str | None, FromEnv("OPENAI_ORG_ID"), Operational()] = Field(
         None, description="The OpenAI organization that is billed."
     )
-    project: Annotated[str | None, Env("OPENAI_PROJECT_ID"), Operational()] = Field(
+    project: Annotated[str | None, FromEnv("OPENAI_PROJECT_ID"), Operational()] = Field(
         None, description="The OpenAI project that is billed."
     )
     extra_headers: dict[str, SecretStr] = Field(

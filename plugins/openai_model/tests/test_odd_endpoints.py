@@ -76,8 +76,8 @@ def test_a_good_status_without_an_answer_is_broken(call: Caller, body: bytes) ->
 def test_integers_of_any_size_and_odd_text_are_sent_whole(call: Caller) -> None:
     call.endpoint.script(text_reply(call.dialect))
     large = 2**70 + 1
-    call(Request.ask("half \ud83d of a pair", metadata={"n": large}))
-    assert call.endpoint.sent["metadata"] == {"n": large}
+    call(Request.ask("half \ud83d of a pair", extra={"n": large}))
+    assert call.endpoint.sent["n"] == large
     field = "messages" if call.dialect == "chat" else "input"
     assert call.endpoint.sent[field][0]["content"] == "half \ufffd of a pair"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from pydantic import ValidationError
 
-from gym_core import Episode, FunctionCallOutput, Item, Request, Response, Stop, errors, responses
+from gym_core import Episode, FunctionCallOutput, Item, Request, Response, Sampling, Stop, errors, responses
 from gym_simple_agent import gym_agents
 
 SimpleAgent = gym_agents()["simple_agent"]
@@ -28,7 +28,7 @@ class ScriptedEpisode:
         self.request = Request.ask("Add it up.")
         self.tools: Sequence[Mapping[str, Any]] = ()
 
-    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **params: Any) -> Response:
+    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
         self.asked.append(list(items))
         answer = next(self.script)
         if isinstance(answer, Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from gym_core import (
     Agent,
@@ -17,6 +17,7 @@ from gym_core import (
     Request,
     ResourceServer,
     Response,
+    Sampling,
     Session,
     Stop,
     Task,
@@ -159,9 +160,9 @@ class _SpiedEpisode:
     def tools(self) -> Sequence[Mapping[str, Any]]:
         return self._episode.tools
 
-    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **params: Any) -> Response:
+    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
         try:
-            return await self._episode.respond(items, actor=actor, **params)
+            return await self._episode.respond(items, actor=actor, **sampling)
         except EpisodeOver:
             self.over += 1
             raise

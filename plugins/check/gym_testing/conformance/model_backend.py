@@ -34,7 +34,7 @@ ADD = {
 }
 STRANGE = (
     Request({"input": [{"type": "no_such_item_", "value": 1}]}),
-    Request.ask("Say hello.", no_such_parameter_=1),
+    Request.ask("Say hello.", extra={"no_such_parameter_": 1}),
     Request({"input": []}),
 )
 

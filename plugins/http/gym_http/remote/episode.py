@@ -8,7 +8,7 @@ from typing import Any
 from gym_core import Episode, FunctionCallOutput, Item, Response
 from gym_core.chat import responses_request
 from gym_core.responses import as_items
-from gym_core.spi import BACKEND_FIELDS
+from gym_core.spi import read_sampling
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.wire import items_from_wire
 from gym_http.remote.gateway_grant import Offer, new_token
@@ -39,17 +39,16 @@ class OfferedEpisode(Offer):
         """A call of the model. `exactly`: the agent is one of gym's, whose copies say the very same.
 
         Fields besides `input` are this call's own; those of other clients, which send every field every time, only
-        where they differ from the task's. Raises `WireError` for a body that is none.
+        where they differ from the task's. Those that gym does not know are passed on. Raises `WireError` for a body
+        that is none.
         """
         try:
             received = items_from_wire(as_items(body.get("input")), "input")
         except ValueError as error:
             raise WireError("input", str(error).removeprefix("`input` ")) from None
-        params = {name: value for name, value in body.items() if name != "input"}
-        if not exactly:
-            params = self._own(params)
+        sampling = read_sampling(body if exactly else self._own(body))
         items = self._handed_out.tell(received, exactly=exactly)
-        response = await self._episode.respond(items, actor=actor, **params)
+        response = await self._episode.respond(items, actor=actor, **sampling)
         self._handed_out.add(response.output)
         return response
 
@@ -61,13 +60,12 @@ class OfferedEpisode(Offer):
             raise WireError("messages" if "messages" in str(error) else "", f"cannot be read: {error}") from None
         return await self.respond(request, actor=actor, exactly=False)
 
-    def _own(self, params: Mapping[str, Any]) -> dict[str, Any]:
+    def _own(self, body: Mapping[str, Any]) -> dict[str, Any]:
         request = self._episode.request.body
         return {
             name: value
-            for name, value in params.items()
-            if name not in BACKEND_FIELDS
-            and value is not None
+            for name, value in body.items()
+            if value is not None
             and value != request.get(name)
             and not (name == "tools" and _offers(value) == _offers(request.get("tools")))
         }

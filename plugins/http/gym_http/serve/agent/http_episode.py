@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote
 
-from gym_core import FunctionCallOutput, Item, Request, Response
+from gym_core import FunctionCallOutput, Item, Request, Response, Sampling
 from gym_core.responses import call_id_of
+from gym_core.spi import sampling_fields
 from gym_http.protocol.client import BROKEN, Client, Reply
 from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.wire import items_from_wire
@@ -50,10 +51,10 @@ class HttpEpisode:
         """The tools the model may call."""
         return self._request.tools
 
-    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **params: Any) -> Response:
+    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
         """Ask the model to continue a conversation."""
         headers = {"Gym-Actor": quote(actor, safe="")}
-        reply = await self._model.post("/responses", {**params, "input": list(items)}, headers)
+        reply = await self._model.post("/responses", {**sampling_fields(sampling), "input": list(items)}, headers)
         body = self._checked(reply)
         self._items(body.get("output"), "output", reply)
         return Response(body)
