@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from gym_core import responses as responses
     from gym_core.contract.agent import Agent as Agent
     from gym_core.contract.agent import AgentInfo as AgentInfo
-    from gym_core.contract.agent import CompletedTask as CompletedTask
     from gym_core.contract.agent import Episode as Episode
     from gym_core.contract.agent import Stop as Stop
-    from gym_core.contract.agent import TaskFailed as TaskFailed
     from gym_core.contract.component import Component as Component
     from gym_core.contract.component import ComponentContext as ComponentContext
     from gym_core.contract.component import ComponentInfo as ComponentInfo
@@ -42,6 +40,11 @@ if TYPE_CHECKING:
     from gym_core.contract.resource_server import Session as Session
     from gym_core.contract.resource_server import SessionContext as SessionContext
     from gym_core.contract.resource_server import SessionInfo as SessionInfo
+    from gym_core.contract.runner import CompletedTask as CompletedTask
+    from gym_core.contract.runner import Runner as Runner
+    from gym_core.contract.runner import RunnerContext as RunnerContext
+    from gym_core.contract.runner import RunnerInfo as RunnerInfo
+    from gym_core.contract.runner import TaskFailed as TaskFailed
     from gym_core.contract.tools import BoundTool as BoundTool
     from gym_core.contract.tools import ToolSpec as ToolSpec
     from gym_core.contract.tools import blocking as blocking
@@ -76,13 +79,14 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
-            "gym_core.contract.agent": "Agent AgentInfo CompletedTask Episode Stop TaskFailed",
+            "gym_core.contract.agent": "Agent AgentInfo Episode Stop",
             "gym_core.contract.component": "Component ComponentContext ComponentInfo FromEnv Operational Options "
             "Selector",
             "gym_core.contract.hookspecs": "CONTRACT_VERSION CallInfo RunInfo hookimpl",
             "gym_core.contract.model": "CallContext Model ModelBackend ModelInfo",
             "gym_core.contract.resource_server": "Done ResourceServer ResourceServerInfo Session SessionContext "
             "SessionInfo",
+            "gym_core.contract.runner": "CompletedTask Runner RunnerContext RunnerInfo TaskFailed",
             "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
             "gym_core.domain.errors": "GymError ModelError UsageError",
             "gym_core.domain.json_text": "JsonError encode_json parse_json",

@@ -11,10 +11,8 @@ from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.domain.errors import GymError
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
-from gym_core.domain.rollout import ModelCall, Verdict
 from gym_core.domain.sampling import Sampling
 from gym_core.domain.stop_reasons import StopReason
-from gym_core.domain.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,62 +81,18 @@ class Episode(Protocol):
         ...
 
 
-class TaskFailed(GymError):
-    """A task that an agent with a model and environment of its own could not complete.
-
-    `phase`: where it failed, and so whose failure it was: `setup`, `tool`, `reply`, `verify`, `model` or `agent`.
-    """
-
-    exit_code = 1
-
-    def __init__(self, message: str, *, phase: str = "agent", hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.phase = phase
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedTask:
-    """What an agent that brings its own model and environment made of a whole task.
-
-    `response`: every item after the task's input as its `output`, and the tokens of the policy as its `usage`.
-    `stop_reason`: why it stopped, in its own word. `calls`: the model calls, as far as they are known.
-    """
-
-    response: Response
-    verdict: Verdict
-    stop_reason: str
-    calls: Sequence[ModelCall] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentInfo(ComponentInfo):
-    """What `Agent.describe` says: its member of this name."""
-
-    self_contained: bool = False
+    """What `Agent.describe` says."""
 
 
 class Agent(Component[OptionsT_co], ABC):
     """The loop between model and session. One instance serves all rollouts of a run: it keeps no state of them."""
 
-    @property
-    def self_contained(self) -> bool:
-        """Whether it brings its own model and environment: then it is asked for `complete` and never for `run`.
-
-        It is asked once the agent is open. A run of such an agent has no model and no environment of its own.
-        """
-        return False
-
     def describe(self) -> AgentInfo:
         """What the engine has to know of it."""
-        return AgentInfo(self_contained=self.self_contained)
+        return AgentInfo()
 
     @abstractmethod
     async def run(self, episode: Episode) -> Stop:
         """Work on one episode until it is done; say why it stopped, `Stop(response.stop_reason)` as a rule."""
-
-    async def complete(self, task: Task, repeat: int) -> CompletedTask:
-        """Work on a whole task, verdict included. Only asked of an agent that is `self_contained`.
-
-        Raises `TaskFailed` where it knows whose failure it was, and any error where it does not.
-        """
-        raise NotImplementedError(f"{type(self).__name__} brings no model and no environment of its own")

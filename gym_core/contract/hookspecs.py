@@ -7,6 +7,7 @@ group of the entry point says the role, its name is what the user types:
     [project.entry-points."gym.models"]             gym_model_backends
     [project.entry-points."gym.resource_servers"]   gym_resource_servers
     [project.entry-points."gym.agents"]             gym_agents
+    [project.entry-points."gym.runners"]            gym_runners
     [project.entry-points."gym.executors"]          gym_executors
     [project.entry-points."gym.commands"]           gym_commands
     [project.entry-points."gym.importers"]          gym_importers
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gym_core.contract.formats import Exporter, Importer
     from gym_core.contract.model import ModelBackend
     from gym_core.contract.resource_server import ResourceServer
+    from gym_core.contract.runner import Runner
     from gym_core.domain.rollout import Rollout
 
 CONTRACT_VERSION = 1
@@ -99,6 +101,11 @@ def gym_resource_servers() -> Mapping[str, type[ResourceServer]]:  # type: ignor
 @hookspec
 def gym_agents() -> Mapping[str, type[Agent]]:  # type: ignore[empty-body]
     """The agents of this package, by the names of their entry points."""
+
+
+@hookspec
+def gym_runners() -> Mapping[str, type[Runner]]:  # type: ignore[empty-body]
+    """The runners of this package, by the names of their entry points: `gym run --agent NAME` takes them, too."""
 
 
 @hookspec

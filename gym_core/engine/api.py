@@ -24,7 +24,7 @@ async def collect(
         async for rollout in gym_core.collect(model="openai:gpt-4.1-mini", env="simple_weather", limit=100):
             print(rollout.task_id, rollout.reward)
 
-    `model`: a reference, an instance, or a mapping of them by role. It and `env` may only be missing where the agent
+    `model`: a reference, an instance, or a mapping of them by role. It and `env` may only be missing where a runner
     brings its own. `settings`: the further fields of `RunConfig`. With
     `output` every rollout is on disk before it is yielded. Raises `UsageError` and `PluginError` before the first
     rollout, and what stopped the run after the last one. Leaving the loop early cancels what is under way.

@@ -14,11 +14,12 @@ from gym_core.contract.component import Component, Operational
 from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.contract.runner import Runner
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import LOCAL, RunConfig
-from gym_core.engine.rollout.delegated_rollout import Elsewhere
-from gym_core.wiring.config_file import Configured
+from gym_core.engine.rollout.runner_rollout import NoEnvironment
+from gym_core.wiring.config_file import POLICY, Configured
 from gym_core.wiring.dotenv import load_dotenv
 from gym_core.wiring.fields import is_secret_field
 from gym_core.wiring.kinds import Kind
@@ -77,7 +78,7 @@ class Assembly:
 
     models: dict[str, ModelBackend]
     server: ResourceServer
-    agent: Agent
+    agent: Agent | Runner
     launcher: WorkerLauncher | None
     about: Described
 
@@ -129,11 +130,13 @@ class Assembler:
         """
         # All are made before any is opened: a typo in the last option should not cost the start of a model.
         models = self._make_models(config.models, config.model_options)
-        server: ResourceServer = Elsewhere()
+        server: ResourceServer = NoEnvironment()
         if config.env is not None:
             server = self._make_server(config.env, config.env_options, config.models)
         preferred = server.describe().preferred_agent
         agent = self._make(Kind.AGENT, config.agent or preferred, config.agent_options)
+        if config.agent is None and isinstance(agent, Agent):
+            config.require_parts()
         launcher = self._make_launcher(config) if config.spread else None
         opened = await self._enter_models(backends or stack, models)
         if config.env is not None:
@@ -141,7 +144,7 @@ class Assembler:
         now_preferred = server.describe().preferred_agent  # which some only know once they are open
         if config.agent is None and now_preferred != preferred:
             agent = self._make(Kind.AGENT, now_preferred, config.agent_options)
-        agent = await self._enter(stack, agent, Kind.AGENT)
+        agent = await self._enter(stack, agent, Kind.RUNNER if isinstance(agent, Runner) else Kind.AGENT)
         _check_parts(config, agent, self.about)
         return Assembly(opened, server, agent, launcher, self.about)
 
@@ -168,13 +171,14 @@ class Assembler:
         return opened
 
     async def open_agent(self, stack: AsyncExitStack, reference: str | Agent, options: Mapping[str, Any]) -> Agent:
-        """An agent. Raises `UsageError`, `PluginError`; of one that works on whole tasks, too."""
-        agent: Agent = self._make(Kind.AGENT, reference, options)
-        agent = await self._enter(stack, agent, Kind.AGENT)
-        if agent.describe().self_contained:
+        """An agent. Raises `UsageError`, `PluginError`; of a runner, too."""
+        agent: Agent | Runner = self._make(Kind.AGENT, reference, options)
+        if isinstance(agent, Agent):
+            agent = await self._enter(stack, agent, Kind.AGENT)  # which may find a runner behind a URL
+        if isinstance(agent, Runner):
             raise UsageError(
-                f"the agent {reference} works on whole tasks, with a model and an environment of its own",
-                hint="whoever needs it can ask it itself",
+                f"{reference} is a runner: it works on whole tasks and not on the episodes of others",
+                hint="a run takes it as its agent: `gym run --agent`",
             )
         return agent
 
@@ -247,27 +251,41 @@ class Assembler:
         return opened
 
 
-def _check_parts(config: RunConfig, agent: Agent, about: Described) -> None:
-    """Raise `UsageError` for an agent without model and environment, and for those of an agent that brings them."""
-    if not agent.describe().self_contained:
+def _check_parts(config: RunConfig, agent: Agent | Runner, about: Described) -> None:
+    """Raise `UsageError` for what an agent or a runner needs and lacks, and for what means nothing to a runner."""
+    if isinstance(agent, Agent):
         config.require_parts()
         return
-    name = about.described["agent"]["ref"]
-    for given, flag in ((config.models, "--model"), (config.env is not None, "--env")):
-        if given:
+    info, name = agent.describe(), about.described["agent"]["ref"]
+    for role in info.roles:
+        if role not in config.models:
             raise UsageError(
-                f"the agent {name} brings its own model and environment: {flag} means nothing to it",
-                hint=f"leave {flag} out; where a configuration file sets it, --no-config leaves that alone",
+                f"the runner {name} asks a `{role}` model, which the run lacks",
+                hint="--model REF" if role == POLICY else f"--model {role}=REF",
             )
-    if config.env_options:
+    needless = config.models.keys() - info.roles
+    if POLICY in needless or (needless and not info.environment):  # the environment may ask others
+        raise _means_nothing(name, "model", "--model")
+    if info.environment:
+        config.require_environment()
+    elif config.env is not None:
+        raise _means_nothing(name, "environment", "--env")
+    elif config.env_options:
         raise UsageError("-E is for an environment, and this run has none", hint="leave it out")
-    if config.input is None and config.tasks is None:
-        raise UsageError(f"the agent {name} has no tasks of its own", hint="--input FILE")
-    if config.max_tokens is not None or config.max_cost is not None:
+    elif config.input is None and config.tasks is None:
+        raise UsageError(f"the runner {name} has no tasks of its own", hint="--input FILE")
+    if not info.roles and (config.max_tokens is not None or config.max_cost is not None):
         raise UsageError(
-            f"the agent {name} asks its own model: what it takes can be counted but not limited",
+            f"the runner {name} asks its own model: what it takes can be counted but not limited",
             hint="leave --max-tokens and --max-cost out",
         )
+
+
+def _means_nothing(name: str, part: str, flag: str) -> UsageError:
+    return UsageError(
+        f"the runner {name} brings its own {part}: {flag} means nothing to it",
+        hint=f"leave {flag} out; where a configuration file sets it, --no-config leaves that alone",
+    )
 
 
 def _require_roles(server: ResourceServer, roles: Collection[str]) -> None:

@@ -6,12 +6,13 @@ import math
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from gym_core.contract.agent import Agent
 from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.contract.runner import Runner
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.storage.collisions import Named
@@ -29,9 +30,10 @@ LOCAL = "local"
 class RunConfig:
     """One run. Components are references, as on the command line, or instances that the caller has made.
 
-    `models` by role, `policy` among them; an agent that brings its own model and environment has neither `models` nor
-    `env`, and needs `input` or `tasks`. Options are given by field name, as text or as values. `input`: a file of
-    tasks; `tasks`: tasks from Python; with neither, those the environment ships. `output`: where rows go, None to keep
+    `models` by role, `policy` among them. `agent`: an agent or a runner, None for the one that the environment
+    prefers; with a runner that brings its own there are no `models`, or no `env`, and then `input` or `tasks`. Options
+    are given by field name, as text or as values. `input`: a file of tasks; `tasks`: tasks from Python; with neither,
+    those the environment ships. `output`: where rows go, None to keep
     no files. `task_id`: the field that names a task, or `line`; None for `task_id`, else `id`, else the line. `limit`:
     how many tasks; `repeats`: rollouts per task; `seed`: None seeds sessions with 0 and models not at all.
     `max_tokens`, `max_cost` (USD): what all models together may take; `prices`: a file with their prices.
@@ -47,7 +49,7 @@ class RunConfig:
 
     models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
     env: str | ResourceServer | None = None
-    agent: str | Agent | None = None
+    agent: str | Agent | Runner | None = None
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     env_options: Mapping[str, Any] = field(default_factory=dict)
     agent_options: Mapping[str, Any] = field(default_factory=dict)
@@ -85,11 +87,12 @@ class RunConfig:
         for name, kind, wanted in (
             *((f"models[{role!r}]", ModelBackend, model) for role, model in self.models.items()),
             ("env", ResourceServer, self.env if self.env is not None else ""),
-            ("agent", Agent, self.agent if self.agent is not None else ""),
+            ("agent", Agent | Runner, self.agent if self.agent is not None else ""),
             ("executor", WorkerLauncher, self.executor),
         ):
-            if not isinstance(wanted, (str, kind)):
-                raise UsageError(f"{name} must be a reference or an instance of {kind.__name__}, not {wanted!r}")
+            if not isinstance(wanted, str | kind):
+                names = getattr(kind, "__name__", None) or " or ".join(one.__name__ for one in get_args(kind))
+                raise UsageError(f"{name} must be a reference or an instance of {names}, not {wanted!r}")
         for name, least in (
             ("seed", 0),
             ("repeats", 1),
@@ -105,7 +108,7 @@ class RunConfig:
             raise UsageError(f"max_cost must be an amount of USD above 0, not {self.max_cost!r}")
         if self.finish_at is not None and not 0 < self.finish_at <= 1:
             raise UsageError(f"finish_at must be a share above 0 and at most 1, not {self.finish_at!r}")
-        if self.agent is None or (self.models and "policy" not in self.models):
+        if self.agent is None and self.env is None:
             self.require_parts()
         unknown = sorted(self.model_options.keys() - self.models.keys())
         if unknown:
@@ -120,10 +123,13 @@ class RunConfig:
         self._check_workers()
 
     def require_parts(self) -> None:
-        """Raise `UsageError` where the model or the environment is missing, which all agents need but those that bring
-        their own."""
+        """Raise `UsageError` where the model or the environment is missing, which every agent needs."""
         if "policy" not in self.models:
             raise UsageError("a run needs a model", hint="--model REF; `gym plugins list --kind model` lists them")
+        self.require_environment()
+
+    def require_environment(self) -> None:
+        """Raise `UsageError` where there is no environment."""
         if self.env is None:
             raise UsageError("a run needs an environment", hint="--env REF; `gym plugins list --kind env` lists them")
 

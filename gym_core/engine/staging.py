@@ -8,6 +8,7 @@ from typing import Any
 
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.model import ModelBackend
+from gym_core.contract.runner import Runner
 from gym_core.engine.assembly import Assembly
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
@@ -18,8 +19,8 @@ from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.engine.rollout.agent_rollout import POLICY, agent_rollout
-from gym_core.engine.rollout.delegated_rollout import delegated_rollout
 from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.runner_rollout import runner_rollout
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.tasks.job import Job
 
@@ -86,7 +87,6 @@ def make_stage(
 
 
 def beginning(stage: Stage) -> Callable[[Job], RolloutRun]:
-    """What makes the rollout of a job: one with agent and model, or one of an agent that brings its own."""
-    assert stage.agent is not None
-    work = delegated_rollout if stage.agent.describe().self_contained else agent_rollout
+    """What makes the rollout of a job: an agent's, or a runner's."""
+    work = runner_rollout if isinstance(stage.agent, Runner) else agent_rollout
     return lambda job: RolloutRun(stage, job.task, job.repeat, job.attempt, work)

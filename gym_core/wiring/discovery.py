@@ -58,12 +58,13 @@ def find_damage(*, environ: Mapping[str, str] | None = None, path: Sequence[str]
 
 
 def _with_states(plugins: list[Plugin], off: set[str]) -> list[Plugin]:
-    on = Counter((plugin.kind, plugin.name) for plugin in plugins if not _is_off(plugin, off))
+    # what the same option takes must differ in name, of whatever kind it is
+    on = Counter((plugin.kind.usage or plugin.kind, plugin.name) for plugin in plugins if not _is_off(plugin, off))
 
     def state(plugin: Plugin) -> State:
         if _is_off(plugin, off):
             return "disabled"
-        if on[plugin.kind, plugin.name] > 1:
+        if on[plugin.kind.usage or plugin.kind, plugin.name] > 1:
             return "conflict"
         return "isolated" if plugin.source else "ready"
 

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     MODEL = "model"
     RESOURCE_SERVER = "resource_server"
     AGENT = "agent"
+    RUNNER = "runner"
     EXECUTOR = "executor"
     COMMAND = "command"
     IMPORTER = "importer"
@@ -41,6 +42,11 @@ class Kind(StrEnum):
     def hook(self) -> str | None:
         """The hook that offers plugins of this kind, by name; extensions offer none."""
         return _DOORS[self].hook
+
+    @property
+    def accepted(self) -> tuple[Kind, ...]:
+        """The kinds that are understood where one of this kind is asked for: `--agent` takes a runner, too."""
+        return (Kind.AGENT, Kind.RUNNER) if self is Kind.AGENT else (self,)
 
     @property
     def label(self) -> str:
@@ -102,6 +108,7 @@ _DOORS = {
         "-E",
     ),
     Kind.AGENT: _Door("agent", "gym run --agent", "gym_agents", "gym_core.contract.agent:Agent", "-A"),
+    Kind.RUNNER: _Door("runner", "gym run --agent", "gym_runners", "gym_core.contract.runner:Runner", "-A"),
     Kind.EXECUTOR: _Door(
         "executor", "gym run --executor", "gym_executors", "gym_core.contract.executor:WorkerLauncher", "-X"
     ),

@@ -23,6 +23,7 @@ _OTHERS = {
         "reasoning_gym": "gym-reasoning-gym",
     },
     Kind.AGENT: {"simple_agent": "gym-simple-agent"},
+    Kind.RUNNER: {},
     Kind.EXECUTOR: {"ray": "gym-ray"},
     Kind.EXTENSION: {"otel": "gym-otel"},
     Kind.IMPORTER: {"nemo": "gym-nemo"},

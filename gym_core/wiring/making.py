@@ -25,7 +25,7 @@ from gym_core.wiring.secrets import Redactor
 
 CLOSING_SECONDS = 30.0
 """How long a component may take to close."""
-_PLACES = {Kind.RESOURCE_SERVER: ENV, Kind.AGENT: AGENT, Kind.EXECUTOR: EXECUTOR}
+_PLACES = {Kind.RESOURCE_SERVER: ENV, Kind.AGENT: AGENT, Kind.RUNNER: AGENT, Kind.EXECUTOR: EXECUTOR}
 
 
 def place_of(kind: Kind, role: str = "") -> str:

@@ -52,12 +52,15 @@ class PluginManager:
         return find_plugins(disabled=self._disabled, environ=self._environ)
 
     def find(self, kind: Kind, reference: Reference | str) -> Plugin:
-        """The one plugin that a reference means. Raises `UsageError` for none, several, or one that is off."""
+        """The one plugin that a reference means: of that kind, or of another one that does in its place.
+
+        Raises `UsageError` for none, several, or one that is off.
+        """
         wanted = _parsed(reference)
         if wanted.url is not None and kind not in MAY_BE_ELSEWHERE:
             raise UsageError(f"{wanted}: an {kind.label} runs in this process", hint="name an installed one")
         wanted = self._meant(wanted)
-        named = [plugin for plugin in self.plugins if plugin.kind is kind and plugin.name == wanted.name]
+        named = [plugin for plugin in self.plugins if plugin.kind in kind.accepted and plugin.name == wanted.name]
         found = [plugin for plugin in named if wanted.distribution is None or plugin.belongs_to(wanted.distribution)]
         usable = [plugin for plugin in found if plugin.state != "disabled"]
         if len(usable) > 1:
@@ -138,20 +141,32 @@ class PluginManager:
                 f"{name!r} is not of the kind {kind} but {other}",
                 hint=f"{usage}`gym plugins list --kind {kind}` lists what is of that kind",
             )
-        names = {plugin.name for plugin in self.plugins if plugin.kind is kind and plugin.state != "disabled"}
+        names = {plugin.name for plugin in self.plugins if plugin.kind in kind.accepted and plugin.state != "disabled"}
         near = get_close_matches(name, names, n=3)
         guess = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         return UsageError(
             f"no {kind.label} named {name!r} is installed{guess}",
-            hint=hint_to_install(kind, name) or f"`gym plugins list --kind {kind}` lists them",
+            hint=_hint_to_find(kind, name),
         )
+
+
+def _hint_to_find(kind: Kind, name: str) -> str:
+    install = next(filter(None, (hint_to_install(one, name) for one in kind.accepted)), "")
+    listing = " and ".join(f"`gym plugins list --kind {one}`" for one in kind.accepted)
+    return install or f"{listing} {'lists' if len(kind.accepted) == 1 else 'list'} them"
 
 
 def _ambiguous(plugins: Sequence[Plugin]) -> UsageError:
     first = plugins[0]
     names = list(dict.fromkeys(plugin.qualified_name for plugin in plugins))
+    kinds = list(dict.fromkeys(plugin.kind for plugin in plugins))
+    owner = first.distribution
+    if len(names) == 1 and len(kinds) > 1:
+        return UsageError(
+            f"{owner} offers two of the name {first.name!r}: " + " and ".join(f"the {kind.label}" for kind in kinds),
+            hint="its author has to give one of them another name",
+        )
     if len(names) == 1:
-        owner = first.distribution
         return UsageError(
             f"{owner} is there twice, here and in an environment of its own: both offer the {first.kind.label} "
             f"{first.name!r}",

@@ -228,7 +228,7 @@ def test_what_is_no_description_is_refused() -> None:
 
 
 DERIVED = {"model_id", "endpoint", "max_inflight", "max_retries", "sends_seed", "required_roles", "preferred_agent"}
-OWN = {"Options", "choices", "secrets", "session_type", "self_contained", "complete"}
+OWN = {"Options", "choices", "secrets", "session_type"}
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_a_stand_in_forwards_every_method(contract: type[Any], stand_in: type[An
     assert not own & DERIVED, "what `describe` is derived from is not what a stand-in is asked for"
 
 
-def test_an_agent_behind_a_url_is_not_self_contained() -> None:
+def test_an_agent_behind_a_url_is_an_agent() -> None:
     async def main() -> None:
         async with behind_a_url(OriginalAgent()) as there:
-            assert replace(there.describe(), component={}) == AgentInfo(self_contained=False)
+            assert replace(there.describe(), component={}) == AgentInfo()
 
     go(main)

@@ -316,3 +316,56 @@ def test_checking_tells_the_broken_from_the_healthy(site: Site) -> None:
     problems = {plugin.name: manager.check(plugin) for plugin in manager.plugins}
     assert problems["it"] is None
     assert "nothing_of_this_name" in str(problems["bad"])
+
+
+RUNNER = """
+from gym_core import CompletedTask, Runner, hookimpl
+
+
+class It(Runner):
+    async def run(self, task, context): ...
+
+
+@hookimpl(contract=1)
+def gym_runners():
+    return {"it": It}
+"""
+
+
+def test_a_runner_is_found_where_an_agent_is_asked_for(site: Site) -> None:
+    site.add("gym-r", RUNNER, group="gym.runners")
+    manager = PluginManager()
+    assert manager.load(Kind.AGENT, "it").plugin.kind is Kind.RUNNER
+    assert manager.load(Kind.RUNNER, "gym-r/it").plugin.kind is Kind.RUNNER
+    with pytest.raises(UsageError, match="did you mean 'it'") as raised:
+        manager.load(Kind.AGENT, "its")
+    assert raised.value.hint == "`gym plugins list --kind agent` and `gym plugins list --kind runner` list them"
+
+
+def test_an_agent_is_no_runner(site: Site) -> None:
+    site.add("gym-a", GOOD)
+    with pytest.raises(UsageError, match="not of the kind runner but agent"):
+        PluginManager().load(Kind.RUNNER, "it")
+
+
+def test_an_agent_and_a_runner_of_one_name_are_told_apart_by_their_owner(site: Site) -> None:
+    site.add("gym-a", GOOD)
+    site.add("gym-r", RUNNER, group="gym.runners")
+    manager = PluginManager()
+    assert [plugin.state for plugin in manager.plugins] == ["conflict", "conflict"]
+    with pytest.raises(UsageError, match="2 distributions offer") as raised:
+        manager.load(Kind.AGENT, "it")
+    assert raised.value.hint == "name one: gym-a/it or gym-r/it"
+    assert manager.load(Kind.AGENT, "gym-r/it").plugin.kind is Kind.RUNNER
+
+
+def test_one_owner_must_not_give_both_the_same_name(site: Site) -> None:
+    site.info("gym-both", "[gym.agents]\nit = x\n[gym.runners]\nit = x\n", "Name: gym-both\nVersion: 1\n")
+    with pytest.raises(UsageError, match="gym-both offers two of the name 'it': the agent and the runner") as raised:
+        PluginManager().load(Kind.AGENT, "it")
+    assert "another name" in raised.value.hint
+
+
+def test_a_runner_that_is_none_names_its_owner(site: Site) -> None:
+    code = GOOD.replace("gym_agents", "gym_runners")
+    assert "must be a subclass of Runner" in broken(site, code, group="gym.runners", kind=Kind.RUNNER).message

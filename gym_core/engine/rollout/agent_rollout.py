@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-from gym_core.contract.agent import Stop, checked_stop
+from gym_core.contract.agent import Agent, Stop, checked_stop
 from gym_core.contract.resource_server import Done
 from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
@@ -59,7 +59,7 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     live = _Live(run, session, Request(body))
     run.phase = "agent"
     agent = run.stage.agent
-    assert agent is not None
+    assert isinstance(agent, Agent)
     over = False
     try:
         stop = await agent.run(LiveEpisode(live))

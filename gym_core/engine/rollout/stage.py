@@ -9,6 +9,7 @@ from typing import Any
 from gym_core.contract.agent import Agent
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.contract.runner import Runner
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.functions.executor import Executor
@@ -31,7 +32,7 @@ class Stage:
     watch: Watch
     clock: Clock
     deadlines: Deadlines
-    agent: Agent | None = None
+    agent: Agent | Runner | None = None
     run_id: str = ""
     seed: int = 0
     model_seeds: bool = False

@@ -274,7 +274,7 @@ class Audit:
         config = self.config
         chosen = tasks[: config.sample]
         self._say(f"asking {config.models[POLICY]} about {_tasks(len(chosen))}")
-        agents = {plugin.name for plugin in self._manager.plugins if plugin.kind is Kind.AGENT}
+        agents = {plugin.name for plugin in self._manager.plugins if plugin.kind in Kind.AGENT.accepted}
         preferred = self._loaded.component.preferred_agent
         server.twice = False
         rollouts = await self._collect(

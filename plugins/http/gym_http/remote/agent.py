@@ -6,11 +6,23 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from gym_core import Agent, AgentInfo, CompletedTask, Episode, Stop, Task, UsageError
+from gym_core import (
+    Agent,
+    AgentInfo,
+    CompletedTask,
+    ComponentContext,
+    Episode,
+    Runner,
+    RunnerContext,
+    RunnerInfo,
+    Stop,
+    Task,
+    UsageError,
+)
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError
 from gym_http.remote.connection import AGAIN, Connection
@@ -41,8 +53,9 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
     """An agent behind a URL, used as if it were installed: `--agent http://host:8000`, `--agent unix:/path`.
 
     One that gym serves works with the model and the environment of the run, which it reaches through a gateway that the
-    run opens: two URLs per rollout, with tokens of their own. One of NeMo Gym brings its own model and environment,
-    and is given each row whole: `--model` and `--env` are left out, and tasks come from `--input`.
+    run opens: two URLs per rollout, with tokens of their own. One of NeMo Gym brings its own model and environment:
+    opened, it is a runner that is given each row whole; `--model` and `--env` are left out, and tasks come from
+    `--input`.
     """
 
     def __init__(self, options: Any = None, context: Any = None) -> None:
@@ -58,22 +71,21 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
         )
         self.served: Served | None = None
         self.there = AgentInfo()
-        self._whole = False
         self._gateway: Gateway | None = None
         self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> Any:
+        """This agent, or the runner that is in its place."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.connection)
-            self._whole = self.options.api == "run"
-            await self._look()
-            there = self.served.info(AgentInfo) if self.served is not None else AgentInfo()
-            self.there = replace(there, self_contained=self._whole)
-            if not self._whole:
+            whole = await self._look()
+            if self.served is not None:
+                self.there = self.served.info(AgentInfo)
+            if not whole:
                 gateway = make_gateway(self.options, "the agent", "-A", self.context.redact)
                 self._gateway = await stack.enter_async_context(gateway)
             self._stack = stack.pop_all()
-        return self
+        return RemoteRunner(self.options, self.context, self.connection, self.served) if whole else self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -81,7 +93,7 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
         await self._stack.aclose()
 
     def describe(self) -> AgentInfo:
-        """What the agent there says; it is given whole rows where it brings its own model and environment."""
+        """What the agent there says."""
         return self.there
 
     async def run(self, episode: Episode) -> Stop:
@@ -93,7 +105,7 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
         assert gateway is not None, "the agent is not open"
         async with gateway.offer(episode) as offered:
             body = {"request": episode.request.body, **gateway.places(offered)}
-            reply = await self._hand_over("/v1/episodes", body, offered)
+            reply = await _hand_over(self.connection, "/v1/episodes", body, offered)
             if not reply.ok:
                 raise _passed_on(offered, reply) or self.connection.error(reply)
             said = reply.object()
@@ -103,40 +115,62 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
                 problem = "it gave no `stop_reason`" if isinstance(error, KeyError) else str(error)
                 raise RemoteError(f"{self.connection.name}: {problem}", code=BROKEN, status=reply.status) from None
 
-    async def complete(self, task: Task, repeat: int) -> CompletedTask:
-        """Have the agent carry out a whole rollout. Raises what its failure stands for."""
-        row = row_for(task, repeat)
-        reply = await self._hand_over("/run", row)
+    async def _look(self) -> bool:
+        """Find out what is there, and whether it is given whole rows. Raises `UsageError`."""
+        if self.options.api == "run":
+            try:
+                await self.connection.request("GET", "/", timeout=_SECONDS)
+            except RemoteError as error:
+                raise UsageError(error.message, hint=error.hint) from None
+            return True
+        self.served = await recognise(self.connection, AGENT)
+        if self.served.nemo and self.options.api != "auto":
+            raise UsageError(
+                f"{self.connection.url} serves an agent of NeMo Gym, which takes no episodes",
+                hint="leave `-A api=` out",
+            )
+        return self.served.nemo
+
+
+class RemoteRunner(Runner[RemoteAgentOptions]):
+    """An agent behind a URL that is given each row whole: it brings its own model and environment."""
+
+    roles = ()
+    environment = False
+
+    def __init__(
+        self, options: RemoteAgentOptions, context: ComponentContext, connection: Connection, served: Served | None
+    ) -> None:
+        super().__init__(options, context)
+        self._connection = connection
+        self._served = served
+
+    def describe(self) -> RunnerInfo:
+        """What is known of it."""
+        info = super().describe()
+        return info if self._served is None else replace(info, component=self._served.identity)
+
+    async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
+        """Have it carry out a whole rollout. Raises what its failure stands for."""
+        row = row_for(task, context.repeat)
+        reply = await _hand_over(self._connection, "/run", row)
         if not reply.ok:
-            raise failure(reply, self.connection.error(reply))
+            raise failure(reply, self._connection.error(reply))
         return completed(row, reply)
 
-    async def _look(self) -> None:
-        """Find out what is there. Raises `UsageError`."""
-        if not self._whole:
-            self.served = await recognise(self.connection, AGENT)
-            self._whole = self.served.nemo and self.options.api == "auto"
-            if self.served.nemo and not self._whole:
-                raise UsageError(
-                    f"{self.connection.url} serves an agent of NeMo Gym, which takes no episodes",
-                    hint="leave `-A api=` out",
-                )
-            return
-        try:
-            await self.connection.request("GET", "/", timeout=_SECONDS)
-        except RemoteError as error:
-            raise UsageError(error.message, hint=error.hint) from None
 
-    async def _hand_over(self, path: str, body: Mapping[str, Any], offered: OfferedEpisode | None = None) -> Reply:
-        """Ask, and ask again while it is certain that nothing has been done: an agent's work has side effects."""
-        return await self.connection.open(
-            "POST",
-            path,
-            body,
-            check=False,
-            full=_is_full,
-            harmless=lambda: offered is not None and not offered.used,
-        )
+async def _hand_over(
+    connection: Connection, path: str, body: Mapping[str, Any], offered: OfferedEpisode | None = None
+) -> Reply:
+    """Ask, and ask again while it is certain that nothing has been done: an agent's work has side effects."""
+    return await connection.open(
+        "POST",
+        path,
+        body,
+        check=False,
+        full=_is_full,
+        harmless=lambda: offered is not None and not offered.used,
+    )
 
 
 def _passed_on(offered: OfferedEpisode, reply: Reply) -> BaseException | None:

@@ -53,7 +53,7 @@ def completed(row: Mapping[str, Any], reply: Reply) -> CompletedTask:
     stop_reason = str(about.get("stop_reason") or said.stop_reason)
     if stop_reason == COMPLETED and result.get("is_truncated") is True:
         stop_reason = MAX_OUTPUT_TOKENS
-    return CompletedTask(said, verdict, stop_reason, _calls(about.get("calls"), reply))
+    return CompletedTask(verdict, stop_reason, said, _calls(about.get("calls"), reply))
 
 
 def failure(reply: Reply, error: Exception) -> Exception:

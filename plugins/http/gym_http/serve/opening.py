@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gym_core import RunConfig, UsageError
+from gym_core import Agent, RunConfig, UsageError
 from gym_core.spi import Assembler, Configured, Redactor, check_models, find_prices
 from gym_http.serve.application import Application, build
 from gym_http.serve.environment.opening import open_environment
@@ -16,6 +16,8 @@ from gym_http.serve.parts import describe
 from gym_http.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
     from gym_http.serve.environment.sessions import Sessions
 
 POLICY = "policy"
@@ -185,13 +187,16 @@ async def _agent(
     rollouts = open_rollouts(assembly, config, stack, prices=prices, redactor=redactor)
     for role in look.answered:
         rollouts.stage.gates[role].answered = True
-    hosted = await stack.enter_async_context(episodes.Episodes(assembly.agent, callbacks=settings.callbacks))
+    hosted: list[BaseRoute] = []
+    if isinstance(assembly.agent, Agent):  # a runner works on no episodes
+        alone = episodes.Episodes(assembly.agent, callbacks=settings.callbacks)
+        hosted = (await stack.enter_async_context(alone)).routes
     app = build(
         "agent",
-        module.routes(rollouts, hosted.routes),
+        module.routes(rollouts, hosted),
         settings=settings,
         describe=describe(assembly.agent, assembler, "agent", runs=True),
-        openapi=[agent_openapi.openapi(), episodes.OPENAPI],
+        openapi=[agent_openapi.openapi(), *([episodes.OPENAPI] if hosted else [])],
         redactor=redactor,
     )
     return app, look.notices

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gym_core import JsonError, Rollout, RunConfig, Task, encode_json
+from gym_core import JsonError, Rollout, RunConfig, Runner, Task, encode_json
 from gym_core.spi import (
     REQUEST_FIELD,
     Assembly,
@@ -99,11 +99,8 @@ class Rollouts:
 
         The answer is a Responses body whose `output` holds all items, tool outputs among them. Raises as `run` does.
         """
-        agent = self.stage.agent
-        if agent is not None and agent.describe().self_contained:
-            raise ServeError(
-                501, "this agent works on whole tasks and is no model", hint="POST /run", code="not_offered"
-            )
+        if isinstance(self.stage.agent, Runner):
+            raise ServeError(501, "a runner works on whole tasks and is no model", hint="POST /run", code="not_offered")
         task, repeat = task_of({REQUEST_FIELD: dict(request)})
         run = RolloutRun(self.stage, task, repeat, 1, conversation)
         rollout = await self._in_turn(run)

@@ -1,0 +1,120 @@
+"""A rollout that a runner carries out: it is given the task, and its answer is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from gym_core.contract.model import Model
+from gym_core.contract.resource_server import ResourceServer, Session, SessionContext
+from gym_core.contract.runner import CompletedTask, Runner, TaskFailed, checked_completion
+from gym_core.domain.errors import ModelError, UsageError
+from gym_core.domain.responses import Request, Response
+from gym_core.domain.rollout import Verdict
+from gym_core.domain.task import Task
+from gym_core.engine.model_calls.gate import Models
+from gym_core.engine.rollout.failure import PHASE_STATUS
+from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.verify import checked_verdict
+
+POLICY = "policy"
+
+
+class NoEnvironment(ResourceServer):
+    """Stands for the environment in a run of a runner that brings its own."""
+
+    def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
+        """Raises `UsageError`: there is none."""
+        raise UsageError("this run has no environment: its runner says that it brings its own")
+
+
+class LiveRunnerContext:
+    """What a runner sees of the run. Its one attribute has a mangled name: nobody reaches behind by accident.
+
+    Its models are asked and recorded as those of a session are.
+    """
+
+    __slots__ = ("__live", "models")
+
+    def __init__(self, live: _Live) -> None:
+        self.__live = live
+        self.models: Mapping[str, Model] = Models(live.run.stage.gates, live.ask)
+
+    @property
+    def repeat(self) -> int:
+        """Which of the task's repeats it is."""
+        return self.__live.run.repeat
+
+    @property
+    def seed(self) -> int:
+        """The seed of the rollout."""
+        return self.__live.run.seed
+
+    @property
+    def server(self) -> ResourceServer:
+        """The environment of the run."""
+        server = self.__live.run.stage.server
+        if isinstance(server, NoEnvironment):
+            raise UsageError("this run has no environment: its runner says that it brings its own")
+        return server
+
+
+class _Live:
+    """What is behind the context. `broken`: the error of a model call that hits all rollouts alike."""
+
+    __slots__ = ("broken", "run")
+
+    def __init__(self, run: RolloutRun) -> None:
+        self.run = run
+        self.broken: ModelError | None = None
+
+    async def ask(self, role: str, request: Request) -> Response:
+        """A call of one of the run's models."""
+        try:
+            return await self.run.ask(role, request)
+        except ModelError as error:
+            if error.fatal and self.broken is None:
+                self.broken = error
+            raise
+
+
+async def runner_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
+    """One task for a runner. What it answers is recorded; its failure is its own, where it names nobody else."""
+    runner = run.stage.agent
+    assert isinstance(runner, Runner)
+    run.phase = "agent"
+    live = _Live(run)
+    try:
+        returned = await runner.run(run.task, LiveRunnerContext(live))
+    except TaskFailed as error:
+        run.phase = error.phase if error.phase in PHASE_STATUS else "agent"
+        raise
+    if run.alarm.others:  # what it has left behind makes no calls any more
+        await run.end_others(run.alarm.others)
+    if live.broken is not None:  # a runner that caught it does not make it undone
+        raise live.broken
+    completed = checked_completion(returned)
+    _record(run, completed)
+    if POLICY not in runner.describe().roles:
+        run.about = {**(run.about or {}), "model": _model_of(completed)}
+    run.phase = "verify"
+    return completed.stop_reason, checked_verdict(completed.verdict)
+
+
+def _record(run: RolloutRun, completed: CompletedTask) -> None:
+    """Note what a runner says that happened: the tokens are those of the calls that are known, else of its response."""
+    recording, response = run.recording, completed.response
+    if response is None:
+        return
+    asked = bool(recording.calls)
+    recording.add(response.output)
+    for call in completed.calls:
+        recording.called(call, response)
+    recording.last = response
+    if not asked and not completed.calls:
+        recording.policy_usage.add(response.body.get("usage"))
+
+
+def _model_of(completed: CompletedTask) -> Any:
+    return completed.response.body.get("model") if completed.response is not None else None
