@@ -1,3 +1,3 @@
-"""Public home of the names in `gym_core.domain.errors`."""
+"""What may go wrong: each error has a message that says what and where, and a hint that says what to do."""
 
 from gym_core.domain.errors import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Public home of the names of responses and of reasons to stop, and of how calls and outputs belong together."""
+"""What reads and makes items of requests and responses: plain dicts, as the Responses API writes them."""
 
 from gym_core.domain.responses import *  # noqa: F403
 from gym_core.domain.stop_reasons import *  # noqa: F403

@@ -9,11 +9,14 @@ import inspect
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import docs_http
+import docs_python
+from docs_markdown import code, first_upper, table
 
 from gym_core import Component
 from gym_core.cli.app import app
@@ -29,22 +32,6 @@ ROOT = Path(__file__).parents[1]
 COUNTER = ROOT / "examples" / "gym_counter"
 _SETTERS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A"}
 _LONG_OPTION = re.compile(r"--[a-z][a-z-]+")
-
-
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join("| " + " | ".join(" ".join(cell.split()) for cell in line) + " |" for line in lines)
-
-
-def code(text: str) -> str:
-    """Text as code; nothing stays nothing."""
-    return f"`{text}`" if text else ""
-
-
-def first_upper(text: str) -> str:
-    """The text with a capital letter, as in a sentence."""
-    return text[:1].upper() + text[1:]
 
 
 # Options of components
@@ -287,6 +274,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "hooks": hooks,
     "house": house,
+    "http": docs_http.http_api,
     "layers": layers,
     "options-local": lambda: options(Kind.MODEL, "local"),
     "options-openai": lambda: options(Kind.MODEL, "openai"),
@@ -295,5 +283,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "options-simple-weather": lambda: options(Kind.RESOURCE_SERVER, "simple_weather"),
     "options-stateful-counter": lambda: options(Kind.RESOURCE_SERVER, "stateful_counter"),
     "options-workplace": lambda: options(Kind.RESOURCE_SERVER, "workplace"),
+    "python": docs_python.python_api,
     "retries": retry_table,
+    "spi": docs_python.second_tier,
 }

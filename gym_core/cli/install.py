@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gym_core.cli.installer import Change
 
 DECLINED = 1
+"""The exit status of a command whose plan the user did not want."""
+
 TITLES = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")
 _WORDS = {"+": "install", "-": "remove", "~": "reinstall"}
 

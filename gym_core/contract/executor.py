@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from gym_core.contract.component import Component, ComponentContext, OptionsT_co
 
 Head: TypeAlias = dict[str, Any]
+"""The JSON object that a frame begins with."""
+
 Receive: TypeAlias = Callable[[Head, bytes], None]
 """What takes a frame of a worker: the JSON object that it begins with, and the bytes that this is about."""
 

@@ -68,7 +68,11 @@ def contract_of(function: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What is known of a run when it starts."""
+    """What is known of a run when it starts.
+
+    `manifest`: what stands in the run's manifest. `output`: the file of its rows, empty where it keeps none.
+    `rollouts`: how many there will be, None where that is not known yet.
+    """
 
     run_id: str
     manifest: Mapping[str, Any]
@@ -78,7 +82,11 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """One finished model call or tool call: who, how long (seconds), and what else is known of it."""
+    """One finished model call or tool call: who, how long (seconds), and what else is known of it.
+
+    `key`: the rollout, as `(task_id, repeat)`. `name`: of the model, or of the tool. `started`: in seconds since the
+    epoch. `error`: what failed, None where nothing did.
+    """
 
     key: tuple[str, int]
     name: str

@@ -46,7 +46,10 @@ class ModelBackend(Component[OptionsT_co], ABC):
 
     @abstractmethod
     async def respond(self, request: Request, context: CallContext) -> Response:
-        """One model call. Options given by the user go over the request's fields, its fields over defaults."""
+        """One model call. Options given by the user go over the request's fields, its fields over defaults.
+
+        Raises `ModelError` of the class that says what went wrong, see `gym_core.errors`, and nothing else.
+        """
 
     @property
     def model_id(self) -> str:

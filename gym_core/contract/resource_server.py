@@ -109,6 +109,7 @@ class ResourceServer(Component[OptionsT_co]):
 
 
 ServerT = TypeVar("ServerT", bound=ResourceServer[Any], default=ResourceServer)
+"""The class of the resource server that a session belongs to."""
 
 
 class Session(ABC, Generic[ServerT]):

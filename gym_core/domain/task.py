@@ -11,6 +11,8 @@ from gym_core.domain.responses import Item, Request, as_items, user_message
 from gym_core.domain.sampling import BACKEND_FIELDS
 
 REQUEST_FIELD = "responses_create_params"
+"""The field of a row that holds the request to the model."""
+
 RESULT_FIELDS = ("response", "reward", "reward_components", "rollout")
 """What a result row adds to its task row, beside `task_id`. A task row must not use these names."""
 

@@ -14,6 +14,7 @@ from gym_core.wiring.plugin import Plugin, State
 from gym_core.wiring.sources import broken_elsewhere, find_elsewhere
 
 DISABLE_VARIABLE = "GYM_DISABLE_PLUGINS"
+"""The variable that names distributions whose plugins are left out, separated by commas."""
 
 
 def find_plugins(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 HOME_VARIABLE = "GYM_HOME"
+"""The variable that names the folder of `data_folder`."""
 
 
 def data_folder(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 MASK = "***"
+"""What stands for a secret."""
+
 MIN_LENGTH = 6
 """A shorter value is not looked for: it would mask ordinary words."""
 _CERTAIN = 16

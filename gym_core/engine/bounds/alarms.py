@@ -20,6 +20,7 @@ TICK = 0.5
 """Seconds between two looks. A bound shorter than `EXACT` is not rounded up to it."""
 EXACT = 10.0
 NEVER = float("inf")
+"""The time of an alarm that is not set."""
 
 
 class Watch:

@@ -9,7 +9,7 @@ from gym_core.domain.errors import GymError
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Bounds on every asynchronous wait of a rollout.
+    """Bounds on every asynchronous wait of a rollout, in seconds.
 
     `rollout` bounds the whole; waiting for a slot or for a retry does not count towards it. `model_call` is one attempt
     (a backend may be stricter), `waiting` all waits of one model call for a slot.
