@@ -118,7 +118,7 @@ async def serve(base_url: str, in_flight: int) -> None:
     from standin import until_stdin_ends
 
     from gym_core.engine.assembly import Assembler
-    from gym_core.engine.config import RunConfig
+    from gym_core.spi import run_config
     from gym_core.wiring.secrets import Redactor
     from gym_http.serve.agent import routes as agent
     from gym_http.serve.agent.rollouts import open_rollouts
@@ -132,7 +132,7 @@ async def serve(base_url: str, in_flight: int) -> None:
     gc.set_threshold(50_000, 20, 50)  # as `gym serve` does
     redactor = Redactor()
     model = OpenAIModel(OpenAIOptions.model_validate({"model": MODEL, "base_url": base_url, "api": "responses"}))
-    config = RunConfig(models={"policy": model}, env=BenchServer(), agent=SimpleAgent(), concurrency=in_flight)
+    config = run_config(models={"policy": model}, env=BenchServer(), agent=SimpleAgent(), concurrency=in_flight)
     async with contextlib.AsyncExitStack() as stack:
         assembly = await Assembler.of(config, redactor).open_run(config, stack)
         rollouts = open_rollouts(assembly, config, stack, redactor=redactor)

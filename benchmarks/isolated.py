@@ -28,7 +28,7 @@ import loops
 import uvloop
 from standin import MODEL, running_standin
 
-from gym_core import RunConfig
+from gym_core.spi import run_config
 
 HERE = Path(__file__).parent
 WHEELHOUSE = HERE.parent / ".wheelhouse"
@@ -121,7 +121,7 @@ async def contest(
     from gym_core.engine.run.opening import open_run
 
     async with environment(kind, python) as env:
-        config = RunConfig(
+        config = run_config(
             models={"policy": f"openai:{MODEL}"},
             model_options={"policy": {"base_url": base_url, "api": "responses", "api_key": "sk-benchmark-none"}},
             env=env,

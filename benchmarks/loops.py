@@ -25,7 +25,8 @@ from typing import Any, cast
 import orjson
 import uvloop
 
-from gym_core import ResourceServer, RunConfig, Session, Task, Trajectory, tool
+from gym_core import ResourceServer, Session, Task, Trajectory, tool
+from gym_core.spi import run_config
 
 CITIES = ["Paris", "Tokyo", "Oslo", "Lima", "Cairo", "Rome", "Berlin", "Madrid"]
 MODEL = "stand-in"
@@ -140,7 +141,7 @@ async def gym(
     from gym_core.engine.run.opening import open_run
 
     with tempfile.TemporaryDirectory() as folder:
-        config = RunConfig(
+        config = run_config(
             models={"policy": f"openai:{MODEL}"},
             model_options={"policy": {"base_url": base_url, "api": "responses", "api_key": "sk-benchmark-no-secret"}},
             env="simple_weather" if weather else BenchServer(),

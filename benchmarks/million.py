@@ -111,10 +111,10 @@ async def measure(config: Any, first: list[float], *, until_checked: bool) -> di
 
 def child(what: dict[str, Any]) -> None:
     """One measured process; prints its figures as JSON."""
-    from gym_core import RunConfig
+    from gym_core.spi import run_config
 
     first: list[float] = []
-    config = RunConfig(
+    config = run_config(
         **components(what["latency"], first),
         input=what["input"],
         output=what["output"],

@@ -16,8 +16,9 @@ from types import FrameType
 
 from standin import MODEL, running_standin
 
-from gym_core import Rollout, RunConfig
+from gym_core import Rollout
 from gym_core.engine.run.opening import open_run
+from gym_core.spi import run_config
 
 ROOT = Path(__file__).parent.parent
 CORE = "gym_core/"
@@ -53,7 +54,7 @@ async def trace(base_url: str) -> Trace:
         tracing.armed = rollouts == 1
 
     with tempfile.TemporaryDirectory() as folder:
-        config = RunConfig(
+        config = run_config(
             models={"policy": f"openai:{MODEL}"},
             model_options={"policy": {"base_url": base_url, "api": "responses", "api_key": "sk-benchmark-no-secret"}},
             env="simple_weather",

@@ -28,10 +28,11 @@ async def run(
     folder: Path, workers: int, rollouts: int, concurrency: int, rounds: int, microseconds: int = 0
 ) -> dict[str, Any]:
     """One run. `microseconds`: until the model answers."""
-    from gym_core import Rollout, RunConfig
+    from gym_core import Rollout
     from gym_core.engine.run.opening import open_run
+    from gym_core.spi import run_config
 
-    config = RunConfig(
+    config = run_config(
         models={"policy": "bench_model"},
         model_options={"policy": {"latency": microseconds / 1e6}},
         env="bench_env",

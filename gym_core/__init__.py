@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from gym_core.domain.task import Task as Task
     from gym_core.engine.api import collect as collect
     from gym_core.engine.bounds.deadlines import Deadlines as Deadlines
-    from gym_core.engine.config import RunConfig as RunConfig
+    from gym_core.engine.config import RunSettings as RunSettings
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -97,7 +97,7 @@ else:
             "gym_core.domain.task": "Task",
             "gym_core.engine.api": "collect",
             "gym_core.engine.bounds.deadlines": "Deadlines",
-            "gym_core.engine.config": "RunConfig",
+            "gym_core.engine.config": "RunSettings",
         },
         "chat errors responses",
     )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from gym_core.cli.parameters import json_option as json_option
     from gym_core.cli.parameters import parse_models as parse_models
     from gym_core.cli.parameters import parse_settings as parse_settings
-    from gym_core.cli.parameters import split_roles as split_roles
     from gym_core.cli.parameters import task_id_option as task_id_option
     from gym_core.cli.running import logged as logged
     from gym_core.cli.terminal import Terminal as Terminal
@@ -99,6 +98,8 @@ if TYPE_CHECKING:
     from gym_core.engine.child_processes.child import write_message as write_message
     from gym_core.engine.child_processes.parent import ChildProcess as ChildProcess
     from gym_core.engine.child_processes.parent import how_ended as how_ended
+    from gym_core.engine.config import RunConfig as RunConfig
+    from gym_core.engine.config import run_config as run_config
     from gym_core.engine.events.logs import log_rollout as log_rollout
     from gym_core.engine.executors.frames import FrameReader as FrameReader
     from gym_core.engine.executors.worker import Worker as Worker
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
     from gym_core.engine.tasks.keys import named_by as named_by
     from gym_core.engine.tasks.source import server_source as server_source
     from gym_core.wiring.config_file import Configured as Configured
+    from gym_core.wiring.config_file import split_roles as split_roles
     from gym_core.wiring.description import RECORDED as RECORDED
     from gym_core.wiring.description import describe_component as describe_component
     from gym_core.wiring.discovery import DISABLE_VARIABLE as DISABLE_VARIABLE
@@ -178,7 +180,7 @@ else:
             "gym_core.cli.interrupts": "Interrupts",
             "gym_core.cli.lazy": "LazyGroup",
             "gym_core.cli.parameters": "debug_option disable_option json_option parse_models parse_settings "
-            "split_roles task_id_option",
+            "task_id_option",
             "gym_core.cli.running": "logged",
             "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
             "gym_core.contract.agent": "checked_stop",
@@ -207,6 +209,7 @@ else:
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
             "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
             "gym_core.engine.child_processes.parent": "ChildProcess how_ended",
+            "gym_core.engine.config": "RunConfig run_config",
             "gym_core.engine.events.logs": "log_rollout",
             "gym_core.engine.executors.frames": "FrameReader",
             "gym_core.engine.executors.worker": "Worker",
@@ -231,7 +234,7 @@ else:
             "gym_core.engine.tasks.job": "Job",
             "gym_core.engine.tasks.keys": "named_by",
             "gym_core.engine.tasks.source": "server_source",
-            "gym_core.wiring.config_file": "Configured",
+            "gym_core.wiring.config_file": "Configured split_roles",
             "gym_core.wiring.description": "RECORDED describe_component",
             "gym_core.wiring.discovery": "DISABLE_VARIABLE find_plugins",
             "gym_core.wiring.dotenv": "load_dotenv",

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gym_core.cli.configuration import ELSEWHERE, Configuration, key_of, origin_of
-from gym_core.cli.parameters import parse_models, parse_settings, split_roles
+from gym_core.cli.parameters import parse_models, parse_settings
 from gym_core.cli.run import run, to_config
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.json_text import encode_json
-from gym_core.wiring.config_file import POLICY
+from gym_core.wiring.config_file import POLICY, split_roles
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _component_rows(
     manager = PluginManager(tuple(filter(None, options["disabled"])))
     components = {place: options[place] for place in ("env", "agent", "executor")}
     maker = configuration.maker(terminal, manager, models=models, **components)
-    settings = split_roles(parse_settings(options["model_settings"], "-M"), dict(models))
+    settings = split_roles(parse_settings(options["model_settings"], "-M"), models)
     for role, text in models.items():
         table = "model_options" if role == POLICY else f"model_options.{role}"
         yield from _resolved(maker, Kind.MODEL, text, settings.get(role, {}), table, role)

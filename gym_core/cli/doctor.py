@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.component_options import component_config_options, read_components
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_models, parse_settings, split_roles
+from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_models, parse_settings
 from gym_core.cli.terminal import Terminal, pass_terminal, styled
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.quoting import one_line
+from gym_core.wiring.config_file import split_roles
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:

@@ -103,13 +103,3 @@ def parse_models(references: tuple[str, ...], flag: str = "--model ") -> dict[st
             raise UsageError(f"{flag}{text}: there is a model for the role `{role}` already", hint="--model ROLE=REF")
         models[role] = reference
     return models
-
-
-def split_roles(settings: dict[str, str], models: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Model options by role: `judge.temperature` is the judge's when there is one, all else the policy's."""
-    split: dict[str, dict[str, str]] = {}
-    for key, value in settings.items():
-        role, dot, rest = key.partition(".")
-        role, name = (role, rest) if dot and role in models else (POLICY, key)
-        split.setdefault(role, {})[name] = value
-    return split

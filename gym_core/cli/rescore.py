@@ -50,9 +50,9 @@ def rescore(terminal: Terminal, /, **options: Any) -> int:
 
 def to_config(options: dict[str, Any]) -> RescoreConfig:
     """What the options of the command line ask for. Raises `UsageError`."""
-    from gym_core.cli.parameters import parse_models, split_roles
+    from gym_core.cli.parameters import parse_models
     from gym_core.engine.run.rescore import RescoreConfig
-    from gym_core.wiring.config_file import POLICY
+    from gym_core.wiring.config_file import POLICY, split_roles
 
     models = parse_models(options["models"])
     model_options = split_roles(parse_settings(options["model_settings"], "-M"), models)

@@ -15,7 +15,6 @@ from gym_core.cli.parameters import (
     json_option,
     parse_models,
     parse_settings,
-    split_roles,
     task_id_option,
 )
 from gym_core.cli.terminal import Terminal, pass_terminal
@@ -154,7 +153,7 @@ def run(terminal: Terminal, /, **options: Any) -> int:
 def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda message: None) -> RunConfig:
     """The run that the options of the command line ask for. Raises `UsageError`."""
     from gym_core.engine.bounds.deadlines import Deadlines
-    from gym_core.engine.config import RunConfig
+    from gym_core.engine.config import Invocation, run_config
 
     if options["resume"] and options["overwrite"]:
         raise UsageError("--resume and --overwrite contradict each other", hint="give one of them")
@@ -175,11 +174,11 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         warn(f"warning: {notice}")
     file = configuration.file
     deadlines = {name: options[f"{name}_timeout"] for name in ("rollout", "setup", "tool", "verify")}
-    return RunConfig(
+    return run_config(
         models=models,
         env=options["env"] or None,
         agent=options["agent"],
-        model_options=split_roles(parse_settings(options["model_settings"], "-M"), models),
+        model_options=parse_settings(options["model_settings"], "-M"),
         env_options=parse_settings(options["env_settings"], "-E"),
         agent_options=parse_settings(options["agent_settings"], "-A"),
         input=options["input_"],
@@ -202,9 +201,11 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         extensions=tuple(filter(None, options["extensions"])),
         log_file=options["log_file"],
         disabled_plugins=tuple(filter(None, options["disabled"])),
-        argv=tuple(sys.argv[1:]),
         configured=configured,
-        made_from={"the configuration": file.path} if file is not None and file.path is not None else {},
+        invocation=Invocation(
+            argv=tuple(sys.argv[1:]),
+            made_from={"the configuration": file.path} if file is not None and file.path is not None else {},
+        ),
         workers=options["workers"],
         executor=options["executor"],
         executor_options=parse_settings(options["executor_settings"], "-X"),

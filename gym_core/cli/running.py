@@ -6,9 +6,8 @@ import contextlib
 import gc
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import Any
 
 from gym_core.cli.interrupts import SIGNALS, Interrupts
@@ -39,15 +38,15 @@ def execute(
     """Carry out a run; returns the exit status."""
     # Rows in flight are many and live long: looking through them for cycles as often as usual costs 5 % of the CPU.
     gc.set_threshold(50_000, 20, 50)
-    warning = allow_open_files(config.concurrency)
+    warning = allow_open_files(config.execution.concurrency)
     if warning is not None:
         terminal.note(f"warning: {warning}")
     with logged(terminal, verbose=verbose):
         opened = open_run(config, redactor=terminal.redactor, report=_silent if quiet else terminal.note)
 
         def way_on() -> str:
-            arguments = terminal.redactor.arguments(config.argv)
-            return f"continue it with:\n  {resume_command(replace(config, argv=arguments))}"
+            arguments = terminal.redactor.arguments(config.invocation.argv)
+            return f"continue it with:\n  {resume_command(arguments, config.destination.output)}"
 
         session = Session(terminal, opened, way_on, quiet=quiet, as_json=as_json, fail_under=fail_under)
         return session.carry_out()
@@ -129,11 +128,11 @@ class Session:
         return 1 if summary["rollouts"]["failed"] else 0
 
 
-def resume_command(config: RunConfig) -> str:
+def resume_command(arguments: Sequence[str], output: object) -> str:
     """The command that continues a run."""
-    arguments = [argument for argument in config.argv if argument not in ("--overwrite", "--resume")]
+    arguments = [argument for argument in arguments if argument not in ("--overwrite", "--resume")]
     if not any(argument == "--output" or argument.startswith("--output=") for argument in arguments):
-        arguments += ["--output", str(config.output)]
+        arguments += ["--output", str(output)]
     return shlex.join(["gym", *arguments, "--resume"])
 
 

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping
+from typing import Unpack
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.rollout import Rollout
-from gym_core.engine.config import RunConfig
+from gym_core.engine.config import RunConfig, RunSettings, known_settings, run_config
 from gym_core.engine.run.opening import open_run
 
 
-async def collect(
+def collect(
     *,
     model: str | ModelBackend | Mapping[str, str | ModelBackend] | None = None,
     env: str | ResourceServer | None = None,
-    **settings: Any,
-) -> AsyncIterator[Rollout]:
+    **settings: Unpack[RunSettings],
+) -> AsyncGenerator[Rollout, None]:
     """Run rollouts and yield each as soon as it is finished, in order of completion; failures are among them.
 
         async for rollout in gym_core.collect(model="openai:gpt-4.1-mini", env="simple_weather", limit=100):
             print(rollout.task_id, rollout.reward)
 
     `model`: a reference, an instance, or a mapping of them by role. It and `env` may only be missing where a runner
-    brings its own. `settings`: the further fields of `RunConfig`. With
-    `output` every rollout is on disk before it is yielded. Raises `UsageError` and `PluginError` before the first
-    rollout, and what stopped the run after the last one. Leaving the loop early cancels what is under way.
+    brings its own. `settings`: see `RunSettings`. With `output` every rollout is on disk before it is yielded. Raises
+    `TypeError` for a setting that there is not, `UsageError` for a value that cannot be, that and `PluginError` before
+    the first rollout, and what stopped the run after the last one. Leaving the loop early cancels what is under way.
     """
+    known_settings(settings)
     models = model if isinstance(model, Mapping) else {"policy": model} if model is not None else {}
-    config = RunConfig(models=models, env=env, **settings)
+    return _collect(run_config(models=models, env=env, **settings))
+
+
+async def _collect(config: RunConfig) -> AsyncGenerator[Rollout, None]:
     async with open_run(config) as run:
         finished: asyncio.Queue[Rollout | None] = asyncio.Queue()
         room = asyncio.Event()
         room.set()
-        enough = 2 * config.concurrency
+        enough = 2 * config.execution.concurrency
 
         def announce(rollout: Rollout) -> None:
             finished.put_nowait(rollout)

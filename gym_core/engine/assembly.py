@@ -17,7 +17,7 @@ from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.runner import Runner
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import LOCAL, RunConfig
+from gym_core.engine.config import LOCAL, Execution, RunConfig
 from gym_core.engine.rollout.runner_rollout import NoEnvironment
 from gym_core.wiring.config_file import POLICY, Configured
 from gym_core.wiring.dotenv import load_dotenv
@@ -112,13 +112,14 @@ class Assembler:
     @classmethod
     def of(cls, config: RunConfig, redactor: Redactor) -> Self:
         """For the components of a run."""
+        wanted = config.components
         return cls(
             redactor,
-            concurrency=config.concurrency,
-            seed=config.seed or 0,
-            configured=config.configured,
-            disabled_plugins=config.disabled_plugins,
-            closing=config.deadlines.close,
+            concurrency=config.execution.concurrency,
+            seed=wanted.seed or 0,
+            configured=wanted.configured,
+            disabled_plugins=wanted.disabled_plugins,
+            closing=config.limits.deadlines.close,
         )
 
     async def open_run(
@@ -128,22 +129,23 @@ class Assembler:
 
         Raises `UsageError`, `PluginError`.
         """
+        wanted = config.components
         # All are made before any is opened: a typo in the last option should not cost the start of a model.
-        models = self._make_models(config.models, config.model_options)
+        models = self._make_models(wanted.models, wanted.model_options)
         server: ResourceServer = NoEnvironment()
-        if config.env is not None:
-            server = self._make_server(config.env, config.env_options, config.models)
+        if wanted.env is not None:
+            server = self._make_server(wanted.env, wanted.env_options, wanted.models)
         preferred = server.describe().preferred_agent
-        agent = self._make(Kind.AGENT, config.agent or preferred, config.agent_options)
-        if config.agent is None and isinstance(agent, Agent):
-            config.require_parts()
-        launcher = self._make_launcher(config) if config.spread else None
+        agent = self._make(Kind.AGENT, wanted.agent or preferred, wanted.agent_options)
+        if wanted.agent is None and isinstance(agent, Agent):
+            wanted.require_parts()
+        launcher = self._make_launcher(config.execution) if config.execution.spread else None
         opened = await self._enter_models(backends or stack, models)
-        if config.env is not None:
-            server = await self._enter_server(stack, server, config.models)
+        if wanted.env is not None:
+            server = await self._enter_server(stack, server, wanted.models)
         now_preferred = server.describe().preferred_agent  # which some only know once they are open
-        if config.agent is None and now_preferred != preferred:
-            agent = self._make(Kind.AGENT, now_preferred, config.agent_options)
+        if wanted.agent is None and now_preferred != preferred:
+            agent = self._make(Kind.AGENT, now_preferred, wanted.agent_options)
         agent = await self._enter(stack, agent, Kind.RUNNER if isinstance(agent, Runner) else Kind.AGENT)
         _check_parts(config, agent, self.about)
         return Assembly(opened, server, agent, launcher, self.about)
@@ -234,13 +236,13 @@ class Assembler:
         self.about.add(kind, place, made.component, origin)
         return made.component
 
-    def _make_launcher(self, config: RunConfig) -> WorkerLauncher | None:
+    def _make_launcher(self, execution: Execution) -> WorkerLauncher | None:
         """Who starts workers elsewhere; None for those of this machine."""
-        if config.executor == LOCAL:
-            if config.executor_options:
+        if execution.executor == LOCAL:
+            if execution.executor_options:
                 raise UsageError(f"the executor `{LOCAL}` has no options", hint="leave -X out")
             return None
-        launcher: WorkerLauncher = self._make(Kind.EXECUTOR, config.executor, config.executor_options)
+        launcher: WorkerLauncher = self._make(Kind.EXECUTOR, execution.executor, execution.executor_options)
         return launcher
 
     async def _enter(self, stack: AsyncExitStack, component: Any, kind: Kind, *, role: str = "") -> Any:
@@ -253,28 +255,29 @@ class Assembler:
 
 def _check_parts(config: RunConfig, agent: Agent | Runner, about: Described) -> None:
     """Raise `UsageError` for what an agent or a runner needs and lacks, and for what means nothing to a runner."""
+    wanted, limits = config.components, config.limits
     if isinstance(agent, Agent):
-        config.require_parts()
+        wanted.require_parts()
         return
     info, name = agent.describe(), about.described["agent"]["ref"]
     for role in info.roles:
-        if role not in config.models:
+        if role not in wanted.models:
             raise UsageError(
                 f"the runner {name} asks a `{role}` model, which the run lacks",
                 hint="--model REF" if role == POLICY else f"--model {role}=REF",
             )
-    needless = config.models.keys() - info.roles
+    needless = wanted.models.keys() - info.roles
     if POLICY in needless or (needless and not info.environment):  # the environment may ask others
         raise _means_nothing(name, "model", "--model")
     if info.environment:
-        config.require_environment()
-    elif config.env is not None:
+        wanted.require_environment()
+    elif wanted.env is not None:
         raise _means_nothing(name, "environment", "--env")
-    elif config.env_options:
+    elif wanted.env_options:
         raise UsageError("-E is for an environment, and this run has none", hint="leave it out")
-    elif config.input is None and config.tasks is None:
+    elif not config.selection.given:
         raise UsageError(f"the runner {name} has no tasks of its own", hint="--input FILE")
-    if not info.roles and (config.max_tokens is not None or config.max_cost is not None):
+    if not info.roles and (limits.max_tokens is not None or limits.max_cost is not None):
         raise UsageError(
             f"the runner {name} asks its own model: what it takes can be counted but not limited",
             hint="leave --max-tokens and --max-cost out",

@@ -1,12 +1,14 @@
-"""What a user asks for when starting a run."""
+"""What a user asks for when starting a run: what runs, on which tasks, where results go, how much of it, and how."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, Unpack, get_args
+
+from typing_extensions import TypedDict
 
 from gym_core.contract.agent import Agent
 from gym_core.contract.executor import WorkerLauncher
@@ -17,34 +19,57 @@ from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.store import Mode
-from gym_core.wiring.config_file import Configured
+from gym_core.wiring.config_file import POLICY, Configured, split_roles
 
-Tasks: TypeAlias = Iterable[Any] | AsyncIterable[Any]
-
+Tasks: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+"""Rows, or `Task`s."""
 
 LOCAL = "local"
 """The executor that is always there: this process, and with several workers others of this machine."""
 
 
+class RunSettings(TypedDict, total=False):
+    """The keywords of `collect` besides `model` and `env`. The parts of `RunConfig` say what each means."""
+
+    agent: str | Agent | Runner | None
+    model_options: Mapping[str, Any]
+    env_options: Mapping[str, Any]
+    agent_options: Mapping[str, Any]
+    seed: int | None
+    extensions: Sequence[str | object]
+    disabled_plugins: Sequence[str]
+    input: str | Path | None
+    tasks: Tasks | None
+    task_id: str | None
+    limit: int | None
+    skip_invalid: bool
+    output: str | Path | None
+    mode: Mode
+    retry_failed: bool
+    accept_changes: bool
+    by: Sequence[str]
+    log_file: str | Path | None
+    repeats: int
+    max_tokens: int | None
+    max_cost: float | None
+    prices: str | Path | None
+    finish_at: float | None
+    deadlines: Deadlines
+    concurrency: int
+    workers: int
+    executor: str | WorkerLauncher
+    executor_options: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """One run. Components are references, as on the command line, or instances that the caller has made.
+class Components:
+    """What runs. Components are references, as on the command line, or instances that the caller has made.
 
     `models` by role, `policy` among them. `agent`: an agent or a runner, None for the one that the environment
     prefers; with a runner that brings its own there are no `models`, or no `env`, and then `input` or `tasks`. Options
-    are given by field name, as text or as values. `input`: a file of tasks; `tasks`: tasks from Python; with neither,
-    those the environment ships. `output`: where rows go, None to keep
-    no files. `task_id`: the field that names a task, or `line`; None for `task_id`, else `id`, else the line. `limit`:
-    how many tasks; `repeats`: rollouts per task; `seed`: None seeds sessions with 0 and models not at all.
-    `max_tokens`, `max_cost` (USD): what all models together may take; `prices`: a file with their prices.
-    `by`: fields of the rows over whose values the summary breaks the reward down. `finish_at`: with this share of the
-    rollouts finished, and all others under way, those are let go. `extensions`: names of installed ones,
-    or objects with hook implementations. `log_file`: where the log is appended, as JSON lines. `configured`: options
-    from a file, by role, `env` and `agent`. `made_from`: further files that the run reads, by what they are to it:
-    nothing is written to them.
-
-    `workers`: how many processes share the run's `concurrency`; with 1 the rollouts run in this one. `executor`: where
-    they are, on this machine (`local`) or where a plugin of that name starts them.
+    are given by field name, as text or as values; `model_options` by role. `configured`: options from a file, by role,
+    `env` and `agent`. `seed`: None seeds sessions with 0 and models not at all. `extensions`: names of installed ones,
+    or objects with hook implementations.
     """
 
     models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
@@ -53,61 +78,21 @@ class RunConfig:
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     env_options: Mapping[str, Any] = field(default_factory=dict)
     agent_options: Mapping[str, Any] = field(default_factory=dict)
-    input: str | Path | None = None
-    tasks: Tasks | None = None
-    task_id: str | None = None
-    output: str | Path | None = None
-    mode: Mode = "new"
-    limit: int | None = None
-    repeats: int = 1
-    concurrency: int = 16
-    seed: int | None = None
-    skip_invalid: bool = False
-    retry_failed: bool = False
-    accept_changes: bool = False
-    deadlines: Deadlines = field(default_factory=Deadlines)
-    max_tokens: int | None = None
-    max_cost: float | None = None
-    prices: str | Path | None = None
-    by: Sequence[str] = ()
-    finish_at: float | None = None
-    extensions: Sequence[str | object] = ()
-    log_file: str | Path | None = None
-    disabled_plugins: Sequence[str] = ()
-    argv: Sequence[str] = ()
     configured: Mapping[str, Configured] = field(default_factory=dict)
-    made_from: Mapping[str, str | Path] = field(default_factory=dict)
-    workers: int = 1
-    executor: str | WorkerLauncher = LOCAL
-    executor_options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    extensions: Sequence[str | object] = ()
+    disabled_plugins: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.mode not in ("new", "resume", "overwrite"):
-            raise UsageError(f"mode must be `new`, `resume` or `overwrite`, not {self.mode!r}")
-        for name, kind, wanted in (
-            *((f"models[{role!r}]", ModelBackend, model) for role, model in self.models.items()),
-            ("env", ResourceServer, self.env if self.env is not None else ""),
-            ("agent", Agent | Runner, self.agent if self.agent is not None else ""),
-            ("executor", WorkerLauncher, self.executor),
+        check_setting("seed", self.seed)
+        for place, kind, wanted in (
+            *((f"the model `{role}`", ModelBackend, model) for role, model in self.models.items()),
+            ("--env", ResourceServer, self.env if self.env is not None else ""),
+            ("--agent", Agent | Runner, self.agent if self.agent is not None else ""),
         ):
             if not isinstance(wanted, str | kind):
                 names = getattr(kind, "__name__", None) or " or ".join(one.__name__ for one in get_args(kind))
-                raise UsageError(f"{name} must be a reference or an instance of {names}, not {wanted!r}")
-        for name, least in (
-            ("seed", 0),
-            ("repeats", 1),
-            ("concurrency", 1),
-            ("limit", 0),
-            ("max_tokens", 1),
-            ("workers", 1),
-        ):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        if self.max_cost is not None and not 0 < self.max_cost < math.inf:
-            raise UsageError(f"max_cost must be an amount of USD above 0, not {self.max_cost!r}")
-        if self.finish_at is not None and not 0 < self.finish_at <= 1:
-            raise UsageError(f"finish_at must be a share above 0 and at most 1, not {self.finish_at!r}")
+                raise UsageError(f"{place} must be a reference or an instance of {names}, not {wanted!r:.80}")
         if self.agent is None and self.env is None:
             self.require_parts()
         unknown = sorted(self.model_options.keys() - self.models.keys())
@@ -116,15 +101,10 @@ class RunConfig:
                 f"options are given for the model `{unknown[0]}`, which the run has not",
                 hint=f"--model {unknown[0]}=REF",
             )
-        if self.input is not None and self.tasks is not None:
-            raise UsageError("give `input` or `tasks`, not both")
-        if self.mode == "resume" and self.output is None:
-            raise UsageError("there is nothing to resume without an output", hint="--output FILE")
-        self._check_workers()
 
     def require_parts(self) -> None:
         """Raise `UsageError` where the model or the environment is missing, which every agent needs."""
-        if "policy" not in self.models:
+        if POLICY not in self.models:
             raise UsageError("a run needs a model", hint="--model REF; `gym plugins list --kind model` lists them")
         self.require_environment()
 
@@ -133,31 +113,213 @@ class RunConfig:
         if self.env is None:
             raise UsageError("a run needs an environment", hint="--env REF; `gym plugins list --kind env` lists them")
 
-    def files_read(self) -> Iterator[Named]:
-        """The files that the run reads, each with what it is."""
-        yield from self.made_from.items()
-        for what, path in (("the input", self.input), ("the prices", self.prices)):
-            if path is not None:
-                yield what, path
+    def instances(self) -> Iterator[tuple[str, object]]:
+        """The components that the caller has made, each with its place."""
+        for place, wanted in (
+            *((f"the model `{role}`", model) for role, model in self.models.items()),
+            ("--env", self.env),
+            ("--agent", self.agent),
+        ):
+            if wanted is not None and not isinstance(wanted, str):
+                yield place, wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which tasks. `input`: a file of them; `tasks`: from Python; with neither, those the environment ships.
+
+    `task_id`: the field that names a task, or `line`; None for `task_id`, else `id`, else the line. `limit`: how many.
+    `skip_invalid`: broken rows of a file are left out and counted.
+    """
+
+    input: str | Path | None = None
+    tasks: Tasks | None = None
+    task_id: str | None = None
+    limit: int | None = None
+    skip_invalid: bool = False
+
+    def __post_init__(self) -> None:
+        check_setting("limit", self.limit)
+        if self.input is not None and self.tasks is not None:
+            raise UsageError("give `input` or `tasks`, not both")
+
+    @property
+    def given(self) -> bool:
+        """Whether the tasks are others than those that the environment ships."""
+        return self.input is not None or self.tasks is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where results go. `output`: the file of rows, None to keep no files. `log_file`: the log, as JSON lines.
+
+    `mode`: `new` touches nothing that exists, `resume` runs what an output lacks, `overwrite` replaces it. On resuming,
+    `retry_failed` runs the failed rollouts again, too, and `accept_changes` goes on although settings differ. `by`:
+    fields of the rows over whose values the summary breaks the reward down.
+    """
+
+    output: str | Path | None = None
+    mode: Mode = "new"
+    retry_failed: bool = False
+    accept_changes: bool = False
+    by: Sequence[str] = ()
+    log_file: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("new", "resume", "overwrite"):
+            raise UsageError(f"mode must be `new`, `resume` or `overwrite`, not {self.mode!r}")
+        if isinstance(self.by, str):
+            raise UsageError(f"--by must be a list of fields, not the text {self.by!r}")
+        if self.mode == "resume" and self.output is None:
+            raise UsageError("there is nothing to resume without an output", hint="--output FILE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much. `repeats`: rollouts per task. `max_tokens`, `max_cost` (USD): what all models together may take.
+
+    `prices`: a file with their prices, USD per million tokens. `finish_at`: with this share of the rollouts finished,
+    and all others under way, those are let go. `deadlines`: how long anything may take.
+    """
+
+    repeats: int = 1
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    prices: str | Path | None = None
+    finish_at: float | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+    def __post_init__(self) -> None:
+        for name in ("repeats", "max_tokens", "max_cost", "finish_at"):
+            check_setting(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How. `concurrency`: rollouts at once. `workers`: how many processes share them; with 1 they run in this one.
+
+    `executor`: where the workers are, on this machine (`local`) or where a plugin of that name starts them;
+    `executor_options` are its.
+    """
+
+    concurrency: int = 16
+    workers: int = 1
+    executor: str | WorkerLauncher = LOCAL
+    executor_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_setting("concurrency", self.concurrency)
+        check_setting("workers", self.workers)
+        if not isinstance(self.executor, (str, WorkerLauncher)):
+            raise UsageError(
+                f"--executor must be a reference or an instance of WorkerLauncher, not {self.executor!r:.80}"
+            )
+        if self.executor_options and not self.spread:
+            raise UsageError("-X is for an executor, and this run needs none", hint="--executor REF")
 
     @property
     def spread(self) -> bool:
         """Whether the rollouts run in other processes."""
         return self.workers > 1 or self.executor != LOCAL
 
-    def _check_workers(self) -> None:
-        """Raise `UsageError` for what workers cannot be given."""
-        if not self.spread:
-            if self.executor_options:
-                raise UsageError("-X is for an executor, and this run needs none", hint="--executor REF")
-            return
-        for place, wanted in (
-            *((f"models[{role!r}]", model) for role, model in self.models.items()),
-            ("env", self.env),
-            ("agent", self.agent),
-        ):
-            if wanted is not None and not isinstance(wanted, str):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """How the run was asked for. `argv`: the command, if there was one.
+
+    `made_from`: files that the settings came from, by what they are: nothing is written to them.
+    """
+
+    argv: Sequence[str] = ()
+    made_from: Mapping[str, str | Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """One run, in parts: what runs, on which tasks, where results go, how much of it, and how. See `run_config`."""
+
+    components: Components
+    selection: Selection = field(default_factory=Selection)
+    destination: Destination = field(default_factory=Destination)
+    limits: Limits = field(default_factory=Limits)
+    execution: Execution = field(default_factory=Execution)
+    invocation: Invocation = field(default_factory=Invocation)
+
+    def __post_init__(self) -> None:
+        if self.execution.spread:
+            for place, wanted in self.components.instances():
                 raise UsageError(
                     f"{place} is an instance of {type(wanted).__name__}, which cannot be sent to workers",
-                    hint="name it by its reference, as on the command line, or leave `workers` out",
+                    hint="name it by its reference, as on the command line, or leave --workers out",
                 )
+
+    def files_read(self) -> Iterator[Named]:
+        """The files that the run reads, each with what it is."""
+        yield from self.invocation.made_from.items()
+        for what, path in (("the input", self.selection.input), ("the prices", self.limits.prices)):
+            if path is not None:
+                yield what, path
+
+
+def run_config(
+    *,
+    models: Mapping[str, str | ModelBackend] | None = None,
+    env: str | ResourceServer | None = None,
+    configured: Mapping[str, Configured] | None = None,
+    invocation: Invocation | None = None,
+    **settings: Unpack[RunSettings],
+) -> RunConfig:
+    """A run of flat settings, as the command line, files and `collect` have them.
+
+    `models`, `env`, `configured`: see `Components`. `model_options`: the policy's by name, those of another role as a
+    mapping under it or as `judge.temperature`. Raises `TypeError` for a setting that there is not, `UsageError` for a
+    value that cannot be.
+    """
+    known_settings(settings)
+    models = models or {}
+    given: dict[str, Any] = {**settings, "models": models, "env": env, "configured": configured or {}}
+    given["model_options"] = split_roles(settings.get("model_options", {}), models)
+
+    def part(kind: type[Any]) -> Any:
+        return kind(**{each.name: given[each.name] for each in fields(kind) if each.name in given})
+
+    return RunConfig(
+        components=part(Components),
+        selection=part(Selection),
+        destination=part(Destination),
+        limits=part(Limits),
+        execution=part(Execution),
+        invocation=invocation or Invocation(),
+    )
+
+
+def known_settings(names: Collection[str]) -> None:
+    """Raise `TypeError` for a keyword that is no setting of a run; it names the nearest."""
+    known = {"model", "env", *RunSettings.__annotations__}
+    for name in names:
+        if name not in known:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, n=1)
+            guess = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(sorted(known))}"
+            raise TypeError(f"a run has no setting `{name}`{guess}")
+
+
+_WHOLE = {"seed": 0, "repeats": 1, "concurrency": 1, "limit": 0, "max_tokens": 1, "workers": 1}
+_MAY_BE_LEFT_OUT = ("seed", "limit", "max_tokens", "max_cost", "finish_at")
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Raise `UsageError` for a number that a setting cannot be."""
+    if value is None and name in _MAY_BE_LEFT_OUT:
+        return
+    flag = f"--{name.replace('_', '-')}"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in _WHOLE:
+        if not (number and isinstance(value, int) and value >= _WHOLE[name]):
+            raise UsageError(f"{flag} must be a whole number of at least {_WHOLE[name]}, not {value!r:.80}")
+    elif name == "max_cost":
+        if not (number and 0 < value < math.inf):
+            raise UsageError(f"{flag} must be an amount of USD above 0, not {value!r:.80}")
+    elif name == "finish_at" and not (number and 0 < value <= 1):
+        raise UsageError(f"{flag} must be a share above 0 and at most 1, not {value!r:.80}")

@@ -67,7 +67,7 @@ def make_stage(
         "model": policy.model_id if policy is not None else None,
         "env": assembly.about.name_of("env"),
         "agent": assembly.about.name_of("agent"),
-        "seed_sent": config.seed is not None and policy is not None and policy.sends_seed,
+        "seed_sent": config.components.seed is not None and policy is not None and policy.sends_seed,
     }
     return Stage(
         server=assembly.server,
@@ -76,10 +76,10 @@ def make_stage(
         executor=executor,
         watch=Watch(),
         clock=clock,
-        deadlines=config.deadlines,
+        deadlines=config.limits.deadlines,
         run_id=run_id,
-        seed=config.seed or 0,
-        model_seeds=config.seed is not None,
+        seed=config.components.seed or 0,
+        model_seeds=config.components.seed is not None,
         tool_called=tool_called,
         about=about,
         budget=budget,

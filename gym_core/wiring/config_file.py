@@ -77,13 +77,12 @@ class ConfigFile:
 
         The options of a component that the file names are not those of another one.
         """
-        split: dict[str, tuple[str, dict[str, Any]]] = {POLICY: ("model_options", {})}
-        for key, value in self.model_options.items():
-            if isinstance(value, Mapping) and (key == POLICY or key in models or key in self.models):
-                split.setdefault(key, (f"model_options.{key}", {}))[1].update(value)
-            else:
-                split[POLICY][1][key] = value
-        split |= {
+        by_role = split_roles(self.model_options, {*models, *self.models})
+        split = {
+            **{
+                role: ("model_options" if role == POLICY else f"model_options.{role}", values)
+                for role, values in by_role.items()
+            },
             ENV: ("env_options", dict(self.env_options)),
             AGENT: ("agent_options", dict(self.agent_options)),
             EXECUTOR: ("executor_options", dict(self.executor_options)),
@@ -101,6 +100,21 @@ class ConfigFile:
             recorded = self.recorded.get(part, frozenset()) if self.recorded is not None else None
             found[part] = Configured(values, self.origin, f"{self.name}: {table}.", self.folder, recorded)
         return found, left_out
+
+
+def split_roles(options: Mapping[str, Any], roles: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Model options by role: those under a role, or before whose name it stands with a dot, are its, all else the
+    policy's."""
+    split: dict[str, dict[str, Any]] = {}
+    for key, value in options.items():
+        role, dot, name = key.partition(".")
+        if isinstance(value, Mapping) and (key == POLICY or key in roles):
+            split.setdefault(key, {}).update(value)
+        elif dot and role in roles:
+            split.setdefault(role, {})[name] = value
+        else:
+            split.setdefault(POLICY, {})[key] = value
+    return split
 
 
 def read_config(path: Path, known: Collection[str], elsewhere: Collection[str] = ()) -> ConfigFile:

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 PLANTED = """
 from collections.abc import Mapping
 
-from gym_core import Agent, Episode, Options, ResourceServer, Session, Stop, StopReason, Trajectory, hookimpl
+from gym_core import Agent, Deadlines, Episode, Options, ResourceServer, Session, Stop, StopReason, Task, Trajectory
+from gym_core import collect, hookimpl
 
 
 class CounterOptions(Options):
@@ -68,6 +69,23 @@ class Loop(Agent[CounterOptions]):
         if self.options.limit == 4:
             return Stop(StopReason.COMPLETED, 4)  # wrong
         return Stop(response.stop_reason, "well")
+
+
+async def run_it() -> None:
+    async for rollout in collect(model="openai", env=Counter(), agent=Loop(), limit=3, repeats=2, max_cost=0.5):
+        print(rollout.reward)
+    async for rollout in collect(
+        model={"policy": "openai", "judge": "openai"},
+        model_options={"temperature": 0, "judge": {"temperature": 1}},
+        tasks=[{"responses_create_params": {"input": "Hi."}}, Task.ask("Hi.")],
+        deadlines=Deadlines(tool=3),
+        mode="resume",
+    ):
+        print(rollout.reward)
+    collect(model="openai", env="counter", repeat=3)  # wrong
+    collect(model="openai", env="counter", repeats="3")  # wrong
+    collect(model="openai", env="counter", mode="again")  # wrong
+    collect(model="openai", env="counter", deadlines=Deadlines(tol=3))  # wrong
 
 
 word: str = Counter().options.limit  # wrong

@@ -128,14 +128,14 @@ def check_gym(arguments: list[str], command: Command) -> None:
 def check_run(parameters: Mapping[str, Any]) -> None:
     options = dict(parameters)
     del options["as_json"], options["quiet"]
-    config = to_config(options)
+    wanted = to_config(options).components
     manager = PluginManager(environ={})
     installed = {(plugin.kind, plugin.name) for plugin in manager.plugins}
     wired: list[tuple[Kind, str, Mapping[str, Any]]] = [
-        (Kind.MODEL, str(reference), config.model_options.get(role, {})) for role, reference in config.models.items()
+        (Kind.MODEL, str(reference), wanted.model_options.get(role, {})) for role, reference in wanted.models.items()
     ]
-    wired.append((Kind.RESOURCE_SERVER, str(config.env), config.env_options))
-    wired.append((Kind.AGENT, str(config.agent or "simple_agent"), config.agent_options))
+    wired.append((Kind.RESOURCE_SERVER, str(wanted.env), wanted.env_options))
+    wired.append((Kind.AGENT, str(wanted.agent or "simple_agent"), wanted.agent_options))
     for kind, text, given in wired:
         reference = Reference.parse(text)
         if (kind, reference.name) in installed:

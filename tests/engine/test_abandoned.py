@@ -179,7 +179,7 @@ def test_leaving_the_loop_of_collect_waits_for_nobody_that_goes_on() -> None:
     async def main() -> str:
         rollouts = gym_core.collect(model=ScriptedModel(), env=env(Closing, 2), agent=FunctionAgent(agent))
         async for ended in rollouts:
-            await rollouts.aclose()  # type: ignore[attr-defined]
+            await rollouts.aclose()
             return ended.task_id
         return ""
 

@@ -67,7 +67,7 @@ async def test_leaving_early_cancels_what_is_under_way_and_closes_the_sessions()
     async for rollout in stream:
         assert rollout.task_id == "t0"
         break
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     assert len(model.requests) <= 6
     assert len(closed) == len(model.requests)
 
@@ -80,7 +80,7 @@ async def test_a_slow_reader_slows_the_run_down() -> None:
     for _ in range(2000):
         await asyncio.sleep(0)
     assert len(model.requests) < 5000
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
 
 
 @asynchronous
@@ -131,7 +131,7 @@ def test_what_was_left_early_can_be_resumed(tmp_path: Path) -> None:
         )
         async for _ in stream:
             break
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
     asyncio.run(main())
     assert 1 <= len(read_jsonl(path)) < 30

@@ -11,7 +11,6 @@ import pytest
 from gym_core import (
     CompletedTask,
     ResourceServer,
-    RunConfig,
     Runner,
     RunnerContext,
     Session,
@@ -21,7 +20,7 @@ from gym_core import (
     Verdict,
 )
 from gym_core.errors import AuthenticationError, BadRequestError, ModelError
-from gym_core.spi import ModelCall
+from gym_core.spi import ModelCall, run_config
 from gym_testing import IsolatedPlugins
 from tests.support.envs import ask
 from tests.support.models import USAGE, ScriptedModel, response, say
@@ -65,7 +64,7 @@ class Bare(ResourceServer):
 
 
 def run(*tasks: Task, runner: Runner | None = None, **settings: Any) -> Ended:
-    wanted = RunConfig(agent=runner or Whole(), tasks=tasks, **settings)
+    wanted = run_config(agent=runner or Whole(), tasks=tasks, **settings)
     return asyncio.run(asyncio.wait_for(execute(wanted), 30))
 
 
@@ -169,7 +168,7 @@ def test_an_environment_may_prefer_a_runner(isolated_plugins: IsolatedPlugins) -
     class Prefers(Bare):
         preferred_agent = "lent"
 
-    wanted = RunConfig(models={"policy": ScriptedModel("so")}, env=Prefers(), tasks=[ask()])
+    wanted = run_config(models={"policy": ScriptedModel("so")}, env=Prefers(), tasks=[ask()])
     ended = asyncio.run(asyncio.wait_for(execute(wanted), 30))
     assert ended.statuses() == ["completed"]
     assert ended.rollouts[0].row["rollout"]["agent"] == "lent"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import Rollout, RunConfig, Status, UsageError, tool
+from gym_core import Rollout, Status, UsageError, tool
 from gym_core.domain import errors
 from gym_core.errors import AuthenticationError, BadRequestError
-from gym_core.spi import open_run
+from gym_core.spi import open_run, run_config
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.loop import asynchronous, settle
@@ -210,12 +210,12 @@ def test_a_wrong_configuration_says_what_is_wrong(settings: Any, words: str) -> 
 )
 def test_a_component_that_is_none_is_a_usage_error(model: Any, server: Any) -> None:
     with pytest.raises(UsageError):
-        asyncio.run(execute(RunConfig(models={"policy": model}, env=server, agent=LoopAgent())))
+        asyncio.run(execute(run_config(models={"policy": model}, env=server, agent=LoopAgent())))
 
 
 def test_a_run_needs_a_policy() -> None:
     with pytest.raises(UsageError, match="needs a model"):
-        RunConfig(models={"judge": ScriptedModel()}, env=env())
+        asyncio.run(execute(run_config(models={"judge": ScriptedModel()}, env=env(), agent=LoopAgent())))
 
 
 def test_components_are_opened_and_closed_around_the_run() -> None:

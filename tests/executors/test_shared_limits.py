@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gym_core import RunConfig
 from gym_core.engine.executors.shared_limit import SharedLimit
 from gym_core.engine.executors.worker_limiter import WorkerLimiter
 from gym_core.engine.model_calls.rate_limits import UNLIMITED
-from gym_core.spi import Limiter
+from gym_core.spi import Limiter, RunConfig, run_config
 from gym_testing import FakeOpenAI, Received, Turn, faults
 from gym_testing.isolation import IsolatedPlugins
 from tests.support import spread
@@ -214,7 +213,7 @@ def test_who_leaves_leaves_his_share_to_the_others() -> None:
 class TestRuns:
     def config(self, server: FakeOpenAI, **options: Any) -> RunConfig:
         given = {"base_url": server.base_url, "api_key": "sk-nobody", "transport": "aiohttp", **options}
-        return RunConfig(
+        return run_config(
             models={"policy": "openai:fake-model"},
             model_options={"policy": given},
             env="spread_env",

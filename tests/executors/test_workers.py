@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import CallInfo, Rollout, RunConfig, RunInfo, Task, UsageError, hookimpl, parse_json
-from gym_core.spi import open_run
+from gym_core import CallInfo, Rollout, RunInfo, Task, UsageError, hookimpl, parse_json
+from gym_core.spi import RunConfig, open_run, run_config
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
 from tests.support.running import Ended, execute, read_jsonl
@@ -30,7 +30,7 @@ PATIENCE = 120.0
 def config(**settings: Any) -> RunConfig:
     parts = {**COMPONENTS, **settings}
     model = parts.pop("model")
-    return RunConfig(models={"policy": model}, **{"workers": 2, "concurrency": 8, **parts})
+    return run_config(models={"policy": model}, **{"workers": 2, "concurrency": 8, **parts})
 
 
 def run(**settings: Any) -> Ended:
@@ -126,7 +126,7 @@ def test_collect_yields_and_leaving_early_ends_the_workers(tmp_path: Path) -> No
         tasks = [told(0), *(told(number, hang=True) for number in range(1, 30))]
         stream = gym_core.collect(**COMPONENTS, tasks=tasks, workers=2, concurrency=4, output=tmp_path / "x.jsonl")
         rollout = await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         return rollout
 
     rollout = wait(main())
@@ -150,7 +150,7 @@ def test_tasks_and_rollouts_stream() -> None:
     async def main() -> None:
         stream = gym_core.collect(**COMPONENTS, tasks=tasks(), workers=2, concurrency=2)
         await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
     wait(main())
     assert len(asked) < 200

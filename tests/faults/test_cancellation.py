@@ -117,14 +117,14 @@ async def test_leaving_the_loop_of_collect_closes_the_requests(transport: str) -
         rollouts = gym_core.collect(
             model="openai:fake-model",
             model_options={"policy": options},
-            env=config(server, tasks=3).env,
+            env=config(server, tasks=3).components.env,
             agent="simple_agent",
         )
         async for rollout in rollouts:
             assert rollout.task_id == "t0"
             await server.until(lambda: server.in_flight == 2)
             break
-        await rollouts.aclose()  # type: ignore[attr-defined]
+        await rollouts.aclose()
         await server.wait_cancelled(2)
         await server.until(lambda: server.in_flight == 0)
 

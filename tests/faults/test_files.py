@@ -63,7 +63,7 @@ import sys
 from pathlib import Path
 
 from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop, Task
-from gym_core import RunConfig
+from gym_core.spi import run_config
 from gym_core.spi import open_run
 
 
@@ -93,7 +93,7 @@ class Plain(ResourceServer):
 
 
 async def main():
-    config = RunConfig(models={"policy": Greedy()}, env=Plain(), agent=Once(), output=Path(sys.argv[1]))
+    config = run_config(models={"policy": Greedy()}, env=Plain(), agent=Once(), output=Path(sys.argv[1]))
     async with open_run(config) as run:
         summary = await run.execute()
     raise SystemExit(repr(run.error) if run.error else summary["state"])

@@ -438,15 +438,15 @@ def test_many_episodes_at_once() -> None:
 
 
 def test_the_model_and_the_environment_are_still_wanted() -> None:
-    from gym_core import RunConfig
+    from gym_core.spi import run_config
 
     async def main() -> None:
         async with served_agent(LoopAgent()) as server:
             with pytest.raises(UsageError, match="a run needs a model"):
-                await execute(RunConfig(agent=remote(server.url), tasks=[ask()]))
+                await execute(run_config(agent=remote(server.url), tasks=[ask()]))
             server_env: ResourceServer = env()
             with pytest.raises(UsageError, match="a run needs a model"):
-                await execute(RunConfig(agent=remote(server.url), env=server_env))
+                await execute(run_config(agent=remote(server.url), env=server_env))
 
     go(main())
 

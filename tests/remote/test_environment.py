@@ -29,6 +29,7 @@ from gym_core import (
     tool,
     user_message,
 )
+from gym_core.spi import run_config
 from tests.support.agents import LoopAgent
 from tests.support.envs import ask, env, row
 from tests.support.models import ScriptedModel, call, say
@@ -373,7 +374,7 @@ def test_the_agent_that_the_environment_prefers_is_taken() -> None:
     async def main() -> None:
         async with served(Preferring(None, ComponentContext(name="counter"))) as url:
             wanted = config(ScriptedModel(), url)
-            await execute(type(wanted)(models=wanted.models, env=url))
+            await execute(run_config(models=wanted.components.models, env=url))
 
     with pytest.raises(UsageError, match="nobody_has_this_one"):
         in_loop(main)

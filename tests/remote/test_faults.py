@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gym_core import Episode, Rollout, RunConfig, UsageError
+from gym_core import Episode, Rollout, UsageError
 from gym_core.errors import RunStopped
-from gym_core.spi import open_run
+from gym_core.spi import RunConfig, open_run
 from gym_http.protocol.wire import PROTOCOL
 from gym_http.serve.listener import Listener
 from tests.support.agents import FunctionAgent, LoopAgent

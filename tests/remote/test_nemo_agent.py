@@ -12,9 +12,9 @@ import orjson
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from gym_core import RunConfig, Session, Trajectory, UsageError, Verdict
+from gym_core import Session, Trajectory, UsageError, Verdict
 from gym_core.errors import AuthenticationError, BadRequestError, ContextLengthError
-from gym_core.spi import Deadlines
+from gym_core.spi import Deadlines, RunConfig, run_config
 from tests.serve.serving import served_agent
 from tests.support.envs import env, row
 from tests.support.models import ScriptedModel
@@ -39,7 +39,7 @@ def tasks(tmp_path: Path) -> Path:
 
 def wanted(url: str, tasks: Any, /, **settings: Any) -> RunConfig:
     options = settings.pop("options", {})
-    return RunConfig(agent=remote(url, **options), input=tasks, **settings)
+    return run_config(agent=remote(url, **options), input=tasks, **settings)
 
 
 def test_a_row_goes_out_whole_and_comes_back_with_a_verdict(tasks: Path, tmp_path: Path) -> None:

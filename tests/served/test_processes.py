@@ -11,8 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gym_core import RunConfig
-from gym_core.spi import open_run
+from gym_core.spi import open_run, run_config
 from gym_testing import LoopAgent, ScriptedModel, call
 from gym_testing.site import Site
 from tests.served.processes import Process, process
@@ -226,7 +225,7 @@ def test_a_server_that_is_killed_at_any_moment_costs_what_it_held(tmp_path: Path
                 await server.start()
 
             model = ScriptedModel(call("add", amount=1), call("submit"), "Done.")
-            wanted = RunConfig(
+            wanted = run_config(
                 models={"policy": model},
                 env=server.url,
                 agent=LoopAgent(),

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gym_core import Item, ResourceServer, Rollout, RunConfig, Session, Trajectory, tool
-from gym_core.spi import Clock, Run, open_run
+from gym_core import Item, ResourceServer, Rollout, Session, Trajectory, tool
+from gym_core.spi import Clock, Run, RunConfig, open_run, run_config
 from gym_testing import FakeOpenAI, Received, call
 from tests.support.agents import LoopAgent
 from tests.support.envs import env
@@ -167,7 +167,7 @@ def config(
     """A run of the openai backend over a small environment with a tool."""
     base_url = server if isinstance(server, str) else server.base_url
     given = {"base_url": base_url, "api": api, "transport": transport, "api_key": KEY, **(options or {})}
-    return RunConfig(
+    return run_config(
         models={"policy": "openai:fake-model"},
         model_options={"policy": given},
         env=environment or env(session, tasks),
@@ -186,7 +186,8 @@ async def execute(wanted: RunConfig, clock: VirtualClock | None = None, *, stop:
         summary = await run.execute(rollouts.append)
         if stopping is not None:
             await stopping
-    return Outcome(rollouts, summary, run.error, run, Path(wanted.output) if wanted.output else None)
+    output = wanted.destination.output
+    return Outcome(rollouts, summary, run.error, run, Path(output) if output else None)
 
 
 def check_account(outcome: Outcome, planned: set[tuple[str, int]]) -> None:

@@ -12,8 +12,19 @@ from typing import Any
 import orjson
 
 import gym_core
-from gym_core import Agent, ModelBackend, ResourceServer, Rollout, RunConfig, Session, Task
-from gym_core.spi import Deadlines, Executor, Limiter, ModelGate, Stage, Watch, open_run, run_rollout
+from gym_core import Agent, ModelBackend, ResourceServer, Rollout, Session, Task
+from gym_core.spi import (
+    Deadlines,
+    Executor,
+    Limiter,
+    ModelGate,
+    RunConfig,
+    Stage,
+    Watch,
+    open_run,
+    run_config,
+    run_rollout,
+)
 from tests.support.agents import LoopAgent
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession, ask, env
@@ -33,7 +44,7 @@ def config(
     What is left out is a model that says "done" and an environment of one task.
     """
     models = model if isinstance(model, Mapping) else {"policy": model or ScriptedModel()}
-    return RunConfig(models=models, env=server or env(), agent=agent or LoopAgent(), **settings)
+    return run_config(models=models, env=server or env(), agent=agent or LoopAgent(), **settings)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from gym_core.contract.component import Component
 from gym_core.domain.errors import UsageError
 from gym_core.engine.assembly import Assembly
-from gym_core.engine.config import RunConfig
+from gym_core.engine.config import Destination, Execution, RunConfig, Selection
 from gym_core.engine.model_calls.prices import Price
 from gym_core.wiring.fields import option_fields
 
@@ -46,7 +46,7 @@ class WorkerSettings:
 
     def encode(self, concurrency: int) -> bytes:
         """For a worker with so many rollouts at once. Raises `UsageError` for options that cannot be sent."""
-        settings = replace(self, config=replace(self.config, concurrency=concurrency))
+        settings = replace(self, config=replace(self.config, execution=Execution(concurrency=concurrency)))
         try:
             return pickle.dumps(settings, pickle.HIGHEST_PROTOCOL)
         except Exception as error:
@@ -57,10 +57,12 @@ class WorkerSettings:
 
 def sendable(config: RunConfig) -> RunConfig:
     """The part of a run's configuration that its workers need."""
-    return replace(
-        config, input=None, tasks=(), output=None, mode="new", extensions=(), log_file=None, argv=(), workers=1,
-        executor="local", executor_options={},
-    )  # fmt: skip
+    return RunConfig(
+        components=replace(config.components, extensions=()),
+        selection=Selection(tasks=()),  # an agent with an environment of its own is asked for them
+        destination=Destination(by=config.destination.by),
+        limits=config.limits,
+    )
 
 
 def needed_variables(assembly: Assembly) -> dict[str, str]:

@@ -181,7 +181,7 @@ class Worker:
         clock = Clock(self._loop.time)
         gates = self._changes.gates = make_gates(
             assembly.models,
-            config.deadlines,
+            config.limits.deadlines,
             clock=clock,
             prices=settings.prices,
             gate=self._gate,
@@ -192,7 +192,7 @@ class Worker:
             self._changes.limiters[gate.info.endpoint] = gate.limiter
             gate.answered = role in settings.answered
         budget = self._changes.budget = self._leased(
-            config.max_tokens is not None, config.max_cost is not None, assembly
+            config.limits.max_tokens is not None, config.limits.max_cost is not None, assembly
         )
         executor = Executor()
         self._stack.callback(executor.close)
@@ -207,7 +207,7 @@ class Worker:
             tool_called=self._tool_called if settings.hears_tools else None,
         )
         begin = self._begin_rollout = beginning(stage)
-        self._executor = InlineExecutor(lambda numbered: begin(numbered[1]), concurrency=config.concurrency)
+        self._executor = InlineExecutor(lambda numbered: begin(numbered[1]), concurrency=config.execution.concurrency)
         self._heartbeat.start()
         self._watchdog.start()
         self._stack.callback(self._heartbeat.stop)
@@ -292,7 +292,7 @@ class Worker:
             line = encode(rollout)
         line = self._redactor.redact_bytes(line)
         settings = self._settings
-        account = account_of(rollout.row, by=tuple(settings.config.by), calls=settings.calls)
+        account = account_of(rollout.row, by=tuple(settings.config.destination.by), calls=settings.calls)
         if account["rollout"]["error"]:
             account = parse_json(self._redactor.redact_bytes(encode_json(account)))
         wire = cause_to_wire(cause)

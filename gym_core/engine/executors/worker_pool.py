@@ -64,12 +64,12 @@ def make_pool(
         observers=WorkerReports(gates, model_called=model_called, tool_called=tool_called),
         shared_budget=lambda send: SharedBudget(budget, send, len(quotas)) if budget is not None else None,
         endpoints=lambda send: {name: SharedLimit(name, limiter, send) for name, limiter in limiters.items()},
-        closing=config.deadlines.close,
+        closing=config.limits.deadlines.close,
     )
 
 
 def _quotas(config: RunConfig) -> Sequence[int]:
     """How many rollouts each worker has at once; a worker that would have none is left out."""
-    workers = min(config.workers, config.concurrency)
-    least, more = divmod(config.concurrency, workers)
+    workers = min(config.execution.workers, config.execution.concurrency)
+    least, more = divmod(config.execution.concurrency, workers)
     return [least + (number < more) for number in range(workers)]

@@ -18,7 +18,7 @@ from gym_core.domain.blame import blaming
 from gym_core.domain.errors import UsageError
 from gym_core.engine.assembly import Assembler, Described
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import RunConfig
+from gym_core.engine.config import RunConfig, Selection
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.executors.interface import RolloutExecutor
 from gym_core.engine.executors.processes import ProcessLauncher
@@ -80,22 +80,23 @@ async def open_run(
 async def _open(
     stack: AsyncExitStack, config: RunConfig, redactor: Redactor, report: Callable[[str], None], clock: Clock
 ) -> Run[Job]:
+    components, destination, limits, execution = config.components, config.destination, config.limits, config.execution
     progress = Progress(
-        repeats=config.repeats,
-        rewards=RewardTally(config.repeats, config.by),
-        roles={} if len(config.models) > 1 else None,
+        repeats=limits.repeats,
+        rewards=RewardTally(limits.repeats, destination.by),
+        roles={} if len(components.models) > 1 else None,
     )
-    outputs = Outputs.of(config.output) if config.output is not None else None
-    check_outputs(outputs, config.mode, config.files_read(), config.log_file)
-    given_prices = read_prices(config.prices) if config.prices is not None else {}
-    observers = stack.enter_context(RunObservers(config.log_file, redactor))
-    file = await _checked_file(config)
+    outputs = Outputs.of(destination.output) if destination.output is not None else None
+    check_outputs(outputs, destination.mode, config.files_read(), destination.log_file)
+    given_prices = read_prices(limits.prices) if limits.prices is not None else {}
+    observers = stack.enter_context(RunObservers(destination.log_file, redactor))
+    file = await _checked_file(config.selection)
     assembler = Assembler.of(config, redactor)
-    observers.load(assembler.manager, config.extensions)
+    observers.load(assembler.manager, components.extensions)
     backends = await stack.enter_async_context(AsyncExitStack())
     assembly = await assembler.open_run(config, stack, backends)
-    tasks = file if file is not None else _tasks(config, assembly.server)
-    look = await look_at_models(assembly.models, config.deadlines, given_prices)
+    tasks = file if file is not None else _tasks(config.selection, assembly.server)
+    look = await look_at_models(assembly.models, limits.deadlines, given_prices)
     notices = [*filter(None, [tasks.info.notice]), *look.notices]
     if redactor.passed_over:
         notices.append(SHORT_SECRET)
@@ -103,18 +104,18 @@ async def _open(
         assembly.models,
         look.prices,
         notices,
-        max_tokens=config.max_tokens,
-        max_cost=config.max_cost,
-        price_file=config.prices,
+        max_tokens=limits.max_tokens,
+        max_cost=limits.max_cost,
+        price_file=limits.prices,
     )
     manifest = _manifest(config, redactor, assembly.about, tasks.info, look.prices)
     store = finished = None
     if outputs is not None:
-        resuming = config.mode == "resume" and outputs.begun()
+        resuming = destination.mode == "resume" and outputs.begun()
         if resuming:
             manifest = _continued(manifest, outputs, config, redactor, tasks.info)
-            progress.rewards = RewardTally(max(config.repeats, manifest.extent["repeats"]), config.by)
-        store = await stack.enter_async_context(ResultStore(outputs, redactor, config.mode))
+            progress.rewards = RewardTally(max(limits.repeats, manifest.extent["repeats"]), destination.by)
+        store = await stack.enter_async_context(ResultStore(outputs, redactor, destination.mode))
         if resuming:
             finished = await _read_finished(outputs, config, progress, budget, report)
             torn = store.torn + finished.torn
@@ -124,14 +125,14 @@ async def _open(
     record.begin()
     source = TaskSource(
         tasks,
-        repeats=config.repeats,
-        limit=config.limit,
+        repeats=limits.repeats,
+        limit=config.selection.limit,
         finished=finished,
-        expected=None if config.accept_changes else manifest.dataset.get("sha256"),
+        expected=None if destination.accept_changes else manifest.dataset.get("sha256"),
     )
     stack.callback(source.close)
     progress.total = source.planned
-    gates = make_gates(assembly.models, config.deadlines, clock=clock, prices=look.prices, gate=observers.gate)
+    gates = make_gates(assembly.models, limits.deadlines, clock=clock, prices=look.prices, gate=observers.gate)
     for role in look.answered:
         gates[role].answered = True
     stage = make_stage(
@@ -145,12 +146,12 @@ async def _open(
         tool_called=observers.tool_called,
     )
     executor: RolloutExecutor[Job]
-    if not config.spread:
-        executor = InlineExecutor(beginning(stage), concurrency=config.concurrency)
+    if not execution.spread:
+        executor = InlineExecutor(beginning(stage), concurrency=execution.concurrency)
     else:
         await backends.aclose()  # each worker has its own
         launcher = await enter(stack, assembly.launcher or ProcessLauncher(), Kind.EXECUTOR)
-        await launcher.prepare(config.workers, assembly.about.distributions)
+        await launcher.prepare(execution.workers, assembly.about.distributions)
         executor = make_pool(
             config,
             launcher,
@@ -173,7 +174,7 @@ async def _open(
         notices=notices,
         gates=gates,
         budget=budget,
-        finish_at=config.finish_at,
+        finish_at=limits.finish_at,
     )
 
 
@@ -229,38 +230,39 @@ async def look_at_models(
     return ModelLook(prices, look.answered, look.notices)
 
 
-async def _checked_file(config: RunConfig) -> FileSource | None:
-    if config.input is None:
+async def _checked_file(selection: Selection) -> FileSource | None:
+    if selection.input is None:
         return None
-    source = FileSource(config.input, skip_invalid=config.skip_invalid, task_id=config.task_id)
+    source = FileSource(selection.input, skip_invalid=selection.skip_invalid, task_id=selection.task_id)
     await asyncio.to_thread(source.check)
     return source
 
 
-def _tasks(config: RunConfig, server: ResourceServer) -> IterableSource:
-    if config.tasks is None:
-        source = server_source(server, task_id=config.task_id)
+def _tasks(selection: Selection, server: ResourceServer) -> IterableSource:
+    if selection.tasks is None:
+        source = server_source(server, task_id=selection.task_id)
     else:
-        source = IterableSource("tasks", config.tasks, task_id=config.task_id)
+        source = IterableSource("tasks", selection.tasks, task_id=selection.task_id)
     with blaming(source.info.name, "its tasks cannot be listed"):
-        source.check(config.limit)
+        source.check(selection.limit)
     return source
 
 
 def _manifest(
     config: RunConfig, redactor: Redactor, about: Described, tasks: SourceInfo, prices: Mapping[str, Price]
 ) -> Manifest:
+    limits, execution = config.limits, config.execution
     return Manifest(
         new_run_id(),
-        settings={"tasks": tasks.to_wire(), **about.described, "seed": config.seed},
-        extent={"limit": config.limit, "repeats": config.repeats},
-        argv=redactor.arguments(config.argv),
+        settings={"tasks": tasks.to_wire(), **about.described, "seed": config.components.seed},
+        extent={"limit": config.selection.limit, "repeats": limits.repeats},
+        argv=redactor.arguments(config.invocation.argv),
         operational={
-            "concurrency": config.concurrency,
-            "workers": config.workers,
-            "executor": config.executor,
-            "max_tokens": config.max_tokens,
-            "max_cost": config.max_cost,
+            "concurrency": execution.concurrency,
+            "workers": execution.workers,
+            "executor": execution.executor,
+            "max_tokens": limits.max_tokens,
+            "max_cost": limits.max_cost,
             "prices": {role: price.to_wire() for role, price in prices.items()},
             "options": about.operational,
             "given": about.given,
@@ -275,7 +277,7 @@ def _continued(
     """The manifest of a run that goes on. Raises `UsageError` where its results would be other ones."""
     earlier = Manifest.read(outputs.manifest)
     changes = differences(masked(redactor, earlier.settings), masked(redactor, manifest.settings))
-    if changes and not config.accept_changes:
+    if changes and not config.destination.accept_changes:
         raise UsageError(
             f"{outputs.rows} was made with other settings:\n  " + "\n  ".join(changes),
             hint="--accept-changes goes on all the same, --output writes elsewhere",
@@ -289,11 +291,13 @@ def _continued(
 async def _read_finished(
     outputs: Outputs, config: RunConfig, progress: Progress, budget: Budget | None, report: Callable[[str], None]
 ) -> Finished:
+    destination = config.destination
+    several = len(config.components.models) > 1
     return await read_finished(
         outputs,
         progress,
-        retry_failed=config.retry_failed,
-        whole=len(config.models) > 1 or any(field.partition(".")[0] == "response" for field in config.by),
+        retry_failed=destination.retry_failed,
+        whole=several or any(field.partition(".")[0] == "response" for field in destination.by),
         report=report,
         spent=budget.earlier if budget is not None else None,
     )

@@ -21,8 +21,20 @@ from gym_check.audit.finding import Finding, Severity, error, finding_of, findin
 from gym_check.audit.leaks import MOST_STRINGS, MOST_TASKS, LeakPlan
 from gym_check.audit.policies import SIMPLE, Leak, Null, Policy, Row
 from gym_check.audit.report import PolicyResult, Report, Sample
-from gym_core import GymError, ResourceServer, Rollout, RunConfig, Task
-from gym_core.spi import Configured, Deadlines, Kind, Loaded, Maker, PluginManager, Redactor, enter, open_run
+from gym_core import GymError, ResourceServer, Rollout, Task
+from gym_core.spi import (
+    Configured,
+    Deadlines,
+    Kind,
+    Loaded,
+    Maker,
+    PluginManager,
+    Redactor,
+    RunConfig,
+    enter,
+    open_run,
+    run_config,
+)
 from gym_testing.agents import LoopAgent
 from gym_testing.checks.tasks import TaskCheck, listing_problems
 from gym_testing.checks.tool_schemas import tool_problems
@@ -156,7 +168,7 @@ class Audit:
         options = {role: given for role, given in config.model_options.items() if role in others}
         return await self._collect(
             tasks,
-            RunConfig(
+            run_config(
                 models={**others, POLICY: policy},
                 model_options=options,
                 env=server,
@@ -279,7 +291,7 @@ class Audit:
         server.twice = False
         rollouts = await self._collect(
             chosen,
-            RunConfig(
+            run_config(
                 models=config.models,
                 model_options=config.model_options,
                 env=server,

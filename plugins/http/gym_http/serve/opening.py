@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gym_core import Agent, RunConfig, UsageError
-from gym_core.spi import Assembler, Configured, Redactor, check_models, find_prices
+from gym_core import Agent, UsageError
+from gym_core.spi import Assembler, Configured, Redactor, check_models, find_prices, run_config
 from gym_http.serve.application import Application, build
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.parts import describe
@@ -167,7 +167,7 @@ async def _agent(
 
     if wanted.env is None:
         return await _agent_alone(wanted, settings, stack, redactor)
-    config = RunConfig(
+    config = run_config(
         models=wanted.models,
         env=wanted.env,
         agent=wanted.agent,

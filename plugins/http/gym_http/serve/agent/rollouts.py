@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gym_core import JsonError, Rollout, RunConfig, Runner, Task, encode_json
+from gym_core import JsonError, Rollout, Runner, Task, encode_json
 from gym_core.spi import (
     REQUEST_FIELD,
     Assembly,
@@ -25,6 +25,7 @@ from gym_core.spi import (
     Price,
     Redactor,
     RolloutRun,
+    RunConfig,
     Stage,
     beginning,
     carry_out,
@@ -177,7 +178,7 @@ def open_rollouts(
     stage = make_stage(
         config,
         assembly,
-        make_gates(assembly.models, config.deadlines, clock=clock, prices=prices or {}),
+        make_gates(assembly.models, config.limits.deadlines, clock=clock, prices=prices or {}),
         executor,
         clock=clock,
         run_id=secrets.token_hex(6),
@@ -185,4 +186,4 @@ def open_rollouts(
         tool_called=None,
     )
     stage = replace(stage, model_seeds=False, about={**(stage.about or {}), "seed_sent": False})
-    return Rollouts(stage, concurrency=config.concurrency, waiting=waiting, redactor=redactor)
+    return Rollouts(stage, concurrency=config.execution.concurrency, waiting=waiting, redactor=redactor)
