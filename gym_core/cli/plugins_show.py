@@ -33,14 +33,17 @@ _DOC_WIDTH = 100
 def show(terminal: Terminal, name: str, kind: Kind | None, as_json: bool, disabled: tuple[str, ...]) -> None:
     """Show what a plugin does and the options it takes.
 
-    NAME may be DIST/NAME. Plugins of several kinds that share a name are all shown; --kind chooses.
+    NAME may be DIST/NAME, or a script: ./FILE.py, ./FILE.py:CLASS. Plugins of several kinds that share a name are all
+    shown; --kind chooses.
     """
     from gym_core.wiring.manager import PluginManager
 
     manager = PluginManager(disabled)
     reference = Reference.parse(name)
     if reference.url is not None or reference.selector is not None:
-        raise UsageError(f"{name!r} is no name of a plugin", hint="write NAME or DIST/NAME, without a colon")
+        raise UsageError(
+            f"{name!r} is no name of a plugin", hint="write NAME, DIST/NAME or ./FILE.py, without a selector"
+        )
     descriptions = [_describe(manager, one, reference) for one in _kinds(manager, reference, kind)]
     if as_json:
         terminal.out_json(descriptions)
@@ -52,6 +55,10 @@ def show(terminal: Terminal, name: str, kind: Kind | None, as_json: bool, disabl
 def _kinds(manager: PluginManager, reference: Reference, kind: Kind | None) -> list[Kind]:
     if kind is not None:
         return [kind]
+    if reference.path is not None:
+        from gym_core.wiring.scripts import kinds_in
+
+        return kinds_in(reference)
     found = [plugin for plugin in manager.plugins if plugin.name == reference.name]
     if reference.distribution is not None:
         found = [plugin for plugin in found if plugin.belongs_to(reference.distribution)] or found
@@ -72,7 +79,10 @@ def _describe(manager: PluginManager, kind: Kind, reference: Reference) -> dict[
         plugin = manager.find(kind, reference)
         return {**as_row(plugin), "doc": doc or "", "selector": None, "choices": [], "options": []}
     loaded = manager.load(kind, reference)
-    return {**as_row(loaded.plugin), **(recorded_description(loaded.component) or describe_component(loaded))}
+    row = as_row(loaded.plugin)
+    if loaded.script is not None:
+        row["name"] = str(loaded.reference)
+    return {**row, **(recorded_description(loaded.component) or describe_component(loaded))}
 
 
 def _doc(manager: PluginManager, kind: Kind, reference: Reference) -> str | None:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 @click.option(
     "--model", "models", metavar="[ROLE=]REF", multiple=True, help="The model, or one for a role. A run needs one."
 )
-@click.option("--env", metavar="REF", help="The environment: [DIST/]NAME[:SELECTOR]. A run needs one.")
+@click.option(
+    "--env", metavar="REF", help="The environment: [DIST/]NAME[:SELECTOR], a URL, or FILE.py[:CLASS]. A run needs one."
+)
 @click.option("--agent", metavar="REF", help="The agent; by default the one the environment prefers.")
 @click.option(
     "--input",
@@ -223,7 +225,7 @@ def fresh_output(reference: str) -> str:
     from pathlib import Path
 
     scheme, _, rest = reference.partition(":")
-    named = scheme.rpartition("/")[2]
+    named = scheme.rpartition("/")[2].removesuffix(".py")
     if scheme.lower() in ("http", "https"):
         named = rest.strip("/").partition("/")[0]
     elif scheme.lower() == "unix":

@@ -24,8 +24,9 @@ from gym_core.wiring.dotenv import load_dotenv
 from gym_core.wiring.fields import is_secret_field
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import Maker, enter, place_of
-from gym_core.wiring.manager import PluginManager
+from gym_core.wiring.manager import Loaded, PluginManager
 from gym_core.wiring.options import secret_values
+from gym_core.wiring.scripts import source_of_class
 from gym_core.wiring.secrets import Redactor
 
 
@@ -33,19 +34,27 @@ class Described:
     """What is known of the components of a run.
 
     `described`: what the manifest says of each. `operational`: their options that change no result. `given`: the names
-    of those that were set, defaults not among them.
+    of those that were set, defaults not among them. `sources`: where the classes of scripts lie, `/path/FILE.py:CLASS`,
+    those of instances among them that no package has.
     """
 
     def __init__(self) -> None:
         self.described: dict[str, Any] = {}
         self.operational: dict[str, Any] = {}
         self.given: dict[str, list[str]] = {}
+        self.sources: dict[str, str] = {}
 
     @property
     def distributions(self) -> list[str]:
         """The distributions that the components are from, as far as it is known."""
         described = [*self.described.get("models", {}).values(), *map(self.described.get, ("env", "agent"))]
         return sorted({about["distribution"] for about in described if about and "distribution" in about})
+
+    @property
+    def files(self) -> dict[str, dict[str, str]]:
+        """The hashes of the files of scripts, by place."""
+        described = {**self.described.get("models", {}), **self.described}
+        return {place: described[place]["files"] for place in self.sources if "files" in described.get(place, {})}
 
     def name_of(self, place: str) -> str | None:
         """What rows call the environment (`env`) or the `agent`: of one behind a URL, the name that it has there."""
@@ -225,15 +234,13 @@ class Assembler:
                 raise UsageError(f"{place}: options cannot be given for a component that is already made")
             self.redactor.add(*secret_values(wanted.options))
             self.about.add(kind, place, wanted, {"ref": wanted.context.name or type(wanted).__name__})
+            if (source := source_of_class(type(wanted))) is not None:
+                self.about.sources[place] = source
             return wanted
         made = self._maker.make(kind, wanted, given, role=role, seed=self._seed, concurrency=self._concurrency)
-        loaded = made.loaded
-        origin = {
-            "ref": str(loaded.reference),
-            "distribution": loaded.plugin.distribution,
-            "version": loaded.plugin.version,
-        }
-        self.about.add(kind, place, made.component, origin)
+        self.about.add(kind, place, made.component, _origin(made.loaded))
+        if made.loaded.script is not None:
+            self.about.sources[place] = str(made.loaded.reference.located())
         return made.component
 
     def _make_launcher(self, execution: Execution) -> WorkerLauncher | None:
@@ -297,6 +304,14 @@ def _require_roles(server: ResourceServer, roles: Collection[str]) -> None:
         if role not in roles:
             name = server.context.name or type(server).__name__
             raise UsageError(f"{name} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")
+
+
+def _origin(loaded: Loaded) -> dict[str, Any]:
+    """What the manifest says of where a component is from. A script is what is in it, wherever it lies."""
+    if loaded.script is not None:
+        return {"ref": str(loaded.reference.portable()), "files": dict(loaded.script.files)}
+    plugin = loaded.plugin
+    return {"ref": str(loaded.reference), "distribution": plugin.distribution, "version": plugin.version}
 
 
 def _dumped(component: Component) -> tuple[dict[str, Any], dict[str, Any]]:

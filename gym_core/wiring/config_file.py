@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_core.domain.errors import UsageError
-from gym_core.wiring.reference import Reference
+from gym_core.wiring.reference import Reference, located
 
 POLICY = "policy"
 ENV = "env"
@@ -184,6 +184,9 @@ def _read(name: str, path: Path, content: Any, known: Collection[str], elsewhere
         else:
             options[key] = value
     models = _models(name, options.pop("model", None), tables.get("models", {}))
+    # a script lies where the file says, wherever the command is given
+    models = {role: _rebased(reference, path.parent) for role, reference in models.items()}
+    options |= {key: _rebased(options[key], path.parent) for key in (ENV, AGENT) if isinstance(options.get(key), str)}
     model, env, agent, executor = (tables.get(table, {}) for table in _TABLES[1:])
     return ConfigFile(name, path.parent, options, models, model, env, agent, executor, path=path)
 
@@ -210,9 +213,13 @@ def _unknown(name: str, key: str, known: Collection[str]) -> UsageError:
     )
 
 
+def _rebased(text: str, folder: Path) -> str:
+    return located(text, folder) if folder != Path() else text
+
+
 def _component(text: str) -> str:
     try:
         reference = Reference.parse(text)
     except (UsageError, AttributeError):
         return str(text)
-    return reference.url or reference.name
+    return reference.url or (str(reference.file) if reference.path is not None else reference.name)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -67,6 +68,8 @@ class Maker:
         loaded = self.manager.load(kind, reference)
         flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."
         resolve = loaded.source.resolve if loaded.source is not None else resolve_options
+        if loaded.script is not None:
+            resolve = partial(resolve_options, shown=str(loaded.reference.path))
         resolved = resolve(
             loaded.component,
             loaded.reference.name,

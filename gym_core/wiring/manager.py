@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ from gym_core.wiring.loading import Loader
 from gym_core.wiring.plugin import Plugin
 from gym_core.wiring.plugin_source import PluginSource
 from gym_core.wiring.reference import Reference
+from gym_core.wiring.scripts import Script, load_script, require_file
 from gym_core.wiring.sources import source_of
 
 
@@ -25,13 +27,14 @@ from gym_core.wiring.sources import source_of
 class Loaded:
     """What a plugin offers, a component's class as a rule, and where it came from.
 
-    `source`: what has found it, where it is not installed here.
+    `source`: what has found it, where it is not installed here. `script`: the file that it is, where it is one.
     """
 
     component: Any
     plugin: Plugin
     reference: Reference
     source: PluginSource | None = None
+    script: Script | None = None
 
 
 class PluginManager:
@@ -57,6 +60,9 @@ class PluginManager:
         Raises `UsageError` for none, several, or one that is off.
         """
         wanted = _parsed(reference)
+        if wanted.path is not None:
+            require_file(kind, wanted)
+            return _plugin_of(kind, wanted)
         if wanted.url is not None and kind not in MAY_BE_ELSEWHERE:
             raise UsageError(f"{wanted}: an {kind.label} runs in this process", hint="name an installed one")
         wanted = self._meant(wanted)
@@ -87,6 +93,9 @@ class PluginManager:
         """
         wanted = _parsed(reference)
         plugin = self.find(kind, wanted)
+        if wanted.path is not None:
+            found, cls, script = load_script(kind, wanted)
+            return Loaded(cls, replace(plugin, kind=found), replace(wanted, member=cls.__name__), script=script)
         source = source_of(plugin, self.plugins) if plugin.source else None
         offered = source.load(plugin) if source is not None else self._loader.offered(plugin)
         return Loaded(offered, plugin, self._meant(wanted), source)
@@ -144,9 +153,10 @@ class PluginManager:
         names = {plugin.name for plugin in self.plugins if plugin.kind in kind.accepted and plugin.state != "disabled"}
         near = get_close_matches(name, names, n=3)
         guess = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        here = f"`{kind.flag} ./{name}.py` means the file" if os.path.isfile(f"{name}.py") else ""
         return UsageError(
             f"no {kind.label} named {name!r} is installed{guess}",
-            hint=_hint_to_find(kind, name),
+            hint=here or _hint_to_find(kind, name),
         )
 
 
@@ -154,6 +164,11 @@ def _hint_to_find(kind: Kind, name: str) -> str:
     install = next(filter(None, (hint_to_install(one, name) for one in kind.accepted)), "")
     listing = " and ".join(f"`gym plugins list --kind {one}`" for one in kind.accepted)
     return install or f"{listing} {'lists' if len(kind.accepted) == 1 else 'list'} them"
+
+
+def _plugin_of(kind: Kind, script: Reference) -> Plugin:
+    """A script as a listing knows it. Nothing of it is looked at: whatever is wrong with it is said by its path."""
+    return Plugin(kind, script.name, str(script.file), distribution=str(script.path), version="", summary="")
 
 
 def _ambiguous(plugins: Sequence[Plugin]) -> UsageError:

@@ -57,17 +57,19 @@ def resolve_options(
     environ: Mapping[str, str],
     what: str = "-M",
     configured: Configured | None = None,
+    shown: str = "",
 ) -> Resolved:
     """Build the `Options` of a component called `name`.
 
-    `given`: what the user set, by field or, within a mapping, `field.key`; text is read as JSON where a field is not
-    textual. `what`: how messages call such a setting; one that ends with a dot (`-M judge.`) stands right before the
-    field. First comes what is given, then the selector, then the variable
+    `shown`: what messages call it where that is not its name: the path of a script. `given`: what the user set, by
+    field or, within a mapping, `field.key`; text is read as JSON where a field is not textual. `what`: how messages
+    call such a setting; one that ends with a dot (`-M judge.`) stands right before the field. First comes what is
+    given, then the selector, then the variable
     `GYM_<NAME>_<FIELD>`, then the field's own variables, then what a file has `configured`, then its default; an empty
     variable counts as not set.
     Raises `UsageError`, which never shows the value of a secret.
     """
-    filler = _Filler(cls, name, what, environ)
+    filler = _Filler(cls, name, what, environ, shown or name)
     values = {**filler.from_environment(), **filler.from_selector(selector), **filler.from_given(given)}
     if configured is not None:
         values = filler.from_configured(configured, values)
@@ -87,9 +89,10 @@ def resolve_options(
 
 
 class _Filler:
-    def __init__(self, cls: type[Component], name: str, what: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, cls: type[Component], name: str, what: str, environ: Mapping[str, str], shown: str) -> None:
         self.cls = cls
         self.name = name
+        self.shown = shown
         self.flag = what if what.endswith(".") else f"{what} "
         self.environ = environ
         self.fields: dict[str, FieldInfo] = cls.Options.model_fields
@@ -151,10 +154,10 @@ class _Filler:
             return {}
         if self.selector is None:
             raise UsageError(
-                f"{self.name}:{selector}: {self.name} takes nothing after a colon", hint=f"write `{self.name}`"
+                f"{self.shown}:{selector}: {self.shown} takes nothing after a colon", hint=f"write `{self.shown}`"
             )
         value = parse_text(selector, self.fields[self.selector].annotation)
-        return {self.selector: _Value(value, REFERENCE, f"{self.name}:{selector}")}
+        return {self.selector: _Value(value, REFERENCE, f"{self.shown}:{selector}")}
 
     def from_given(self, given: Mapping[str, Any]) -> dict[str, _Value]:
         values: dict[str, _Value] = {}
@@ -187,7 +190,7 @@ class _Filler:
         entry = values[self.selector or ""]
         if entry.origin == COMMAND_LINE and str(entry.value) != selector:
             raise UsageError(
-                f"`{self.name}:{selector}` and `{entry.typed}` contradict each other", hint="give one of them"
+                f"`{self.shown}:{selector}` and `{entry.typed}` contradict each other", hint="give one of them"
             )
 
     def secrets(self, values: Mapping[str, _Value]) -> Iterator[list[str]]:
@@ -201,8 +204,8 @@ class _Filler:
         near = get_close_matches(option, self.fields, n=1)
         guess = f"; did you mean {near[0]!r}?" if near else ""
         return UsageError(
-            f"{self.name} has no option {option!r} ({place or f'{self.flag}{option}'}){guess}",
-            hint=f"`gym plugins show {self.name}` lists its options",
+            f"{self.shown} has no option {option!r} ({place or f'{self.flag}{option}'}){guess}",
+            hint=f"`gym plugins show {self.shown}` lists its options",
         )
 
     def problem(self, error: ValidationError, values: Mapping[str, _Value], redactor: Redactor) -> UsageError:
@@ -212,12 +215,12 @@ class _Filler:
         location = [str(part) for part in first["loc"]]
         option = location[0] if location else ""
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        hint = f"`gym plugins show {self.name}` explains its options"
+        hint = f"`gym plugins show {self.shown}` explains its options"
         message = redactor.redact(_sentence(first["msg"]))
         if first["type"] == "missing" and len(location) == 1:
             return self.missing(option)
         if option not in values:
-            return UsageError(f"the options of {self.name}: {message}{more}", hint=hint)
+            return UsageError(f"the options of {self.shown}: {message}{more}", hint=hint)
         inner = f" at `{'.'.join(location[1:])}`" if wants_json(self.fields[option].annotation) and location[1:] else ""
         if isinstance(values[option].value, str) and wants_json(self.fields[option].annotation):
             hint = f"write it as JSON; {hint}"
@@ -229,9 +232,9 @@ class _Filler:
             # never in argv, where other users of the machine can read it
             hint = f"set {' or '.join((*names[1:], names[0]))}"
         else:
-            also = f" or write `{self.name}:...`" if option == self.selector else ""
+            also = f" or write `{self.shown}:...`" if option == self.selector else ""
             hint = f"give {self.flag}{option}=... or set {' or '.join(names)}{also}"
-        return UsageError(f"{self.name} needs the option `{option}`", hint=hint)
+        return UsageError(f"{self.shown} needs the option `{option}`", hint=hint)
 
 
 def _shown(key: str, value: Any) -> Any:

@@ -148,7 +148,8 @@ def space(output: Path) -> Iterator[Finding]:
 def environment(maker: Maker, reference: str, settings: Mapping[str, str], roles: set[str]) -> Iterator[Finding]:
     """Whether an environment can be wired: its options, its agent, the models it asks. Raises `UsageError`."""
     loaded = maker.make(Kind.RESOURCE_SERVER, reference, settings).loaded
-    yield Finding("environment", "ok", f"{reference} is installed and takes its options")
+    found = "can be loaded" if loaded.script is not None else "is installed"
+    yield Finding("environment", "ok", f"{reference} {found} and takes its options")
     agent: str = loaded.component.preferred_agent
     try:
         maker.manager.find(Kind.AGENT, agent)

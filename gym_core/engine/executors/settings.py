@@ -7,6 +7,7 @@ import pickle
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gym_core.contract.component import Component
 from gym_core.domain.errors import UsageError
@@ -14,21 +15,23 @@ from gym_core.engine.assembly import Assembly
 from gym_core.engine.config import Destination, Execution, RunConfig, Selection
 from gym_core.engine.model_calls.prices import Price
 from gym_core.wiring.fields import option_fields
+from gym_core.wiring.reference import located
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """One worker of a run.
 
-    `config`: the run's, with this worker's share of its concurrency. `answered`: the roles whose endpoints have
-    answered. `calls`: whether model calls of several roles are told apart. `hears_models`, `hears_tools`: whether an
-    extension listens to calls. `log_level`: what is worth sending. `flush_seconds`: how long results wait for others to
-    share their frame, while there is work left. `variables` of the environment and `path` of modules: for a worker that
-    does not inherit them.
+    `config`: the run's, with this worker's share of its concurrency. `files`: the hashes of the scripts that the run is
+    made of, by place. `answered`: the roles whose endpoints have answered. `calls`: whether model calls of several
+    roles are told apart. `hears_models`, `hears_tools`: whether an extension listens to calls. `log_level`: what is
+    worth sending. `flush_seconds`: how long results wait for others to share their frame, while there is work left.
+    `variables` of the environment and `path` of modules: for a worker that does not inherit them.
     """
 
     config: RunConfig
     run_id: str
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     prices: Mapping[str, Price] = field(default_factory=dict)
     answered: Sequence[str] = ()
     calls: bool = False
@@ -57,12 +60,21 @@ class WorkerSettings:
 
 def sendable(config: RunConfig) -> RunConfig:
     """The part of a run's configuration that its workers need."""
+    wanted = config.components
+    models = {role: _located(model) for role, model in wanted.models.items()}
     return RunConfig(
-        components=replace(config.components, extensions=()),
+        components=replace(
+            wanted, models=models, env=_located(wanted.env), agent=_located(wanted.agent), extensions=()
+        ),
         selection=Selection(tasks=()),  # an agent with an environment of its own is asked for them
         destination=Destination(by=config.destination.by),
         limits=config.limits,
     )
+
+
+def _located(wanted: Any) -> Any:
+    """A reference that means the same where the working directory is another."""
+    return located(wanted) if isinstance(wanted, str) else wanted
 
 
 def needed_variables(assembly: Assembly) -> dict[str, str]:

@@ -178,6 +178,11 @@ class Worker:
         logger.setLevel(settings.log_level)
         logger.propagate = False
         assembly = await Assembler.of(config, self._redactor).open_run(config, self._stack)
+        if assembly.about.files != settings.files:
+            raise UsageError(
+                "a script was changed after the run had begun",
+                hint="--resume with --accept-changes goes on with the new one, --overwrite starts again",
+            )
         clock = Clock(self._loop.time)
         gates = self._changes.gates = make_gates(
             assembly.models,

@@ -45,6 +45,7 @@ def make_pool(
     settings = WorkerSettings(
         config=sendable(config),
         run_id=run_id,
+        files=assembly.about.files,
         prices=prices,
         answered=[role for role, gate in gates.items() if gate.answered],
         calls=calls,

@@ -14,6 +14,7 @@ import os
 import pickle
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 from gym_core.contract.resource_server import ResourceServer
@@ -25,6 +26,7 @@ from gym_core.engine.child_processes.parent import ChildProcess, how_ended
 from gym_core.engine.functions.isolated_child import READY
 from gym_core.engine.functions.threads import Threads
 from gym_core.engine.model_calls.gate import Models
+from gym_core.wiring.scripts import member_of_script
 
 START_SECONDS = 60.0
 """How long a new process may take until it can be given work."""
@@ -166,6 +168,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, Models):
             return NoModels, ()
+        if isinstance(value, type | FunctionType) and (member := member_of_script(value)) is not None:
+            return member
         if isinstance(value, ResourceServer):
             reason = _why_not(value)
             if reason:

@@ -266,6 +266,7 @@ def _manifest(
             "prices": {role: price.to_wire() for role, price in prices.items()},
             "options": about.operational,
             "given": about.given,
+            "sources": about.sources,
         },
         dataset=tasks.found(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.engine.assembly import Assembler, Described
 from gym_core.engine.bounds.alarms import Watch
@@ -263,6 +264,7 @@ def _manifest(
             "prices": {role: price.to_wire() for role, price in prices.items()},
             "options": about.operational,
             "given": about.given,
+            "sources": about.sources,
         },
         dataset=earlier.dataset if earlier is not None else {},
     )
@@ -272,11 +274,28 @@ def _differences(manifest: Manifest) -> Iterator[str]:
     before, now = manifest.settings["rescored"]["env"] or {}, manifest.settings["env"]
     if before and before.get("ref") != now.get("ref"):
         yield f"the rollouts come from the environment `{before.get('ref')}`, not `{now.get('ref')}`"
+    elif before.get("files") != now.get("files"):
+        yield f"{before.get('ref')} is not what it was when the rollouts were made"
     elif before.get("distribution") == now.get("distribution") and before.get("version") != now.get("version"):
         yield (
             f"the rollouts come from {before.get('distribution')} {before.get('version')}, "
             f"installed is {now.get('version')}"
         )
+
+
+def _made_in_python(
+    results: ResultsFile, about: Mapping[str, Any], operational: Mapping[str, Any], given: Collection[str]
+) -> UsageError:
+    source = (operational.get("sources") or {}).get(ENV)
+    options = about.get("options") or {}
+    settings = [f"-E {name}={encode_json(options[name]).decode()}" for name in sorted(given) if name in options]
+    command = " ".join([f"gym rescore {results.path} --env", source or "REF", *settings])
+    where = "" if source else "; REF is an installed one, or a file with its class, ./FILE.py:CLASS"
+    return UsageError(
+        f"{results.outputs.manifest}: its environment was made in Python, by a class {about.get('ref')}, so that "
+        "nothing names it",
+        hint=f"`{command}`{where}",
+    )
 
 
 def _read(results: ResultsFile) -> Iterator[Named]:
@@ -306,4 +325,7 @@ def _recorded_env(results: ResultsFile) -> tuple[str, Configured]:
     name, operational = str(results.outputs.manifest), manifest.operational
     values = {**(about.get("options") or {}), **((operational.get("options") or {}).get(ENV) or {})}
     given = frozenset((operational.get("given") or {}).get(ENV) or ())
-    return str(about.get("ref", "")), Configured(values, f"file {name}", f"{name}: env_options.", recorded=given)
+    reference = manifest.reference(ENV)
+    if reference is None:
+        raise _made_in_python(results, about, manifest.operational, given)
+    return reference, Configured(values, f"file {name}", f"{name}: env_options.", recorded=given)

@@ -61,6 +61,13 @@ class Manifest:
             extent={**self.extent, "repeats": repeats},
         )
 
+    def reference(self, place: str) -> str | None:
+        """What names a component again: of a script where it lies, of one that was made in Python nothing."""
+        about = self.settings.get(place) or self.settings.get("models", {}).get(place) or {}
+        if "files" in about:
+            return str(self.operational.get("sources", {}).get(place) or about["ref"])
+        return str(about["ref"]) if "distribution" in about else None
+
     @classmethod
     def read(cls, path: Path) -> Manifest:
         """Read a manifest. Raises `UsageError`."""

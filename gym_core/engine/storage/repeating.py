@@ -10,6 +10,8 @@ from gym_core.domain.errors import UsageError
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, ConfigFile
 from gym_core.wiring.discovery import find_plugins
+from gym_core.wiring.reference import Reference
+from gym_core.wiring.scripts import files_of
 
 _MISSING = "a manifest holds no secrets, time limits, extensions and prices: these are as they are given now"
 
@@ -36,14 +38,15 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
     settings, operational = manifest.settings, manifest.operational
     models: Mapping[str, Any] = settings.get("models", {})  # none where the agent brought its own
     parts = {**models, **({ENV: settings[ENV]} if models else {}), AGENT: settings[AGENT]}
-    notices = [_MISSING, *_versions(parts)]
+    references = {place: manifest.reference(place) for place in parts}
+    notices = [_MISSING, *_versions(parts), *_scripts(parts, references)]
     options = {}
     for part, described in parts.items():
         options[part] = {**described["options"], **operational["options"].get(part, {})}
     given = operational.get("given", {})
     run = {
-        "env": parts[ENV]["ref"] if ENV in parts else None,
-        "agent": parts[AGENT]["ref"],
+        "env": references.get(ENV),
+        "agent": references[AGENT],
         "seed": settings["seed"],
         **{name: manifest.extent[name] for name in ("limit", "repeats")},
         **{name: operational.get(name) for name in ("concurrency", "workers", "executor", "max_tokens", "max_cost")},
@@ -53,7 +56,7 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
     return ConfigFile(
         name=str(path),
         options={name: value for name, value in run.items() if value is not None},
-        models={role: models[role]["ref"] for role in models},
+        models={role: reference for role in models if (reference := references[role]) is not None},
         model_options={role: options[role] for role in models},
         env_options=options.get(ENV, {}),
         agent_options=options[AGENT],
@@ -74,6 +77,15 @@ def _input(tasks: Mapping[str, Any], notices: list[str]) -> str | None:
     if file.is_file() and file.stat().st_size != tasks["bytes"]:
         notices.append(f"{file} has {file.stat().st_size:,} bytes; it had {tasks['bytes']:,} then")
     return str(file)
+
+
+def _scripts(parts: Mapping[str, Mapping[str, Any]], references: Mapping[str, str | None]) -> Iterator[str]:
+    for place, reference in references.items():
+        ref, files = parts[place]["ref"], parts[place].get("files")
+        if reference is None:
+            yield f"{place}: {ref} was made in Python, where nothing names it: name it again"
+        elif files is not None and files_of(Reference.parse(reference).file) != files:
+            yield f"{ref} is not what it was then"
 
 
 def _versions(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -113,9 +113,8 @@ def check_env(
 
 def _print(terminal: Terminal, report: Report) -> None:
     tools = ", ".join(report.tools) or "none"
-    terminal.out(
-        f"{report.env} ({report.distribution} {report.version}): {_counted(report.tasks, 'task')}; tools: {tools}"
-    )
+    origin = f" ({report.distribution} {report.version})" if report.version else ""  # a script has none
+    terminal.out(f"{report.env}{origin}: {_counted(report.tasks, 'task')}; tools: {tools}")
     if report.policies:
         terminal.out("")
         titles = ("POLICY", "TASKS", "FAILED", "FULL REWARD", "MEAN", "BEST")
