@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from gym_core.engine.model_calls.prices import Price as Price
     from gym_core.engine.model_calls.prices import find_prices as find_prices
     from gym_core.engine.model_calls.rate_limits import Limiter as Limiter
+    from gym_core.engine.model_calls.rate_limits import Limiters as Limiters
     from gym_core.engine.open_files import allow_open_files as allow_open_files
     from gym_core.engine.preflight import check_models as check_models
     from gym_core.engine.rollout.agent_rollout import conversation as conversation
@@ -218,7 +219,7 @@ else:
             "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
             "gym_core.engine.model_calls.gate": "Clock ModelGate Models",
             "gym_core.engine.model_calls.prices": "Price find_prices",
-            "gym_core.engine.model_calls.rate_limits": "Limiter",
+            "gym_core.engine.model_calls.rate_limits": "Limiter Limiters",
             "gym_core.engine.open_files": "allow_open_files",
             "gym_core.engine.preflight": "check_models",
             "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",

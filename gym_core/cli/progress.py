@@ -46,7 +46,8 @@ def line(run: Run[Any], pace: Pace) -> str:
     progress = run.progress
     speed, left = pace.sample()
     mean = progress.rewards.running_mean
-    waiting = sum(limiter.waiting for limiter in {id(g.limiter): g.limiter for g in run.gates.values()}.values())
+    limiters = {id(limiter): limiter for gate in run.gates.values() for limiter in gate.limiters}
+    waiting = sum(limiter.waiting for limiter in limiters.values())
     parts = [
         f"{progress.finished}/{progress.total if progress.total is not None else '?'} done",
         f"{progress.failed} failed",

@@ -17,12 +17,14 @@ class CallContext:
     """What a backend is told about one call.
 
     `key`: the rollout, as `(task_id, repeat)`. `role`: which model it is asked as. `seed`: for sampling, where the
-    endpoint takes one.
+    endpoint takes one. `endpoint`: which of `ModelBackend.endpoints` the call goes to, None where the backend may
+    choose.
     """
 
     key: tuple[str, int] = ("", 0)
     role: str = "policy"
     seed: int | None = None
+    endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,17 @@ class ModelBackend(Component[OptionsT_co], ABC):
         return f"{self.context.name}:{self.context.role}"
 
     @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints that calls may go to, where there are several of the same model; empty for the one.
+
+        They may change while the backend is open. Each has a rate limit of its own, shared by its name; which one a
+        call goes to stands in its `CallContext.endpoint`.
+        """
+        return ()
+
+    @property
     def max_inflight(self) -> int | None:
-        """The most requests at once that this backend wants, None for no limit of its own."""
+        """The most requests at once that this backend wants of each endpoint, None for no limit of its own."""
         return None
 
     @property

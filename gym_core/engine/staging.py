@@ -17,7 +17,7 @@ from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.prices import Price
-from gym_core.engine.model_calls.rate_limits import Limiter
+from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.rollout.agent_rollout import POLICY, agent_rollout
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.runner_rollout import runner_rollout
@@ -34,19 +34,14 @@ def make_gates(
     clock: Clock,
     prices: Mapping[str, Price] = NO_PRICES,
     gate: Callable[..., ModelGate] = ModelGate,
-    limiter: Callable[[], Limiter] = Limiter,
+    limiters: Limiters | None = None,
 ) -> dict[str, ModelGate]:
     """The ways to the models by role; those of one endpoint share a limiter."""
-    limiters: dict[str, Limiter] = {}
-    gates: dict[str, ModelGate] = {}
-    for role, model in models.items():
-        info = model.describe()
-        shared = limiters.get(info.endpoint)
-        if shared is None:
-            shared = limiters[info.endpoint] = limiter()
-        shared.cap(info.max_inflight)
-        gates[role] = gate(role, model, limiter=shared, deadlines=deadlines, clock=clock, price=prices.get(role))
-    return gates
+    limiters = limiters or Limiters()
+    return {
+        role: gate(role, model, limiters=limiters, deadlines=deadlines, clock=clock, price=prices.get(role))
+        for role, model in models.items()
+    }
 
 
 def make_stage(

@@ -253,8 +253,8 @@ def test_roles_at_one_endpoint_share_its_limit_and_others_do_not() -> None:
 
     async def main() -> None:
         async with open_run(config({"policy": At("a"), "judge": At("a"), "user": At("b")})) as run:
-            assert run.gates["policy"].limiter is run.gates["judge"].limiter
-            assert run.gates["policy"].limiter is not run.gates["user"].limiter
+            assert run.gates["policy"].limiters[0] is run.gates["judge"].limiters[0]
+            assert run.gates["policy"].limiters[0] is not run.gates["user"].limiters[0]
 
     asyncio.run(main())
 

@@ -79,7 +79,7 @@ async def test_a_storm_of_rate_limits_lowers_what_is_in_flight_and_it_grows_back
     async with FakeOpenAI(crowded) as server:
 
         async def watch(run: Run[Any]) -> None:
-            limiter = run.gates["policy"].limiter
+            limiter = run.gates["policy"].limiters[0]
             await server.until(lambda: limiter.limit <= 16 and server.in_flight <= 16, 30.0, "fewer requests")
             admitted.append(run.progress.in_flight)
             crowded.capacity = 1000

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from gym_core import Episode, Trajectory, tool
-from gym_core.spi import Deadlines, ModelGate
+from gym_core.spi import Deadlines, Limiters, ModelGate
 from gym_http.serve.environment.sessions import CLOSING_AT_ONCE
 from gym_testing import Served
 from gym_testing.site import Site
@@ -124,11 +124,11 @@ async def test_a_model_call_is_answered_when_its_time_is_up() -> None:
     model.retries = 0
     async with served_model(model) as server:
         server.served.gate = ModelGate(
-            "policy", model, limiter=server.served.gate.limiter, clock=server.served.gate.clock,
+            "policy", model, limiters=Limiters(), clock=server.served.gate.clock,
             deadlines=Deadlines(model_call=SHORT),
         )  # fmt: skip
         status, answer = await server.post("/v1/responses", {"input": "Hello."})
-        assert server.served.gate.limiter.inflight == 0
+        assert server.served.gate.limiters[0].inflight == 0
     assert status == 504, answer
 
 

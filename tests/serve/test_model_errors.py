@@ -190,7 +190,7 @@ async def test_a_client_that_leaves_takes_its_call_along(path: str) -> None:
         await asked.wait()
         waiting.cancel()
         await ended.wait()
-        assert server.served.gate.limiter.inflight <= 1
+        assert server.served.gate.limiters[0].inflight <= 1
 
 
 @pytest.mark.parametrize(

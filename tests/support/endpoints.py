@@ -181,7 +181,7 @@ async def execute(wanted: RunConfig, clock: VirtualClock | None = None, *, stop:
     clock = clock or VirtualClock()
     rollouts: list[Rollout] = []
     async with open_run(wanted, clock=clock.clock) as run:
-        clock.busy = lambda: any(gate.limiter.inflight for gate in run.gates.values())
+        clock.busy = lambda: any(limiter.inflight for gate in run.gates.values() for limiter in gate.limiters)
         stopping = asyncio.create_task(stop(run)) if stop is not None else None
         summary = await run.execute(rollouts.append)
         if stopping is not None:

@@ -17,6 +17,7 @@ from gym_core.spi import (
     Deadlines,
     Executor,
     Limiter,
+    Limiters,
     ModelGate,
     RunConfig,
     Stage,
@@ -99,8 +100,9 @@ def stage(
     """What a single rollout needs, on a clock of the test's own."""
     models = model if isinstance(model, Mapping) else {"policy": model}
     bounds, time = Deadlines(**deadlines), (clock or FakeClock()).clock
+    limiters = Limiters(lambda: limiter or Limiter())
     gates = {
-        role: ModelGate(role, backend, limiter=limiter or Limiter(), deadlines=bounds, clock=time)
+        role: ModelGate(role, backend, limiters=limiters, deadlines=bounds, clock=time)
         for role, backend in models.items()
     }
     return Stage(

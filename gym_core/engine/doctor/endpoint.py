@@ -44,7 +44,8 @@ async def look(role: str, model: ModelBackend, *, call: bool) -> AsyncIterator[F
 
 
 async def _looked(name: str, model: ModelBackend, *, call: bool) -> AsyncIterator[Finding]:
-    endpoint = model.describe().endpoint
+    endpoints = model.endpoints or (model.describe().endpoint,)
+    endpoint = ", ".join(endpoints)
     try:
         warnings = await within(model.check(), SECONDS, "its look at itself")
     except BaseException as error:
@@ -52,14 +53,16 @@ async def _looked(name: str, model: ModelBackend, *, call: bool) -> AsyncIterato
             raise
         yield _failed(name, f"{endpoint} cannot be used", error)
         return
-    yield Finding(name, "ok", f"{endpoint} can be reached")
+    if len(endpoints) == 1 or not warnings:  # of several the warnings name the one
+        yield Finding(name, "ok", f"{endpoint} can be reached")
     for warning in warnings:
         yield Finding(name, "warning", warning, "the call below tells whether it matters" if call else "")
     yield await _offered(name, model)
     if endpoint.startswith(("http://", "https://")):
-        yield await clock(endpoint)
+        yield await clock(endpoints[0])
     if call:
-        yield await _called(name, model)
+        for one in model.endpoints or (None,):
+            yield await _called(name, model, one)
 
 
 async def _offered(name: str, model: ModelBackend) -> Finding:
@@ -78,19 +81,20 @@ async def _offered(name: str, model: ModelBackend) -> Finding:
     return Finding(name, "warning", f"{wanted} is not among the {len(models)} models listed there", fix)
 
 
-async def _called(name: str, model: ModelBackend) -> Finding:
+async def _called(name: str, model: ModelBackend, endpoint: str | None) -> Finding:
     request = Request.ask(_QUESTION, max_output_tokens=_TOKENS)
     started = time.perf_counter()
     try:
-        call = model.respond(request, CallContext(role=name.partition(" ")[2]))
+        call = model.respond(request, CallContext(role=name.partition(" ")[2], endpoint=endpoint))
         response = await within(call, SECONDS, "the call")
     except BaseException as error:
         if asked_to_end(error):
             raise
-        return _failed(name, "a tiny call failed", error)
+        return _failed(name, "a tiny call failed" + (f" at {endpoint}" if endpoint else ""), error)
     seconds, usage = time.perf_counter() - started, response.usage
     tokens = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
-    return Finding(name, "ok", f"{model.describe().model_id} answered a tiny call within {seconds:.2f} s ({tokens})")
+    who = model.describe().model_id + (f" at {endpoint}" if endpoint else "")
+    return Finding(name, "ok", f"{who} answered a tiny call within {seconds:.2f} s ({tokens})")
 
 
 async def clock(url: str) -> Finding:

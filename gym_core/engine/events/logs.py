@@ -173,3 +173,14 @@ def log_decrease(endpoint: str, limit: float) -> None:
     if logger.isEnabledFor(logging.INFO):
         log("inflight_lowered", f"{endpoint}: at most {int(limit)} requests at once from here on",
             fields={"endpoint": endpoint, "limit": round(limit, 1)})  # fmt: skip
+
+
+def log_endpoint_down(endpoint: str, error: GymError) -> None:
+    """Log that an endpoint, one of several, gets no rollouts for now."""
+    log("endpoint_down", f"{endpoint} is down, its rollouts move: {error.message}", level=logging.WARNING,
+        fields={"endpoint": endpoint, "error": type(error).__name__})  # fmt: skip
+
+
+def log_endpoint_up(endpoint: str) -> None:
+    """Log that an endpoint answers again."""
+    log("endpoint_up", f"{endpoint} answers again", level=logging.WARNING, fields={"endpoint": endpoint})

@@ -12,6 +12,7 @@ from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.worker_budget import WorkerBudget
 from gym_core.engine.executors.worker_limiter import WorkerLimiter
 from gym_core.engine.model_calls.gate import ModelGate
+from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.wiring.secrets import Redactor
 
 FLUSH_BYTES = 1 << 17
@@ -89,13 +90,14 @@ class Outbox:
 class Changes:
     """What changed in a worker's budget, limiters and gates since the coordinator was told of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, limiters: Limiters) -> None:
         self.budget: WorkerBudget | None = None
         self.budget_changed = False
-        self.limiters: dict[str, WorkerLimiter] = {}
+        self._limiters = limiters
         self.gates: Mapping[str, ModelGate] = {}
         self._told: dict[str, Any] = {}
         self._counted: dict[str, list[float]] = {}
+        self._counted_at: dict[tuple[str, str], list[int]] = {}
 
     @property
     def pressing(self) -> bool:
@@ -115,11 +117,15 @@ class Changes:
         counts = self._counts()
         if counts:
             head["counts"] = counts
+        endpoints = self._endpoint_counts()
+        if endpoints:
+            head["endpoints"] = endpoints
         return head
 
     def _limits(self) -> Head:
         limits = {}
-        for endpoint, limiter in self.limiters.items():
+        for endpoint, limiter in self._limiters.known.items():
+            assert isinstance(limiter, WorkerLimiter)
             if limiter.limited:
                 state = limiter.state()
                 if state != self._told.get(endpoint):
@@ -136,4 +142,19 @@ class Changes:
             if now != before:
                 changed[role] = [new - old for new, old in zip(now, before or [0] * 5, strict=True)]
                 self._counted[role] = now
+        return changed
+
+    def _endpoint_counts(self) -> Head:
+        """What each endpoint of the models that have several did."""
+        changed: dict[str, dict[str, list[int]]] = {}
+        for role, gate in self.gates.items():
+            if gate.placement is not None:
+                for name, counts in gate.placement.counts.items():
+                    now = [counts.calls, counts.failures, counts.downs]
+                    before = self._counted_at.get((role, name))
+                    if now != before:
+                        changed.setdefault(role, {})[name] = [
+                            new - old for new, old in zip(now, before or [0] * 3, strict=True)
+                        ]
+                        self._counted_at[role, name] = now
         return changed

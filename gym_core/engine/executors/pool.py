@@ -24,7 +24,7 @@ from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.interface import CANCELLED, Finished
 from gym_core.engine.executors.results import Results
 from gym_core.engine.executors.shared_budget import SharedBudget
-from gym_core.engine.executors.shared_limit import SharedLimit
+from gym_core.engine.executors.shared_limit import SharedLimits
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.executors.worker_reports import WorkerReports
@@ -52,8 +52,7 @@ class PoolPlan:
 class PooledExecutor:
     """Has jobs carried out by workers.
 
-    `shared_budget` and `endpoints` are None and empty where the run has no budget and no model of its own. `closing`:
-    seconds that sessions have for closing.
+    `shared_budget` is None where the run has no budget. `closing`: seconds that sessions have for closing.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class PooledExecutor:
         failures: WorkerFailures,
         observers: WorkerReports,
         shared_budget: Callable[[Callable[[WorkerHandle, Head], None]], SharedBudget | None],
-        endpoints: Callable[[Callable[[WorkerHandle, Head], None]], Mapping[str, SharedLimit]],
+        endpoints: Callable[[Callable[[WorkerHandle, Head], None]], SharedLimits],
         closing: float,
     ) -> None:
         self._plan = plan
@@ -246,8 +245,8 @@ class PooledExecutor:
                 self._out -= 1
         if "budget" in head and self._shared_budget is not None:
             self._shared_budget.told(handle, head["budget"])
-        for endpoint, state in head.get("limits", {}).items():
-            self._endpoints[endpoint].told(handle, state)
+        if "limits" in head:
+            self._endpoints.told(handle, head["limits"])
         self._observers.told(handle.number, head)
         if "ready" in head:
             self._ready(handle)
@@ -296,8 +295,7 @@ class PooledExecutor:
         handle.channel.send(encode_frame({"start": True}, [settings]))
         if self._shared_budget is not None:
             self._shared_budget.join(handle)
-        for endpoint in self._endpoints.values():
-            endpoint.join(handle)
+        self._endpoints.join(handle)
 
     def _ready(self, handle: WorkerHandle) -> None:
         handle.ready = True
@@ -305,8 +303,7 @@ class PooledExecutor:
         if self._ending is not None:
             self._dismiss(handle)
             return
-        for endpoint in self._endpoints.values():
-            endpoint.deal()
+        self._endpoints.deal()
 
     def _failed(self, handle: WorkerHandle, failed: Mapping[str, Any]) -> None:
         handle.leaving = True
@@ -323,8 +320,7 @@ class PooledExecutor:
         died = not handle.leaving
         if self._shared_budget is not None:
             self._shared_budget.leave(handle, died=died)
-        for endpoint in self._endpoints.values():
-            endpoint.leave(handle)
+        self._endpoints.leave(handle)
         if self._quarantine is handle:
             self._quarantine = None
         lost = list(handle.open.values())
@@ -371,8 +367,7 @@ class PooledExecutor:
 
     def _deal(self) -> None:
         self._dealing = self._loop.call_later(max(DEAL_SECONDS, len(self._handles) / 1000), self._deal)
-        for endpoint in self._endpoints.values():
-            endpoint.deal()
+        self._endpoints.deal()
 
     def _break(self, error: BaseException) -> None:
         """Nothing more can be carried out. What happens while everything ends changes nothing."""

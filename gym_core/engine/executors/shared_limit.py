@@ -15,7 +15,7 @@ from typing import Any
 
 from gym_core.contract.executor import Head
 from gym_core.engine.executors.leases import EVERYTHING, Lease, Lender
-from gym_core.engine.model_calls.rate_limits import UNLIMITED, Limiter
+from gym_core.engine.model_calls.rate_limits import UNLIMITED, Limiter, Limiters
 
 
 class SharedLimit:
@@ -126,3 +126,40 @@ class SharedLimit:
         for number in range(rest):
             shares[line[(self._turn + number) % len(line)]] += 1
         return shares
+
+
+class SharedLimits:
+    """The limits of all endpoints. One that only a worker has found, in a list that changes, is shared from then on."""
+
+    def __init__(self, limiters: Limiters, send: Callable[[Any, Head], None]) -> None:
+        self._limiters = limiters
+        self._send = send
+        self._workers: set[Hashable] = set()
+        self._limits = {name: SharedLimit(name, limiter, send) for name, limiter in limiters.known.items()}
+
+    def join(self, worker: Hashable) -> None:
+        """A worker has come."""
+        self._workers.add(worker)
+        for limit in self._limits.values():
+            limit.join(worker)
+
+    def leave(self, worker: Hashable) -> None:
+        """A worker has gone, and its requests with it."""
+        self._workers.discard(worker)
+        for limit in self._limits.values():
+            limit.leave(worker)
+
+    def told(self, worker: Hashable, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """What a worker says of its parts, by endpoint."""
+        for name, state in states.items():
+            limit = self._limits.get(name)
+            if limit is None:
+                limit = self._limits[name] = SharedLimit(name, self._limiters.of(name, state["most"]), self._send)
+                for known in self._workers:
+                    limit.join(known)
+            limit.told(worker, state)
+
+    def deal(self) -> None:
+        """Give every worker its shares."""
+        for limit in self._limits.values():
+            limit.deal()

@@ -37,6 +37,7 @@ from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Meter
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.observed_gate import ObservedGate
+from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.health import Heartbeat
 from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.engine.rollout.rollout_run import RolloutRun
@@ -65,7 +66,8 @@ class Worker:
         self._settings: WorkerSettings
         self._executor: InlineExecutor[_Numbered]
         self._begin_rollout: Callable[[Job], RolloutRun]
-        self._changes = Changes()
+        self._limiters = Limiters(self._new_limiter)
+        self._changes = Changes(self._limiters)
         self._outbox = Outbox(send, self._redactor, self._changes)
         self._heartbeat = Heartbeat()
         self._watchdog = Watchdog(self._heartbeat)
@@ -97,17 +99,17 @@ class Worker:
     def _act(self, head: Head, body: bytes) -> None:
         if "jobs" in head:
             self._add_jobs(head["jobs"], body)
-        budget, limiters = self._changes.budget, self._changes.limiters
+        budget = self._changes.budget
         if "lend" in head and budget is not None:
             budget.lent(*head["lend"])
         if "deny" in head and budget is not None:
             budget.deny(head["deny"])
         if "share" in head:
             endpoint, *share = head["share"]
-            limiters[endpoint].lent(*share)
+            self._limiter(endpoint).lent(*share)
         if "lower" in head:
             endpoint, generation = head["lower"]
-            limiters[endpoint].lower(generation)
+            self._limiter(endpoint).lower(generation)
         if "end" in head:
             self._end(*head["end"])
         if "let_go" in head:
@@ -190,11 +192,9 @@ class Worker:
             clock=clock,
             prices=settings.prices,
             gate=self._gate,
-            limiter=self._limiter,
+            limiters=self._limiters,
         )
         for role, gate in gates.items():
-            assert isinstance(gate.limiter, WorkerLimiter)
-            self._changes.limiters[gate.info.endpoint] = gate.limiter
             gate.answered = role in settings.answered
         budget = self._changes.budget = self._leased(
             config.limits.max_tokens is not None, config.limits.max_cost is not None, assembly
@@ -233,8 +233,14 @@ class Worker:
         gate.tell = self._model_called
         return gate
 
-    def _limiter(self) -> WorkerLimiter:
+    def _new_limiter(self) -> WorkerLimiter:
+        self._outbox.soon()  # the coordinator may not know the endpoint
         return WorkerLimiter(self._outbox.now)
+
+    def _limiter(self, endpoint: str) -> WorkerLimiter:
+        limiter = self._limiters.of(endpoint)
+        assert isinstance(limiter, WorkerLimiter)
+        return limiter
 
     async def _close(self) -> None:
         if self._opening is not None:

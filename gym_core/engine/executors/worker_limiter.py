@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gym_core.engine.executors.leases import EVERYTHING, Lease
-from gym_core.engine.model_calls.rate_limits import DECREASE, Limiter
+from gym_core.engine.model_calls.rate_limits import DECREASE, UNLIMITED, Limiter
 
 
 class WorkerLimiter(Limiter):
@@ -69,6 +69,7 @@ class WorkerLimiter(Limiter):
         """What the coordinator has to know; `returned` and `grown` since the start.
 
         `lowered`: the limit after the complaint that began `epoch`. `grown`: answers that came while there was no room.
+        `most`: what its backend wants at most, None for no bound.
         """
         self._follow()
         return {
@@ -78,4 +79,5 @@ class WorkerLimiter(Limiter):
             "inflight": self.inflight,
             "waiting": self.waiting,
             "grown": self._grown,
+            "most": None if self.max_inflight == UNLIMITED else self.max_inflight,
         }

@@ -14,12 +14,13 @@ from gym_core.engine.config import RunConfig
 from gym_core.engine.executors.pool import PooledExecutor, PoolPlan
 from gym_core.engine.executors.settings import WorkerSettings, needed_variables, sendable
 from gym_core.engine.executors.shared_budget import SharedBudget
-from gym_core.engine.executors.shared_limit import SharedLimit
+from gym_core.engine.executors.shared_limit import SharedLimits
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_reports import WorkerReports
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.prices import Price
+from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.tasks.job import Job
 
@@ -33,6 +34,7 @@ def make_pool(
     calls: bool,
     begin: Callable[[Job], RolloutRun],
     gates: Mapping[str, ModelGate],
+    limiters: Limiters,
     prices: Mapping[str, Price],
     budget: Budget | None,
     model_called: Callable[[CallInfo], None] | None,
@@ -58,13 +60,12 @@ def make_pool(
     )
     quotas = _quotas(config)
     settings.encode(1)  # what cannot be sent is found before anything starts
-    limiters = {gate.info.endpoint: gate.limiter for gate in gates.values()}
     return PooledExecutor(
         PoolPlan(launcher=launcher, settings=settings.encode, quotas=quotas),
         failures=WorkerFailures(begin),
         observers=WorkerReports(gates, model_called=model_called, tool_called=tool_called),
         shared_budget=lambda send: SharedBudget(budget, send, len(quotas)) if budget is not None else None,
-        endpoints=lambda send: {name: SharedLimit(name, limiter, send) for name, limiter in limiters.items()},
+        endpoints=lambda send: SharedLimits(limiters, send),
         closing=config.limits.deadlines.close,
     )
 

@@ -40,6 +40,12 @@ class WorkerReports:
             kept = self._gates[role].counts
             for name, count in zip(_COUNTS, counts, strict=True):
                 setattr(kept, name, getattr(kept, name) + count)
+        for role, endpoints in head.get("endpoints", {}).items():
+            placement = self._gates[role].placement
+            if placement is not None:
+                for name, (calls, failures, downs) in endpoints.items():
+                    at = placement.count(name)
+                    at.calls, at.failures, at.downs = at.calls + calls, at.failures + failures, at.downs + downs
         if "bye" in head:
             self._farewells[worker] = head["bye"][0]
 

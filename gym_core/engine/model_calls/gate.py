@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from gym_core.contract.model import CallContext, ModelBackend
@@ -18,8 +18,9 @@ from gym_core.domain.tool_calls import is_whole, whole_call
 from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
 from gym_core.engine.events.logs import log_decrease, log_retry
+from gym_core.engine.model_calls.placement import Place, Placement
 from gym_core.engine.model_calls.prices import Price
-from gym_core.engine.model_calls.rate_limits import Limiter
+from gym_core.engine.model_calls.rate_limits import Limiter, Limiters
 from gym_core.engine.model_calls.reservations import Reservation
 from gym_core.engine.model_calls.retries import FailedAttempts
 
@@ -49,18 +50,23 @@ class GateCounts:
 
 @dataclass(slots=True)
 class Answer:
-    """A response with what it took. `latency`: seconds of the attempt that worked; `waited`: all seconds before it."""
+    """A response with what it took.
+
+    `latency`: seconds of the attempt that worked; `waited`: all seconds before it. `endpoint`: which of several
+    answered, None where there is one.
+    """
 
     response: Response
     latency: float
     waited: float
     attempts: int
+    endpoint: str | None = None
 
 
 class ModelGate:
-    """One model backend with its limiter and retry policy. Shared by all rollouts of a run.
+    """One model backend with its limiters and retry policy. Shared by all rollouts of a run.
 
-    `price`: None where nobody knows it.
+    `limiters`: where those of its endpoints are found. `price`: None where nobody knows it.
     """
 
     def __init__(
@@ -68,7 +74,7 @@ class ModelGate:
         role: str,
         backend: ModelBackend,
         *,
-        limiter: Limiter,
+        limiters: Limiters,
         deadlines: Deadlines,
         clock: Clock,
         price: Price | None = None,
@@ -77,7 +83,12 @@ class ModelGate:
         self.backend = backend
         self.info = backend.describe()
         self.price = price
-        self.limiter = limiter
+        self.placement: Placement | None = None
+        if backend.endpoints:
+            self.placement = Placement(backend, limiters, clock.time, self.info.max_inflight)
+            self._limiter = Limiter()  # each endpoint has its own
+        else:
+            self._limiter = limiters.of(self.info.endpoint, self.info.max_inflight)
         self.deadlines = deadlines
         self.clock = clock
         self.counts = GateCounts()
@@ -99,16 +110,25 @@ class ModelGate:
         The deadlines of `alarm` stand still while the call waits for a slot or for its next attempt. `reservation`:
         what the budget has to spare before an attempt may start.
         """
-        clock, limiter = self.clock, self.limiter
+        clock, limiter, placement = self.clock, self._limiter, self.placement
+        place: Place | None = None
         waited = 0.0
         failed: FailedAttempts | None = None
         attempt = 0
         while True:
             attempt += 1
+            if placement is not None:
+                place = placement.of(context.key, probe=failed is None)
+                limiter, context = place.limiter, replace(context, endpoint=place.name)
             if not limiter.try_acquire():
+                was_up = place is not None and place.up
                 waited += await self._wait(limiter.acquire(), alarm)
+                if was_up and place is not None and not place.up:  # it went down meanwhile: another has room
+                    limiter.release()
+                    attempt -= 1
+                    continue
             if reservation is not None:
-                waited += await self._afford(reservation, alarm)
+                waited += await self._afford(reservation, limiter, alarm)
             held = (limiter, reservation)
             alarm.held.append(held)
             epoch = limiter.epoch
@@ -127,7 +147,11 @@ class ModelGate:
                 if self._lost:
                     self._lost.clear()
                 self.counts.calls += 1
-                return Answer(response, latency, waited, attempt)
+                answer = Answer(response, latency, waited, attempt)
+                if place is not None:
+                    place.answered()
+                    answer.endpoint = place.name
+                return answer
             except DeadlineExceeded as exceeded:
                 if exceeded.phase != "model_call":
                     raise
@@ -142,7 +166,7 @@ class ModelGate:
                     decreases = limiter.decreases
                     limiter.overloaded(epoch)
                     if limiter.decreases > decreases:
-                        log_decrease(self.info.endpoint, limiter.limit)
+                        log_decrease(context.endpoint or self.info.endpoint, limiter.limit)
             except BaseException as defect:
                 if asked_to_end(defect):
                     raise
@@ -156,6 +180,14 @@ class ModelGate:
             if error.status is not None:
                 self.answered = True
                 self.last_answer = clock.time()
+            if place is not None:
+                error = self._failed_at(place, error)
+                if error.unsent and placement is not None and placement.any_up:
+                    # Nothing was sent, so nothing is tried again: another endpoint gets the call, and at once.
+                    failed = failed or FailedAttempts(clock.time(), self.info.max_retries)
+                    log_retry(self.role, context.key, error, attempt=attempt, delay=0.0)
+                    self.counts.retries += 1
+                    continue
             if not retry:
                 self.counts.failures += 1
                 raise error
@@ -170,6 +202,21 @@ class ModelGate:
             self.counts.slept += delay
             log_retry(self.role, context.key, error, attempt=attempt, delay=delay)
             waited += await self._wait(clock.sleep(delay), alarm)
+
+    def _failed_at(self, place: Place, error: errors.ModelError) -> errors.ModelError:
+        """Count a failure at one endpoint of several. One that cannot be reached is no reason to stop the run."""
+        place.failed(error, self.clock.time())
+        if error.unsent and error.fatal:
+            error = errors.ConnectionFailedError(error.message, hint=error.hint)
+            error.unsent = True
+        return error
+
+    @property
+    def limiters(self) -> list[Limiter]:
+        """The limiters of all its endpoints."""
+        if self.placement is not None:
+            return self.placement.limiters
+        return [self._limiter]
 
     def _checked(self, response: Response) -> Response:
         """The response with whole calls. Raises what shows that a backend broke its contract, or the model off."""
@@ -196,14 +243,14 @@ class ModelGate:
     def _name(self) -> str:
         return f"the model backend `{self.backend.context.name}`"
 
-    async def _afford(self, reservation: Reservation, alarm: Alarm) -> float:
+    async def _afford(self, reservation: Reservation, limiter: Limiter, alarm: Alarm) -> float:
         """Have the budget reserved for an attempt that has its slot; a refusal gives the slot back."""
         try:
             if reservation.try_take():
                 return 0.0
             return await self._wait(reservation.take(), alarm, "open calls did not settle")
         except BaseException:
-            self.limiter.release()
+            limiter.release()
             raise
 
     async def _wait(self, waiting: Awaitable[Any], alarm: Alarm, failure: str = "no request slot came free") -> float:

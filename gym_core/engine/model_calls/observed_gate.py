@@ -56,6 +56,8 @@ class ObservedGate(ModelGate):
             "attempts": answer.attempts,
             "waited_seconds": round(answer.waited, 6),
         }
+        if answer.endpoint is not None:
+            about["endpoint"] = answer.endpoint
         self._tell(context, time.time() - answer.latency, answer.latency, None, about)
         return answer
 

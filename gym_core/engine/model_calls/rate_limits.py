@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 DECREASE = 0.7
 UNLIMITED = float("inf")
@@ -88,3 +89,19 @@ class Limiter:
             if not waiter.done():
                 self.inflight += 1
                 waiter.set_result(None)
+
+
+class Limiters:
+    """The limiters of endpoints by name, made by `make` when first asked for: roles of one endpoint share one."""
+
+    def __init__(self, make: Callable[[], Limiter] = Limiter) -> None:
+        self.known: dict[str, Limiter] = {}
+        self._make = make
+
+    def of(self, endpoint: str, max_inflight: int | None = None) -> Limiter:
+        """The limiter of an endpoint, which allows no more than `max_inflight` from here on."""
+        limiter = self.known.get(endpoint)
+        if limiter is None:
+            limiter = self.known[endpoint] = self._make()
+        limiter.cap(max_inflight)
+        return limiter

@@ -151,7 +151,8 @@ class RunObservers:
                     "failures": gate.counts.failures,
                     "waited_seconds": round(gate.counts.waited - gate.counts.slept, 3),
                     "slept_seconds": round(gate.counts.slept, 3),
-                    "decreases": gate.limiter.decreases,
+                    "decreases": sum(limiter.decreases for limiter in gate.limiters),
+                    **({"endpoints": gate.placement.to_wire()} if gate.placement is not None else {}),
                 }
                 for role, gate in gates.items()
             },

@@ -29,6 +29,7 @@ from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.budget import Budget, make_budget
 from gym_core.engine.model_calls.gate import Clock
 from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
+from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.engine.preflight import check_models
 from gym_core.engine.run.record import Record, masked
@@ -132,7 +133,10 @@ async def _open(
     )
     stack.callback(source.close)
     progress.total = source.planned
-    gates = make_gates(assembly.models, limits.deadlines, clock=clock, prices=look.prices, gate=observers.gate)
+    limiters = Limiters()
+    gates = make_gates(
+        assembly.models, limits.deadlines, clock=clock, prices=look.prices, gate=observers.gate, limiters=limiters
+    )
     for role in look.answered:
         gates[role].answered = True
     stage = make_stage(
@@ -160,6 +164,7 @@ async def _open(
             calls=progress.roles is not None,
             begin=beginning(stage),
             gates=gates,
+            limiters=limiters,
             prices=look.prices,
             budget=budget,
             model_called=observers.model_called,

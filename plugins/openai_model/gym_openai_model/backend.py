@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 from gym_core import (
     CallContext,
@@ -18,10 +23,11 @@ from gym_core import (
     errors,
 )
 from gym_http1 import MEGABYTE
+from gym_openai_model.addresses import file_of, follow, read_addresses
 from gym_openai_model.dialects import BrokenReply, Dialect, make_dialect
-from gym_openai_model.endpoint import parse_endpoint
+from gym_openai_model.endpoint import Endpoint
 from gym_openai_model.events import BrokenStream, assembled, is_stream
-from gym_openai_model.identity import KEY_VARIABLE, identify
+from gym_openai_model.identity import KEY_VARIABLE, identify, session_headers
 from gym_openai_model.options import OpenAIOptions
 from gym_openai_model.preflight import (
     Listing,
@@ -42,6 +48,16 @@ from gym_openai_model.transports import (
 )
 from gym_openai_model.transports.base import public_url
 
+_SESSIONS_KEPT = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a call goes. `url`: whole, credentials and query included."""
+
+    base_url: str
+    url: str
+
 
 class OpenAIModel(ModelBackend[OpenAIOptions]):
     """OpenAI and OpenAI-compatible endpoints, through the Responses or the Chat Completions API.
@@ -51,10 +67,13 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
     """
 
     def __init__(self, options: OpenAIOptions | None = None, context: ComponentContext | None = None) -> None:
-        """Raises `UsageError` for a base URL or a key file that cannot be used."""
+        """Raises `UsageError` for a base URL, a file of them or a key file that cannot be used."""
         super().__init__(options, context)
         self._name = self.context.name or "openai"
-        self._endpoint = parse_endpoint(self.options.base_url, self.options.extra_query)
+        self._file = file_of(self.options.base_url)
+        self._endpoints = read_addresses(self.options.base_url, self.options.extra_query)
+        self._endpoint = self._endpoints[0]
+        self._single = self._file is None and len(self._endpoints) == 1
         self._identity = identify(self.options, self._endpoint, self._name)
         self._config = TransportConfig(
             connect_timeout=self.options.connect_timeout,
@@ -63,14 +82,25 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
             max_reply=int(self.options.max_reply_mb * MEGABYTE),
         )
         self._model = self.options.model or default_model(self._endpoint)
-        self._listing: Listing | None = None
+        self._listings: dict[str, Listing | ModelError] = {}
         self._transport: Transport | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._session_names = session_headers(self.options, self._endpoint)
+        self._sessions: dict[tuple[str, int], Mapping[str, str]] = {}
         self._use_model(self._model)
 
     def _use_model(self, model: str) -> None:
         self._model = model
         self._dialect: Dialect = make_dialect(self.options, self._endpoint, model)
-        self._url = self._endpoint.url(self._dialect.path)
+        self._use_endpoints(self._endpoints)
+
+    def _use_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = tuple(endpoints)
+        found = [_Target(endpoint.base_url, endpoint.url(self._dialect.path)) for endpoint in endpoints]
+        self._target = found[0] if self._single else None
+        # One that has left the list may still be asked by a call that was on its way there.
+        self._targets: dict[str, _Target] = {target.base_url: target for target in found}
+        self._names = () if self._single else tuple(self._targets)
 
     async def __aenter__(self) -> Self:
         """Open the client, and find out the model where none was named.
@@ -81,15 +111,23 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         self._require_key()
         try:
             if not self._model:
-                self._use_model(only_model(await self._list(), self._endpoint, self._name))
+                self._use_model(await self._only_model())
             self._transport = open_transport(self.options.transport, self._config, self._identity.headers)
         except TransportUnavailable as error:
             raise UsageError(str(error)) from None
+        if self._file is not None:
+            looking = follow(self._file, self.options.extra_query, self._endpoints, self._use_endpoints)
+            self._following = asyncio.create_task(looking)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._following is not None:
+            following, self._following = self._following, None
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
         if self._transport is not None:
             transport, self._transport = self._transport, None
             await transport.aclose()
@@ -101,12 +139,17 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
 
     @property
     def endpoint(self) -> str:
-        """The base URL, without credentials."""
+        """The base URL, without credentials; of several the first."""
         return self._endpoint.base_url
 
     @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The base URLs where there are several, or a file of them; without credentials."""
+        return self._names
+
+    @property
     def max_inflight(self) -> int | None:
-        """As the user set it."""
+        """As the user set it, for each endpoint."""
         return self.options.max_inflight
 
     @property
@@ -132,63 +175,85 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         transport = self._transport
         if transport is None:
             raise RuntimeError("the backend is not open: use `async with`")
+        target = self._target or self._aimed(context)
         try:
             body = self._dialect.encode(request, context.seed)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise errors.BadRequestError(
-                f"the request cannot be sent to {public_url(self._url)}: {error}", hint=self._mend(error)
+                f"the request cannot be sent to {public_url(target.url)}: {error}", hint=self._mend(error)
             ) from error
         try:
-            reply = await transport.post(self._url, body)
+            if self._session_names and context.key[0]:
+                headers = self._sessions.get(context.key) or self._session(context.key)
+                reply = await transport.post(target.url, body, headers)
+            else:
+                reply = await transport.post(target.url, body)
         except TransportError as error:
-            raise transport_failure(error, self.endpoint) from None
+            raise transport_failure(error, target.base_url) from None
         if not 200 <= reply.status < 300:
-            raise self._refused(reply, reply.status, reply.body)
+            raise self._refused(target, reply, reply.status, reply.body)
         try:
             response = self._dialect.decode(reply.body)
         except BrokenReply as broken:
-            response = self._streamed(reply, broken)
+            response = self._streamed(target, reply, broken)
         if response.unfinished:
-            raise self._unfinished(reply, response)
+            raise self._unfinished(target, reply, response)
         return response
 
-    def _refused(self, reply: HttpReply, status: int, body: bytes) -> ModelError:
+    def _aimed(self, context: CallContext) -> _Target:
+        """Where a call goes: where the engine says, else wherever its rollout always goes."""
+        wanted = context.endpoint
+        if wanted is not None and wanted in self._targets:
+            return self._targets[wanted]
+        task_id, repeat = context.key
+        number = zlib.crc32(f"{task_id}/{repeat}".encode("utf-8", "replace"))
+        return self._targets[self._names[number % len(self._names)]]
+
+    def _session(self, key: tuple[str, int]) -> Mapping[str, str]:
+        """The headers that name a rollout."""
+        if len(self._sessions) >= _SESSIONS_KEPT:
+            self._sessions.clear()
+        named = f"{quote(key[0], safe='')}/{key[1]}"
+        headers = self._sessions[key] = dict.fromkeys(self._session_names, named)
+        return headers
+
+    def _refused(self, target: _Target, reply: HttpReply, status: int, body: bytes) -> ModelError:
         from gym_openai_model.errors import classify  # its patterns take longer to compile than a call takes
 
         identity = self._identity
         words = identity.scrub(body)
-        return classify(status, reply.headers, words, public_url(self._url), self._model, credential=identity.source)
+        return classify(status, reply.headers, words, public_url(target.url), self._model, credential=identity.source)
 
-    def _streamed(self, reply: HttpReply, broken: BrokenReply) -> Response:
+    def _streamed(self, target: _Target, reply: HttpReply, broken: BrokenReply) -> Response:
         """The response in a stream of events that nobody asked for. Raises what the reply means where it is none."""
         if not is_stream(reply.body):
-            raise self._broken(reply, broken) from None
+            raise self._broken(target, reply, broken) from None
         try:
             return self._dialect.read(assembled(reply.body))
         except (BrokenReply, BrokenStream) as error:
-            raise self._broken(reply, error) from None
+            raise self._broken(target, reply, error) from None
 
-    def _broken(self, reply: HttpReply, broken: BrokenReply | BrokenStream) -> ModelError:
+    def _broken(self, target: _Target, reply: HttpReply, broken: BrokenReply | BrokenStream) -> ModelError:
         """The error for a reply of a good status that is no response."""
         if looks_like_html(reply.headers, reply.body):
-            return self._refused(reply, reply.status, reply.body)
+            return self._refused(target, reply, reply.status, reply.body)
         error = error_inside(broken.body if isinstance(broken, BrokenStream) else reply.body)
         if error:
-            return self._refused(reply, error_status(error), encode_json({"error": error}))
+            return self._refused(target, reply, error_status(error), encode_json({"error": error}))
         other = "responses" if self._dialect.path != "/responses" else "chat"
         return errors.BrokenReplyError(
-            f"{self._model} at {public_url(self._url)} sent a broken reply: {broken}",
+            f"{self._model} at {public_url(target.url)} sent a broken reply: {broken}",
             hint=f"if it persists, try -M api={other}",
             status=reply.status,
         )
 
-    def _unfinished(self, reply: HttpReply, response: Response) -> ModelError:
+    def _unfinished(self, target: _Target, reply: HttpReply, response: Response) -> ModelError:
         """The error for a response that says that it is none."""
         error = response.body.get("error")
         if error or str(response.body.get("status")).lower() == "failed":
-            return self._refused(reply, error_status(error), encode_json({"error": error}))
+            return self._refused(target, reply, error_status(error), encode_json({"error": error}))
         return errors.BrokenReplyError(
-            f"{self._model} at {public_url(self._url)} sent a response that is not finished: {response.unfinished}",
+            f"{self._model} at {public_url(target.url)} sent a response that is not finished: {response.unfinished}",
             status=reply.status,
         )
 
@@ -198,33 +263,86 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         return "try -M api=responses" if self._dialect.path != "/responses" else ""
 
     async def check(self) -> Sequence[str]:
-        """Ask for the models once. Raises for a refused key or an address that is no endpoint; else warns."""
+        """Ask every endpoint for its models once.
+
+        Raises for a refused key or an address that is no endpoint, and where none of several can be reached; else
+        warns.
+        """
         self._require_key()
-        listing = await self._list()
-        warnings = [listing.problem] if listing.problem else []
-        if self._model and unlisted(self._model, listing.models):
-            warnings.append(f"{self.endpoint} does not list the model {self._model!r}")
-        if self._identity.source and self.endpoint.startswith("http://") and not self._endpoint.is_private:
-            warnings.append(f"the key from {self._identity.source} goes unencrypted to {self.endpoint}")
+        warnings = []
+        for endpoint, listing in (await self._list()).items():
+            if isinstance(listing, ModelError):
+                warnings.append(listing.message)
+            elif listing.problem:
+                warnings.append(listing.problem)
+            elif self._model and unlisted(self._model, listing.models):
+                warnings.append(f"{endpoint} does not list the model {self._model!r}")
+        if self._identity.source:
+            bare = [at.base_url for at in self._endpoints if at.base_url.startswith("http://") and not at.is_private]
+            warnings += [f"the key from {self._identity.source} goes unencrypted to {at}" for at in bare]
         if self.options.seed is not None and self._dialect.path == "/responses" and self._endpoint.is_openai:
             warnings.append("OpenAI's Responses API takes no seed: it is not sent (-M api=chat sends it)")
         return warnings
 
     async def list_models(self) -> Sequence[str]:
-        """The models that the endpoint lists. Raises `ModelError` where it does not."""
-        self._require_key()
-        listing = await self._list()
-        if listing.problem:
-            raise errors.EndpointError(listing.problem)
-        return listing.models
+        """The models that the endpoints list, each once. Raises `ModelError` where none does.
 
-    async def _list(self) -> Listing:
-        if self._listing is None:
+        Of several, those that do not are said in the log.
+        """
+        self._require_key()
+        models: dict[str, None] = {}
+        problems: list[ModelError] = []
+        for listing in (await self._list()).values():
+            if isinstance(listing, ModelError):
+                problems.append(listing)
+            elif listing.problem:
+                problems.append(errors.EndpointError(listing.problem))
+            else:
+                models.update(dict.fromkeys(listing.models))
+        if len(problems) == len(self._listings):
+            raise problems[0]
+        for problem in problems:
+            self.context.logger.warning("%s", problem.message)
+        return [*models]
+
+    async def _only_model(self) -> str:
+        """The model where none was named: the one that the endpoints that can be reached agree on."""
+        listings = await self._list()
+        found = {}
+        for endpoint in self._endpoints:
+            listing = listings[endpoint.base_url]
+            if isinstance(listing, Listing):
+                found[endpoint.base_url] = only_model(listing, endpoint, self._name)
+        (first, model), *others = found.items()
+        for other, served in others:
+            if served != model:
+                raise UsageError(
+                    f"{first} serves {model} and {other} serves {served}: endpoints of one role serve the same model",
+                    hint=f"name it: --model {self._name}:MODEL",
+                )
+        return model
+
+    async def _list(self) -> Mapping[str, Listing | ModelError]:
+        """What each endpoint lists, or why it cannot be reached. Raises what is an error whatever the others do."""
+        if not self._listings:
             try:
-                self._listing = await list_models(self._endpoint, self._identity, self._config, self.options.transport)
+                found = await asyncio.gather(*(self._listed(endpoint) for endpoint in self._endpoints))
             except TransportUnavailable as error:
                 raise UsageError(str(error)) from None
-        return self._listing
+            names = [endpoint.base_url for endpoint in self._endpoints]
+            failures = [listing for listing in found if isinstance(listing, ModelError)]
+            if len(failures) == len(found):
+                raise failures[0]
+            self._listings = dict(zip(names, found, strict=True))
+        return self._listings
+
+    async def _listed(self, endpoint: Endpoint) -> Listing | ModelError:
+        try:
+            return await list_models(endpoint, self._identity, self._config, self.options.transport)
+        except ModelError as error:
+            if error.unsent:
+                return error
+            raise
 
     def _require_key(self) -> None:
         if self._endpoint.is_openai and not self._identity.source:

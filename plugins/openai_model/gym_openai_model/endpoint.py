@@ -71,6 +71,13 @@ class Endpoint:
         """Whether tools of which some are strict are taken here; Cerebras refuses them."""
         return not self.host.endswith(".cerebras.ai")
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What endpoints of one model have in common: how they are spoken to, and where the key goes."""
+        return (
+            self.is_openai, self.is_azure, self.dialect, self.max_tokens_field, self.seed_field, self.mixes_strict
+        )  # fmt: skip
+
     def url(self, path: str) -> str:
         """The URL of a path such as `/models`, with the query fields and credentials of the base URL."""
         url = self.base_url + path

@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from gym_openai_model.options import OpenAIOptions
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+SESSION_HEADERS = "X-Session-ID,X-SMG-Routing-Key"
+"""What routers look at to keep a rollout on one server: vLLM's router the first, SGLang's gateway the second."""
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _USER_AGENT = "gym-openai-model/0.1"
 _KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
+_NO_SESSION = _KEY_HEADERS | {
+    "host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "accept-encoding",
+    "user-agent", "openai-organization", "openai-project",
+}  # fmt: skip
 _SHORTEST_SCRUBBED = 8
 
 
@@ -66,6 +73,19 @@ def identify(options: OpenAIOptions, endpoint: Endpoint, name: str = "openai") -
             source = f"the option `extra_headers` ({header})"
     secrets = tuple(value for value in (key, *extra.values()) if value)
     return Identity(headers, source, secrets)
+
+
+def session_headers(options: OpenAIOptions, endpoint: Endpoint) -> tuple[str, ...]:
+    """The headers that name the rollout of a call, without those that `extra_headers` sets. Raises `UsageError`."""
+    chosen = options.session_header
+    if chosen is None:
+        chosen = "" if endpoint.is_openai or endpoint.is_azure else SESSION_HEADERS
+    names = [name.strip() for name in chosen.split(",") if name.strip()]
+    for name in names:
+        if not _HEADER.fullmatch(name) or name.lower() in _NO_SESSION:
+            raise UsageError(f"session_header: {name!r} cannot name a rollout", hint="such as X-Session-ID")
+    given = {header.lower() for header in options.extra_headers}
+    return tuple(name for name in names if name.lower() not in given)
 
 
 def _read_key(options: OpenAIOptions, name: str) -> tuple[str, str]:

@@ -22,7 +22,9 @@ class OpenAIOptions(Options):
         description=f"The model. Default: {DEFAULT_MODEL} at OpenAI, elsewhere the only model the endpoint lists.",
     )
     base_url: Annotated[str, FromEnv("OPENAI_BASE_URL")] = Field(
-        "https://api.openai.com/v1", description="URL of the endpoint; for most servers it ends in `/v1`."
+        "https://api.openai.com/v1",
+        description="URL of the endpoint; for most servers it ends in `/v1`. Several, with commas between them or one "
+        "a line in `@FILE`, share the rollouts.",
     )
     api_key: Annotated[SecretStr | None, FromEnv("OPENAI_API_KEY")] = Field(
         None, description="The key. Local servers usually need none."
@@ -38,6 +40,11 @@ class OpenAIOptions(Options):
     )
     extra_headers: dict[str, SecretStr] = Field(
         {}, description="Further headers of every request; they replace the backend's own of the same name."
+    )
+    session_header: Annotated[str | None, Operational()] = Field(
+        None,
+        description="Headers that name the rollout, for a router that keeps it on one server; empty: none. Default: "
+        "`X-Session-ID,X-SMG-Routing-Key`, but none at OpenAI and Azure.",
     )
     extra_query: dict[str, str] = Field(
         {}, description="Query fields of every URL, such as Azure's `api-version`. Not for secrets."
@@ -58,7 +65,8 @@ class OpenAIOptions(Options):
         description="A PEM file of the only certificate authorities to trust. Default: SSL_CERT_FILE, or the system's.",
     )
     max_inflight: Annotated[PositiveInt | None, Operational()] = Field(
-        None, description="The most requests in flight at once. Default: as many as the endpoint takes."
+        None,
+        description="The most requests in flight at once, to each of several. Default: as many as the endpoint takes.",
     )
     max_retries: Annotated[NonNegativeInt | None, Operational()] = Field(
         None, description="Attempts after the first per model call. Default: the retry policy's, by class of error."

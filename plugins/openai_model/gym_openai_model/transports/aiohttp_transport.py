@@ -24,7 +24,7 @@ _KEEPALIVE_SECONDS = 30.0
 _CONNECTING_AT_ONCE = 512
 _FAILURES = (aiohttp.ClientError, OSError, ValueError, RuntimeError)
 _LARGE_BODY = 1 << 20
-_ROUTES_KEPT = 64
+_ROUTES_KEPT = 1024
 
 _Route = tuple[aiohttp.ClientSession, URL, URL | None]
 """The session that a URL is called with, the URL parsed, and the HTTP proxy it goes through."""

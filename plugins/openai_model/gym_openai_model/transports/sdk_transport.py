@@ -22,7 +22,7 @@ from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
 
 _KEEPALIVE_SECONDS = 30.0
-_ROUTES_KEPT = 64
+_ROUTES_KEPT = 1024
 # What the SDK takes from its own environment variables; here the caller's headers alone say who calls.
 _IDENTITY = ("Authorization", "OpenAI-Organization", "OpenAI-Project")
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from gym_core import CallContext, ComponentContext, ModelBackend, Request, Response
 from gym_core.errors import ConnectionFailedError
-from gym_core.spi import Clock, Deadlines, Limiter, ModelGate
+from gym_core.spi import Clock, Deadlines, Limiters, ModelGate
 from gym_http.protocol.client import Client
 from gym_http.protocol.model_client import called
 from gym_http.protocol.sessions import ModelPlace
@@ -47,7 +47,7 @@ class OpenerModels:
     async def _gate(self, role: str, place: ModelPlace, caller: str | None) -> ModelGate:
         client, path = await self._callbacks.client(place["base_url"], caller, f"models.{role}.base_url")
         backend = _OpenerModel(client, path, place.get("token", ""), ComponentContext(name=role, role=role))
-        return ModelGate(role, backend, limiter=Limiter(), deadlines=self._deadlines, clock=self._clock)
+        return ModelGate(role, backend, limiters=Limiters(), deadlines=self._deadlines, clock=self._clock)
 
 
 class _OpenerModel(ModelBackend):

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gym_core import CallContext, ModelBackend, ModelError
-from gym_core.spi import Clock, Deadlines, Limiter, ModelGate, Watch, within
+from gym_core.spi import Clock, Deadlines, Limiters, ModelGate, Watch, within
 from gym_http.protocol.errors import ServeError
 from gym_http.protocol.openai import ChatRequest, FirstLook, Model, ModelList, ResponsesRequest
 from gym_http.protocol.wire import info_to_wire
@@ -52,7 +52,7 @@ class ServedModel:
         self.gate = ModelGate(
             "policy",
             backend,
-            limiter=Limiter(backend.describe().max_inflight),
+            limiters=Limiters(),
             deadlines=deadlines or Deadlines(),
             clock=clock or Clock(asyncio.get_running_loop().time),
         )
