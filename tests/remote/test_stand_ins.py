@@ -228,7 +228,7 @@ def test_what_is_no_description_is_refused() -> None:
 
 
 DERIVED = {"model_id", "endpoint", "max_inflight", "max_retries", "sends_seed", "required_roles", "preferred_agent"}
-OWN = {"Options", "choices", "secrets", "session_type"}
+OWN = {"Options", "choices", "secrets", "session_type", "endpoints"}  # who asks several endpoints places calls himself
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ class SpiedModel(ModelBackend):
     ) -> None:
         await self.backend.__aexit__(kind, error, traceback)
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """As the backend has them."""
+        return self.backend.endpoints
+
     async def respond(self, request: Request, context: CallContext) -> Response:
         """One call."""
         body = {**request.body, "input": list(request.input)}
