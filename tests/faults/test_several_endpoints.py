@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gym_core import RunConfig, UsageError
+from gym_core import UsageError
+from gym_core.spi import RunConfig, run_config
 from gym_testing import FakeOpenAI, Received, Reply, Turn, faults
 from gym_testing.isolation import IsolatedPlugins
 from tests.support import spread
@@ -213,7 +214,7 @@ class TestWorkers:
     def config(self, servers: Sequence[FakeOpenAI], base_url: str = "", **options: Any) -> RunConfig:
         given = {"base_url": base_url or urls(servers), **options}
         tasks = [spread.told(number) for number in range(40)]
-        return RunConfig(
+        return run_config(
             models={"policy": "openai:fake-model"}, env="spread_env", agent="spread_agent", tasks=tasks,
             model_options={"policy": given}, concurrency=20, workers=2,
         )  # fmt: skip
