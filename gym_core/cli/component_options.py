@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gym_core.cli.configuration import Configuration, read_file, settable
-from gym_core.cli.run import run
+from gym_core.cli.configuration import Configuration, read_file
 from gym_core.cli.terminal import Terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -31,4 +30,4 @@ def read_components(terminal: Terminal, config: str | None) -> Configuration:
 
     Raises `UsageError`.
     """
-    return Configuration(read_file(terminal, config, settable(run), off=config == ""))
+    return Configuration(read_file(terminal, config, off=config == ""))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gym_core.cli.configuration import ELSEWHERE, Configuration, key_of, origin_of
+from gym_core.cli.configuration import Configuration, key_of, origin_of
 from gym_core.cli.parameters import parse_models, parse_settings
 from gym_core.cli.run import run, to_config
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.json_text import encode_json
-from gym_core.wiring.config_file import POLICY, split_roles
+from gym_core.wiring.config_file import ELSEWHERE, POLICY, split_roles
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ from click.core import ParameterSource
 from gym_core.cli.parameters import parse_models
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
-from gym_core.wiring.config_file import ConfigFile, Configured, find_project_config, read_config
+from gym_core.wiring.config_file import ELSEWHERE, MANIFEST, ConfigFile, Configured, find_project_config, read_config
 
 if TYPE_CHECKING:
     from gym_core.wiring.making import Maker
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PREFIX = "GYM_RUN_"
-ELSEWHERE = frozenset({"resume", "retry_failed", "accept_changes", "overwrite", "json", "config", "no_config", "debug"})
-"""Options that belong to one invocation: neither a file nor the environment can set them."""
-PATHS = frozenset({"input", "output", "prices", "log_file"})
 _OFF = f"{__name__}.off"
 _READ = f"{__name__}.read"
 
@@ -133,14 +129,14 @@ def _configure(ctx: click.Context, parameter: click.Parameter, path: str | None)
     ctx.meta[_READ] = bool(path)
     options = settable(ctx.command)
     terminal = ctx.ensure_object(Terminal)
-    file = read_file(terminal, path, options, off=bool(ctx.meta.get(_OFF)))
+    file = read_file(terminal, path, off=bool(ctx.meta.get(_OFF)))
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     models: dict[str, str] = {}
     if file is not None:
-        for key, value in file.options.items():
+        for key in file.options:
             name = options[key].name or key
-            values[name], origins[name] = _file_value(ctx, file, key, value, options[key]), file.origin
+            values[name], origins[name] = _file_value(ctx, file, key, options[key]), file.origin
     for key, text in _variables(terminal, options):
         variable, name = PREFIX + key.upper(), options[key].name or key
         if key == "model":
@@ -156,47 +152,29 @@ def settable(command: click.Command) -> dict[str, click.Parameter]:
     return {key: option for option in command.params if (key := key_of(option)) and key not in ELSEWHERE}
 
 
-def read_file(
-    terminal: Terminal, path: str | None, options: Mapping[str, click.Parameter], *, off: bool
-) -> ConfigFile | None:
+def read_file(terminal: Terminal, path: str | None, *, off: bool) -> ConfigFile | None:
     """The file of a run, once `.env` is read; None where there is none. `off`: the usual one is left alone."""
     from gym_core.wiring.dotenv import load_dotenv
 
     terminal.redactor.add_variables(load_dotenv(), os.environ)
     if not path:
-        return None if off else find_project_config(options, ELSEWHERE)
-    if path.endswith(".json"):
+        return None if off else find_project_config()
+    if path.endswith(MANIFEST):
         from gym_core.engine.storage.repeating import read_manifest
 
         return read_manifest(Path(path))
-    return read_config(Path(path), options, ELSEWHERE)
+    return read_config(Path(path))
 
 
 def _contradiction() -> UsageError:
     return UsageError("--config and --no-config contradict each other", hint="give one of them")
 
 
-def _file_value(ctx: click.Context, file: ConfigFile, key: str, value: Any, option: click.Parameter) -> Any:
+def _file_value(ctx: click.Context, file: ConfigFile, key: str, option: click.Parameter) -> Any:
     """A value of a file as the option takes it. Raises `UsageError`."""
-    place = file.place(key)
-    if getattr(option, "multiple", False):
-        entries = value if isinstance(value, list) else [value]
-        return [_checked(ctx, option, entry, place, str, "text, or a list of it") for entry in entries]
-    if getattr(option, "is_flag", False):
-        return _checked(ctx, option, value, place, bool, "true or false")
-    kind: click.ParamType[Any] = option.type
-    if isinstance(kind, click.IntRange | type(click.INT)):
-        return _checked(ctx, option, value, place, int, "a whole number")
-    if isinstance(kind, click.FloatRange | type(click.FLOAT)):
-        return _checked(ctx, option, value, place, (int, float), "a number")
-    text: str = _checked(ctx, option, value, place, str, "text")
-    return file.rebased(text) if key in PATHS and text != "-" else text
-
-
-def _checked(ctx: click.Context, option: click.Parameter, value: Any, place: str, kind: Any, wanted: str) -> Any:
-    wrong = isinstance(value, bool) and kind is not bool
-    if wrong or not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
-        raise UsageError(f"{place} must be {wanted}, not {value!r:.80}")
+    value, place = file.value(key), file.place(key)
+    if isinstance(value, list):
+        return [_converted(ctx, option, entry, place) for entry in value]
     return _converted(ctx, option, value, place)
 
 

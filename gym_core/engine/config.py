@@ -192,6 +192,10 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("repeats", "max_tokens", "max_cost", "finish_at"):
             check_setting(name, getattr(self, name))
+        if not isinstance(self.deadlines, Deadlines):
+            raise UsageError(f"deadlines must be `Deadlines(...)`, not {self.deadlines!r:.80}")
+        for bound in fields(self.deadlines):
+            check_setting(f"{bound.name}_timeout", getattr(self.deadlines, bound.name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +299,7 @@ def run_config(
 
 def known_settings(names: Collection[str]) -> None:
     """Raise `TypeError` for a keyword that is no setting of a run; it names the nearest."""
-    known = {"model", "env", *RunSettings.__annotations__}
+    known = {"model", "env", "config", *RunSettings.__annotations__}
     for name in names:
         if name not in known:
             from difflib import get_close_matches
@@ -309,11 +313,11 @@ _WHOLE = {"seed": 0, "repeats": 1, "concurrency": 1, "limit": 0, "max_tokens": 1
 _MAY_BE_LEFT_OUT = ("seed", "limit", "max_tokens", "max_cost", "finish_at")
 
 
-def check_setting(name: str, value: Any) -> None:
-    """Raise `UsageError` for a number that a setting cannot be."""
+def check_setting(name: str, value: Any, place: str = "") -> None:
+    """Raise `UsageError` for a number that a setting cannot be. `place`: what the message calls it."""
     if value is None and name in _MAY_BE_LEFT_OUT:
         return
-    flag = f"--{name.replace('_', '-')}"
+    flag = place or f"--{name.replace('_', '-')}"
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if name in _WHOLE:
         if not (number and isinstance(value, int) and value >= _WHOLE[name]):
@@ -323,3 +327,5 @@ def check_setting(name: str, value: Any) -> None:
             raise UsageError(f"{flag} must be an amount of USD above 0, not {value!r:.80}")
     elif name == "finish_at" and not (number and 0 < value <= 1):
         raise UsageError(f"{flag} must be a share above 0 and at most 1, not {value!r:.80}")
+    elif name.endswith("_timeout") and not (number and value > 0):
+        raise UsageError(f"{flag} must be seconds above 0, not {value!r:.80}")

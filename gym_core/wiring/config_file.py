@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -16,6 +17,23 @@ ENV = "env"
 AGENT = "agent"
 EXECUTOR = "executor"
 PROJECT_FILE = "pyproject.toml"
+MANIFEST = ".json"
+"""What the name of a manifest ends with; any other file is TOML."""
+PATHS = frozenset({"input", "output", "prices", "log_file"})
+ELSEWHERE = frozenset({"resume", "retry_failed", "accept_changes", "overwrite", "json", "config", "no_config", "debug"})
+"""Options that belong to one invocation: neither a file nor the environment can set them."""
+TIMEOUTS = tuple(f"{name}_timeout" for name in ("rollout", "setup", "tool", "verify"))
+_TEXT: tuple[type, ...] = (str,)
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("model", "env", "agent", "task_id", "executor", *PATHS), (_TEXT, "text")),
+    **dict.fromkeys(("by", "extension", "disable_plugin"), (_TEXT, "text, or a list of it")),
+    **dict.fromkeys(("skip_invalid", "verbose", "quiet"), ((bool,), "true or false")),
+    **dict.fromkeys(("limit", "repeats", "concurrency", "workers", "seed", "max_tokens"), ((int,), "a whole number")),
+    **dict.fromkeys(("max_cost", "finish_at", "fail_under", *TIMEOUTS), ((int, float), "a number")),
+}
+SETTINGS = frozenset(_KINDS)
+"""What a file may say of a run, besides the tables."""
+_LISTS = ("by", "extension", "disable_plugin")
 _TABLES = ("models", "model_options", "env_options", "agent_options", "executor_options")
 _PROJECT_TABLE = "tool.gym"
 
@@ -70,12 +88,25 @@ class ConfigFile:
         """A path that stands in the file; a relative one starts from the file's folder."""
         return str(self.folder / Path(path).expanduser())
 
+    def value(self, key: str) -> Any:
+        """A value as its key takes it; paths start from the file's folder. Raises `UsageError` for another kind."""
+        kinds, wanted = _KINDS[key]
+        value, place = self.options[key], self.place(key)
+        values = (value if isinstance(value, list) else [value]) if key in _LISTS else [value]
+        for each in values:
+            wrong = isinstance(each, bool) and bool not in kinds
+            if wrong or not isinstance(each, kinds) or (isinstance(each, float) and not math.isfinite(each)):
+                raise UsageError(f"{place} must be {wanted}, not {each!r:.80}")
+        if key in _LISTS:
+            return values
+        return self.rebased(value) if key in PATHS and value != "-" else value
+
     def configured(
-        self, models: Mapping[str, str], env: str | None, agent: str | None, executor: str | None = None
+        self, models: Mapping[str, Any], env: Any, agent: Any, executor: Any = None
     ) -> tuple[dict[str, Configured], list[str]]:
         """The options by role, `env`, `agent` and `executor` for the components of a run, and what was left out.
 
-        The options of a component that the file names are not those of another one.
+        The options of a component that the file names are not those of another one, nor of an instance.
         """
         by_role = split_roles(self.model_options, {*models, *self.models})
         split = {
@@ -95,6 +126,7 @@ class ConfigFile:
             if not values or (theirs is None and part not in (ENV, AGENT, EXECUTOR)):
                 continue
             if ours is not None and theirs is not None and _component(ours) != _component(theirs):
+                theirs = theirs if isinstance(theirs, str) else _component(theirs)
                 left_out.append(f"{self.name}: [{table}] is for {ours}, not for {theirs}: it is left out")
                 continue
             recorded = self.recorded.get(part, frozenset()) if self.recorded is not None else None
@@ -117,8 +149,8 @@ def split_roles(options: Mapping[str, Any], roles: Collection[str]) -> dict[str,
     return split
 
 
-def read_config(path: Path, known: Collection[str], elsewhere: Collection[str] = ()) -> ConfigFile:
-    """Read a TOML file. `known`: the keys of options of a run; `elsewhere`: those that only the command line takes.
+def read_config(path: Path) -> ConfigFile:
+    """Read a TOML file.
 
     Raises `UsageError`: the file cannot be read, is not TOML (with line and column), lacks `[tool.gym]` where it is a
     `pyproject.toml`, or has an unknown key.
@@ -132,11 +164,11 @@ def read_config(path: Path, known: Collection[str], elsewhere: Collection[str] =
                 f"{path} has no table [{_PROJECT_TABLE}]",
                 hint="write one, or name a file of its own: --config run.toml",
             )
-        return _read(f"{path} [{_PROJECT_TABLE}]", path, table, known, elsewhere)
-    return _read(str(path), path, content, known, elsewhere)
+        return _read(f"{path} [{_PROJECT_TABLE}]", path, table)
+    return _read(str(path), path, content)
 
 
-def find_project_config(known: Collection[str], elsewhere: Collection[str] = ()) -> ConfigFile | None:
+def find_project_config() -> ConfigFile | None:
     """The table `[tool.gym]` of the `pyproject.toml` in the working directory, if there is one."""
     path = Path(PROJECT_FILE)
     try:
@@ -146,7 +178,7 @@ def find_project_config(known: Collection[str], elsewhere: Collection[str] = ())
     if not mentioned:
         return None  # whatever else is wrong with it is not our business
     tool = _toml(path).get("tool")
-    return read_config(path, known, elsewhere) if isinstance(tool, Mapping) and "gym" in tool else None
+    return read_config(path) if isinstance(tool, Mapping) and "gym" in tool else None
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -164,7 +196,7 @@ def _toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not TOML: {error}", hint='text stands in quotes: env = "simple_weather"') from error
 
 
-def _read(name: str, path: Path, content: Any, known: Collection[str], elsewhere: Collection[str]) -> ConfigFile:
+def _read(name: str, path: Path, content: Any) -> ConfigFile:
     if not isinstance(content, Mapping):
         raise UsageError(f"{name}: it must be a table", hint=f"write [{_PROJECT_TABLE}] and a key per line below it")
     tables: dict[str, Mapping[str, Any]] = {}
@@ -174,13 +206,13 @@ def _read(name: str, path: Path, content: Any, known: Collection[str], elsewhere
             if not isinstance(value, Mapping):
                 raise UsageError(f"{name}: {key} must be a table", hint=f"write [{key}] and a key per line below it")
             tables[key] = value
-        elif key in elsewhere:
+        elif key in ELSEWHERE:
             raise UsageError(
                 f"{name}: {key}: this belongs to one invocation, not to a run",
-                hint=f"give --{key.replace('_', '-')} on the command line",
+                hint=f"give it where the run is started: --{key.replace('_', '-')}",
             )
-        elif key not in known:
-            raise _unknown(name, key, (*known, *_TABLES))
+        elif key not in SETTINGS:
+            raise _unknown(name, key)
         else:
             options[key] = value
     models = _models(name, options.pop("model", None), tables.get("models", {}))
@@ -204,8 +236,8 @@ def _models(name: str, model: Any, by_role: Mapping[str, Any]) -> dict[str, str]
     return models
 
 
-def _unknown(name: str, key: str, known: Collection[str]) -> UsageError:
-    near = get_close_matches(key, known, n=1)
+def _unknown(name: str, key: str) -> UsageError:
+    near = get_close_matches(key, (*sorted(SETTINGS), *_TABLES), n=1)
     guess = f"; did you mean {near[0]!r}?" if near else ""
     return UsageError(
         f"{name}: there is no key {key!r}{guess}",
@@ -217,9 +249,11 @@ def _rebased(text: str, folder: Path) -> str:
     return located(text, folder) if folder != Path() else text
 
 
-def _component(text: str) -> str:
+def _component(wanted: Any) -> str:
+    if not isinstance(wanted, str):
+        return f"an instance of {type(wanted).__name__}"
     try:
-        reference = Reference.parse(text)
+        reference = Reference.parse(wanted)
     except (UsageError, AttributeError):
-        return str(text)
+        return wanted
     return reference.url or (str(reference.file) if reference.path is not None else reference.name)

@@ -12,9 +12,6 @@ from gym_core import Component, FromEnv, Options, Selector, UsageError
 from gym_core.spi import Configured, Resolved, resolve_options
 from gym_core.wiring.config_file import ConfigFile, find_project_config, read_config
 
-KNOWN = ("model", "env", "agent", "limit", "max_tokens", "output")
-ELSEWHERE = ("resume",)
-
 
 def written(folder: Path, text: str, name: str = "run.toml") -> Path:
     path = folder / name
@@ -23,7 +20,7 @@ def written(folder: Path, text: str, name: str = "run.toml") -> Path:
 
 
 def read(folder: Path, text: str, name: str = "run.toml") -> ConfigFile:
-    return read_config(written(folder, text, name), KNOWN, ELSEWHERE)
+    return read_config(written(folder, text, name))
 
 
 class TestReading:
@@ -66,12 +63,12 @@ class TestReading:
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="No such file"):
-            read_config(tmp_path / "run.toml", KNOWN)
+            read_config(tmp_path / "run.toml")
 
     def test_a_file_that_is_no_text(self, tmp_path: Path) -> None:
         (tmp_path / "run.toml").write_bytes(b"\xff\xfe\x00")
         with pytest.raises(UsageError, match="not UTF-8"):
-            read_config(tmp_path / "run.toml", KNOWN)
+            read_config(tmp_path / "run.toml")
 
 
 class TestProject:
@@ -82,16 +79,16 @@ class TestProject:
         monkeypatch.chdir(tmp_path)
 
     def test_there_is_no_file(self) -> None:
-        assert find_project_config(KNOWN) is None
+        assert find_project_config() is None
 
     @pytest.mark.parametrize("text", ['[project]\nname = "x"', "[tool.ruff]\nx = 1 # gym", "broken", "tool = 3 # gym"])
     def test_there_is_no_table(self, tmp_path: Path, text: str) -> None:
         written(tmp_path, text, "pyproject.toml")
-        assert find_project_config(KNOWN) is None
+        assert find_project_config() is None
 
     def test_the_table_is_read_and_named(self, tmp_path: Path) -> None:
         written(tmp_path, '[tool.gym]\nlimit = 3\n[tool.gym.models]\njudge = "j"\n', "pyproject.toml")
-        found = find_project_config(KNOWN)
+        found = find_project_config()
         assert found is not None
         assert (found.options, found.models) == ({"limit": 3}, {"judge": "j"})
         assert found.origin == "file pyproject.toml [tool.gym]"
@@ -99,7 +96,7 @@ class TestProject:
     def test_an_unknown_key_is_an_error(self, tmp_path: Path) -> None:
         written(tmp_path, "[tool.gym]\nlimt = 3\n", "pyproject.toml")
         with pytest.raises(UsageError, match=r"pyproject.toml \[tool.gym\]: there is no key 'limt'"):
-            find_project_config(KNOWN)
+            find_project_config()
 
     def test_naming_a_file_without_the_table_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no table"):
