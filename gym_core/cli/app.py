@@ -38,9 +38,10 @@ app = CommandGroup(
             "Write the rollouts of a results file as rows that the tools of others read.",
         ),
         "view": ("gym_core.cli.view:view", "Show one stored rollout."),
+        "help": ("gym_core.cli.help:help_", "Show how to use a command, as `gym COMMAND --help` does."),
     },
 )
-click.version_option(__version__, prog_name="gym")(app)
+click.version_option(__version__, "-V", "--version", prog_name="gym")(app)
 
 plugins = LazyGroup(
     "plugins",

@@ -86,7 +86,10 @@ def _invoke(arguments: Sequence[str], terminal: Terminal) -> int:
     from gym_core.cli.app import app
 
     if _COMPLETION in os.environ:
-        app.main(prog_name="gym", complete_var=_COMPLETION)
+        try:
+            app.main(prog_name="gym", complete_var=_COMPLETION)
+        except SystemExit as done:
+            return int(done.code or 0)
     try:
         # not `app.main`, which would decide about interruptions and closed pipes by itself
         with app.make_context("gym", list(arguments), obj=terminal) as context:

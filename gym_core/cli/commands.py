@@ -47,11 +47,18 @@ class CommandGroup(LazyGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the table, and those of plugins by their distributions' summaries."""
+        own = [(name, help) for name, (_, help) in {**self.table, **COMMANDS}.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help) for name, (_, help) in {**self.table, **COMMANDS}.items()])
-        if offered := {name: plugin for name, plugin in self._offered(ctx).items() if name not in COMMANDS}:
+            formatter.write_dl(own)
+        if offered := self.helps(ctx)[len(own) :]:
             with formatter.section("Commands of plugins"):
-                formatter.write_dl([(name, plugin.summary) for name, plugin in offered.items()])
+                formatter.write_dl(offered)
+
+    def helps(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Gym's own by the table, then those of plugins by their distributions' summaries."""
+        own = [(name, help) for name, (_, help) in {**self.table, **COMMANDS}.items()]
+        offered = {name: plugin.summary for name, plugin in self._offered(ctx).items() if name not in COMMANDS}
+        return [*own, *offered.items()]
 
     def names(self, ctx: click.Context, wanted: str) -> Collection[str]:
         """What a first argument may be."""

@@ -26,6 +26,7 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 @click.command()
 @click.option(
+    "-m",
     "--model",
     "references",
     metavar="[ROLE=]REF",

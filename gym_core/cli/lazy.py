@@ -8,6 +8,9 @@ from difflib import get_close_matches
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from gym_core.cli.parameters import refuse_several
 
 
 class LazyGroup(click.Group):
@@ -30,10 +33,19 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names of commands and options that begin so, by the table: no command is imported."""
+        found = [CompletionItem(name, help=help) for name, help in self.helps(ctx) if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def helps(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """The commands with their lines of help."""
+        return [(name, help) for name, (_, help) in self.table.items()]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the table alone."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help) for name, (_, help) in self.table.items()])
+            formatter.write_dl(self.helps(ctx))
 
     def names(self, ctx: click.Context, wanted: str) -> Collection[str]:
         """What a first argument may be; `wanted` is what it is."""
@@ -48,4 +60,11 @@ class LazyGroup(click.Group):
             near = get_close_matches(args[0], names, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"{ctx.command_path} has no command {args[0]!r}{guess}")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and ctx.resilient_parsing:
+            from gym_core.cli.completion import teach
+
+            teach(command)
+        if command is not None and not isinstance(command, click.Group) and not ctx.resilient_parsing:
+            refuse_several(ctx, command, name, rest)
+        return name, command, rest

@@ -22,7 +22,7 @@ SECONDS = 60.0
 
 
 @click.command("models")
-@click.option("--model", "reference", metavar="REF", required=True, help="The model backend: [DIST/]NAME.")
+@click.option("-m", "--model", "reference", metavar="REF", required=True, help="The model backend: [DIST/]NAME.")
 @click.option("-M", "settings", metavar="KEY=VALUE", multiple=True, help="An option of the model. Repeatable.")
 @json_option("Print a JSON list.")
 @component_config_options

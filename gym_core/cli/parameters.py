@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +17,7 @@ from gym_core.wiring.kinds import Kind
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 KIND_WORDS = ("env", *(kind.value for kind in Kind))
+_ONE_EACH = "make a run of each, and compare them with `gym stats A.jsonl B.jsonl`"
 _ROLE = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
 
 
@@ -80,6 +82,19 @@ def json_option(help: str) -> Callable[[Command], Command]:
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
+def refuse_several(ctx: click.Context, command: click.Command, name: str | None, arguments: Sequence[str]) -> None:
+    """Raise `UsageError` where a reference is given twice that there is one of: the last one would win unseen."""
+    inner = click.Context(command, info_name=name, parent=ctx, resilient_parsing=True, **command.context_settings)
+    try:
+        _, _, given = command.make_parser(inner).parse_args(list(arguments))
+    except click.UsageError:
+        return  # which is said when the command is invoked
+    for parameter, count in Counter(given).items():
+        takes_reference = isinstance(parameter, click.Option) and (parameter.metavar or "").endswith("REF")
+        if count > 1 and takes_reference and not parameter.multiple:  # type: ignore[attr-defined,unused-ignore]
+            raise UsageError(f"{parameter.opts[-1]} is given {count} times, and there is one", hint=_ONE_EACH)
+
+
 def parse_settings(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
     """The `key=value` of a repeatable option such as `-E`. Raises `UsageError`."""
     settings: dict[str, str] = {}
@@ -99,6 +114,11 @@ def parse_models(references: tuple[str, ...], flag: str = "--model ") -> dict[st
     for text in references:
         named = _ROLE.fullmatch(text)
         role, reference = (named[1], named[2]) if named else (POLICY, text)
+        if role in models and not named and role == POLICY:
+            raise UsageError(
+                f"{flag.strip(' =')} is given twice without a role: {models[role]} and {reference}",
+                hint=f"{_ONE_EACH}; a further model of one run has a role, {flag}judge=REF",
+            )
         if role in models:
             raise UsageError(f"{flag}{text}: there is a model for the role `{role}` already", hint="--model ROLE=REF")
         models[role] = reference

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "-E", "env_settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable."
 )
-@click.option("--model", "models", metavar="ROLE=REF", multiple=True, help="A model that the verifier asks.")
+@click.option("-m", "--model", "models", metavar="ROLE=REF", multiple=True, help="A model that the verifier asks.")
 @click.option(
     "-M", "model_settings", metavar="ROLE.KEY=VALUE", multiple=True, help="An option of such a model. Repeatable."
 )

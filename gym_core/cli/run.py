@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--model", "models", metavar="[ROLE=]REF", multiple=True, help="The model, or one for a role. A run needs one."
+    "-m",
+    "--model",
+    "models",
+    metavar="[ROLE=]REF",
+    multiple=True,
+    help="The model, or one for a role. A run needs one.",
 )
 @click.option(
     "--env", metavar="REF", help="The environment: [DIST/]NAME[:SELECTOR], a URL, or FILE.py[:CLASS]. A run needs one."
@@ -185,7 +190,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         agent_options=parse_settings(options["agent_settings"], "-A"),
         input=options["input_"],
         task_id=options["task_id"] or None,
-        output=options["output"] or fresh_output(options["env"] or options["agent"]),
+        output=options["output"] or fresh_output(options["env"] or options["agent"], models.get(POLICY)),
         mode="resume" if options["resume"] else "overwrite" if options["overwrite"] else "new",
         limit=options["limit"],
         repeats=options["repeats"],
@@ -219,21 +224,33 @@ def _missing(kind: str) -> UsageError:
     return UsageError(f"a run needs {named}", hint=f"--{kind} REF; `gym plugins list --kind {kind}` lists them")
 
 
-def fresh_output(reference: str) -> str:
-    """A file under `results/` that does not exist yet, named after a component."""
+def fresh_output(reference: str, model: str | None = None) -> str:
+    """A file under `results/` that does not exist yet, named after a component and the model."""
     from datetime import datetime
     from pathlib import Path
 
-    scheme, _, rest = reference.partition(":")
-    named = scheme.rpartition("/")[2].removesuffix(".py")
-    if scheme.lower() in ("http", "https"):
-        named = rest.strip("/").partition("/")[0]
-    elif scheme.lower() == "unix":
-        named = rest.rpartition("/")[2]
-    name = re.sub(r"\W+", "-", named).strip("-") or "run"
-    stem = f"results/{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    named = [_name_of(reference) or "run", *filter(None, [_name_of(model, selected=True) if model else ""])]
+    stem = f"results/{'-'.join(named)}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = Path(f"{stem}.jsonl"), 1
     while path.exists() or path.with_suffix(".run.json").exists():
         number += 1
         path = Path(f"{stem}-{number}.jsonl")
     return str(path)
+
+
+def _name_of(text: str, *, selected: bool = False) -> str:
+    """A reference as a part of a file's name; `selected`: by its selector, where it has one."""
+    from gym_core.wiring.reference import Reference
+
+    try:
+        reference = Reference.parse(text)
+    except UsageError:
+        named = text  # refused in a moment
+    else:
+        named = reference.name
+        if reference.url is not None:
+            scheme, _, rest = reference.url.partition(":")
+            named = rest.rpartition("/")[2] if scheme.lower() == "unix" else rest.strip("/").partition("/")[0]
+        elif selected and reference.selector is not None:
+            named = reference.selector.rpartition("/")[2]
+    return re.sub(r"[^\w.]+", "-", named).strip("-.")[:80]

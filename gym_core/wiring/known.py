@@ -34,6 +34,29 @@ _OTHERS = {
 }
 
 
+ENDPOINTS = {
+    "anthropic": "https://api.anthropic.com/v1/",
+    "deepseek": "https://api.deepseek.com",
+    "fireworks": "https://api.fireworks.ai/inference/v1",
+    "google": "https://generativelanguage.googleapis.com/v1beta/openai/",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "ollama": "http://localhost:11434/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "together": "https://api.together.xyz/v1",
+    "vllm": "http://localhost:8000/v1",
+}
+"""Who speaks OpenAI's API, by the names that other tools have for them, and where."""
+
+
+def hint_to_name(text: str) -> str:
+    """How to write a model that was named as other tools have it: `anthropic/claude-x`, `gpt-4.1`, `org/model`."""
+    provider, _, model = text.replace(":", "/", 1).partition("/")
+    if provider in ENDPOINTS:
+        return f"it speaks OpenAI's API: `--model openai:{model or 'MODEL'} -M base_url={ENDPOINTS[provider]}`"
+    return f"the name of a model follows that of a backend: `--model openai:{text}`"
+
+
 def hint_to_install(kind: Kind, name: str) -> str:
     """How to get a plugin; empty for one that is not known."""
     distribution = _OTHERS[kind].get(name)

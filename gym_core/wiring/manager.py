@@ -14,7 +14,7 @@ import pluggy
 from gym_core.domain.errors import PluginError, UsageError
 from gym_core.wiring.discovery import DISABLE_VARIABLE, find_plugins
 from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
-from gym_core.wiring.known import hint_to_install
+from gym_core.wiring.known import hint_to_install, hint_to_name
 from gym_core.wiring.loading import Loader
 from gym_core.wiring.plugin import Plugin
 from gym_core.wiring.plugin_source import PluginSource
@@ -59,7 +59,7 @@ class PluginManager:
 
         Raises `UsageError` for none, several, or one that is off.
         """
-        wanted = _parsed(reference)
+        wanted = self._parsed(kind, reference)
         if wanted.path is not None:
             require_file(kind, wanted)
             return _plugin_of(kind, wanted)
@@ -83,7 +83,7 @@ class PluginManager:
                 f"the distribution {wanted.distribution!r} offers no {kind.label} {wanted.name!r}",
                 hint="there is " + " and ".join(plugin.qualified_name for plugin in named),
             )
-        raise self._unknown(kind, wanted.name)
+        raise self._unknown(kind, wanted)
 
     def load(self, kind: Kind, reference: Reference | str) -> Loaded:
         """Import the plugin that a reference means and return what it offers: a component's class, or a command.
@@ -91,7 +91,7 @@ class PluginManager:
         Raises `UsageError` as `find` does, and `PluginError` where the plugin is at fault, with the original error as
         its cause.
         """
-        wanted = _parsed(reference)
+        wanted = self._parsed(kind, reference)
         plugin = self.find(kind, wanted)
         if wanted.path is not None:
             found, cls, script = load_script(kind, wanted)
@@ -105,7 +105,7 @@ class PluginManager:
 
         Raises as `load` does.
         """
-        wanted = _parsed(reference)
+        wanted = self._parsed(Kind.EXTENSION, reference)
         plugin = self.find(Kind.EXTENSION, wanted)
         if wanted.selector is not None:
             raise UsageError(f"{wanted}: an extension takes nothing after a colon", hint=f"write `{wanted.name}`")
@@ -128,6 +128,23 @@ class PluginManager:
         """What calls a hook of one plugin, see `Loader.caller`."""
         return self._loader.caller(registered, hook)
 
+    def _parsed(self, kind: Kind, reference: Reference | str) -> Reference:
+        """What was typed; a model as other tools have it, `openai/gpt-4.1`, means `openai:gpt-4.1`."""
+        if not isinstance(reference, str):
+            return reference
+        backend, slash, model = reference.strip().partition("/")
+        if not (kind is Kind.MODEL and slash and model):
+            return Reference.parse(reference)
+        known = any(plugin.kind is kind and plugin.name == backend for plugin in self.plugins)
+        if known or hint_to_install(kind, backend):
+            return Reference.parse(f"{backend}:{model}")
+        try:
+            return Reference.parse(reference)
+        except UsageError as error:
+            if "/" not in model or not backend.isidentifier():
+                raise
+            raise UsageError(error.message, hint=hint_to_name(reference.strip())) from error
+
     def _meant(self, reference: Reference) -> Reference:
         """A reference by name; for a URL the component that its scheme means. Raises `UsageError`, `PluginError`."""
         if reference.url is None:
@@ -141,7 +158,8 @@ class PluginManager:
         component = Reference.parse(self.load(Kind.SCHEME, scheme).component)
         return replace(reference, name=component.name, distribution=component.distribution)
 
-    def _unknown(self, kind: Kind, name: str) -> UsageError:
+    def _unknown(self, kind: Kind, wanted: Reference) -> UsageError:
+        name = wanted.name
         others = [plugin for plugin in self.plugins if plugin.name == name]
         if others:
             other = others[0].kind
@@ -154,6 +172,8 @@ class PluginManager:
         near = get_close_matches(name, names, n=3)
         guess = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         here = f"`{kind.flag} ./{name}.py` means the file" if os.path.isfile(f"{name}.py") else ""
+        if kind is Kind.MODEL and not near and not hint_to_install(kind, name):
+            here = here or f"{hint_to_name(wanted.text)}; {_hint_to_find(kind, name)}"
         return UsageError(
             f"no {kind.label} named {name!r} is installed{guess}",
             hint=here or _hint_to_find(kind, name),
@@ -191,7 +211,3 @@ def _ambiguous(plugins: Sequence[Plugin]) -> UsageError:
         f"{len(plugins)} distributions offer the {first.kind.label} {first.name!r}",
         hint=f"name one: {' or '.join(names)}",
     )
-
-
-def _parsed(reference: Reference | str) -> Reference:
-    return Reference.parse(reference) if isinstance(reference, str) else reference

@@ -182,7 +182,7 @@ def test_secrets_stay_secret(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
         (("trap", "-E", "knid=x"), "trap has no option 'knid' (-E knid); did you mean 'kind'?"),
         (("trap", "--limit", "0"), "--limit"),
         (("trap", "--sample", "3"), "--sample needs a model"),
-        (("trap", "--model", "a", "--model", "b"), "there is a model for the role `policy` already"),
+        (("trap", "--model", "a", "--model", "b"), "--model is given twice without a role: a and b"),
         (("openai",), "'openai' is not of the kind resource_server but model"),
     ],
 )

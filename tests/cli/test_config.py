@@ -281,7 +281,7 @@ class TestErrors:
             ("GYM_RUN_LIMIT", "many", "GYM_RUN_LIMIT=many: "),
             ("GYM_RUN_QUIET", "perhaps", "GYM_RUN_QUIET=perhaps: "),
             ("GYM_RUN_BY", "'open", "GYM_RUN_BY: no closing quotation"),
-            ("GYM_RUN_MODEL", "a b", "GYM_RUN_MODEL=b: there is a model for the role `policy` already"),
+            ("GYM_RUN_MODEL", "a b", "GYM_RUN_MODEL is given twice without a role: a and b"),
         ],
     )
     def test_of_the_environment(

@@ -37,6 +37,7 @@ _BAR = 40
     "--limit", type=click.IntRange(min=1), default=100, metavar="N", show_default=True, help="Only the first N tasks."
 )
 @click.option(
+    "-m",
     "--model",
     "models",
     metavar="[ROLE=]REF",

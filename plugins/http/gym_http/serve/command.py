@@ -28,6 +28,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 @click.command()
 @click.option("--env", metavar="REF", help="The environment: [DIST/]NAME[:SELECTOR].")
 @click.option(
+    "-m",
     "--model",
     "models",
     metavar="[ROLE=]REF",
