@@ -22,12 +22,19 @@ if TYPE_CHECKING:
     from gym_core.cli.installer import find_installer as find_installer
     from gym_core.cli.interrupts import Interrupts as Interrupts
     from gym_core.cli.lazy import LazyGroup as LazyGroup
+    from gym_core.cli.parameters import SECONDS as SECONDS
+    from gym_core.cli.parameters import component_options as component_options
+    from gym_core.cli.parameters import component_settings as component_settings
+    from gym_core.cli.parameters import concurrency_option as concurrency_option
     from gym_core.cli.parameters import debug_option as debug_option
     from gym_core.cli.parameters import disable_option as disable_option
+    from gym_core.cli.parameters import given_deadlines as given_deadlines
     from gym_core.cli.parameters import json_option as json_option
     from gym_core.cli.parameters import parse_models as parse_models
     from gym_core.cli.parameters import parse_settings as parse_settings
+    from gym_core.cli.parameters import setting_option as setting_option
     from gym_core.cli.parameters import task_id_option as task_id_option
+    from gym_core.cli.parameters import timeout_options as timeout_options
     from gym_core.cli.running import logged as logged
     from gym_core.cli.terminal import Terminal as Terminal
     from gym_core.cli.terminal import pass_shared_terminal as pass_shared_terminal
@@ -180,8 +187,9 @@ else:
             "gym_core.cli.installer": "Change find_installer",
             "gym_core.cli.interrupts": "Interrupts",
             "gym_core.cli.lazy": "LazyGroup",
-            "gym_core.cli.parameters": "debug_option disable_option json_option parse_models parse_settings "
-            "task_id_option",
+            "gym_core.cli.parameters": "SECONDS component_options component_settings concurrency_option debug_option "
+            "disable_option given_deadlines json_option parse_models parse_settings setting_option task_id_option "
+            "timeout_options",
             "gym_core.cli.running": "logged",
             "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
             "gym_core.contract.agent": "checked_stop",

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.component_options import component_config_options, read_components
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_models, parse_settings
+from gym_core.cli.parameters import (
+    concurrency_option,
+    debug_option,
+    disable_option,
+    json_option,
+    parse_models,
+    parse_settings,
+    setting_option,
+)
 from gym_core.cli.terminal import Terminal, pass_terminal, styled
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.quoting import one_line
@@ -33,20 +41,11 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
     multiple=True,
     help="Look at this model, too, and have it answer one tiny call, which may cost a fraction of a cent. Repeatable.",
 )
-@click.option("-M", "settings", metavar="[ROLE.]KEY=VALUE", multiple=True, help="An option of the model. Repeatable.")
+@setting_option("-M", "the model", "settings", "[ROLE.]KEY=VALUE")
 @click.option("--call/--no-call", default=True, help="Whether the models of --model are called.")
 @click.option("--env", metavar="REF", help="Look whether this environment can be wired.")
-@click.option(
-    "-E", "env_settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable."
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    default=16,
-    metavar="C",
-    show_default=True,
-    help="Rollouts at once that are wanted.",
-)
+@setting_option("-E", "the environment", "env_settings")
+@concurrency_option(help="Rollouts at once that are wanted.")
 @click.option("--output", metavar="FILE", default="results/x.jsonl", help="Where rows would go.")
 @json_option("Print an object: findings (check, state, message, fix), warnings, problems.")
 @component_config_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.component_options import component_config_options, read_components
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
+from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, setting_option
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import ModelError, UsageError
 from gym_core.domain.quoting import one_line
@@ -23,7 +23,7 @@ SECONDS = 60.0
 
 @click.command("models")
 @click.option("-m", "--model", "reference", metavar="REF", required=True, help="The model backend: [DIST/]NAME.")
-@click.option("-M", "settings", metavar="KEY=VALUE", multiple=True, help="An option of the model. Repeatable.")
+@setting_option("-M", "the model", "settings")
 @json_option("Print a JSON list.")
 @component_config_options
 @disable_option

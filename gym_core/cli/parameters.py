@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
-from gym_core.wiring.config_file import POLICY
+from gym_core.wiring.config_file import POLICY, TIMEOUTS
 from gym_core.wiring.kinds import Kind
+
+if TYPE_CHECKING:
+    from gym_core.engine.bounds.deadlines import Deadlines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 KIND_WORDS = ("env", *(kind.value for kind in Kind))
 _ONE_EACH = "make a run of each, and compare them with `gym stats A.jsonl B.jsonl`"
+SECONDS = click.FloatRange(min=0, min_open=True)
+"""The type of an option that is a number of seconds."""
 _ROLE = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
 
 
@@ -93,6 +98,66 @@ def refuse_several(ctx: click.Context, command: click.Command, name: str | None,
         takes_reference = isinstance(parameter, click.Option) and (parameter.metavar or "").endswith("REF")
         if count > 1 and takes_reference and not parameter.multiple:  # type: ignore[attr-defined,unused-ignore]
             raise UsageError(f"{parameter.opts[-1]} is given {count} times, and there is one", hint=_ONE_EACH)
+
+
+def component_options(*, model: str, env: str, agent: str) -> Callable[[Command], Command]:
+    """`--model` or `-m`, passed as `models`, `--env` and `--agent`, with these helps."""
+    return _all_of(
+        click.option("-m", "--model", "models", metavar="[ROLE=]REF", multiple=True, help=model),
+        click.option("--env", metavar="REF", help=env),
+        click.option("--agent", metavar="REF", help=agent),
+    )
+
+
+def setting_option(flag: str, of: str, name: str, metavar: str = "KEY=VALUE") -> Callable[[Command], Command]:
+    """`-E KEY=VALUE` and its like, passed as `name`, for `parse_settings`. `of`: whose options these are."""
+    return click.option(flag, name, metavar=metavar, multiple=True, help=f"An option of {of}. Repeatable.")
+
+
+def component_settings(command: Command) -> Command:
+    """`-M`, `-E` and `-A`, passed as `model_settings`, `env_settings` and `agent_settings`."""
+    return _all_of(
+        setting_option("-M", "the model", "model_settings", "[ROLE.]KEY=VALUE"),
+        setting_option("-E", "the environment", "env_settings"),
+        setting_option("-A", "the agent", "agent_settings"),
+    )(command)
+
+
+def concurrency_option(default: int = 16, help: str = "Rollouts at once.") -> Callable[[Command], Command]:
+    """`--concurrency`."""
+    return click.option(
+        "--concurrency", type=click.IntRange(min=1), default=default, metavar="C", show_default=True, help=help
+    )
+
+
+def timeout_options(command: Command) -> Command:
+    """How long the parts of a rollout may take; for `given_deadlines`."""
+    parts = {"rollout": "a rollout", "tool": "a tool call", "setup": "a setup", "verify": "a verifier"}
+    return _all_of(
+        *(
+            click.option(f"--{name}-timeout", type=SECONDS, metavar="S", help=f"Seconds {what} may take.")
+            for name, what in parts.items()
+        )
+    )(command)
+
+
+def given_deadlines(options: Mapping[str, Any]) -> Deadlines:
+    """The bounds that `timeout_options` were given; the others are the usual ones."""
+    from gym_core.engine.bounds.deadlines import Deadlines
+
+    given = {name: options[name] for name in TIMEOUTS}
+    return Deadlines(**{name.removesuffix("_timeout"): value for name, value in given.items() if value is not None})
+
+
+def _all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one, in the order in which the help shows them."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def parse_settings(pairs: tuple[str, ...], flag: str) -> dict[str, str]:

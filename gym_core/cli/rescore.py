@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings
+from gym_core.cli.parameters import (
+    concurrency_option,
+    debug_option,
+    disable_option,
+    json_option,
+    parse_settings,
+    setting_option,
+)
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 
@@ -18,18 +25,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", metavar="FILE")
 @click.option("--env", metavar="REF", help="The environment; by default the one that FILE came from, with its options.")
-@click.option(
-    "-E", "env_settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable."
-)
+@setting_option("-E", "the environment", "env_settings")
 @click.option("-m", "--model", "models", metavar="ROLE=REF", multiple=True, help="A model that the verifier asks.")
-@click.option(
-    "-M", "model_settings", metavar="ROLE.KEY=VALUE", multiple=True, help="An option of such a model. Repeatable."
-)
+@setting_option("-M", "such a model", "model_settings", "ROLE.KEY=VALUE")
 @click.option("--output", metavar="FILE", help="Where rows go; by default beside FILE, ending in .rescored.jsonl.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=16, metavar="C", show_default=True, help="Rollouts at once."
-)
+@concurrency_option()
 @click.option("--quiet", is_flag=True, help="No progress and no tables; errors are still shown.")
 @json_option("Print the summary as JSON to standard output.")
 @disable_option

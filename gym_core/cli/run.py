@@ -10,12 +10,18 @@ import click
 
 from gym_core.cli.configuration import Configuration, config_options
 from gym_core.cli.parameters import (
+    component_options,
+    component_settings,
+    concurrency_option,
     debug_option,
     disable_option,
+    given_deadlines,
     json_option,
     parse_models,
     parse_settings,
+    setting_option,
     task_id_option,
+    timeout_options,
 )
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
@@ -28,18 +34,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    metavar="[ROLE=]REF",
-    multiple=True,
-    help="The model, or one for a role. A run needs one.",
+@component_options(
+    model="The model, or one for a role. A run needs one.",
+    env="The environment: [DIST/]NAME[:SELECTOR], a URL, or FILE.py[:CLASS]. A run needs one.",
+    agent="The agent; by default the one the environment prefers.",
 )
-@click.option(
-    "--env", metavar="REF", help="The environment: [DIST/]NAME[:SELECTOR], a URL, or FILE.py[:CLASS]. A run needs one."
-)
-@click.option("--agent", metavar="REF", help="The agent; by default the one the environment prefers.")
 @click.option(
     "--input",
     "input_",
@@ -52,9 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=1, metavar="K", show_default=True, help="Rollouts per task."
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=16, metavar="C", show_default=True, help="Rollouts at once."
-)
+@concurrency_option()
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -76,33 +73,14 @@ if TYPE_CHECKING:
     metavar="S",
     help="Seed of sessions and, where the endpoint takes one, of the model.",
 )
-@click.option(
-    "-M", "model_settings", metavar="[ROLE.]KEY=VALUE", multiple=True, help="An option of the model. Repeatable."
-)
-@click.option(
-    "-E", "env_settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable."
-)
-@click.option("-A", "agent_settings", metavar="KEY=VALUE", multiple=True, help="An option of the agent. Repeatable.")
-@click.option(
-    "-X", "executor_settings", metavar="KEY=VALUE", multiple=True, help="An option of the executor. Repeatable."
-)
+@component_settings
+@setting_option("-X", "the executor", "executor_settings")
 @click.option("--resume", is_flag=True, help="Continue an output: run what it lacks.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: run the failed rollouts again, too.")
 @click.option("--accept-changes", is_flag=True, help="With --resume: go on although settings differ.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--skip-invalid/--no-skip-invalid", help="Leave broken input rows out and count them.")
-@click.option(
-    "--rollout-timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds a rollout may take."
-)
-@click.option(
-    "--tool-timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds a tool call may take."
-)
-@click.option(
-    "--setup-timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds a setup may take."
-)
-@click.option(
-    "--verify-timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds a verifier may take."
-)
+@timeout_options
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=1),
@@ -159,7 +137,6 @@ def run(terminal: Terminal, /, **options: Any) -> int:
 
 def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda message: None) -> RunConfig:
     """The run that the options of the command line ask for. Raises `UsageError`."""
-    from gym_core.engine.bounds.deadlines import Deadlines
     from gym_core.engine.config import Invocation, run_config
 
     if options["resume"] and options["overwrite"]:
@@ -180,7 +157,6 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
     for notice in notices:
         warn(f"warning: {notice}")
     file = configuration.file
-    deadlines = {name: options[f"{name}_timeout"] for name in ("rollout", "setup", "tool", "verify")}
     return run_config(
         models=models,
         env=options["env"] or None,
@@ -199,7 +175,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         skip_invalid=options["skip_invalid"],
         retry_failed=options["retry_failed"],
         accept_changes=options["accept_changes"],
-        deadlines=Deadlines(**{name: seconds for name, seconds in deadlines.items() if seconds is not None}),
+        deadlines=given_deadlines(options),
         max_tokens=options["max_tokens"],
         max_cost=options["max_cost"],
         prices=options["prices"],

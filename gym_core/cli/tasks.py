@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.component_options import component_config_options, read_components
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, task_id_option
+from gym_core.cli.parameters import (
+    debug_option,
+    disable_option,
+    json_option,
+    parse_settings,
+    setting_option,
+    task_id_option,
+)
 from gym_core.cli.terminal import Terminal, pass_terminal, shorten
 from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, PluginError
@@ -28,7 +35,7 @@ _TOOLS_SHOWN = 3
 
 @click.command()
 @click.option("--env", "reference", metavar="REF", required=True, help="The environment: [DIST/]NAME[:SELECTOR].")
-@click.option("-E", "settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable.")
+@setting_option("-E", "the environment", "settings")
 @click.option(
     "--limit", type=click.IntRange(min=1), help=f"How many to list: {DEFAULT_LIMIT} in the table, all with --json."
 )

@@ -18,6 +18,7 @@ from gym_core.spi import (
     parse_settings,
     pass_terminal,
     read_components,
+    setting_option,
     styled,
     task_id_option,
 )
@@ -32,7 +33,7 @@ _BAR = 40
 
 @click.command("check")
 @click.argument("reference", metavar="REF")
-@click.option("-E", "settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable.")
+@setting_option("-E", "the environment", "settings")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, metavar="N", show_default=True, help="Only the first N tasks."
 )
@@ -44,9 +45,7 @@ _BAR = 40
     multiple=True,
     help="Take a sample with this model; with a role, the model that sessions ask for.",
 )
-@click.option(
-    "-M", "model_settings", metavar="[ROLE.]KEY=VALUE", multiple=True, help="An option of the model. Repeatable."
-)
+@setting_option("-M", "the model", "model_settings", "[ROLE.]KEY=VALUE")
 @click.option(
     "--sample",
     type=click.IntRange(min=1),

@@ -8,13 +8,19 @@ import click
 
 from gym_core import UsageError
 from gym_core.spi import (
+    SECONDS,
     Terminal,
     component_config_options,
+    component_options,
+    component_settings,
+    concurrency_option,
     debug_option,
     disable_option,
+    given_deadlines,
     parse_settings,
     pass_shared_terminal,
     read_components,
+    timeout_options,
 )
 
 if TYPE_CHECKING:
@@ -22,20 +28,14 @@ if TYPE_CHECKING:
     from gym_http.serve.settings import ServeSettings
 
 TOKEN_VARIABLE = "GYM_SERVE_TOKEN"
-_SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
-@click.option("--env", metavar="REF", help="The environment: [DIST/]NAME[:SELECTOR].")
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    metavar="[ROLE=]REF",
-    multiple=True,
-    help="The model to serve, an agent's model, or one for a role that the environment asks.",
+@component_options(
+    model="The model to serve, an agent's model, or one for a role that the environment asks.",
+    env="The environment: [DIST/]NAME[:SELECTOR].",
+    agent="The agent, with its --env and --model, or alone for the runs of others.",
 )
-@click.option("--agent", metavar="REF", help="The agent, with its --env and --model, or alone for the runs of others.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
 @click.option(
     "--port",
@@ -65,7 +65,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--session-life",
-    type=_SECONDS,
+    type=SECONDS,
     default=14_400.0,
     metavar="S",
     show_default=True,
@@ -73,7 +73,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--session-idle",
-    type=_SECONDS,
+    type=SECONDS,
     default=3_600.0,
     metavar="S",
     show_default=True,
@@ -101,41 +101,25 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--client-timeout",
-    type=_SECONDS,
+    type=SECONDS,
     default=30.0,
     metavar="S",
     show_default=True,
     help="Seconds a client may take to send the head of a request, or to go on with its body or with reading.",
 )
 @click.option("--mcp", is_flag=True, help="Offer the tools of sessions over the Model Context Protocol, too.")
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    default=1024,
-    metavar="C",
-    show_default=True,
-    help="Rollouts of an agent at once.",
-)
+@concurrency_option(1024, "Rollouts of an agent at once.")
 @click.option(
     "--drain",
-    type=_SECONDS,
+    type=SECONDS,
     default=30.0,
     metavar="S",
     show_default=True,
     help="Seconds that requests under way may take when the server is to end.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="S", show_default=True, help="Seed of sessions.")
-@click.option("--setup-timeout", type=_SECONDS, metavar="S", help="Seconds a setup may take.")
-@click.option("--tool-timeout", type=_SECONDS, metavar="S", help="Seconds a tool call may take.")
-@click.option("--verify-timeout", type=_SECONDS, metavar="S", help="Seconds a verifier may take.")
-@click.option("--rollout-timeout", type=_SECONDS, metavar="S", help="Seconds a rollout of an agent may take.")
-@click.option(
-    "-M", "model_settings", metavar="[ROLE.]KEY=VALUE", multiple=True, help="An option of a model. Repeatable."
-)
-@click.option(
-    "-E", "env_settings", metavar="KEY=VALUE", multiple=True, help="An option of the environment. Repeatable."
-)
-@click.option("-A", "agent_settings", metavar="KEY=VALUE", multiple=True, help="An option of the agent. Repeatable.")
+@timeout_options
+@component_settings
 @click.option("-v", "--verbose", is_flag=True, help="Show the log on standard error.")
 @component_config_options
 @disable_option
@@ -184,7 +168,6 @@ def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
 
 def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
     """How the options of the command line want it served. Raises `UsageError`."""
-    from gym_core.spi import Deadlines
     from gym_http.serve.connections import ConnectionLimits
     from gym_http.serve.settings import LOOPBACK, ServeSettings, require_token
 
@@ -192,7 +175,6 @@ def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
     terminal.redactor.add(token)
     if options["uds"] is None:
         require_token(options["host"], token)
-    deadlines = {name: options[f"{name}_timeout"] for name in ("rollout", "setup", "tool", "verify")}
     return ServeSettings(
         token=token,
         local=options["uds"] is None and options["host"] in LOOPBACK,
@@ -208,7 +190,7 @@ def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
             per_client=options["max_client_connections"],
             seconds=options["client_timeout"],
         ),
-        deadlines=Deadlines(**{name: seconds for name, seconds in deadlines.items() if seconds is not None}),
+        deadlines=given_deadlines(options),
     )
 
 
