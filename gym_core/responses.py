@@ -1,5 +1,65 @@
 """What reads and makes items of requests and responses: plain dicts, as the Responses API writes them."""
 
-from gym_core.domain.responses import *  # noqa: F403
-from gym_core.domain.stop_reasons import *  # noqa: F403
-from gym_core.domain.tool_calls import answered_calls as answered_calls
+from gym_core.domain.responses import (
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    Request,
+    Response,
+    Usage,
+    as_items,
+    call_id_of,
+    content_parts,
+    function_call_output,
+    item_text,
+    output_text,
+    user_message,
+)
+from gym_core.domain.stop_reasons import (
+    BUDGET,
+    COMPLETED,
+    CONTENT_FILTER,
+    CONTEXT_LENGTH,
+    EMPTY,
+    INCOMPLETE,
+    MAX_OUTPUT_TOKENS,
+    MAX_TURNS,
+    REASONING_ONLY,
+    REFUSAL,
+    SESSION_DONE,
+    TRUNCATING,
+    StopReason,
+)
+from gym_core.domain.tool_calls import (
+    answered_calls,
+)
+
+__all__ = [
+    "BUDGET",
+    "COMPLETED",
+    "CONTENT_FILTER",
+    "CONTEXT_LENGTH",
+    "EMPTY",
+    "INCOMPLETE",
+    "MAX_OUTPUT_TOKENS",
+    "MAX_TURNS",
+    "REASONING_ONLY",
+    "REFUSAL",
+    "SESSION_DONE",
+    "TRUNCATING",
+    "FunctionCall",
+    "FunctionCallOutput",
+    "Item",
+    "Request",
+    "Response",
+    "StopReason",
+    "Usage",
+    "answered_calls",
+    "as_items",
+    "call_id_of",
+    "content_parts",
+    "function_call_output",
+    "item_text",
+    "output_text",
+    "user_message",
+]

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from gym_core.domain.chat.messages import TOKEN_FIELDS as TOKEN_FIELDS
     from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
     from gym_core.domain.error_json import error_json as error_json
+    from gym_core.domain.errors import writable as writable
     from gym_core.domain.finish import ending as ending
     from gym_core.domain.foreign_verdict import NotMeasured as NotMeasured
     from gym_core.domain.foreign_verdict import check_measured as check_measured
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from gym_core.domain.proxies import ProxyError as ProxyError
     from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
+    from gym_core.domain.responses import id_text as id_text
     from gym_core.domain.rollout import ModelCall as ModelCall
     from gym_core.domain.sampling import BACKEND_FIELDS as BACKEND_FIELDS
     from gym_core.domain.sampling import read_sampling as read_sampling
@@ -204,11 +206,13 @@ else:
             "gym_core.domain.chat.messages": "TOKEN_FIELDS",
             "gym_core.domain.chat.tools": "with_flat_tools",
             "gym_core.domain.error_json": "error_json",
+            "gym_core.domain.errors": "writable",
             "gym_core.domain.finish": "ending",
             "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
             "gym_core.domain.json_text": "plain_json",
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line",
+            "gym_core.domain.responses": "id_text",
             "gym_core.domain.rollout": "ModelCall",
             "gym_core.domain.sampling": "BACKEND_FIELDS read_sampling sampling_fields",
             "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",

@@ -14,7 +14,7 @@ from typing import Any
 from docs_markdown import code, table
 
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
-    "Runs": ("gym_core.engine",),
+    "Runs": ("gym_core.engine", "gym_core.contract.executor"),
     "Components": ("gym_core.contract.component", "gym_core.contract.hookspecs"),
     "Models": ("gym_core.contract.model",),
     "Environments": ("gym_core.contract.resource_server", "gym_core.contract.sandbox"),
@@ -86,13 +86,9 @@ def _modules() -> Iterator[str]:
 
 
 def further_names(module: ModuleType) -> list[str]:
-    """The public classes and functions of a module that are made of gym's own ones, in alphabetical order."""
+    """The public classes and functions of a module, in alphabetical order."""
     return sorted(
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and (isinstance(value, type) or inspect.isfunction(value))
-        and value.__module__.startswith("gym_core.")
+        name for name in module.__all__ if isinstance(value := getattr(module, name), type) or inspect.isfunction(value)
     )
 
 

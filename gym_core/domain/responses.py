@@ -56,7 +56,7 @@ class FunctionCall(dict[str, Any]):
         return NO_ARGUMENTS if text.strip() in ("", "null") else text
 
     def parsed(self) -> dict[str, Any]:
-        """The arguments as the object they say, empty where there are none. Raises `ValueError`."""
+        """The arguments as the object they say, empty where there are none. Raises `ArgumentError`, a `ValueError`."""
         return parse_arguments(self.get("arguments"))
 
 

@@ -25,9 +25,8 @@ from gym_core.errors import (
     RateLimitError,
     SessionError,
     model_error_classes,
-    writable,
 )
-from gym_core.spi import DeadlineExceeded, error_json, unwrapped
+from gym_core.spi import DeadlineExceeded, error_json, unwrapped, writable
 
 CODES = {
     400: "bad_request",

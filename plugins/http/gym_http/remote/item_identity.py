@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from gym_core import FunctionCall, Item, encode_json
-from gym_core.responses import call_id_of, content_parts, id_text, item_text
-from gym_core.spi import arguments_text
+from gym_core.responses import call_id_of, content_parts, item_text
+from gym_core.spi import arguments_text, id_text
 
 _TEXT_PARTS = ("input_text", "output_text", "text")
 
