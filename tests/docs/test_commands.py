@@ -29,9 +29,9 @@ from gym_core.spi import Kind, PluginManager, Reference, resolve_options
 from tests.docs.pages import ROOT, Block, Command, blocks, commands, pages
 
 OTHER_PROGRAMS = frozenset(
-    {"cd", "export", "git", "llama-server", "ls", "make", "pytest", "python", "source", "uv", "vllm"}
+    {"cd", "export", "git", "llama-server", "ls", "make", "pip", "pytest", "python", "source", "uv", "vllm"}
 )
-PREPARING = frozenset({"export", "source", "uv"})
+PREPARING = frozenset({"export", "pip", "source", "uv"})
 """What these do to the environment has been done when a page's commands run."""
 KEPT_VARIABLES = ("PATH", "PYTHONPATH", "SYSTEMROOT", "LANG", "TMPDIR")
 PAGES = pages()
