@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gym_core.contract.resource_server import Session as Session
     from gym_core.contract.resource_server import SessionContext as SessionContext
     from gym_core.contract.resource_server import SessionInfo as SessionInfo
+    from gym_core.contract.resource_server import TaskFile as TaskFile
     from gym_core.contract.runner import CompletedTask as CompletedTask
     from gym_core.contract.runner import Runner as Runner
     from gym_core.contract.runner import RunnerContext as RunnerContext
@@ -88,7 +89,7 @@ else:
             "gym_core.contract.hookspecs": "CONTRACT_VERSION CallInfo RunInfo hookimpl",
             "gym_core.contract.model": "CallContext Model ModelBackend ModelInfo",
             "gym_core.contract.resource_server": "Done ResourceServer ResourceServerInfo Session SessionContext "
-            "SessionInfo",
+            "SessionInfo TaskFile",
             "gym_core.contract.runner": "CompletedTask Runner RunnerContext RunnerInfo TaskFailed",
             "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
             "gym_core.domain.errors": "GymError ModelError UsageError",

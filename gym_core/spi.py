@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from gym_core.domain.foreign_verdict import read_verdict as read_verdict
     from gym_core.domain.foreign_verdict import without_failure as without_failure
     from gym_core.domain.json_text import plain_json as plain_json
+    from gym_core.domain.json_text import what_it_is as what_it_is
     from gym_core.domain.proxies import ProxyError as ProxyError
     from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
@@ -142,8 +143,10 @@ if TYPE_CHECKING:
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
     from gym_core.engine.staging import make_stage as make_stage
+    from gym_core.engine.tasks.input_file import open_input as open_input
     from gym_core.engine.tasks.job import Job as Job
     from gym_core.engine.tasks.keys import named_by as named_by
+    from gym_core.engine.tasks.read_source import input_source as input_source
     from gym_core.engine.tasks.source import server_source as server_source
     from gym_core.wiring.config_file import Configured as Configured
     from gym_core.wiring.config_file import split_roles as split_roles
@@ -209,7 +212,7 @@ else:
             "gym_core.domain.errors": "writable",
             "gym_core.domain.finish": "ending",
             "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
-            "gym_core.domain.json_text": "plain_json",
+            "gym_core.domain.json_text": "plain_json what_it_is",
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line",
             "gym_core.domain.responses": "id_text",
@@ -245,7 +248,9 @@ else:
             "gym_core.engine.run.run": "Run",
             "gym_core.engine.staging": "beginning make_gates make_stage",
             "gym_core.engine.tasks.job": "Job",
+            "gym_core.engine.tasks.input_file": "open_input",
             "gym_core.engine.tasks.keys": "named_by",
+            "gym_core.engine.tasks.read_source": "input_source",
             "gym_core.engine.tasks.source": "server_source",
             "gym_core.wiring.config_file": "Configured split_roles",
             "gym_core.wiring.description": "RECORDED describe_component",

@@ -278,6 +278,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "layers": layers,
     "options-local": lambda: options(Kind.MODEL, "local"),
     "options-openai": lambda: options(Kind.MODEL, "openai"),
+    "options-qa": lambda: options(Kind.RESOURCE_SERVER, "qa"),
     "options-reasoning-gym": lambda: options_of(reasoning_gym(), Kind.RESOURCE_SERVER, "reasoning_gym"),
     "options-simple-agent": lambda: options(Kind.AGENT, "simple_agent"),
     "options-simple-weather": lambda: options(Kind.RESOURCE_SERVER, "simple_weather"),

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     "--input",
     "input_",
     metavar="FILE",
-    help="Tasks as JSON lines (.gz, .zst, - for stdin) instead of the environment's own.",
+    help="Tasks as JSON lines (.gz, .zst, - for stdin), or in what form the environment reads, instead of its own.",
 )
 @task_id_option
 @click.option("--output", metavar="FILE", help="Where rows go, a .jsonl file; by default a fresh one under results/.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ _TOOLS_SHOWN = 3
 @click.command()
 @click.option("--env", "reference", metavar="REF", required=True, help="The environment: [DIST/]NAME[:SELECTOR].")
 @setting_option("-E", "the environment", "settings")
+@click.option("--input", "input_", metavar="FILE", help="The tasks of this file, as a run would take them.")
 @click.option(
     "--limit", type=click.IntRange(min=1), help=f"How many to list: {DEFAULT_LIMIT} in the table, all with --json."
 )
@@ -49,13 +50,14 @@ def tasks(
     terminal: Terminal,
     reference: str,
     settings: tuple[str, ...],
+    input_: str | None,
     limit: int | None,
     task_id: str | None,
     as_json: bool,
     config: str | None,
     disabled: tuple[str, ...],
 ) -> None:
-    """List the tasks that an environment ships.
+    """List the tasks that an environment ships, or those of a file.
 
     An environment may ship tasks without end: with --json they are printed as they come, until --limit.
     """
@@ -64,14 +66,15 @@ def tasks(
 
     maker = read_components(terminal, config).maker(terminal, PluginManager(disabled), env=reference)
     made = maker.make(Kind.RESOURCE_SERVER, reference, parse_settings(settings, "-E"))
-    listing = _Listing(terminal, made, task_id or None)
+    listing = _Listing(terminal, made, task_id or None, input_)
     Interrupts(terminal).run(listing.print_rows(limit) if as_json else listing.print_table(limit or DEFAULT_LIMIT))
 
 
 class _Listing:
-    def __init__(self, terminal: Terminal, made: Made, task_id: str | None) -> None:
+    def __init__(self, terminal: Terminal, made: Made, task_id: str | None, input_: str | None) -> None:
         self.terminal = terminal
         self.task_id = task_id
+        self.input = input_
         self.loaded = made.loaded
         self.server: ResourceServer = made.component
 
@@ -120,6 +123,10 @@ class _Listing:
             async with AsyncExitStack() as stack:
                 env = await enter(stack, self.server, Kind.RESOURCE_SERVER, self.loaded.plugin.distribution)
                 number = 0
+                if self.input is not None:
+                    for task in self._read(self.input, limit):
+                        yield task
+                    return
                 async for task in server_source(env, task_id=self.task_id, unique=False):
                     yield task
                     number += 1
@@ -131,6 +138,16 @@ class _Listing:
             if asked_to_end(error):
                 raise
             raise self._blamed(f"its tasks cannot be listed: {described(error)}") from error
+
+    def _read(self, path: str, limit: int | None) -> Iterator[Task]:
+        from gym_core.engine.tasks.read_source import input_source
+
+        source = input_source(path, self.server, task_id=self.task_id)
+        source.check()
+        if source.info.notice:
+            self.terminal.note(source.info.notice)
+        for batch in source.batches(limit):
+            yield from batch
 
     def _blamed(self, problem: str) -> PluginError:
         plugin = self.loaded.plugin

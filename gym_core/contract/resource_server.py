@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.contract.tools import BoundTool, class_tools
+from gym_core.domain.errors import InputError
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
@@ -79,6 +80,18 @@ class ResourceServerInfo(ComponentInfo):
     tasks: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """A file as an environment reads it.
+
+    `tasks`: one at a time, so that a file of any size can be read; an `errors.InputError` stands for a row that cannot
+    be used. `notice`: what a user should know of how it is read.
+    """
+
+    tasks: Iterable[Task | InputError]
+    notice: str = ""
+
+
 class ResourceServer(Component[OptionsT_co]):
     """Ships tasks and opens one session per rollout. One instance serves a run."""
 
@@ -102,6 +115,15 @@ class ResourceServer(Component[OptionsT_co]):
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks this environment ships, in a fixed order. May be endless."""
         return ()
+
+    def read_tasks(self, source: str) -> TaskFile | None:
+        """A file that `--input` names as the environment reads it; None leaves it to gym, which wants JSON lines.
+
+        Asked before the environment is open, and again each time that the file is read: the same tasks in the same
+        order. `source` is a path, or whatever else the environment knows to read. Raises `errors.InputError` for a
+        file that cannot be read.
+        """
+        return None
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session for one rollout; leaving it closes the session."""

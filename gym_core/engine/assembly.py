@@ -81,6 +81,17 @@ class Described:
         self.given[place] = sorted(component.options.model_fields_set)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The components of a run, made but not open. `preferred`: the agent that the environment named then."""
+
+    models: Mapping[str, ModelBackend]
+    server: ResourceServer
+    agent: Agent | Runner
+    launcher: WorkerLauncher | None
+    preferred: str
+
+
 @dataclass(slots=True)
 class Assembly:
     """The open components of a run, and the `launcher` of workers elsewhere, which is not open yet."""
@@ -138,8 +149,14 @@ class Assembler:
 
         Raises `UsageError`, `PluginError`.
         """
+        return await self.open_parts(self.make_parts(config), config, stack, backends)
+
+    def make_parts(self, config: RunConfig) -> Parts:
+        """Make all components: a typo in the last option should not cost the start of a model.
+
+        Raises `UsageError`, `PluginError`.
+        """
         wanted = config.components
-        # All are made before any is opened: a typo in the last option should not cost the start of a model.
         models = self._make_models(wanted.models, wanted.model_options)
         server: ResourceServer = NoEnvironment()
         if wanted.env is not None:
@@ -149,15 +166,23 @@ class Assembler:
         if wanted.agent is None and isinstance(agent, Agent):
             wanted.require_parts()
         launcher = self._make_launcher(config.execution) if config.execution.spread else None
-        opened = await self._enter_models(backends or stack, models)
+        return Parts(models, server, agent, launcher, preferred)
+
+    async def open_parts(
+        self, parts: Parts, config: RunConfig, stack: AsyncExitStack, backends: AsyncExitStack | None = None
+    ) -> Assembly:
+        """Open what was made, as `open_run` does."""
+        wanted = config.components
+        opened = await self._enter_models(backends or stack, parts.models)
+        server, agent = parts.server, parts.agent
         if wanted.env is not None:
             server = await self._enter_server(stack, server, wanted.models)
-        now_preferred = server.describe().preferred_agent  # which some only know once they are open
-        if wanted.agent is None and now_preferred != preferred:
-            agent = self._make(Kind.AGENT, now_preferred, wanted.agent_options)
+        preferred = server.describe().preferred_agent  # which some only know once they are open
+        if wanted.agent is None and preferred != parts.preferred:
+            agent = self._make(Kind.AGENT, preferred, wanted.agent_options)
         agent = await self._enter(stack, agent, Kind.RUNNER if isinstance(agent, Runner) else Kind.AGENT)
         _check_parts(config, agent, self.about)
-        return Assembly(opened, server, agent, launcher, self.about)
+        return Assembly(opened, server, agent, parts.launcher, self.about)
 
     async def open_verifier(
         self,

@@ -21,6 +21,7 @@ _OTHERS = {
         "workplace": "gym-workplace",
         "stateful_counter": "gym-stateful-counter",
         "reasoning_gym": "gym-reasoning-gym",
+        "qa": "gym-qa",
     },
     Kind.AGENT: {"simple_agent": "gym-simple-agent"},
     Kind.RUNNER: {},

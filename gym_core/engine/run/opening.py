@@ -41,6 +41,7 @@ from gym_core.engine.storage.manifest import Manifest, differences
 from gym_core.engine.storage.resume import Finished, read_finished
 from gym_core.engine.storage.store import EXISTS, Mode, Outputs, ResultStore
 from gym_core.engine.tasks.job import Job
+from gym_core.engine.tasks.read_source import ReadSource, input_source
 from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo, server_source
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import enter
@@ -91,11 +92,12 @@ async def _open(
     check_outputs(outputs, destination.mode, config.files_read(), destination.log_file)
     given_prices = read_prices(limits.prices) if limits.prices is not None else {}
     observers = stack.enter_context(RunObservers(destination.log_file, redactor))
-    file = await _checked_file(config.selection)
     assembler = Assembler.of(config, redactor)
     observers.load(assembler.manager, components.extensions)
+    parts = assembler.make_parts(config)
+    file = await _checked_input(config.selection, parts.server)
     backends = await stack.enter_async_context(AsyncExitStack())
-    assembly = await assembler.open_run(config, stack, backends)
+    assembly = await assembler.open_parts(parts, config, stack, backends)
     tasks = file if file is not None else _tasks(config.selection, assembly.server)
     look = await look_at_models(assembly.models, limits.deadlines, given_prices)
     notices = [*filter(None, [tasks.info.notice]), *look.notices]
@@ -235,12 +237,17 @@ async def look_at_models(
     return ModelLook(prices, look.answered, look.notices)
 
 
-async def _checked_file(selection: Selection) -> FileSource | None:
+async def _checked_input(selection: Selection, server: ResourceServer) -> FileSource | ReadSource | None:
     if selection.input is None:
         return None
-    source = FileSource(selection.input, skip_invalid=selection.skip_invalid, task_id=selection.task_id)
-    await asyncio.to_thread(source.check)
-    return source
+    path = selection.input
+
+    def checked() -> FileSource | ReadSource:
+        source = input_source(path, server, skip_invalid=selection.skip_invalid, task_id=selection.task_id)
+        source.check()
+        return source
+
+    return await asyncio.to_thread(checked)
 
 
 def _tasks(selection: Selection, server: ResourceServer) -> IterableSource:

@@ -13,6 +13,7 @@ from gym_core.domain.task import Task
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.tasks.job import Job
 from gym_core.engine.tasks.prefetch import Prefetch
+from gym_core.engine.tasks.read_source import ReadSource
 from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo
 
 PASSED_AT_ONCE = 200
@@ -31,7 +32,7 @@ class TaskSource:
 
     def __init__(
         self,
-        tasks: FileSource | IterableSource,
+        tasks: FileSource | ReadSource | IterableSource,
         *,
         repeats: int,
         limit: int | None = None,
@@ -88,7 +89,7 @@ class TaskSource:
 
     def _read(self) -> AsyncIterator[list[Task]]:
         tasks = self._tasks
-        if not isinstance(tasks, FileSource):
+        if isinstance(tasks, IterableSource):
             return tasks.batches(self._limit)
         if tasks.checked and self._finished is None:
             return _inline(tasks.batches(self._limit))

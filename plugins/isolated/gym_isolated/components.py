@@ -25,6 +25,7 @@ from gym_core import (
     SessionContext,
     Stop,
     Task,
+    TaskFile,
 )
 from gym_core.spi import Kind, place_of
 from gym_http.protocol.wire import info_from_wire
@@ -115,6 +116,10 @@ class IsolatedResourceServer(Isolated, ResourceServer):
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks that the environment ships."""
         return self.remote.tasks()  # type: ignore[no-any-return]
+
+    def read_tasks(self, source: str) -> TaskFile | None:
+        """None: the child is not open yet when files are read, and gym reads them as JSON lines."""
+        return None
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session in the child that serves when it is opened."""

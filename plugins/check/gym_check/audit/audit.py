@@ -6,6 +6,7 @@ import statistics
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gym_check.audit.cheats import (
@@ -32,6 +33,7 @@ from gym_core.spi import (
     Redactor,
     RunConfig,
     enter,
+    input_source,
     open_run,
     run_config,
 )
@@ -55,14 +57,15 @@ DEADLINES = Deadlines(rollout=300.0, setup=60.0, tool=60.0, verify=60.0)
 class AuditConfig:
     """What to audit.
 
-    `env`: a reference, `options` those of the environment. `limit`: how many tasks are looked at. `models` by role:
-    the `policy` is what the sample is taken with, the others are for sessions that ask for them. `sample`: tasks of the
-    sample. `task_id`: what names a task, as in a run. `environ`: where options may also come from.
-    `configured`: what a file gives each component.
+    `env`: a reference, `options` those of the environment. `input`: a file of tasks, None for those it ships. `limit`:
+    how many tasks are looked at. `models` by role: the `policy` is what the sample is taken with, the others are for
+    sessions that ask for them. `sample`: tasks of the sample. `task_id`: what names a task, as in a run. `environ`:
+    where options may also come from. `configured`: what a file gives each component.
     """
 
     env: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    input: str | None = None
     limit: int = 100
     models: Mapping[str, str] = field(default_factory=dict)
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -114,9 +117,14 @@ class Audit:
         loaded, config = self._loaded, self.config
         maker = Maker(self._manager, self.redactor, config.environ, config.configured)
         inner: ResourceServer = maker.make(Kind.RESOURCE_SERVER, loaded.reference, config.options).component
+        listed = None
+        if config.input is not None:
+            source = input_source(config.input, inner, task_id=config.task_id)
+            source.check()
+            listed = partial(_tasks_of, source)
         async with AsyncExitStack() as stack:
             server = WatchedServer(
-                await enter(stack, inner, Kind.RESOURCE_SERVER, loaded.plugin.distribution), DEADLINES
+                await enter(stack, inner, Kind.RESOURCE_SERVER, loaded.plugin.distribution), DEADLINES, listed
             )
             stack.callback(server.executor.close)
             yield server
@@ -317,8 +325,12 @@ class Audit:
 
 def _roles(server: WatchedServer) -> tuple[str, ...]:
     """The models that sessions ask besides the policy, where that can be known before one is open."""
-    session = getattr(server, "session_type", None)
-    return tuple(session.roles) if session is not None else ()
+    return server.describe().roles
+
+
+def _tasks_of(source: Any) -> Iterator[Task]:
+    for batch in source.batches():
+        yield from batch
 
 
 def _tasks(count: int) -> str:

@@ -34,6 +34,7 @@ _BAR = 40
 @click.command("check")
 @click.argument("reference", metavar="REF")
 @setting_option("-E", "the environment", "settings")
+@click.option("--input", "input_", metavar="FILE", help="Audit it with the tasks of this file instead of its own.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, metavar="N", show_default=True, help="Only the first N tasks."
 )
@@ -62,6 +63,7 @@ def check_env(
     terminal: Terminal,
     reference: str,
     settings: tuple[str, ...],
+    input_: str | None,
     limit: int,
     models: tuple[str, ...],
     model_settings: tuple[str, ...],
@@ -92,6 +94,7 @@ def check_env(
     wanted = AuditConfig(
         env=reference,
         options=parse_settings(settings, "-E"),
+        input=input_,
         limit=limit,
         models=by_role,
         model_options=split_roles(parse_settings(model_settings, "-M"), by_role),

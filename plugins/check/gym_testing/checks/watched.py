@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
 
-from gym_core import GymError, ResourceServer, ResourceServerInfo, Session, SessionContext, Task, Trajectory, Verdict
+from gym_core import (
+    GymError,
+    ResourceServer,
+    ResourceServerInfo,
+    Session,
+    SessionContext,
+    Task,
+    TaskFile,
+    Trajectory,
+    Verdict,
+)
 from gym_core.spi import Deadlines, Executor, OpenSession, Watch, asked_to_end, checked_verdict, described
 from gym_testing.checks.problem import Problem
 
@@ -16,13 +26,20 @@ from gym_testing.checks.problem import Problem
 class WatchedServer(ResourceServer):
     """A resource server that is open already, as a run sees it. Opening and closing it again does nothing.
 
-    `twice`: whether verdicts are asked for a second time. `opened`, `closed`: how many sessions. `seconds`: of every
-    verification, the most of them on the task `slowest`. `problems`: the first of each kind, by task.
+    `tasks`: lists others than its own. `twice`: whether verdicts are asked for a second time. `opened`, `closed`: how
+    many sessions. `seconds`: of every verification, the most of them on the task `slowest`. `problems`: the first of
+    each kind, by task.
     """
 
-    def __init__(self, server: ResourceServer, deadlines: Deadlines | None = None) -> None:
+    def __init__(
+        self,
+        server: ResourceServer,
+        deadlines: Deadlines | None = None,
+        tasks: Callable[[], Iterable[Task]] | None = None,
+    ) -> None:
         super().__init__(server.options, server.context)
         self._server = server
+        self._tasks = tasks
         self.deadlines = deadlines or Deadlines()
         self.executor = Executor()
         self.watch = Watch()
@@ -65,8 +82,12 @@ class WatchedServer(ResourceServer):
         return self._server.describe()
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
-        """The tasks of the environment."""
-        return self._server.tasks()
+        """The tasks of the environment, or those it was given."""
+        return self._server.tasks() if self._tasks is None else self._tasks()
+
+    def read_tasks(self, source: str) -> TaskFile | None:
+        """A file as the environment reads it."""
+        return self._server.read_tasks(source)
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session of the environment, watched."""

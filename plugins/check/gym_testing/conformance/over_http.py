@@ -20,6 +20,7 @@ from gym_core import (
     SessionContext,
     Stop,
     Task,
+    TaskFile,
 )
 from gym_testing.served import Served
 
@@ -71,6 +72,10 @@ class ResourceServerOverHTTP(_OverHTTP, ResourceServer):
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks, as the server lists them."""
         return self.there.tasks()
+
+    def read_tasks(self, source: str) -> TaskFile | None:
+        """As the environment behind the URL reads a file of this machine: not at all."""
+        return None
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session at the server."""

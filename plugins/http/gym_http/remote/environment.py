@@ -17,6 +17,7 @@ from gym_core import (
     Session,
     SessionContext,
     Task,
+    TaskFile,
     ToolSpec,
     UsageError,
     encode_json,
@@ -98,6 +99,10 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
         if not self.there.tasks:
             raise UsageError(f"{self.connection.name} ships no tasks", hint="--input FILE")
         return self._pages()
+
+    def read_tasks(self, source: str) -> TaskFile | None:
+        """None: a file of this machine is no business of the server's, and gym reads it as JSON lines."""
+        return None
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session at the server."""

@@ -1,0 +1,157 @@
+"""Files that an environment reads itself: questions in a table, say, instead of gym's own JSON lines."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gym_core.contract.resource_server import ResourceServer, TaskFile
+from gym_core.domain.blame import blaming
+from gym_core.domain.errors import InputError, UsageError
+from gym_core.domain.task import REQUEST_FIELD, Task, check_row
+from gym_core.engine.tasks.check import SourceInfo
+from gym_core.engine.tasks.input_file import fingerprint, is_stdin
+from gym_core.engine.tasks.keys import IdTaken, TaskIds, named_by
+from gym_core.engine.tasks.source import BATCH_ROWS, CHECKED_AHEAD, CHECKED_WHOLE, FileSource
+
+
+def input_source(
+    path: str | Path, server: ResourceServer, *, skip_invalid: bool = False, task_id: str | None = None
+) -> FileSource | ReadSource:
+    """The tasks of a file: as the environment reads it, or as JSON lines where it leaves that to gym."""
+    if not is_stdin(path):
+        source = ReadSource(path, server, skip_invalid=skip_invalid, task_id=task_id)
+        if source.readable():
+            return source
+    return FileSource(path, skip_invalid=skip_invalid, task_id=task_id)
+
+
+class ReadSource:
+    """The tasks that an environment reads from a file, a few at a time.
+
+    Like a file of JSON lines it is read twice, by a check and by those who run its tasks. `checked`: whether the check
+    came to its end; of a long file it looks at the first tasks only, and each of the others when its turn comes.
+    """
+
+    streamed = False
+
+    def __init__(
+        self, path: str | Path, server: ResourceServer, *, skip_invalid: bool = False, task_id: str | None = None
+    ) -> None:
+        self.path = path
+        self.skip_invalid = skip_invalid
+        self.info = SourceInfo(str(path), task_id=task_id)
+        self.checked = False
+        self._server = server
+        self._notice = ""
+
+    def readable(self) -> bool:
+        """Whether the environment reads this file. Raises `InputError` for one that it cannot read."""
+        return self._read() is not None
+
+    def check(self) -> bool:
+        """Look at the tasks before anything is paid for; whether at all of them.
+
+        Raises `InputError` that lists the first rows that cannot be used.
+        """
+        most = self._identify()
+        taken = self._look(most)
+        if taken and self.info.task_id is None:
+            self.info.name_by_line(taken)
+            self._look(most)
+        if self._notice:
+            self.info.notice = "; ".join(filter(None, (self._notice, self.info.notice)))
+        if self.info.broken and not self.skip_invalid:
+            raise self.info.refused()
+        if self.checked and not self.info.tasks:
+            raise InputError(f"{self.path}: there is no task in it")
+        return self.checked
+
+    def _identify(self) -> int | None:
+        """Note what the file is known by; how many tasks to look at, None for all."""
+        path = Path(self.path)
+        if not path.is_file():
+            return CHECKED_AHEAD
+        try:
+            self.info.size = path.stat().st_size
+            if self.info.size > CHECKED_WHOLE:
+                self.info.fingerprint = fingerprint(path)
+                return CHECKED_AHEAD
+            with path.open("rb") as file:
+                self.info.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from error
+        return None
+
+    def _look(self, most: int | None) -> str:
+        """Look at the first tasks; where the first id stands that another task has, empty if each has its own."""
+        seen = count = 0
+        with self._blamed(), closing(self._numbered()) as rows:
+            for _, found in islice(rows, most):
+                seen += 1
+                if isinstance(found, InputError):
+                    if isinstance(found.__cause__, IdTaken) and self.info.task_id is None:
+                        return found.message.partition(";")[0]
+                    self.info.refuse(found.message)
+                    continue
+                count += 1
+                self.info.model_fields += "model" in found.row[REQUEST_FIELD]
+        self.checked = most is None or seen < most
+        if self.checked:
+            self.info.tasks = count
+        return ""
+
+    def batches(self, limit: int | None = None) -> Generator[list[Task], None, None]:
+        """The first `limit` tasks, some at a time. Raises `InputError` at the first row that no check has seen."""
+        self.info.skipped = 0
+        with closing(self._sound()) as tasks:
+            wanted = islice(tasks, limit)
+            while batch := list(islice(wanted, BATCH_ROWS)):
+                yield batch
+
+    def _sound(self) -> Generator[Task, None, None]:
+        index = 0
+        with closing(self._numbered()) as rows:
+            for number, found in rows:
+                if isinstance(found, InputError):
+                    if not self.skip_invalid:
+                        raise found
+                    self.info.skipped += 1
+                    continue
+                yield Task(found.row, task_id=found.task_id if found.named else str(number), index=index)
+                index += 1
+
+    def _numbered(self) -> Generator[tuple[int, Task | InputError], None, None]:
+        """What the environment gives, each with its number from 1 and checked like any other task."""
+        ids = TaskIds()
+        read = self._read()
+        for number, item in enumerate(read.tasks if read is not None else (), 1):
+            yield number, item if isinstance(item, InputError) else self._task(item, number, ids)
+
+    def _task(self, item: Any, number: int, ids: TaskIds) -> Task | InputError:
+        row, named = (item.row, item.named) if isinstance(item, Task) else (item, False)
+        try:
+            row = check_row(row)
+            own = item.task_id if named and self.info.task_id is None else named_by(row, self.info.task_id)
+            ids.claim(own, number)
+        except ValueError as error:
+            refused = InputError(f"{self.path}, row {number}: {error}")
+            refused.__cause__ = error
+            return refused
+        return Task(row, task_id=own or "", index=number - 1)
+
+    def _read(self) -> TaskFile | None:
+        with self._blamed():
+            read = self._server.read_tasks(str(self.path))
+        self._notice = read.notice if read is not None else ""
+        return read
+
+    def _blamed(self) -> blaming:
+        return blaming(self._server.context.name or type(self._server).__name__, f"{self.path} cannot be read")
+
+    def close(self) -> None:
+        """There is nothing that is held open between two tasks."""

@@ -1,0 +1,56 @@
+"""The graders by name: what each needs of a row, and where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal, TypeAlias
+
+from gym_qa.graders.choice import choice
+from gym_qa.graders.grade import Expected, Grade
+from gym_qa.graders.json_value import check_json, json_value
+from gym_qa.graders.math import check_math, math
+from gym_qa.graders.number import check_number, number
+from gym_qa.graders.text import check_regex, check_text, contains, exact, regex
+
+Place: TypeAlias = Literal["inline", "isolated"]
+Grade_: TypeAlias = Callable[[str, Expected], Grade]
+
+
+def _nothing(expected: Expected) -> None:
+    """There is nothing that could be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grader:
+    """One way to grade. `check` raises `ValueError` for an answer that it cannot use: then the row is refused.
+
+    `place`: `isolated` for what may compute without end, which is ended with its process. `needs_answer`: whether a row
+    without an answer is refused.
+    """
+
+    grade: Grade_
+    check: Callable[[Expected], None] = _nothing
+    place: Place = "inline"
+    needs_answer: bool = True
+
+
+GRADERS: Mapping[str, Grader] = {
+    "exact": Grader(exact, check_text),
+    "contains": Grader(contains, check_text),
+    "regex": Grader(regex, check_regex, "isolated"),
+    "number": Grader(number, check_number),
+    "choice": Grader(choice),
+    "json": Grader(json_value, check_json),
+    "math": Grader(math, check_math, "isolated"),
+}
+
+
+def check_name(match: str) -> str:
+    """A value of `match`. Raises `ValueError` that names the near ones."""
+    if not match or match in GRADERS:
+        return match
+    near = get_close_matches(match, GRADERS, n=1)
+    guess = f"; did you mean `{near[0]}`?" if near else ""
+    raise ValueError(f"there is no grader `{match}`{guess} There are {', '.join(GRADERS)}")
