@@ -53,6 +53,11 @@ def test_what_cannot_be_worked_out_is_wrong_and_soon(reply: str, score: Callable
     assert score("math", reply, "7") == 0
 
 
+def test_what_takes_too_long_is_wrong(score: Callable[..., float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gym_qa.graders.math.SECONDS", 0.05)
+    assert score("math", r"$\int_0^1 \sin(\sin(\sin(x^x)))^{99} dx$", "7") == 0
+
+
 def test_an_answer_that_nobody_can_read_is_a_failure(score: Callable[..., float]) -> None:
     with pytest.raises(ValueError, match="no answer is an expression"):
         score("math", "7")

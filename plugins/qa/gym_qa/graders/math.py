@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from gym_core import UsageError
@@ -10,8 +14,8 @@ from gym_qa.answers import last_line, marked_part, spoken
 from gym_qa.graders.grade import Expected, Grade, right
 
 LONGEST = 2_000
-SECONDS = 5
-"""So long may one reading, or one comparison, take; what takes longer is not equal."""
+SECONDS = 10.0
+"""So much processor time may a comparison take; what takes longer is not equal. A busy machine changes no verdict."""
 
 _TOWER = re.compile(
     r"(?:\^|\*\*)\s*\(?\{?[^{}()\s]*(?:\^|\*\*)"  # a power of a power
@@ -28,16 +32,22 @@ def math(reply: str, expected: Expected) -> Grade:
     What takes too long to compare is wrong: an answer has to be written out. It runs in a process of its own, since
     the time is kept by a signal.
     """
+    _library()  # to import it takes a while, which is not the answer's
     text = spoken(reply)
     marked = marked_part(text)
     said = (marked if marked is not None else last_line(text))[:LONGEST]
     if _TOWER.search(said):
         return Grade(0.0, said, info={"refused": "a number too large to be worked out"})
-    read = _parsed(said)
     wanted = [found for answer in expected.texts if (found := _parsed(answer))]
     if not wanted:
         raise ValueError(f"no answer is an expression that math-verify reads: {expected.texts}"[:300])
-    return right(bool(read) and any(_equal(one, read) for one in wanted), said if read else None)
+    try:
+        with _bounded(SECONDS):
+            read = _parsed(said)
+            equal = any(_library().verify(one, read, timeout_seconds=None) for one in wanted)
+    except _TakesTooLong:
+        return Grade(0.0, said, info={"refused": f"it is not worked out within {SECONDS:g} s"})
+    return right(equal, said if read else None)
 
 
 def check_math(expected: Expected) -> None:
@@ -48,11 +58,25 @@ def check_math(expected: Expected) -> None:
 def _parsed(text: str) -> Any:
     """The expressions of a text that is one, or says in LaTeX which of it is one."""
     delimited = any(mark in text for mark in ("$", "\\boxed", "\\(", "\\["))
-    return _library().parse(text if delimited else f"${text}$", parsing_timeout=SECONDS)
+    return _library().parse(text if delimited else f"${text}$", parsing_timeout=None)
 
 
-def _equal(wanted: Any, read: Any) -> bool:
-    return bool(_library().verify(wanted, read, timeout_seconds=SECONDS))
+class _TakesTooLong(BaseException):
+    """Not an `Exception`, which math-verify would catch."""
+
+
+@contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
+    def ended(number: int, frame: FrameType | None) -> None:
+        raise _TakesTooLong
+
+    before = signal.signal(signal.SIGVTALRM, ended)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _library() -> Any:
