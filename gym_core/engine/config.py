@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeAlias, Unpack, get_args
 
 from typing_extensions import TypedDict
@@ -29,7 +30,31 @@ LOCAL = "local"
 
 
 class RunSettings(TypedDict, total=False):
-    """The keywords of `collect` besides `model` and `env`. The parts of `RunConfig` say what each means."""
+    """The keywords of `collect` besides `model`, `env` and `config`: what the options of `gym run` say.
+
+    What runs. `agent`: an agent or a runner, by reference or as an instance; None for the one that the environment
+    prefers. `model_options`, `env_options`, `agent_options`: by field name, as text or as values; the model's are the
+    policy's, those of another role stand under its name, `{"judge": {"temperature": 0}}`. `seed`: of sessions and,
+    where the endpoint takes one, of models; None seeds sessions with 0 and models not at all. `extensions`: names of
+    installed ones, or objects with hook implementations. `disabled_plugins`: names, or distributions.
+
+    On which tasks. `input`: a file of them; `tasks`: rows or `Task`s from Python; with neither, those the environment
+    ships. `task_id`: the field that names a task, or `line`; None for `task_id`, else `id`, else the line. `limit`: how
+    many. `skip_invalid`: broken rows of a file are left out and counted.
+
+    Where to. `output`: the file of rows, None to keep no files. `mode`: `new` touches nothing that exists, `resume`
+    runs what an output lacks, `overwrite` replaces it. On resuming, `retry_failed` runs the failed rollouts again, too,
+    and `accept_changes` goes on although settings differ. `by`: fields of the rows over whose values the summary breaks
+    the reward down. `log_file`: the log, as JSON lines.
+
+    How much. `repeats`: rollouts per task. `max_tokens`, `max_cost` (USD): what all models together may take. `prices`:
+    a file with their prices. `finish_at`: with this share of the rollouts finished, and all others under way, those are
+    let go. `deadlines`: how long anything may take.
+
+    How. `concurrency`: rollouts at once. `workers`: how many processes share them; with 1 they run in this one.
+    `executor`: where the workers are, on this machine (`local`) or where a plugin of that name starts them;
+    `executor_options` are its.
+    """
 
     agent: str | Agent | Runner | None
     model_options: Mapping[str, Any]
@@ -63,13 +88,10 @@ class RunSettings(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """What runs. Components are references, as on the command line, or instances that the caller has made.
+    """What runs, see `RunSettings`. Components are references, as on the command line, or instances.
 
-    `models` by role, `policy` among them. `agent`: an agent or a runner, None for the one that the environment
-    prefers; with a runner that brings its own there are no `models`, or no `env`, and then `input` or `tasks`. Options
-    are given by field name, as text or as values; `model_options` by role. `configured`: options from a file, by role,
-    `env` and `agent`. `seed`: None seeds sessions with 0 and models not at all. `extensions`: names of installed ones,
-    or objects with hook implementations.
+    `models` by role, `policy` among them; with a runner that brings its own there are no `models`, or no `env`, and
+    then `input` or `tasks`. `model_options` by role. `configured`: options from a file, by role, `env` and `agent`.
     """
 
     models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
@@ -126,11 +148,7 @@ class Components:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which tasks. `input`: a file of them; `tasks`: from Python; with neither, those the environment ships.
-
-    `task_id`: the field that names a task, or `line`; None for `task_id`, else `id`, else the line. `limit`: how many.
-    `skip_invalid`: broken rows of a file are left out and counted.
-    """
+    """On which tasks, see `RunSettings`."""
 
     input: str | Path | None = None
     tasks: Tasks | None = None
@@ -151,12 +169,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where results go. `output`: the file of rows, None to keep no files. `log_file`: the log, as JSON lines.
-
-    `mode`: `new` touches nothing that exists, `resume` runs what an output lacks, `overwrite` replaces it. On resuming,
-    `retry_failed` runs the failed rollouts again, too, and `accept_changes` goes on although settings differ. `by`:
-    fields of the rows over whose values the summary breaks the reward down.
-    """
+    """Where to, see `RunSettings`."""
 
     output: str | Path | None = None
     mode: Mode = "new"
@@ -168,19 +181,13 @@ class Destination:
     def __post_init__(self) -> None:
         if self.mode not in ("new", "resume", "overwrite"):
             raise UsageError(f"mode must be `new`, `resume` or `overwrite`, not {self.mode!r}")
-        if isinstance(self.by, str):
-            raise UsageError(f"--by must be a list of fields, not the text {self.by!r}")
         if self.mode == "resume" and self.output is None:
             raise UsageError("there is nothing to resume without an output", hint="--output FILE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much. `repeats`: rollouts per task. `max_tokens`, `max_cost` (USD): what all models together may take.
-
-    `prices`: a file with their prices, USD per million tokens. `finish_at`: with this share of the rollouts finished,
-    and all others under way, those are let go. `deadlines`: how long anything may take.
-    """
+    """How much, see `RunSettings`."""
 
     repeats: int = 1
     max_tokens: int | None = None
@@ -192,19 +199,13 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("repeats", "max_tokens", "max_cost", "finish_at"):
             check_setting(name, getattr(self, name))
-        if not isinstance(self.deadlines, Deadlines):
-            raise UsageError(f"deadlines must be `Deadlines(...)`, not {self.deadlines!r:.80}")
         for bound in fields(self.deadlines):
             check_setting(f"{bound.name}_timeout", getattr(self.deadlines, bound.name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """How. `concurrency`: rollouts at once. `workers`: how many processes share them; with 1 they run in this one.
-
-    `executor`: where the workers are, on this machine (`local`) or where a plugin of that name starts them;
-    `executor_options` are its.
-    """
+    """How, see `RunSettings`."""
 
     concurrency: int = 16
     workers: int = 1
@@ -280,6 +281,7 @@ def run_config(
     value that cannot be.
     """
     known_settings(settings)
+    _check_kinds(settings)
     models = models or {}
     given: dict[str, Any] = {**settings, "models": models, "env": env, "configured": configured or {}}
     given["model_options"] = split_roles(settings.get("model_options", {}), models)
@@ -307,6 +309,26 @@ def known_settings(names: Collection[str]) -> None:
             near = get_close_matches(name, known, n=1)
             guess = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(sorted(known))}"
             raise TypeError(f"a run has no setting `{name}`{guess}")
+
+
+_OPTION_TABLES = ("model_options", "env_options", "agent_options", "executor_options")
+_KINDS: tuple[tuple[tuple[str, ...], Any, str], ...] = (
+    (_OPTION_TABLES, Mapping, "a mapping of options by name"),
+    (("extensions", "disabled_plugins", "by"), (list, tuple), "a list"),
+    (("input", "output", "log_file", "prices"), (str, Path, NoneType), "a path"),
+    (("tasks",), (Iterable, AsyncIterable, NoneType), "something to go through, such as a list"),
+    (("task_id",), (str, NoneType), "text"),
+    (("skip_invalid", "retry_failed", "accept_changes"), bool, "True or False"),
+    (("deadlines",), Deadlines, "`Deadlines(...)`"),
+)
+
+
+def _check_kinds(settings: RunSettings) -> None:
+    """Raise `UsageError` for a setting of another kind than a type checker lets pass."""
+    for names, kinds, wanted in _KINDS:
+        for name in names:
+            if name in settings and not isinstance(value := settings[name], kinds):  # type: ignore[literal-required]
+                raise UsageError(f"`{name}` must be {wanted}, not {value!r:.80}")
 
 
 _WHOLE = {"seed": 0, "repeats": 1, "concurrency": 1, "limit": 0, "max_tokens": 1, "workers": 1}

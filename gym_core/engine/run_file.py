@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import Invocation, RunConfig, RunSettings, check_setting, run_config
 from gym_core.engine.storage.repeating import read_manifest
@@ -30,6 +31,8 @@ def config_from_file(
 
     Raises `UsageError` for a file that is none, and for what is wrong in it, by its place.
     """
+    if not isinstance(path, str | Path):
+        raise UsageError(f"`config` must be a path, not {path!r:.80}")
     path = Path(path)
     file = read_manifest(path) if path.name.endswith(MANIFEST) else read_config(path)
     below = _settings(file)
