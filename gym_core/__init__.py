@@ -59,6 +59,12 @@ if TYPE_CHECKING:
     from gym_core.domain.json_text import JsonError as JsonError
     from gym_core.domain.json_text import encode_json as encode_json
     from gym_core.domain.json_text import parse_json as parse_json
+    from gym_core.domain.parts import Content as Content
+    from gym_core.domain.parts import Part as Part
+    from gym_core.domain.parts import audio_part as audio_part
+    from gym_core.domain.parts import file_part as file_part
+    from gym_core.domain.parts import image_part as image_part
+    from gym_core.domain.parts import text_part as text_part
     from gym_core.domain.responses import FunctionCall as FunctionCall
     from gym_core.domain.responses import FunctionCallOutput as FunctionCallOutput
     from gym_core.domain.responses import Item as Item
@@ -94,6 +100,7 @@ else:
             "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
             "gym_core.domain.errors": "GymError ModelError UsageError",
             "gym_core.domain.json_text": "JsonError encode_json parse_json",
+            "gym_core.domain.parts": "Content Part audio_part file_part image_part text_part",
             "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
             "gym_core.domain.rollout": "ModelCall Rollout Status ToolCall Trajectory Verdict",
             "gym_core.domain.sampling": "Sampling",

@@ -1,5 +1,6 @@
 """What reads and makes items of requests and responses: plain dicts, as the Responses API writes them."""
 
+from gym_core.domain.parts import Content, Detail, Part, audio_part, file_part, image_part, text_part
 from gym_core.domain.responses import (
     FunctionCall,
     FunctionCallOutput,
@@ -47,19 +48,26 @@ __all__ = [
     "REFUSAL",
     "SESSION_DONE",
     "TRUNCATING",
+    "Content",
+    "Detail",
     "FunctionCall",
     "FunctionCallOutput",
     "Item",
+    "Part",
     "Request",
     "Response",
     "StopReason",
     "Usage",
     "answered_calls",
     "as_items",
+    "audio_part",
     "call_id_of",
     "content_parts",
+    "file_part",
     "function_call_output",
+    "image_part",
     "item_text",
     "output_text",
+    "text_part",
     "user_message",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gym_core.domain.arguments import ArgumentError, parse_arguments
+from gym_core.domain.parts import describe_part, shorten_data
 from gym_core.domain.responses import content_parts
 
 _ONE_LINE = 100
@@ -42,7 +43,7 @@ def item_block(item: Mapping[str, Any], function: Any = None) -> Block:
 
 
 def as_json(value: Any) -> str:
-    """Any value as JSON: on one line where it fits, with very long strings (images) cut."""
+    """Any value as JSON: on one line where it fits, with very long strings cut and data as its size."""
     try:
         value = _cut(value)
         line = json.dumps(value, ensure_ascii=False)
@@ -68,7 +69,8 @@ def _message(item: Mapping[str, Any]) -> str:
         elif kind == "refusal":
             shown.append(f"(refusal) {part.get('refusal', '')}")
         else:
-            shown.append(as_json(part))
+            about = describe_part(part)
+            shown.append(f"({about})" if about else as_json(part))
     return "\n".join(shown)
 
 
@@ -100,7 +102,7 @@ def _reasoning(item: Mapping[str, Any]) -> str:
 
 def _cut(value: Any) -> Any:
     if isinstance(value, str) and len(value) > _LONGEST_STRING:
-        return f"{value[:_LONGEST_STRING]}… ({len(value)} characters)"
+        return shorten_data(value) or f"{value[:_LONGEST_STRING]}… ({len(value)} characters)"
     if isinstance(value, Mapping):
         return {name: _cut(inner) for name, inner in value.items()}
     return [_cut(inner) for inner in value] if isinstance(value, list) else value

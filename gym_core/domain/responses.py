@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, Unpack
 
 from gym_core.domain.arguments import NO_ARGUMENTS, arguments_text, parse_arguments
 from gym_core.domain.finish import ending
+from gym_core.domain.parts import Content, Part, content_of
 from gym_core.domain.sampling import Sampling, sampling_fields
 from gym_core.domain.stop_reasons import (
     COMPLETED,
@@ -154,9 +155,9 @@ class Request:
         self.body = body
 
     @classmethod
-    def ask(cls, text: str, /, **sampling: Unpack[Sampling]) -> Request:
-        """A request of one user message and further fields (`instructions="..."`, `temperature=0`)."""
-        return cls({"input": [user_message(text)], **sampling_fields(sampling)})
+    def ask(cls, *content: Content, **sampling: Unpack[Sampling]) -> Request:
+        """A request of one user message, see `user_message`, and further fields (`instructions="..."`, ...)."""
+        return cls({"input": [user_message(*content)], **sampling_fields(sampling)})
 
     @property
     def input(self) -> list[Item]:
@@ -291,13 +292,18 @@ def is_error(said: Any) -> bool:
     return any(said.values()) if isinstance(said, Mapping) else bool(said)
 
 
-def user_message(text: str) -> Item:
-    """A user message as an input item."""
-    return {"type": "message", "role": "user", "content": text}
+def user_message(*content: Content) -> Item:
+    """A user message as an input item: a text, or texts and parts (`image_part`, `file_part`, ...) in their order.
+
+    Raises `ValueError` for anything else.
+    """
+    if len(content) == 1 and isinstance(content[0], str):
+        return {"type": "message", "role": "user", "content": content[0]}
+    return {"type": "message", "role": "user", "content": content_of(content)}
 
 
-def function_call_output(call_id: str, output: str) -> FunctionCallOutput:
-    """What answers a function call."""
+def function_call_output(call_id: str, output: str | list[Part]) -> FunctionCallOutput:
+    """What answers a function call: text, or a list of parts."""
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 

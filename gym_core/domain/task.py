@@ -7,6 +7,7 @@ from typing import Any
 
 from gym_core.domain.errors import MissingField
 from gym_core.domain.json_text import JsonError, encode_json, plain_json, whole_text
+from gym_core.domain.parts import Content
 from gym_core.domain.responses import Item, Request, as_items, user_message
 from gym_core.domain.sampling import BACKEND_FIELDS
 
@@ -39,15 +40,17 @@ class Task(Mapping[str, Any]):
     @classmethod
     def ask(
         cls,
-        text: str,
-        *,
+        *content: Content,
         task_id: str = "",
         instructions: str | None = None,
         params: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Task:
-        """A task of one user message; `fields` reach the session, `params` the model (`temperature`, `tools`, ...)."""
-        request: dict[str, Any] = {"input": [user_message(text)], **(params or {})}
+        """A task of one user message; `fields` reach the session, `params` the model (`temperature`, `tools`, ...).
+
+        `content`: see `user_message`: a text, or texts and parts such as `image_part(Path("map.png"))`.
+        """
+        request: dict[str, Any] = {"input": [user_message(*content)], **(params or {})}
         if instructions is not None:
             request["instructions"] = instructions
         row: dict[str, Any] = {REQUEST_FIELD: request, **fields}

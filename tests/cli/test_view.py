@@ -97,7 +97,7 @@ def test_all_of_a_rollout_is_shown_in_order(gym: Gym, file: Path) -> None:
         "── assistant ─",
         "It rains.",
         "(refusal) No more.",
-        "(5005 characters)",
+        "(image, 3.8 kB)",
     ]
     at = 0
     for text in expected:

@@ -178,7 +178,7 @@ def without_lone_tool_fields(body: dict[str, Any]) -> dict[str, Any]:
 @given(chat_body)
 def test_a_chat_request_through_responses(body: dict[str, Any]) -> None:
     before = copy.deepcopy(body)
-    assert chat.chat_request(chat.responses_request(body)) == without_lone_tool_fields(body)
+    assert chat.chat_request(chat.responses_request(body), tool_media="tool") == without_lone_tool_fields(body)
     assert body == before, "the conversion changed what it was given"
 
 
@@ -279,5 +279,26 @@ responses_body = fixed(
 @given(responses_body)
 def test_a_responses_request_through_chat(body: dict[str, Any]) -> None:
     before = copy.deepcopy(body)
-    assert chat.responses_request(chat.chat_request(body)) == without_lone_tool_fields(body)
+    assert chat.responses_request(chat.chat_request(body, tool_media="tool")) == without_lone_tool_fields(body)
     assert body == before, "the conversion changed what it was given"
+
+
+def media(messages: list[dict[str, Any]]) -> list[Any]:
+    """All parts that are no text, in order."""
+    contents = [message["content"] for message in messages if isinstance(message.get("content"), list)]
+    return [part for parts in contents for part in parts if part["type"] != "text"]
+
+
+@given(responses_body)
+def test_images_that_tools_return_go_behind_them_and_none_is_lost(body: dict[str, Any]) -> None:
+    inside = chat.chat_request(body, tool_media="tool")["messages"]
+    behind = chat.chat_request(body)["messages"]
+    assert media(behind) == media(inside)
+    assert not media([message for message in behind if message["role"] == "tool"])
+    roles = [message["role"] for message in behind]
+    for place, message in enumerate(behind):
+        if "see the next message]" in str(message["content"]) and message["role"] == "tool":
+            after = next(role for role in roles[place:] if role != "tool")
+            assert after == "user"
+    kept = [message for message in behind if message["role"] == "assistant"]
+    assert kept == [message for message in inside if message["role"] == "assistant"]

@@ -160,7 +160,7 @@ def config(
     api: str = "responses",
     tasks: Any = 1,
     session: type[Session[Any]] = Adding,
-    environment: ResourceServer | None = None,
+    environment: ResourceServer | str | None = None,
     options: dict[str, Any] | None = None,
     **settings: Any,
 ) -> RunConfig:

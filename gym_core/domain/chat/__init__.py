@@ -3,6 +3,7 @@
 `chat_request` and `response_from_completion` let a caller who speaks Responses use a Chat Completions server;
 `responses_request` and `completion_from_response` are their inverses, for serving. A round trip loses nothing that the
 other API can say; fields that neither API knows pass through. What cannot be said raises `ValueError`.
+The one thing that moves is an image or a file in a tool's output, for servers that take text alone there: `tool_media`.
 
 Three fields exist on one side only and are kept under names of their own:
 

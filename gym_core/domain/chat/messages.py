@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from gym_core.domain.chat.parts import chat_content, chat_part
+from gym_core.domain.chat.parts import ToolMedia, chat_content, chat_part, text_and_media
 from gym_core.domain.responses import call_id_of, id_text
 
 TOKEN_FIELDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
@@ -23,35 +23,43 @@ _CALLS = {"function_call": "function", "custom_tool_call": "custom"}
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
-def chat_messages(items: Iterable[Mapping[str, Any]], drop: Collection[str] = ()) -> list[dict[str, Any]]:
+def chat_messages(
+    items: Iterable[Mapping[str, Any]], drop: Collection[str] = (), tool_media: ToolMedia = "user"
+) -> list[dict[str, Any]]:
     """Responses items as chat messages; item types in `drop` are left out.
 
-    Consecutive items of the assistant make one message, as far as its fields can hold them. Raises `ValueError` for
-    an item that Chat Completions cannot say.
+    Consecutive items of the assistant make one message, as far as its fields can hold them. `tool_media`: which message
+    holds the images and files of a tool's output, see `chat_request`. Raises `ValueError` for an item that Chat
+    Completions cannot say.
     """
     messages: list[dict[str, Any]] = []
     assistant: dict[str, Any] | None = None
+    media: list[dict[str, Any]] = []  # of outputs in a row: tool messages have to follow one another
     for item in items:
         kind = item.get("type") or "message"
         if kind in drop:
             continue
+        if media and kind not in _OUTPUTS:
+            messages.append({"role": "user", "content": media})
+            media = []
         if kind == "message" and item.get("role") != "assistant":
             assistant = None
             message = {"role": item.get("role"), "content": chat_content(item.get("content"))}
             messages.append(_with_extra(message, item, _MESSAGE_FIELDS))
         elif kind in _OUTPUTS:
             assistant = None
-            message = {
-                "role": "tool",
-                "tool_call_id": id_text(item.get("call_id")),
-                "content": chat_content(item.get("output")),
-            }
+            content = chat_content(item.get("output"))
+            if tool_media == "user" and type(content) is list:
+                content = text_and_media(content, media)
+            message = {"role": "tool", "tool_call_id": id_text(item.get("call_id")), "content": content}
             messages.append(_with_extra(message, item, _OUTPUT_FIELDS))
         else:
             if assistant is None or _is_full(assistant, kind):
                 assistant = {"role": "assistant", "content": None}
                 messages.append(assistant)
             add_to_assistant(assistant, item, kind)
+    if media:
+        messages.append({"role": "user", "content": media})
     return [_finished(message) for message in messages if len(message) > 2 or message["content"] is not None]
 
 

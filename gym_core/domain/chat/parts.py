@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+ToolMedia: TypeAlias = Literal["user", "tool"]
+"""Which chat message holds what is no text of a tool's output: the user's that follows, or the tool's own."""
+
+_MEDIA = {"image_url": "image", "file": "file", "input_audio": "audio", "video_url": "video"}
 _OUTPUT_ONLY = frozenset({"annotations", "logprobs"})
 _RESPONSES_ONLY = ("input_", "output_", "computer_")
 
@@ -41,6 +45,25 @@ def chat_part(part: Any) -> dict[str, Any]:
     if kind == "input_audio" or not isinstance(kind, str) or not kind.startswith(_RESPONSES_ONLY):
         return fields
     raise ValueError(f"Chat Completions has no content part like `{kind}`")
+
+
+def text_and_media(content: list[dict[str, Any]], media: list[dict[str, Any]]) -> Any:
+    """The content of a tool message without what is no text, which is added to `media`, numbered in both.
+
+    OpenAI and most others take nothing but text in a tool message.
+    """
+    if all(part.get("type") == "text" for part in content):
+        return content
+    texts = []
+    for part in content:
+        kind = part.get("type")
+        if kind == "text":
+            texts.append(str(part.get("text", "")))
+        else:
+            label = f"{_MEDIA.get(str(kind), kind)} {len(media) // 2 + 1}"
+            texts.append(f"[{label}: see the next message]")
+            media += [{"type": "text", "text": f"[{label}]"}, part]
+    return "\n".join(texts)
 
 
 def _chat_image(fields: dict[str, Any]) -> dict[str, Any]:

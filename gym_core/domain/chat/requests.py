@@ -7,6 +7,7 @@ from typing import Any
 
 from gym_core.domain.chat.items import items_of_messages
 from gym_core.domain.chat.messages import chat_messages
+from gym_core.domain.chat.parts import ToolMedia
 from gym_core.domain.chat.tools import (
     chat_response_format,
     chat_tool,
@@ -36,10 +37,13 @@ def chat_request(
     *,
     max_tokens_field: str = "max_completion_tokens",
     drop: Collection[str] = (),
+    tool_media: ToolMedia = "user",
 ) -> dict[str, Any]:
     """A Responses request body as a Chat Completions request body.
 
     `max_tokens_field`: what the server calls `max_output_tokens`. `drop`: item types to leave out (`reasoning`).
+    `tool_media`: most servers take nothing but text in a tool message, so images and files of tools' outputs go, with
+    numbers that the text refers to, into a user message behind those of the tools; `tool` leaves them where they are.
     Null fields are left out; fields that are the same in both APIs, or known to neither, pass through. Raises
     `ValueError` for what Chat Completions cannot say: state kept on the server, and items or tools of other types.
     """
@@ -49,7 +53,7 @@ def chat_request(
     if body.get("background"):
         raise ValueError("Chat Completions has no `background`")
     chat: dict[str, Any] = {name: value for name, value in body.items() if value is not None and name not in _CONVERTED}
-    chat["messages"] = chat_messages(_all_items(body), drop)
+    chat["messages"] = chat_messages(_all_items(body), drop, tool_media)
     if body.get("tools"):
         chat["tools"] = [chat_tool(tool) for tool in body["tools"]]
         if body.get("tool_choice") is not None:

@@ -20,6 +20,9 @@ from gym_core.engine.model_calls.prices import dollars
 TEMPLATE_TOKENS = 512
 """What the server's chat template may add to a request: its frame, a system prompt, how to call tools."""
 
+IMAGE_TOKENS = 16_384
+"""What an image counts as: the largest that models of today make of one, whatever its file weighs."""
+
 _UNREPORTED = (ModelTimeoutError, BrokenReplyError, ConnectionFailedError, BackendError)
 _GATEWAY_TIMEOUTS = (504, 524)
 
@@ -170,12 +173,28 @@ def may_have_spent(error: ModelError) -> bool:
 
 
 def encoded_size(value: Any) -> int:
-    """The bytes of a value as JSON. No tokenizer of bytes makes more tokens than there are bytes."""
+    """The bytes of a value as JSON, and of an image `IMAGE_TOKENS`.
+
+    No tokenizer of bytes makes more tokens than there are bytes; what an image takes goes by its pixels.
+    """
     import orjson
 
     try:
-        return len(orjson.dumps(value, default=str))
+        data = orjson.dumps(value, default=str)
+        return len(data) + (_images(value) if b'"input_image"' in data else 0)
     except TypeError:  # half of a surrogate pair, a number of more than 64 bits: longer in plain ASCII
         import json
 
         return len(json.dumps(value, default=str))
+
+
+def _images(value: Any) -> int:
+    """How much more than their bytes the images count, of items or of a request with them."""
+    items = value.get("input") if isinstance(value, Mapping) else value
+    more = 0
+    for item in items if isinstance(items, list | tuple) else ():
+        for parts in (item.get("content"), item.get("output")) if isinstance(item, Mapping) else ():
+            for part in parts if isinstance(parts, list) else ():
+                if isinstance(part, Mapping) and part.get("type") == "input_image":
+                    more += IMAGE_TOKENS - len(str(part.get("image_url") or ""))
+    return more

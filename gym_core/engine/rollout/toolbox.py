@@ -13,6 +13,7 @@ from gym_core.domain.arguments import ArgumentError, parse_arguments
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import InputError, ModelError, SessionError
 from gym_core.domain.json_text import encode_json, whole_text, written_as_it_is
+from gym_core.domain.parts import as_parts, is_part
 from gym_core.domain.responses import FunctionCallOutput, call_id_of, function_call_output
 from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
@@ -176,16 +177,18 @@ def _offer(cls: type[Session[Any]]) -> tuple[dict[str, ToolSpec], list[dict[str,
 def _output(result: Any) -> Any:
     """What a tool returned as the output of a function call: text and content parts as they are, all else as JSON.
 
+    Parts are one, or a list of them with texts in between.
+
     Raises `JsonError` for what has no JSON form.
     """
     if isinstance(result, str):
         return whole_text(result)
     if result is None:
         return ""
-    if isinstance(result, list | tuple) and result and all(_is_part(part) for part in result):
-        return written_as_it_is([*result])
+    if is_part(result):
+        return written_as_it_is([result])
+    if isinstance(result, list | tuple) and any(map(is_part, result)):
+        parts = as_parts(result)
+        if parts is not None:
+            return written_as_it_is(parts)
     return encode_json(result).decode()
-
-
-def _is_part(part: Any) -> bool:
-    return isinstance(part, dict) and str(part.get("type", "")).startswith("input_")

@@ -142,6 +142,7 @@ class ChatDialect:
             self._extra.setdefault("return_token_ids", True)
         chosen = options.max_tokens_field
         self._max_tokens_field = endpoint.max_tokens_field if chosen == "auto" else chosen
+        self._tool_media = endpoint.tool_media if options.tool_media == "auto" else options.tool_media
         self._seed_field = endpoint.seed_field
         self._mixes_strict = endpoint.mixes_strict
         self._seed = options.seed
@@ -153,6 +154,7 @@ class ChatDialect:
             _merged(request, self._over, self._effort, self._logprobs),
             max_tokens_field=self._max_tokens_field,
             drop=self._drop,
+            tool_media=self._tool_media,
         )
         if not self._mixes_strict and "tools" in body:
             body["tools"] = _evenly_strict(body["tools"])

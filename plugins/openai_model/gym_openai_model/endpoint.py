@@ -67,6 +67,11 @@ class Endpoint:
         return "random_seed" if self.host == "api.mistral.ai" else "seed"
 
     @property
+    def tool_media(self) -> Literal["user", "tool"]:
+        """Which chat message takes the images of a tool's output; Mistral's takes no user's behind a tool's."""
+        return "tool" if self.host == "api.mistral.ai" else "user"
+
+    @property
     def mixes_strict(self) -> bool:
         """Whether tools of which some are strict are taken here; Cerebras refuses them."""
         return not self.host.endswith(".cerebras.ai")

@@ -99,6 +99,11 @@ class OpenAIOptions(Options):
         description="What chat calls `max_output_tokens`. `auto`: `max_completion_tokens` at OpenAI and Azure OpenAI, "
         "else `max_tokens`.",
     )
+    tool_media: Literal["auto", "user", "tool"] = Field(
+        "auto",
+        description="Which chat message holds the images and files of a tool's output: the `user`'s behind it, or the "
+        "`tool`'s own, for servers that take them there. `auto`: the user's, but at Mistral.",
+    )
     drop_reasoning: bool = Field(
         False, description="Leave reasoning items out of what is sent back; some servers fail on their own."
     )
