@@ -163,6 +163,8 @@ if TYPE_CHECKING:
     from gym_core.wiring.home import data_folder as data_folder
     from gym_core.wiring.kinds import MAY_BE_ELSEWHERE as MAY_BE_ELSEWHERE
     from gym_core.wiring.kinds import Kind as Kind
+    from gym_core.wiring.known import is_known as is_known
+    from gym_core.wiring.known import known_owner as known_owner
     from gym_core.wiring.making import Maker as Maker
     from gym_core.wiring.making import construct as construct
     from gym_core.wiring.making import enter as enter
@@ -259,6 +261,7 @@ else:
             "gym_core.wiring.fields": "is_secret_field is_selector option_fields variable",
             "gym_core.wiring.home": "HOME_VARIABLE data_folder",
             "gym_core.wiring.kinds": "Kind MAY_BE_ELSEWHERE",
+            "gym_core.wiring.known": "is_known known_owner",
             "gym_core.wiring.making": "Maker construct enter place_of",
             "gym_core.wiring.manager": "Loaded PluginManager",
             "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",

@@ -54,6 +54,16 @@ class Kind(StrEnum):
         return _DOORS[self].label
 
     @property
+    def called(self) -> str:
+        """The same with its article: `an environment`."""
+        return f"{'an' if self.label[0] in 'aeio' else 'a'} {self.label}"
+
+    @property
+    def word(self) -> str:
+        """The word for `--kind` that is the flag's, too: `env`."""
+        return "env" if self is Kind.RESOURCE_SERVER else self.value
+
+    @property
     def usage(self) -> str:
         """How one is named on the command line: `gym run --model`; empty where it is not."""
         return _DOORS[self].usage

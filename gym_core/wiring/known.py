@@ -58,7 +58,17 @@ def hint_to_name(text: str) -> str:
     return f"the name of a model follows that of a backend: `--model openai:{text}`"
 
 
+def known_owner(kind: Kind, name: str) -> str | None:
+    """The distribution that brings a plugin, installed or not; None where that is not known."""
+    return _OTHERS[kind].get(name)
+
+
+def is_known(distribution: str) -> bool:
+    """Whether that is a distribution of the project's own, in its usual spelling."""
+    return distribution == CORE or any(distribution in names.values() for names in _OTHERS.values())
+
+
 def hint_to_install(kind: Kind, name: str) -> str:
     """How to get a plugin; empty for one that is not known."""
-    distribution = _OTHERS[kind].get(name)
+    distribution = known_owner(kind, name)
     return f"`gym install {distribution}`, or `pip install {distribution}`" if distribution else ""

@@ -64,7 +64,7 @@ class PluginManager:
             require_file(kind, wanted)
             return _plugin_of(kind, wanted)
         if wanted.url is not None and kind not in MAY_BE_ELSEWHERE:
-            raise UsageError(f"{wanted}: an {kind.label} runs in this process", hint="name an installed one")
+            raise UsageError(f"{wanted}: {kind.called} runs in this process", hint="name an installed one")
         wanted = self._meant(wanted)
         named = [plugin for plugin in self.plugins if plugin.kind in kind.accepted and plugin.name == wanted.name]
         found = [plugin for plugin in named if wanted.distribution is None or plugin.belongs_to(wanted.distribution)]
@@ -165,8 +165,8 @@ class PluginManager:
             other = others[0].kind
             usage = f"give it as `{other.usage} {name}`; " if other.usage else ""
             return UsageError(
-                f"{name!r} is not of the kind {kind} but {other}",
-                hint=f"{usage}`gym plugins list --kind {kind}` lists what is of that kind",
+                f"{name!r} is no {kind.label} but {other.called}",
+                hint=f"{usage}`gym plugins list --kind {kind.word}` lists every {kind.label}",
             )
         names = {plugin.name for plugin in self.plugins if plugin.kind in kind.accepted and plugin.state != "disabled"}
         near = get_close_matches(name, names, n=3)
@@ -182,7 +182,7 @@ class PluginManager:
 
 def _hint_to_find(kind: Kind, name: str) -> str:
     install = next(filter(None, (hint_to_install(one, name) for one in kind.accepted)), "")
-    listing = " and ".join(f"`gym plugins list --kind {one}`" for one in kind.accepted)
+    listing = " and ".join(f"`gym plugins list --kind {one.word}`" for one in kind.accepted)
     return install or f"{listing} {'lists' if len(kind.accepted) == 1 else 'list'} them"
 
 

@@ -61,7 +61,7 @@ def require_file(kind: Kind | None, reference: Reference) -> None:
     """Raise `UsageError` for a script that is not there, or that cannot be what is wanted."""
     path = reference.file
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"{reference}: an {kind.label} is a plugin that is installed", hint="name one")
+        raise UsageError(f"{reference}: {kind.called} is a plugin that is installed", hint="name one")
     if path.is_dir():
         raise UsageError(f"{reference.path} is a folder", hint="a script is a Python file: FILE.py or FILE.py:CLASS")
     if not path.is_file():
@@ -227,7 +227,7 @@ def _only(kind: Kind, reference: Reference, script: Script) -> type[Any]:
     for other in KINDS:
         if classes := _classes(other, script.module):
             raise UsageError(
-                f"{reference.path} has no {kind.label}; its class {next(iter(classes))} is of another kind, {other}",
+                f"{reference.path} has no {kind.label}; its class {next(iter(classes))} is {other.called}",
                 hint=f"`{other.usage} {reference.path}`",
             )
     contract = kind.contract()

@@ -183,7 +183,7 @@ def test_secrets_stay_secret(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
         (("trap", "--limit", "0"), "--limit"),
         (("trap", "--sample", "3"), "--sample needs a model"),
         (("trap", "--model", "a", "--model", "b"), "--model is given twice without a role: a and b"),
-        (("openai",), "'openai' is not of the kind resource_server but model"),
+        (("openai",), "'openai' is no environment but a model backend"),
     ],
 )
 def test_what_is_wrong_is_said(gym: Gym, arguments: tuple[str, ...], problem: str) -> None:

@@ -191,3 +191,16 @@ def test_a_name_that_is_taken_is_pointed_out(gym: Gym, plugins: IsolatedPlugins)
     assert "other-dist offers the environment 'my_thing' already" in result.err
     assert "gym-my-thing/my_thing" in result.err
     assert "already" not in gym("new", "agent", "my_thing", "--path", "elsewhere").err
+
+
+def test_a_name_that_is_known_but_not_installed_is_pointed_out(
+    gym: Gym, plugins: IsolatedPlugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = gym("new", "env", "sums", "--path", "sums")
+    assert "warning" not in result.err
+    result = gym("new", "model", "openai", "--path", "openai")
+    assert "warning: --model openai is a model backend of gym-openai-model already" in result.err
+    with monkeypatch.context() as without_ray:
+        without_ray.setattr("gym_check.scaffold.names.importlib.util.find_spec", lambda name: None)
+        result = gym("new", "env", "ray", "--path", "ray")
+    assert "warning: gym-ray is a distribution of gym's own" in result.err

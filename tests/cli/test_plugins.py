@@ -191,7 +191,7 @@ def test_what_no_run_is_wired_from_is_shown(
     assert shown.status == 0, shown.err
     assert words in shown.out
     refused = gym("tasks", "--env", name)
-    assert f"{name!r} is not of the kind resource_server but" in refused.err
+    assert f"{name!r} is no environment but" in refused.err
 
 
 def test_an_extension_is_shown(gym: Gym, site: Site) -> None:

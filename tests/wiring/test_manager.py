@@ -103,7 +103,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(site: Site) -> None:
 
 def test_a_name_of_another_kind_is_said_to_be(site: Site) -> None:
     site.add("gym-a", GOOD)
-    with pytest.raises(UsageError, match=r"'it' is not of the kind model but agent.*--agent"):
+    with pytest.raises(UsageError, match=r"'it' is no model backend but an agent.*--agent"):
         PluginManager().load(Kind.MODEL, "it")
 
 
@@ -344,7 +344,7 @@ def test_a_runner_is_found_where_an_agent_is_asked_for(site: Site) -> None:
 
 def test_an_agent_is_no_runner(site: Site) -> None:
     site.add("gym-a", GOOD)
-    with pytest.raises(UsageError, match="not of the kind runner but agent"):
+    with pytest.raises(UsageError, match="no runner but an agent"):
         PluginManager().load(Kind.RUNNER, "it")
 
 

@@ -87,9 +87,7 @@ def test_what_is_imported_counts_only_by_its_name(folder: Path) -> None:
 
 def test_another_kind_is_named(folder: Path) -> None:
     said = refused(Kind.RESOURCE_SERVER, "agent.py")
-    assert (
-        "agent.py has no environment; its class Patient is of another kind, agent; `gym run --agent agent.py`" in said
-    )
+    assert "agent.py has no environment; its class Patient is an agent; `gym run --agent agent.py`" in said
     said = refused(Kind.RESOURCE_SERVER, "agent.py:Patient")
     assert "agent.py: Patient must be a subclass of ResourceServer, not the class Patient" in said
 

@@ -61,7 +61,7 @@ def new_agent(terminal: Terminal, name: str, path: str | None, license: str | No
 
 def _write(terminal: Terminal, kind: Kind, name: str, path: str | None, license: str | None) -> None:
     from gym_check.scaffold.names import check_name
-    from gym_core.spi import find_plugins
+    from gym_core.spi import find_plugins, is_known, known_owner
 
     names = check_name(name)
     taken = [plugin for plugin in find_plugins(kind) if plugin.name == name]
@@ -74,6 +74,11 @@ def _write(terminal: Terminal, kind: Kind, name: str, path: str | None, license:
             f"warning: {plugin.distribution} offers the {kind.label} {name!r} already; with both installed users have "
             f"to write {names.distribution}/{name}"
         )
+    owner = None if taken else known_owner(kind, name)
+    if owner is not None:
+        terminal.note(f"warning: {kind.flag} {name} is {kind.called} of {owner} already, which is not installed here")
+    if is_known(names.distribution) and owner != names.distribution:
+        terminal.note(f"warning: {names.distribution} is a distribution of gym's own: one would replace the other")
     terminal.out("\nNext:")
     steps = [
         (f"cd {shlex.quote(os.fspath(folder))}", ""),
