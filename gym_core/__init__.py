@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gym_core.contract.component import Selector as Selector
     from gym_core.contract.executor import WorkerChannel as WorkerChannel
     from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
+    from gym_core.contract.gateway import Endpoint as Endpoint
+    from gym_core.contract.gateway import Gateway as Gateway
     from gym_core.contract.hookspecs import CONTRACT_VERSION as CONTRACT_VERSION
     from gym_core.contract.hookspecs import CallInfo as CallInfo
     from gym_core.contract.hookspecs import RunInfo as RunInfo
@@ -92,6 +94,7 @@ else:
             "gym_core.contract.component": "Component ComponentContext ComponentInfo FromEnv Operational Options "
             "Selector",
             "gym_core.contract.executor": "WorkerChannel WorkerLauncher",
+            "gym_core.contract.gateway": "Endpoint Gateway",
             "gym_core.contract.hookspecs": "CONTRACT_VERSION CallInfo RunInfo hookimpl",
             "gym_core.contract.model": "CallContext Model ModelBackend ModelInfo",
             "gym_core.contract.resource_server": "Done ResourceServer ResourceServerInfo Session SessionContext "

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from gym_core.contract.formats import ImportedRun as ImportedRun
     from gym_core.contract.formats import Importer as Importer
     from gym_core.contract.formats import ImportRequest as ImportRequest
+    from gym_core.contract.gateway import no_gateway as no_gateway
     from gym_core.contract.resource_server import OpenSession as OpenSession
     from gym_core.contract.resource_server import ServerT as ServerT
     from gym_core.contract.resource_server import session_info as session_info
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.agent_rollout import run_rollout as run_rollout
     from gym_core.engine.rollout.failure import Failure as Failure
     from gym_core.engine.rollout.failure import blame_row as blame_row
+    from gym_core.engine.rollout.gateway import LazyGateway as LazyGateway
     from gym_core.engine.rollout.live_session import LiveSession as LiveSession
     from gym_core.engine.rollout.rollout_run import RolloutRun as RolloutRun
     from gym_core.engine.rollout.rollout_run import carry_out as carry_out
@@ -202,6 +204,7 @@ else:
             "gym_core.contract.agent": "checked_stop",
             "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
             "gym_core.contract.formats": "Exporter ImportRequest ImportedRun Importer",
+            "gym_core.contract.gateway": "no_gateway",
             "gym_core.contract.resource_server": "OpenSession ServerT session_info",
             "gym_core.contract.strict_schemas": "can_be_strict",
             "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
@@ -241,6 +244,7 @@ else:
             "gym_core.engine.preflight": "check_models",
             "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
             "gym_core.engine.rollout.failure": "Failure blame_row",
+            "gym_core.engine.rollout.gateway": "LazyGateway",
             "gym_core.engine.rollout.live_session": "LiveSession",
             "gym_core.engine.rollout.rollout_run": "RolloutRun carry_out derive_seed",
             "gym_core.engine.rollout.row": "unwritable",

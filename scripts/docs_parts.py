@@ -30,7 +30,7 @@ from gym_core.wiring.manager import PluginManager
 
 ROOT = Path(__file__).parents[1]
 COUNTER = ROOT / "examples" / "gym_counter"
-_SETTERS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A"}
+_SETTERS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A", Kind.GATEWAY: "-G"}
 _LONG_OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
@@ -277,6 +277,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "http": docs_http.http_api,
     "layers": layers,
     "options-local": lambda: options(Kind.MODEL, "local"),
+    "options-gateway": lambda: options(Kind.GATEWAY, "http"),
     "options-openai": lambda: options(Kind.MODEL, "openai"),
     "options-qa": lambda: options(Kind.RESOURCE_SERVER, "qa"),
     "options-reasoning-gym": lambda: options_of(reasoning_gym(), Kind.RESOURCE_SERVER, "reasoning_gym"),

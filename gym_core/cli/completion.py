@@ -11,12 +11,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from gym_core.wiring.discovery import find_plugins
-from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
+from gym_core.wiring.kinds import Kind
 
 _REFERENCES = {
     "--model": Kind.MODEL,
     "--env": Kind.RESOURCE_SERVER,
     "--agent": Kind.AGENT,
+    "--gateway": Kind.GATEWAY,
     "--executor": Kind.EXECUTOR,
     "--extension": Kind.EXTENSION,
 }
@@ -108,7 +109,7 @@ def _options(kind: Kind, reference: str) -> list[Any]:
     from gym_core.wiring.fields import option_fields
     from gym_core.wiring.manager import PluginManager
 
-    assert kind in MAY_BE_ELSEWHERE or kind is Kind.EXECUTOR
+    assert kind.is_component
     try:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             loaded = PluginManager().load(kind, reference)

@@ -13,7 +13,7 @@ from gym_core.cli.parameters import parse_models, parse_settings
 from gym_core.cli.run import run, to_config
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.json_text import encode_json
-from gym_core.wiring.config_file import ELSEWHERE, POLICY, split_roles
+from gym_core.wiring.config_file import ELSEWHERE, GATEWAY, HTTP, POLICY, split_roles
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _component_rows(
     from gym_core.wiring.manager import PluginManager
 
     manager = PluginManager(tuple(filter(None, options["disabled"])))
-    components = {place: options[place] for place in ("env", "agent", "executor")}
+    components = {place: options[place] for place in ("env", "agent", "gateway", "executor")}
     maker = configuration.maker(terminal, manager, models=models, **components)
     settings = split_roles(parse_settings(options["model_settings"], "-M"), models)
     for role, text in models.items():
@@ -101,6 +101,9 @@ def _component_rows(
     if agent:
         given = parse_settings(options["agent_settings"], "-A")
         yield from _resolved(maker, Kind.AGENT, agent, given, "agent_options")
+    given = parse_settings(options["gateway_settings"], "-G")
+    if given or GATEWAY in maker.configured or options["gateway"] != HTTP:  # else it is made when one is needed
+        yield from _resolved(maker, Kind.GATEWAY, options["gateway"], given, "gateway_options")
     if options["executor"] not in (None, "local"):
         given = parse_settings(options["executor_settings"], "-X")
         yield from _resolved(maker, Kind.EXECUTOR, options["executor"], given, "executor_options")

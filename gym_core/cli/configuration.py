@@ -55,10 +55,10 @@ class Configuration:
         return self.file.origin if self.file is not None else "default"
 
     def components(
-        self, models: Mapping[str, str], env: str | None, agent: str | None, executor: str | None = None
+        self, models: Mapping[str, str], others: Mapping[str, str | None]
     ) -> tuple[dict[str, Configured], list[str]]:
         """The options of components that a file gives, and warnings; see `ConfigFile.configured`."""
-        return self.file.configured(models, env, agent, executor) if self.file is not None else ({}, [])
+        return self.file.configured(models, others) if self.file is not None else ({}, [])
 
     def maker(
         self,
@@ -66,14 +66,15 @@ class Configuration:
         manager: PluginManager,
         *,
         models: Mapping[str, str] = MappingProxyType({}),
-        env: str | None = None,
-        agent: str | None = None,
-        executor: str | None = None,
+        **others: str | None,
     ) -> Maker:
-        """Who makes these components as `gym run` would. What a file has for others is left out, with a warning."""
+        """Who makes these components as `gym run` would; `others` are by place (`env`, ...).
+
+        What a file has for still others is left out, with a warning.
+        """
         from gym_core.wiring.making import Maker
 
-        configured, notices = self.components(models, env, agent, executor)
+        configured, notices = self.components(models, others)
         for notice in notices:
             terminal.note(f"warning: {notice}")
         return Maker(manager, terminal.redactor, configured=configured)

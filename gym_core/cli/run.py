@@ -68,12 +68,20 @@ if TYPE_CHECKING:
     help="Where the workers are: on this machine, or where a plugin starts them.",
 )
 @click.option(
+    "--gateway",
+    metavar="REF",
+    default="http",
+    show_default=True,
+    help="Where programs reach the models and tools of rollouts; opened when one asks.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     metavar="S",
     help="Seed of sessions and, where the endpoint takes one, of the model.",
 )
 @component_settings
+@setting_option("-G", "the gateway", "gateway_settings")
 @setting_option("-X", "the executor", "executor_settings")
 @click.option("--resume", is_flag=True, help="Continue an output: run what it lacks.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: run the failed rollouts again, too.")
@@ -153,7 +161,8 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
             raise _missing("model")
         if not options["env"]:
             raise _missing("env")
-    configured, notices = configuration.components(models, options["env"], options["agent"], options["executor"])
+    others = {place: options[place] for place in ("env", "agent", "gateway", "executor")}
+    configured, notices = configuration.components(models, others)
     for notice in notices:
         warn(f"warning: {notice}")
     file = configuration.file
@@ -164,6 +173,8 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         model_options=parse_settings(options["model_settings"], "-M"),
         env_options=parse_settings(options["env_settings"], "-E"),
         agent_options=parse_settings(options["agent_settings"], "-A"),
+        gateway=options["gateway"],
+        gateway_options=parse_settings(options["gateway_settings"], "-G"),
         input=options["input_"],
         task_id=options["task_id"] or None,
         output=options["output"] or fresh_output(options["env"] or options["agent"], models.get(POLICY)),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Unpack
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
+from gym_core.contract.gateway import Endpoint
 from gym_core.domain.errors import GymError
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
@@ -78,6 +80,13 @@ class Episode(Protocol):
 
     async def reply(self, response: Response) -> Sequence[Item]:
         """What the environment answers to a response without calls; nothing when it is done."""
+        ...
+
+    def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
+        """All of this for a program, as URLs and a token that are good within the block.
+
+        What it asks there is recorded as if it were asked here. Raises `UsageError` where no gateway is installed.
+        """
         ...
 
 

@@ -65,9 +65,12 @@ class ComponentInfo:
 
     `component`: of one that works through another one, behind a URL say, what it knows of that one once it is open:
     `name`, `distribution`, `version` and `options`, which is what rows and the manifest call it. Empty for all others.
+    `calls_from`: the host from which it will call endpoints of the run, where that is known; None where it is not, or
+    where it calls none.
     """
 
     component: Mapping[str, Any] = field(default_factory=dict)
+    calls_from: str | None = None
 
 
 OptionsT_co = TypeVar("OptionsT_co", bound=Options, default=Options, covariant=True)

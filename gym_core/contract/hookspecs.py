@@ -8,6 +8,7 @@ group of the entry point says the role, its name is what the user types:
     [project.entry-points."gym.resource_servers"]   gym_resource_servers
     [project.entry-points."gym.agents"]             gym_agents
     [project.entry-points."gym.runners"]            gym_runners
+    [project.entry-points."gym.gateways"]           gym_gateways
     [project.entry-points."gym.executors"]          gym_executors
     [project.entry-points."gym.commands"]           gym_commands
     [project.entry-points."gym.importers"]          gym_importers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from gym_core.contract.agent import Agent
     from gym_core.contract.executor import WorkerLauncher
     from gym_core.contract.formats import Exporter, Importer
+    from gym_core.contract.gateway import Gateway
     from gym_core.contract.model import ModelBackend
     from gym_core.contract.resource_server import ResourceServer
     from gym_core.contract.runner import Runner
@@ -114,6 +116,11 @@ def gym_agents() -> Mapping[str, type[Agent]]:  # type: ignore[empty-body]
 @hookspec
 def gym_runners() -> Mapping[str, type[Runner]]:  # type: ignore[empty-body]
     """The runners of this package, by the names of their entry points: `gym run --agent NAME` takes them, too."""
+
+
+@hookspec
+def gym_gateways() -> Mapping[str, type[Gateway]]:  # type: ignore[empty-body]
+    """Where programs reach rollouts, by the names of their entry points: `gym run --gateway NAME`."""
 
 
 @hookspec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 from typing_extensions import TypeVar
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
+from gym_core.contract.gateway import Endpoint, no_gateway
 from gym_core.contract.tools import BoundTool, class_tools
 from gym_core.domain.errors import InputError
 from gym_core.domain.json_text import whole_text
@@ -51,6 +52,11 @@ class SessionContext:
     seed: int = 0
     repeat: int = 0
     models: Mapping[str, Model] = field(default_factory=dict)
+    lend: Callable[[Model], AbstractAsyncContextManager[Endpoint]] = no_gateway
+
+    def endpoint(self, role: str) -> AbstractAsyncContextManager[Endpoint]:
+        """A model by its role for a program, which asks it as the session does."""
+        return self.lend(self.models[role])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

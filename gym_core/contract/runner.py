@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
+from gym_core.contract.gateway import Endpoint
 from gym_core.contract.model import Model
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import GymError
@@ -73,6 +75,10 @@ class RunnerContext(Protocol):
     @property
     def models(self) -> Mapping[str, Model]:
         """The models of the run by role. Their calls are recorded as this rollout's, within its limits and budget."""
+        ...
+
+    def endpoint(self, role: str = "policy") -> AbstractAsyncContextManager[Endpoint]:
+        """One of these models for a program, as a URL and a token, within a block."""
         ...
 
 

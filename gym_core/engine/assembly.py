@@ -12,14 +12,16 @@ from typing import Any, Self
 from gym_core.contract.agent import Agent
 from gym_core.contract.component import Component, Operational
 from gym_core.contract.executor import WorkerLauncher
+from gym_core.contract.gateway import Gateway
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.runner import Runner
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import LOCAL, Execution, RunConfig
+from gym_core.engine.rollout.gateway import LazyGateway
 from gym_core.engine.rollout.runner_rollout import NoEnvironment
-from gym_core.wiring.config_file import POLICY, Configured
+from gym_core.wiring.config_file import GATEWAY, HTTP, POLICY, Configured
 from gym_core.wiring.dotenv import load_dotenv
 from gym_core.wiring.fields import is_secret_field
 from gym_core.wiring.kinds import Kind
@@ -71,7 +73,7 @@ class Described:
     def add(self, kind: Kind, place: str, component: Component, origin: Mapping[str, Any]) -> None:
         """Note a component, and where it comes from."""
         results, operational = _dumped(component)
-        if kind is Kind.EXECUTOR:  # where rollouts run changes no result
+        if kind in (Kind.GATEWAY, Kind.EXECUTOR):  # where rollouts run, and are reached, changes no result
             operational.update(results)
         else:
             described = self.of(kind, place)
@@ -94,11 +96,12 @@ class Parts:
 
 @dataclass(slots=True)
 class Assembly:
-    """The open components of a run, and the `launcher` of workers elsewhere, which is not open yet."""
+    """The open components of a run, and those that are opened later: `gateway`, and the `launcher` of workers."""
 
     models: dict[str, ModelBackend]
     server: ResourceServer
     agent: Agent | Runner
+    gateway: LazyGateway
     launcher: WorkerLauncher | None
     about: Described
 
@@ -119,6 +122,8 @@ class Assembler:
         configured: Mapping[str, Configured] = MappingProxyType({}),
         disabled_plugins: Sequence[str] = (),
         closing: float = Deadlines().close,
+        gateway: str | Gateway = HTTP,
+        gateway_options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.redactor = redactor
         redactor.add_variables(load_dotenv(), os.environ)
@@ -128,6 +133,9 @@ class Assembler:
         self._concurrency = concurrency
         self._seed = seed
         self._closing = closing
+        self.gateway = LazyGateway(lambda: self._make(Kind.GATEWAY, gateway, gateway_options), closing)
+        if gateway != HTTP or gateway_options or GATEWAY in configured:  # what is said of it is looked at now
+            self.gateway.make()
 
     @classmethod
     def of(cls, config: RunConfig, redactor: Redactor) -> Self:
@@ -140,6 +148,8 @@ class Assembler:
             configured=wanted.configured,
             disabled_plugins=wanted.disabled_plugins,
             closing=config.limits.deadlines.close,
+            gateway=wanted.gateway,
+            gateway_options=wanted.gateway_options,
         )
 
     async def open_run(
@@ -173,6 +183,7 @@ class Assembler:
     ) -> Assembly:
         """Open what was made, as `open_run` does."""
         wanted = config.components
+        stack.push_async_callback(self.gateway.close)
         opened = await self._enter_models(backends or stack, parts.models)
         server, agent = parts.server, parts.agent
         if wanted.env is not None:
@@ -182,7 +193,9 @@ class Assembler:
             agent = self._make(Kind.AGENT, preferred, wanted.agent_options)
         agent = await self._enter(stack, agent, Kind.RUNNER if isinstance(agent, Runner) else Kind.AGENT)
         _check_parts(config, agent, self.about)
-        return Assembly(opened, server, agent, parts.launcher, self.about)
+        for component in (server, agent):
+            await self._be_reachable(component, elsewhere=config.execution.spread)
+        return Assembly(opened, server, agent, self.gateway, parts.launcher, self.about)
 
     async def open_verifier(
         self,
@@ -193,17 +206,22 @@ class Assembler:
         model_options: Mapping[str, Mapping[str, Any]],
     ) -> tuple[ResourceServer, dict[str, ModelBackend]]:
         """An environment, and the models that its sessions ask. Raises `UsageError`, `PluginError`."""
+        stack.push_async_callback(self.gateway.close)
         made = self._make_models(models, model_options)
         server = self._make_server(env, options, models)
         opened = await self._enter_models(stack, made)
-        return await self._enter_server(stack, server, models), opened
+        server = await self._enter_server(stack, server, models)
+        await self._be_reachable(server)
+        return server, opened
 
     async def open_environment(
         self, stack: AsyncExitStack, reference: str | ResourceServer, options: Mapping[str, Any]
     ) -> ResourceServer:
         """An environment. Raises `UsageError`, `PluginError`."""
+        stack.push_async_callback(self.gateway.close)
         server: ResourceServer = self._make(Kind.RESOURCE_SERVER, reference, options)
         opened: ResourceServer = await self._enter(stack, server, Kind.RESOURCE_SERVER)
+        await self._be_reachable(opened)
         return opened
 
     async def open_agent(self, stack: AsyncExitStack, reference: str | Agent, options: Mapping[str, Any]) -> Agent:
@@ -226,6 +244,17 @@ class Assembler:
     ) -> dict[str, ModelBackend]:
         """Models by role. Raises `UsageError`, `PluginError`."""
         return await self._enter_models(stack, self._make_models(references, options))
+
+    async def _be_reachable(self, component: Component, *, elsewhere: bool = False) -> None:
+        """Open the gateway for a component that is known to need it. Raises `UsageError` where it could not reach it.
+
+        `elsewhere`: the rollouts are in other processes, each of which has a gateway of its own.
+        """
+        host = component.describe().calls_from
+        if host is not None:
+            self.gateway.make().check_reachable(host)
+            if not elsewhere:
+                await self.gateway.opened()
 
     def _make_models(
         self, wanted: Mapping[str, str | ModelBackend], options: Mapping[str, Mapping[str, Any]]

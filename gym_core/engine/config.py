@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from gym_core.contract.agent import Agent
 from gym_core.contract.executor import WorkerLauncher
+from gym_core.contract.gateway import Gateway
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.runner import Runner
@@ -20,7 +21,7 @@ from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.store import Mode
-from gym_core.wiring.config_file import POLICY, Configured, split_roles
+from gym_core.wiring.config_file import HTTP, POLICY, Configured, split_roles
 
 Tasks: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 """Rows, or `Task`s."""
@@ -35,7 +36,8 @@ class RunSettings(TypedDict, total=False):
     What runs. `agent`: an agent or a runner, by reference or as an instance; None for the one that the environment
     prefers. `model_options`, `env_options`, `agent_options`: by field name, as text or as values; the model's are the
     policy's, those of another role stand under its name, `{"judge": {"temperature": 0}}`. `seed`: of sessions and,
-    where the endpoint takes one, of models; None seeds sessions with 0 and models not at all. `extensions`: names of
+    where the endpoint takes one, of models; None seeds sessions with 0 and models not at all. `gateway`: where programs
+    reach the models and tools of rollouts, opened when one needs it; `gateway_options` are its. `extensions`: names of
     installed ones, or objects with hook implementations. `disabled_plugins`: names, or distributions.
 
     On which tasks. `input`: a file of them; `tasks`: rows or `Task`s from Python; with neither, those the environment
@@ -60,6 +62,8 @@ class RunSettings(TypedDict, total=False):
     model_options: Mapping[str, Any]
     env_options: Mapping[str, Any]
     agent_options: Mapping[str, Any]
+    gateway: str | Gateway
+    gateway_options: Mapping[str, Any]
     seed: int | None
     extensions: Sequence[str | object]
     disabled_plugins: Sequence[str]
@@ -91,7 +95,7 @@ class Components:
     """What runs, see `RunSettings`. Components are references, as on the command line, or instances.
 
     `models` by role, `policy` among them; with a runner that brings its own there are no `models`, or no `env`, and
-    then `input` or `tasks`. `model_options` by role. `configured`: options from a file, by role, `env` and `agent`.
+    then `input` or `tasks`. `model_options` by role. `configured`: options from a file, by role and place.
     """
 
     models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
@@ -100,6 +104,8 @@ class Components:
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     env_options: Mapping[str, Any] = field(default_factory=dict)
     agent_options: Mapping[str, Any] = field(default_factory=dict)
+    gateway: str | Gateway = HTTP
+    gateway_options: Mapping[str, Any] = field(default_factory=dict)
     configured: Mapping[str, Configured] = field(default_factory=dict)
     seed: int | None = None
     extensions: Sequence[str | object] = ()
@@ -111,6 +117,7 @@ class Components:
             *((f"the model `{role}`", ModelBackend, model) for role, model in self.models.items()),
             ("--env", ResourceServer, self.env if self.env is not None else ""),
             ("--agent", Agent | Runner, self.agent if self.agent is not None else ""),
+            ("--gateway", Gateway, self.gateway),
         ):
             if not isinstance(wanted, str | kind):
                 names = getattr(kind, "__name__", None) or " or ".join(one.__name__ for one in get_args(kind))
@@ -141,6 +148,7 @@ class Components:
             *((f"the model `{role}`", model) for role, model in self.models.items()),
             ("--env", self.env),
             ("--agent", self.agent),
+            ("--gateway", self.gateway),
         ):
             if wanted is not None and not isinstance(wanted, str):
                 yield place, wanted

@@ -76,6 +76,7 @@ def make_stage(
         seed=config.components.seed or 0,
         model_seeds=config.components.seed is not None,
         tool_called=tool_called,
+        gateway=assembly.gateway,
         about=about,
         budget=budget,
     )

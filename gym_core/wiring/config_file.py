@@ -15,7 +15,11 @@ from gym_core.wiring.reference import Reference, located
 POLICY = "policy"
 ENV = "env"
 AGENT = "agent"
+GATEWAY = "gateway"
+HTTP = "http"
+"""The gateway where no other is named."""
 EXECUTOR = "executor"
+_PLACES = (ENV, AGENT, GATEWAY, EXECUTOR)
 PROJECT_FILE = "pyproject.toml"
 MANIFEST = ".json"
 """What the name of a manifest ends with; any other file is TOML."""
@@ -25,7 +29,7 @@ ELSEWHERE = frozenset({"resume", "retry_failed", "accept_changes", "overwrite", 
 TIMEOUTS = tuple(f"{name}_timeout" for name in ("rollout", "setup", "tool", "verify"))
 _TEXT: tuple[type, ...] = (str,)
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("model", "env", "agent", "task_id", "executor", *PATHS), (_TEXT, "text")),
+    **dict.fromkeys(("model", "env", "agent", "task_id", "gateway", "executor", *PATHS), (_TEXT, "text")),
     **dict.fromkeys(("by", "extension", "disable_plugin"), (_TEXT, "text, or a list of it")),
     **dict.fromkeys(("skip_invalid", "verbose", "quiet"), ((bool,), "true or false")),
     **dict.fromkeys(("limit", "repeats", "concurrency", "workers", "seed", "max_tokens"), ((int,), "a whole number")),
@@ -34,7 +38,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 SETTINGS = frozenset(_KINDS)
 """What a file may say of a run, besides the tables."""
 _LISTS = ("by", "extension", "disable_plugin")
-_TABLES = ("models", "model_options", "env_options", "agent_options", "executor_options")
+_TABLES = ("models", "model_options", "env_options", "agent_options", "gateway_options", "executor_options")
 _PROJECT_TABLE = "tool.gym"
 
 
@@ -59,7 +63,7 @@ class ConfigFile:
     """What a file says of a run; nothing of it is checked but the keys.
 
     `name`: what messages call it. `options`: options of the run by key. `models`: references by role. `model_options`:
-    the policy's, and a table per other role. `recorded`: by role, `env`, `agent` and `executor`, see `Configured`.
+    the policy's, and a table per other role. `recorded`: by role and place, see `Configured`.
     `notices`: what a user should know of it. `path`: where it lies.
     """
 
@@ -70,6 +74,7 @@ class ConfigFile:
     model_options: Mapping[str, Any] = field(default_factory=dict)
     env_options: Mapping[str, Any] = field(default_factory=dict)
     agent_options: Mapping[str, Any] = field(default_factory=dict)
+    gateway_options: Mapping[str, Any] = field(default_factory=dict)
     executor_options: Mapping[str, Any] = field(default_factory=dict)
     recorded: Mapping[str, frozenset[str]] | None = None
     notices: tuple[str, ...] = ()
@@ -102,11 +107,12 @@ class ConfigFile:
         return self.rebased(value) if key in PATHS and value != "-" else value
 
     def configured(
-        self, models: Mapping[str, Any], env: Any, agent: Any, executor: Any = None
+        self, models: Mapping[str, Any], others: Mapping[str, Any]
     ) -> tuple[dict[str, Configured], list[str]]:
-        """The options by role, `env`, `agent` and `executor` for the components of a run, and what was left out.
+        """The options by role and place (`env`, ...) for the components of a run, and what was left out.
 
-        The options of a component that the file names are not those of another one, nor of an instance.
+        `others`: its components that are no models, by place. The options of a component that the file names are not
+        those of another one, nor of an instance.
         """
         by_role = split_roles(self.model_options, {*models, *self.models})
         split = {
@@ -116,14 +122,15 @@ class ConfigFile:
             },
             ENV: ("env_options", dict(self.env_options)),
             AGENT: ("agent_options", dict(self.agent_options)),
+            GATEWAY: ("gateway_options", dict(self.gateway_options)),
             EXECUTOR: ("executor_options", dict(self.executor_options)),
         }
-        wanted = {**models, ENV: env, AGENT: agent, EXECUTOR: executor}
-        named = {**self.models, **{place: self.options.get(place) for place in (ENV, AGENT, EXECUTOR)}}
+        wanted = {**models, **others}
+        named = {**self.models, **{place: self.options.get(place) for place in _PLACES}}
         found, left_out = {}, []
         for part, (table, values) in split.items():
             ours, theirs = named.get(part), wanted.get(part)
-            if not values or (theirs is None and part not in (ENV, AGENT, EXECUTOR)):
+            if not values or (theirs is None and part not in _PLACES):
                 continue
             if ours is not None and theirs is not None and _component(ours) != _component(theirs):
                 theirs = theirs if isinstance(theirs, str) else _component(theirs)
@@ -219,8 +226,8 @@ def _read(name: str, path: Path, content: Any) -> ConfigFile:
     # a script lies where the file says, wherever the command is given
     models = {role: _rebased(reference, path.parent) for role, reference in models.items()}
     options |= {key: _rebased(options[key], path.parent) for key in (ENV, AGENT) if isinstance(options.get(key), str)}
-    model, env, agent, executor = (tables.get(table, {}) for table in _TABLES[1:])
-    return ConfigFile(name, path.parent, options, models, model, env, agent, executor, path=path)
+    model, env, agent, gateway, executor = (tables.get(table, {}) for table in _TABLES[1:])
+    return ConfigFile(name, path.parent, options, models, model, env, agent, gateway, executor, path=path)
 
 
 def _models(name: str, model: Any, by_role: Mapping[str, Any]) -> dict[str, str]:

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     RESOURCE_SERVER = "resource_server"
     AGENT = "agent"
     RUNNER = "runner"
+    GATEWAY = "gateway"
     EXECUTOR = "executor"
     COMMAND = "command"
     IMPORTER = "importer"
@@ -119,6 +120,7 @@ _DOORS = {
     ),
     Kind.AGENT: _Door("agent", "gym run --agent", "gym_agents", "gym_core.contract.agent:Agent", "-A"),
     Kind.RUNNER: _Door("runner", "gym run --agent", "gym_runners", "gym_core.contract.runner:Runner", "-A"),
+    Kind.GATEWAY: _Door("gateway", "gym run --gateway", "gym_gateways", "gym_core.contract.gateway:Gateway", "-G"),
     Kind.EXECUTOR: _Door(
         "executor", "gym run --executor", "gym_executors", "gym_core.contract.executor:WorkerLauncher", "-X"
     ),

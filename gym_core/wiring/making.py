@@ -17,7 +17,7 @@ from gym_core.contract.component import Component, ComponentContext
 from gym_core.domain.abandoned import lifespan
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import ModelError, UsageError
-from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, POLICY, Configured
+from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, POLICY, Configured
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import Loaded, PluginManager
 from gym_core.wiring.options import Resolved, resolve_options
@@ -26,7 +26,13 @@ from gym_core.wiring.secrets import Redactor
 
 CLOSING_SECONDS = 30.0
 """How long a component may take to close."""
-_PLACES = {Kind.RESOURCE_SERVER: ENV, Kind.AGENT: AGENT, Kind.RUNNER: AGENT, Kind.EXECUTOR: EXECUTOR}
+_PLACES = {
+    Kind.RESOURCE_SERVER: ENV,
+    Kind.AGENT: AGENT,
+    Kind.RUNNER: AGENT,
+    Kind.GATEWAY: GATEWAY,
+    Kind.EXECUTOR: EXECUTOR,
+}
 
 
 def place_of(kind: Kind, role: str = "") -> str:

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from gym_core import ResourceServer, Task
 from gym_core.spi import Deadlines, Redactor
 from gym_http.protocol.wire import task_to_wire
-from gym_http.serve.environment.mcp import MCPEndpoint
+from gym_http.serve.environment.mcp import SessionsOverMCP
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.environment.sessions import Sessions
 from gym_http.serve.listener import Listener
@@ -86,10 +86,10 @@ async def served(
     """Serve an environment in the event loop of the test."""
     chosen = ServeSettings(token=token, deadlines=deadlines or Deadlines(), **settings)
     redactor = Redactor(secrets)
-    made: list[tuple[Sessions, MCPEndpoint]] = []
+    made: list[tuple[Sessions, SessionsOverMCP]] = []
 
     def mcp_routes(sessions: Sessions) -> list[BaseRoute]:
-        endpoint = MCPEndpoint(sessions, name="served", version="1.2", redactor=redactor)
+        endpoint = SessionsOverMCP(sessions, name="served", version="1.2", redactor=redactor)
         made.append((sessions, endpoint))
         return endpoint.routes()
 

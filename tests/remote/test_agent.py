@@ -451,21 +451,6 @@ def test_the_model_and_the_environment_are_still_wanted() -> None:
     go(main())
 
 
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        ({"url": "http://agents.example:80"}, "on another machine"),
-        ({"gateway_host": "0.0.0.0"}, "has no URL"),
-    ],
-)
-def test_a_gateway_that_the_agent_could_not_reach_is_refused(options: dict[str, Any], problem: str) -> None:
-    from gym_http.remote.gateway_setup import make_gateway
-
-    wanted = RemoteAgent.Options(**{"url": "http://127.0.0.1:1", **options})
-    with pytest.raises(UsageError, match=problem):
-        make_gateway(wanted, "the agent", "-A")
-
-
 def test_something_else_than_an_agent_is_said() -> None:
     from gym_http.serve.application import build
     from gym_http.serve.listener import Listener

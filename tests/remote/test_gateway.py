@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -10,12 +11,26 @@ import aiohttp
 import openai
 import pytest
 
-from gym_core import Episode, Item, Rollout, Session, Trajectory, tool
+from gym_core import (
+    AgentInfo,
+    Endpoint,
+    Episode,
+    Item,
+    ResourceServer,
+    Rollout,
+    Session,
+    SessionContext,
+    Task,
+    Trajectory,
+    UsageError,
+    tool,
+)
 from gym_core.errors import ContextLengthError
-from gym_http.remote.episode import OfferedEpisode
-from gym_http.remote.gateway import Gateway
+from gym_core.spi import OpenSession
+from gym_http.gateway.server import GatewayServer
+from gym_testing import IsolatedPlugins
 from tests.support.agents import FunctionAgent, LoopAgent
-from tests.support.envs import env
+from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel, call
 from tests.support.running import config, execute
 from tests.support.served_agents import timeless
@@ -41,29 +56,36 @@ class Adding(Session[Any]):
 
 TASKS = [{"task_id": "t", "responses_create_params": {"input": "Task 0."}, "answer": SECRET}]
 
-Work = Callable[[Gateway, OfferedEpisode, dict[str, Any], Episode], Awaitable[Any]]
+Work = Callable[[Endpoint, dict[str, Any], Episode], Awaitable[Any]]
 
 
 async def offered(work: Work, model: Any = None, tasks: Any = None, session: type[Session[Any]] = Adding) -> Rollout:
     """One rollout whose agent is `work`, outside of the process as far as it knows."""
 
     raised: list[BaseException] = []
-    async with Gateway() as gateway:
 
-        async def agent(episode: Episode) -> str:
-            async with gateway.offer(episode) as offer:
-                try:
-                    await work(gateway, offer, gateway.places(offer), episode)
-                except BaseException as error:
-                    raised.append(error)
-                    raise
-            return "completed"
+    async def agent(episode: Episode) -> str:
+        async with episode.endpoint() as endpoint:
+            try:
+                await work(endpoint, places_of(endpoint), episode)
+            except BaseException as error:
+                raised.append(error)
+                raise
+        return "completed"
 
-        ended = await execute(config(model, env(session, tasks or TASKS), FunctionAgent(agent)))
+    ended = await execute(config(model, env(session, tasks or TASKS), FunctionAgent(agent)))
     if raised:
         raise raised[0]
     (rollout,) = ended.rollouts
     return rollout
+
+
+def places_of(endpoint: Endpoint) -> dict[str, Any]:
+    """What a program is told."""
+    return {
+        "model": {"base_url": endpoint.base_url, "token": endpoint.token},
+        "session": {"url": endpoint.session_url, "token": endpoint.token},
+    }
 
 
 def sdk(places: dict[str, Any]) -> openai.AsyncOpenAI:
@@ -98,7 +120,7 @@ def without_params(row: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_agent_over_the_sdk_leaves_the_row_of_one_in_process(streamed: bool) -> None:
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         tools: Any = list(episode.tools)
         async with sdk(places) as client:
             items: list[Any] = list(episode.request.input)
@@ -132,7 +154,7 @@ def test_an_agent_over_the_sdk_leaves_the_row_of_one_in_process(streamed: bool) 
 def test_fields_that_only_some_servers_know_are_passed_on(dialect: str) -> None:
     model = scripted()
 
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         asked = [{"role": "user", "content": "Task 0."}]
         body = {"model": "any", "input": asked} if dialect == "responses" else {"model": "any", "messages": asked}
         url, token = f"{places['model']['base_url']}/{dialect}", places["model"]["token"]
@@ -150,7 +172,7 @@ def test_fields_that_only_some_servers_know_are_passed_on(dialect: str) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_agent_over_chat_completions_does_too(streamed: bool) -> None:
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         tools: Any = [
             {"type": "function", "function": {name: value for name, value in each.items() if name != "type"}}
             for each in episode.tools
@@ -180,61 +202,65 @@ def test_an_agent_over_chat_completions_does_too(streamed: bool) -> None:
     go(main())
 
 
-def test_a_token_opens_its_own_url_and_nothing_else() -> None:
+def test_a_token_opens_its_own_rollout_and_nothing_else() -> None:
     seen: list[str] = []
 
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
-        model, session = places["model"], places["session"]
-        ask = {"input": "hello"}
-        base = f"{gateway.url}/rollouts/{offer.id}"
-        for url, token, wanted in (
-            (f"{model['base_url']}/responses", None, 401),
-            (f"{model['base_url']}/responses", "guess", 401),
-            (f"{model['base_url']}/responses", "gu\u00e9ss", 401),
-            (f"{model['base_url']}/responses", session["token"], 401),
-            (f"{session['url']}/reply", model["token"], 401),
-            (f"{gateway.url}/rollouts/another/v1/responses", model["token"], 404),
-            (f"{gateway.url}/", model["token"], 404),
-            (f"{base}/verify", session["token"], 404),
-            (f"{base}/session/verify", session["token"], 404),
-            (f"{base}/session", session["token"], 404),
-            (f"{base}/session/reply/x", session["token"], 404),
-            (f"{base}/v1/models", model["token"], 404),
-            (f"{base}/v1/chat/completions/x", model["token"], 404),
-        ):
-            status, answer = await post(url, token, ask)
-            assert (status, url) == (wanted, url)
-            seen.append(str(answer))
-        async with aiohttp.ClientSession() as http, http.get(model["base_url"]) as reply:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
+        token, base = endpoint.token, endpoint.base_url.removesuffix("/v1")
+        root = base.rpartition("/")[0]
+        async with episode.endpoint() as other:
+            for url, given, wanted in (
+                (f"{base}/v1/responses", None, 401),
+                (f"{base}/v1/responses", "guess", 401),
+                (f"{base}/v1/responses", "gu\u00e9ss", 401),
+                (f"{base}/v1/responses", other.token, 401),
+                (f"{base}/session/reply", other.token, 401),
+                (f"{base}/mcp", other.token, 401),
+                (f"{other.base_url}/responses", token, 401),
+                (f"{root}/another/v1/responses", token, 404),
+                (f"{root}/another/mcp", token, 404),
+                (f"{root}/", token, 404),
+                (f"{base}/verify", token, 404),
+                (f"{base}/session/verify", token, 404),
+                (f"{base}/session", token, 404),
+                (f"{base}/session/reply/x", token, 404),
+                (f"{base}/v1/models", token, 404),
+                (f"{base}/v1/chat/completions/x", token, 404),
+            ):
+                status, answer = await post(url, given, {"input": "hello"})
+                assert (status, url) == (wanted, url)
+                seen.append(str(answer))
+        async with aiohttp.ClientSession() as http, http.get(endpoint.base_url) as reply:
             assert reply.status == 405
         seen.append(str(places))
 
     async def main() -> None:
         rollout = await offered(work)
         assert rollout.reward == 1.0
+        assert not rollout.calls, "what was refused is not recorded"
         assert SECRET not in "".join(seen)
 
     go(main())
 
 
 def test_a_rollout_that_is_over_has_no_urls() -> None:
-    kept: dict[str, Any] = {}
+    kept: list[Endpoint] = []
+    tried: list[int] = []
 
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
-        kept.update(places)
+    async def agent(episode: Episode) -> str:
+        async with episode.endpoint() as endpoint:
+            if kept:  # the first rollout's are gone, while the gateway goes on
+                for place in (f"{kept[0].base_url}/responses", f"{kept[0].session_url}/reply", kept[0].mcp_url):
+                    status, answer = await post(place, kept[0].token, {"input": ""})
+                    assert "under way" in answer["error"]["message"]
+                    tried.append(status)
+            kept.append(endpoint)
+        return "completed"
 
     async def main() -> None:
-        async with Gateway() as gateway:
-
-            async def agent(episode: Episode) -> str:
-                async with gateway.offer(episode) as offer:
-                    kept.update(gateway.places(offer))
-                return "completed"
-
-            await execute(config(None, env(), FunctionAgent(agent)))
-            status, answer = await post(f"{kept['model']['base_url']}/responses", kept["model"]["token"], {"input": ""})
-        assert status == 404
-        assert "under way" in answer["error"]["message"]
+        ended = await execute(config(None, env(PlainSession, 2), FunctionAgent(agent), concurrency=1))
+        assert ended.statuses() == ["completed"] * 2
+        assert tried == [404] * 3
 
     go(main())
 
@@ -253,7 +279,7 @@ def test_a_rollout_that_is_over_has_no_urls() -> None:
     ],
 )
 def test_bodies_that_are_wrong_are_named(path: str, body: Any, field: str) -> None:
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         part, _, rest = path.partition("/")
         place = places[part]
         status, answer = await post(f"{place.get('base_url') or place['url']}/{rest}", place["token"], body)
@@ -265,7 +291,7 @@ def test_bodies_that_are_wrong_are_named(path: str, body: Any, field: str) -> No
 
 
 def test_calls_of_one_response_are_answered_in_their_order() -> None:
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         session = places["session"]
         calls = [call("add", {"a": 1, "b": number}, f"c{number}") for number in range(3)] + [call("none", {}, "d")]
         status, answer = await post(f"{session['url']}/calls", session["token"], {"calls": calls})
@@ -287,16 +313,16 @@ def test_calls_of_one_response_are_answered_in_their_order() -> None:
 def test_the_sdk_does_not_repeat_what_the_run_has_tried() -> None:
     model = ScriptedModel(ContextLengthError("too long", status=400))
 
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         async with sdk(places) as client:
             with pytest.raises(openai.APIStatusError) as caught:
                 await client.responses.create(model="any", input="hello")
         assert caught.value.response.headers["x-should-retry"] == "false"
         answer: Any = caught.value.response.json()
         assert answer["error"]["class"] == "ContextLengthError"
-        assert isinstance(offer.recall(answer), ContextLengthError)
-        assert offer.recall({"error": {"ref": "another"}}) is None
-        assert offer.recall("nothing") is None
+        assert isinstance(endpoint.recall(answer), ContextLengthError)
+        assert endpoint.recall({"error": {"ref": "another"}}) is None
+        assert endpoint.recall("nothing") is None
 
     async def main() -> None:
         await offered(work, model)
@@ -317,7 +343,7 @@ def test_a_client_that_leaves_cancels_its_call() -> None:
                 cancelled.set()
             return ""
 
-        async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+        async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
             model = places["model"]
             asking = asyncio.create_task(post(f"{model['base_url']}/responses", model["token"], {"input": "x"}))
             await asked.wait()
@@ -329,34 +355,47 @@ def test_a_client_that_leaves_cancels_its_call() -> None:
     go(main())
 
 
-def test_models_are_offered_by_role() -> None:
-    """A session that runs elsewhere asks its judge, and the rollout here records it."""
+def test_a_session_offers_its_judge_to_programs() -> None:
+    """What runs elsewhere asks the judge, and the rollout here records it."""
+
+    class Judging(ResourceServer):
+        def open_session(self, task: Task, context: SessionContext) -> Any:
+            return OpenSession(Judged(task, self, context))
 
     class Judged(Session[Any]):
         roles = ("judge",)
 
+        def __init__(self, task: Task, server: Any, context: SessionContext) -> None:
+            super().__init__(task, server, context)
+            self.context = context
+
         async def verify(self, trajectory: Trajectory) -> float:
-            async with Gateway() as gateway, gateway.offer_models(self.models) as places:
-                assert set(places) == {"judge", "policy"}
-                judge = places["judge"]
+            async with self.context.endpoint("judge") as judge, self.context.endpoint("policy") as policy:
+                assert judge.session_url == ""
+                with pytest.raises(UsageError, match="no tools"):
+                    _ = judge.mcp_url
                 body = {"input": "Good?", "temperature": 0}
-                status, answer = await post(f"{judge['base_url']}/responses", judge["token"], body)
+                status, answer = await post(f"{judge.base_url}/responses", judge.token, body)
                 assert status == 200
-                for token, role in ((judge["token"], "policy"), ("guess", "judge"), ("guess", "nobody")):
-                    url = judge["base_url"].replace("/judge/", f"/{role}/")
-                    assert (await post(f"{url}/responses", token, body))[0] == 401
+                for url, token, wanted in (
+                    (f"{policy.base_url}/responses", judge.token, 401),
+                    (f"{judge.base_url}/responses", "guess", 401),
+                    (f"{judge.base_url.removesuffix('/v1')}/session/reply", judge.token, 404),
+                    (f"{judge.base_url.removesuffix('/v1')}/mcp", judge.token, 404),
+                ):
+                    assert (await post(url, token, body))[0] == wanted
                 status, said = await post(
-                    f"{judge['base_url']}/chat/completions",
-                    judge["token"],
+                    f"{judge.base_url}/chat/completions",
+                    judge.token,
                     {"messages": [{"role": "user", "content": "Sure?"}]},
                 )
                 assert said["choices"][0]["message"]["content"] == "0.5"
-                assert (await post(f"{judge['base_url']}/responses", judge["token"], {}))[0] == 422
+                assert (await post(f"{judge.base_url}/responses", judge.token, {}))[0] == 422
             return float(answer["output"][0]["content"][0]["text"])
 
     async def main() -> None:
         models = {"policy": ScriptedModel(), "judge": ScriptedModel("0.5")}
-        ended = await execute(config(models, env(Judged), LoopAgent()))
+        ended = await execute(config(models, Judging(), LoopAgent(), tasks=[Task(TASKS[0])]))
         (rollout,) = ended.rollouts
         assert rollout.reward == 0.5
         judged = [each for each in rollout.calls if each["role"] == "judge"]
@@ -368,8 +407,57 @@ def test_models_are_offered_by_role() -> None:
 
 def test_a_gateway_may_be_reached_by_another_url() -> None:
     async def main() -> None:
-        async with Gateway(url="https://gym.example/here/") as gateway:
+        async with GatewayServer(url="https://gym.example/here/") as gateway:
             assert gateway.url == "https://gym.example/here"
+
+    go(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "host", "problem"),
+    [
+        ({}, "agents.example", "could not reach the gateway on 127.0.0.1"),
+        ({"url": "http://localhost:1"}, "10.0.0.5", "could not reach the gateway on localhost"),
+        ({"host": "0.0.0.0"}, "localhost", "has no URL"),
+    ],
+)
+def test_a_gateway_that_programs_could_not_reach_is_refused(options: dict[str, Any], host: str, problem: str) -> None:
+    class From(FunctionAgent):
+        def describe(self) -> AgentInfo:
+            return AgentInfo(calls_from=host)
+
+    with pytest.raises(UsageError, match=problem) as raised:
+        go(execute(config(None, env(), From(idle), gateway_options=options)))
+    assert "-G " in raised.value.hint
+
+
+def test_nothing_is_opened_for_agents_that_ask_for_nothing() -> None:
+    class From(FunctionAgent):
+        def describe(self) -> AgentInfo:
+            return AgentInfo(calls_from="localhost")
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = {"gateway_options": {"port": taken.getsockname()[1]}}
+        assert go(execute(config(None, env(), FunctionAgent(idle), **port))).statuses() == ["completed"]
+        with pytest.raises(UsageError, match=r"the gateway: 127\.0\.0\.1:\d+ cannot be served on"):
+            go(execute(config(None, env(), From(idle), **port)))
+
+
+async def idle(episode: Episode) -> str:
+    return "completed"
+
+
+def test_without_a_gateway_a_program_is_told_what_to_install(isolated_plugins: IsolatedPlugins) -> None:
+    isolated_plugins.alone()
+
+    async def agent(episode: Episode) -> str:
+        async with episode.endpoint():
+            return "completed"
+
+    async def main() -> None:
+        (rollout,) = (await execute(config(None, env(), FunctionAgent(agent)))).rollouts
+        assert rollout.status == "agent_error"
+        assert "no gateway named 'http' is installed" in (rollout.error or {})["message"]
 
     go(main())
 
@@ -384,7 +472,7 @@ def test_a_gateway_may_be_reached_by_another_url() -> None:
     ],
 )
 def test_an_item_that_is_none_is_refused_and_does_not_poison_the_rollout(item: dict[str, Any]) -> None:
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         model, session = places["model"], places["session"]
         for url, token, body in (
             (f"{model['base_url']}/responses", model["token"], {"input": [item]}),
@@ -401,7 +489,7 @@ def test_an_item_that_is_none_is_refused_and_does_not_poison_the_rollout(item: d
 
 
 def test_numbers_of_any_size_pass_through() -> None:
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         model = places["model"]
         item = {"type": "message", "role": "user", "content": [{"type": "input_image", "seed": 2**70}]}
         status, _ = await post(f"{model['base_url']}/responses", model["token"], {"input": [item]})
@@ -411,7 +499,7 @@ def test_numbers_of_any_size_pass_through() -> None:
 
 
 def test_a_page_opens_nothing_of_a_gateway() -> None:
-    async def work(gateway: Gateway, offer: OfferedEpisode, places: dict[str, Any], episode: Episode) -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
         url = f"{places['model']['base_url']}/responses"
         async with aiohttp.ClientSession(headers={"Origin": "http://127.0.0.1:1"}) as http:
             async with http.post(url, data=b'{"input": "x"}', headers={"Content-Type": "text/plain"}) as reply:

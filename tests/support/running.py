@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 import gym_core
-from gym_core import Agent, ModelBackend, ResourceServer, Rollout, Session, Task
+from gym_core import Agent, ModelBackend, ResourceServer, Rollout, Runner, Session, Task
 from gym_core.spi import (
     Deadlines,
     Executor,
@@ -37,7 +37,7 @@ logging.getLogger("gym").addHandler(logging.NullHandler())
 def config(
     model: ModelBackend | Mapping[str, ModelBackend] | None = None,
     server: ResourceServer | str | None = None,
-    agent: Agent | None = None,
+    agent: Agent | Runner | None = None,
     **settings: Any,
 ) -> RunConfig:
     """A configuration over instances, or the URL of an environment.

@@ -40,6 +40,7 @@ async def served(
             describe=describe(opened, parts, "env"),
             models=own,
             redactor=redactor,
+            lend=parts.gateway.offer_model,
         )
         listener = await stack.enter_async_context(Listener(app, uds=uds, port=port))
         yield listener.url

@@ -120,7 +120,7 @@ class TestOwners:
     )
 
     def test_tables_of_roles_are_told_from_options_that_are_tables(self) -> None:
-        found, left_out = self.FILE.configured(dict(self.FILE.models), "talk", None)
+        found, left_out = self.FILE.configured(dict(self.FILE.models), {"env": "talk"})
         assert found["policy"].values == {"temperature": 0.5, "extra_body": {"x": 1}}
         assert found["judge"].values == {"temperature": 0}
         assert found["env"].values == {"size": 2}
@@ -128,12 +128,12 @@ class TestOwners:
         assert left_out == []
 
     def test_another_selector_or_distribution_is_still_the_same_component(self) -> None:
-        found, left_out = self.FILE.configured({"policy": "gym-openai-model/openai:c"}, "talk:x", None)
+        found, left_out = self.FILE.configured({"policy": "gym-openai-model/openai:c"}, {"env": "talk:x"})
         assert found.keys() >= {"policy", "env"}
         assert left_out == []
 
     def test_options_of_a_component_that_is_replaced_are_left_out_and_named(self) -> None:
-        found, left_out = self.FILE.configured({"policy": "local", "judge": "openai"}, "other", None)
+        found, left_out = self.FILE.configured({"policy": "local", "judge": "openai"}, {"env": "other"})
         assert found.keys() == {"judge", "agent"}
         assert len(left_out) == 2
         assert "run.toml: [env_options] is for talk, not for other: it is left out" in left_out

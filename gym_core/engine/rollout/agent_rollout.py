@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Unpack
 
 from gym_core.contract.agent import Agent, Stop, checked_stop
+from gym_core.contract.gateway import Endpoint
 from gym_core.contract.resource_server import Done
 from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
@@ -205,6 +207,10 @@ class LiveEpisode:
             return ()
         live.run.recording.add(answer)
         return answer
+
+    def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
+        """All of this for a program."""
+        return self.__live.run.stage.gateway.offer(self)
 
 
 async def _at_once(toolbox: Toolbox, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:

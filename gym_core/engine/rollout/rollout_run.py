@@ -296,7 +296,10 @@ class RolloutRun:
         """
         stage = self.stage
         context = SessionContext(
-            seed=self.seed, repeat=self.repeat, models=Models(stage.gates, self.ask if ask is None else ask)
+            seed=self.seed,
+            repeat=self.repeat,
+            models=Models(stage.gates, self.ask if ask is None else ask),
+            lend=stage.gateway.offer_model,
         )
         session = self.session = LiveSession(
             stage.server, self.task, context, executor=stage.executor, deadlines=stage.deadlines, alarm=self.alarm

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from gym_core.contract.gateway import Endpoint
 from gym_core.contract.model import Model
 from gym_core.contract.resource_server import ResourceServer, Session, SessionContext
 from gym_core.contract.runner import CompletedTask, Runner, TaskFailed, checked_completion
@@ -58,6 +59,10 @@ class LiveRunnerContext:
         if isinstance(server, NoEnvironment):
             raise UsageError("this run has no environment: its runner says that it brings its own")
         return server
+
+    def endpoint(self, role: str = POLICY) -> AbstractAsyncContextManager[Endpoint]:
+        """One of the models for a program."""
+        return self.__live.run.stage.gateway.offer_model(self.models[role])
 
 
 class _Live:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gym_core.contract.agent import Agent
@@ -15,6 +15,7 @@ from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.rollout.gateway import LazyGateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Stage:
 
     `gates`: the models by role. `agent`: who works in them, None where stored ones are verified again. `about`: what
     stands in each row of model, env and agent. `model_seeds`: whether calls carry a seed. `tool_called`: who listens to
-    tool calls, if anybody does.
+    tool calls, if anybody does. `gateway`: where programs reach them.
     """
 
     server: ResourceServer
@@ -38,4 +39,5 @@ class Stage:
     model_seeds: bool = False
     about: Mapping[str, Any] | None = None
     tool_called: Callable[[CallInfo], None] | None = None
+    gateway: LazyGateway = field(default_factory=LazyGateway)
     budget: Budget | None = None

@@ -272,6 +272,7 @@ def _manifest(
         operational={
             "concurrency": execution.concurrency,
             "workers": execution.workers,
+            "gateway": config.components.gateway,
             "executor": execution.executor,
             "max_tokens": limits.max_tokens,
             "max_cost": limits.max_cost,

@@ -8,11 +8,12 @@ from typing import Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.engine.storage.manifest import Manifest
-from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, ConfigFile
+from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, ConfigFile
 from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.scripts import files_of
 
+_RUNNING = ("concurrency", "workers", "gateway", "executor", "max_tokens", "max_cost")
 _MISSING = "a manifest holds no secrets, time limits, extensions and prices: these are as they are given now"
 
 
@@ -49,7 +50,7 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         "agent": references[AGENT],
         "seed": settings["seed"],
         **{name: manifest.extent[name] for name in ("limit", "repeats")},
-        **{name: operational.get(name) for name in ("concurrency", "workers", "executor", "max_tokens", "max_cost")},
+        **{name: operational.get(name) for name in _RUNNING},
         "task_id": settings["tasks"].get("task_id"),
         "input": _input(settings["tasks"], notices),
     }
@@ -60,8 +61,9 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         model_options={role: options[role] for role in models},
         env_options=options.get(ENV, {}),
         agent_options=options[AGENT],
+        gateway_options=operational["options"].get(GATEWAY, {}),
         executor_options=operational["options"].get(EXECUTOR, {}),
-        recorded={part: frozenset(given.get(part, ())) for part in (*parts, EXECUTOR)},
+        recorded={part: frozenset(given.get(part, ())) for part in (*parts, GATEWAY, EXECUTOR)},
         notices=tuple(notices),
         path=path,
     )

@@ -14,6 +14,7 @@ from gym_core.spi import (
     Deadlines,
     Executor,
     Kind,
+    LazyGateway,
     PluginManager,
     Reference,
     Stage,
@@ -71,8 +72,10 @@ async def open_stage(
     bounds, clock = deadlines or Deadlines(), FakeClock().clock
     executor = executor or Executor()
     agent = agent or LoopAgent()
+    gateway = LazyGateway(lambda: make(Kind.GATEWAY, "http"))
     async with AsyncExitStack() as stack:
         stack.callback(executor.close)
+        stack.push_async_callback(gateway.close)
         for component in (*models.values(), server, agent):
             await stack.enter_async_context(component)
         yield Stage(
@@ -83,6 +86,7 @@ async def open_stage(
             watch=Watch(),
             clock=clock,
             deadlines=bounds,
+            gateway=gateway,
             seed=seed,
             model_seeds=True,
         )

@@ -170,6 +170,7 @@ async def _environment(
         models=models,
         redactor=redactor,
         time=served._time,
+        lend=parts.gateway.offer_model,
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gym_mcp.content import as_blocks as as_blocks
     from gym_mcp.endpoint import HTTPServer as HTTPServer
     from gym_mcp.endpoint import StdioServer as StdioServer
+    from gym_mcp.package import load_package as load_package
     from gym_mcp.package import need_package as need_package
     from gym_mcp.session import MCPResourceServer as MCPResourceServer
     from gym_mcp.session import MCPSession as MCPSession
@@ -27,7 +28,7 @@ else:
             ".connection": "ToolError",
             ".content": "as_blocks",
             ".endpoint": "HTTPServer StdioServer",
-            ".package": "need_package",
+            ".package": "load_package need_package",
             ".session": "MCPResourceServer MCPSession",
             ".tools": "listed_tools",
         },

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Unpack
 
 import pytest
 from pydantic import ValidationError
 
-from gym_core import Episode, FunctionCallOutput, Item, Request, Response, Sampling, Stop, errors, responses
+from gym_core import Endpoint, Episode, FunctionCallOutput, Item, Request, Response, Sampling, Stop, errors, responses
 from gym_simple_agent import gym_agents
 
 SimpleAgent = gym_agents()["simple_agent"]
@@ -45,6 +46,9 @@ class ScriptedEpisode:
     async def reply(self, response: Response) -> Sequence[Item]:
         self.replied_to.append(response)
         return next(self.replies, ())
+
+    def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
+        raise AssertionError("it starts no program")
 
 
 def call(call_id: str, **arguments: Any) -> Item:

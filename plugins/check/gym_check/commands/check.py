@@ -88,7 +88,7 @@ def check_env(
     by_role = parse_models(models)
     if sample is not None and POLICY not in by_role:
         raise UsageError("--sample needs a model to take it with", hint="--model REF")
-    configured, notices = read_components(terminal, config).components(by_role, reference, None)
+    configured, notices = read_components(terminal, config).components(by_role, {"env": reference})
     for notice in notices:
         terminal.note(f"warning: {notice}")
     wanted = AuditConfig(

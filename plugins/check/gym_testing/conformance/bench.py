@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -11,6 +12,7 @@ from gym_core import (
     AgentInfo,
     CallContext,
     Done,
+    Endpoint,
     Episode,
     FunctionCallOutput,
     Item,
@@ -175,3 +177,6 @@ class _SpiedEpisode:
 
     async def reply(self, response: Response) -> Sequence[Item]:
         return await self._episode.reply(response)
+
+    def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
+        return self._episode.endpoint()

@@ -56,11 +56,15 @@ class EpisodeModel(TypedDict):
 
 @shape
 class EpisodeSession(TypedDict):
-    """Where the session of an episode is asked. `batch`: it takes the calls of one response at once."""
+    """Where the session of an episode is asked. `batch`: it takes the calls of one response at once.
+
+    `mcp_url`: its tools over MCP, under the same token.
+    """
 
     url: Url
     token: Token
     batch: NotRequired[bool]
+    mcp_url: NotRequired[Url]
 
 
 @whole_shape

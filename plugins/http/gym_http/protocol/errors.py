@@ -6,7 +6,7 @@ Every answer of status 400 and above is `{"error": {...}}` with at least `class`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -165,6 +165,15 @@ def error_to_wire(error: BaseException, phase: str = "") -> tuple[int, dict[str,
     if isinstance(error, ModelError) and error.retry_after is not None:
         described["retry_after"] = error.retry_after
     return status, {"error": described}
+
+
+def told(value: Any, redact: Callable[[str], str]) -> Any:
+    """JSON whose texts, and nothing of its form, went through `redact`."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: inner if name in ("code", "class") else told(inner, redact) for name, inner in value.items()}
+    return [told(inner, redact) for inner in value] if isinstance(value, list) else value
 
 
 def add_openai_words(status: int, body: Mapping[str, Any]) -> dict[str, str]:

@@ -27,6 +27,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def host_of(url: str) -> str:
+    """The host that a component's URL names: where it calls from. A socket file is of this machine."""
+    return urlsplit(url).hostname or "localhost"
+
+
 def checked_url(url: str) -> str:
     """An http(s) URL without a slash at its end. Raises `UsageError` for any other."""
     try:

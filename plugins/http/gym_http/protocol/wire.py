@@ -101,7 +101,7 @@ def verdict_from_wire(wire: Any, field: str = "verdict") -> Verdict:
 
 
 def info_to_wire(info: SessionInfo | ComponentInfo) -> dict[str, Any]:
-    """What `describe` says, as a JSON object: every member but `component`, which a server says beside it."""
+    """What `describe` says, as a JSON object: every member but those of stand-ins."""
     values = {name: getattr(info, name) for name in _members(type(info).__name__)}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -128,8 +128,12 @@ def info_from_wire(kind: type[InfoT], wire: Any, field: str = "capabilities", **
     return kind(**known)
 
 
+_OF_STAND_INS = frozenset({"component", "calls_from"})
+"""What is said of a component by whoever reaches it."""
+
+
 @cache
 def _members(kind: str) -> dict[str, TypeAdapter[Any]]:
     """The members of a description by the name of its class, and what reads each."""
     hints = get_type_hints(getattr(gym_core, kind))
-    return {name: TypeAdapter(hint) for name, hint in hints.items() if name != "component"}
+    return {name: TypeAdapter(hint) for name, hint in hints.items() if name not in _OF_STAND_INS}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from gym_core import (
     AgentInfo,
     CompletedTask,
     ComponentContext,
+    Endpoint,
     Episode,
     Runner,
     RunnerContext,
@@ -25,15 +26,11 @@ from gym_core import (
 )
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError
+from gym_http.protocol.urls import host_of
 from gym_http.remote.connection import AGAIN, Connection
 from gym_http.remote.detect import AGENT, Served, recognise
-from gym_http.remote.gateway_setup import make_gateway
 from gym_http.remote.nemo_agent import completed, failure, row_for
 from gym_http.remote.options import RolloutOptions
-
-if TYPE_CHECKING:
-    from gym_http.remote.episode import OfferedEpisode
-    from gym_http.remote.gateway import Gateway
 
 _TOO_MUCH = frozenset({"too_many_rollouts", "too_many_episodes", "draining"})
 _SECONDS = 30.0
@@ -52,8 +49,8 @@ class RemoteAgentOptions(RolloutOptions):
 class RemoteAgent(Agent[RemoteAgentOptions]):
     """An agent behind a URL, used as if it were installed: `--agent http://host:8000`, `--agent unix:/path`.
 
-    One that gym serves works with the model and the environment of the run, which it reaches through a gateway that the
-    run opens: two URLs per rollout, with tokens of their own. One of NeMo Gym brings its own model and environment:
+    One that gym serves works with the model and the environment of the run, which it reaches through the
+    gateway of the run. One of NeMo Gym brings its own model and environment:
     opened, it is a runner that is given each row whole; `--model` and `--env` are left out, and tasks come from
     `--input`.
     """
@@ -71,7 +68,6 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
         )
         self.served: Served | None = None
         self.there = AgentInfo()
-        self._gateway: Gateway | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Any:
@@ -80,10 +76,7 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
             await stack.enter_async_context(self.connection)
             whole = await self._look()
             if self.served is not None:
-                self.there = self.served.info(AgentInfo)
-            if not whole:
-                gateway = make_gateway(self.options, "the agent", "-A", self.context.redact)
-                self._gateway = await stack.enter_async_context(gateway)
+                self.there = replace(self.served.info(AgentInfo), calls_from=host_of(self.connection.url))
             self._stack = stack.pop_all()
         return RemoteRunner(self.options, self.context, self.connection, self.served) if whole else self
 
@@ -101,13 +94,13 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
 
         An error of model or session that the agent let pass is raised as what it was here.
         """
-        gateway = self._gateway
-        assert gateway is not None, "the agent is not open"
-        async with gateway.offer(episode) as offered:
-            body = {"request": episode.request.body, **gateway.places(offered)}
-            reply = await _hand_over(self.connection, "/v1/episodes", body, offered)
+        async with episode.endpoint() as endpoint:
+            session = {"url": endpoint.session_url, "token": endpoint.token, "batch": True, **_over_mcp(endpoint)}
+            model = {"base_url": endpoint.base_url, "token": endpoint.token}
+            body = {"request": episode.request.body, "model": model, "session": session}
+            reply = await _hand_over(self.connection, "/v1/episodes", body, endpoint)
             if not reply.ok:
-                raise _passed_on(offered, reply) or self.connection.error(reply)
+                raise _passed_on(endpoint, reply) or self.connection.error(reply)
             said = reply.object()
             try:
                 return Stop(said["stop_reason"], said.get("detail", ""))
@@ -160,7 +153,7 @@ class RemoteRunner(Runner[RemoteAgentOptions]):
 
 
 async def _hand_over(
-    connection: Connection, path: str, body: Mapping[str, Any], offered: OfferedEpisode | None = None
+    connection: Connection, path: str, body: Mapping[str, Any], endpoint: Endpoint | None = None
 ) -> Reply:
     """Ask, and ask again while it is certain that nothing has been done: an agent's work has side effects."""
     return await connection.open(
@@ -169,14 +162,21 @@ async def _hand_over(
         body,
         check=False,
         full=_is_full,
-        harmless=lambda: offered is not None and not offered.used,
+        harmless=lambda: endpoint is not None and not endpoint.used,
     )
 
 
-def _passed_on(offered: OfferedEpisode, reply: Reply) -> BaseException | None:
+def _over_mcp(endpoint: Endpoint) -> dict[str, str]:
+    try:
+        return {"mcp_url": endpoint.mcp_url}
+    except UsageError:  # which says what to install, to whoever wants it
+        return {}
+
+
+def _passed_on(endpoint: Endpoint, reply: Reply) -> BaseException | None:
     """The error of this run that an answer of the agent tells again, if it does."""
     try:
-        return offered.recall(reply.json())
+        return endpoint.recall(reply.json())
     except RemoteError:  # it is no JSON
         return None
 

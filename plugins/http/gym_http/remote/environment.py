@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 from pydantic import Field
@@ -25,15 +26,12 @@ from gym_core import (
 )
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError
+from gym_http.protocol.urls import host_of
 from gym_http.remote.connection import Connection
 from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
-from gym_http.remote.gateway_setup import make_gateway
 from gym_http.remote.nemo_environment import OpenNemo
 from gym_http.remote.options import RolloutOptions
 from gym_http.remote.session import OpenRemote, remote_tool
-
-if TYPE_CHECKING:
-    from gym_http.remote.gateway import Gateway
 
 PAGE = 200
 """Tasks per request."""
@@ -70,7 +68,6 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
         )
         self.served: Served | None = None
         self.there = ResourceServerInfo()
-        self._gateway: Gateway | None = None
         self._stack = AsyncExitStack()
         self._specs: dict[bytes, list[ToolSpec]] = {}
 
@@ -79,9 +76,8 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
             await stack.enter_async_context(self.connection)
             self.served = await recognise(self.connection, RESOURCE_SERVER, self.options.api)
             self.there = self.served.info(ResourceServerInfo)
-            if self.there.roles:
-                gateway = make_gateway(self.options, "the environment", "-E", self.context.redact)
-                self._gateway = await stack.enter_async_context(gateway)
+            if self.there.roles:  # it asks models of the run
+                self.there = replace(self.there, calls_from=host_of(self.connection.url))
             self._stack = stack.pop_all()
         return self
 
@@ -112,9 +108,7 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
 
     def lend(self, context: SessionContext) -> AbstractAsyncContextManager[Mapping[str, Any]]:
         """The models that a session needs of its client, as URLs that are good as long as it is open."""
-        if self._gateway is None:
-            return nullcontext({})
-        return self._gateway.offer_models({role: context.models[role] for role in self.there.roles})
+        return _lent(self.there.roles, context) if self.there.roles else nullcontext({})
 
     def specs(self, schemas: list[dict[str, Any]]) -> list[ToolSpec]:
         """The functions among the tools of a session; most sessions of a server have the same."""
@@ -154,3 +148,13 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
         if not isinstance(row, dict):
             raise RemoteError(f"{page.where}: a line is no JSON object: {line[:80]!r}", code=BROKEN, status=page.status)
         return Task(row)
+
+
+@asynccontextmanager
+async def _lent(roles: Iterable[str], context: SessionContext) -> AsyncIterator[Mapping[str, Any]]:
+    async with AsyncExitStack() as stack:
+        places: dict[str, Any] = {}
+        for role in roles:
+            endpoint = await stack.enter_async_context(context.endpoint(role))
+            places[role] = {"base_url": endpoint.base_url, "token": endpoint.token}
+        yield places

@@ -32,12 +32,3 @@ class RolloutOptions(RemoteOptions):
         ge=0,
         description="Seconds to go on trying to hand a rollout over when nobody answers or all places are taken.",
     )
-    gateway_host: Annotated[str, Operational()] = Field(
-        default="127.0.0.1", description="The address at which this process offers models and tools to the server."
-    )
-    gateway_port: Annotated[int, Operational()] = Field(
-        default=0, ge=0, le=65535, description="The port of that address, 0 for a free one."
-    )
-    gateway_url: Annotated[str, Operational()] = Field(
-        default="", description="How the server's machine reaches it, where that is another URL."
-    )

@@ -149,7 +149,7 @@ def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
 
     models = parse_models(options["models"])
     configuration = read_components(terminal, options["config"])
-    configured, notices = configuration.components(models, options["env"], options["agent"])
+    configured, notices = configuration.components(models, {place: options[place] for place in ("env", "agent")})
     for notice in notices:
         terminal.note(f"warning: {notice}")
     return Wanted(

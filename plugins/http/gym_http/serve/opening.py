@@ -110,9 +110,9 @@ async def _environment(
         if not wanted.mcp:
             return []
         try:
-            from gym_http.serve.environment.mcp import MCPEndpoint
+            from gym_http.serve.environment.mcp import SessionsOverMCP
 
-            endpoint = MCPEndpoint(sessions, name=about["name"], version=about["version"], redactor=redactor)
+            endpoint = SessionsOverMCP(sessions, name=about["name"], version=about["version"], redactor=redactor)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in ("gym_mcp", "mcp"):
                 raise
@@ -129,6 +129,7 @@ async def _environment(
         answered=look.answered,
         redactor=redactor,
         more=more,
+        lend=assembler.gateway.offer_model,
     )
     for endpoint in endpoints:
         await stack.enter_async_context(endpoint.lifespan())

@@ -14,7 +14,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.routing import BaseRoute, Route
 
-from gym_core import Agent, GymError, Request
+from gym_core import Agent, Endpoint, GymError, Request
 from gym_core.responses import as_items
 from gym_core.spi import checked_stop, with_flat_tools, within
 from gym_http.protocol.agents import EpisodeBody, Stopped
@@ -73,13 +73,23 @@ class Episodes:
         caller = request.client.host if request.client is not None else None
         model = await self._place(at_model["base_url"], at_model["token"], "model.base_url", caller)
         session = await self._place(at_session["url"], at_session["token"], "session.url", caller)
-        return HttpEpisode(
-            Request({**with_flat_tools(asked), "input": items}), model, session, batch=at_session.get("batch", False)
-        )
+        endpoint = _Endpoint(at_model["base_url"], at_model["token"], at_session["url"], at_session.get("mcp_url", ""))
+        shown = Request({**with_flat_tools(asked), "input": items})
+        return HttpEpisode(shown, model, session, endpoint, batch=at_session.get("batch", False))
 
     async def _place(self, url: str, token: str, field: str, caller: str | None) -> Place:
         client, path = await self._callbacks.client(url, caller, field)
         return Place(client, path, token)
+
+
+class _Endpoint(Endpoint):
+    def __init__(self, base_url: str, token: str, session_url: str, mcp_url: str) -> None:
+        super().__init__(base_url, token, session_url)
+        self._mcp_url = mcp_url
+
+    @property
+    def mcp_url(self) -> str:
+        return self._mcp_url or super().mcp_url
 
 
 OPENAPI: Mapping[str, Any] = {

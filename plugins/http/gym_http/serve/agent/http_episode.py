@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Unpack
 from urllib.parse import quote
 
-from gym_core import FunctionCallOutput, Item, Request, Response, Sampling
+from gym_core import Endpoint, FunctionCallOutput, Item, Request, Response, Sampling
 from gym_core.responses import call_id_of
 from gym_core.spi import sampling_fields
 from gym_http.protocol.client import BROKEN, Client, Reply
@@ -31,14 +32,19 @@ class Place:
 class HttpEpisode:
     """Implements `Episode` over HTTP. `batch`: the session takes the calls of one response at once.
 
+    `endpoint`: the same places for a program.
+
     `refused`: the latest error that was raised here, with the answer that it stands for.
     """
 
-    def __init__(self, request: Request, model: Place, session: Place, *, batch: bool = False) -> None:
+    def __init__(
+        self, request: Request, model: Place, session: Place, endpoint: Endpoint, *, batch: bool = False
+    ) -> None:
         self._request = request
         self._model = model
         self._session = session
         self._batch = batch
+        self._endpoint = endpoint
         self.refused: tuple[Exception, Reply] | None = None
 
     @property
@@ -80,6 +86,11 @@ class HttpEpisode:
         """What the environment answers to a response without calls."""
         reply = await self._session.post("/reply", {"response": response.body})
         return self._items(self._checked(reply).get("items") or [], "items", reply)
+
+    @asynccontextmanager
+    async def endpoint(self) -> AsyncIterator[Endpoint]:
+        """The URLs that this episode works with itself: they are as good for a program."""
+        yield self._endpoint
 
     def _checked(self, reply: Reply) -> dict[str, Any]:
         if reply.ok:

@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from gym_core import ModelBackend, ResourceServer
-from gym_core.spi import Clock, Executor, Redactor, Watch, make_gates
+from gym_core.spi import Clock, Executor, Redactor, Watch, make_gates, no_gateway
 from gym_http.serve.application import Application, build
 from gym_http.serve.environment import nemo_openapi, nemo_routes, openapi, routes
 from gym_http.serve.environment.bounds import AnyTask
 from gym_http.serve.environment.opener_models import OpenerModels
-from gym_http.serve.environment.session import Host
+from gym_http.serve.environment.session import Host, Lend
 from gym_http.serve.environment.sessions import Sessions
 from gym_http.serve.settings import ServeSettings
 
@@ -29,19 +29,20 @@ async def open_environment(
     redactor: Redactor | None = None,
     time: Callable[[], float] | None = None,
     more: Callable[[Sessions], list[Any]] | None = None,
+    lend: Lend = no_gateway,
 ) -> Application:
     """An open environment as an application; `stack` closes its sessions.
 
     `describe`: what it says of itself, see `parts.describe`. `models`: open ones by role, for sessions whose openers
     give none; `answered`: the roles of those that were there at a first look. `time`: the clock by which sessions
-    expire. `more`: further routes over the same sessions.
+    expire. `more`: further routes over the same sessions. `lend`: offers a model to programs.
     """
     gates = make_gates(models or {}, settings.deadlines, clock=Clock(asyncio.get_running_loop().time))
     for role in answered:
         gates[role].answered = True
     executor = Executor()
     stack.callback(executor.close)
-    host = Host(server, gates, executor, Watch(), AnyTask(), settings.deadlines)
+    host = Host(server, gates, executor, Watch(), AnyTask(), settings.deadlines, lend)
     opener_models = await stack.enter_async_context(OpenerModels(settings.deadlines, settings.callbacks))
     sessions = await stack.enter_async_context(Sessions(host, settings, time=time))
     served = [

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from gym_core import (
     CallContext,
     Done,
+    Endpoint,
     Item,
+    Model,
     Request,
     ResourceServer,
     Response,
@@ -40,6 +42,8 @@ from gym_http.serve.environment.bounds import AnyTask, asking
 from gym_http.serve.environment.session_lock import SessionLock
 
 Answer = TypeVar("Answer")
+Lend: TypeAlias = Callable[[Model], AbstractAsyncContextManager[Endpoint]]
+"""Offers a model to programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Host:
     watch: Watch
     bounds: AnyTask
     deadlines: Deadlines
+    lend: Lend
 
 
 @dataclass(slots=True)
@@ -131,7 +136,7 @@ class ServedSession:
 
     async def _set_up(self, seed: int) -> None:
         host = self._host
-        context = SessionContext(seed=seed, repeat=self.repeat, models=self._models)
+        context = SessionContext(seed=seed, repeat=self.repeat, models=self._models, lend=host.lend)
         live = LiveSession(
             host.server, self.task, context, executor=host.executor, deadlines=host.deadlines, alarm=host.bounds
         )

@@ -1,4 +1,4 @@
-"""One rollout as a remote agent reaches it: its model and its session behind a gateway, for as long as it runs."""
+"""One rollout as a program reaches it: its model and its session, for as long as it runs."""
 
 from __future__ import annotations
 
@@ -9,31 +9,24 @@ from gym_core import Episode, FunctionCallOutput, Item, Response
 from gym_core.chat import responses_request
 from gym_core.responses import as_items
 from gym_core.spi import read_sampling
+from gym_http.gateway.grant import Offer
+from gym_http.gateway.item_identity import HandedOut
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.wire import items_from_wire
-from gym_http.remote.gateway_grant import Offer, new_token
-from gym_http.remote.item_identity import HandedOut
-from gym_http.serve.auth import same
 
 
 class OfferedEpisode(Offer):
-    """An episode with tokens of its own. Whatever comes in passes through it and is recorded as in process.
-
-    `model_token`, `session_token`: what opens the model and the session; neither opens the other.
-    """
+    """An episode under a token. Whatever comes in passes through it and is recorded as in process."""
 
     def __init__(self, episode: Episode) -> None:
         super().__init__()
         self._episode = episode
         self._handed_out = HandedOut(episode.request.input)
-        self.model_token = new_token()
-        self.session_token = new_token()
 
-    def admits(self, token: str, *, model: bool) -> bool:
-        """Whether a token opens the model, or the session. Takes as long for a wrong token as for the right one."""
-        return same(token, self.model_token if model else self.session_token)
-
-    # What the agent asks
+    @property
+    def schemas(self) -> Sequence[Mapping[str, Any]]:
+        """The tools, as the model is shown them."""
+        return self._episode.tools
 
     async def respond(self, body: Mapping[str, Any], *, actor: str, exactly: bool) -> Response:
         """A call of the model. `exactly`: the agent is one of gym's, whose copies say the very same.

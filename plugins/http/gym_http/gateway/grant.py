@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from gym_http.protocol.errors import ServeError
+from gym_http.serve.auth import same
 
 REMEMBERED = 64
 """So many of the latest errors can be told again when they are passed on."""
 
 
 class Offer:
-    """One entry of a gateway. `id`: its part of the URLs; an id alone opens nothing."""
+    """One entry of a gateway. `id`: its part of the URLs, which opens nothing without the `token`."""
 
     def __init__(self) -> None:
         self._errors: dict[str, BaseException] = {}
@@ -25,6 +26,11 @@ class Offer:
         self.used = False
         """Whether anything was ever asked of it."""
         self.id = secrets.token_urlsafe(16)
+        self.token = secrets.token_urlsafe(32)
+
+    def admits(self, token: str) -> bool:
+        """Whether a token opens it. Takes as long for a wrong token as for the right one."""
+        return same(token, self.token)
 
     def remember(self, error: BaseException) -> str:
         """A word for an error that the other end is told of, by which it is known again when it is passed on."""
@@ -67,11 +73,6 @@ class Offer:
             task.cancel()
         if self._tasks:
             await self._idle.wait()
-
-
-def new_token() -> str:
-    """A token that nobody guesses."""
-    return secrets.token_urlsafe(32)
 
 
 def gone() -> ServeError:
