@@ -49,7 +49,12 @@ if TYPE_CHECKING:
 @click.option("--output", metavar="FILE", help="Where rows go, a .jsonl file; by default a fresh one under results/.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N tasks.")
 @click.option(
-    "--repeats", type=click.IntRange(min=1), default=1, metavar="K", show_default=True, help="Rollouts per task."
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="K",
+    show_default=True,
+    help="Rollouts per task: all tasks once, then all again.",
 )
 @concurrency_option()
 @click.option(

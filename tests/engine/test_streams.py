@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -214,31 +215,111 @@ def test_a_broken_row_of_standard_input_stops_the_run_in_its_turn(monkeypatch: p
     assert [rollout.task_id for rollout in ended.rollouts] == ["t0"]
 
 
+def taken(
+    tasks: FileSource | IterableSource,
+    between: Callable[[int, int], None] = lambda number, repeat: None,
+    limit: int | None = None,
+) -> list[tuple[int, int]]:
+    """The jobs of three repeats, each as the number of its task and the repeat; `between` is called after each."""
+    found: list[tuple[int, int]] = []
+
+    @asynchronous
+    async def main() -> None:
+        source = TaskSource(tasks, repeats=3, limit=limit)
+        try:
+            async for job in source.jobs():
+                found.append((int(job.task.task_id[1:]), job.repeat))
+                between(*found[-1])
+        finally:
+            source.close()
+
+    main()
+    return found
+
+
 class TestJobs:
     """Tasks as jobs."""
 
-    @pytest.mark.parametrize("kind", ["file", "python", "asynchronous"])
-    def test_repeats_of_a_task_follow_each_other(self, kind: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("kind", ["short file", "long file", "unchecked file", "python", "more from python"])
+    def test_all_tasks_run_once_before_one_runs_again(
+        self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = write(tmp_path / "in.jsonl", 150)
+        if kind == "long file":
+            monkeypatch.setattr("gym_core.engine.run.source.STRETCH", 149)
+        if kind == "more from python":
+            monkeypatch.setattr("gym_core.engine.tasks.source.CHECKED_AHEAD", 7)
+        tasks: FileSource | IterableSource = IterableSource("tasks", (ask(number) for number in range(150)))
+        if "file" in kind:
+            tasks = FileSource(path)
+        if kind != "unchecked file":
+            tasks.check(*() if isinstance(tasks, FileSource) else (None,))
+        assert taken(tasks) == [(number, repeat) for repeat in range(3) for number in range(150)]
+        assert taken(FileSource(path), limit=4) == [(number, repeat) for repeat in range(3) for number in range(4)]
 
+    def test_of_many_tasks_from_python_a_stretch_runs_once_before_it_runs_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gym_core.engine.run.source.STRETCH", 4)
+        tasks = IterableSource("tasks", (ask(number) for number in range(10)))
+        stretches = range(4), range(4, 8), range(8, 10)
+        assert taken(tasks) == [
+            (number, repeat)
+            for stretch in stretches
+            for repeats in ([0], [1, 2])
+            for repeat in repeats
+            for number in stretch
+        ]
+
+    @pytest.mark.parametrize("kind", ["asynchronous", "standard input"])
+    def test_repeats_of_a_task_that_may_be_the_last_for_long_follow_each_other(
+        self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async def later() -> Any:
             for number in range(150):
                 await asyncio.sleep(0)
                 yield ask(number)
 
-        @asynchronous
-        async def main() -> None:
-            tasks: dict[str, Callable[[], FileSource | IterableSource]] = {
-                "file": lambda: FileSource(path),
-                "python": lambda: IterableSource("tasks", (ask(number) for number in range(150))),
-                "asynchronous": lambda: IterableSource("tasks", later()),
-            }
-            source = TaskSource(tasks[kind](), repeats=3)
-            taken = [(job.task.task_id, job.repeat) async for job in source.jobs()]
-            source.close()
-            assert taken == [(f"t{number}", repeat) for number in range(150) for repeat in range(3)]
+        tasks: FileSource | IterableSource = IterableSource("tasks", later())
+        if kind == "standard input":
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(write(tmp_path / "in.jsonl", 150).open("rb")))
+            tasks = FileSource("-")
+        assert taken(tasks) == [(number, repeat) for number in range(150) for repeat in range(3)]
 
-        main()
+    def test_rows_that_are_left_out_are_counted_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gym_core.engine.run.source.STRETCH", 1)
+        path = write(tmp_path / "in.jsonl", 5)
+        path.write_bytes(b"{}\n" + path.read_bytes() + b"[]\n")
+        ended = run(input=path, repeats=3, skip_invalid=True)
+        assert len(ended.rollouts) == 15
+        assert ended.summary["rollouts"]["skipped_rows"] == 2
+
+    @pytest.mark.parametrize("change", ["touched", "written", "replaced", "gone"])
+    def test_a_file_that_changes_between_two_repeats_is_noticed(
+        self, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gym_core.engine.run.source.STRETCH", 1)
+        path = write(tmp_path / "in.jsonl", 5)
+        source = FileSource(path)
+        source.check()
+
+        def between(number: int, repeat: int) -> None:
+            if (number, repeat) != (4, 0):
+                return
+            if change == "touched":
+                os.utime(path, (1, 1))
+            elif change == "gone":
+                path.unlink()
+            else:
+                other = tmp_path / "other.jsonl" if change == "replaced" else path
+                other.write_bytes(path.read_bytes().replace(b"t4", b"u4"))
+                other.replace(path)
+
+        if change == "touched":
+            assert len(taken(source, between)) == 15
+        else:
+            with pytest.raises(InputError, match=r"changed while|No such file"):
+                taken(source, between)
 
     def test_not_one_task_more_is_asked_for_than_the_limit(self) -> None:
         asked: list[int] = []

@@ -1,4 +1,4 @@
-"""Jobs made of tasks: every task `repeats` times, in order, without those that are done."""
+"""Jobs made of tasks: every task `repeats` times, without those that are done."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo
 
 PASSED_AT_ONCE = 200
 """How many finished rollouts are passed over before others may go on."""
+STRETCH = 2_000
+"""How many tasks from Python all run once before the first of them runs again."""
 STREAMED_AHEAD = 200
 """How many rows of standard input wait to be taken."""
 
 
 class TaskSource:
-    """Jobs of tasks. Repeats of a task follow each other.
+    """Jobs of tasks: all tasks once, then all again, so that a run that is cut off has tried as many as it could.
+
+    No more tasks are kept than `STRETCH`. So the tasks of a longer file are read again for each repeat; those of an
+    iterable are repeated a stretch at a time. Of standard input and of an asynchronous iterable, where the next task
+    may come late or never, the repeats of a task follow each other.
 
     `limit`: how many tasks; `finished`: the rollouts that are not to run again; `expected`: the SHA-256 that a long
     input had when the run began. What may have to be waited for, or passed over for long, is read in a thread, a little
@@ -44,6 +50,7 @@ class TaskSource:
         self._limit = limit
         self._finished = finished
         self._expected = expected
+        self._looked_through = isinstance(tasks, FileSource) and tasks.checked
         self._prefetch: Prefetch[list[Task]] | None = None
 
     @property
@@ -63,10 +70,10 @@ class TaskSource:
         """All that are to run. Raises what the tasks raise."""
         attempts = self._finished.attempt if self._finished is not None else None
         passed = 0
-        async with aclosing(self._batches()) as batches:
-            async for batch in batches:
-                for task in batch:
-                    for repeat in range(self._repeats):
+        async with aclosing(self._turns()) as turns:
+            async for tasks, repeats in turns:
+                for repeat in repeats:
+                    for task in tasks:
                         attempt = 1 if attempts is None else attempts(task.task_id, repeat)
                         if attempt:
                             yield Job(task, repeat, attempt)
@@ -74,6 +81,29 @@ class TaskSource:
                         passed += 1
                         if passed % PASSED_AT_ONCE == 0:
                             await asyncio.sleep(0)
+
+    async def _turns(self) -> AsyncGenerator[tuple[list[Task], range], None]:
+        """Tasks whose turn it is, and which repeats of them are to run: all of them once, then all again."""
+        tasks, repeats = self._tasks, range(self._repeats)
+        turns, later = [repeats[:1]], repeats[1:]
+        if tasks.streamed:
+            turns, later = [repeats], repeats[:0]
+        elif isinstance(tasks, FileSource) and not tasks.is_short(STRETCH):
+            turns, later = [repeats[repeat : repeat + 1] for repeat in repeats], repeats[:0]
+        for turn in turns:
+            if turn.start and isinstance(tasks, FileSource):
+                await asyncio.to_thread(tasks.refuse_changed)
+            stretch: list[Task] = []
+            async with aclosing(self._batches()) as batches:
+                async for batch in batches:
+                    yield batch, turn
+                    if later:
+                        stretch += batch
+                        if len(stretch) >= STRETCH:
+                            yield stretch, later
+                            stretch = []
+            if stretch:
+                yield stretch, later
 
     async def _batches(self) -> AsyncGenerator[list[Task], None]:
         if self._limit == 0:
@@ -91,7 +121,7 @@ class TaskSource:
         tasks = self._tasks
         if isinstance(tasks, IterableSource):
             return tasks.batches(self._limit)
-        if tasks.checked and self._finished is None:
+        if self._looked_through and self._finished is None:
             return _inline(tasks.batches(self._limit))
         self._prefetch = Prefetch(tasks.batches(self._limit), STREAMED_AHEAD if tasks.streamed else 2)
         return self._prefetch

@@ -86,6 +86,12 @@ def fingerprint(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def sha256(path: str | Path) -> str:
+    """SHA-256 over a file as it is on disk."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _stdin() -> IO[bytes]:
     try:
         # A descriptor of our own: a thread may be waiting in it when the interpreter ends, and must not hold sys.stdin.

@@ -14,7 +14,7 @@ from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.json_text import JsonError, parse_json, parse_line
 from gym_core.domain.task import REQUEST_FIELD, Task, check_row
 from gym_core.engine.tasks.check import READ_ERRORS, CheckAhead, InputCheck, SourceInfo
-from gym_core.engine.tasks.input_file import fingerprint, is_compressed, is_stdin, open_input, refuse_no_lines
+from gym_core.engine.tasks.input_file import fingerprint, is_compressed, is_stdin, open_input, refuse_no_lines, sha256
 from gym_core.engine.tasks.keys import IdTaken, TaskIds, named_by
 
 __all__ = ["FileSource", "IterableSource", "SourceInfo", "open_input", "server_source"]
@@ -23,6 +23,8 @@ CHECKED_WHOLE = 64 * 2**20
 """A file up to this many bytes is checked before the first model call; in a longer one a check runs ahead."""
 CHECKED_WHOLE_COMPRESSED = CHECKED_WHOLE // 16
 """The same for a compressed file."""
+KEPT_BYTES = 4 * 2**20
+"""Tasks of a longer file are never kept all at once."""
 CHECKED_AHEAD = 2_000
 """How many tasks from Python are looked at before the first model call."""
 BATCH_ROWS = 64
@@ -46,11 +48,16 @@ class FileSource:
         self.streamed = is_stdin(path) or (Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()))
         self._check: InputCheck | None = None
         self._ahead: CheckAhead | None = None
+        self._state: tuple[int, ...] = ()
 
     @property
     def checked(self) -> bool:
         """Whether the file was checked to its end."""
         return self._check is not None and self._check.ended
+
+    def is_short(self, tasks: int) -> bool:
+        """Whether all of it may be kept in memory, being of so many tasks at most."""
+        return self.checked and (self.info.tasks or 0) <= tasks and (self.info.size or 0) <= KEPT_BYTES
 
     def check(self) -> bool:
         """Check a regular file of moderate size whole, before anything is paid for; whether that was done.
@@ -63,6 +70,7 @@ class FileSource:
         with open_input(self.path) as file:  # tells at once when it cannot be opened
             refuse_no_lines(self.path, file)
         try:
+            self._state = _state(self.path)
             self.info.size = Path(self.path).stat().st_size
             if self.info.size > (CHECKED_WHOLE_COMPRESSED if is_compressed(self.path) else CHECKED_WHOLE):
                 self.info.fingerprint = fingerprint(self.path)
@@ -98,6 +106,22 @@ class FileSource:
         self._ahead = CheckAhead(self._check, skip_invalid=self.skip_invalid, ended=ended)
         self._ahead.start()
 
+    def refuse_changed(self) -> None:
+        """Raise `InputError` where the file is not what it was checked as. It is read only if it has been written."""
+        try:
+            if not self._state or _state(self.path) == self._state:
+                return
+            known = self.info.sha256
+            same = known == sha256(self.path) if known is not None else self.info.fingerprint == fingerprint(self.path)
+            self._state = _state(self.path)
+        except OSError as error:
+            raise InputError(f"{self.path}: {error.strerror or error}") from error
+        if not same:
+            raise InputError(
+                f"{self.path}: it has changed while the run was reading it",
+                hint="restore it and go on with `--resume`, or with what it is now by `--resume --accept-changes`",
+            )
+
     def close(self) -> None:
         """End a check that is under way."""
         if self._ahead is not None:
@@ -129,9 +153,8 @@ class FileSource:
             yield batch
 
     def _checked_rows(self, check: InputCheck) -> Iterator[Task]:
-        """The tasks of lines that the check has seen."""
-        self.info.skipped = 0
-        ahead, index, known = self._ahead, 0, check.lines
+        """The tasks of lines that the check has seen. They may be read several times."""
+        ahead, index, known, skipped = self._ahead, 0, check.lines, 0
         empty, broken, done = check.empty, check.broken, check.done
         number = 0
         with open_input(self.path) as file:
@@ -144,7 +167,8 @@ class FileSource:
                     if done and number in done:
                         index += 1
                     elif broken and number in broken:
-                        self.info.skipped += 1
+                        skipped += 1
+                        self.info.skipped = max(skipped, self.info.skipped)
                     elif not (empty and number in empty):
                         yield self._known(line, number, index)
                         index += 1
@@ -200,6 +224,12 @@ class FileSource:
         return Task(row, task_id=own or str(number), index=index, source=_source(line, row, parsed, strictly))
 
 
+def _state(path: str | Path) -> tuple[int, ...]:
+    """What differs once a file has been written, or put in the place of another."""
+    found = Path(path).stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _source(line: bytes, row: dict[str, Any], parsed: Any, strictly: bool) -> bytes | None:
     """The bytes that stand in the result for a task, None where a strict reader would not take them."""
     if not strictly:
@@ -226,7 +256,8 @@ class IterableSource:
 
     `check` looks at the first of them, so that a broken one is found before anything is paid for, and so that a set of
     moderate size is counted. The rest is checked as it comes; there may be no end to it. `task_id`: as in `FileSource`;
-    the line is the place, from 1. `unique`: whether no two tasks may have one id.
+    the line is the place, from 1. `unique`: whether no two tasks may have one id. `streamed`: whether the next task may
+    come late.
     """
 
     def __init__(
@@ -238,6 +269,7 @@ class IterableSource:
         unique: bool = True,
     ) -> None:
         self._unique = unique
+        self.streamed = isinstance(tasks, AsyncIterable)
         self.info = SourceInfo(name, task_id=task_id)
         self._tasks = tasks if isinstance(tasks, AsyncIterable) else iter(tasks)
         self._ahead: list[Task] = []
