@@ -41,21 +41,24 @@ class Pace:
         return speed, left
 
 
-def line(run: Run[Any], pace: Pace) -> str:
-    """The state of a run in one line."""
+def line(run: Run[Any], pace: Pace, *, over: bool = False) -> str:
+    """The state of a run in one line, what matters most first: its end is cut off where there is no room."""
     progress = run.progress
     speed, left = pace.sample()
     mean = progress.rewards.running_mean
+    parts = [
+        f"{progress.finished - progress.cancelled}/{progress.total if progress.total is not None else '?'} done",
+        f"{progress.failed - progress.cancelled} failed",
+        *([f"{progress.cancelled} cancelled"] if progress.cancelled else ()),
+        f"reward {mean:.3f}" if mean is not None else "reward -",
+    ]
+    if over:
+        return ", ".join(parts)
+    if left is not None:
+        parts.insert(0, f"{duration(left)} left")
+    parts += [f"{speed:.0f} tok/s", f"{progress.in_flight} in flight"]
     limiters = {id(limiter): limiter for gate in run.gates.values() for limiter in gate.limiters}
     waiting = sum(limiter.waiting for limiter in limiters.values())
-    parts = [
-        f"{progress.finished}/{progress.total if progress.total is not None else '?'} done",
-        f"{progress.failed} failed",
-        f"reward {mean:.3f}" if mean is not None else "reward -",
-        *([f"{duration(left)} left"] if left is not None else ()),
-        f"{speed:.0f} tok/s",
-        f"{progress.in_flight} in flight",
-    ]
     if waiting:
         parts.append(f"{waiting} waiting for the endpoint")
     if run.budget is not None and run.budget.waiting:
@@ -98,7 +101,7 @@ async def show_progress(terminal: Terminal, run: Run[Any], *, quiet: bool) -> As
                 yield
         finally:
             terminal.status()
-        terminal.note(*_with_bar(terminal, run, pace))
+        terminal.note(*_with_bar(terminal, run, pace, over=True))
     else:
         async with _ticking(lambda: terminal.note(line(run, pace)), PLAIN_SECONDS):
             yield
@@ -120,13 +123,14 @@ async def _ticking(tick: Callable[[], None], seconds: float) -> AsyncIterator[No
             await task
 
 
-def _with_bar(terminal: Terminal, run: Run[Any], pace: Pace) -> tuple[str, str]:
+def _with_bar(terminal: Terminal, run: Run[Any], pace: Pace, *, over: bool = False) -> tuple[str, str]:
     """A bar, where there is room for one, and as much of the line as fits beside it."""
     width = (terminal.error_width or 2) - 1
     columns = next((columns for least, columns in _BARS if width >= least), 0)
     total = run.progress.total
-    bar = terminal.bar(run.progress.finished / total if total else 0.0, columns)
-    text = f" {line(run, pace)}" if columns else line(run, pace)
+    done = run.progress.finished - run.progress.cancelled
+    bar = terminal.bar(done / total if total else 0.0, columns)
+    text = (" " if columns else "") + line(run, pace, over=over)
     while len(text) > width - columns and ", " in text:
         text = text.rpartition(", ")[0]
     return bar, shorten(text, width - columns)

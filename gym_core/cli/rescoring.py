@@ -21,7 +21,7 @@ def execute(terminal: Terminal, config: RescoreConfig, *, quiet: bool, as_json: 
         return _Session(terminal, opened, _way_on, quiet=quiet, as_json=as_json).carry_out()
 
 
-def _way_on() -> str:
+def _way_on(error: BaseException | None, summary: Mapping[str, Any]) -> str:
     return "the output is incomplete; start again with --overwrite"
 
 
@@ -29,6 +29,9 @@ class _Session(Session):
     """One invocation of `gym rescore`."""
 
     subject = "it"
+
+    def _begin(self, run: Run[Any]) -> None:
+        """The command has said it all: a file, and what scored it."""
 
     def _print(self, summary: dict[str, Any]) -> None:
         super()._print(summary)

@@ -6,19 +6,28 @@ import contextlib
 import gc
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from gym_core.cli.header import print_header
 from gym_core.cli.interrupts import SIGNALS, Interrupts
 from gym_core.cli.progress import show_progress
 from gym_core.cli.tables import print_summary
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.blame import described
-from gym_core.domain.errors import GymError, RunStopped, error_chain
+from gym_core.domain.errors import (
+    BudgetExceeded,
+    EndpointError,
+    GymError,
+    ModelNotFoundError,
+    RunStopped,
+    error_chain,
+)
 from gym_core.engine.config import RunConfig
 from gym_core.engine.events.logs import at_least_info
 from gym_core.engine.open_files import allow_open_files
+from gym_core.engine.run.early_stop import AllRefused
 from gym_core.engine.run.opening import open_run
 from gym_core.engine.run.run import Run
 
@@ -44,9 +53,8 @@ def execute(
     with logged(terminal, verbose=verbose):
         opened = open_run(config, redactor=terminal.redactor, report=_silent if quiet else terminal.note)
 
-        def way_on() -> str:
-            arguments = terminal.redactor.arguments(config.invocation.argv)
-            return f"continue it with:\n  {resume_command(arguments, config.destination.output)}"
+        def way_on(error: BaseException | None, summary: Mapping[str, Any]) -> str:
+            return _way_on(error, summary, terminal.redactor.arguments(config.invocation.argv), config)
 
         session = Session(terminal, opened, way_on, quiet=quiet, as_json=as_json, fail_under=fail_under)
         return session.carry_out()
@@ -59,7 +67,8 @@ def _silent(message: str) -> None:
 class Session:
     """One invocation of `gym run`.
 
-    `way_on`: what to do about a run that was not finished. `fail_under`: the mean reward below which it fails.
+    `way_on`: what to do about a run that was not finished, by its error and its summary. `fail_under`: the mean reward
+    below which it fails.
     """
 
     subject = "the run"
@@ -68,7 +77,7 @@ class Session:
         self,
         terminal: Terminal,
         opened: AbstractAsyncContextManager[Run[Any]],
-        way_on: Callable[[], str],
+        way_on: Callable[[BaseException | None, Mapping[str, Any]], str],
         *,
         quiet: bool,
         as_json: bool,
@@ -91,12 +100,17 @@ class Session:
         async with self._opened as run:
             for notice in run.notices:
                 self.terminal.note(f"warning: {notice}")
+            if not self.quiet:
+                self._begin(run)
             self.interrupts.words = "ending what is under way"
             self.interrupts.stop = lambda number: run.stop(f"interrupted by {number.name}")
             async with show_progress(self.terminal, run, quiet=self.quiet):
                 summary = await run.execute()
         self._account(run, summary)
         return self._status(run, summary)
+
+    def _begin(self, run: Run[Any]) -> None:
+        print_header(self.terminal, run)
 
     def _account(self, run: Run[Any], summary: dict[str, Any]) -> None:
         if not self.quiet:
@@ -110,7 +124,7 @@ class Session:
             message = error.message if isinstance(error, GymError) else described(error)
             self.terminal.error(f"{self.subject} stopped: {message}", error.hint if isinstance(error, GymError) else "")
         if summary["state"] != "finished":
-            self.terminal.note(self._way_on())
+            self.terminal.note(self._way_on(error, summary))
 
     def _print(self, summary: dict[str, Any]) -> None:
         print_summary(self.terminal, summary)
@@ -128,12 +142,44 @@ class Session:
         return 1 if summary["rollouts"]["failed"] else 0
 
 
+_REFUSED = (ModelNotFoundError, EndpointError, AllRefused)
+"""What stops a run that must stop again as long as its settings are what they are."""
+
+
+def _way_on(
+    error: BaseException | None, summary: Mapping[str, Any], arguments: Sequence[str], config: RunConfig
+) -> str:
+    """What to do about a run that was not finished; never a command that must fail again."""
+    output = config.destination.output
+    if isinstance(error, _REFUSED) and not summary["rollouts"]["with_verdict"]:
+        replaced = "; --overwrite replaces its files" if _given(arguments, "--output") else ""
+        return f"nothing was collected, so there is nothing to continue{replaced}"
+    if isinstance(error, BudgetExceeded):
+        limit = next(name for name in ("--max-tokens", "--max-cost") if name in error.message)
+        command = resume_command([*_without(arguments, limit), limit, "N"], output)
+        return f"continue it with a larger {limit}:\n  {command}"
+    return f"continue it with:\n  {resume_command(arguments, output)}"
+
+
 def resume_command(arguments: Sequence[str], output: object) -> str:
     """The command that continues a run."""
     arguments = [argument for argument in arguments if argument not in ("--overwrite", "--resume")]
-    if not any(argument == "--output" or argument.startswith("--output=") for argument in arguments):
+    if not _given(arguments, "--output"):
         arguments += ["--output", str(output)]
     return shlex.join(["gym", *arguments, "--resume"])
+
+
+def _given(arguments: Sequence[str], option: str) -> bool:
+    return any(argument == option or argument.startswith(f"{option}=") for argument in arguments)
+
+
+def _without(arguments: Sequence[str], option: str) -> list[str]:
+    """The arguments without an option and its value."""
+    left = [argument for argument in arguments if not argument.startswith(f"{option}=")]
+    while option in left:
+        at = left.index(option)
+        del left[at : at + 2]
+    return left
 
 
 class logged:

@@ -9,6 +9,9 @@ from gym_core.cli.progress import duration
 from gym_core.cli.reward_lines import by_lines, mean_text
 from gym_core.cli.terminal import Terminal, open_console, written
 from gym_core.domain.quoting import quote
+from gym_core.domain.rollout import Status
+
+_CANCELLED = Status.CANCELLED.value
 
 
 def print_summary(terminal: Terminal, summary: Mapping[str, Any]) -> None:
@@ -29,13 +32,14 @@ def print_summary(terminal: Terminal, summary: Mapping[str, Any]) -> None:
     for name, value in facts(summary):
         table.add_row(cell(name), cell(value))
     console.print(table)
-    if summary["errors"]:
+    failed = [group for group in summary["errors"] if group["status"] != _CANCELLED]
+    if failed:
         failures = Table(
             box=box.ROUNDED if tty else None, title="failures by cause", title_justify="left", pad_edge=tty
         )
         for column in ("count", "status", "cause", "example", "what to do"):
             failures.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
-        for group in summary["errors"]:
+        for group in failed:
             failures.add_row(
                 cell(str(group["count"])),
                 cell(group["status"]),
@@ -50,8 +54,10 @@ def print_summary(terminal: Terminal, summary: Mapping[str, Any]) -> None:
 def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The lines of the closing table."""
     counts, reward, usage = summary["rollouts"], summary["reward"], summary["usage"]
-    if summary["state"] != "finished":
-        yield "state", f"{summary['state']}: {summary['message']}"
+    if summary["state"] == "stopped":
+        yield "state", "stopped"  # the error below says why
+    elif summary["state"] != "finished":
+        yield "state", summary["message"]
     parts = [f"{counts['with_verdict']} with a verdict"]
     parts += [f"{counts[name]} {name}" for name in ("failed", "cancelled") if counts[name]]
     if counts["kept"]:
@@ -59,6 +65,9 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if counts["skipped_rows"]:
         parts.append(f"{counts['skipped_rows']} input rows skipped")
     yield "rollouts", ", ".join(parts)
+    for group in summary["errors"]:
+        if group["status"] == _CANCELLED and summary["state"] == "finished":
+            yield "cancelled", f"{group['count']}: {group['example']}"
     if summary["statuses"].get("truncated"):
         yield "truncated", str(summary["statuses"]["truncated"])
     yield "reward", mean_text(reward) + _left_out(reward)

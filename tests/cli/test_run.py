@@ -188,8 +188,36 @@ def test_a_fatal_error_is_status_3_and_tells_how_to_continue(gym: Gym) -> None:
 def test_the_same_refusal_again_and_again_is_status_3(gym: Gym) -> None:
     done = gym(*RUN, *OUT, "-M", "fail=BadRequestError", "-E", "size=30", "--concurrency", "2")
     assert done.status == 3
-    assert "all failed alike" in done.err
-    assert "0 with a verdict" in done.err
+    assert done.err.count("all failed alike") == 1
+    assert done.err.count("it failed with the key") == 1
+    assert "failures by cause" not in done.err
+    assert "0 with a verdict, 5 cancelled" in done.err or "0 with a verdict, 6 cancelled" in done.err
+    assert "nothing was collected" in done.err
+    assert "--resume" not in done.err
+
+
+def test_what_must_fail_again_is_not_to_be_resumed_but_rows_are(gym: Gym) -> None:
+    assert "--resume" not in gym(*RUN, *OUT, "-M", "fail=ModelNotFoundError").err
+    some = gym(*RUN, *OUT, "--overwrite", "-M", "fail=ModelNotFoundError", "-M", "fail_on=t2", "--concurrency", "1")
+    assert some.status == 3
+    assert "2 with a verdict, 1 cancelled" in some.err
+    assert "--output x.jsonl --resume" in some.err
+
+
+def test_what_it_is_is_said_before_it_starts(gym: Gym) -> None:
+    lines = gym(*RUN, *OUT, "--repeats", "2").err.splitlines()
+    assert lines[:5] == [
+        "model  parrot",
+        "env    talk",
+        "agent  simple_agent",
+        "tasks  3, 2 times each: 6 rollouts",
+        "rows   x.jsonl",
+    ]
+    task = {"responses_create_params": {"input": "Hi"}, "number": 0}
+    Path("in.jsonl").write_text(json.dumps(task))
+    assert "\ntasks  1 from in.jsonl\n" in gym(*RUN, "--output", "y.jsonl", "--input", "in.jsonl").err
+    assert "tasks  3, 2 times each: 6 rollouts, 6 of them done" in gym(*RUN, *OUT, "--repeats", "2", "--resume").err
+    assert gym(*RUN, *OUT, "--overwrite", "--quiet").err == ""
 
 
 def test_a_failure_is_quiet_about_tables_but_not_about_errors(gym: Gym) -> None:

@@ -158,6 +158,8 @@ def test_an_interrupted_run_keeps_its_rows_and_tells_how_to_continue(
     assert f"{number.name}: ending what is under way" in err
     assert "gym run --model sleepy --env beds --output x.jsonl --json --concurrency 1 --resume" in err
     assert "Traceback" not in err
+    assert "1 with a verdict, 1 cancelled" in err
+    assert "failures by cause" not in err
     summary = json.loads(out)
     assert summary["state"] == "interrupted"
     assert summary["rollouts"]["with_verdict"] == 1

@@ -275,4 +275,4 @@ def run_command(command: Command, environment: Mapping[str, str]) -> None:
 def plain(output: str) -> str:
     """An output without progress lines."""
     lines = [line.rstrip() for line in output.strip().splitlines()]
-    return "\n".join(line for line in lines if not re.match(r"\d+/(?:\d+|\?) done", line))
+    return "\n".join(line for line in lines if not re.match(r"(?:[\d hmins]+ left, )?\d+/(?:\d+|\?) done", line))

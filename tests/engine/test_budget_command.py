@@ -78,7 +78,10 @@ def test_the_command_stops_with_3_and_goes_on_with_more(
     assert gym(endpoint, *limited, "0.009") == 3
     told = capsys.readouterr().err
     assert "the run stopped: --max-cost 0.009 is reached" in told
-    assert "--resume" in told
+    assert "continue it with a larger --max-cost:" in told
+    assert " --resume" in told
+    assert "--max-cost N" in told
+    assert "--max-cost 0.009 " not in told.partition("continue it")[2]
     assert "of 0.009 USD" in told
     kept = len(read_jsonl(output))
     assert 0 < kept < 10

@@ -126,6 +126,11 @@ class Progress:
         return self.tokens.total
 
     @property
+    def cancelled(self) -> int:
+        """Those among the failures that were cancelled."""
+        return self.statuses.get(_CANCELLED, 0)
+
+    @property
     def finished(self) -> int:
         """Rollouts with a row or a failure."""
         return self.done + self.failed

@@ -102,9 +102,13 @@ class _Evidence:
         return [_as_cancelled(rollout) for rollout in held] if self.convicted else held
 
 
+class AllRefused(RunStopped):
+    """The model refused the first rollouts alike, and would refuse all others."""
+
+
 def _all_refused(rollout: Rollout) -> RunStopped:
     message = f"the first {SEVERAL} rollouts all failed alike: {_error(rollout, 'message')}"
-    return RunStopped(message, hint="fix the cause, then `--resume`")
+    return AllRefused(message, hint="fix the cause and start again")
 
 
 def _is_gone(rollout: Rollout) -> RunStopped:

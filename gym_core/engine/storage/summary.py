@@ -30,7 +30,7 @@ def summarize(
     """
     seconds = progress.seconds
     ran = progress.finished - progress.kept
-    cancelled = progress.statuses.get("cancelled", 0)
+    cancelled = progress.cancelled
     return {
         "format_version": FORMAT_VERSION,
         "run_id": run_id,
@@ -55,10 +55,9 @@ def summarize(
 
 def account(progress: Progress) -> dict[str, Any]:
     """The part of a summary that can be computed again from the rows and failures alone."""
-    cancelled = progress.statuses.get("cancelled", 0)
     return {
         "statuses": dict(sorted(progress.statuses.items())),
-        "reward": progress.rewards.result(progress.failed - cancelled),
+        "reward": progress.rewards.result(progress.failed - progress.cancelled),
         "usage": progress.tokens.to_wire(),
         "cost": progress.cost,
         "roles": {role: spending.to_wire() for role, spending in sorted((progress.roles or {}).items())},

@@ -33,6 +33,7 @@ from gym_openai_model.preflight import (
     Listing,
     default_model,
     list_models,
+    nearest,
     only_model,
     transport_failure,
     unlisted,
@@ -83,6 +84,7 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         )
         self._model = self.options.model or default_model(self._endpoint)
         self._listings: dict[str, Listing | ModelError] = {}
+        self._offered = ""
         self._transport: Transport | None = None
         self._following: asyncio.Task[None] | None = None
         self._session_names = session_headers(self.options, self._endpoint)
@@ -222,7 +224,10 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
 
         identity = self._identity
         words = identity.scrub(body)
-        return classify(status, reply.headers, words, public_url(target.url), self._model, credential=identity.source)
+        error = classify(status, reply.headers, words, public_url(target.url), self._model, credential=identity.source)
+        if self._offered and isinstance(error, errors.ModelNotFoundError):
+            error.hint = f"the endpoint lists {self._offered}"
+        return error
 
     def _streamed(self, target: _Target, reply: HttpReply, broken: BrokenReply) -> Response:
         """The response in a stream of events that nobody asked for. Raises what the reply means where it is none."""
@@ -277,6 +282,7 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
                 warnings.append(listing.problem)
             elif self._model and unlisted(self._model, listing.models):
                 warnings.append(f"{endpoint} does not list the model {self._model!r}")
+                self._offered = nearest(self._model, listing.models)
         if self._identity.source:
             bare = [at.base_url for at in self._endpoints if at.base_url.startswith("http://") and not at.is_private]
             warnings += [f"the key from {self._identity.source} goes unencrypted to {at}" for at in bare]

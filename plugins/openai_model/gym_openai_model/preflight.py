@@ -5,8 +5,9 @@ Many servers list nothing, or other names than they take, so only what would fai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from gym_core import JsonError, ModelError, UsageError, errors, parse_json
@@ -20,6 +21,7 @@ from gym_openai_model.transports.base import public_url
 
 _SECONDS = 15.0
 _SHOWN = 20
+_NEAREST = 5
 _VARIABLES = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _UNSENT = ("connect_refused", "dns", "connect_timeout", "tls", "proxy", "proxy_down", "proxy_unusable")
 _MOST = 16 * MEGABYTE
@@ -122,6 +124,12 @@ def only_model(listing: Listing, endpoint: Endpoint, name: str) -> str:
         f"{endpoint.base_url} serves several models: {shown}{more}",
         hint=f"name one: --model {name}:{listing.models[0]}",
     )
+
+
+def nearest(model: str, models: Sequence[str]) -> str:
+    """Some of the models of a listing that does not name this one, those first whose names are like it."""
+    first = list(dict.fromkeys([*get_close_matches(model, models, n=_NEAREST, cutoff=0.4), *models]))[:_NEAREST]
+    return ", ".join(first) + (f" and {len(models) - len(first)} more" if len(models) > len(first) else "")
 
 
 def unlisted(model: str, models: Iterable[str]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import UsageError, errors
+from gym_core import CallContext, Request, UsageError, errors
 from gym_openai_model.backend import OpenAIModel
 from gym_openai_model.options import DEFAULT_MODEL, OpenAIOptions
 
@@ -53,6 +53,20 @@ def test_a_model_that_is_not_listed_is_a_warning(endpoint: Endpoint) -> None:
     assert "'other'" in warning
     endpoint.models = Reply({"data": []})
     assert check(endpoint.url, model="other") == []
+
+
+def test_a_model_that_is_refused_is_told_with_those_that_are_listed(endpoint: Endpoint) -> None:
+    endpoint.models = Reply({"data": [{"id": name} for name in ("a", "b", "c", "d", "e", "f", "gpt-4.1-mini")]})
+    endpoint.replies = [Reply({"error": {"message": "no such model", "code": "model_not_found"}}, status=404)]
+
+    async def main() -> None:
+        async with backend(endpoint.url, model="gpt-4-mini") as model:
+            await model.check()
+            await model.respond(Request.ask("Hi"), CallContext())
+
+    with pytest.raises(errors.ModelNotFoundError) as raised:
+        asyncio.run(main())
+    assert raised.value.hint == "the endpoint lists gpt-4.1-mini, a, b, c, d and 2 more"
 
 
 def test_a_listing_without_end_is_a_warning(endpoint: Endpoint) -> None:
