@@ -104,6 +104,8 @@ def content_of(content: Content | Sequence[Content]) -> str | list[Part]:
     """The content of a message: text alone stays text, else a list of parts. Raises `ValueError` for anything else."""
     if isinstance(content, str):
         return content
+    if isinstance(content, list | tuple) and not content:
+        raise ValueError("a message needs a text or a part")
     parts = as_parts([content] if isinstance(content, Mapping) else content)
     if parts is None:
         raise ValueError(f"content is text and parts, not {content!r:.100}")

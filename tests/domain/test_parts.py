@@ -120,7 +120,9 @@ def test_a_message_is_text_or_texts_and_parts() -> None:
     assert task.input == [user_message("What?", image)]
     assert task["text"] == "a field"
     bad: Any
-    for bad in [(), (3,), ("a", None), ({"type": "output_text"},)]:
+    with pytest.raises(ValueError, match="needs a text or a part"):
+        user_message()
+    for bad in [(3,), ("a", None), ({"type": "output_text"},)]:
         with pytest.raises(ValueError, match="content is text and parts"):
             user_message(*bad)
 

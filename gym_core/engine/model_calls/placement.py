@@ -158,7 +158,7 @@ class Placement:
 
     def _follow(self) -> None:
         """Take over which endpoints there are now; of those that stay it is remembered how they are."""
-        names = tuple(self._backend.endpoints)
+        names = tuple(self._backend.endpoints) or self._names  # a call has to go somewhere
         known = self._places
         self._places = {name: known.get(name) or self._made(name) for name in names}
         self._names = names

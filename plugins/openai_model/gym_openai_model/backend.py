@@ -47,7 +47,7 @@ from gym_openai_model.transports import (
     TransportUnavailable,
     open_transport,
 )
-from gym_openai_model.transports.base import public_url
+from gym_openai_model.transports.base import PreparedHeaders, public_url
 
 _SESSIONS_KEPT = 1 << 14
 
@@ -88,7 +88,7 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         self._transport: Transport | None = None
         self._following: asyncio.Task[None] | None = None
         self._session_names = session_headers(self.options, self._endpoint)
-        self._sessions: dict[tuple[str, int], Mapping[str, str]] = {}
+        self._sessions: dict[tuple[str, int], PreparedHeaders] = {}
         self._use_model(self._model)
 
     def _use_model(self, model: str) -> None:
@@ -211,12 +211,15 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         number = zlib.crc32(f"{task_id}/{repeat}".encode("utf-8", "replace"))
         return self._targets[self._names[number % len(self._names)]]
 
-    def _session(self, key: tuple[str, int]) -> Mapping[str, str]:
+    def _session(self, key: tuple[str, int]) -> PreparedHeaders:
         """The headers that name a rollout."""
         if len(self._sessions) >= _SESSIONS_KEPT:
             self._sessions.clear()
-        named = f"{quote(key[0], safe='')}/{key[1]}"
-        headers = self._sessions[key] = dict.fromkeys(self._session_names, named)
+        task_id, repeat = key
+        named = (
+            task_id if task_id.isascii() and task_id.isalnum() else quote(task_id.encode("utf-8", "replace"), safe="")
+        )
+        headers = self._sessions[key] = PreparedHeaders(self._session_names, f"{named}/{repeat}")
         return headers
 
     def _refused(self, target: _Target, reply: HttpReply, status: int, body: bytes) -> ModelError:

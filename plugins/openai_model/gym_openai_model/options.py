@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gym_core import FromEnv, Operational, Options, Selector
 from gym_http1 import MAX_REPLY_MB
@@ -112,3 +112,10 @@ class OpenAIOptions(Options):
         None, description="Ask for those of this many alternatives per token, too."
     )
     return_token_ids: bool = Field(False, description="Ask for the ids of prompt and generated tokens (vLLM).")
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """A list of addresses, as files of settings write it, as one text."""
+        listed = isinstance(value, list | tuple) and all(isinstance(url, str) for url in value)
+        return ",".join(value) if listed else value

@@ -41,6 +41,7 @@ def test_one_address_is_one_endpoint() -> None:
 
 def test_addresses_stand_between_commas_or_one_a_line(tmp_path: Path) -> None:
     assert model(f"{A}, {B}/").endpoints == (A, B)
+    assert OpenAIModel(OpenAIOptions.model_validate({"base_url": [A, B]})).endpoints == (A, B)
     listed = tmp_path / "endpoints.txt"
     listed.write_text(f"# two of them\n\n{A}  # the first\n{B}\n")
     assert model(f"@{listed}").endpoints == (A, B)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -27,6 +27,7 @@ ErrorKind = Literal[
 __all__ = [
     "ErrorKind",
     "HttpReply",
+    "PreparedHeaders",
     "Transport",
     "TransportConfig",
     "TransportError",
@@ -57,6 +58,19 @@ class TransportConfig:
     ca_file: str | None = None
     trust_env: bool = True
     max_reply: int = MAX_REPLY_MB * MEGABYTE
+
+
+class PreparedHeaders(dict[str, str]):
+    """Headers that many calls share, with the lines that they are.
+
+    `wire`: whoever makes it vouches that no name is one of the transport's own, and that no value ends its line.
+    """
+
+    __slots__ = ("wire",)
+
+    def __init__(self, names: Sequence[str], value: str) -> None:
+        super().__init__(dict.fromkeys(names, value))
+        self.wire = "".join([f"{name}: {value}\r\n" for name in names]).encode("ascii")
 
 
 class TransportError(Exception):

@@ -13,7 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from gym_http1 import Failure, Place, Pool, Server, parse, request_head
-from gym_openai_model.transports.base import HttpReply, Transport, TransportConfig, TransportError
+from gym_openai_model.transports.base import (
+    HttpReply,
+    PreparedHeaders,
+    Transport,
+    TransportConfig,
+    TransportError,
+)
 from gym_openai_model.transports.failures import failure, unanswered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import trusting
@@ -48,8 +54,6 @@ class HttptoolsTransport:
         """
         self._config = config
         self._headers = dict(headers)
-        own = ("Host", "Authorization", "Content-Length", *_ACCEPTED, *headers)
-        self._own = frozenset(name.lower() for name in own)
         self._pool = Pool(
             failed=self._failed,
             ssl_context=trusting(config),
@@ -71,20 +75,14 @@ class HttptoolsTransport:
         else:
             if not headers:
                 request = b"%b%d\r\n\r\n%b" % (route.head, len(body), body)
+            elif type(headers) is PreparedHeaders:
+                request = b"%b%d\r\n%b\r\n%b" % (route.head, len(body), headers.wire, body)
             else:
-                head, more = self._with(route, url, headers)
-                request = b"%b%d\r\n%b\r\n%b" % (head, len(body), more, body)
+                head = self._head("POST", url, parse(url), headers)
+                request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
             seconds = self._config.request_timeout if timeout is None else timeout
             calling = self._pool.send(route.server, request, seconds, url)
         return calling if self._slots is None else self._in_turn(self._slots, calling)
-
-    def _with(self, route: _Route, url: str, headers: Mapping[str, str]) -> tuple[bytes, bytes]:
-        """A head with further headers, and those that follow the length: headers of a call are new in each."""
-        if self._own.isdisjoint([name.lower() for name in headers]):
-            more = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-            if more.isascii() and more.count("\n") == len(headers) == more.count("\r") and "\0" not in more:
-                return route.head, more.encode()
-        return self._head("POST", url, parse(url), headers), b""
 
     async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - handed on
         """See `Transport.get`."""
