@@ -102,4 +102,9 @@ def test_openai_runs_a_script(fresh_env: Callable[..., FreshEnv], endpoint: Endp
     )
     (row,) = (json.loads(line) for line in (env.path / "x.jsonl").read_text("utf-8").splitlines())
     assert (row["reward"], row["rollout"]["env"]) == (1.0, "counters.py:Counters")
+    (env.path / "sums.csv").write_text("question,answer\nWhere is it?,10\n", "utf-8")
+    questions = ("gym", "run", "-m", "openai/fake", "--env", "qa", "--input", "sums.csv", "-E", "match=number")
+    there = ("-M", f"base_url={endpoint.base_url}", "-M", "api=responses", "--output", "y.jsonl")
+    env.run(*questions, *there, env={"OPENAI_API_KEY": "sk-not-a-key-at-all"})
+    assert json.loads((env.path / "y.jsonl").read_text("utf-8"))["reward"] == 1.0
     assert distribution("gym-core").version == PROJECT["version"]
