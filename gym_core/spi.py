@@ -138,6 +138,7 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.rollout_run import carry_out as carry_out
     from gym_core.engine.rollout.rollout_run import derive_seed as derive_seed
     from gym_core.engine.rollout.row import unwritable as unwritable
+    from gym_core.engine.rollout.runner_rollout import NoEnvironment as NoEnvironment
     from gym_core.engine.rollout.stage import Stage as Stage
     from gym_core.engine.rollout.verify import checked_verdict as checked_verdict
     from gym_core.engine.run.opening import open_run as open_run
@@ -248,6 +249,7 @@ else:
             "gym_core.engine.rollout.live_session": "LiveSession",
             "gym_core.engine.rollout.rollout_run": "RolloutRun carry_out derive_seed",
             "gym_core.engine.rollout.row": "unwritable",
+            "gym_core.engine.rollout.runner_rollout": "NoEnvironment",
             "gym_core.engine.rollout.stage": "Stage",
             "gym_core.engine.rollout.verify": "checked_verdict",
             "gym_core.engine.run.opening": "open_run",

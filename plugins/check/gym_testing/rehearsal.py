@@ -9,21 +9,24 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from gym_core import Agent, Component, ComponentContext, ModelBackend, ResourceServer, Rollout, Task
+from gym_core import Agent, Component, ComponentContext, ModelBackend, ResourceServer, Rollout, Runner, Task
 from gym_core.spi import (
     Deadlines,
     Executor,
+    Job,
     Kind,
     LazyGateway,
+    NoEnvironment,
     PluginManager,
     Reference,
     Stage,
     Watch,
+    beginning,
+    carry_out,
     make_gates,
     resolve_options,
     server_source,
 )
-from gym_core.spi import run_rollout as run_on
 from gym_testing.agents import LoopAgent
 from gym_testing.clock import FakeClock
 from gym_testing.models import ModelTurn, ScriptedModel
@@ -62,7 +65,7 @@ def make(kind: Kind, wanted: Any, options: Mapping[str, Any] | None = None, *, r
 async def open_stage(
     server: ResourceServer,
     models: Mapping[str, ModelBackend],
-    agent: Agent | None = None,
+    agent: Agent | Runner | None = None,
     *,
     seed: int = 0,
     executor: Executor | None = None,
@@ -120,9 +123,9 @@ async def shipped(server: ResourceServer, limit: int | None, last: object = None
 
 
 async def rehearse(
-    env: str | ResourceServer | type[ResourceServer],
+    env: str | ResourceServer | type[ResourceServer] | None,
     *script: ModelTurn | ModelBackend,
-    agent: str | Agent | type[Agent] | None = None,
+    agent: str | Agent | Runner | type[Agent] | type[Runner] | None = None,
     task: Task | int | str | None = None,
     options: Mapping[str, Any] | None = None,
     agent_options: Mapping[str, Any] | None = None,
@@ -134,19 +137,20 @@ async def rehearse(
     """One rollout of an environment with a model that follows a script, or with a backend given in its place.
 
     `env` and `agent`: references, classes or instances; the default agent is the environment's own, where that is
-    `simple_agent` a loop that does the same. `task`: itself, or the index or `task_id` of one that is shipped.
-    `models`: those of further roles. What fails within the rollout is in its row; what is raised is a mistake in the
-    call: `UsageError`, `PluginError`, `LookupError`.
+    `simple_agent` a loop that does the same. `agent` may be a runner; where that brings an environment of its own,
+    `env` is None. `task`: itself, or the index or `task_id` of one that is shipped. `models`: those of further roles.
+    What fails within the rollout is in its row; what is raised is a mistake in the call: `UsageError`, `PluginError`,
+    `LookupError`.
     """
-    server: ResourceServer = make(Kind.RESOURCE_SERVER, env, options)
+    server: ResourceServer = NoEnvironment() if env is None else make(Kind.RESOURCE_SERVER, env, options)
     policy = _policy(script)
     preferred = server.describe().preferred_agent
     if agent is None and preferred != ResourceServer.preferred_agent:
         agent = preferred
-    worker: Agent = LoopAgent() if agent is None else make(Kind.AGENT, agent, agent_options)
+    worker: Agent | Runner = LoopAgent() if agent is None else make(Kind.AGENT, agent, agent_options)
     everyone = {"policy": policy, **(models or {})}
     async with open_stage(server, everyone, worker, seed=seed, deadlines=deadlines) as stage:
-        return await run_on(stage, await task_of(server, task), repeat)
+        return await carry_out(beginning(stage)(Job(await task_of(server, task), repeat, 1)))
 
 
 def _policy(script: tuple[ModelTurn | ModelBackend, ...]) -> ModelBackend:
@@ -161,6 +165,6 @@ def _policy(script: tuple[ModelTurn | ModelBackend, ...]) -> ModelBackend:
 RunRollout = Callable[..., Rollout]
 
 
-def run_rollout(env: str | ResourceServer | type[ResourceServer], *script: Any, **settings: Any) -> Rollout:
+def run_rollout(env: str | ResourceServer | type[ResourceServer] | None, *script: Any, **settings: Any) -> Rollout:
     """The same as `rehearse`, for a test that is no coroutine."""
     return run(rehearse(env, *script, **settings))

@@ -11,5 +11,6 @@ if sys.flags.optimize:
 from gym_testing.conformance.agent import AgentConformance
 from gym_testing.conformance.model_backend import ModelBackendConformance
 from gym_testing.conformance.resource_server import ResourceServerConformance
+from gym_testing.conformance.runner import RunnerConformance
 
-__all__ = ["AgentConformance", "ModelBackendConformance", "ResourceServerConformance"]
+__all__ = ["AgentConformance", "ModelBackendConformance", "ResourceServerConformance", "RunnerConformance"]
