@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
-from gym_core.cli.parameters import refuse_several
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class LazyGroup(click.Group):
@@ -35,6 +35,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The names of commands and options that begin so, by the table: no command is imported."""
+        from click.shell_completion import CompletionItem
+
         found = [CompletionItem(name, help=help) for name, help in self.helps(ctx) if name.startswith(incomplete)]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
@@ -66,5 +68,7 @@ class LazyGroup(click.Group):
 
             teach(command)
         if command is not None and not isinstance(command, click.Group) and not ctx.resilient_parsing:
+            from gym_core.cli.parameters import refuse_several
+
             refuse_several(ctx, command, name, rest)
         return name, command, rest

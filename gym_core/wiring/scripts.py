@@ -65,7 +65,7 @@ def require_file(kind: Kind | None, reference: Reference) -> None:
     if path.is_dir():
         raise UsageError(f"{reference.path} is a folder", hint="a script is a Python file: FILE.py or FILE.py:CLASS")
     if not path.is_file():
-        near = get_close_matches(path.name, [file.name for file in path.parent.glob("*.py")], n=1)
+        near = get_close_matches(path.name, [file.name for file in path.parent.glob("*.py")], n=1, cutoff=0.75)
         guess = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(
             f"{reference.path}: there is no such file{guess}", hint=f"it would be {path}, a Python file with a class"

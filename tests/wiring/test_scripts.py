@@ -10,6 +10,7 @@ import pytest
 
 from gym_core import UsageError
 from gym_core.spi import Kind, PluginManager, Reference
+from gym_testing import ResourceServerConformance
 from tests.support.scripts import write_scripts
 
 
@@ -207,3 +208,15 @@ def test_what_a_script_prints_goes_to_standard_error(folder: Path, capsys: pytes
     (folder / "loud.py").write_text("print('hello')\n" + (folder / "agent.py").read_text("utf-8"), "utf-8")
     load(Kind.AGENT, "./loud.py")
     assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_conformance_suite_takes_one(folder: Path) -> None:
+    class Suite(ResourceServerConformance):
+        reference = "./env.py"
+        options = {"size": 2}
+
+    suite = Suite()
+    suite.test_entry_point_offers_the_component()
+    suite.test_import_is_light()
+    suite.test_options_resolve()
+    assert suite.make().options.size == 2

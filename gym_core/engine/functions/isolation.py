@@ -168,7 +168,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, Models):
             return NoModels, ()
-        if isinstance(value, type | FunctionType) and (member := member_of_script(value)) is not None:
+        if isinstance(value, (type, FunctionType)) and (member := member_of_script(value)) is not None:
             return member
         if isinstance(value, ResourceServer):
             reason = _why_not(value)
