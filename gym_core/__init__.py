@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gym_core.contract.resource_server import ResourceServerInfo as ResourceServerInfo
     from gym_core.contract.resource_server import Session as Session
     from gym_core.contract.resource_server import SessionContext as SessionContext
+    from gym_core.contract.resource_server import SessionHost as SessionHost
     from gym_core.contract.resource_server import SessionInfo as SessionInfo
     from gym_core.contract.resource_server import TaskFile as TaskFile
     from gym_core.contract.runner import CompletedTask as CompletedTask
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
     from gym_core.contract.runner import RunnerContext as RunnerContext
     from gym_core.contract.runner import RunnerInfo as RunnerInfo
     from gym_core.contract.runner import TaskFailed as TaskFailed
+    from gym_core.contract.sandbox import ExecResult as ExecResult
+    from gym_core.contract.sandbox import Sandbox as Sandbox
+    from gym_core.contract.sandbox import SandboxProvider as SandboxProvider
+    from gym_core.contract.sandbox import SandboxSpec as SandboxSpec
     from gym_core.contract.tools import BoundTool as BoundTool
     from gym_core.contract.tools import ToolSpec as ToolSpec
     from gym_core.contract.tools import blocking as blocking
@@ -98,8 +103,9 @@ else:
             "gym_core.contract.hookspecs": "CONTRACT_VERSION CallInfo RunInfo hookimpl",
             "gym_core.contract.model": "CallContext Model ModelBackend ModelInfo",
             "gym_core.contract.resource_server": "Done ResourceServer ResourceServerInfo Session SessionContext "
-            "SessionInfo TaskFile",
+            "SessionHost SessionInfo TaskFile",
             "gym_core.contract.runner": "CompletedTask Runner RunnerContext RunnerInfo TaskFailed",
+            "gym_core.contract.sandbox": "ExecResult Sandbox SandboxProvider SandboxSpec",
             "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
             "gym_core.domain.errors": "GymError ModelError UsageError",
             "gym_core.domain.json_text": "JsonError encode_json parse_json",

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gym_core.cli.parameters import json_option as json_option
     from gym_core.cli.parameters import parse_models as parse_models
     from gym_core.cli.parameters import parse_settings as parse_settings
+    from gym_core.cli.parameters import sandbox_option as sandbox_option
+    from gym_core.cli.parameters import sandbox_settings as sandbox_settings
     from gym_core.cli.parameters import setting_option as setting_option
     from gym_core.cli.parameters import task_id_option as task_id_option
     from gym_core.cli.parameters import timeout_options as timeout_options
@@ -198,8 +200,8 @@ else:
             "gym_core.cli.interrupts": "Interrupts",
             "gym_core.cli.lazy": "LazyGroup",
             "gym_core.cli.parameters": "SECONDS component_options component_settings concurrency_option debug_option "
-            "disable_option given_deadlines json_option parse_models parse_settings setting_option task_id_option "
-            "timeout_options",
+            "disable_option given_deadlines json_option parse_models parse_settings sandbox_option "
+            "sandbox_settings setting_option task_id_option timeout_options",
             "gym_core.cli.running": "logged",
             "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
             "gym_core.contract.agent": "checked_stop",

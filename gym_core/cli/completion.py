@@ -18,6 +18,7 @@ _REFERENCES = {
     "--env": Kind.RESOURCE_SERVER,
     "--agent": Kind.AGENT,
     "--gateway": Kind.GATEWAY,
+    "--sandbox": Kind.SANDBOX,
     "--executor": Kind.EXECUTOR,
     "--extension": Kind.EXTENSION,
 }

@@ -85,7 +85,7 @@ def _component_rows(
     from gym_core.wiring.manager import PluginManager
 
     manager = PluginManager(tuple(filter(None, options["disabled"])))
-    components = {place: options[place] for place in ("env", "agent", "gateway", "executor")}
+    components = {place: options[place] for place in ("env", "agent", "sandbox", "gateway", "executor")}
     maker = configuration.maker(terminal, manager, models=models, **components)
     settings = split_roles(parse_settings(options["model_settings"], "-M"), models)
     for role, text in models.items():
@@ -104,6 +104,9 @@ def _component_rows(
     given = parse_settings(options["gateway_settings"], "-G")
     if given or GATEWAY in maker.configured or options["gateway"] != HTTP:  # else it is made when one is needed
         yield from _resolved(maker, Kind.GATEWAY, options["gateway"], given, "gateway_options")
+    if options["sandbox"]:
+        given = parse_settings(options["sandbox_settings"], "-S")
+        yield from _resolved(maker, Kind.SANDBOX, options["sandbox"], given, "sandbox_options")
     if options["executor"] not in (None, "local"):
         given = parse_settings(options["executor_settings"], "-X")
         yield from _resolved(maker, Kind.EXECUTOR, options["executor"], given, "executor_options")

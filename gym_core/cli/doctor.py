@@ -17,6 +17,8 @@ from gym_core.cli.parameters import (
     json_option,
     parse_models,
     parse_settings,
+    sandbox_option,
+    sandbox_settings,
     setting_option,
 )
 from gym_core.cli.terminal import Terminal, pass_terminal, styled
@@ -45,6 +47,8 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 @click.option("--call/--no-call", default=True, help="Whether the models of --model are called.")
 @click.option("--env", metavar="REF", help="Look whether this environment can be wired.")
 @setting_option("-E", "the environment", "env_settings")
+@sandbox_option("Look whether this sandbox can be opened, and runs a command.")
+@sandbox_settings
 @concurrency_option(help="Rollouts at once that are wanted.")
 @click.option("--output", metavar="FILE", default="results/x.jsonl", help="Where rows would go.")
 @json_option("Print an object: findings (check, state, message, fix), warnings, problems.")
@@ -59,6 +63,8 @@ def doctor(
     call: bool,
     env: str | None,
     env_settings: tuple[str, ...],
+    sandbox: str | None,
+    sandbox_settings: tuple[str, ...],
     concurrency: int,
     output: str,
     as_json: bool,
@@ -88,7 +94,7 @@ def doctor(
         report.add(diagnosis.Finding("dotenv", "problem", error.message, error.hint))
     else:
         try:
-            maker = read_components(terminal, config).maker(terminal, manager, models=models, env=env)
+            maker = read_components(terminal, config).maker(terminal, manager, models=models, env=env, sandbox=sandbox)
         except UsageError as error:
             report.add(diagnosis.Finding("configuration", "problem", error.message, error.hint))
     report.add(*diagnosis.plugins(manager), *diagnosis.keys(manager, os.environ))
@@ -96,13 +102,16 @@ def doctor(
     if env is not None:
         given = parse_settings(env_settings, "-E")
         try:
-            report.add(*diagnosis.environment(maker, env, given, set(models)))
+            report.add(*diagnosis.environment(maker, env, given, set(models), sandbox))
         except GymError as error:
             report.add(diagnosis.Finding("environment", "problem", error.message, error.hint))
-    if models:
+    if models or sandbox is not None:
         from gym_core.cli.interrupts import Interrupts
 
-        Interrupts(terminal).run(_look_at(report, maker, models, settings, call=call))
+        if models:
+            Interrupts(terminal).run(_look_at(report, maker, models, settings, call=call))
+        if sandbox is not None:
+            Interrupts(terminal).run(_try(report, maker, sandbox, parse_settings(sandbox_settings, "-S")))
     return report.close()
 
 
@@ -121,6 +130,17 @@ async def _look_at(
             continue
         async for finding in look(role, model, call=call):
             report.add(finding)
+
+
+async def _try(report: _Report, maker: Maker, sandbox: str, settings: Mapping[str, str]) -> None:
+    from gym_core.engine.doctor.checks import Finding
+    from gym_core.engine.doctor.sandbox import look
+
+    try:
+        provider = maker.make(Kind.SANDBOX, sandbox, settings).component
+        report.add(await look(provider))
+    except GymError as error:
+        report.add(Finding("sandbox", "problem", error.message, error.hint))
 
 
 class _Report:

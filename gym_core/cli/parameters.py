@@ -24,6 +24,7 @@ _ONE_EACH = "make a run of each, and compare them with `gym stats A.jsonl B.json
 SECONDS = click.FloatRange(min=0, min_open=True)
 """The type of an option that is a number of seconds."""
 _ROLE = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
+SANDBOXES = "What makes the sandboxes of an environment that runs commands in some."
 
 
 def _set_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -100,13 +101,19 @@ def refuse_several(ctx: click.Context, command: click.Command, name: str | None,
             raise UsageError(f"{parameter.opts[-1]} is given {count} times, and there is one", hint=_ONE_EACH)
 
 
-def component_options(*, model: str, env: str, agent: str) -> Callable[[Command], Command]:
-    """`--model` or `-m`, passed as `models`, `--env` and `--agent`, with these helps."""
+def component_options(*, model: str, env: str, agent: str, sandbox: str = SANDBOXES) -> Callable[[Command], Command]:
+    """`--model` or `-m`, passed as `models`, `--env`, `--agent` and `--sandbox`, with these helps."""
     return _all_of(
         click.option("-m", "--model", "models", metavar="[ROLE=]REF", multiple=True, help=model),
         click.option("--env", metavar="REF", help=env),
         click.option("--agent", metavar="REF", help=agent),
+        sandbox_option(sandbox),
     )
+
+
+def sandbox_option(help: str = SANDBOXES) -> Callable[[Command], Command]:
+    """`--sandbox`."""
+    return click.option("--sandbox", metavar="REF", help=help)
 
 
 def setting_option(flag: str, of: str, name: str, metavar: str = "KEY=VALUE") -> Callable[[Command], Command]:
@@ -114,12 +121,18 @@ def setting_option(flag: str, of: str, name: str, metavar: str = "KEY=VALUE") ->
     return click.option(flag, name, metavar=metavar, multiple=True, help=f"An option of {of}. Repeatable.")
 
 
+def sandbox_settings(command: Command) -> Command:
+    """`-S`, passed as `sandbox_settings`."""
+    return setting_option("-S", "the sandbox", "sandbox_settings")(command)
+
+
 def component_settings(command: Command) -> Command:
-    """`-M`, `-E` and `-A`, passed as `model_settings`, `env_settings` and `agent_settings`."""
+    """`-M`, `-E`, `-A` and `-S`, passed as `model_settings`, `env_settings`, `agent_settings`, `sandbox_settings`."""
     return _all_of(
         setting_option("-M", "the model", "model_settings", "[ROLE.]KEY=VALUE"),
         setting_option("-E", "the environment", "env_settings"),
         setting_option("-A", "the agent", "agent_settings"),
+        sandbox_settings,
     )(command)
 
 

@@ -13,6 +13,8 @@ from gym_core.cli.parameters import (
     disable_option,
     json_option,
     parse_settings,
+    sandbox_option,
+    sandbox_settings,
     setting_option,
 )
 from gym_core.cli.terminal import Terminal, pass_terminal
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 @setting_option("-E", "the environment", "env_settings")
 @click.option("-m", "--model", "models", metavar="ROLE=REF", multiple=True, help="A model that the verifier asks.")
 @setting_option("-M", "such a model", "model_settings", "ROLE.KEY=VALUE")
+@sandbox_option("What makes the sandboxes of the sessions; by default as in FILE's run.")
+@sandbox_settings
 @click.option("--output", metavar="FILE", help="Where rows go; by default beside FILE, ending in .rescored.jsonl.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @concurrency_option()
@@ -67,6 +71,8 @@ def to_config(options: dict[str, Any]) -> RescoreConfig:
         env_options=parse_settings(options["env_settings"], "-E"),
         models=models,
         model_options=model_options,
+        sandbox=options["sandbox"],
+        sandbox_options=parse_settings(options["sandbox_settings"], "-S"),
         output=options["output"],
         overwrite=options["overwrite"],
         concurrency=options["concurrency"],

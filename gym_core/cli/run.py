@@ -166,7 +166,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
             raise _missing("model")
         if not options["env"]:
             raise _missing("env")
-    others = {place: options[place] for place in ("env", "agent", "gateway", "executor")}
+    others = {place: options[place] for place in ("env", "agent", "sandbox", "gateway", "executor")}
     configured, notices = configuration.components(models, others)
     for notice in notices:
         warn(f"warning: {notice}")
@@ -180,6 +180,8 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         agent_options=parse_settings(options["agent_settings"], "-A"),
         gateway=options["gateway"],
         gateway_options=parse_settings(options["gateway_settings"], "-G"),
+        sandbox=options["sandbox"] or None,
+        sandbox_options=parse_settings(options["sandbox_settings"], "-S"),
         input=options["input_"],
         task_id=options["task_id"] or None,
         output=options["output"] or fresh_output(options["env"] or options["agent"], models.get(POLICY)),

@@ -9,6 +9,7 @@ group of the entry point says the role, its name is what the user types:
     [project.entry-points."gym.agents"]             gym_agents
     [project.entry-points."gym.runners"]            gym_runners
     [project.entry-points."gym.gateways"]           gym_gateways
+    [project.entry-points."gym.sandboxes"]          gym_sandboxes
     [project.entry-points."gym.executors"]          gym_executors
     [project.entry-points."gym.commands"]           gym_commands
     [project.entry-points."gym.importers"]          gym_importers
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from gym_core.contract.model import ModelBackend
     from gym_core.contract.resource_server import ResourceServer
     from gym_core.contract.runner import Runner
+    from gym_core.contract.sandbox import SandboxProvider
     from gym_core.domain.rollout import Rollout
 
 CONTRACT_VERSION = 1
@@ -121,6 +123,11 @@ def gym_runners() -> Mapping[str, type[Runner]]:  # type: ignore[empty-body]
 @hookspec
 def gym_gateways() -> Mapping[str, type[Gateway]]:  # type: ignore[empty-body]
     """Where programs reach rollouts, by the names of their entry points: `gym run --gateway NAME`."""
+
+
+@hookspec
+def gym_sandboxes() -> Mapping[str, type[SandboxProvider]]:  # type: ignore[empty-body]
+    """What makes sandboxes, by the names of their entry points: `gym run --sandbox NAME`."""
 
 
 @hookspec

@@ -9,14 +9,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, overload
 
 from typing_extensions import TypeVar
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.contract.gateway import Endpoint, no_gateway
+from gym_core.contract.sandbox import Sandbox, SandboxSpec
 from gym_core.contract.tools import BoundTool, class_tools
-from gym_core.domain.errors import InputError
+from gym_core.domain.errors import InputError, SandboxError, SessionError
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
@@ -42,17 +43,48 @@ class Done:
         object.__setattr__(self, "reason", whole_text(str.__str__(reason or SESSION_DONE)))
 
 
+ResultT = TypeVar("ResultT")
+DefaultT = TypeVar("DefaultT")
+_RAISE: Any = object()
+
+
+class SessionHost:
+    """What stands behind an open session and does what it asks for. This one stands behind none, and refuses."""
+
+    __slots__ = ()
+
+    @property
+    def sandboxes(self) -> Mapping[str, Sandbox]:
+        """The session's sandboxes by role."""
+        return {}
+
+    async def open_sandbox(self, spec: SandboxSpec, role: str) -> Sandbox:
+        """See `Session.open_sandbox`."""
+        raise SandboxError(f"the sandbox `{role}` is asked for by a session that is not open")
+
+    async def call_isolated(
+        self, function: Callable[..., Any], arguments: Sequence[Any], timeout: float | None, default: Sequence[Any]
+    ) -> Any:
+        """See `Session.isolated`. `default`: alone in a list what is given in place of a result, empty for nothing."""
+        raise SessionError(f"{function!r:.80} is called in isolation by a session that is not open")
+
+
+NO_HOST = SessionHost()
+
+
 @dataclass(slots=True)
 class SessionContext:
     """What a session is given for its one rollout.
 
-    `seed`: derived from the run's seed, the task and the repeat, so that an attempt can be repeated.
+    `seed`: derived from the run's seed, the task and the repeat, so that an attempt can be repeated. `host`: what does
+    what the session asks for while it is open.
     """
 
     seed: int = 0
     repeat: int = 0
     models: Mapping[str, Model] = field(default_factory=dict)
     lend: Callable[[Model], AbstractAsyncContextManager[Endpoint]] = no_gateway
+    host: SessionHost = NO_HOST
 
     def endpoint(self, role: str) -> AbstractAsyncContextManager[Endpoint]:
         """A model by its role for a program, which asks it as the session does."""
@@ -68,6 +100,8 @@ class SessionInfo:
     """
 
     roles: tuple[str, ...] = ()
+    optional_roles: tuple[str, ...] = ()
+    sandbox_roles: tuple[str, ...] = ()
     open_tools: bool = False
     concurrent_tools: bool = False
     judges_trajectory: bool = False
@@ -79,9 +113,15 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceServerInfo(ComponentInfo):
-    """What `ResourceServer.describe` says. `roles`: its `required_roles`. `tasks`: whether it ships any."""
+    """What `ResourceServer.describe` says.
+
+    `roles`: its `required_roles`. `optional_roles`: models that its sessions ask where there are any. `sandbox_roles`:
+    its `required_sandboxes`, none for one that lives elsewhere and has a provider there. `tasks`: whether it ships any.
+    """
 
     roles: tuple[str, ...] = ()
+    optional_roles: tuple[str, ...] = ()
+    sandbox_roles: tuple[str, ...] = ()
     preferred_agent: str = "simple_agent"
     tasks: bool = False
 
@@ -110,10 +150,19 @@ class ResourceServer(Component[OptionsT_co]):
         session_type: type[Session[Any]] | None = getattr(self, "session_type", None)
         return session_type.roles if session_type is not None else ()
 
+    @property
+    def required_sandboxes(self) -> Sequence[str]:
+        """The sandboxes that its sessions open, as far as that is known: all of them once it is open."""
+        session_type: type[Session[Any]] | None = getattr(self, "session_type", None)
+        return session_type.sandbox_roles if session_type is not None else ()
+
     def describe(self) -> ResourceServerInfo:
         """What the engine has to know of it."""
+        session_type: type[Session[Any]] | None = getattr(self, "session_type", None)
         return ResourceServerInfo(
             roles=tuple(self.required_roles),
+            optional_roles=tuple(session_type.optional_roles) if session_type is not None else (),
+            sandbox_roles=tuple(self.required_sandboxes),
             preferred_agent=self.preferred_agent,
             tasks=type(self).tasks is not ResourceServer.tasks,
         )
@@ -146,13 +195,17 @@ class Session(ABC, Generic[ServerT]):
     Methods marked `@tool` are offered to the model. `setup`, tools, `reply`, `verify` and `close` may be plain or
     `async`; a plain one runs on the event loop and must not block it.
 
-    `roles`: the models it asks besides the policy, such as `("judge",)`. `open_tools`: tools of a request that it does
-    not define reach `call_open_tool`. `concurrent_tools`: calls of one response may run at once. `judges_trajectory`:
-    `verify` reads the task and the trajectory and nothing that `setup`, tools or `reply` left in the session, so that
-    `gym rescore` need not replay the calls before it verifies again.
+    `roles`: the models it asks besides the policy, such as `("judge",)`; a run that lacks one does not start.
+    `optional_roles`: those it asks where a run has them: `self.models.get("judge")` is None where it has not.
+    `sandbox_roles`: the sandboxes it opens, such as `("main",)`; a run without `--sandbox` does not start.
+    `open_tools`: tools of a request that it does not define reach `call_open_tool`. `concurrent_tools`: calls of one
+    response may run at once. `judges_trajectory`: `verify` reads the task and the trajectory and nothing that `setup`,
+    tools or `reply` left in the session, so that `gym rescore` need not replay the calls before it verifies again.
     """
 
     roles: ClassVar[tuple[str, ...]] = ()
+    optional_roles: ClassVar[tuple[str, ...]] = ()
+    sandbox_roles: ClassVar[tuple[str, ...]] = ()
     open_tools: ClassVar[bool] = False
     concurrent_tools: ClassVar[bool] = False
     judges_trajectory: ClassVar[bool] = False
@@ -167,6 +220,7 @@ class Session(ABC, Generic[ServerT]):
         self.server = server
         self.seed = context.seed
         self.models = context.models
+        self._context = context
         self._rng: random.Random | None = None
 
     def describe(self) -> SessionInfo:
@@ -183,6 +237,39 @@ class Session(ABC, Generic[ServerT]):
         if self._rng is None:
             self._rng = random.Random(self.seed)
         return self._rng
+
+    @property
+    def sandboxes(self) -> Mapping[str, Sandbox]:
+        """The sandboxes that it has opened, by role."""
+        return self._context.host.sandboxes
+
+    async def open_sandbox(self, spec: SandboxSpec | None = None, role: str = "main") -> Sandbox:
+        """Open a sandbox of the run's provider, in `setup` as a rule; it is closed with the session, whatever happens.
+
+        Raises `SandboxError` where there is no provider, where it cannot give what `spec` wants, and for a role that
+        has a sandbox already.
+        """
+        return await self._context.host.open_sandbox(spec or SandboxSpec(), role)
+
+    @overload
+    async def isolated(
+        self, function: Callable[..., ResultT], /, *arguments: Any, timeout: float | None = None
+    ) -> ResultT: ...
+    @overload
+    async def isolated(
+        self, function: Callable[..., ResultT], /, *arguments: Any, timeout: float | None = None, default: DefaultT
+    ) -> ResultT | DefaultT: ...
+    async def isolated(
+        self, function: Callable[..., Any], /, *arguments: Any, timeout: float | None = None, default: Any = _RAISE
+    ) -> Any:
+        """Call a function of a module in a process of its own, which can be ended; waiting for one does not count.
+
+        The function and its arguments are pickled. `timeout`: seconds, by default those of a tool call. `default`: what
+        a call gives that takes longer or whose process dies; without it `TimeoutError` and `GymError` are raised.
+        Whatever the function raises is raised here, with or without a default.
+        """
+        given = [] if default is _RAISE else [default]
+        return await self._context.host.call_isolated(function, arguments, timeout, given)
 
     def setup(self) -> Sequence[Item] | Awaitable[Sequence[Item] | None] | None:
         """Prepare the session. Items returned are appended to the input, as an opening observation."""
@@ -212,7 +299,9 @@ class Session(ABC, Generic[ServerT]):
         return None
 
 
-_SWITCHES = frozenset({"roles", "open_tools", "concurrent_tools", "judges_trajectory"})
+_SWITCHES = frozenset(
+    {"roles", "optional_roles", "sandbox_roles", "open_tools", "concurrent_tools", "judges_trajectory"}
+)
 
 
 @lru_cache(1024)  # every rollout asks
@@ -220,6 +309,8 @@ def session_info(cls: type[Session[Any]]) -> SessionInfo:
     """What sessions of a class say of themselves, as far as that is known before one is open."""
     return SessionInfo(
         roles=tuple(cls.roles),
+        optional_roles=tuple(cls.optional_roles),
+        sandbox_roles=tuple(cls.sandbox_roles),
         open_tools=cls.open_tools,
         concurrent_tools=cls.concurrent_tools,
         judges_trajectory=cls.judges_trajectory,

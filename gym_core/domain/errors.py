@@ -214,6 +214,10 @@ class SessionError(GymError):
         return False
 
 
+class SandboxError(SessionError):
+    """A sandbox is gone, cannot be had, or cannot do what is asked of it. It ends the rollout without a reward."""
+
+
 _CLASS_OF_STATUS: Mapping[type[ModelError], frozenset[int]] = {
     AuthenticationError: frozenset({401, 403}),
     QuotaError: frozenset({402}),

@@ -16,6 +16,7 @@ from gym_core.contract.gateway import Gateway
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.runner import Runner
+from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import LOCAL, Execution, RunConfig
@@ -49,7 +50,7 @@ class Described:
     @property
     def distributions(self) -> list[str]:
         """The distributions that the components are from, as far as it is known."""
-        described = [*self.described.get("models", {}).values(), *map(self.described.get, ("env", "agent"))]
+        described = [*self.described.get("models", {}).values(), *map(self.described.get, ("env", "agent", "sandbox"))]
         return sorted({about["distribution"] for about in described if about and "distribution" in about})
 
     @property
@@ -92,11 +93,15 @@ class Parts:
     agent: Agent | Runner
     launcher: WorkerLauncher | None
     preferred: str
+    sandboxes: SandboxProvider | None = None
 
 
 @dataclass(slots=True)
 class Assembly:
-    """The open components of a run, and those that are opened later: `gateway`, and the `launcher` of workers."""
+    """The open components of a run, and those that are opened later: `gateway`, and the `launcher` of workers.
+
+    `sandboxes`: what makes those of sessions, if anything does.
+    """
 
     models: dict[str, ModelBackend]
     server: ResourceServer
@@ -104,6 +109,7 @@ class Assembly:
     gateway: LazyGateway
     launcher: WorkerLauncher | None
     about: Described
+    sandboxes: SandboxProvider | None = None
 
 
 class Assembler:
@@ -171,12 +177,13 @@ class Assembler:
         server: ResourceServer = NoEnvironment()
         if wanted.env is not None:
             server = self._make_server(wanted.env, wanted.env_options, wanted.models)
+        sandboxes = self._make_sandboxes(server, wanted.sandbox, wanted.sandbox_options)
         preferred = server.describe().preferred_agent
         agent = self._make(Kind.AGENT, wanted.agent or preferred, wanted.agent_options)
         if wanted.agent is None and isinstance(agent, Agent):
             wanted.require_parts()
         launcher = self._make_launcher(config.execution) if config.execution.spread else None
-        return Parts(models, server, agent, launcher, preferred)
+        return Parts(models, server, agent, launcher, preferred, sandboxes)
 
     async def open_parts(
         self, parts: Parts, config: RunConfig, stack: AsyncExitStack, backends: AsyncExitStack | None = None
@@ -188,6 +195,7 @@ class Assembler:
         server, agent = parts.server, parts.agent
         if wanted.env is not None:
             server = await self._enter_server(stack, server, wanted.models)
+        sandboxes = await self._enter_sandboxes(stack, server, parts.sandboxes)
         preferred = server.describe().preferred_agent  # which some only know once they are open
         if wanted.agent is None and preferred != parts.preferred:
             agent = self._make(Kind.AGENT, preferred, wanted.agent_options)
@@ -195,7 +203,7 @@ class Assembler:
         _check_parts(config, agent, self.about)
         for component in (server, agent):
             await self._be_reachable(component, elsewhere=config.execution.spread)
-        return Assembly(opened, server, agent, self.gateway, parts.launcher, self.about)
+        return Assembly(opened, server, agent, self.gateway, parts.launcher, self.about, sandboxes)
 
     async def open_verifier(
         self,
@@ -204,18 +212,24 @@ class Assembler:
         options: Mapping[str, Any],
         models: Mapping[str, str | ModelBackend],
         model_options: Mapping[str, Mapping[str, Any]],
-    ) -> tuple[ResourceServer, dict[str, ModelBackend]]:
-        """An environment, and the models that its sessions ask. Raises `UsageError`, `PluginError`."""
+        sandbox: str | SandboxProvider | None = None,
+        sandbox_options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> tuple[ResourceServer, dict[str, ModelBackend], SandboxProvider | None]:
+        """An environment, and the models and sandboxes of its sessions. Raises `UsageError`, `PluginError`."""
         stack.push_async_callback(self.gateway.close)
         made = self._make_models(models, model_options)
         server = self._make_server(env, options, models)
+        sandboxes = self._make_sandboxes(server, sandbox, sandbox_options)
         opened = await self._enter_models(stack, made)
         server = await self._enter_server(stack, server, models)
         await self._be_reachable(server)
-        return server, opened
+        return server, opened, await self._enter_sandboxes(stack, server, sandboxes)
 
     async def open_environment(
-        self, stack: AsyncExitStack, reference: str | ResourceServer, options: Mapping[str, Any]
+        self,
+        stack: AsyncExitStack,
+        reference: str | ResourceServer,
+        options: Mapping[str, Any],
     ) -> ResourceServer:
         """An environment. Raises `UsageError`, `PluginError`."""
         stack.push_async_callback(self.gateway.close)
@@ -223,6 +237,16 @@ class Assembler:
         opened: ResourceServer = await self._enter(stack, server, Kind.RESOURCE_SERVER)
         await self._be_reachable(opened)
         return opened
+
+    async def open_sandboxes(
+        self,
+        stack: AsyncExitStack,
+        server: ResourceServer,
+        reference: str | SandboxProvider | None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> SandboxProvider | None:
+        """What makes the sandboxes of an environment's sessions. Raises `UsageError`, where it lacks one, too."""
+        return await self._enter_sandboxes(stack, server, self._make_sandboxes(server, reference, options))
 
     async def open_agent(self, stack: AsyncExitStack, reference: str | Agent, options: Mapping[str, Any]) -> Agent:
         """An agent. Raises `UsageError`, `PluginError`; of a runner, too."""
@@ -281,6 +305,26 @@ class Assembler:
         _require_roles(opened, roles)  # some only know them now
         return opened
 
+    def _make_sandboxes(
+        self, server: ResourceServer, wanted: str | SandboxProvider | None, options: Mapping[str, Any]
+    ) -> SandboxProvider | None:
+        if wanted is None:
+            _require_sandboxes(server)
+            if options:
+                raise UsageError("-S is for a sandbox, and this run has none", hint="--sandbox REF")
+            return None
+        sandboxes: SandboxProvider = self._make(Kind.SANDBOX, wanted, options)
+        return sandboxes
+
+    async def _enter_sandboxes(
+        self, stack: AsyncExitStack, server: ResourceServer, sandboxes: SandboxProvider | None
+    ) -> SandboxProvider | None:
+        if sandboxes is None:
+            _require_sandboxes(server)  # some only know them now
+            return None
+        opened: SandboxProvider = await self._enter(stack, sandboxes, Kind.SANDBOX)
+        return opened
+
     def _make(self, kind: Kind, wanted: Any, given: Mapping[str, Any], *, role: str = "") -> Any:
         place = place_of(kind, role)
         if isinstance(wanted, Component):
@@ -334,6 +378,8 @@ def _check_parts(config: RunConfig, agent: Agent | Runner, about: Described) -> 
         wanted.require_environment()
     elif wanted.env is not None:
         raise _means_nothing(name, "environment", "--env")
+    elif wanted.sandbox is not None:
+        raise _means_nothing(name, "sandbox", "--sandbox")
     elif wanted.env_options:
         raise UsageError("-E is for an environment, and this run has none", hint="leave it out")
     elif not config.selection.given:
@@ -366,6 +412,16 @@ def _origin(loaded: Loaded) -> dict[str, Any]:
         return {"ref": str(loaded.reference.portable()), "files": dict(loaded.script.files)}
     plugin = loaded.plugin
     return {"ref": str(loaded.reference), "distribution": plugin.distribution, "version": plugin.version}
+
+
+def _require_sandboxes(server: ResourceServer) -> None:
+    """Raise `UsageError` for an environment whose sessions open sandboxes, which the run has none of."""
+    for role in server.describe().sandbox_roles:
+        name = server.context.name or type(server).__name__
+        raise UsageError(
+            f"{name} runs commands in a sandbox (`{role}`), which the run lacks",
+            hint="--sandbox REF; `gym plugins list --kind sandbox` lists them",
+        )
 
 
 def _dumped(component: Component) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,6 +17,7 @@ from gym_core.contract.gateway import Gateway
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.runner import Runner
+from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.storage.collisions import Named
@@ -34,11 +35,12 @@ class RunSettings(TypedDict, total=False):
     """The keywords of `collect` besides `model`, `env` and `config`: what the options of `gym run` say.
 
     What runs. `agent`: an agent or a runner, by reference or as an instance; None for the one that the environment
-    prefers. `model_options`, `env_options`, `agent_options`: by field name, as text or as values; the model's are the
-    policy's, those of another role stand under its name, `{"judge": {"temperature": 0}}`. `seed`: of sessions and,
-    where the endpoint takes one, of models; None seeds sessions with 0 and models not at all. `gateway`: where programs
-    reach the models and tools of rollouts, opened when one needs it; `gateway_options` are its. `extensions`: names of
-    installed ones, or objects with hook implementations. `disabled_plugins`: names, or distributions.
+    prefers. `sandbox`: what makes the sandboxes of sessions, for those that open some. `model_options`, `env_options`,
+    `agent_options`, `sandbox_options`: by field name, as text or as values; the model's are the policy's, those of
+    another role stand under its name, `{"judge": {"temperature": 0}}`. `seed`: of sessions and, where the endpoint
+    takes one, of models; None seeds sessions with 0 and models not at all. `gateway`: where programs reach the models
+    and tools of rollouts, opened when one needs it; `gateway_options` are its. `extensions`: names of installed ones,
+    or objects with hook implementations. `disabled_plugins`: names, or distributions.
 
     On which tasks. `input`: a file of them; `tasks`: rows or `Task`s from Python; with neither, those the environment
     ships. `task_id`: the field that names a task, or `line`; None for `task_id`, else `id`, else the line. `limit`: how
@@ -64,6 +66,8 @@ class RunSettings(TypedDict, total=False):
     agent_options: Mapping[str, Any]
     gateway: str | Gateway
     gateway_options: Mapping[str, Any]
+    sandbox: str | SandboxProvider | None
+    sandbox_options: Mapping[str, Any]
     seed: int | None
     extensions: Sequence[str | object]
     disabled_plugins: Sequence[str]
@@ -106,6 +110,8 @@ class Components:
     agent_options: Mapping[str, Any] = field(default_factory=dict)
     gateway: str | Gateway = HTTP
     gateway_options: Mapping[str, Any] = field(default_factory=dict)
+    sandbox: str | SandboxProvider | None = None
+    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
     configured: Mapping[str, Configured] = field(default_factory=dict)
     seed: int | None = None
     extensions: Sequence[str | object] = ()
@@ -118,6 +124,7 @@ class Components:
             ("--env", ResourceServer, self.env if self.env is not None else ""),
             ("--agent", Agent | Runner, self.agent if self.agent is not None else ""),
             ("--gateway", Gateway, self.gateway),
+            ("--sandbox", SandboxProvider, self.sandbox if self.sandbox is not None else ""),
         ):
             if not isinstance(wanted, str | kind):
                 names = getattr(kind, "__name__", None) or " or ".join(one.__name__ for one in get_args(kind))
@@ -149,6 +156,7 @@ class Components:
             ("--env", self.env),
             ("--agent", self.agent),
             ("--gateway", self.gateway),
+            ("--sandbox", self.sandbox),
         ):
             if wanted is not None and not isinstance(wanted, str):
                 yield place, wanted
@@ -319,7 +327,7 @@ def known_settings(names: Collection[str]) -> None:
             raise TypeError(f"a run has no setting `{name}`{guess}")
 
 
-_OPTION_TABLES = ("model_options", "env_options", "agent_options", "executor_options")
+_OPTION_TABLES = ("model_options", "env_options", "agent_options", "sandbox_options", "executor_options")
 _KINDS: tuple[tuple[tuple[str, ...], Any, str], ...] = (
     (_OPTION_TABLES, Mapping, "a mapping of options by name"),
     (("extensions", "disabled_plugins", "by"), (list, tuple), "a list"),

@@ -79,6 +79,7 @@ def make_stage(
         gateway=assembly.gateway,
         about=about,
         budget=budget,
+        sandboxes=assembly.sandboxes,
     )
 
 

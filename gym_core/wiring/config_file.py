@@ -18,8 +18,9 @@ AGENT = "agent"
 GATEWAY = "gateway"
 HTTP = "http"
 """The gateway where no other is named."""
+SANDBOX = "sandbox"
 EXECUTOR = "executor"
-_PLACES = (ENV, AGENT, GATEWAY, EXECUTOR)
+_PLACES = (ENV, AGENT, SANDBOX, GATEWAY, EXECUTOR)
 PROJECT_FILE = "pyproject.toml"
 MANIFEST = ".json"
 """What the name of a manifest ends with; any other file is TOML."""
@@ -29,7 +30,7 @@ ELSEWHERE = frozenset({"resume", "retry_failed", "accept_changes", "overwrite", 
 TIMEOUTS = tuple(f"{name}_timeout" for name in ("rollout", "setup", "tool", "verify"))
 _TEXT: tuple[type, ...] = (str,)
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("model", "env", "agent", "task_id", "gateway", "executor", *PATHS), (_TEXT, "text")),
+    **dict.fromkeys(("model", "env", "agent", "sandbox", "task_id", "gateway", "executor", *PATHS), (_TEXT, "text")),
     **dict.fromkeys(("by", "extension", "disable_plugin"), (_TEXT, "text, or a list of it")),
     **dict.fromkeys(("skip_invalid", "verbose", "quiet"), ((bool,), "true or false")),
     **dict.fromkeys(("limit", "repeats", "concurrency", "workers", "seed", "max_tokens"), ((int,), "a whole number")),
@@ -38,7 +39,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 SETTINGS = frozenset(_KINDS)
 """What a file may say of a run, besides the tables."""
 _LISTS = ("by", "extension", "disable_plugin")
-_TABLES = ("models", "model_options", "env_options", "agent_options", "gateway_options", "executor_options")
+_TABLES = ("models", "model_options", *(f"{place}_options" for place in _PLACES))
 _PROJECT_TABLE = "tool.gym"
 
 
@@ -74,6 +75,7 @@ class ConfigFile:
     model_options: Mapping[str, Any] = field(default_factory=dict)
     env_options: Mapping[str, Any] = field(default_factory=dict)
     agent_options: Mapping[str, Any] = field(default_factory=dict)
+    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
     gateway_options: Mapping[str, Any] = field(default_factory=dict)
     executor_options: Mapping[str, Any] = field(default_factory=dict)
     recorded: Mapping[str, frozenset[str]] | None = None
@@ -122,6 +124,7 @@ class ConfigFile:
             },
             ENV: ("env_options", dict(self.env_options)),
             AGENT: ("agent_options", dict(self.agent_options)),
+            SANDBOX: ("sandbox_options", dict(self.sandbox_options)),
             GATEWAY: ("gateway_options", dict(self.gateway_options)),
             EXECUTOR: ("executor_options", dict(self.executor_options)),
         }
@@ -226,8 +229,8 @@ def _read(name: str, path: Path, content: Any) -> ConfigFile:
     # a script lies where the file says, wherever the command is given
     models = {role: _rebased(reference, path.parent) for role, reference in models.items()}
     options |= {key: _rebased(options[key], path.parent) for key in (ENV, AGENT) if isinstance(options.get(key), str)}
-    model, env, agent, gateway, executor = (tables.get(table, {}) for table in _TABLES[1:])
-    return ConfigFile(name, path.parent, options, models, model, env, agent, gateway, executor, path=path)
+    model, env, agent, sandbox, gateway, executor = (tables.get(table, {}) for table in _TABLES[1:])
+    return ConfigFile(name, path.parent, options, models, model, env, agent, sandbox, gateway, executor, path=path)
 
 
 def _models(name: str, model: Any, by_role: Mapping[str, Any]) -> dict[str, str]:

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     AGENT = "agent"
     RUNNER = "runner"
     GATEWAY = "gateway"
+    SANDBOX = "sandbox"
     EXECUTOR = "executor"
     COMMAND = "command"
     IMPORTER = "importer"
@@ -37,7 +38,7 @@ class Kind(StrEnum):
     @property
     def group(self) -> str:
         """The entry-point group."""
-        return f"gym.{self.value}s"
+        return f"gym.{self.value}{'es' if self.value.endswith('x') else 's'}"
 
     @property
     def hook(self) -> str | None:
@@ -121,6 +122,9 @@ _DOORS = {
     Kind.AGENT: _Door("agent", "gym run --agent", "gym_agents", "gym_core.contract.agent:Agent", "-A"),
     Kind.RUNNER: _Door("runner", "gym run --agent", "gym_runners", "gym_core.contract.runner:Runner", "-A"),
     Kind.GATEWAY: _Door("gateway", "gym run --gateway", "gym_gateways", "gym_core.contract.gateway:Gateway", "-G"),
+    Kind.SANDBOX: _Door(
+        "sandbox", "gym run --sandbox", "gym_sandboxes", "gym_core.contract.sandbox:SandboxProvider", "-S"
+    ),
     Kind.EXECUTOR: _Door(
         "executor", "gym run --executor", "gym_executors", "gym_core.contract.executor:WorkerLauncher", "-X"
     ),

@@ -26,6 +26,7 @@ _OTHERS = {
     Kind.AGENT: {"simple_agent": "gym-simple-agent"},
     Kind.RUNNER: {},
     Kind.GATEWAY: {"http": "gym-http"},
+    Kind.SANDBOX: {"local": "gym-local-sandbox"},
     Kind.EXECUTOR: {"ray": "gym-ray"},
     Kind.EXTENSION: {"otel": "gym-otel"},
     Kind.IMPORTER: {"nemo": "gym-nemo"},

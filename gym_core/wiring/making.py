@@ -17,7 +17,7 @@ from gym_core.contract.component import Component, ComponentContext
 from gym_core.domain.abandoned import lifespan
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import ModelError, UsageError
-from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, POLICY, Configured
+from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, POLICY, SANDBOX, Configured
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import Loaded, PluginManager
 from gym_core.wiring.options import Resolved, resolve_options
@@ -31,6 +31,7 @@ _PLACES = {
     Kind.AGENT: AGENT,
     Kind.RUNNER: AGENT,
     Kind.GATEWAY: GATEWAY,
+    Kind.SANDBOX: SANDBOX,
     Kind.EXECUTOR: EXECUTOR,
 }
 

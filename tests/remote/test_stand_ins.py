@@ -24,6 +24,7 @@ from gym_core import (
     ResourceServer,
     ResourceServerInfo,
     Response,
+    Rollout,
     Session,
     SessionContext,
     SessionInfo,
@@ -42,6 +43,9 @@ from gym_testing.checks.watched import WatchedServer
 from gym_testing.conformance.bench import SpiedAgent
 from gym_testing.conformance.over_http import AgentOverHTTP, ModelOverHTTP, ResourceServerOverHTTP
 from gym_testing.conformance.spied_model import SpiedModel
+from tests.support.models import ScriptedModel
+from tests.support.running import config, execute
+from tests.support.sandboxes import Memory
 
 ENDPOINT = "https://api.seller.example/v1"
 
@@ -70,6 +74,7 @@ class Original(ModelBackend):
 
 class OriginalSession(Session[Any]):
     roles = ("judge", "user")
+    optional_roles = ("critic",)
     open_tools = True
     concurrent_tools = True
     judges_trajectory = True
@@ -159,8 +164,8 @@ def test_the_originals_say_nothing_that_would_be_said_anyway() -> None:
 
 
 def assert_unusual(info: Any, usual: Any) -> None:
-    same = [member.name for member in fields(info) if getattr(info, member.name) == getattr(usual, member.name)]
-    assert same in ([], ["component", "calls_from"])
+    same = {member.name for member in fields(info) if getattr(info, member.name) == getattr(usual, member.name)}
+    assert same <= {"component", "calls_from", "sandbox_roles"}
 
 
 class Quiet(Session[Any]):
@@ -187,6 +192,73 @@ def test_a_session_behind_a_url_says_what_its_original_says(kind: type[Session[A
             assert session.describe() == replace(original, roles=(), lists_tools=True)
 
     go(main)
+
+
+class Boxed(Quiet):
+    """Opens a sandbox, and looks into it."""
+
+    sandbox_roles = ("main",)
+
+    async def setup(self) -> None:
+        sandbox = await self.open_sandbox()
+        await sandbox.write("file", "there")
+
+    async def verify(self, trajectory: Trajectory) -> float:  # type: ignore[override]
+        return float(await self.sandboxes["main"].read("file") == b"there")
+
+
+def test_the_sandboxes_of_what_is_behind_a_url_are_there() -> None:
+    class Server(ResourceServer):
+        session_type = Boxed
+
+    async def main() -> None:
+        provider = Memory()
+        async with Served(Server(), sandbox=provider) as server, server.remote() as there:
+            assert there.describe().sandbox_roles == ()
+            async with there.open_session(Task.ask("x"), SessionContext()) as session:
+                assert provider.log == ["opening", "open"]
+                assert dict(session.sandboxes) == {}
+                assert (await session.verify(Trajectory([], []))).reward == 1.0
+            assert provider.log == ["opening", "open", "closed"]
+        with pytest.raises(UsageError, match="runs commands in a sandbox"):
+            async with Served(Server()):
+                pass
+
+    go(main)
+
+
+class Critical(Quiet):
+    """Asks a critic where there is one."""
+
+    optional_roles = ("critic",)
+
+    async def verify(self, trajectory: Trajectory) -> float:  # type: ignore[override]
+        critic = self.models.get("critic")
+        return 0.5 if critic is None else float((await critic.respond("?")).output_text)
+
+
+def test_a_model_that_a_run_need_not_have_is_lent_where_it_has_one() -> None:
+    class Server(ResourceServer):
+        session_type = Critical
+
+    async def main() -> None:
+        critics: list[dict[str, ModelBackend]] = [{}, {"critic": ScriptedModel("0.25", "0.25")}]
+        for critic, reward in zip(critics, (0.5, 0.25), strict=True):
+            for remote in (False, True):
+                for own in (False, True):
+                    rollout = await critically(Server(), critic, remote=remote, own=own and remote)
+                    assert rollout.reward == reward
+
+    go(main)
+
+
+async def critically(server: ResourceServer, critic: dict[str, ModelBackend], *, remote: bool, own: bool) -> Rollout:
+    """A rollout with a critic, or without. `own`: the server has it."""
+    everyone = {"policy": ScriptedModel("done")} | ({} if own else critic)
+    if not remote:
+        return (await execute(config(everyone, server, tasks=[Task.ask("x")]))).rollouts[0]
+    async with Served(server, models=critic if own else {}) as served, served.remote() as there:
+        return (await execute(config(everyone, there, tasks=[Task.ask("x")]))).rollouts[0]
 
 
 def test_the_first_look_of_a_model_behind_a_url_is_its_originals() -> None:
@@ -227,7 +299,8 @@ def test_what_is_no_description_is_refused() -> None:
         go(main)
 
 
-DERIVED = {"model_id", "endpoint", "max_inflight", "max_retries", "sends_seed", "required_roles", "preferred_agent"}
+DERIVED = {"model_id", "endpoint", "max_inflight", "max_retries", "sends_seed", "required_roles", "preferred_agent",
+           "required_sandboxes"}  # fmt: skip
 OWN = {"Options", "choices", "secrets", "session_type", "endpoints"}  # who asks several endpoints places calls himself
 
 

@@ -24,6 +24,8 @@ async def test_a_session_from_its_opening_to_its_end() -> None:
         assert [schema["name"] for schema in session.said["tools"]] == ["add", "wait", "fail", "stop"]
         assert session.said["capabilities"] == {
             "roles": [],
+            "optional_roles": [],
+            "sandbox_roles": [],
             "open_tools": False,
             "concurrent_tools": False,
             "judges_trajectory": False,

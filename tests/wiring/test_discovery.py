@@ -127,5 +127,5 @@ def test_it_agrees_with_the_standard_library() -> None:
 def test_kinds_are_called_by_their_words() -> None:
     assert Kind.parse("env") is Kind.RESOURCE_SERVER
     assert Kind.parse("extension") is Kind.EXTENSION
-    with pytest.raises(UsageError, match="model, resource_server, agent, runner, gateway, executor, command, importer"):
+    with pytest.raises(UsageError, match="model, resource_server, agent, runner, gateway, sandbox, executor, command"):
         Kind.parse("modle")

@@ -145,9 +145,12 @@ def space(output: Path) -> Iterator[Finding]:
     yield Finding("space", state, f"{free / (1 << 30):,.1f} GB are free for {output.parent}", fix)
 
 
-def environment(maker: Maker, reference: str, settings: Mapping[str, str], roles: set[str]) -> Iterator[Finding]:
-    """Whether an environment can be wired: its options, its agent, the models it asks. Raises `UsageError`."""
-    loaded = maker.make(Kind.RESOURCE_SERVER, reference, settings).loaded
+def environment(
+    maker: Maker, reference: str, settings: Mapping[str, str], roles: set[str], sandbox: str | None
+) -> Iterator[Finding]:
+    """Whether an environment can be wired: its options, its agent, the models and the sandbox. Raises `UsageError`."""
+    made = maker.make(Kind.RESOURCE_SERVER, reference, settings)
+    loaded = made.loaded
     found = "can be loaded" if loaded.script is not None else "is installed"
     yield Finding("environment", "ok", f"{reference} {found} and takes its options")
     agent: str = loaded.component.preferred_agent
@@ -156,7 +159,15 @@ def environment(maker: Maker, reference: str, settings: Mapping[str, str], roles
         yield Finding("environment", "ok", f"its agent, {agent}, is installed")
     except UsageError as error:
         yield Finding("environment", "problem", f"its agent is missing: {error.message}", error.hint)
-    for role in getattr(getattr(loaded.component, "session_type", None), "roles", ()):
+    info = made.component.describe()
+    for role in info.roles:
         if role not in roles:
             message = f"its sessions ask a `{role}` model"
             yield Finding("environment", "warning" if not roles else "problem", message, f"--model {role}=REF")
+    for role in info.optional_roles:
+        if role not in roles:
+            message = f"its sessions ask a `{role}` model where there is one"
+            yield Finding("environment", "ok", message, f"--model {role}=REF")
+    if info.sandbox_roles and sandbox is None:
+        message = f"its sessions run commands in a sandbox ({', '.join(info.sandbox_roles)})"
+        yield Finding("environment", "warning", message, "--sandbox REF")

@@ -81,6 +81,8 @@ def needed_variables(assembly: Assembly) -> dict[str, str]:
     """The environment variables that the options of the components can be read from, and all of gym's own."""
     names = {name for name in os.environ if name.startswith("GYM_")}
     components: list[Component] = [*assembly.models.values(), assembly.server, assembly.agent]
+    if assembly.sandboxes is not None:
+        components.append(assembly.sandboxes)
     for component in components:
         for option in option_fields(type(component), component.context.name):
             names.update(option.environment)

@@ -12,6 +12,7 @@ from gym_core.contract.tools import Place, place_of
 from gym_core.domain.abandoned import within
 from gym_core.domain.rollout import Verdict
 from gym_core.engine.bounds.alarms import Alarm
+from gym_core.engine.bounds.deadlines import DeadlineExceeded
 from gym_core.engine.functions.threads import Threads
 
 if TYPE_CHECKING:
@@ -59,6 +60,36 @@ class Executor:
         return await self._elsewhere(
             place, alarm, "tool", seconds, function, () if owner is None else (owner,), arguments
         )
+
+    async def call_isolated(
+        self,
+        alarm: Alarm,
+        seconds: float,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        default: Sequence[Any] = (),
+    ) -> Any:
+        """Call a function in a process of its own, within a bound of its own.
+
+        `default`: what is given where it takes longer or its process dies, alone in a list. Raises `TimeoutError` and
+        `ProcessDied` where there is none, and whatever the function raises.
+        """
+        from gym_core.engine.functions.isolation import ProcessDied
+
+        name = getattr(function, "__qualname__", repr(function))
+        phase = f"the isolated function {name}"
+        try:
+            return await self._elsewhere("process", alarm, phase, seconds, function, arguments, {})
+        except ProcessDied:
+            if default:
+                return default[0]
+            raise
+        except DeadlineExceeded as error:
+            if error.phase != phase:
+                raise
+            if default:
+                return default[0]
+            raise TimeoutError(error.message) from None
 
     async def _elsewhere(
         self,

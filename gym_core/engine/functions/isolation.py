@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
-from gym_core.contract.resource_server import ResourceServer
+from gym_core.contract.resource_server import ResourceServer, SessionHost
 from gym_core.domain.blame import as_exception
 from gym_core.domain.errors import GymError, SessionError, UsageError
 from gym_core.engine.bounds.alarms import Alarm
@@ -163,13 +163,15 @@ class LeftOut:
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves a session's models out, which hold the whole run, and a server that cannot be pickled."""
+    """Leaves a session's models and host out, which hold the whole run, and a server that cannot be pickled."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, Models):
             return NoModels, ()
         if isinstance(value, (type, FunctionType)) and (member := member_of_script(value)) is not None:
             return member
+        if isinstance(value, SessionHost):
+            return SessionHost, ()
         if isinstance(value, ResourceServer):
             reason = _why_not(value)
             if reason:

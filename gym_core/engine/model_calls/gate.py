@@ -345,6 +345,10 @@ class Models(Mapping[str, BoundModel]):
             raise self._lacking(role)
         return BoundModel(role, self._ask)
 
+    def get(self, role: str, default: Any = None) -> Any:
+        """The model of a role, `default` where there is none."""
+        return self[role] if role in self._roles else default
+
     def __iter__(self) -> Any:
         return iter(self._roles)
 

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from gym_core.contract.hookspecs import CallInfo
-from gym_core.contract.resource_server import Done, OpenSession, ResourceServer, Session, SessionContext, SessionInfo
+from gym_core.contract.resource_server import (
+    NO_HOST,
+    Done,
+    OpenSession,
+    ResourceServer,
+    Session,
+    SessionContext,
+    SessionHost,
+    SessionInfo,
+)
+from gym_core.contract.sandbox import Sandbox, SandboxProvider, SandboxSpec
 from gym_core.contract.tools import place_of
-from gym_core.domain.abandoned import abandon, contained
+from gym_core.domain.abandoned import GRACE, abandon, contained
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.responses import Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
@@ -25,6 +35,7 @@ from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.rollout.items import checked_items
+from gym_core.engine.rollout.sandboxes import Sandboxes
 from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.engine.rollout.verify import checked_verdict
 
@@ -33,8 +44,8 @@ logger = logging.getLogger("gym")
 _DONE = Done()
 
 
-class LiveSession:
-    """One session from its opening to its closing: an async context manager.
+class LiveSession(SessionHost):
+    """One session from its opening to its closing: an async context manager. `provider`: of its sandboxes.
 
     Entering opens it and sees that the models it asks are there. `set_up` comes next and makes its `toolbox`; a replay
     of a session that judges the trajectory alone leaves it out. Raises what the environment raises, `SessionError` for
@@ -48,6 +59,8 @@ class LiveSession:
         "_deadlines",
         "_executor",
         "_opened",
+        "_provider",
+        "_sandboxes",
         "_server",
         "_task",
         "_toolbox",
@@ -70,8 +83,11 @@ class LiveSession:
         executor: Executor,
         deadlines: Deadlines,
         alarm: Alarm,
+        provider: SandboxProvider | None = None,
     ) -> None:
         self._server = server
+        self._provider = provider
+        self._sandboxes: Sandboxes | None = None
         self._task = task
         self._context = context
         self._executor = executor
@@ -83,12 +99,18 @@ class LiveSession:
         """The class of the session, empty until it is open."""
 
     async def __aenter__(self) -> Self:
+        self._context.host = self
         opened = self._opened = self._server.open_session(self._task, self._context)
         if type(opened) is OpenSession:  # opening is nothing to wait for
             self.session = opened.session
         else:
             entering = opened.__aenter__()
-            self.session = await self._executor.bounded(self._alarm, "setup", self._deadlines.setup, entering)
+            try:
+                self.session = await self._executor.bounded(self._alarm, "setup", self._deadlines.setup, entering)
+            except BaseException:
+                self._closing = True  # there is nothing else to close
+                await self._let_go()
+                raise
         self.name = type(self.session).__name__
         try:
             self.info = self.session.describe()
@@ -102,19 +124,33 @@ class LiveSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        opened = self._opened
-        if self._closing or (type(opened) is OpenSession and not opened.session.describe().closes):
+        if self._closing:  # by whoever gave the rollout up, perhaps
             return
-        self._closing = True  # by whoever gave the rollout up, perhaps
+        self._closing = True
+        opened = self._opened
+        if type(opened) is OpenSession and not opened.session.describe().closes:
+            await self._let_go()
+            return
         try:
             closing = self._start_closing(kind, error, traceback)
             if closing is not None:
-                await self._to_the_end(closing)
+                await self._to_the_end(closing, self._deadlines.close)
         except BaseException as failed:
             if asked_to_end(failed):
                 raise
             if failed is not error:
                 logger.warning("a session failed to close: %s", described(failed))
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Close its sandboxes, and do nothing more for it."""
+        self._context.host = NO_HOST  # they hold each other
+        if self._sandboxes is not None:
+            try:
+                await self._to_the_end(self._sandboxes.close(), self._deadlines.close + 2 * GRACE)
+            except DeadlineExceeded as error:
+                logger.warning("the sandboxes of a session: %s", error)
 
     def _start_closing(self, *cause: Any) -> Awaitable[Any] | None:
         if type(self._opened) is not OpenSession:
@@ -124,10 +160,9 @@ class LiveSession:
             return close()
         return self._executor.call(self._alarm, "close", self._deadlines.close, close)
 
-    async def _to_the_end(self, closing: Awaitable[Any]) -> None:
-        """Let a session close within its bound, even when the rollout is cancelled meanwhile."""
+    async def _to_the_end(self, closing: Awaitable[Any], seconds: float) -> None:
+        """Let something close within its bound, even when the rollout is cancelled meanwhile."""
         task = asyncio.ensure_future(contained(closing))
-        seconds = self._deadlines.close
         self._alarm.allow(seconds)
         try:
             await asyncio.wait([task], timeout=seconds)
@@ -164,6 +199,28 @@ class LiveSession:
             observer=(tool_called, (self._task.task_id, self._context.repeat)) if tool_called is not None else None,
         )
         return opening
+
+    # What it asks for
+
+    @property
+    def sandboxes(self) -> Mapping[str, Sandbox]:
+        """Its sandboxes by role."""
+        return self._sandboxes if self._sandboxes is not None else {}
+
+    async def open_sandbox(self, spec: SandboxSpec, role: str) -> Sandbox:
+        """Open a sandbox of it. Raises `SandboxError`."""
+        if self._sandboxes is None:
+            self._sandboxes = Sandboxes(self._provider, self._deadlines.close, self._alarm.allow)
+        return await self._sandboxes.open(spec, role)
+
+    async def call_isolated(
+        self, function: Callable[..., Any], arguments: Sequence[Any], timeout: float | None, default: Sequence[Any]
+    ) -> Any:
+        """Call a function in a process of its own."""
+        seconds = timeout if timeout is not None else self._deadlines.tool
+        return await self._executor.call_isolated(self._alarm, seconds, function, arguments, default)
+
+    # What is asked of it
 
     @property
     def toolbox(self) -> Toolbox:

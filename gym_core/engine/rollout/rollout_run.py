@@ -302,7 +302,13 @@ class RolloutRun:
             lend=stage.gateway.offer_model,
         )
         session = self.session = LiveSession(
-            stage.server, self.task, context, executor=stage.executor, deadlines=stage.deadlines, alarm=self.alarm
+            stage.server,
+            self.task,
+            context,
+            executor=stage.executor,
+            deadlines=stage.deadlines,
+            alarm=self.alarm,
+            provider=stage.sandboxes,
         )
         return session
 

@@ -10,6 +10,7 @@ from gym_core.contract.agent import Agent
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.runner import Runner
+from gym_core.contract.sandbox import SandboxProvider
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.functions.executor import Executor
@@ -22,9 +23,10 @@ from gym_core.engine.rollout.gateway import LazyGateway
 class Stage:
     """What all rollouts of a run share.
 
-    `gates`: the models by role. `agent`: who works in them, None where stored ones are verified again. `about`: what
-    stands in each row of model, env and agent. `model_seeds`: whether calls carry a seed. `tool_called`: who listens to
-    tool calls, if anybody does. `gateway`: where programs reach them.
+    `gates`: the models by role. `sandboxes`: what makes those of sessions, if anything does. `agent`: who works in
+    them, None where stored ones are verified again. `about`: what stands in each row of model, env and agent.
+    `model_seeds`: whether calls carry a seed. `tool_called`: who listens to tool calls, if anybody does. `gateway`:
+    where programs reach them.
     """
 
     server: ResourceServer
@@ -41,3 +43,4 @@ class Stage:
     tool_called: Callable[[CallInfo], None] | None = None
     gateway: LazyGateway = field(default_factory=LazyGateway)
     budget: Budget | None = None
+    sandboxes: SandboxProvider | None = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout, Status
@@ -44,7 +45,7 @@ from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.store import Mode, Outputs, ResultStore
 from gym_core.engine.tasks.source import SourceInfo
-from gym_core.wiring.config_file import ENV, Configured
+from gym_core.wiring.config_file import ENV, SANDBOX, Configured
 from gym_core.wiring.secrets import Redactor
 
 
@@ -53,7 +54,7 @@ class RescoreConfig:
     """What to verify again, and with which environment.
 
     `file`: a results file. `env`: None for the environment, with its options, that the manifest beside the file names;
-    `env_options` go over those. `models`: for the roles that the verifier asks. `output`: None for
+    `env_options` go over those; `sandbox`: likewise. `models`: for the roles that the verifier asks. `output`: None for
     `<stem>.rescored.jsonl` beside the file.
     """
 
@@ -62,6 +63,8 @@ class RescoreConfig:
     env_options: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sandbox: str | SandboxProvider | None = None
+    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
     output: str | Path | None = None
     overwrite: bool = False
     concurrency: int = 16
@@ -96,6 +99,9 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
     env, configured = config.env, {}
     if env is None:
         env, configured[ENV] = _recorded_env(results)
+    sandbox = config.sandbox
+    if sandbox is None and results.manifest is not None and results.manifest.settings.get(SANDBOX):
+        sandbox, configured[SANDBOX] = _recorded(results, results.manifest, SANDBOX)
     progress = Progress(
         total=rows,
         repeats=repeats,
@@ -114,7 +120,9 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
         closing=config.deadlines.close,
     )
     observers.load(assembler.manager, ())
-    server, models = await assembler.open_verifier(stack, env, config.env_options, config.models, config.model_options)
+    server, models, sandboxes = await assembler.open_verifier(
+        stack, env, config.env_options, config.models, config.model_options, sandbox, config.sandbox_options
+    )
     look = await look_at_models(models, config.deadlines, {})
     manifest = _manifest(config, redactor, assembler.about, results, repeats, look.prices)
     notices = [*look.notices, *([SHORT_SECRET] if redactor.passed_over else ()), *_differences(manifest)]
@@ -132,6 +140,7 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
         clock=clock,
         deadlines=config.deadlines,
         run_id=manifest.run_id,
+        sandboxes=sandboxes,
     )
     comparison = _Comparison(results.path, repeats, progress)
     return Run(
@@ -246,6 +255,7 @@ def _manifest(
         **before,
         "models": {**(before.get("models") or {}), **about.described.get("models", {})},
         "env": about.described["env"],
+        **({SANDBOX: about.described[SANDBOX]} if SANDBOX in about.described else {}),
         "rescored": {
             "file": str(results.path),
             "run_id": earlier.run_id if earlier is not None else None,
@@ -316,16 +326,21 @@ def _recorded_env(results: ResultsFile) -> tuple[str, Configured]:
         raise UsageError(
             f"{results.outputs.manifest} is missing, which names the environment", hint="name it with --env REF"
         )
-    about = manifest.settings.get("env")
+    about = manifest.settings.get(ENV)
     if not about:
         raise UsageError(
             f"{results.outputs.manifest} names no environment: the agent of that run brought its own",
             hint="name one with --env REF",
         )
-    name, operational = str(results.outputs.manifest), manifest.operational
-    values = {**(about.get("options") or {}), **((operational.get("options") or {}).get(ENV) or {})}
-    given = frozenset((operational.get("given") or {}).get(ENV) or ())
-    reference = manifest.reference(ENV)
+    reference, configured = _recorded(results, manifest, ENV)
     if reference is None:
-        raise _made_in_python(results, about, manifest.operational, given)
-    return reference, Configured(values, f"file {name}", f"{name}: env_options.", recorded=given)
+        raise _made_in_python(results, about, manifest.operational, configured.recorded or ())
+    return reference, configured
+
+
+def _recorded(results: ResultsFile, manifest: Manifest, place: str) -> tuple[str | None, Configured]:
+    """A component of the manifest, as a reference, None for one that nothing names, and its options."""
+    about, operational, name = manifest.settings[place], manifest.operational, str(results.outputs.manifest)
+    values = {**(about.get("options") or {}), **((operational.get("options") or {}).get(place) or {})}
+    given = frozenset((operational.get("given") or {}).get(place) or ())
+    return manifest.reference(place), Configured(values, f"file {name}", f"{name}: {place}_options.", recorded=given)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.engine.storage.manifest import Manifest
-from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, ConfigFile
+from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, SANDBOX, ConfigFile
 from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.scripts import files_of
@@ -39,6 +39,8 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
     settings, operational = manifest.settings, manifest.operational
     models: Mapping[str, Any] = settings.get("models", {})  # none where the agent brought its own
     parts = {**models, **({ENV: settings[ENV]} if models else {}), AGENT: settings[AGENT]}
+    if settings.get(SANDBOX):
+        parts[SANDBOX] = settings[SANDBOX]
     references = {place: manifest.reference(place) for place in parts}
     notices = [_MISSING, *_versions(parts), *_scripts(parts, references)]
     options = {}
@@ -48,6 +50,7 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
     run = {
         "env": references.get(ENV),
         "agent": references[AGENT],
+        "sandbox": references.get(SANDBOX),
         "seed": settings["seed"],
         **{name: manifest.extent[name] for name in ("limit", "repeats")},
         **{name: operational.get(name) for name in _RUNNING},
@@ -62,6 +65,7 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         env_options=options.get(ENV, {}),
         agent_options=options[AGENT],
         gateway_options=operational["options"].get(GATEWAY, {}),
+        sandbox_options=options.get(SANDBOX, {}),
         executor_options=operational["options"].get(EXECUTOR, {}),
         recorded={part: frozenset(given.get(part, ())) for part in (*parts, GATEWAY, EXECUTOR)},
         notices=tuple(notices),

@@ -13,8 +13,8 @@ holds everything that can go wrong on the way.
 
 `ScriptedModel` is a model backend that says the same without an endpoint, and `run_rollout` one rollout with it.
 `Served` is a component behind a port, as `gym serve` makes it, and the remote component that uses it. The
-conformance suites, `ResourceServerConformance`, `ModelBackendConformance`, `AgentConformance` and `RunnerConformance`,
-are subclassed in an author's tests. pytest finds the fixtures (`plugin.py`) by itself.
+conformance suites, `ResourceServerConformance`, `ModelBackendConformance`, `AgentConformance`, `RunnerConformance`
+and `SandboxConformance`, are subclassed in an author's tests. pytest finds the fixtures (`plugin.py`) by itself.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gym_testing.conformance import ModelBackendConformance as ModelBackendConformance
     from gym_testing.conformance import ResourceServerConformance as ResourceServerConformance
     from gym_testing.conformance import RunnerConformance as RunnerConformance
+    from gym_testing.conformance import SandboxConformance as SandboxConformance
     from gym_testing.endpoint import FakeOpenAI as FakeOpenAI
     from gym_testing.endpoint import Script as Script
     from gym_testing.endpoint import Turn as Turn
@@ -57,7 +58,8 @@ else:
         {
             ".agents": "LoopAgent",
             ".command": "Completed GymCommand",
-            ".conformance": "AgentConformance ModelBackendConformance ResourceServerConformance RunnerConformance",
+            ".conformance": "AgentConformance ModelBackendConformance ResourceServerConformance RunnerConformance "
+            "SandboxConformance",
             ".endpoint": "FakeOpenAI Script Turn",
             ".http": "Received",
             ".isolation": "IsolatedPlugins",

@@ -132,15 +132,15 @@ class FakeOpenAI:
 
     # Waiting for what clients do
 
-    async def wait_received(self, calls: int, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    async def wait_received(self, calls: int, timeout: float = 10.0) -> None:
         """Wait until so many model calls have come. Raises `TimeoutError`."""
         await self.until(lambda: len(self.received) >= calls, timeout, f"{calls} calls")
 
-    async def wait_cancelled(self, calls: int, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    async def wait_cancelled(self, calls: int, timeout: float = 10.0) -> None:
         """Wait until so many model calls were closed by their clients. Raises `TimeoutError`."""
         await self.until(lambda: self.cancelled >= calls, timeout, f"{calls} closed calls")
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 10.0, what: str = "it") -> None:  # noqa: ASYNC109
+    async def until(self, condition: Callable[[], bool], timeout: float = 10.0, what: str = "it") -> None:
         """Wait until a condition on what the endpoint saw holds; from any event loop. Raises `TimeoutError`."""
         await self._across(self._until(condition, timeout, what))
 

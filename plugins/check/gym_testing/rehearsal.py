@@ -9,7 +9,17 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from gym_core import Agent, Component, ComponentContext, ModelBackend, ResourceServer, Rollout, Runner, Task
+from gym_core import (
+    Agent,
+    Component,
+    ComponentContext,
+    ModelBackend,
+    ResourceServer,
+    Rollout,
+    Runner,
+    SandboxProvider,
+    Task,
+)
 from gym_core.spi import (
     Deadlines,
     Executor,
@@ -67,6 +77,7 @@ async def open_stage(
     models: Mapping[str, ModelBackend],
     agent: Agent | Runner | None = None,
     *,
+    sandboxes: SandboxProvider | None = None,
     seed: int = 0,
     executor: Executor | None = None,
     deadlines: Deadlines | None = None,
@@ -79,7 +90,7 @@ async def open_stage(
     async with AsyncExitStack() as stack:
         stack.callback(executor.close)
         stack.push_async_callback(gateway.close)
-        for component in (*models.values(), server, agent):
+        for component in (*models.values(), server, agent, *([sandboxes] if sandboxes is not None else ())):
             await stack.enter_async_context(component)
         yield Stage(
             server=server,
@@ -92,6 +103,7 @@ async def open_stage(
             gateway=gateway,
             seed=seed,
             model_seeds=True,
+            sandboxes=sandboxes,
         )
 
 
@@ -130,17 +142,19 @@ async def rehearse(
     options: Mapping[str, Any] | None = None,
     agent_options: Mapping[str, Any] | None = None,
     models: Mapping[str, ModelBackend] | None = None,
+    sandbox: str | SandboxProvider | type[SandboxProvider] | None = None,
+    sandbox_options: Mapping[str, Any] | None = None,
     seed: int = 0,
     repeat: int = 0,
     deadlines: Deadlines | None = None,
 ) -> Rollout:
     """One rollout of an environment with a model that follows a script, or with a backend given in its place.
 
-    `env` and `agent`: references, classes or instances; the default agent is the environment's own, where that is
-    `simple_agent` a loop that does the same. `agent` may be a runner; where that brings an environment of its own,
-    `env` is None. `task`: itself, or the index or `task_id` of one that is shipped. `models`: those of further roles.
-    What fails within the rollout is in its row; what is raised is a mistake in the call: `UsageError`, `PluginError`,
-    `LookupError`.
+    `env`, `agent` and `sandbox`: references, classes or instances; the default agent is the environment's own, where
+    that is `simple_agent` a loop that does the same. `agent` may be a runner; where that brings an environment of its
+    own, `env` is None. `task`: itself, or the index or `task_id` of one that is shipped. `models`: those of further
+    roles. What fails within the rollout is in its row; what is raised is a mistake in the call: `UsageError`,
+    `PluginError`, `LookupError`.
     """
     server: ResourceServer = NoEnvironment() if env is None else make(Kind.RESOURCE_SERVER, env, options)
     policy = _policy(script)
@@ -149,7 +163,8 @@ async def rehearse(
         agent = preferred
     worker: Agent | Runner = LoopAgent() if agent is None else make(Kind.AGENT, agent, agent_options)
     everyone = {"policy": policy, **(models or {})}
-    async with open_stage(server, everyone, worker, seed=seed, deadlines=deadlines) as stage:
+    sandboxes = make(Kind.SANDBOX, sandbox, sandbox_options) if sandbox is not None else None
+    async with open_stage(server, everyone, worker, sandboxes=sandboxes, seed=seed, deadlines=deadlines) as stage:
         return await carry_out(beginning(stage)(Job(await task_of(server, task), repeat, 1)))
 
 

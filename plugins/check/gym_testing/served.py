@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gym_core import Agent, Component, ComponentContext, ModelBackend, ResourceServer
+from gym_core import Agent, Component, ComponentContext, ModelBackend, ResourceServer, SandboxProvider
 from gym_core.spi import Kind
 from gym_testing.clock import FakeClock
 from gym_testing.rehearsal import make
@@ -29,10 +29,11 @@ class Served:
             async with server.remote() as env: ...   # what `--env http://...` makes of server.url
 
     `component`: an instance, a class, or a reference, which is one of an environment unless `kind` says `model` or
-    `agent`. `options` are for a class or a reference. `models`: backends by role, for an environment whose sessions
-    ask some. `time`: the clock by which sessions expire. Further settings are those of the server: `token`,
-    `max_sessions`, `session_life`, `session_idle`, `max_body`, `deadlines`. With `async with` it lives in the running
-    event loop; with `with` it has a thread and a loop of its own. A retry of a served model takes no time.
+    `agent`. `options` are for a class or a reference. `models`: backends by role, for an environment whose sessions ask
+    some. `sandbox`: what makes their sandboxes. `time`: the clock by which sessions expire. Further settings are those
+    of the server: `token`, `max_sessions`, `session_life`, `session_idle`, `max_body`, `deadlines`. With `async with`
+    it lives in the running event loop; with `with` it has a thread and a loop of its own. A retry of a served model
+    takes no time.
 
     Entering raises `UsageError` where the packages that serving needs are missing, and what opening the component
     raises.
@@ -45,6 +46,7 @@ class Served:
         kind: str = Kind.RESOURCE_SERVER,
         options: Mapping[str, Any] | None = None,
         models: Mapping[str, ModelBackend] | None = None,
+        sandbox: str | SandboxProvider | None = None,
         time: Callable[[], float] | None = None,
         port: int = 0,
         **settings: Any,
@@ -55,6 +57,7 @@ class Served:
         self.url = ""
         """Where it is: `http://127.0.0.1:PORT`."""
         self._models = models or {}
+        self._sandbox = sandbox
         self._time = time
         self._port = port
         self._settings = settings
@@ -162,12 +165,14 @@ async def _environment(
 
     models = await parts.open_models(stack, served._models, {})
     server = await parts.open_environment(stack, component, {})
+    sandboxes = await parts.open_sandboxes(stack, server, served._sandbox)
     return await open_environment(
         server,
         settings,
         stack,
         describe=describe(server, parts, "env"),
         models=models,
+        sandboxes=sandboxes,
         redactor=redactor,
         time=served._time,
         lend=parts.gateway.offer_model,

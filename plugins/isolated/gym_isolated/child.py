@@ -48,6 +48,8 @@ Answer: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 LEVEL_MARK = "\x1e"
 """Begins a line on standard error that is a record of the logger `gym`: the mark, its level, a space, its message."""
+SANDBOX_VARIABLE = "GYM_RUN_SANDBOX"
+"""Names what makes sandboxes in an isolated environment, where several are installed in it."""
 _UNLIMITED = 1 << 31
 _DRAIN_SECONDS = 5.0
 _LONG = float(_UNLIMITED)
@@ -205,10 +207,18 @@ def _wanted(request: Mapping[str, Any]) -> Wanted:
         "configured": {} if configured is None else {place: configured},
     }
     if kind is Kind.RESOURCE_SERVER:
-        return Wanted(env=reference, env_options=given, **about)
+        return Wanted(env=reference, env_options=given, sandbox=_sandbox(), **about)
     if kind is Kind.AGENT:
         return Wanted(agent=reference, agent_options=given, **about)
     return Wanted(models={place: reference}, model_options={place: given}, role=place, **about)
+
+
+def _sandbox() -> str | None:
+    """What makes sandboxes here: the only one that is installed, or of several the one that the variable names."""
+    installed = [
+        plugin for plugin in PluginManager().plugins if plugin.kind is Kind.SANDBOX and plugin.state == "ready"
+    ]
+    return installed[0].qualified_name if len(installed) == 1 else os.environ.get(SANDBOX_VARIABLE) or None
 
 
 class _ToParent(logging.Handler):

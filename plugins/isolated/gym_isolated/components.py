@@ -110,8 +110,8 @@ class IsolatedResourceServer(Isolated, ResourceServer):
     stands_behind = RemoteResourceServer
 
     def describe(self) -> ResourceServerInfo:
-        """What the environment says."""
-        return self.said(ResourceServerInfo)
+        """What the environment says. What makes its sandboxes is there, too."""
+        return replace(self.said(ResourceServerInfo), sandbox_roles=())
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks that the environment ships."""

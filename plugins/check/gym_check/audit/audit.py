@@ -59,8 +59,9 @@ class AuditConfig:
 
     `env`: a reference, `options` those of the environment. `input`: a file of tasks, None for those it ships. `limit`:
     how many tasks are looked at. `models` by role: the `policy` is what the sample is taken with, the others are for
-    sessions that ask for them. `sample`: tasks of the sample. `task_id`: what names a task, as in a run. `environ`:
-    where options may also come from. `configured`: what a file gives each component.
+    sessions that ask for them. `sandbox`: what makes the sandboxes of sessions. `sample`: tasks of the sample.
+    `task_id`: what names a task, as in a run. `environ`: where options may also come from. `configured`: what a file
+    gives each component.
     """
 
     env: str
@@ -69,6 +70,8 @@ class AuditConfig:
     limit: int = 100
     models: Mapping[str, str] = field(default_factory=dict)
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sandbox: str | None = None
+    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
     sample: int = 10
     task_id: str | None = None
     disabled_plugins: Sequence[str] = ()
@@ -131,6 +134,10 @@ class Audit:
 
     async def _try(self, server: WatchedServer, tasks: Sequence[Task], report: Report) -> None:
         roles = _roles(server)
+        if server.describe().sandbox_roles and self.config.sandbox is None:
+            problem = "its sessions run commands in a sandbox, so that nothing was verified"
+            report.findings.append(warning("needs-sandbox", problem, "--sandbox REF audits the verifier, too"))
+            return
         missing = [role for role in roles if role not in self.config.models]
         if missing:
             problem = f"its sessions ask a `{missing[0]}` model, so that nothing was verified"
@@ -187,7 +194,11 @@ class Audit:
                 concurrency=8,
                 deadlines=DEADLINES,
                 disabled_plugins=config.disabled_plugins,
-                configured={place: given for place, given in config.configured.items() if place in others},
+                configured={
+                    place: given for place, given in config.configured.items() if place in (*others, "sandbox")
+                },
+                sandbox=config.sandbox,
+                sandbox_options=config.sandbox_options,
             ),
         )
 
@@ -307,6 +318,8 @@ class Audit:
                 tasks=chosen,
                 disabled_plugins=config.disabled_plugins,
                 configured=config.configured,
+                sandbox=config.sandbox,
+                sandbox_options=config.sandbox_options,
             ),
         )
         rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]

@@ -18,6 +18,8 @@ from gym_core.spi import (
     parse_settings,
     pass_terminal,
     read_components,
+    sandbox_option,
+    sandbox_settings,
     setting_option,
     styled,
     task_id_option,
@@ -35,6 +37,8 @@ _BAR = 40
 @click.argument("reference", metavar="REF")
 @setting_option("-E", "the environment", "settings")
 @click.option("--input", "input_", metavar="FILE", help="Audit it with the tasks of this file instead of its own.")
+@sandbox_option()
+@sandbox_settings
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, metavar="N", show_default=True, help="Only the first N tasks."
 )
@@ -64,6 +68,8 @@ def check_env(
     reference: str,
     settings: tuple[str, ...],
     input_: str | None,
+    sandbox: str | None,
+    sandbox_settings: tuple[str, ...],
     limit: int,
     models: tuple[str, ...],
     model_settings: tuple[str, ...],
@@ -88,7 +94,7 @@ def check_env(
     by_role = parse_models(models)
     if sample is not None and POLICY not in by_role:
         raise UsageError("--sample needs a model to take it with", hint="--model REF")
-    configured, notices = read_components(terminal, config).components(by_role, {"env": reference})
+    configured, notices = read_components(terminal, config).components(by_role, {"env": reference, "sandbox": sandbox})
     for notice in notices:
         terminal.note(f"warning: {notice}")
     wanted = AuditConfig(
@@ -98,6 +104,8 @@ def check_env(
         limit=limit,
         models=by_role,
         model_options=split_roles(parse_settings(model_settings, "-M"), by_role),
+        sandbox=sandbox,
+        sandbox_options=parse_settings(sandbox_settings, "-S"),
         sample=sample or 10,
         task_id=task_id or None,
         disabled_plugins=disabled,

@@ -12,5 +12,12 @@ from gym_testing.conformance.agent import AgentConformance
 from gym_testing.conformance.model_backend import ModelBackendConformance
 from gym_testing.conformance.resource_server import ResourceServerConformance
 from gym_testing.conformance.runner import RunnerConformance
+from gym_testing.conformance.sandbox import SandboxConformance
 
-__all__ = ["AgentConformance", "ModelBackendConformance", "ResourceServerConformance", "RunnerConformance"]
+__all__ = [
+    "AgentConformance",
+    "ModelBackendConformance",
+    "ResourceServerConformance",
+    "RunnerConformance",
+    "SandboxConformance",
+]

@@ -16,6 +16,7 @@ from gym_core import (
     Request,
     ResourceServer,
     Response,
+    SandboxProvider,
     Session,
     SessionContext,
     Stop,
@@ -25,14 +26,14 @@ from gym_core import (
 from gym_testing.served import Served
 
 
-def over_http(component: Component) -> Any:
-    """The same component, served when it is opened."""
+def over_http(component: Component, *, sandbox: SandboxProvider | None = None) -> Any:
+    """The same component, served when it is opened. `sandbox`: what makes those of an environment's sessions there."""
     if isinstance(component, ModelBackend):
         return ModelOverHTTP(component)
     if isinstance(component, Agent):
         return AgentOverHTTP(component)
     assert isinstance(component, ResourceServer)
-    return ResourceServerOverHTTP(component)
+    return ResourceServerOverHTTP(component, sandbox)
 
 
 class _OverHTTP(Component):
@@ -41,14 +42,15 @@ class _OverHTTP(Component):
     here: Any
     there: Any
 
-    def __init__(self, component: Component) -> None:
+    def __init__(self, component: Component, sandbox: SandboxProvider | None = None) -> None:
         super().__init__(component.options, component.context)
         self.here = component
+        self._sandbox = sandbox
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(Served(self.here))
+            server = await stack.enter_async_context(Served(self.here, sandbox=self._sandbox))
             self.there = await stack.enter_async_context(server.remote())
             self._stack = stack.pop_all()
         return self

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from gym_core import Agent, ModelBackend, ResourceServer, Rollout, Task, encode_json
+from gym_core import Agent, ModelBackend, ResourceServer, Rollout, SandboxProvider, Task, encode_json
 from gym_core.spi import plain_json, run_rollout
 from gym_testing.checks.watched import WatchedServer
 from gym_testing.conformance.watching import Cast, Meeting
@@ -55,6 +55,7 @@ async def perform(
     *,
     agent: Agent | None = None,
     models: Mapping[str, ModelBackend] | None = None,
+    sandboxes: SandboxProvider | None = None,
     together: bool = False,
 ) -> Performance:
     """Run the plays one after the other, or all at once and in step. Opens and closes the server."""
@@ -70,7 +71,8 @@ async def perform(
                 await meeting.leave(play.key)
 
     everyone: dict[str, ModelBackend] = {"policy": Cast(parts, meeting), **(models or {})}
-    async with server, open_stage(watched, everyone, agent, seed=SEED, executor=watched.executor) as stage:
+    settings: Any = {"seed": SEED, "executor": watched.executor, "sandboxes": sandboxes}
+    async with server, open_stage(watched, everyone, agent, **settings) as stage:
         if together:
             rollouts = await asyncio.gather(*(run(stage, play) for play in plays))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ class ResourceServerConformance(RolloutSuite):
     override `tasks` to look at some. `reward_range`: the least and the highest reward. `repeatable`: False where tools
     answer differently each time, because they ask the network, say. `other_models`: the scripts of further roles, such
     as `{"judge": ["yes"]}`. `agent`: a reference, class or instance, where the environment needs another loop.
+    `sandbox`: a reference or class of what makes its sandboxes, and `sandbox_options`.
     """
 
     # Tasks
@@ -140,7 +142,8 @@ class ResourceServerConformance(RolloutSuite):
             inner = self._server()
             server = WatchedServer(inner)
             models = {**self._others(), "policy": ScriptedModel(*first, hang)}
-            async with inner, open_stage(server, models, self._worker(server), executor=server.executor) as stage:
+            settings: Any = {"executor": server.executor, "sandboxes": self._sandboxes()}
+            async with inner, open_stage(server, models, self._worker(server), **settings) as stage:
                 rollout = asyncio.create_task(run_rollout(stage, task))
                 hanging = asyncio.create_task(waiting.wait())
                 await asyncio.wait([rollout, hanging], return_when=asyncio.FIRST_COMPLETED)

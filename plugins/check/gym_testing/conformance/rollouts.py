@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gym_core import Agent, GymError, ModelBackend, ResourceServer, Rollout, Task, encode_json
+from gym_core import Agent, GymError, ModelBackend, ResourceServer, Rollout, SandboxProvider, Task, encode_json
 from gym_core.spi import Kind
 from gym_testing.agents import LoopAgent
 from gym_testing.checks.tool_schemas import arguments_for
@@ -35,6 +35,8 @@ class RolloutSuite(ComponentConformance):
     repeatable: bool = True
     other_models: Mapping[str, Sequence[ModelTurn]] = {}
     agent: Any = None
+    sandbox: Any = None
+    sandbox_options: Mapping[str, Any] = {}
 
     def winning(self, task: Task) -> Sequence[ModelTurn] | None:
         """What a model says that solves the task; None where no script is known."""
@@ -100,13 +102,24 @@ class RolloutSuite(ComponentConformance):
         """A new server, over HTTP where the suite or `served` says so."""
         server: ResourceServer = self.make()
         if self.over_http if served is None else served:
-            server = over_http(server)
+            server = over_http(server, sandbox=self._sandboxes())
         return server
+
+    def _sandboxes(self) -> SandboxProvider | None:
+        """A new provider of sandboxes, where the suite names one."""
+        return make(Kind.SANDBOX, self.sandbox, self.sandbox_options) if self.sandbox is not None else None
 
     def _perform(self, plays: Sequence[Play], *, together: bool = False, served: bool | None = None) -> Performance:
         server = self._server(served=served)
         return run(
-            perform(server, plays, agent=self._worker(server), models=self._others(), together=together),
+            perform(
+                server,
+                plays,
+                agent=self._worker(server),
+                models=self._others(),
+                sandboxes=self._sandboxes(),
+                together=together,
+            ),
             seconds=60.0 + len(plays),
         )
 

@@ -205,7 +205,7 @@ class Client:
         *,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - handed to the pool, which closes the connection
+        timeout: float | None = None,
     ) -> Reply:
         """One request; `body` is sent as JSON. Any status is an answer.
 

@@ -89,6 +89,8 @@ class Capabilities(TypedDict):
     """What a session says of itself."""
 
     roles: Annotated[list[str], Field(description="Models that whoever opens a session has to give.")]
+    optional_roles: NotRequired[list[str]]
+    sandbox_roles: NotRequired[list[str]]
     open_tools: bool
     concurrent_tools: bool
     judges_trajectory: bool

@@ -75,7 +75,8 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.connection)
             self.served = await recognise(self.connection, RESOURCE_SERVER, self.options.api)
-            self.there = self.served.info(ResourceServerInfo)
+            # what makes sandboxes is there, with the sessions
+            self.there = replace(self.served.info(ResourceServerInfo), sandbox_roles=())
             if self.there.roles:  # it asks models of the run
                 self.there = replace(self.there, calls_from=host_of(self.connection.url))
             self._stack = stack.pop_all()
@@ -108,7 +109,8 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
 
     def lend(self, context: SessionContext) -> AbstractAsyncContextManager[Mapping[str, Any]]:
         """The models that a session needs of its client, as URLs that are good as long as it is open."""
-        return _lent(self.there.roles, context) if self.there.roles else nullcontext({})
+        roles = [*self.there.roles, *(role for role in self.there.optional_roles if role in context.models)]
+        return _lent(roles, context) if roles else nullcontext({})
 
     def specs(self, schemas: list[dict[str, Any]]) -> list[ToolSpec]:
         """The functions among the tools of a session; most sessions of a server have the same."""

@@ -149,7 +149,8 @@ def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
 
     models = parse_models(options["models"])
     configuration = read_components(terminal, options["config"])
-    configured, notices = configuration.components(models, {place: options[place] for place in ("env", "agent")})
+    others = {place: options[place] for place in ("env", "agent", "sandbox")}
+    configured, notices = configuration.components(models, others)
     for notice in notices:
         terminal.note(f"warning: {notice}")
     return Wanted(
@@ -159,6 +160,8 @@ def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
         env_options=parse_settings(options["env_settings"], "-E"),
         model_options=split_roles(parse_settings(options["model_settings"], "-M"), models),
         agent_options=parse_settings(options["agent_settings"], "-A"),
+        sandbox=options["sandbox"],
+        sandbox_options=parse_settings(options["sandbox_settings"], "-S"),
         concurrency=options["concurrency"],
         mcp=options["mcp"],
         disabled_plugins=tuple(filter(None, options["disabled"])),

@@ -28,7 +28,7 @@ class Wanted:
     """What to serve: an environment, a model, an agent with both, or an agent alone. Options are given by field name.
 
     `models` by role: with an environment alone those that its sessions ask, with an agent the policy, too. An agent
-    alone works on the episodes of others.
+    alone works on the episodes of others. `sandbox`: what makes the sandboxes of an environment's sessions.
     `concurrency`: rollouts at once of an agent. `mcp`: offer the tools of an environment's sessions over MCP, too.
     `configured`: what a file gives each component. `role`: of a model, what it is told that it is.
     """
@@ -39,6 +39,8 @@ class Wanted:
     env_options: Mapping[str, Any] = field(default_factory=dict)
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     agent_options: Mapping[str, Any] = field(default_factory=dict)
+    sandbox: str | None = None
+    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
     concurrency: int = 1024
     mcp: bool = False
     disabled_plugins: tuple[str, ...] = ()
@@ -67,9 +69,12 @@ class Wanted:
             (self.env_options, "-E", self.env),
             (self.agent_options, "-A", self.agent),
             (self.model_options, "-M", self.models),
+            (self.sandbox_options, "-S", self.sandbox),
         ):
             if options and not component:
                 raise UsageError(f"{flag} is for a component that is not served here", hint="leave it out")
+        if self.sandbox is not None and self.env is None:
+            raise UsageError("--sandbox is for an environment, and none is served here", hint="leave it out")
 
     @property
     def kind(self) -> str:
@@ -102,6 +107,7 @@ async def _environment(
     assembler = _parts(wanted, settings, redactor)
     models = await assembler.open_models(stack, wanted.models, wanted.model_options)
     server = await assembler.open_environment(stack, wanted.env, wanted.env_options)
+    sandboxes = await assembler.open_sandboxes(stack, server, wanted.sandbox, wanted.sandbox_options)
     look = await check_models(models, settings.deadlines.setup)
     about = describe(server, assembler, "env")
     endpoints: list[Any] = []
@@ -127,6 +133,7 @@ async def _environment(
         describe=about,
         models=models,
         answered=look.answered,
+        sandboxes=sandboxes,
         redactor=redactor,
         more=more,
         lend=assembler.gateway.offer_model,
@@ -175,6 +182,8 @@ async def _agent(
         model_options=wanted.model_options,
         env_options=wanted.env_options,
         agent_options=wanted.agent_options,
+        sandbox=wanted.sandbox,
+        sandbox_options=wanted.sandbox_options,
         concurrency=wanted.concurrency,
         deadlines=settings.deadlines,
         seed=settings.seed,

@@ -88,14 +88,14 @@ class AiohttpTransport:
         url: str,
         body: bytes,
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - handed to the client, which closes the connection
+        timeout: float | None = None,
     ) -> HttpReply:
         """See `Transport.post`."""
         # aiohttp writes a BytesIO in pieces and warns about large bytes.
         data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
         return await self._ask("POST", url, timeout, data=data, headers=headers)
 
-    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - handed on
+    async def get(self, url: str, timeout: float) -> HttpReply:
         """See `Transport.get`."""
         return await self._ask("GET", url, timeout)
 

@@ -114,7 +114,7 @@ class Transport(Protocol):
         url: str,
         body: bytes,
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - handed to the client, which closes the connection
+        timeout: float | None = None,
     ) -> HttpReply:
         """Send `body` to the absolute `url` and read the reply.
 
@@ -129,7 +129,7 @@ class Transport(Protocol):
         """
         ...
 
-    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - as above
+    async def get(self, url: str, timeout: float) -> HttpReply:
         """Read what is at the absolute `url`, within `timeout` seconds. Raises `TransportError`."""
         ...
 

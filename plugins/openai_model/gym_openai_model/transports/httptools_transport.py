@@ -84,7 +84,7 @@ class HttptoolsTransport:
             calling = self._pool.send(route.server, request, seconds, url)
         return calling if self._slots is None else self._in_turn(self._slots, calling)
 
-    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - handed on
+    async def get(self, url: str, timeout: float) -> HttpReply:
         """See `Transport.get`."""
         route = self._routes.get(url) or self._route(url)
         if route.proxied:

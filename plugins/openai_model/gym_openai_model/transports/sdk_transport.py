@@ -77,7 +77,7 @@ class SdkTransport:
         url: str,
         body: bytes,
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the SDK's own bounds single reads only
+        timeout: float | None = None,
     ) -> HttpReply:
         """See `Transport.post`."""
         client = self._routes.get(url) or self._route(url)
@@ -85,7 +85,7 @@ class SdkTransport:
         asking = client.post(url, cast_to=httpx2.Response, content=body, options=options)
         return await self._read(asking, url, timeout)
 
-    async def get(self, url: str, timeout: float) -> HttpReply:  # noqa: ASYNC109 - as above
+    async def get(self, url: str, timeout: float) -> HttpReply:
         """See `Transport.get`."""
         client = self._routes.get(url) or self._route(url)
         options: Any = {"headers": self._omitted}

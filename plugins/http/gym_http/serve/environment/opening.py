@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-from gym_core import ModelBackend, ResourceServer
+from gym_core import ModelBackend, ResourceServer, SandboxProvider
 from gym_core.spi import Clock, Executor, Redactor, Watch, make_gates, no_gateway
 from gym_http.serve.application import Application, build
 from gym_http.serve.environment import nemo_openapi, nemo_routes, openapi, routes
@@ -26,6 +26,7 @@ async def open_environment(
     describe: Mapping[str, Any],
     models: Mapping[str, ModelBackend] | None = None,
     answered: Collection[str] = (),
+    sandboxes: SandboxProvider | None = None,
     redactor: Redactor | None = None,
     time: Callable[[], float] | None = None,
     more: Callable[[Sessions], list[Any]] | None = None,
@@ -34,15 +35,16 @@ async def open_environment(
     """An open environment as an application; `stack` closes its sessions.
 
     `describe`: what it says of itself, see `parts.describe`. `models`: open ones by role, for sessions whose openers
-    give none; `answered`: the roles of those that were there at a first look. `time`: the clock by which sessions
-    expire. `more`: further routes over the same sessions. `lend`: offers a model to programs.
+    give none; `answered`: the roles of those that were there at a first look. `sandboxes`: what makes those of
+    sessions. `time`: the clock by which sessions expire. `more`: further routes over the same sessions. `lend`: offers
+    a model to programs.
     """
     gates = make_gates(models or {}, settings.deadlines, clock=Clock(asyncio.get_running_loop().time))
     for role in answered:
         gates[role].answered = True
     executor = Executor()
     stack.callback(executor.close)
-    host = Host(server, gates, executor, Watch(), AnyTask(), settings.deadlines, lend)
+    host = Host(server, gates, executor, Watch(), AnyTask(), settings.deadlines, lend, sandboxes)
     opener_models = await stack.enter_async_context(OpenerModels(settings.deadlines, settings.callbacks))
     sessions = await stack.enter_async_context(Sessions(host, settings, time=time))
     served = [

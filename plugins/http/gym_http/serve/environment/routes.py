@@ -60,6 +60,7 @@ def describe_capabilities(server: ResourceServer, models: Container[str] = ()) -
         **info_to_wire(session_info(session_type) if session_type is not None else SessionInfo()),
         **info_to_wire(info),
         "roles": [role for role in info.roles if role not in models],
+        "optional_roles": [role for role in info.optional_roles if role not in models],
         "tools": tool_schemas(server),
     }
 

@@ -17,6 +17,7 @@ from gym_core import (
     Request,
     ResourceServer,
     Response,
+    SandboxProvider,
     Session,
     SessionContext,
     Task,
@@ -48,7 +49,10 @@ Lend: TypeAlias = Callable[[Model], AbstractAsyncContextManager[Endpoint]]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What all sessions of a server share. `gates`: the server's own models for roles other than the policy."""
+    """What all sessions of a server share. `gates`: the server's own models for roles other than the policy.
+
+    `sandboxes`: what makes those of sessions, if anything does.
+    """
 
     server: ResourceServer
     gates: Mapping[str, ModelGate]
@@ -57,6 +61,7 @@ class Host:
     bounds: AnyTask
     deadlines: Deadlines
     lend: Lend
+    sandboxes: SandboxProvider | None = None
 
 
 @dataclass(slots=True)
@@ -138,7 +143,13 @@ class ServedSession:
         host = self._host
         context = SessionContext(seed=seed, repeat=self.repeat, models=self._models, lend=host.lend)
         live = LiveSession(
-            host.server, self.task, context, executor=host.executor, deadlines=host.deadlines, alarm=host.bounds
+            host.server,
+            self.task,
+            context,
+            executor=host.executor,
+            deadlines=host.deadlines,
+            alarm=host.bounds,
+            provider=host.sandboxes,
         )
         with asking(host.watch):
             async with AsyncExitStack() as stack:

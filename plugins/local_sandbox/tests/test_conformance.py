@@ -1,0 +1,5 @@
+from gym_testing import SandboxConformance
+
+
+class TestLocalSandbox(SandboxConformance):
+    reference = "local"
