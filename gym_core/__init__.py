@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from gym_core.contract.tools import blocking as blocking
     from gym_core.contract.tools import isolated as isolated
     from gym_core.contract.tools import tool as tool
+    from gym_core.domain.conversation import ModelCall as ModelCall
+    from gym_core.domain.conversation import ToolRun as ToolRun
     from gym_core.domain.errors import GymError as GymError
     from gym_core.domain.errors import ModelError as ModelError
     from gym_core.domain.errors import UsageError as UsageError
@@ -79,7 +81,6 @@ if TYPE_CHECKING:
     from gym_core.domain.responses import Response as Response
     from gym_core.domain.responses import Usage as Usage
     from gym_core.domain.responses import user_message as user_message
-    from gym_core.domain.rollout import ModelCall as ModelCall
     from gym_core.domain.rollout import Rollout as Rollout
     from gym_core.domain.rollout import Status as Status
     from gym_core.domain.rollout import ToolCall as ToolCall
@@ -107,11 +108,12 @@ else:
             "gym_core.contract.runner": "CompletedTask Runner RunnerContext RunnerInfo TaskFailed",
             "gym_core.contract.sandbox": "ExecResult Sandbox SandboxProvider SandboxSpec",
             "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
+            "gym_core.domain.conversation": "ModelCall ToolRun",
             "gym_core.domain.errors": "GymError ModelError UsageError",
             "gym_core.domain.json_text": "JsonError encode_json parse_json",
             "gym_core.domain.parts": "Content Part audio_part file_part image_part text_part",
             "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
-            "gym_core.domain.rollout": "ModelCall Rollout Status ToolCall Trajectory Verdict",
+            "gym_core.domain.rollout": "Rollout Status ToolCall Trajectory Verdict",
             "gym_core.domain.sampling": "Sampling",
             "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.task": "Task",

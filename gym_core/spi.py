@@ -70,6 +70,9 @@ if TYPE_CHECKING:
     from gym_core.domain.blame import unwrapped as unwrapped
     from gym_core.domain.chat.messages import TOKEN_FIELDS as TOKEN_FIELDS
     from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
+    from gym_core.domain.conversation import places_of as places_of
+    from gym_core.domain.conversation import read_model_calls as read_model_calls
+    from gym_core.domain.conversation import shown_to as shown_to
     from gym_core.domain.error_json import error_json as error_json
     from gym_core.domain.errors import writable as writable
     from gym_core.domain.finish import ending as ending
@@ -84,7 +87,6 @@ if TYPE_CHECKING:
     from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
     from gym_core.domain.responses import id_text as id_text
-    from gym_core.domain.rollout import ModelCall as ModelCall
     from gym_core.domain.sampling import BACKEND_FIELDS as BACKEND_FIELDS
     from gym_core.domain.sampling import read_sampling as read_sampling
     from gym_core.domain.sampling import sampling_fields as sampling_fields
@@ -97,7 +99,6 @@ if TYPE_CHECKING:
     from gym_core.domain.tool_calls import sent_request as sent_request
     from gym_core.domain.tool_calls import whole_call as whole_call
     from gym_core.domain.tool_calls import with_unique_ids as with_unique_ids
-    from gym_core.domain.tool_calls import written_places as written_places
     from gym_core.engine.assembly import Assembler as Assembler
     from gym_core.engine.assembly import Assembly as Assembly
     from gym_core.engine.bounds.alarms import NEVER as NEVER
@@ -216,6 +217,7 @@ else:
             "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
             "gym_core.domain.chat.messages": "TOKEN_FIELDS",
             "gym_core.domain.chat.tools": "with_flat_tools",
+            "gym_core.domain.conversation": "places_of read_model_calls shown_to",
             "gym_core.domain.error_json": "error_json",
             "gym_core.domain.errors": "writable",
             "gym_core.domain.finish": "ending",
@@ -224,10 +226,9 @@ else:
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line",
             "gym_core.domain.responses": "id_text",
-            "gym_core.domain.rollout": "ModelCall",
             "gym_core.domain.sampling": "BACKEND_FIELDS read_sampling sampling_fields",
             "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
-            "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids written_places",
+            "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids",
             "gym_core.engine.assembly": "Assembler Assembly",
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
 
 from gym_core.cli.item_view import Block, item_block, on_one_line
 from gym_core.cli.terminal import Styled, open_console, written
+from gym_core.domain.conversation import MAIN, places_of
 from gym_core.domain.quoting import quote
-from gym_core.domain.responses import Item, Usage, as_items
-from gym_core.domain.rollout import Rollout, Status
+from gym_core.domain.responses import Usage
+from gym_core.domain.rollout import Rollout, Status, Trajectory
 from gym_core.domain.task import REQUEST_FIELD
-from gym_core.domain.tool_calls import answered_calls, written_places
 
 _LABEL_WIDTH = 12
 _RULE_WIDTH = 80
@@ -61,8 +62,8 @@ def header(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     timing = about.get("timing")
     if isinstance(timing, Mapping):
         yield "time", _seconds(timing), ""
-    if rollout.calls:
-        yield "calls", f"{len(rollout.calls)} of models", ""
+    if rollout.model_calls:
+        yield "model calls", str(len(rollout.model_calls)), ""
     if about.get("seed") is not None:
         yield "seed", str(about["seed"]), ""
     if rollout.info:
@@ -75,16 +76,34 @@ def blocks(row: dict[str, Any]) -> Iterator[Block]:
     request = request if isinstance(request, Mapping) else {}
     if request.get("instructions"):
         yield Block("instructions", str(request["instructions"]), "blue")
-    try:
-        items: list[Item] = as_items(request.get("input", []))
-    except ValueError:
-        items = []
-    output = row["response"].get("output") if isinstance(row.get("response"), Mapping) else None
-    items = [*items, *(item for item in output or () if isinstance(item, dict))]
-    outputs = (call.get("output") or () for call in Rollout(row).calls if call.get("role") == "policy")
-    answered = answered_calls(items, written_places(outputs, len(items)))
-    for place, item in enumerate(items):
-        yield item_block(item, items[answered[place]].get("name") if place in answered else None)
+    trajectory = Rollout(row).trajectory
+    items = [*trajectory.input, *trajectory.items, *trajectory.others]
+    start, end = len(trajectory.input), len(trajectory.input) + len(trajectory.items)
+    answers = {output + start: call + start for output, call in trajectory.answers.items()}
+    answers |= {run.output: run.call for run in trajectory.tool_runs or ()}
+    for place, who in _in_order(trajectory, len(items)):
+        block = item_block(items[place], items[answers[place]].get("name") if place in answers else None)
+        title = block.title
+        if who not in ("", MAIN):
+            title = f"{who}: {title}"
+        elif place >= end:
+            title += " (given up)" if who else " (of the agent)"
+        yield replace(block, title=title)
+
+
+def _in_order(trajectory: Trajectory, end: int) -> Iterator[tuple[int, str]]:
+    """Every item once, by its place, when it was first shown or said, with who was the first to see it alone.
+
+    That is nobody for what is part of the main conversation, and for what the agent itself has put there.
+    """
+    told: set[int] = set()
+    for call in trajectory.model_calls:
+        shown = [place for place in places_of(call.shown) if place not in told]
+        gave = [place for place in places_of(call.gave) if place not in told]
+        told.update(shown, gave)
+        yield from ((place, "" if call.actor == MAIN else call.actor) for place in shown)
+        yield from ((place, call.actor) for place in gave)
+    yield from ((place, "") for place in range(end) if place not in told)
 
 
 def _error(error: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -14,7 +14,7 @@ from gym_core.contract.model import Model
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.errors import GymError
 from gym_core.domain.responses import Response
-from gym_core.domain.rollout import ModelCall, Verdict
+from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
 
 
@@ -36,14 +36,14 @@ class CompletedTask:
     """What a runner made of a task.
 
     `stop_reason`: why it stopped, in its own word. `response`: every item after the task's input as its `output`, and
-    the tokens of the policy as its `usage`; None where what the run's models were asked says all of it. `calls`: the
-    model calls of models that are not the run's, as far as they are known.
+    the tokens of the policy as its `usage`; None where what the run's models were asked says all of it. `trajectory`:
+    who was shown and said what by models that are not the run's, as far as that is known; its `items` are that output.
     """
 
     verdict: Verdict
     stop_reason: str
     response: Response | None = None
-    calls: Sequence[ModelCall] = ()
+    trajectory: Trajectory | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a rollout leaves behind: model calls, a trajectory, a verdict, and one row that holds them all."""
+"""What a rollout leaves behind: a trajectory, a verdict, and one row that holds all of it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from enum import StrEnum
 from typing import Any
 
 from gym_core.domain.arguments import ArgumentError, parse_arguments
-from gym_core.domain.responses import Item, Response, Usage, call_id_of, item_text, output_text
+from gym_core.domain.conversation import (
+    MAIN,
+    ModelCall,
+    ToolRun,
+    conversation_of,
+    path_length,
+    read_model_calls,
+    shown_to,
+)
+from gym_core.domain.responses import Item, Response, Usage, as_items, call_id_of, item_text, output_text
 from gym_core.domain.stop_reasons import COMPLETED
-from gym_core.domain.task import result_task_id
-from gym_core.domain.tool_calls import answered_calls, with_unique_ids, written_places
+from gym_core.domain.task import REQUEST_FIELD, result_task_id
+from gym_core.domain.tool_calls import answered_calls, with_unique_ids
 
 
 class Status(StrEnum):
@@ -32,71 +41,35 @@ class Status(StrEnum):
         return self in (Status.COMPLETED, Status.TRUNCATED)
 
 
-@dataclass(slots=True)
-class ModelCall:
-    """One request to a backend and its response, as recorded.
-
-    `input` and `output` refer to the conversation of the rollout, which is the row's input followed by
-    `response.output`: a pair `[start, stop]` is a stretch of it, an object is an item that is not part of it (a
-    judge's prompt). `usage`: as the server sent it. `latency`: seconds of the successful attempt. `waited`: seconds for
-    a slot and between attempts.
-    """
-
-    role: str
-    actor: str
-    input: list[list[int] | Item]
-    output: list[list[int] | Item]
-    usage: Mapping[str, Any] | None
-    latency: float
-    waited: float = 0.0
-    attempts: int = 1
-    params: Mapping[str, Any] | None = None
-    response: Mapping[str, Any] = field(default_factory=dict)
-    cost: float | None = None
-
-    def to_wire(self) -> dict[str, Any]:
-        """The call as it stands in a row."""
-        wire: dict[str, Any] = {
-            "role": self.role,
-            "actor": self.actor,
-            "input": self.input,
-            "output": self.output,
-            "usage": self.usage,
-            "latency": round(self.latency, 6),
-            "waited": round(self.waited, 6),
-            "attempts": self.attempts,
-            **self.response,
-        }
-        if self.params:
-            wire["params"] = self.params
-        if self.cost is not None:
-            wire["cost"] = self.cost
-        return wire
-
-
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function call of the model and what answered it.
+    """A function call of a model and what answered it.
 
     `arguments`: the parsed object, empty for a call without arguments, or None where the model wrote no JSON object or
     one that nests too deeply. `output`: the text that answered, or None where nothing did. `call_id`: as the model
-    wrote it; models repeat ids, so only the order of calls tells one from another.
+    wrote it; models repeat ids, so only the order of calls tells one from another. `actor`: who called. `error`: what
+    was wrong with the call, by its kind, as far as it is known; None for nothing.
     """
 
     name: str
     arguments: dict[str, Any] | None
     output: str | None
     call_id: str
+    actor: str = MAIN
+    error: str | None = None
 
 
 class Trajectory:
-    """Every item of a rollout in order, and what can be read from them.
+    """The main conversation of a rollout, and what can be read from it and from those of other actors.
 
-    `input`: the items the task opened with. `items`: all that came after: what `setup` added, the model's output, tool
-    outputs, replies of the environment. `stop_reason`: why the agent stopped.
+    `input`: the items the task opened with. `items`: what came after: what the session said, by `setup`, tools and
+    replies, and the answers of the model that the agent built on. `others`: all other items of the rollout, those of
+    other actors among them. `stop_reason`: why the agent stopped. `model_calls`: of all actors, see `ModelCall`; their
+    places count through `input`, `items` and `others`. `tool_runs`: the tool calls that were carried out, None where
+    that is not known.
     """
 
-    __slots__ = ("input", "items", "model_calls", "stop_reason")
+    __slots__ = ("_places", "_whole", "actor", "input", "items", "model_calls", "others", "stop_reason", "tool_runs")
 
     def __init__(
         self,
@@ -105,17 +78,46 @@ class Trajectory:
         *,
         stop_reason: str = COMPLETED,
         model_calls: Sequence[ModelCall] = (),
+        tool_runs: Sequence[ToolRun] | None = None,
+        others: Sequence[Item] = (),
     ) -> None:
         self.input = input
         self.items = items
+        self.others = others
         self.stop_reason = stop_reason
         self.model_calls = model_calls
+        self.tool_runs = tool_runs
+        self.actor = MAIN
+        self._whole: Sequence[Item] | None = None
+        self._places: Sequence[int] | None = None
+
+    def of(self, actor: str) -> Trajectory:
+        """The conversation of another actor, read by the same rule; its `input` is what it was shown first.
+
+        An actor that there was not has an empty one.
+        """
+        if actor == self.actor:
+            return self
+        calls, tools = self.model_calls, self.tool_runs or ()
+        first = next((number for number, call in enumerate(calls) if call.actor == actor), None)
+        places = conversation_of(calls, tools, actor)
+        whole = self._all
+        other = Trajectory(
+            [] if first is None else [whole[place] for place in shown_to(calls, first)],
+            [whole[place] for place in places],
+            stop_reason=self.stop_reason if actor == MAIN else COMPLETED,
+            model_calls=calls,
+            tool_runs=tools,
+        )
+        other.actor, other._whole, other._places = actor, whole, places
+        return other
 
     @property
     def output_text(self) -> str:
         """The final answer: the text of the assistant's last messages, empty when it ended with a tool call."""
         texts: list[str] = []
-        for item in reversed(self.items):
+        places, begin = self._numbers, self._beginnings
+        for place, item in zip(reversed(places), reversed(self.items), strict=True):
             kind = item.get("type", "message")
             if kind in ("function_call", "function_call_output"):
                 break
@@ -124,36 +126,105 @@ class Trajectory:
                     texts.append(item_text(item))
                 elif texts:
                     break
+            if texts and place in begin:
+                break
         return "".join(reversed(texts))
 
     @property
-    def calls(self) -> list[ToolCall]:
-        """The model's function calls in order, each with its output."""
-        items = self.items
-        answers = {call: output for output, call in answered_calls(items, self._said()).items()}
+    def _beginnings(self) -> set[int]:
+        """Where answers begin that go on with nothing that was said before: not even a cut answer."""
+        calls = self.model_calls
+        return {
+            call.gave[0][0]
+            for call in calls
+            if call.gave
+            and call.actor == self.actor
+            and (call.shown or call.continues is None or call.kept < path_length(calls[call.continues]))
+        }
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The function calls of all actors in time order, each with its output; of `of(actor)` those of the actor.
+
+        Calls that the main model wrote and nobody carried out are among them, without an output.
+        """
+        runs = self.tool_runs
+        items, places = self.items, self._numbers
+        written = [place for place, item in zip(places, items, strict=True) if item.get("type") == "function_call"]
+        if runs is None:
+            answers = {call: items[output].get("output") for output, call in self.answers.items()}
+            start = len(self.input)
+            return [self._tool_call(place, answers.get(place - start), MAIN, None) for place in written]
+        whole, main = self._all, self.actor == MAIN
+        done = {run.call for run in runs}
         found: list[ToolCall] = []
-        for place, item in enumerate(items):
-            if item.get("type") == "function_call":
-                try:
-                    arguments = parse_arguments(item.get("arguments"))
-                except ArgumentError:
-                    arguments = None
-                name = item.get("name")
-                output = _text_of(items[answers[place]].get("output")) if place in answers else None
-                found.append(ToolCall(name if isinstance(name, str) else "", arguments, output, call_id_of(item)))
+        waiting = [place for place in written if place not in done]
+        waiting.reverse()
+        for run in runs:
+            if run.actor == self.actor:
+                while waiting and waiting[-1] < run.call:
+                    found.append(self._tool_call(waiting.pop(), None, run.actor, None))
+            elif not main:
+                continue
+            found.append(self._tool_call(run.call, whole[run.output].get("output"), run.actor, run.error))
+        found += [self._tool_call(place, None, self.actor, None) for place in reversed(waiting)]
         return found
+
+    def _tool_call(self, place: int, output: Any, actor: str, error: str | None) -> ToolCall:
+        item = self._all[place]
+        try:
+            arguments = parse_arguments(item.get("arguments"))
+        except ArgumentError:
+            arguments = None
+        name = item.get("name")
+        return ToolCall(
+            name if isinstance(name, str) else "", arguments, _text_of(output), call_id_of(item), actor, error
+        )
+
+    @property
+    def answers(self) -> dict[int, int]:
+        """Which call each output answers: where both stand among the `items`."""
+        if self.tool_runs is None:
+            return answered_calls(self.items)
+        at = {place: number for number, place in enumerate(self._numbers)}
+        runs = [run for run in self.tool_runs if run.output in at]
+        answers = {at[run.output]: at[run.call] for run in runs if run.call in at}
+        if len(answers) < len(runs):  # the agent made calls up, or changed the model's
+            answered = {*answers.values()}
+            for run in runs:
+                if run.call not in at:
+                    call_id, output = call_id_of(self._all[run.call]), at[run.output]
+                    for number in range(output - 1, -1, -1):
+                        item = self.items[number]
+                        if (
+                            item.get("type") == "function_call"
+                            and call_id_of(item) == call_id
+                            and number not in answered
+                        ):
+                            answers[output] = number
+                            answered.add(number)
+                            break
+        return answers
 
     @property
     def unique_items(self) -> list[Item]:
         """The items with ids that tell calls apart, for readers who pair calls and outputs by id."""
-        return with_unique_ids(self.items, self._said())
+        return with_unique_ids(self.items, self.answers)
 
-    def _said(self) -> set[int]:
-        """The places of the items that the policy's model wrote, as far as it is known who wrote what."""
-        start = len(self.input)
-        outputs = (call.output for call in self.model_calls if call.role == "policy")
-        places = written_places(outputs, start + len(self.items))
-        return {place - start for place in places}
+    @property
+    def _all(self) -> Sequence[Item]:
+        """All items of the rollout by their places."""
+        if self._whole is None:
+            self._whole = [*self.input, *self.items, *self.others]
+        return self._whole
+
+    @property
+    def _numbers(self) -> Sequence[int]:
+        """The places of the `items`."""
+        if self._places is None:
+            start = len(self.input)
+            return range(start, start + len(self.items))
+        return self._places
 
     @property
     def response(self) -> Response:
@@ -172,12 +243,14 @@ class Verdict:
     """What a verifier says: a reward, its named components, and anything worth keeping.
 
     `reward`: finite, by convention within 0 and 1; like the components it becomes a plain float. `info` is kept as the
-    JSON that `gym_core.encode_json` makes of it.
+    JSON that `gym_core.encode_json` makes of it. `rewards`: those of actors by their names, where there are several;
+    `reward` is that of the policy's own.
     """
 
     reward: float
     components: Mapping[str, float] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
+    rewards: Mapping[str, float] = field(default_factory=dict)
 
 
 class Rollout:
@@ -264,9 +337,39 @@ class Rollout:
         return self._about.get("info") or {}
 
     @property
-    def calls(self) -> Sequence[Mapping[str, Any]]:
-        """The model calls, see `ModelCall`."""
-        return self._about.get("calls") or ()
+    def rewards(self) -> Mapping[str, float]:
+        """The rewards by actor, where the verifier gave several."""
+        return self._about.get("rewards") or {}
+
+    @property
+    def model_calls(self) -> Sequence[Mapping[str, Any]]:
+        """The model calls of all actors as they stand in the row, see `ModelCall`."""
+        return self._about.get("model_calls") or ()
+
+    @property
+    def tool_calls(self) -> Sequence[Mapping[str, Any]]:
+        """The tool calls that were carried out, of all actors, as they stand in the row, see `ToolRun`."""
+        return self._about.get("tool_calls") or ()
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """What the verifier was given."""
+        about = self._about
+        try:
+            opening = as_items((self.row.get(REQUEST_FIELD) or {}).get("input"))
+        except (ValueError, AttributeError):
+            opening = []
+        items, others = _items((self.row.get("response") or {}).get("output")), _items(about.get("items"))
+        end = len(opening) + len(items) + len(others)
+        runs = [ToolRun.of(wire, end) for wire in _items(about.get("tool_calls"))]
+        return Trajectory(
+            opening,
+            items,
+            stop_reason=self.stop_reason or "",
+            model_calls=read_model_calls(_items(about.get("model_calls")), end),
+            tool_runs=[run for run in runs if run is not None] if "tool_calls" in about else None,
+            others=others,
+        )
 
     @property
     def _about(self) -> Mapping[str, Any]:
@@ -275,3 +378,8 @@ class Rollout:
 
     def __repr__(self) -> str:
         return f"Rollout({self.task_id!r}, repeat={self.repeat}, status={self.status.value!r}, reward={self.reward})"
+
+
+def _items(value: Any) -> list[Item]:
+    """A list of objects, whatever stands where one belongs: rows are files, which others may have written."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gym_core.domain.arguments import arguments_text, sent_arguments
@@ -88,12 +88,12 @@ def new_call_id() -> str:
     return f"call_{os.urandom(12).hex()}"
 
 
-def answered_calls(items: Iterable[Mapping[str, Any]], said: Container[int] = ()) -> dict[int, int]:
-    """Which call each output answers: the places of outputs among the items, each with the place of its call.
+def answered_calls(items: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    """Which call each output answers, as far as items tell: places of outputs among them, each with that of its call.
 
     By order, as ids may be repeated, missing or made up: an output belongs to the first call of its id in the latest
     response that has no output yet, then to one before; where either has no id, to the first without an output. So a
-    call has one output, the first. `said`: places of items that the model wrote, among which no output counts.
+    call has one output, the first.
     """
     found: dict[int, int] = {}
     calls: list[tuple[int, str]] = []
@@ -105,7 +105,7 @@ def answered_calls(items: Iterable[Mapping[str, Any]], said: Container[int] = ()
             if answering:
                 calls, earlier, answering = [], [*calls, *earlier], False
             calls.append((place, call_id_of(item)))
-        elif kind == "function_call_output" and place not in said:
+        elif kind == "function_call_output":
             answering = True
             answered = id_text(item.get("call_id"))
             for group in (calls, earlier):
@@ -122,23 +122,16 @@ def answered_calls(items: Iterable[Mapping[str, Any]], said: Container[int] = ()
     return found
 
 
-def written_places(outputs: Iterable[Iterable[Any]], end: int) -> set[int]:
-    """The places below `end` that stretches cover: those of the items a model wrote, given its calls' outputs."""
-    found: set[int] = set()
-    for output in outputs:
-        for stretch in output:
-            if isinstance(stretch, list) and len(stretch) == 2 and all(type(place) is int for place in stretch):
-                found.update(range(max(0, stretch[0]), min(stretch[1], end)))
-    return found
-
-
-def with_unique_ids(items: Sequence[Item], said: Container[int] = ()) -> list[Item]:
+def with_unique_ids(items: Sequence[Item], answers: Mapping[int, int] | None = None) -> list[Item]:
     """The items with ids that tell calls apart, for readers who pair calls and outputs by id.
+
+    `answers`: the call that each output answers, both by their places among the items; read from the items by default.
 
     An id that an earlier call has, or that is missing, is replaced, in the call and in its output; an output that
     answers no call keeps an id only where no call has it.
     """
-    answers = answered_calls(items, said)
+    if answers is None:
+        answers = answered_calls(items)
     names: dict[int, str] = {}
     numbers: dict[str, int] = {}
     taken: set[str] = set()

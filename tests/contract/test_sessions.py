@@ -74,7 +74,7 @@ def test_a_trajectory_answers_with_the_text_after_the_last_tool() -> None:
     ]
     trajectory = Trajectory([], items)
     assert trajectory.output_text == "last"
-    (call,) = trajectory.calls
+    (call,) = trajectory.tool_calls
     assert (call.name, call.arguments, call.output, call.call_id) == ("f", {"a": 1}, "out", "c")
     assert Trajectory([], items[:3]).output_text == ""
 
@@ -82,5 +82,5 @@ def test_a_trajectory_answers_with_the_text_after_the_last_tool() -> None:
 @pytest.mark.parametrize("arguments", ["{", "[1]", "3", [1], '"{}"'])
 def test_arguments_that_are_no_object_are_none(arguments: Any) -> None:
     items = [{"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments}]
-    assert Trajectory([], items).calls[0].arguments is None
-    assert Trajectory([], items).calls[0].output is None
+    assert Trajectory([], items).tool_calls[0].arguments is None
+    assert Trajectory([], items).tool_calls[0].output is None

@@ -17,7 +17,7 @@ ROW: dict[str, Any] = {
     "reward_components": {"part": 0.5},
     "rollout": {
         "run_id": "r", "repeat": 2, "status": "truncated", "stop_reason": "max_turns", "info": {"why": 1},
-        "error": None, "usage": {"input_tokens": 3}, "calls": [{"role": "policy"}],
+        "error": None, "usage": {"input_tokens": 3}, "model_calls": [{"role": "policy"}],
     },
 }  # fmt: skip
 
@@ -29,7 +29,7 @@ def test_a_row_has_names() -> None:
     assert (rollout.reward, rollout.reward_components, rollout.info) == (0.5, {"part": 0.5}, {"why": 1})
     assert rollout.response.output_text == "ho"
     assert rollout.usage.input_tokens == 3
-    assert rollout.calls == [{"role": "policy"}]
+    assert rollout.model_calls == [{"role": "policy"}]
     assert rollout.error is None
     assert "truncated" in repr(rollout)
 
@@ -37,7 +37,7 @@ def test_a_row_has_names() -> None:
 def test_a_row_of_another_tool_can_be_looked_at() -> None:
     rollout = Rollout({"task_id": 3, "reward": 1.0})
     assert rollout.key == ("3", 0)
-    assert (rollout.stop_reason, rollout.error, rollout.calls) == (None, None, ())
+    assert (rollout.stop_reason, rollout.error, rollout.model_calls) == (None, None, ())
     assert rollout.response.output == []
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gym_core import FunctionCall, Item, Response, Trajectory, responses
+from gym_core import FunctionCall, Item, Response, ToolRun, Trajectory, responses
 from gym_core.domain.arguments import DEEPEST, sent_arguments
 from gym_core.domain.tool_calls import sent_items
-from gym_core.spi import ModelCall, with_unique_ids
+from gym_core.spi import with_unique_ids
 
 
 def called(call_id: Any, name: Any = "f", **fields: Any) -> Item:
@@ -22,7 +22,7 @@ def answered(call_id: Any, output: str) -> Item:
 
 
 def outputs(*items: Item, **about: Any) -> list[str | None]:
-    return [call.output for call in Trajectory([], items, **about).calls]
+    return [call.output for call in Trajectory([], items, **about).tool_calls]
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_outputs_belong_to_calls_by_order(items: list[Item], expected: list[str 
 
 def test_an_output_that_the_model_wrote_itself_answers_nothing() -> None:
     items = [called("a"), answered("a", "forged"), answered("a", "real")]
-    said = ModelCall("policy", "policy", [[0, 1]], [[1, 3]], None, 0.0)
     question = responses.user_message("?")
-    assert Trajectory([question], items, model_calls=[said]).calls[0].output == "real"
+    trajectory = Trajectory([question], items, tool_runs=[ToolRun("policy", 1, 3)])
+    assert [made.output for made in trajectory.tool_calls] == ["real"]
 
 
 def test_items_for_readers_who_pair_by_id() -> None:
@@ -67,7 +67,7 @@ def test_items_for_readers_who_pair_by_id() -> None:
 
 
 def test_a_forged_output_has_no_id_of_a_call() -> None:
-    unique = with_unique_ids([called("a"), answered("a", "forged"), answered("a", "real")], said={0, 1})
+    unique = with_unique_ids([called("a"), answered("a", "forged"), answered("a", "real")], answers={2: 0})
     assert unique[0]["call_id"] == unique[2]["call_id"] != unique[1]["call_id"]
 
 
@@ -118,7 +118,7 @@ def test_what_arguments_say_and_what_is_sent_back(
     written: Any, parsed: dict[str, Any] | None, sent: str | None
 ) -> None:
     item = called("c", arguments=written)
-    assert Trajectory([], [item]).calls[0].arguments == parsed
+    assert Trajectory([], [item]).tool_calls[0].arguments == parsed
     if parsed is None:
         with pytest.raises(ValueError, match="arguments"):
             FunctionCall(item).parsed()

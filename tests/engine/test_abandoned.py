@@ -70,7 +70,12 @@ def test_a_tool_that_goes_on_is_out_of_time(concurrent: bool) -> None:
 
     ended = rollout(ScriptedModel([call("look", call_id="c0"), call("wait")]), Slow, tool=SHORT)
     assert_timed_out(ended, "tool")
-    assert [item["type"] for item in ended.response.output] == ["function_call", "function_call"]
+    assert [item["type"] for item in ended.response.output] == [
+        "function_call",
+        "function_call",
+        "function_call_output",
+    ]
+    assert [made["output"] for made in ended.tool_calls] == [3], "what was done before is on record"
 
 
 def test_an_agent_that_goes_on_is_out_of_time_and_keeps_what_it_has() -> None:
@@ -80,7 +85,7 @@ def test_an_agent_that_goes_on_is_out_of_time_and_keeps_what_it_has() -> None:
 
     ended = rollout(None, Closing, FunctionAgent(agent), rollout=SHORT)
     assert_timed_out(ended, "rollout")
-    assert len(ended.calls) == 1
+    assert len(ended.model_calls) == 1
 
 
 def test_an_agent_that_tries_again_whatever_happens_is_out_of_time() -> None:

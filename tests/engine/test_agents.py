@@ -20,7 +20,7 @@ from gym_core.errors import (
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession
 from tests.support.models import ScriptedModel, call, response, say
-from tests.support.running import resolve, rollout
+from tests.support.running import rollout, shown
 
 
 def worked(function: Any, model: Any = None, session: Any = PlainSession, **settings: Any) -> Any:
@@ -43,7 +43,7 @@ def test_an_agent_that_raises_fails_its_rollout_with_what_was_recorded() -> None
         "causes": ["ValueError: the cause"],
     }
     assert ended.response.output == [say("done")]
-    assert len(ended.calls) == 1
+    assert len(ended.model_calls) == 1
 
 
 @pytest.mark.parametrize("wrong", [None, 3, ["completed"], "completed", StopReason.COMPLETED])
@@ -133,7 +133,7 @@ def test_a_model_error_that_the_agent_handles_is_no_failure() -> None:
         return "completed"
 
     ended = worked(agent, ScriptedModel(BadRequestError("no temperature"), "fine"))
-    assert (ended.status, ended.reward, len(ended.calls)) == (Status.COMPLETED, 1.0, 1)
+    assert (ended.status, ended.reward, len(ended.model_calls)) == (Status.COMPLETED, 1.0, 1)
 
 
 def test_after_the_session_has_ended_the_model_is_not_asked() -> None:
@@ -196,7 +196,7 @@ def test_parameters_of_one_turn_go_over_the_rows_and_are_recorded() -> None:
     ended = worked(agent, model, task=Task.ask("Hi.", params={"temperature": 1, "top_p": 0.9}))
     assert [request.body["temperature"] for request in model.requests] == [0.5, 1]
     assert model.requests[0].body["top_p"] == 0.9
-    assert [(one["actor"], one.get("params")) for one in ended.calls] == [
+    assert [(one["actor"], one.get("sampling")) for one in ended.model_calls] == [
         ("planner", {"temperature": 0.5}),
         ("policy", None),
     ]
@@ -226,8 +226,8 @@ def test_changing_the_requests_list_does_not_change_the_recorded_conversation() 
 
     model = ScriptedModel()
     ended = worked(agent, model)
-    assert resolve(ended, ended.calls[0]["input"])[0]["content"] == "Task 0."
-    assert resolve(ended, ended.calls[1]["input"]) == [user_message("another")]
+    assert shown(ended, 0)[0]["content"] == "Task 0."
+    assert shown(ended, 1) == [user_message("another")]
 
 
 def test_an_agent_that_copies_the_history_records_it_once() -> None:
@@ -240,7 +240,7 @@ def test_an_agent_that_copies_the_history_records_it_once() -> None:
 
     ended = worked(agent, ScriptedModel("1", "2", "3"))
     assert ended.response.output == [say("1"), say("2"), say("3")]
-    assert [one["input"] for one in ended.calls] == [[[0, 1]], [[0, 2]], [[0, 3]]]
+    assert [(one["kept"], one["shown"]) for one in ended.model_calls] == [(0, [[0, 1]]), (2, []), (3, [])]
 
 
 def test_context_length_truncates_and_verifies() -> None:

@@ -209,23 +209,23 @@ def test_a_turn_that_continues_the_conversation_is_measured_from_the_last_one() 
     shared = budget(max_tokens=10**6)
     reservations = Reservations(shared)
     items = [{"type": "message", "role": "user", "content": "x" * 3000}]
-    first = reservations.for_turn("policy", Request({"input": items}), [[0, 1]], {})
+    first = reservations.for_turn("policy", "policy", Request({"input": items}), {}, goes_on=False)
     assert first.input_tokens > 3000
     first.try_take()
     first.settle(Usage(700, 5))
     longer = [*items, say("y" * 50)]
-    second = reservations.for_turn("policy", Request({"input": longer}), [[0, 2]], {})
+    second = reservations.for_turn("policy", "policy", Request({"input": longer}), {}, goes_on=True)
     assert 750 < second.input_tokens < 1000
-    other = reservations.for_turn("policy", Request({"input": longer}), [[0, 2]], {"tools": []})
+    other = reservations.for_turn("policy", "policy", Request({"input": longer}), {"tools": []}, goes_on=True)
     assert other.input_tokens > 3000, "a request of another shape says nothing about this one"
-    reordered = reservations.for_turn("policy", Request({"input": longer[::-1]}), [[1, 2], [0, 1]], {})
+    reordered = reservations.for_turn("policy", "policy", Request({"input": longer[::-1]}), {}, goes_on=False)
     assert reordered.input_tokens > 3000
 
 
 def test_earlier_rollouts_without_a_cost_are_priced_by_their_calls() -> None:
     shared = budget(Price(rates(1, 10)), max_cost=1)
     usage = {"input_tokens": 500, "output_tokens": 100}
-    shared.earlier({"usage": usage, "cost": None, "calls": [{"role": "policy", "usage": usage}]})
+    shared.earlier({"usage": usage, "cost": None, "model_calls": [{"role": "policy", "usage": usage}]})
     assert shared.spent_cost == 1500 * 10**6
 
 

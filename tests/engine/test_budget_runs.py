@@ -173,7 +173,7 @@ def test_all_roles_count_and_a_refused_judge_is_no_reward(session: type[Session[
     assert isinstance(ended.error, BudgetExceeded)
     assert sum(rollout.usage.total_tokens for rollout in ended.rollouts) <= 10_000
     for rollout in ended.rollouts:
-        whole = len(rollout.calls) == 2
+        whole = len(rollout.model_calls) == 2
         assert rollout.reward == (1.0 if whole else None)
         assert rollout.status == ("completed" if whole else "cancelled")
 
@@ -187,7 +187,7 @@ def test_an_agent_that_swallows_the_refusal_gets_no_verdict() -> None:
         return "completed"
 
     ended = run(bounded(using(500, 100)), env(tasks=30), FunctionAgent(stubborn), max_tokens=5_000)
-    refused = [rollout for rollout in ended.rollouts if not rollout.calls]
+    refused = [rollout for rollout in ended.rollouts if not rollout.model_calls]
     assert refused
     assert {(rollout.reward, rollout.stop_reason) for rollout in refused} == {(None, "budget")}
 
@@ -213,7 +213,7 @@ def test_what_needs_no_further_call_may_end() -> None:
             await collecting
         assert isinstance(going.error, BudgetExceeded)
         verified = [rollout for rollout in rollouts if rollout.reward == 1.0]
-        assert len(verified) == len([rollout for rollout in rollouts if rollout.calls]) > 0
+        assert len(verified) == len([rollout for rollout in rollouts if rollout.model_calls]) > 0
 
     asyncio.run(asyncio.wait_for(main(), 30))
 

@@ -133,7 +133,7 @@ def test_the_whole_rollout_in_a_model_call() -> None:
     ended = rollout(ScriptedModel(call("it"), hang), Talk, rollout=SHORT)
     assert_timed_out(ended, "rollout")
     assert [item["type"] for item in ended.response.output] == ["function_call", "function_call_output"]
-    assert len(ended.calls) == 1
+    assert len(ended.model_calls) == 1
 
 
 def test_the_whole_rollout_in_an_agent_that_waits_for_nothing() -> None:
@@ -272,7 +272,7 @@ def test_an_agent_may_give_a_call_less_time_of_its_own(how: str) -> None:
     limiter = Limiter(1)
     ended = rollout(ScriptedModel(hang, "done"), Closing, FunctionAgent(agent), limiter=limiter, rollout=5.0)
     assert ended.status is Status.COMPLETED, ended.error
-    assert len(ended.calls) == 1
+    assert len(ended.model_calls) == 1
     assert limiter.inflight == 0
 
 

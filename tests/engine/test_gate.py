@@ -31,7 +31,7 @@ def test_a_transient_error_is_tried_again(kind: type[ModelError]) -> None:
     assert len(model.requests) == 3
     base = POLICY[kind].base
     assert clock.slept == [base, 2 * base]
-    (recorded,) = ended.calls
+    (recorded,) = ended.model_calls
     assert recorded["attempts"] == 3
     assert recorded["waited"] == pytest.approx(3 * base)
 
@@ -133,7 +133,7 @@ def test_a_model_that_hangs_times_out_and_is_tried_again() -> None:
 
     ended, model, _ = attempts(hang, "done", model_call=0.05)
     assert ended.status is Status.COMPLETED
-    assert ended.calls[0]["attempts"] == 2
+    assert ended.model_calls[0]["attempts"] == 2
     assert len(model.requests) == 2
 
 
@@ -261,6 +261,6 @@ def test_roles_at_one_endpoint_share_its_limit_and_others_do_not() -> None:
 
 def test_usage_and_identity_of_a_response_stand_in_the_recorded_call() -> None:
     ended = rollout(ScriptedModel(response(say("x"), id="resp_1", model="m-1", usage=None)), PlainSession)
-    (recorded,) = ended.calls
+    (recorded,) = ended.model_calls
     assert (recorded["response_id"], recorded["model"]) == ("resp_1", "m-1")
     assert ended.usage.total_tokens == 0

@@ -79,7 +79,7 @@ def test_what_an_agent_has_left_running_calls_no_model_while_it_is_verified() ->
     verifying = asyncio.Event()
     ended = rollout(model, Slow, FunctionAgent(agent))
     assert ended.reward == 1.0
-    assert len(model.requests) == len(ended.calls) == 1
+    assert len(model.requests) == len(ended.model_calls) == 1
     assert [type(error) for error in refused] == [EpisodeOver]
 
 
@@ -142,7 +142,7 @@ def test_a_session_asks_its_models_until_its_verdict_and_not_after() -> None:
 
     ended = asyncio.run(main())
     assert ended.statuses() == ["completed"]
-    assert [call["role"] for call in ended.rollouts[0].calls] == ["policy", "judge"]
+    assert [call["role"] for call in ended.rollouts[0].model_calls] == ["policy", "judge"]
     assert len(judge.requests) == 1
     assert [type(error) for error in refused] == [EpisodeOver]
 

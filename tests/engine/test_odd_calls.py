@@ -25,7 +25,7 @@ class Echo(PlainSession):
         return f"echo {text}"
 
     def verify(self, trajectory: Trajectory) -> Verdict:
-        return Verdict(1.0, {}, {"calls": [[made.arguments, made.output] for made in trajectory.calls]})
+        return Verdict(1.0, {}, {"calls": [[made.arguments, made.output] for made in trajectory.tool_calls]})
 
 
 def turns(*ids: Any) -> list[Item]:
@@ -167,4 +167,4 @@ def test_a_response_that_was_broken_off_is_asked_for_again(about: dict[str, Any]
     ended = rollout(ScriptedModel(response(say("half"), **about), "whole"))
     assert ended.status is Status.COMPLETED
     assert ended.response.output_text == "whole"
-    assert ended.calls[0]["attempts"] == 2
+    assert ended.model_calls[0]["attempts"] == 2

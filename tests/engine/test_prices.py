@@ -208,10 +208,10 @@ def test_rows_and_calls_carry_their_cost(tmp_path: Path) -> None:
     expected = (6 * 100 + 4 * 10 + 2 * 1000) / 1e6
     assert USAGE["input_tokens"] == 10
     assert rollout.row["rollout"]["cost"] == pytest.approx(expected)
-    assert rollout.calls[0]["cost"] == pytest.approx(expected)
+    assert rollout.model_calls[0]["cost"] == pytest.approx(expected)
 
 
 def test_a_cost_that_nobody_knows_is_null() -> None:
     (rollout,) = collect()
     assert rollout.row["rollout"]["cost"] is None
-    assert "cost" not in rollout.calls[0]
+    assert "cost" not in rollout.model_calls[0]

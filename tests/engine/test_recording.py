@@ -13,7 +13,7 @@ from gym_core import Episode, user_message
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession
 from tests.support.models import ScriptedModel, response, say
-from tests.support.running import conversation, resolve, rollout
+from tests.support.running import gave, items_of, rollout, shown
 
 ITEMS = st.sampled_from(["a", "b", "c"]).map(user_message) | st.sampled_from(["x", "y"]).map(say)
 
@@ -67,12 +67,12 @@ def test_references_resolve_to_what_was_sent_and_what_came_back(
     model = ScriptedModel(*(response(*copy.deepcopy(output)) for output in outputs))
     ended = rollout(model, Opening, FunctionAgent(agent))
     assert ended.error is None
-    assert len(ended.calls) == len(plan)
-    for number, recorded in enumerate(ended.calls):
-        assert resolve(ended, recorded["input"]) == list(model.requests[number].input)
-        assert resolve(ended, recorded["output"]) == outputs[number]
-        for start_, stop in recorded["input"]:
-            assert 0 <= start_ <= stop <= len(conversation(ended))
+    assert len(ended.model_calls) == len(plan)
+    for number, recorded in enumerate(ended.model_calls):
+        assert shown(ended, number) == list(model.requests[number].input)
+        assert gave(ended, number) == outputs[number]
+        for start_, stop in recorded["shown"]:
+            assert 0 <= start_ <= stop <= len(items_of(ended))
 
 
 @given(st.integers(1, 6), st.booleans())
@@ -86,8 +86,11 @@ def test_a_growing_conversation_is_stored_once(turns: int, copied: bool) -> None
         return "completed"
 
     ended = rollout(ScriptedModel(*(response(say(str(turn))) for turn in range(turns))), agent=FunctionAgent(agent))
-    assert [recorded["input"] for recorded in ended.calls] == [[[0, 1 + 2 * turn]] for turn in range(turns)]
-    assert len(conversation(ended)) == 2 * turns
+    assert [(made["continues"], made["kept"]) for made in ended.model_calls] == [
+        (turn - 1 if turn else None, 2 * turn) for turn in range(turns)
+    ]
+    assert [sum(stop - start for start, stop in made["shown"]) for made in ended.model_calls] == [1] * turns
+    assert len(items_of(ended)) == 2 * turns
 
 
 def test_an_agent_cannot_change_the_task_of_the_next_repeat() -> None:
@@ -117,10 +120,10 @@ def test_calls_at_once_are_each_recorded_with_their_own_input_and_output() -> No
         return response(say(f"to {request.input[-1]['content']}"))
 
     ended = rollout(ScriptedModel(echo), agent=FunctionAgent(agent))
-    for recorded in ended.calls:
+    for number, recorded in enumerate(ended.model_calls):
         actor = recorded["actor"]
-        assert resolve(ended, recorded["input"])[1:] == [user_message(actor)]
-        assert resolve(ended, recorded["output"]) == [say(f"to {actor}")]
+        assert shown(ended, number)[1:] == [user_message(actor)]
+        assert gave(ended, number) == [say(f"to {actor}")]
 
 
 @pytest.mark.parametrize("many", [0, 1, 3])
@@ -133,10 +136,10 @@ def test_the_response_of_the_row_is_the_last_one_with_all_items_and_the_sum_of_t
 
     model = ScriptedModel(*(response(say(str(turn)), id=f"r{turn}") for turn in range(3)))
     ended = rollout(model, agent=FunctionAgent(agent))
-    shown = ended.row["response"]
-    assert shown["output"] == [say(str(turn)) for turn in range(many)]
-    assert shown["usage"]["output_tokens"] == 2 * many
-    assert shown.get("id") == (f"r{many - 1}" if many else None)
+    response_ = ended.row["response"]
+    assert response_["output"] == [say(str(turn)) for turn in range(many)]
+    assert response_["usage"]["output_tokens"] == 2 * many
+    assert response_.get("id") == (f"r{many - 1}" if many else None)
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.lists(ITEMS, max_size=3))
@@ -153,6 +156,6 @@ def test_a_backend_that_returns_the_very_same_response_again(keep: list[int], ou
     model = ScriptedModel(cached)
     ended = rollout(model, agent=FunctionAgent(agent))
     assert ended.error is None
-    for number, recorded in enumerate(ended.calls):
-        assert resolve(ended, recorded["input"]) == list(model.requests[number].input)
-        assert resolve(ended, recorded["output"]) == output
+    for number in range(len(ended.model_calls)):
+        assert shown(ended, number) == list(model.requests[number].input)
+        assert gave(ended, number) == output

@@ -120,7 +120,7 @@ def test_another_verifier_gives_another_reward(counted: Path) -> None:
         ({"last_word": "What now?"}, "reply", "`reply` answered otherwise"),
         ({"reply": lambda self, response: Done()}, "reply", "`reply` ended the episode where the recording goes on"),
         ({"reply": lambda self, response: [user_message("And now?")]}, "reply", "goes on where the recording ends"),
-        ({"setup": lambda self: None}, "reply", "`setup` returned fewer items than recorded"),
+        ({"setup": lambda self: None}, "setup", "`setup` returned fewer items than recorded"),
         ({"setup": lambda self: 1 / 0}, "setup", "division by zero"),
     ],
 )
@@ -243,9 +243,9 @@ def test_a_judge_is_asked_again_and_a_simulated_user_is_not(tmp_path: Path) -> N
     assert summary["reward"]["mean"] == 0.75
     assert not user.requests
     (row,) = again(path)
-    assert [call["role"] for call in row["rollout"]["rescored"]["calls"]] == ["judge"]
+    assert [call["role"] for call in row["rollout"]["rescored"]["model_calls"]] == ["judge"]
     assert row["rollout"]["rescored"]["usage"]["input_tokens"] == 10
-    assert row["rollout"]["calls"] == read_jsonl(path)[0]["rollout"]["calls"]
+    assert row["rollout"]["model_calls"] == read_jsonl(path)[0]["rollout"]["model_calls"]
 
 
 def test_a_model_asked_something_else_on_the_way_fails(tmp_path: Path) -> None:

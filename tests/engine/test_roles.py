@@ -13,7 +13,7 @@ from gym_core.spi import run_rollout
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call, say
-from tests.support.running import rollout, run, stage
+from tests.support.running import gave, rollout, run, shown, stage
 
 
 class Judged(Session[Any]):
@@ -33,18 +33,19 @@ def test_a_judges_call_is_recorded_in_place_and_is_no_part_of_the_conversation()
         "temperature": 0,
     }
     assert ended.response.output == [say("my answer")]
-    policy, judging = ended.calls
-    assert (policy["role"], policy["output"]) == ("policy", [[1, 2]])
-    assert (judging["role"], judging["actor"]) == ("judge", "judge")
-    assert judging["input"] == judge.requests[0].input
-    assert judging["output"] == [say("0.5")]
+    policy, judging = ended.model_calls
+    assert (policy["role"], policy["gave"]) == ("policy", [[1, 2]])
+    assert (judging["role"], judging["actor"], judging["verifies"]) == ("judge", "judge", True)
+    assert shown(ended, 1) == judge.requests[0].input
+    assert gave(ended, 1) == [say("0.5")]
+    assert ended.row["rollout"]["items"] == [*judge.requests[0].input, say("0.5")]
     assert judge.contexts[0].role == "judge"
 
 
 def test_a_parameter_of_a_judges_call_is_recorded() -> None:
     judge = ScriptedModel("0.5")
     ended = rollout({"policy": ScriptedModel(), "judge": judge}, Judged)
-    assert ended.calls[1].get("params") == {"temperature": 0}
+    assert ended.model_calls[1].get("sampling") == {"temperature": 0}
 
 
 def test_tokens_of_all_roles_count_and_the_response_holds_those_of_the_policy() -> None:
@@ -128,7 +129,7 @@ def test_a_tool_may_ask_a_model_and_its_failure_is_not_the_policys() -> None:
     policy = ScriptedModel(call("ask", {"what": "When?"}), "done")
     fine = rollout({"policy": policy, "user": ScriptedModel("Now.")}, Helped)
     assert policy.outputs() == ["Now."]
-    assert [one["role"] for one in fine.calls] == ["policy", "user", "policy"]
+    assert [one["role"] for one in fine.model_calls] == ["policy", "user", "policy"]
     policy = ScriptedModel(call("ask", {"what": "When?"}), "done")
     ended = rollout({"policy": policy, "user": ScriptedModel(BadRequestError("no"))}, Helped)
     assert ended.status is Status.ENV_ERROR

@@ -155,7 +155,7 @@ def test_what_a_row_says_of_its_rollout() -> None:
     about = row["rollout"]
     assert {
         "run_id", "task_index", "repeat", "attempt", "status", "stop_reason", "info", "error", "usage", "cost",
-        "timing", "calls", "model", "env", "agent", "seed",
+        "timing", "model_calls", "tool_calls", "model", "env", "agent", "seed",
     } <= set(about)  # fmt: skip
     assert (about["task_index"], about["repeat"], about["attempt"]) == (0, 0, 1)
     assert (about["status"], about["stop_reason"], about["error"]) == ("completed", "completed", None)

@@ -10,17 +10,19 @@ import pytest
 
 from gym_core import (
     CompletedTask,
+    ModelCall,
     ResourceServer,
     Runner,
     RunnerContext,
     Session,
     Task,
     TaskFailed,
+    Trajectory,
     UsageError,
     Verdict,
 )
 from gym_core.errors import AuthenticationError, BadRequestError, ModelError
-from gym_core.spi import ModelCall, run_config
+from gym_core.spi import run_config
 from gym_testing import IsolatedPlugins
 from tests.support.envs import ask
 from tests.support.models import USAGE, ScriptedModel, response, say
@@ -39,10 +41,11 @@ class Whole(Runner):
             raise TaskFailed("it went wrong", phase=wanted)
         if wanted is None:
             raise ZeroDivisionError("a defect")
-        called = ModelCall("policy", "policy", [[0, 1]], [[1, 2]], USAGE, 0.5)
-        calls = (called, called) if task.get("calls") else ()
+        called = ModelCall("policy", "policy", None, 0, [[0, 1]], [[1, 2]], USAGE, 0.5)
+        again = ModelCall("policy", "policy", 0, 1, [], [[1, 2]], USAGE, 0.5)
+        known = Trajectory(task.input, [say("so")], model_calls=(called, again)) if task.get("calls") else None
         verdict = Verdict(wanted, info={"n": context.repeat})
-        return CompletedTask(verdict, "max_turns", response(say("so"), model="theirs"), calls)
+        return CompletedTask(verdict, "max_turns", response(say("so"), model="theirs"), known)
 
 
 class Lent(Runner):
@@ -75,7 +78,7 @@ def test_what_it_says_is_the_row() -> None:
     assert (one.reward, one.stop_reason, dict(one.info)) == (1.0, "max_turns", {"n": 0})
     assert one.usage.input_tokens == 10
     assert other.usage.input_tokens == 20  # of the calls, where they are known
-    assert len(other.calls) == 2
+    assert len(other.model_calls) == 2
     assert one.row["rollout"]["model"] == "theirs"
     assert one.row["rollout"]["env"] is None
     assert ended.summary["usage"]["input_tokens"] == 60
@@ -122,7 +125,7 @@ def test_calls_of_the_models_of_the_run_are_recorded_and_paid_for() -> None:
     assert ended.statuses() == ["completed"] * 2
     rollout = ended.rollouts[0]
     assert (rollout.reward, dict(rollout.info)) == (1.0, {"server": "Bare"})
-    assert [call["role"] for call in rollout.calls] == ["policy", "judge"]
+    assert [call["role"] for call in rollout.model_calls] == ["policy", "judge"]
     assert rollout.usage.input_tokens == 20
     assert rollout.row["rollout"]["model"] == models["policy"].model_id
     spent = run(ask(0), ask(1), runner=Lent(), models=models, env=Bare(), max_tokens=1)

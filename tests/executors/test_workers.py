@@ -17,7 +17,7 @@ from gym_core import CallInfo, Rollout, RunInfo, Task, UsageError, hookimpl, par
 from gym_core.spi import RunConfig, open_run, run_config
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
-from tests.support.running import Ended, execute, read_jsonl
+from tests.support.running import Ended, execute, read_jsonl, timeless_calls
 from tests.support.spread import COMPONENTS, told, write_tasks
 
 pytestmark = [
@@ -57,8 +57,7 @@ def alive(process: int) -> bool:
 def steady(row: dict[str, Any]) -> dict[str, Any]:
     """A row without what differs between any two runs."""
     about = {name: value for name, value in row["rollout"].items() if name not in ("run_id", "timing", "info")}
-    about["calls"] = [{**call, "latency": 0, "waited": 0} for call in about["calls"]]
-    return {**row, "rollout": about}
+    return {**row, "rollout": timeless_calls(about)}
 
 
 def test_rows_and_summary_are_those_of_one_process(tmp_path: Path) -> None:

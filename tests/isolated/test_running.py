@@ -263,7 +263,7 @@ class TestKinds:
         models = {"policy": ScriptedModel("good"), "judge": ScriptedModel("0.5")}
         (rollout,) = asyncio.run(collect("judging", "simple_agent", model=models))
         assert (rollout.reward, rollout.error) == (0.5, None)
-        assert {made["role"] for made in rollout.row["rollout"]["calls"]} == {"policy", "judge"}
+        assert {made["role"] for made in rollout.row["rollout"]["model_calls"]} == {"policy", "judge"}
 
     def test_a_role_that_the_run_lacks_is_known_before(self, home: Path) -> None:
         with pytest.raises(UsageError, match="asks a `judge` model"):

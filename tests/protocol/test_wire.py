@@ -12,8 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core import AgentInfo, ModelInfo, ResourceServerInfo, Session, SessionInfo, Task, Trajectory, Verdict
-from gym_core.spi import ModelCall, NotMeasured, session_info
+from gym_core import (
+    AgentInfo,
+    ModelCall,
+    ModelInfo,
+    ResourceServerInfo,
+    Session,
+    SessionInfo,
+    Task,
+    ToolRun,
+    Trajectory,
+    Verdict,
+)
+from gym_core.spi import NotMeasured, session_info
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.wire import (
     info_from_wire,
@@ -62,13 +73,26 @@ def test_trajectories(opening: list[Any], items: list[Any], stop_reason: str) ->
 
 @pytest.mark.parametrize("cost", [None, 0.25])
 def test_model_calls(cost: float | None) -> None:
-    call = ModelCall(
-        "judge", "critic", [[0, 2], {"role": "user"}], [[2, 3]], {"input_tokens": 3}, 0.5, 0.25, 2, {"temperature": 0}
+    calls = (
+        ModelCall("policy", "policy", None, 0, [[0, 1]], [[1, 2]], {"input_tokens": 3}, 0.5, 0.25, 2, 0.125, "r", "m"),
+        ModelCall("policy", "policy", 0, 1, [], [[2, 3]], sampling={"temperature": 0}, cost=cost),
+        ModelCall("judge", "critic", None, 0, [[0, 2]], [], verifies=True),
     )
-    call.response = {"response_id": "r", "model": "m"}
-    call.cost = cost
-    got = trajectory_from_wire(sent(trajectory_to_wire(Trajectory([], [], model_calls=[call]))))
-    assert got.model_calls == (call,)
+    runs = (ToolRun("policy", 1, 2, 0.5, 0.25), ToolRun("helper", 2, 1, error="raised"))
+    items = [{"type": "message"}] * 3
+    trajectory = Trajectory(items[:1], items[1:2], others=items[2:], model_calls=calls, tool_runs=runs)
+    got = trajectory_from_wire(sent(trajectory_to_wire(trajectory)))
+    assert (got.model_calls, got.tool_runs, got.others) == (calls, runs, items[2:])
+
+
+def test_places_that_there_are_not_are_nobodys() -> None:
+    call = {"continues": 7, "kept": 9, "shown": [[0, 10**15], [1], [0, 0, 0]], "gave": [[-5, 1]]}
+    run = {"call": 0, "output": 10**15}
+    wire = {"input": [{"type": "message"}], "items": [], "model_calls": [call], "tool_calls": [run]}
+    got = trajectory_from_wire(wire)
+    assert [(made.continues, made.shown, made.gave) for made in got.model_calls] == [(None, [[0, 1]], [[0, 1]])]
+    assert got.tool_runs == ()
+    assert (got.output_text, got.tool_calls, got.of("policy")) == ("", [], got)
 
 
 @given(NUMBERS, st.dictionaries(st.text(max_size=5), NUMBERS, max_size=3), OBJECTS)

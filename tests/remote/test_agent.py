@@ -234,7 +234,7 @@ def test_an_agent_that_fails_is_an_agent_error_and_others_go_on() -> None:
         assert only.error is not None
         assert "ZeroDivisionError: a defect of the agent" in only.error["message"]
         assert only.error["phase"] == "agent"
-        assert only.calls  # what was recorded until then
+        assert only.model_calls  # what was recorded until then
 
     go(main())
 

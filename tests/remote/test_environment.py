@@ -33,7 +33,7 @@ from gym_core.spi import run_config
 from tests.support.agents import LoopAgent
 from tests.support.envs import ask, env, row
 from tests.support.models import ScriptedModel, call, say
-from tests.support.running import Ended, config, execute
+from tests.support.running import Ended, config, execute, timeless_calls
 from tests.support.served_envs import in_loop, served
 
 
@@ -81,7 +81,7 @@ class CounterSession(Session[Any]):
     def verify(self, trajectory: Trajectory) -> Verdict:
         calls = [call.role for call in trajectory.model_calls]
         return Verdict(
-            float(self.count), {"calls": len(trajectory.calls)}, {"stop": trajectory.stop_reason, "asked": calls}
+            float(self.count), {"calls": len(trajectory.tool_calls)}, {"stop": trajectory.stop_reason, "asked": calls}
         )
 
 
@@ -115,11 +115,7 @@ def comparable(ended: Ended) -> list[Any]:
     rows = []
     for rollout in sorted(ended.rollouts, key=lambda rollout: rollout.key):
         about = {name: value for name, value in rollout.row["rollout"].items() if name not in ("run_id", "timing")}
-        about["calls"] = [
-            {name: value for name, value in made.items() if name not in ("latency", "waited")}
-            for made in about["calls"]
-        ]
-        rows.append({**rollout.row, "rollout": about})
+        rows.append({**rollout.row, "rollout": timeless_calls(about)})
     return rows
 
 
@@ -344,7 +340,7 @@ def test_a_judge_of_the_run_is_lent_to_the_server() -> None:
 
     ended = in_loop(main)
     assert [rollout.reward for rollout in ended.rollouts] == [0.5] * 3
-    assert [made["role"] for made in ended.rollouts[0].calls] == ["policy", "judge"]
+    assert [made["role"] for made in ended.rollouts[0].model_calls] == ["policy", "judge"]
 
 
 def test_a_server_with_a_judge_of_its_own_needs_none() -> None:

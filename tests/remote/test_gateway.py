@@ -113,8 +113,8 @@ async def in_process(model: Any) -> Rollout:
 
 def without_params(row: dict[str, Any]) -> dict[str, Any]:
     stripped = timeless(row)
-    for each in stripped["rollout"]["calls"]:
-        each.pop("params", None)
+    for each in stripped["rollout"]["model_calls"]:
+        each.pop("sampling", None)
     return {**stripped, "rollout": {**stripped["rollout"], "stop_reason": None}}
 
 
@@ -144,8 +144,8 @@ def test_an_agent_over_the_sdk_leaves_the_row_of_one_in_process(streamed: bool) 
     async def main() -> None:
         rollout = await offered(work, scripted())
         assert without_params(rollout.row) == without_params((await in_process(scripted())).row)
-        assert all("params" not in each for each in rollout.calls)
-        assert "agent_items" not in rollout.row["rollout"]
+        assert all("sampling" not in each for each in rollout.model_calls)
+        assert "items" not in rollout.row["rollout"]
 
     go(main())
 
@@ -237,7 +237,7 @@ def test_a_token_opens_its_own_rollout_and_nothing_else() -> None:
     async def main() -> None:
         rollout = await offered(work)
         assert rollout.reward == 1.0
-        assert not rollout.calls, "what was refused is not recorded"
+        assert not rollout.model_calls, "what was refused is not recorded"
         assert SECRET not in "".join(seen)
 
     go(main())
@@ -398,9 +398,10 @@ def test_a_session_offers_its_judge_to_programs() -> None:
         ended = await execute(config(models, Judging(), LoopAgent(), tasks=[Task(TASKS[0])]))
         (rollout,) = ended.rollouts
         assert rollout.reward == 0.5
-        judged = [each for each in rollout.calls if each["role"] == "judge"]
-        assert [each["input"][0]["content"] for each in judged] == ["Good?", "Sure?"]
-        assert judged[0]["params"] == {"temperature": 0}
+        judged = [each for each in rollout.model_calls if each["role"] == "judge"]
+        items = [*rollout.trajectory.input, *rollout.trajectory.items, *rollout.trajectory.others]
+        assert [items[each["shown"][0][0]]["content"] for each in judged] == ["Good?", "Sure?"]
+        assert judged[0]["sampling"] == {"temperature": 0}
 
     go(main())
 

@@ -72,7 +72,7 @@ def test_a_row_goes_out_whole_and_comes_back_with_a_verdict(tasks: Path, tmp_pat
             "message",
         ]
         assert about["usage"]["input_tokens"] == first["response"]["usage"]["input_tokens"] == 20
-        assert (about["model"], about["env"], about["calls"]) == ("their-model", None, [])
+        assert (about["model"], about["env"], about["model_calls"]) == ("their-model", None, [])
         assert ended.summary["reward"]["mean"] == 0.5
         assert ended.summary["usage"]["output_tokens"] == 24
         manifest = orjson.loads((tmp_path / "x.run.json").read_bytes())
@@ -219,7 +219,7 @@ def test_one_of_ours_can_be_asked_the_same_way_and_says_more(tasks: Path) -> Non
         by_task = {rollout.task_id: rollout for rollout in ended.rollouts}
         good = by_task["t0"]
         assert (good.reward, dict(good.reward_components), dict(good.info)) == (0.25, {"part": 0.5}, {"why": "so"})
-        assert [each["role"] for each in good.calls] == ["policy"]
+        assert [each["role"] for each in good.model_calls] == ["policy"]
         assert good.usage.input_tokens == 10
         assert by_task["t1"].status.value == "env_error"
         assert by_task["t2"].status.value == "verifier_error"

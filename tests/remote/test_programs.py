@@ -227,7 +227,7 @@ def test_a_session_that_ends_the_episode_ends_it_for_a_program() -> None:
         assert (status, answer["error"]["code"]) == (409, "episode_over")
 
     rollout = over_mcp(use)
-    assert (rollout.stop_reason, len(rollout.calls)) == ("left", 0)
+    assert (rollout.stop_reason, len(rollout.model_calls)) == ("left", 0)
 
 
 def test_what_is_under_way_when_the_block_is_left_is_cancelled() -> None:
@@ -279,7 +279,7 @@ def test_two_models_at_once_are_two_calls() -> None:
 
         (rollout,) = (await execute(config(ScriptedModel(meet), env(), FunctionAgent(agent)))).rollouts
         assert rollout.status == "completed", rollout.error
-        assert len(rollout.calls) == 2
+        assert len(rollout.model_calls) == 2
 
     go(main())
 
@@ -303,7 +303,7 @@ def test_a_program_that_goes_on_hurts_no_other_rollout() -> None:
     ended = go(execute(config(None, env(PlainSession, 3), FunctionAgent(agent), concurrency=1)))
     assert ended.statuses() == ["completed"] * 3
     assert answers == [404, 401] * 3
-    assert [len(rollout.calls) for rollout in ended.rollouts] == [1, 1, 1]
+    assert [len(rollout.model_calls) for rollout in ended.rollouts] == [1, 1, 1]
 
 
 def test_a_runner_lends_a_model_to_a_program() -> None:
@@ -319,4 +319,4 @@ def test_a_runner_lends_a_model_to_a_program() -> None:
         session_type = PlainSession
 
     (rollout,) = go(execute(config(ScriptedModel("so"), Bare(), Lends(), tasks=[ask()]))).rollouts
-    assert (rollout.status, rollout.reward, len(rollout.calls)) == ("completed", 1.0, 1)
+    assert (rollout.status, rollout.reward, len(rollout.model_calls)) == ("completed", 1.0, 1)

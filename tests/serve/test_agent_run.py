@@ -14,7 +14,7 @@ from tests.serve.serving import served_agent
 from tests.support.envs import PlainSession, env, row
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel, call
-from tests.support.running import collect
+from tests.support.running import collect, timeless_calls
 
 
 class Counting(Session[Any]):
@@ -66,10 +66,7 @@ def counting(*adds: int) -> ScriptedModel:
 def comparable(result: dict[str, Any]) -> dict[str, Any]:
     """A result row without what differs from one run to the next."""
     about = {name: value for name, value in result["rollout"].items() if name not in ("run_id", "timing")}
-    about["calls"] = [
-        {name: value for name, value in call.items() if name not in ("latency", "waited")} for call in about["calls"]
-    ]
-    return {**result, "rollout": about}
+    return {**result, "rollout": timeless_calls(about)}
 
 
 @asynchronous

@@ -23,8 +23,10 @@ from gym_core.spi import (
     Stage,
     Watch,
     open_run,
+    places_of,
     run_config,
     run_rollout,
+    shown_to,
 )
 from tests.support.agents import LoopAgent
 from tests.support.clock import FakeClock
@@ -138,19 +140,36 @@ def rollout(
     return asyncio.run(main())
 
 
-def conversation(rollout: Rollout) -> list[Any]:
-    """What the references of `calls` refer to: the row's input followed by `response.output`."""
-    task = Task(rollout.row)
-    return [*task.input, *rollout.response.output]
+def items_of(rollout: Rollout) -> list[Any]:
+    """What the places in a row refer to: the row's input, `response.output`, and all other items."""
+    whole = rollout.trajectory
+    return [*whole.input, *whole.items, *whole.others]
 
 
-def resolve(rollout: Rollout, references: Any) -> list[Any]:
-    """References of a recorded call as items."""
-    whole = conversation(rollout)
-    items: list[Any] = []
-    for reference in references:
-        items += whole[slice(*reference)] if isinstance(reference, list) else [reference]
-    return items
+def shown(rollout: Rollout, number: int) -> list[Any]:
+    """All that a recorded model call was shown, in order."""
+    items = items_of(rollout)
+    return [items[place] for place in shown_to(rollout.trajectory.model_calls, number)]
+
+
+def gave(rollout: Rollout, number: int) -> list[Any]:
+    """What a recorded model call gave."""
+    items = items_of(rollout)
+    return [items[place] for place in places_of(rollout.trajectory.model_calls[number].gave)]
+
+
+TIMES = frozenset({"latency", "waited", "at", "seconds"})
+
+
+def timeless_calls(about: dict[str, Any]) -> dict[str, Any]:
+    """What a row says of its rollout, with the calls of models and tools without their times."""
+    return {
+        **about,
+        **{
+            kind: [{name: value for name, value in made.items() if name not in TIMES} for made in about[kind]]
+            for kind in ("model_calls", "tool_calls")
+        },
+    }
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from gym_http.serve.agent.episodes import OPENAPI, Episodes
 from gym_http.serve.application import build
 from gym_http.serve.listener import Listener
 from gym_http.serve.settings import ServeSettings
+from tests.support.running import timeless_calls
 
 NAME = "theirs"
-TIMES = ("latency", "waited")
 
 
 @dataclass
@@ -52,5 +52,4 @@ def remote(url: str, **options: Any) -> RemoteAgent:
 def timeless(row: dict[str, Any]) -> dict[str, Any]:
     """A row without what differs from run to run: times, the run, and where the agent was."""
     about = {name: value for name, value in row["rollout"].items() if name not in ("timing", "run_id", "agent")}
-    about["calls"] = [{name: value for name, value in call.items() if name not in TIMES} for call in about["calls"]]
-    return {**row, "rollout": about}
+    return {**row, "rollout": timeless_calls(about)}

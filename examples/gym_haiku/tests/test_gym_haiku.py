@@ -47,8 +47,10 @@ def test_the_reward_is_the_judges_grade(text: str, reward: float) -> None:
 
 def test_the_judges_call_is_in_the_row_and_not_in_the_conversation() -> None:
     rollout, judge = judged("grade: 7")
-    assert [call["role"] for call in rollout.calls] == ["policy", "judge"]
-    assert rollout.calls[1]["input"] == judge.requests[0].input
+    assert [call["role"] for call in rollout.model_calls] == ["policy", "judge"]
+    (stretch,) = rollout.model_calls[1]["shown"]
+    items = [*rollout.trajectory.input, *rollout.trajectory.items, *rollout.trajectory.others]
+    assert items[slice(*stretch)] == judge.requests[0].input
     assert rollout.response.output_text == POEM
 
 

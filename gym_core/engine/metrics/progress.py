@@ -89,7 +89,7 @@ class Progress:
         if about["cost"] is not None:
             self.cost = (self.cost or 0.0) + about["cost"]
         if self.roles is not None:
-            self._add_roles(self.roles, about["calls"])
+            self._add_roles(self.roles, about["model_calls"])
         timing = about["timing"]
         self.rollout_seconds += timing["seconds"]
         self.model_seconds += timing["model_seconds"]

@@ -102,7 +102,7 @@ class Budget:
         lost = about.get("unreported") or {}
         cost = about["cost"]
         if cost is None:
-            cost = sum(self._cost(call) for call in about["calls"])
+            cost = sum(self._cost(call) for call in about["model_calls"])
         self.spent_tokens += usage.total_tokens + lost.get("tokens", 0)
         self.spent_cost += round((cost + (lost.get("cost") or 0.0)) * PICO)
 

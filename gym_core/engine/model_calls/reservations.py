@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gym_core.domain.errors import (
@@ -13,7 +13,7 @@ from gym_core.domain.errors import (
     ModelError,
     ModelTimeoutError,
 )
-from gym_core.domain.responses import Item, Request, Usage
+from gym_core.domain.responses import Request, Usage
 from gym_core.engine.model_calls.budget import Budget, Meter
 from gym_core.engine.model_calls.prices import dollars
 
@@ -35,8 +35,8 @@ class Reservations:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.denied: BudgetExceeded | None = None
-        self.measured: tuple[int, int] | None = None
-        """How far into the conversation the policy was last asked, and how many tokens that was."""
+        self.measured: dict[str, tuple[int, int, Mapping[str, Any]]] = {}
+        """By actor: how many items its last call was shown, how many tokens that was, and its sampling."""
         self._calls = self._tokens = self._cost = 0
 
     def for_call(self, role: str, request: Request) -> Reservation:
@@ -45,28 +45,21 @@ class Reservations:
         return Reservation(self, meter, encoded_size(request.body) + TEMPLATE_TOKENS, meter.output_bound(request.body))
 
     def for_turn(
-        self,
-        role: str,
-        request: Request,
-        stretches: Sequence[Sequence[int] | Item],
-        params: Mapping[str, Any] | None,
+        self, actor: str, role: str, request: Request, sampling: Mapping[str, Any], *, goes_on: bool
     ) -> Reservation:
-        """The reservation for a call that continues the conversation, `stretches` of which it sends.
+        """The reservation for a call of an actor. `goes_on`: it begins with all that the actor's last call was shown.
 
-        Where it sends all of the call before and more, that one's tokens are known and only what came since is
-        measured. `params`: what differs from the other requests of the rollout.
+        Then that one's tokens are known, and only what came since is measured. `sampling`: what differs from the
+        task's request, which may make for other tokens.
         """
-        end = None
-        if not params and len(stretches) == 1 and isinstance(stretches[0], list) and stretches[0][0] == 0:
-            end = stretches[0][1]
-        if end is None or self.measured is None or self.measured[0] > end:
+        known = self.measured.get(actor) if goes_on else None
+        if known is None or known[2] != sampling:
             reservation = self.for_call(role, request)
         else:
-            start, known = self.measured
             meter = self.budget.meters[role]
-            tokens = known + encoded_size(request.input[start:end])
+            tokens = known[1] + encoded_size(request.input[known[0] :])
             reservation = Reservation(self, meter, tokens, meter.output_bound(request.body))
-        reservation.end = end
+        reservation.turn = actor, len(request.input), sampling
         return reservation
 
     def note_unreported(self, call: Reservation) -> None:
@@ -88,17 +81,17 @@ class Reservations:
 class Reservation:
     """The most that one model call can take, reserved for each of its attempts in turn.
 
-    `input_tokens`: a bound. `output_tokens`: a bound, or None where only a guess can stand in for it. `end`: where in
-    the conversation the input ends, if it is nothing else.
+    `input_tokens`: a bound. `output_tokens`: a bound, or None where only a guess can stand in for it. `turn`: the
+    actor, how many items it is shown, and its sampling, if the call is one of a conversation.
     """
 
-    __slots__ = ("_held", "_meter", "_reservations", "cost", "end", "input_tokens", "output_tokens", "tokens")
+    __slots__ = ("_held", "_meter", "_reservations", "cost", "input_tokens", "output_tokens", "tokens", "turn")
 
     def __init__(self, reservations: Reservations, meter: Meter, input_tokens: int, output_tokens: int | None) -> None:
         self._reservations = reservations
         self._meter = meter
         self._held = False
-        self.end: int | None = None
+        self.turn: tuple[str, int, Mapping[str, Any]] | None = None
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
         self.tokens = self.cost = 0
@@ -135,12 +128,15 @@ class Reservation:
 
     def settle(self, usage: Usage) -> None:
         """The attempt was answered. An answer that does not tell its usage counts as the worst case."""
+        measured = self._reservations.measured
         if not usage.input_tokens:
+            if self.turn is not None:
+                measured.pop(self.turn[0], None)
             self.close()
             return
         self._meter.largest = max(self._meter.largest, usage.output_tokens)
-        if self.end is not None:
-            self._reservations.measured = (self.end, usage.input_tokens)
+        if self.turn is not None:
+            measured[self.turn[0]] = (self.turn[1], usage.input_tokens, self.turn[2])
         price = self._meter.price
         self._release(usage.total_tokens, price.of(usage) if price is not None else 0)
 

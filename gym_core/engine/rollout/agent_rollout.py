@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 
 from gym_core.contract.agent import Agent, Stop, checked_stop
 from gym_core.contract.gateway import Endpoint
@@ -17,12 +17,10 @@ from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.domain.sampling import Sampling, sampling_fields
 from gym_core.domain.stop_reasons import SESSION_DONE, StopReason
 from gym_core.domain.task import Task
-from gym_core.domain.tool_calls import sent_request
 from gym_core.engine.rollout.live_session import LiveSession
-from gym_core.engine.rollout.recording import model_call
+from gym_core.engine.rollout.recording import Speaker
 from gym_core.engine.rollout.rollout_run import RolloutRun, carry_out
 from gym_core.engine.rollout.stage import Stage
-from gym_core.engine.rollout.toolbox import Toolbox
 
 POLICY = "policy"
 
@@ -53,7 +51,7 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     body = run.request.body
     opening = await session.set_up(body.get("tools"), run.stage.tool_called)
     if opening is not None:
-        run.recording.add(opening)
+        run.recording.opened(opening)
     body = {**body, "input": run.recording.visible}
     schemas = session.toolbox.schemas
     if schemas:
@@ -85,6 +83,10 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     return stop.reason.value
 
 
+_Ran: TypeAlias = tuple[FunctionCallOutput, float, float, str | None]
+"""What a tool answered, when it was asked, how long it took, and what was wrong with the call."""
+
+
 class _Live:
     """What is behind an episode. `broken`: the phase and the error that end it; `over`: why nothing more is done."""
 
@@ -105,6 +107,62 @@ class _Live:
     def late(self) -> EpisodeOver:
         """For what the agent has left running, which would be paid for and stand in no row."""
         return EpisodeOver(self.over or "the rollout is over")
+
+    async def call_tools(self, speaker: Speaker, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
+        """The calls of one response of an actor; their outputs are recorded in the order of the calls."""
+        recording = self.run.recording
+        for call in calls:
+            if not call.get("call_id"):
+                calls = recording.named(speaker, calls)
+                break
+        try:
+            if len(calls) > 1 and self.session.info.concurrent_tools:
+                outputs = await self._at_once(speaker, calls)
+            else:
+                outputs = [self._note(speaker, call, await self._call(call)) for call in calls]
+        except GymError as error:
+            raise self.breaks("tool", error) from error.__cause__
+        self.done = self.done or self.toolbox.done
+        return outputs
+
+    async def _call(self, call: Mapping[str, Any]) -> _Ran:
+        """One tool call with its time and the kind of its fault."""
+        toolbox, clock = self.toolbox, self.run.stage.clock
+        began = clock.time()
+        output = await toolbox.call(call)
+        fault = toolbox.fault  # nothing else has run since the call ended: it is of this one
+        if fault is not None:
+            toolbox.fault = None
+        return output, began, clock.time() - began, fault
+
+    def _note(self, speaker: Speaker, call: Mapping[str, Any], ran: _Ran) -> FunctionCallOutput:
+        output, began, seconds, fault = ran
+        run = self.run
+        number = run.recording.call_number(speaker, call)
+        run.recording.ran(speaker, number, output, began - (run.started or 0.0), seconds, fault)
+        return output
+
+    async def _at_once(self, speaker: Speaker, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
+        ran: list[_Ran | None] = [None] * len(calls)
+        outputs: list[FunctionCallOutput] = []
+
+        async def carry_out(number: int) -> None:
+            ran[number] = await self._call(calls[number])
+            # In the order of the calls, as soon as may be: what was done is on record also where the rest is cut off.
+            while len(outputs) < len(ran) and (first := ran[len(outputs)]) is not None:
+                outputs.append(self._note(speaker, calls[len(outputs)], first))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(len(calls)):
+                    group.create_task(carry_out(number))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        finally:
+            for number in range(len(outputs), len(ran)):
+                if (late := ran[number]) is not None:
+                    self._note(speaker, calls[number], late)
+        return outputs
 
     def breaks(self, phase: str, error: BaseException) -> BaseException:
         """Note an error that ends the rollout whatever the agent makes of it; the first one stands."""
@@ -141,28 +199,17 @@ class LiveEpisode:
             raise live.broken[1]
         if live.done is not None:
             raise EpisodeOver("the session has ended the episode")
-        if not isinstance(items, list | tuple):
+        if not isinstance(items, list):
             items = list(items)
         params = sampling_fields(sampling) if sampling else {}
-        run, gate = live.run, live.gate
-        recording = run.recording
-        stretches = recording.refer(items)
-        request = live.request.with_input(items, params)
-        if recording.odd:
-            request = sent_request(request)
-        reservation = None
-        if run.reservations is not None:
-            reservation = run.reservations.for_turn(POLICY, request, stretches, params)
+        run = live.run
+        speaker = run.recording.main if actor == POLICY else run.recording.actor(actor, POLICY)
         try:
-            answer = await gate.call(request, live.context, run.alarm, reservation)
+            return await run.respond(speaker, live.gate, live.context, live.request.with_input(items, params), params)
         except ModelError as error:
             if error.fatal:  # it hits all rollouts alike, whatever the agent makes of it
                 raise live.breaks("model", error) from error.__cause__
             raise
-        response = answer.response
-        output: list[list[int] | Item] = [recording.add(response.output)]
-        recording.called(model_call(POLICY, actor, stretches, output, answer, params, gate.price), response)
-        return response
 
     async def call_tool(self, call: Mapping[str, Any]) -> FunctionCallOutput:
         """Run one function call."""
@@ -173,27 +220,14 @@ class LiveEpisode:
         live = self.__live
         if live.over or live.run.over:
             raise live.late
-        toolbox, recording = live.toolbox, live.run.recording
-        for call in calls:
-            if not call.get("call_id"):
-                calls = recording.named(calls)
-                break
-        try:
-            if len(calls) > 1 and live.session.info.concurrent_tools:
-                outputs = await _at_once(toolbox, calls)
-            else:
-                outputs = [await toolbox.call(call) for call in calls]
-        except GymError as error:
-            raise live.breaks("tool", error) from error.__cause__
-        live.done = live.done or toolbox.done
-        recording.add(outputs)
-        return outputs
+        return await live.call_tools(live.run.recording.main, calls)
 
     async def reply(self, response: Response) -> Sequence[Item]:
         """The environment's answer to a response without calls."""
         live = self.__live
         if live.over or live.run.over:
             raise live.late
+        recording, replies = live.run.recording, live.session.info.replies
         try:
             answer = await live.session.reply(response)
         except BaseException as error:
@@ -204,19 +238,11 @@ class LiveEpisode:
         if isinstance(answer, Done):
             if answer.reason != SESSION_DONE:
                 live.done = answer
-            return ()
-        live.run.recording.add(answer)
+            answer = ()
+        if replies:
+            recording.replied(answer)
         return answer
 
     def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
         """All of this for a program."""
         return self.__live.run.stage.gateway.offer(self)
-
-
-async def _at_once(toolbox: Toolbox, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(toolbox.call(call)) for call in calls]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -6,23 +6,24 @@ the model worked in, so that its new verdict would say nothing of the model: the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import orjson
 
 from gym_core.contract.resource_server import Done
+from gym_core.domain.conversation import MAIN, ModelCall, Reply, ToolRun, places_of, shown_to
 from gym_core.domain.errors import SessionError
 from gym_core.domain.json_text import encode_json, parse_json, plain_json
 from gym_core.domain.responses import Item, Request, Response
-from gym_core.domain.rollout import ModelCall, Rollout, Trajectory, Verdict
-from gym_core.domain.stop_reasons import SESSION_DONE, TRUNCATING
+from gym_core.domain.rollout import Rollout, Trajectory, Verdict
+from gym_core.domain.stop_reasons import SESSION_DONE
 from gym_core.domain.task import Task, without_result
-from gym_core.domain.tool_calls import answered_calls, written_places
-from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.rollout.live_session import LiveSession
-from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.recording import Recording
+from gym_core.engine.rollout.rollout_run import SESSION, RolloutRun
 from gym_core.engine.rollout.row import Record
 from gym_core.engine.rollout.stage import Stage
 from gym_core.wiring.secrets import Redactor
@@ -35,34 +36,18 @@ class ReplayDiffers(SessionError):
 
 
 class Recorded:
-    """A stored rollout as what happened in it, in order.
-
-    `conversation`: the task's input and everything after it. `opening`: how many items the input has. `outputs`: where
-    an output of the policy starts, with its model call. `foreign`: places of items that the agent added by itself.
-    `answered`: places of tool outputs, with those of their calls.
-    """
+    """A stored rollout as what happened in it. `opening`: how many items the session opened with."""
 
     def __init__(self, rollout: Rollout) -> None:
         self.rollout = rollout
         row, about = rollout.row, rollout.row["rollout"]
         self.task = Task(without_result(row), task_id=rollout.task_id, index=int(about.get("task_index") or 0))
-        self.input: list[Item] = self.task.input
-        self.items: list[Item] = list((row.get("response") or {}).get("output") or ())
-        self.conversation = [*self.input, *self.items]
-        self.opening = len(self.input)
-        self.foreign = frozenset(about.get("agent_items") or ())
-        self.calls: list[dict[str, Any]] = list(about["calls"])
-        self.outputs = {
-            stretch[0]: (stretch[1], call)
-            for call in self.calls
-            if call["role"] == POLICY
-            for stretch in call["output"]
-            if isinstance(stretch, list) and stretch[0] < stretch[1]
-        }
-        self.asked = [call for call in self.calls if call["role"] != POLICY]
-        outputs = (call["output"] for call in self.calls if call["role"] == POLICY)
-        said = written_places(outputs, len(self.conversation))
-        self.answered = answered_calls(self.conversation, said)
+        self.whole = rollout.trajectory
+        whole = self.whole
+        self.items = [*whole.input, *whole.items, *whole.others]
+        self.opening: list[Item] = self.items[len(whole.input) : len(whole.input) + int(about.get("opening") or 0)]
+        self.runs: Sequence[ToolRun] = whole.tool_runs or ()
+        self.replies = [Reply.of(wire, len(self.items)) for wire in about.get("replies") or ()]
 
     @property
     def seed(self) -> int:
@@ -70,14 +55,34 @@ class Recorded:
         return int(self.rollout.row["rollout"]["seed"])
 
     def trajectory(self) -> Trajectory:
-        """What the verifier is given: as it was recorded."""
-        last = max((place for place, call in enumerate(self.calls) if call["role"] == POLICY), default=-1)
+        """What the verifier is given: as it was recorded, without what it asked models then."""
+        whole = self.whole
+        calls = [call for call in whole.model_calls if not call.verifies]  # it comes last: no number changes
+        places = chain.from_iterable(chain(call.shown, call.gave) for call in calls)
+        ends = [
+            *(stop for _, stop in places),
+            *(run.call + 1 for run in self.runs),
+            *(run.output + 1 for run in self.runs),
+        ]
         return Trajectory(
-            self.input,
-            self.items,
-            stop_reason=self.rollout.stop_reason or "",
-            model_calls=tuple(_model_call(call) for call in self.calls[: last + 1]),
+            whole.input,
+            whole.items,
+            stop_reason=whole.stop_reason,
+            model_calls=tuple(calls),
+            tool_runs=tuple(self.runs),
+            others=whole.others[: max(ends, default=0) - len(whole.input) - len(whole.items)] if whole.others else (),
         )
+
+    def replied_to(self, reply: Reply) -> Response:
+        """The response that the session replied to: the latest of the main actor then."""
+        calls = self.whole.model_calls
+        call = next((call for call in reversed(calls[: reply.model_calls]) if call.actor == MAIN), None)
+        return self.response(call) if call is not None else Response({"object": "response", "output": []})
+
+    def response(self, call: ModelCall) -> Response:
+        """What a model answered."""
+        body = {"object": "response", "id": call.response_id, "model": call.model, "usage": call.usage}
+        return Response({**body, "output": [dict(self.items[place]) for place in places_of(call.gave)]})
 
 
 def replayed(stage: Stage, recorded: Recorded, redactor: Redactor, attempt: int) -> RolloutRun:
@@ -96,68 +101,60 @@ class _Replay:
     def __init__(self, recorded: Recorded, redactor: Redactor) -> None:
         self._recorded = recorded
         self._redactor = redactor
-        self._asked = list(recorded.asked)
+        self._asked = [*range(len(recorded.whole.model_calls))]
 
     async def work(self, run: RolloutRun) -> tuple[str, Verdict | None]:
-        """The conversation again, unless the verifier needs none, and a verdict."""
+        """What the session was asked again, unless the verifier needs none of it, and a verdict."""
         recorded = self._recorded
+        # What the verifier asks models is found to be, or added to, what was said then.
+        run.recording = Recording(recorded.items)
         async with run.open_session(partial(self._ask, run)) as session:
             if not session.info.judges_trajectory:
                 await self._replay(run, session)
             return recorded.rollout.stop_reason or "", await run.verify(session, recorded.trajectory())
 
     async def _replay(self, run: RolloutRun, session: LiveSession) -> None:
-        """Go through the conversation; what is not the model's or the agent's has to come from the session again."""
+        """Ask the session what it was asked, in that order, whoever asked it; it has to answer the same."""
         recorded = self._recorded
-        conversation = recorded.conversation
-        place = self._follow(recorded.opening, await session.set_up(run.request.body.get("tools")) or (), "`setup`")
-        response: Response | None = None
+        opening = await session.set_up(run.request.body.get("tools")) or ()
+        self._compare(recorded.opening, opening, "`setup`")
         ended: Done | None = None
-        count = 0
-        while place < len(conversation):
-            item = conversation[place]
-            if place in recorded.foreign:
-                place += 1
-            elif place in recorded.outputs:
-                stop, call = recorded.outputs[place]
-                response = _response(call, conversation[place:stop])
-                place = stop
-            elif item.get("type") == "function_call_output":
-                count += 1
-                run.phase = "tool"
-                if place not in recorded.answered:
-                    raise ReplayDiffers(f"{_call_words(item, count)}: the model made no such call")
-                output = await session.toolbox.call(conversation[recorded.answered[place]])
-                place = self._follow(place, [output], _call_words(item, count))
-            else:
-                run.phase = "reply"
-                if response is None:
-                    raise ReplayDiffers("`setup` returned fewer items than recorded")
-                answer = await session.reply(response)
-                if isinstance(answer, Done) or not answer:
-                    raise ReplayDiffers(f"`reply` ended the episode where the recording goes on with {_shown(item)}")
-                place = self._follow(place, answer, "`reply`")
-                response = None
-        # A session that answers responses has seen the last one, too, unless the rollout was cut before that.
-        if response is not None and not response.function_calls and recorded.rollout.stop_reason not in TRUNCATING:
-            run.phase = "reply"
-            answer = await session.reply(response)
-            if isinstance(answer, Done):
-                ended = answer
-            elif answer:
-                raise ReplayDiffers(f"`reply` goes on where the recording ends: {_shown(answer[0])}")
+        replies = [*recorded.replies]
+        for number in range(len(recorded.runs) + 1):
+            while replies and replies[0].tool_calls <= number:
+                ended = await self._reply(run, session, replies.pop(0)) or ended
+            if number < len(recorded.runs):
+                await self._run_tool(run, session, number)
         self._check_end(session.toolbox.done or ended)
 
-    def _follow(self, place: int, answered: Sequence[Item], who: str) -> int:
-        """Compare what the session answered with the recording from `place` on; returns the place after it."""
-        conversation = self._recorded.conversation
-        for item in answered:
+    async def _run_tool(self, run: RolloutRun, session: LiveSession, number: int) -> None:
+        items, made = self._recorded.items, self._recorded.runs[number]
+        run.phase = "tool"
+        output = await session.toolbox.call(items[made.call])
+        self._compare([items[made.output]], [output], f"tool call {number + 1} ({output.get('call_id')})")
+
+    async def _reply(self, run: RolloutRun, session: LiveSession, reply: Reply) -> Done | None:
+        recorded = self._recorded
+        run.phase = "reply"
+        expected = [recorded.items[place] for place in places_of(reply.gave)]
+        answer = await session.reply(recorded.replied_to(reply))
+        if expected and (isinstance(answer, Done) or not answer):
+            raise ReplayDiffers(f"`reply` ended the episode where the recording goes on with {_shown(expected[0])}")
+        if isinstance(answer, Done):
+            return answer
+        self._compare(expected, answer, "`reply`")
+        return None
+
+    def _compare(self, expected: Sequence[Item], answered: Sequence[Item], who: str) -> None:
+        """Compare what the session answered with what it had answered."""
+        for place, item in enumerate(answered):
             now = parse_json(self._redactor.redact_bytes(encode_json(item)))
-            then = conversation[place] if place < len(conversation) else None
-            if now != then:
-                raise ReplayDiffers(f"{who} answered otherwise than recorded: {_difference(then, now)}")
-            place += 1
-        return place
+            if place >= len(expected):
+                raise ReplayDiffers(f"{who} goes on where the recording ends: {_shown(now)}")
+            if now != expected[place]:
+                raise ReplayDiffers(f"{who} answered otherwise than recorded: {_difference(expected[place], now)}")
+        if len(answered) < len(expected):
+            raise ReplayDiffers(f"{who} returned fewer items than recorded")
 
     def _check_end(self, ended: Done | None) -> None:
         if ended is None or ended.reason in (SESSION_DONE, self._recorded.rollout.stop_reason):
@@ -173,10 +170,14 @@ class _Replay:
             return await run.ask(role, request)
         asked = plain_json(request.body)
         question = asked.pop("input", None)
-        for call in self._asked:
-            if call["role"] == role and call["input"] == question and (call.get("params") or {}) == asked:
-                self._asked.remove(call)
-                return _response(call, call["output"])
+        recorded = self._recorded
+        calls, actor = recorded.whole.model_calls, role if role != MAIN else SESSION
+        for number in self._asked:
+            call = calls[number]
+            alike = call.actor == actor and (call.sampling or {}) == asked
+            if alike and [recorded.items[place] for place in shown_to(calls, number)] == question:
+                self._asked.remove(number)
+                return recorded.response(call)
         raise ReplayDiffers(f"the session asked its `{role}` model something that it did not ask in the recording")
 
     def row(self, record: Record) -> Rollout:
@@ -184,17 +185,21 @@ class _Replay:
         verdict, failure, recording = record.verdict, record.failure, record.recording
         row = self._recorded.rollout.row
         rescored: dict[str, Any] = {"from": row["reward"], "run_id": record.run_id}
-        if recording.calls:
-            rescored |= {
-                "calls": [call.to_wire() for call in recording.calls],
-                "usage": recording.usage.to_wire(),
-            }
+        placed = recording.placed()
+        if placed.model_calls:
+            rescored["model_calls"] = [call.to_wire() for call in placed.model_calls]
+            rescored["usage"] = recording.usage.to_wire()
+        if placed.others:
+            rescored["items"] = placed.others
         about = {
             **row["rollout"],
             "info": verdict.info if verdict is not None else {},
             "error": failure.error if failure is not None else None,
             "rescored": rescored,
         }
+        about.pop("rewards", None)
+        if verdict is not None and verdict.rewards:
+            about["rewards"] = verdict.rewards
         if failure is not None:
             about["status"] = failure.status.value
         return Rollout(
@@ -207,35 +212,8 @@ class _Replay:
         )
 
 
-def _call_words(output: Item, number: int) -> str:
-    return f"tool call {number} ({output.get('call_id')})"
-
-
-def _response(call: Mapping[str, Any], output: Sequence[Item]) -> Response:
-    body = {"object": "response", "id": call.get("response_id"), "model": call.get("model"), "usage": call["usage"]}
-    return Response({**body, "output": [dict(item) for item in output]})
-
-
-def _model_call(call: Mapping[str, Any]) -> ModelCall:
-    return ModelCall(
-        call["role"],
-        call["actor"],
-        call["input"],
-        call["output"],
-        call["usage"],
-        call["latency"],
-        call.get("waited", 0.0),
-        call.get("attempts", 1),
-        call.get("params"),
-        {name: call.get(name) for name in ("response_id", "model")},
-        call.get("cost"),
-    )
-
-
 def _difference(then: Any, now: Any) -> str:
     """Where two items part, with a little of what follows."""
-    if then is None:
-        return f"the recording ends, now it is {_shown(now)}"
     one, other = _text(then), _text(now)
     if one == other:
         one, other = _json(then), _json(now)

@@ -18,6 +18,7 @@ from gym_core.contract.model import CallContext
 from gym_core.contract.resource_server import SessionContext
 from gym_core.domain.abandoned import abandon, background, end
 from gym_core.domain.blame import asked_to_end
+from gym_core.domain.conversation import MAIN
 from gym_core.domain.errors import EpisodeOver, GymError, ModelTimeoutError, error_text
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.rollout import Rollout, Status, Trajectory, Verdict
@@ -25,14 +26,16 @@ from gym_core.domain.task import Task
 from gym_core.domain.tool_calls import sent_request
 from gym_core.engine.bounds.alarms import OUTSIDE, Alarm, Scope
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
-from gym_core.engine.model_calls.gate import Models, release
+from gym_core.engine.model_calls.gate import ModelGate, Models, release
 from gym_core.engine.model_calls.reservations import Reservations
 from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
 from gym_core.engine.rollout.live_session import LiveSession
-from gym_core.engine.rollout.recording import Recording, model_call
+from gym_core.engine.rollout.recording import Recording, Speaker
 from gym_core.engine.rollout.row import Record, build_row
 from gym_core.engine.rollout.stage import Stage
 
+SESSION = "session"
+"""The actor as which a session asks the policy's model."""
 _SELF_CANCELLED = "a plugin's code has cancelled its task"
 
 Work: TypeAlias = "Callable[[RolloutRun], Awaitable[tuple[str, Verdict | None]]]"
@@ -318,24 +321,43 @@ class RolloutRun:
         self.verifying = self.stage.clock.time()
         return session.verify(trajectory)
 
-    async def ask(self, role: str, request: Request) -> Response:
-        """A call of a session to one of its models; it is no part of the conversation, so it is recorded in place."""
+    async def ask(self, role: str, request: Request, *, actor: str = "") -> Response:
+        """A call of a session to one of its models, whose conversations are those of the actor of that name.
+
+        `actor`: who asks instead. A session is not the policy's actor: that is whoever works in it.
+        """
         if self.over:
             raise EpisodeOver("the rollout is over")
-        context = self.call_context(role)
         params = {name: value for name, value in request.body.items() if name != "input"}
-        gate = self.stage.gates[role]
-        reservation = self.reservations.for_call(role, request) if self.reservations is not None else None
+        speaker = self.recording.actor(actor or (role if role != MAIN else SESSION), role)
         task = asyncio.current_task()
         self.asking.add(task)
         try:
-            answer = await gate.call(sent_request(request), context, self.alarm, reservation)
+            return await self.respond(speaker, self.stage.gates[role], self.call_context(role), request, params)
         finally:
             self.asking.discard(task)
-        response = answer.response
-        call = model_call(role, role, [*request.input], [*response.output], answer, params, gate.price)
-        self.recording.called(call, response)
-        return response
+
+    async def respond(
+        self, speaker: Speaker, gate: ModelGate, context: CallContext, request: Request, sampling: Mapping[str, Any]
+    ) -> Response:
+        """One model call of an actor, recorded once it was answered. `sampling`: what differs from the task's request.
+
+        Whoever the actor is, its calls pass here: the limits, retries, budget and deadlines are the same for all.
+        """
+        recording, reservation = self.recording, None
+        question = recording.asks(speaker, request.input)
+        if recording.odd:
+            request = sent_request(request)
+        if self.reservations is not None:
+            reservation = self.reservations.for_turn(
+                speaker.name, speaker.role, request, sampling, goes_on=question.goes_on
+            )
+        began = self.stage.clock.time()
+        answer = await gate.call(request, context, self.alarm, reservation)
+        at = began - self.started if self.started is not None else 0.0
+        verifies = self.phase == "verify"
+        recording.answered(speaker, question, answer, at=at, sampling=sampling, price=gate.price, verifies=verifies)
+        return answer.response
 
     def call_context(self, role: str) -> CallContext:
         """What a model is told of a call of this rollout."""

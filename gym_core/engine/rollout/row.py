@@ -13,10 +13,10 @@ from gym_core.domain.rollout import Rollout, Status, Verdict
 from gym_core.domain.stop_reasons import TRUNCATING
 from gym_core.domain.task import Task, id_text
 from gym_core.engine.rollout.failure import Failure
-from gym_core.engine.rollout.recording import Recording
+from gym_core.engine.rollout.recording import Placed, Recording
 
 _LEVELS = 7
-"""From a row down to a part of an item: a field, `calls`, a call, `input`, an item, its fields, their parts."""
+"""From a row down to a part of an item: a field, `items`, an item, its fields, their parts, and what those hold."""
 _SHOWN = 2000
 
 
@@ -55,7 +55,8 @@ def build_row(record: Record) -> Rollout:
         status = Status.TRUNCATED if stop_reason in TRUNCATING else Status.COMPLETED
     cost: float | None = None
     latency = waited = 0.0
-    for call in recording.calls:
+    placed = recording.placed()
+    for call in placed.model_calls:
         latency += call.latency
         waited += call.waited
         if call.cost is not None:
@@ -78,26 +79,40 @@ def build_row(record: Record) -> Rollout:
             "model_seconds": round(latency, 6),
             "waited_seconds": round(waited, 6),
         },
-        "calls": [call.to_wire() for call in recording.calls],
+        "model_calls": [call.to_wire() for call in placed.model_calls],
+        "tool_calls": [run.to_wire() for run in placed.tool_runs],
+        **_beside(placed),
         "tools": {"calls": record.tools[0], "errors": record.tools[1]},
         "seed": record.seed,
         **record.about,
     }
     if record.unreported is not None:
         about["unreported"] = record.unreported
-    if recording.foreign:
-        about["agent_items"] = recording.foreign
+    if verdict is not None and verdict.rewards:
+        about["rewards"] = verdict.rewards
     row = dict(task.row)
     names_task = "task_id" not in row
     if names_task:
         row["task_id"] = task.task_id
     elif row["task_id"] != task.task_id and id_text(row["task_id"]) != task.task_id:
         about["task_id"] = task.task_id  # the row's own stays as it is
-    row["response"] = recording.response(about["usage"])
+    row["response"] = recording.response(placed.output, about["usage"])
     row["reward"] = verdict.reward if verdict is not None else None
     row["reward_components"] = verdict.components if verdict is not None else {}
     row["rollout"] = about
     return Rollout(row, source=task.source, names_task=names_task)
+
+
+def _beside(placed: Placed) -> dict[str, Any]:
+    """What most rollouts have none of: it stands where the long parts of a row do, which few readers need."""
+    beside: dict[str, Any] = {}
+    if placed.replies:
+        beside["replies"] = [reply.to_wire() for reply in placed.replies]
+    if placed.opening:
+        beside["opening"] = placed.opening
+    if placed.others:
+        beside["items"] = placed.others
+    return beside
 
 
 def unwritable(rollout: Rollout, error: JsonError) -> Rollout:

@@ -77,7 +77,7 @@ class _Live:
     async def ask(self, role: str, request: Request) -> Response:
         """A call of one of the run's models."""
         try:
-            return await self.run.ask(role, request)
+            return await self.run.ask(role, request, actor=role)
         except ModelError as error:
             if error.fatal and self.broken is None:
                 self.broken = error
@@ -112,12 +112,9 @@ def _record(run: RolloutRun, completed: CompletedTask) -> None:
     recording, response = run.recording, completed.response
     if response is None:
         return
-    asked = bool(recording.calls)
-    recording.add(response.output)
-    for call in completed.calls:
-        recording.called(call, response)
+    recording.adopt(response.output, completed.trajectory)
     recording.last = response
-    if not asked and not completed.calls:
+    if not recording.model_calls:
         recording.policy_usage.add(response.body.get("usage"))
 
 

@@ -20,10 +20,14 @@ def checked_verdict(verdict: Any) -> Verdict:
         return Verdict(verdict)
     if not isinstance(verdict, Verdict):
         return Verdict(_number(verdict, None))
-    components, info = verdict.components, verdict.info
+    components, info, rewards = verdict.components, verdict.info, verdict.rewards
     if not isinstance(components, Mapping):
         raise SessionError(f"`verify` gave components of type {kind_of(components)}; it must be a mapping of numbers")
-    if not all(isinstance(name, str) for name in components):
+    if not isinstance(rewards, Mapping):
+        raise SessionError(
+            f"`verify` gave rewards of type {kind_of(rewards)}; it must be a mapping of numbers by actor"
+        )
+    if not all(isinstance(name, str) for name in (*components, *rewards)):
         raise SessionError("`verify` gave a reward component whose name is no text")
     try:
         info = {} if type(info) is dict and not info else plain_json(info)
@@ -33,11 +37,14 @@ def checked_verdict(verdict: Any) -> Verdict:
         raise SessionError(f"`verify` gave info of type {kind_of(verdict.info)}; it must be an object")
     return Verdict(
         _number(verdict.reward, "reward"),
-        {whole_text(str.__str__(name)): _number(value, name) for name, value in components.items()}
-        if components
-        else {},
+        _numbers(components) if components else {},
         info,
+        _numbers(rewards) if rewards else {},
     )
+
+
+def _numbers(named: Mapping[str, Any]) -> dict[str, float]:
+    return {whole_text(str.__str__(name)): _number(value, name) for name, value in named.items()}
 
 
 def _number(value: Any, name: str | None) -> float:

@@ -121,7 +121,7 @@ def _could_not_begin(rollout: Rollout, cause: BaseException | None) -> bool:
     if not isinstance(cause, SessionError) or not cause.unreachable:
         return False
     phase = _error(rollout, "phase")
-    return phase == "setup" or (phase == "agent" and not rollout.calls)
+    return phase == "setup" or (phase == "agent" and not rollout.model_calls)
 
 
 def _somebody_is_there(rollout: Rollout, cause: BaseException | None) -> bool:

@@ -72,8 +72,8 @@ def account_of(row: dict[str, Any], *, by: tuple[str, ...] = (), calls: bool = F
     timing = about["timing"]
     counted["timing"] = {name: timing[name] for name in ("seconds", "model_seconds", "waited_seconds")}
     if calls:
-        counted["calls"] = [
-            {"role": call["role"], "usage": call["usage"], "cost": call.get("cost")} for call in about["calls"]
+        counted["model_calls"] = [
+            {"role": call["role"], "usage": call["usage"], "cost": call.get("cost")} for call in about["model_calls"]
         ]
     account: dict[str, Any] = {field: label(field_value(row, field)) for field in by}
     account |= {name: row[name] for name in ("reward", "reward_components")}

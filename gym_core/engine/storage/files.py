@@ -206,15 +206,16 @@ def refuse_odd(reward: Any, repeat: Any) -> None:
 
 
 def parse_account(line: bytes) -> dict[str, Any]:
-    """The same without `response` and `rollout.calls`, most of the line, which stay unread where that is safe.
+    """The same without `response` and the conversations of `rollout`, most of the line, unread where that is safe.
 
-    The response lies between `,"response":` and the last `,"reward":`, the calls between the next `,"calls":[` and the
-    last `,"tools":{"calls":`, unless one of them belongs to something nested. All are keys in any case: a quote within
-    a string is escaped. Two that are not nested equally deep leave brackets without a partner when what lies between
-    is cut out; and with both cuts in the wrong place the row would lack a reward of its own.
+    The response lies between `,"response":` and the last `,"reward":`; the model calls, the tool calls, the replies and
+    all other items between the next `,"model_calls":[` and the last `,"tools":{"calls":`, unless one of them belongs to
+    something nested. All are keys in any case: a quote within a string is escaped. Two that are not nested equally deep
+    leave brackets without a partner when what lies between is cut out; and with both cuts in the wrong place the row
+    would lack a reward of its own.
     """
     start, end = line.find(b',"response":'), line.rfind(b',"reward":')
-    calls, tools = line.find(b',"calls":[', end), line.rfind(b',"tools":{"calls":')
+    calls, tools = line.find(b',"model_calls":[', end), line.rfind(b',"tools":{"calls":')
     if 0 < start < end < calls < tools:
         try:
             row: dict[str, Any] = parse_json(line[:start] + line[end:calls] + line[tools:])

@@ -16,7 +16,7 @@ from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.store import Outputs
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
 
-_NEEDED = ("repeat", "status", "stop_reason", "usage", "cost", "timing", "tools", "calls", "error", "seed")
+_NEEDED = ("repeat", "status", "stop_reason", "usage", "cost", "timing", "tools", "model_calls", "error", "seed")
 _REPEAT = re.compile(rb'"rollout":\{"run_id":"[^"]*","task_index":\d+,"repeat":(\d+),')
 _NOT_OURS = "give a file that `gym run --output` wrote"
 

@@ -8,17 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gym_core import Item
-from gym_core.responses import as_items
-from gym_core.spi import (
-    REQUEST_FIELD,
-    is_whole,
-    whole_call,
-    with_flat_tools,
-    with_unique_ids,
-    without_result,
-    written_places,
-)
+from gym_core import Item, Rollout
+from gym_core.spi import REQUEST_FIELD, is_whole, whole_call, with_flat_tools, without_result
 from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 AGENT_REF = "agent_ref"
@@ -90,12 +81,7 @@ def result_row(row: Mapping[str, Any]) -> dict[str, Any]:
     request: Mapping[str, Any] = task.get(REQUEST_FIELD) or {}
     model = about.get("model")
     body = {**({"model": model} if model else {}), **recorded}
-    output = recorded.get("output") or []
-    start = len(as_items(request.get("input") or []))
-    said = written_places(
-        (call["output"] for call in about.get("calls") or () if call["role"] == "policy"), start + len(output)
-    )
-    task["response"] = as_response(body, with_unique_ids(output, {place - start for place in said}), request)
+    task["response"] = as_response(body, Rollout(dict(row)).trajectory.unique_items, request)
     task["reward"] = row.get("reward")
     components: Mapping[str, Any] = row.get("reward_components") or {}
     if components:

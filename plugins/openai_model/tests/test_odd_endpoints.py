@@ -124,7 +124,7 @@ class Echo(ResourceServer):
             return f"echo {text}"
 
         def verify(self, trajectory: Trajectory) -> float:
-            return float([made.output for made in trajectory.calls] == ["echo a"])
+            return float([made.output for made in trajectory.tool_calls] == ["echo a"])
 
 
 NESTED = {

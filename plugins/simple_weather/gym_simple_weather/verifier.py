@@ -69,7 +69,7 @@ def verify(task: Mapping[str, Any], trajectory: Trajectory) -> Verdict:
     task without cities; without it, the answer must ask for the city.
     """
     cities = _strings(task.get("cities"))
-    returned = [_report(call) for call in trajectory.calls]
+    returned = [_report(call) for call in trajectory.tool_calls]
     reports = {city_key(report.city): report for report in returned if report}
     wanted = None if cities is None else list(dict.fromkeys(map(city_key, cities)))
     tally = _answer(task, wanted, reports, trajectory)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gym_core import Agent, ModelBackend, ResourceServer, Rollout, SandboxProvider, Task, encode_json
-from gym_core.spi import plain_json, run_rollout
+from gym_core.spi import places_of, plain_json, run_rollout, shown_to
 from gym_testing.checks.watched import WatchedServer
 from gym_testing.conformance.watching import Cast, Meeting
 from gym_testing.models import ModelTurn, ScriptedModel
@@ -19,7 +19,8 @@ from gym_testing.rehearsal import open_stage
 
 SEED = 20_260
 ABSENT = "nothing"
-_TIMES = frozenset({"latency", "waited"})
+_TIMES = frozenset({"latency", "waited", "at", "seconds"})
+_CITING = frozenset({*_TIMES, "continues", "kept", "shown", "gave"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,24 @@ def _timeless(rollout: Rollout) -> dict[str, Any]:
     row: dict[str, Any] = plain_json(rollout.row)
     about = row["rollout"]
     about.pop("timing", None)
-    calls = [{name: call[name] for name in call if name not in _TIMES} for call in about.get("calls") or ()]
+    about.pop("items", None)
+    whole = rollout.trajectory
+    items = [*whole.input, *whole.items, *whole.others]
+    calls: list[dict[str, Any]] = []
+    for number, call in enumerate(about.get("model_calls") or ()):
+        said = {name: call[name] for name in call if name not in _CITING}
+        said["shown"] = [items[place] for place in shown_to(whole.model_calls, number)]
+        said["gave"] = [items[place] for place in places_of(whole.model_calls[number].gave)]
+        calls.append(said)
     # A verifier may ask several models at once, and nobody knows which of them answers first.
-    about["calls"] = [
+    about["model_calls"] = [
         call
         for policy, together in groupby(calls, lambda call: call.get("role") == "policy")
         for call in (together if policy else sorted(together, key=_in_order))
     ]
+    for run in about.get("tool_calls") or ():
+        for name in _TIMES.intersection(run):
+            del run[name]
     return row
 
 

@@ -178,28 +178,49 @@ class ReplyAnswer(TypedDict):
 
 @shape
 class ModelCallShape(TypedDict, total=False):
-    """A model call of a rollout."""
+    """A model call of a rollout, as it stands in a row."""
 
-    role: str
     actor: str
-    input: list[Any]
-    output: list[Any]
+    role: str
+    continues: int | None
+    kept: int
+    shown: list[list[int]]
+    gave: list[list[int]]
     usage: Object | None
-    params: Object | None
+    sampling: Object | None
+    at: Number
     latency: Number
     waited: Number
     attempts: Number
     cost: Number | None
+    verifies: bool
+
+
+@shape
+class ToolRunShape(TypedDict):
+    """A tool call of a rollout that was carried out, as it stands in a row."""
+
+    call: int
+    output: int
+    actor: NotRequired[str]
+    at: NotRequired[Number]
+    seconds: NotRequired[Number]
+    error: NotRequired[str | None]
 
 
 @shape
 class TrajectoryBody(TypedDict):
-    """A trajectory. `input`: the items that the task opened with; `items`: all that came after them."""
+    """A trajectory. `input`: the items that the task opened with; `items`: what came after, as in `response.output`.
+
+    `others`: all other items of the rollout. `model_calls` and `tool_calls` cite the places of items in all three.
+    """
 
     input: Items
     items: Items
+    others: NotRequired[Items | None]
     stop_reason: NotRequired[str]
     model_calls: NotRequired[Annotated[list[dict[str, Any]] | None, AsItCame(list[ModelCallShape] | None)]]
+    tool_calls: NotRequired[Annotated[list[dict[str, Any]] | None, AsItCame(list[ToolRunShape] | None)]]
 
 
 @whole_shape
@@ -216,6 +237,7 @@ class VerdictBody(TypedDict):
     reward: Number
     components: dict[str, Number]
     info: Object
+    rewards: NotRequired[Annotated[dict[str, Number], Field(description="Those of actors by their names.")]]
 
 
 @shape

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 import gym_core
-from gym_core import ComponentInfo, Item, SessionInfo, Task, Trajectory, Verdict
+from gym_core import ComponentInfo, Item, SessionInfo, Task, ToolRun, Trajectory, Verdict
 from gym_core.responses import COMPLETED
-from gym_core.spi import ModelCall, check_measured
+from gym_core.spi import check_measured, read_model_calls
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.sessions import Capabilities, TaskBody, TrajectoryBody, VerdictBody
 from gym_http.protocol.shapes import Items, read
@@ -20,8 +20,6 @@ InfoT = TypeVar("InfoT", bound=SessionInfo | ComponentInfo)
 
 PROTOCOL = 1
 """The version of gym's own routes, all of which are under `/v1`."""
-
-_CALL_FIELDS = ("role", "actor", "input", "output", "usage", "latency", "waited", "attempts", "params", "cost")
 
 
 def task_to_wire(task: Task) -> TaskBody:
@@ -41,12 +39,16 @@ def task_of_body(body: TaskBody) -> Task:
 
 def trajectory_to_wire(trajectory: Trajectory) -> TrajectoryBody:
     """A trajectory as it is sent."""
-    return {
+    body: TrajectoryBody = {
         "input": list(trajectory.input),
         "items": list(trajectory.items),
+        "others": list(trajectory.others),
         "stop_reason": trajectory.stop_reason,
         "model_calls": [call.to_wire() for call in trajectory.model_calls],
     }
+    if trajectory.tool_runs is not None:
+        body["tool_calls"] = [run.to_wire() for run in trajectory.tool_runs]
+    return body
 
 
 def trajectory_from_wire(wire: Any, field: str = "trajectory") -> Trajectory:
@@ -56,11 +58,16 @@ def trajectory_from_wire(wire: Any, field: str = "trajectory") -> Trajectory:
 
 def trajectory_of_body(body: TrajectoryBody) -> Trajectory:
     """A trajectory whose JSON form has been read."""
+    others = body.get("others") or []
+    end = len(body["input"]) + len(body["items"]) + len(others)
+    ran = body.get("tool_calls")
     return Trajectory(
         body["input"],
         body["items"],
         stop_reason=body.get("stop_reason", COMPLETED),
-        model_calls=tuple(_call(call) for call in body.get("model_calls") or ()),
+        model_calls=tuple(read_model_calls(body.get("model_calls") or (), end)),
+        tool_runs=tuple(filter(None, (ToolRun.of(wire, end) for wire in ran))) if ran is not None else None,
+        others=others,
     )
 
 
@@ -69,26 +76,16 @@ def items_from_wire(wire: Any, field: str) -> list[Item]:
     return read(Items, wire, field)
 
 
-def _call(wire: dict[str, Any]) -> ModelCall:
-    call = ModelCall(
-        role=wire.get("role", "policy"),
-        actor=wire.get("actor", "policy"),
-        input=wire.get("input", []),
-        output=wire.get("output", []),
-        usage=wire.get("usage"),
-        latency=wire.get("latency", 0),
-        waited=wire.get("waited", 0),
-        attempts=int(wire.get("attempts", 1)),
-        params=wire.get("params"),
-        response={name: value for name, value in wire.items() if name not in _CALL_FIELDS},
-    )
-    call.cost = wire.get("cost")
-    return call
-
-
 def verdict_to_wire(verdict: Verdict) -> VerdictBody:
     """A verdict as it is sent."""
-    return {"reward": verdict.reward, "components": dict(verdict.components), "info": dict(verdict.info)}
+    body: VerdictBody = {
+        "reward": verdict.reward,
+        "components": dict(verdict.components),
+        "info": dict(verdict.info),
+    }
+    if verdict.rewards:
+        body["rewards"] = dict(verdict.rewards)
+    return body
 
 
 def verdict_from_wire(wire: Any, field: str = "verdict") -> Verdict:
@@ -97,7 +94,7 @@ def verdict_from_wire(wire: Any, field: str = "verdict") -> Verdict:
         check_measured(wire)
         wire = {**wire, "components": wire.get("components") or {}, "info": wire.get("info") or {}}
     body = read(VerdictBody, wire, field)
-    return Verdict(body["reward"], body["components"], body["info"])
+    return Verdict(body["reward"], body["components"], body["info"], body.get("rewards") or {})
 
 
 def info_to_wire(info: SessionInfo | ComponentInfo) -> dict[str, Any]:

@@ -6,13 +6,13 @@ serves adds `rollout`, which says more: the model calls, the stop reason, what t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gym_core import CompletedTask, ModelError, Response, Task, TaskFailed
-from gym_core.responses import COMPLETED, MAX_OUTPUT_TOKENS
-from gym_core.spi import ModelCall, NotMeasured, check_measured, read_verdict, without_failure
+from gym_core import CompletedTask, ModelError, Response, Task, TaskFailed, Trajectory
+from gym_core.responses import COMPLETED, MAX_OUTPUT_TOKENS, as_items
+from gym_core.spi import REQUEST_FIELD, NotMeasured, check_measured, read_verdict, without_failure
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
 from gym_http.protocol.wire import trajectory_from_wire
@@ -53,7 +53,7 @@ def completed(row: Mapping[str, Any], reply: Reply) -> CompletedTask:
     stop_reason = str(about.get("stop_reason") or said.stop_reason)
     if stop_reason == COMPLETED and result.get("is_truncated") is True:
         stop_reason = MAX_OUTPUT_TOKENS
-    return CompletedTask(verdict, stop_reason, said, _calls(about.get("calls"), reply))
+    return CompletedTask(verdict, stop_reason, said, _trajectory(row, said, about, reply))
 
 
 def failure(reply: Reply, error: Exception) -> Exception:
@@ -77,13 +77,21 @@ def failure(reply: Reply, error: Exception) -> Exception:
     return TaskFailed(f"{reply.where}: {described.get('class')}: {message}", phase=phase)
 
 
-def _calls(calls: Any, reply: Reply) -> Sequence[ModelCall]:
-    if not calls:
-        return ()
+def _trajectory(
+    row: Mapping[str, Any], response: Response, about: Mapping[str, Any], reply: Reply
+) -> Trajectory | None:
+    if not about.get("model_calls"):
+        return None
+    wire = {
+        "input": as_items(row[REQUEST_FIELD]["input"]),
+        "items": response.output,
+        "others": about.get("items"),
+        **{name: about[name] for name in ("model_calls", "tool_calls") if name in about},
+    }
     try:
-        return trajectory_from_wire({"input": [], "items": [], "model_calls": calls}).model_calls
+        return trajectory_from_wire(wire, "rollout")
     except WireError as error:
-        raise _broken(reply, f"readable `rollout.calls` ({error})") from None
+        raise _broken(reply, f"a readable account of its model calls ({error})") from None
 
 
 def _are_items(output: Any) -> bool:

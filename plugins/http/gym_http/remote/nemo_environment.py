@@ -74,8 +74,8 @@ class NemoSession(Session["RemoteResourceServer"]):
     async def verify(self, trajectory: Trajectory) -> Verdict:
         """`POST /verify` with the row and the response. Raises `SessionError` when the server could not measure."""
         request = self.task.request.body
-        last = next((call.response for call in reversed(trajectory.model_calls) if call.role == POLICY), {})
-        body = {"id": last.get("response_id"), "model": last.get("model")}
+        last = next((call for call in reversed(trajectory.model_calls) if call.actor == POLICY), None)
+        body = {"id": last.response_id, "model": last.model} if last is not None else {}
         response = as_response(body, trajectory.unique_items[len(self._opening) :], request)
         sent = {**self._row, "response": response}
         reply = self.server.connection.checked(await self._post("/verify", sent))
