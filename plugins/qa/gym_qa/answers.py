@@ -25,7 +25,12 @@ _SPACE = re.compile(r"\s+")
 
 def spoken(reply: str) -> str:
     """A reply without what was thought aloud, and no more of it than can be looked at."""
-    return _THOUGHT.split(reply[-LONGEST:])[-1].strip()
+    return unthought(reply).strip()
+
+
+def unthought(reply: str) -> str:
+    """The same with the spaces around it, which are part of a program."""
+    return _THOUGHT.split(reply[-LONGEST:])[-1]
 
 
 def marked_part(text: str) -> str | None:

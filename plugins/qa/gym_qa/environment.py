@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -18,8 +18,10 @@ from gym_core import (
     isolated,
 )
 from gym_core.errors import FieldError, InputError
-from gym_qa.graders.grade import Grade
-from gym_qa.grading import GRADERS
+from gym_qa.benchmarks import NAMES
+from gym_qa.graders.grade import Expected, Grade
+from gym_qa.graders.judge import ROLE, judge_prompt, read_judgement
+from gym_qa.grading import GRADERS, grader_of
 from gym_qa.options import QAOptions
 from gym_qa.rows import ABOUT, check_expected, expected_of, read_file
 
@@ -29,17 +31,20 @@ class QASession(Session["QA"]):
 
     judges_trajectory = True
 
-    def verify(self, trajectory: Trajectory) -> Verdict:
+    def verify(self, trajectory: Trajectory) -> Verdict | Awaitable[Verdict]:
         """Grade the final answer."""
         return self.graded(trajectory)
 
     def graded(self, trajectory: Trajectory) -> Verdict:
         """The verdict of the task's grader."""
+        match, expected = self.expected()
+        return verdict_of(match, grader_of(match).grade(trajectory.output_text, expected))
+
+    def expected(self) -> tuple[str, Expected]:
+        """The name of the grader, and what is right."""
         options = self.server.options
         about = about_of(self.task, options)
-        expected = expected_of(self.task, about, options)
-        match = options.match or about["match"]
-        return verdict_of(match, GRADERS[match].grade(trajectory.output_text, expected))
+        return options.match or about["match"], expected_of(self.task, about, options)
 
 
 class IsolatedSession(QASession):
@@ -51,6 +56,26 @@ class IsolatedSession(QASession):
         return self.graded(trajectory)
 
 
+class JudgedSession(QASession):
+    """A question whose answer another model judges."""
+
+    roles = (ROLE,)
+
+    async def verify(self, trajectory: Trajectory) -> Verdict:
+        """Ask the judge about the final answer; nothing is asked about an answer of nothing."""
+        match, expected = self.expected()
+        reply = trajectory.output_text
+        if not reply.strip():
+            return verdict_of(match, Grade(0.0))
+        prompt = judge_prompt(reply, expected)
+        self.server.show(prompt)
+        said = await self.models[ROLE].respond(prompt)
+        verdict = verdict_of(match, read_judgement(said.output_text, expected))
+        if not self.server.options.show_prompt:
+            return verdict
+        return Verdict(verdict.reward, verdict.components, {**verdict.info, "prompt": prompt})
+
+
 class QA(ResourceServer[QAOptions]):
     """Questions and answers from a file of your own.
 
@@ -60,6 +85,23 @@ class QA(ResourceServer[QAOptions]):
     """
 
     session_type = QASession
+    _shown = False
+
+    @property
+    def required_roles(self) -> Sequence[str]:
+        """A judge, where one is to judge."""
+        return (ROLE,) if self.options.match == "judge" else ()
+
+    @classmethod
+    def choices(cls) -> Sequence[str]:
+        """The benchmarks that are ready."""
+        return NAMES
+
+    def show(self, prompt: str) -> None:
+        """Show what a judge is asked, the first time, where that is wanted."""
+        if self.options.show_prompt and not self._shown:
+            self._shown = True
+            self.context.logger.warning("the judge is asked, for one:\n%s", prompt)
 
     def read_tasks(self, source: str) -> TaskFile | None:
         """The questions of a file; None for rows that are tasks already."""
@@ -73,10 +115,15 @@ class QA(ResourceServer[QAOptions]):
         read = self.read_tasks(source)
         if read is None:
             raise UsageError(f"{source}: its rows are tasks already", hint="give it as --input FILE")
+        if read.notice:
+            self.context.logger.warning("%s", read.notice)
         for task in read.tasks:
-            if isinstance(task, InputError):
+            if not isinstance(task, InputError):
+                yield task
+            elif self.options.benchmark:  # nobody here can fix its data
+                self.context.logger.warning("left out: %s", task.message)
+            else:
                 raise task
-            yield task
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session of the kind that the grader needs. Raises `errors.FieldError` for a misfit row."""
@@ -86,7 +133,8 @@ class QA(ResourceServer[QAOptions]):
             check_expected(task, about, options)
         except ValueError as error:
             raise FieldError(about.get("answer", "answer"), f"cannot be used: {error}") from None
-        kind = IsolatedSession if GRADERS[options.match or about["match"]].place == "isolated" else QASession
+        place = grader_of(options.match or about["match"]).place
+        kind = {"isolated": IsolatedSession, "judge": JudgedSession}.get(place, QASession)
         return nullcontext(kind(task, self, context))  # there is nothing to close
 
 

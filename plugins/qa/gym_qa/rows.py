@@ -19,7 +19,7 @@ from gym_qa.answers import after_hashes
 from gym_qa.columns import Columns, find_columns, listed
 from gym_qa.graders.choice import LETTERS
 from gym_qa.graders.grade import Expected
-from gym_qa.grading import GRADERS
+from gym_qa.grading import grader_of
 from gym_qa.guess import first_index, guess_match
 from gym_qa.prompt import ALONE, PROMPTS, Choice, check_fields, compile_template, render
 from gym_qa.reading.row import Found, Row
@@ -76,7 +76,7 @@ def _plan(source: str, sample: Sequence[Row], options: QAOptions) -> Plan:
         tests=options.tests,
     )
     match = options.match or guess_match(source, [row.values for row in sample], columns)
-    if GRADERS[match].needs_answer and not columns.answer:
+    if grader_of(match).needs_answer and not columns.answer:
         raise UsageError(
             f"{source}: no column looks like the answer; there are {listed(names)}", hint="name it: -E answer=COLUMN"
         )
@@ -219,7 +219,7 @@ def expected_of(row: Mapping[str, Any], about: Mapping[str, Any], options: QAOpt
     match = options.match or about["match"]
     value = row.get(column)
     answers = (value,) if match == "json" and value not in (None, "") else answers_of(value, options.separator)
-    if match not in ("json", "python"):
+    if match != "json":
         answers = tuple(after_hashes(one) if isinstance(one, str) and match != "number" else one for one in answers)
     return Expected(
         answers=answers,
@@ -230,12 +230,17 @@ def expected_of(row: Mapping[str, Any], about: Mapping[str, Any], options: QAOpt
         tolerance=options.tolerance,
         schema=options.json_schema if options.json_schema is not None else row.get("json_schema"),
         fields=tuple(options.fields),
+        question=str(row.get(about.get("question", "question"), "")),
+        tests=row.get(about.get("tests", "tests")),
+        timeout=options.timeout,
+        memory=options.memory_mb << 20,
+        rubric=options.rubric or str(row.get("rubric") or ""),
     )
 
 
 def check_expected(row: Mapping[str, Any], about: Mapping[str, Any], options: QAOptions) -> None:
     """Raise `ValueError` for a row whose answer cannot be used."""
-    grader = GRADERS[options.match or about["match"]]
+    grader = grader_of(options.match or about["match"])
     expected = expected_of(row, about, options)
     column = about.get("answer", "answer")
     if grader.needs_answer and not expected.answers:
@@ -243,7 +248,8 @@ def check_expected(row: Mapping[str, Any], about: Mapping[str, Any], options: QA
     try:
         grader.check(expected)
     except ValueError as error:
-        raise ValueError(f"the answer, column `{column}`, {error}") from None
+        subject = f"the answer, column `{column}`," if column in row else "it"
+        raise ValueError(f"{subject} {error}") from None
 
 
 def answers_of(value: Any, separator: str = "") -> tuple[Any, ...]:
@@ -301,8 +307,7 @@ def _letter(values: Mapping[str, Any], plan: Plan, texts: Sequence[str]) -> str:
         raise ValueError(f"the answer, column `{column}`, is empty")
     if not 2 <= len(texts) <= len(LETTERS) or "" in texts:
         raise ValueError(f"its choices, `{', '.join(names)}`, are not from 2 to {len(LETTERS)} texts")
-    if len(set(texts)) < len(texts):
-        raise ValueError(f"two of its choices, `{', '.join(names)}`, are the same")
+
     offered = LETTERS[: len(texts)]
     labels = _labels(values, names)
     said = str(answer).strip()

@@ -105,9 +105,16 @@ def roll() -> Callable[..., list[Rollout]]:
         settings.setdefault("env", QA(QAOptions.model_validate(options)))
 
         async def collect() -> list[Rollout]:
-            run = gym_core.collect(model=SayingModel(say), input=path, **settings)
+            models = {"policy": SayingModel(say), **settings.pop("models", {})}
+            run = gym_core.collect(model=models, input=path, **settings)
             return [rollout async for rollout in run]
 
         return sorted(asyncio.run(collect()), key=lambda rollout: int(rollout.task_id))
 
     return rolling
+
+
+@pytest.fixture
+def judging() -> Callable[..., ModelBackend]:
+    """A model that says what a function of the request says."""
+    return SayingModel

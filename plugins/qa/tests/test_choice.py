@@ -103,7 +103,7 @@ def test_labels_name_choices(rows: Callable[..., list[dict[str, object]]]) -> No
     [
         ("Capital?,Rome,Paris,London,Oslo,E", "is none of its 4 choices: 'E'"),
         ("Capital?,Rome,Paris,London,Oslo,", "is empty"),
-        ("Capital?,Rome,Rome,London,Oslo,A", "two of its choices"),
+        ("Capital?,Rome,Rome,London,Oslo,Rome", "is none of its 4 choices: 'Rome'"),
         ("Capital?,Rome,,London,Oslo,A", "are not from 2 to 26 texts"),
     ],
 )

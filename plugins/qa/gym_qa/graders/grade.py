@@ -12,7 +12,8 @@ class Expected:
     """What is right. `answers`: any of them is. `row`: the fields of the task; `choices`: as they were offered.
 
     `letter`: the right one of the choices. `case`: whether case counts. `tolerance`: relative, of numbers. `schema`,
-    `fields`: of JSON.
+    `fields`: of JSON. `tests`: what code has to pass, within `timeout` seconds and `memory` bytes. `rubric`: what a
+    judge goes by.
     """
 
     answers: tuple[Any, ...] = ()
@@ -23,6 +24,11 @@ class Expected:
     tolerance: float = 1e-6
     schema: Any = None
     fields: tuple[str, ...] = ()
+    question: str = ""
+    tests: Any = None
+    timeout: float = 10.0
+    memory: int = 1 << 30
+    rubric: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
