@@ -16,7 +16,7 @@ import pytest
 from gym_core import Session, Status, Trajectory, blocking, isolated
 from gym_core.spi import run_rollout
 from tests.support.envs import PlainSession, ask
-from tests.support.isolated import Dying, Explaining, Hanging, Pure, Raising, Tools, Unpicklable
+from tests.support.isolated import Dying, Explaining, Hanging, Helped, Pure, Raising, Tools, Unpicklable
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel, call
 from tests.support.running import rollout, stage
@@ -244,3 +244,30 @@ def test_hung_threads_do_not_hold_up_the_exit() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "over\n"
+
+
+@pytest.mark.parametrize("how", ["result", "default", "raises"])
+def test_a_session_has_functions_called_in_processes_of_their_own(how: str) -> None:
+    ended = rollout(session=Helped, task=ask(how=how))
+    assert ended.error is None
+    assert ended.reward == 1.0
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("late", "the isolated function sleep did not end within 0.3 s"),
+        ("dead", "the process of the isolated function die died"),
+        ("lambda", "cannot be sent to a process"),
+    ],
+)
+def test_one_without_a_default_fails_as_the_verifier_does(how: str, said: str) -> None:
+    ended = rollout(session=Helped, task=ask(how=how))
+    assert ended.status is Status.VERIFIER_ERROR
+    assert said in (ended.error or {})["message"]
+
+
+def test_the_bound_of_the_verifier_goes_over_that_of_a_function() -> None:
+    ended = rollout(session=Helped, task=ask(how="late"), verify=0.1)
+    assert ended.status is Status.TIMED_OUT
+    assert (ended.error or {})["phase"] == "verify"

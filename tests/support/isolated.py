@@ -105,3 +105,46 @@ class Tools(Session[Any]):
 
     def verify(self, trajectory: Trajectory) -> float:
         return 1.0
+
+
+def pid_and(number: int) -> tuple[int, int]:
+    return os.getpid(), number
+
+
+def sleep(seconds: float) -> str:
+    time.sleep(seconds)
+    return "awake"
+
+
+def die() -> str:
+    os._exit(7)
+
+
+def refuse(word: str) -> str:
+    raise ValueError(word)
+
+
+class Helped(Session[Any]):
+    """Has functions called in processes of their own, as its task says."""
+
+    async def verify(self, trajectory: Trajectory) -> Verdict:
+        match self.task["how"]:
+            case "result":
+                pid, number = await self.isolated(pid_and, 3)
+                return Verdict(float(pid != os.getpid() and number == 3))
+            case "default":
+                late = await self.isolated(sleep, 60.0, timeout=0.3, default="late")
+                dead = await self.isolated(die, default=None)
+                return Verdict(float((late, dead) == ("late", None)))
+            case "raises":
+                try:
+                    await self.isolated(refuse, "not that", default="given")
+                except ValueError as error:
+                    return Verdict(float(str(error) == "not that"))
+            case "late":
+                await self.isolated(sleep, 60.0, timeout=0.3)
+            case "dead":
+                await self.isolated(die)
+            case "lambda":
+                await self.isolated(lambda: 1)
+        return Verdict(0.0)

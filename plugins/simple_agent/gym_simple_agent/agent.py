@@ -11,6 +11,9 @@ class SimpleAgentOptions(Options):
     """Options of the agent."""
 
     max_turns: PositiveInt = Field(20, description="The most model responses per rollout.")
+    run_tools: bool = Field(
+        True, description="Whether tool calls are run; where not, the first response that has some is the answer."
+    )
 
 
 class SimpleAgent(Agent[SimpleAgentOptions]):
@@ -31,6 +34,8 @@ class SimpleAgent(Agent[SimpleAgentOptions]):
             if stop_reason not in (StopReason.COMPLETED, StopReason.REFUSAL):
                 return Stop(stop_reason)
             calls = response.function_calls
+            if calls and not self.options.run_tools:
+                return Stop(stop_reason, f"{len(calls)} tool calls were left unexecuted")
             answers = await episode.call_tools(calls) if calls else await episode.reply(response)
             if not answers:
                 return Stop(stop_reason)

@@ -11,7 +11,19 @@ from typing import Any, Unpack
 import pytest
 from pydantic import ValidationError
 
-from gym_core import Endpoint, Episode, FunctionCallOutput, Item, Request, Response, Sampling, Stop, errors, responses
+from gym_core import (
+    Endpoint,
+    Episode,
+    FunctionCallOutput,
+    Item,
+    Request,
+    Response,
+    Sampling,
+    Stop,
+    StopReason,
+    errors,
+    responses,
+)
 from gym_simple_agent import gym_agents
 
 SimpleAgent = gym_agents()["simple_agent"]
@@ -165,5 +177,12 @@ def test_a_wrong_number_of_turns_is_refused(bad: object) -> None:
         SimpleAgent.Options.model_validate({"max_turns": bad})
 
 
-def test_twenty_turns_by_default() -> None:
-    assert SimpleAgent.Options().model_dump() == {"max_turns": 20}
+def test_twenty_turns_and_tools_that_are_run_by_default() -> None:
+    assert SimpleAgent.Options().model_dump() == {"max_turns": 20, "run_tools": True}
+
+
+def test_calls_that_are_not_to_be_run_are_the_answer() -> None:
+    episode = ScriptedEpisode(Response({"output": [call("a", x=1), call("b", x=2)], "status": "completed"}))
+    agent = SimpleAgent(SimpleAgent.Options.model_validate({"run_tools": False}))
+    assert asyncio.run(agent.run(episode)) == Stop(StopReason.COMPLETED, "2 tool calls were left unexecuted")
+    assert (episode.batches, episode.replied_to) == ([], [])
