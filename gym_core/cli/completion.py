@@ -13,15 +13,7 @@ from click.shell_completion import CompletionItem
 from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.kinds import Kind
 
-_REFERENCES = {
-    "--model": Kind.MODEL,
-    "--env": Kind.RESOURCE_SERVER,
-    "--agent": Kind.AGENT,
-    "--gateway": Kind.GATEWAY,
-    "--sandbox": Kind.SANDBOX,
-    "--executor": Kind.EXECUTOR,
-    "--extension": Kind.EXTENSION,
-}
+_REFERENCES = {kind.flag: kind for kind in Kind if kind.usage.startswith("gym run ")}
 _SETTINGS = {kind.setter: (flag, kind) for flag, kind in _REFERENCES.items() if kind.setter}
 _ARGUMENTS = {("show", "name"): None, ("check", "reference"): Kind.RESOURCE_SERVER}
 

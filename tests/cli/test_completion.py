@@ -54,6 +54,7 @@ def gym_model_backends():
 def plugins(site: Site) -> None:
     site.add("gym-words", ENVIRONMENT, group="gym.resource_servers", name="words")
     site.add("gym-say", MODEL, group="gym.models", name="say")
+    site.add("gym-box", "raise RuntimeError", group="gym.sandboxes", name="box")
     site.add("gym-broken", "raise RuntimeError", group="gym.models", name="broken")
 
 
@@ -82,6 +83,7 @@ def completed(gym: Gym, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]
         ("gym rescore ", [""]),
         ("gym plugins show wo", ["words"]),
         ("gym run --agent w", []),
+        ("gym run --sandbox ", ["box"]),
     ],
 )
 def test_nothing_is_imported_for_names(
