@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from gym_core.engine.child_processes.child import write_message as write_message
     from gym_core.engine.child_processes.parent import ChildProcess as ChildProcess
     from gym_core.engine.child_processes.parent import how_ended as how_ended
+    from gym_core.engine.config import Invocation as Invocation
     from gym_core.engine.config import RunConfig as RunConfig
     from gym_core.engine.config import run_config as run_config
     from gym_core.engine.events.logs import log_rollout as log_rollout
@@ -234,7 +235,7 @@ else:
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
             "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
             "gym_core.engine.child_processes.parent": "ChildProcess how_ended",
-            "gym_core.engine.config": "RunConfig run_config",
+            "gym_core.engine.config": "Invocation RunConfig run_config",
             "gym_core.engine.events.logs": "log_rollout",
             "gym_core.engine.executors.frames": "FrameReader",
             "gym_core.engine.executors.worker": "Worker",
@@ -258,8 +259,8 @@ else:
             "gym_core.engine.run.opening": "open_run",
             "gym_core.engine.run.run": "Run",
             "gym_core.engine.staging": "beginning make_gates make_stage",
-            "gym_core.engine.tasks.job": "Job",
             "gym_core.engine.tasks.input_file": "open_input",
+            "gym_core.engine.tasks.job": "Job",
             "gym_core.engine.tasks.keys": "named_by",
             "gym_core.engine.tasks.read_source": "input_source",
             "gym_core.engine.tasks.source": "server_source",

@@ -254,27 +254,12 @@ class Verdict:
 
 
 class Rollout:
-    """One attempt at one task, as the row that is written for it, read through names.
+    """One attempt at one task, as the row that is written for it, read through names."""
 
-    `source`: the line its task was read from, if it came from a file. `names_task`: whether the row says a `task_id`
-    that the task's line does not.
-    """
+    __slots__ = ("row",)
 
-    __slots__ = ("names_task", "row", "source")
-
-    def __init__(self, row: dict[str, Any], *, source: bytes | None = None, names_task: bool = False) -> None:
+    def __init__(self, row: dict[str, Any]) -> None:
         self.row = row
-        self.source = source
-        self.names_task = names_task
-
-    @property
-    def account(self) -> dict[str, Any]:
-        """The row, or as much of it as is counted."""
-        return self.row
-
-    def plain(self) -> Rollout:
-        """A rollout whose row may be changed."""
-        return self
 
     @property
     def task_id(self) -> str:

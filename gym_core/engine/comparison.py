@@ -38,7 +38,7 @@ class Statistics:
         progress = Progress(repeats=self.repeats, rewards=RewardTally(self.repeats, by))
         begun, ended = math.inf, -math.inf
         for rollout in file.rollouts():
-            progress.add(rollout)
+            progress.add(rollout.row)
             about = rollout.row["rollout"]
             timing = about["timing"]
             begun, ended = min(begun, timing["finished_at"] - timing["seconds"]), max(ended, timing["finished_at"])

@@ -131,12 +131,6 @@ class Components:
                 raise UsageError(f"{place} must be a reference or an instance of {names}, not {wanted!r:.80}")
         if self.agent is None and self.env is None:
             self.require_parts()
-        unknown = sorted(self.model_options.keys() - self.models.keys())
-        if unknown:
-            raise UsageError(
-                f"options are given for the model `{unknown[0]}`, which the run has not",
-                hint=f"--model {unknown[0]}=REF",
-            )
 
     def require_parts(self) -> None:
         """Raise `UsageError` where the model or the environment is missing, which every agent needs."""
@@ -300,7 +294,7 @@ def run_config(
     _check_kinds(settings)
     models = models or {}
     given: dict[str, Any] = {**settings, "models": models, "env": env, "configured": configured or {}}
-    given["model_options"] = split_roles(settings.get("model_options", {}), models)
+    given["model_options"] = _split_options(settings.get("model_options", {}), models)
 
     def part(kind: type[Any]) -> Any:
         return kind(**{each.name: given[each.name] for each in fields(kind) if each.name in given})
@@ -315,6 +309,18 @@ def run_config(
     )
 
 
+def _split_options(
+    options: Mapping[str, Any], models: Mapping[str, str | ModelBackend]
+) -> Mapping[str, Mapping[str, Any]]:
+    if isinstance(models.get(POLICY), ModelBackend):  # it takes no options, so that these must be meant for a role
+        for role, given in options.items():
+            if isinstance(given, Mapping) and role not in models:
+                raise UsageError(
+                    f"options are given for the model `{role}`, which the run has not", hint=f"--model {role}=REF"
+                )
+    return split_roles(options, models)
+
+
 def known_settings(names: Collection[str]) -> None:
     """Raise `TypeError` for a keyword that is no setting of a run; it names the nearest."""
     known = {"model", "env", "config", *RunSettings.__annotations__}
@@ -327,7 +333,7 @@ def known_settings(names: Collection[str]) -> None:
             raise TypeError(f"a run has no setting `{name}`{guess}")
 
 
-_OPTION_TABLES = ("model_options", "env_options", "agent_options", "sandbox_options", "executor_options")
+_OPTION_TABLES = tuple(name for name in RunSettings.__annotations__ if name.endswith("_options"))
 _KINDS: tuple[tuple[tuple[str, ...], Any, str], ...] = (
     (_OPTION_TABLES, Mapping, "a mapping of options by name"),
     (("extensions", "disabled_plugins", "by"), (list, tuple), "a list"),

@@ -58,7 +58,9 @@ def speaking_keywords() -> Iterator[None]:
     try:
         yield
     except GymError as error:
-        error.message, error.hint = as_keywords(error.message), as_keywords(error.hint)
+        said = error.message
+        error.message, error.hint = as_keywords(said), as_keywords(error.hint)
+        error.args = tuple(error.message if arg == said else arg for arg in error.args)
         raise
 
 

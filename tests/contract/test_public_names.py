@@ -95,3 +95,8 @@ def test_everything_imports_what_is_public_and_nothing_else(name: str) -> None:
     for key, value in found.items():
         if inspect.isclass(value) or inspect.isfunction(value):
             assert value.__module__.startswith(("gym_core", "pluggy")), f"{key} is {value.__module__}'s"
+
+
+def test_the_public_members_of_a_rollout_are_what_its_row_says() -> None:
+    members = {name for name in dir(gym_core.Rollout) if not name.startswith("_")}
+    assert not members & {"account", "plain", "source", "names_task"}

@@ -335,6 +335,6 @@ async def test_python_hears_of_it_after_the_last_rollout() -> None:
         async for rollout in gym_core.collect(model=bounded(using(500, 100)), env=env(tasks=50), max_tokens=5_000):
             rollouts.append(rollout)  # noqa: PERF401
 
-    with pytest.raises(BudgetExceeded, match="max-tokens"):
+    with pytest.raises(BudgetExceeded, match="max_tokens"):
         await listen()
     assert {rollout.status for rollout in rollouts} == {"completed", "cancelled"}

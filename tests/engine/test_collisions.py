@@ -13,6 +13,7 @@ import pytest
 
 from gym_core import UsageError
 from gym_core.errors import StoreError
+from gym_core.spi import Invocation
 from tests.support.envs import env, row
 from tests.support.models import ScriptedModel
 from tests.support.running import collect, read_jsonl, run
@@ -78,7 +79,7 @@ def test_prices_and_what_else_a_run_is_made_from_are_kept(tmp_path: Path) -> Non
     refused(
         "is the configuration",
         made,
-        made_from={"the configuration": made},
+        invocation=Invocation(made_from={"the configuration": made}),
         output=tmp_path / "x.jsonl",
         mode="overwrite",
     )

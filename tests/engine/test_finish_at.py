@@ -60,5 +60,5 @@ def test_without_it_everything_runs_to_its_end() -> None:
 
 @pytest.mark.parametrize("wrong", [0, -0.5, 1.5])
 def test_it_is_a_share(wrong: float) -> None:
-    with pytest.raises(UsageError, match="finish_at"):
+    with pytest.raises(UsageError, match="finish-at"):
         config(finish_at=wrong)

@@ -185,7 +185,7 @@ def test_without_the_tables_a_limit_says_how_to_get_them(monkeypatch: pytest.Mon
     with pytest.raises(UsageError, match=r"no price|there is none") as refused:
         collect(model, max_cost=1.0)
     assert "gpt-4.1-mini" in refused.value.message
-    assert "--prices FILE" in refused.value.hint
+    assert "`prices=FILE`" in refused.value.hint
     assert "gym-core[cost]" in refused.value.hint
     assert not model.requests
 
@@ -196,7 +196,7 @@ def test_an_unknown_price_with_a_limit_is_refused_before_anything_is_asked(tmp_p
     policy, judge = ScriptedModel(), Hosted("judge-7b", "http://127.0.0.1:9/v1")
     with pytest.raises(UsageError, match=r"`judge-7b` \(role judge\) at http://127.0.0.1:9/v1") as refused:
         collect({"policy": policy, "judge": judge}, max_cost=1.0, prices=file, output=tmp_path / "x.jsonl")
-    assert "--prices FILE" in refused.value.hint
+    assert "`prices=FILE`" in refused.value.hint
     assert not policy.requests
     assert not (tmp_path / "x.jsonl").exists()
 

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 
 from gym_core import FromEnv, Operational, Options, Session, Trajectory, Verdict, tool
 from gym_core.errors import BadRequestError, ServerError
+from gym_core.spi import Invocation
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call
 from tests.support.running import run
@@ -92,7 +93,15 @@ def test_causes_are_grouped_the_most_frequent_first() -> None:
 
 
 def test_the_manifest_says_what_produced_the_rows(output: Path) -> None:
-    ended = run(ScriptedModel(name="m"), env(name="e"), output=output, seed=3, limit=1, repeats=2, argv=["run", "--x"])
+    ended = run(
+        ScriptedModel(name="m"),
+        env(name="e"),
+        output=output,
+        seed=3,
+        limit=1,
+        repeats=2,
+        invocation=Invocation(argv=["run", "--x"]),
+    )
     manifest = read(output.with_name("x.run.json"))
     assert manifest["run_id"] == ended.summary["run_id"]
     assert manifest["format_version"] == 1
@@ -130,7 +139,7 @@ def files(output: Path) -> bytes:
 
 @pytest.mark.parametrize("key", [SECRET, 'quo"te\\back-slash', "schlüssel-geheim"])
 def test_a_key_is_in_no_file_whatever_the_backend_says(key: str, output: Path) -> None:
-    run(leaking(key), env(tasks=2), output=output, argv=["-M", f"api_key={key}"], concurrency=1)
+    run(leaking(key), env(tasks=2), output=output, invocation=Invocation(argv=["-M", f"api_key={key}"]), concurrency=1)
     for secret in (key, orjson.dumps(key).decode()[1:-1]):
         assert secret.encode() not in files(output)
     assert b"***" in output.read_bytes()

@@ -43,7 +43,7 @@ from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.staging import beginning, make_gates, make_stage
-from gym_core.engine.storage.encoded import account_of
+from gym_core.engine.storage.encoded import FreshRollout, account_of
 from gym_core.engine.storage.store import encode
 from gym_core.engine.tasks.job import Job
 from gym_core.wiring.secrets import Redactor
@@ -309,7 +309,8 @@ class Worker:
         wire = cause_to_wire(cause)
         if wire is not None:
             wire = parse_json(self._redactor.redact_bytes(encode_json(wire)))
-        self._outbox.result([number, len(line), rollout.names_task, account, wire], line)
+        names_task = isinstance(rollout, FreshRollout) and rollout.names_task
+        self._outbox.result([number, len(line), names_task, account, wire], line)
 
     def _broken(self, error: BaseException) -> None:
         """Something is wrong with the worker itself: the coordinator has to know."""

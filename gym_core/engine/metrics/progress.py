@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gym_core.domain.responses import Usage, UsageCounter
-from gym_core.domain.rollout import Rollout, Status
+from gym_core.domain.rollout import Status
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.rewards import RewardTally
 
@@ -70,9 +70,8 @@ class Progress:
     rewards: RewardTally = field(default_factory=RewardTally)
     roles: dict[str, RoleSpending] | None = None
 
-    def add(self, rollout: Rollout, *, kept: bool = False) -> None:
-        """Count a rollout that is on disk; `kept`: it was there before this process started."""
-        row = rollout.account
+    def add(self, row: dict[str, Any], *, kept: bool = False) -> None:
+        """Count a rollout that is on disk by its row; `kept`: it was there before this process started."""
         about = row["rollout"]
         status: str = about["status"]
         self.statuses[status] = self.statuses.get(status, 0) + 1

@@ -14,6 +14,7 @@ from gym_core.domain.stop_reasons import TRUNCATING
 from gym_core.domain.task import Task, id_text
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.recording import Placed, Recording
+from gym_core.engine.storage.encoded import FreshRollout
 
 _LEVELS = 7
 """From a row down to a part of an item: a field, `items`, an item, its fields, their parts, and what those hold."""
@@ -100,7 +101,7 @@ def build_row(record: Record) -> Rollout:
     row["reward"] = verdict.reward if verdict is not None else None
     row["reward_components"] = verdict.components if verdict is not None else {}
     row["rollout"] = about
-    return Rollout(row, source=task.source, names_task=names_task)
+    return FreshRollout(row, source=task.source, names_task=names_task)
 
 
 def _beside(placed: Placed) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def unwritable(rollout: Rollout, error: JsonError) -> Rollout:
     row["reward"], row["reward_components"] = None, {}
     row["rollout"]["status"] = Status.ENV_ERROR.value
     row["rollout"]["error"] = error_json(error, "row", retryable=False)
-    return Rollout(row, source=rollout.source, names_task=rollout.names_task)
+    return rollout.with_row(row) if isinstance(rollout, FreshRollout) else Rollout(row)
 
 
 def _writable(value: Any, level: int) -> Any:

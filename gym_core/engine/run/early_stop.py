@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gym_core.domain.errors import BudgetExceeded, GymError, ModelError, RunStopped, SessionError
 from gym_core.domain.rollout import Rollout, Status
+from gym_core.engine.storage.encoded import changeable
 
 SEVERAL = 5
 
@@ -139,6 +140,6 @@ def _likeness(error: ModelError) -> str:
 
 
 def _as_cancelled(rollout: Rollout) -> Rollout:
-    rollout = rollout.plain()
+    rollout = changeable(rollout)
     rollout.row["rollout"]["status"] = Status.CANCELLED.value
     return rollout

@@ -191,7 +191,7 @@ class StoredRollouts:
                 continue
             self._record.write(rollout)
             progress.total = (progress.total or 0) + 1
-            progress.add(rollout, kept=True)
+            progress.add(rollout.row, kept=True)
 
     def look_through(self) -> None:
         """There is nothing that is not known."""

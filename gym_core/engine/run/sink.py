@@ -9,6 +9,7 @@ from gym_core.domain.rollout import Rollout
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.run.early_stop import EarlyStop, Judge
+from gym_core.engine.storage.encoded import counted
 
 Take = Callable[[Rollout], None]
 
@@ -45,5 +46,5 @@ class Sink:
         except JsonError as error:  # something in it is no JSON: that is this rollout's failure and nobody else's
             rollout = unwritable(rollout, error)
             self._write(rollout)
-        self._progress.add(rollout)
+        self._progress.add(counted(rollout))
         self._announce(rollout)

@@ -1,4 +1,7 @@
-"""A rollout that came from another process as the line of its row: nobody reads it unless somebody asks."""
+"""The rollouts of a run: with what their rows are written from, or as the line of a row that came from another process.
+
+Such a line is decoded only if somebody asks for what is in it.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,33 @@ from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.breakdown import field_value, label
 
 
-class EncodedRollout(Rollout):
-    """`line`: the row as it goes to disk, secrets masked. `account`: the part of the row that is counted.
+class FreshRollout(Rollout):
+    """A rollout of this run.
 
-    `source` and `names_task` as `Rollout` has them, for a row that is changed after all.
+    `source`: the line its task was read from, if it came from a file. `names_task`: whether the row says a `task_id`
+    that the task's line does not.
     """
 
-    __slots__ = ("_account", "_row", "line")
+    __slots__ = ("names_task", "source")
+
+    def __init__(self, row: dict[str, Any], *, source: bytes | None, names_task: bool) -> None:
+        self.row = row
+        self.source = source
+        self.names_task = names_task
+
+    def with_row(self, row: dict[str, Any]) -> FreshRollout:
+        """The same with another row."""
+        return FreshRollout(row, source=self.source, names_task=self.names_task)
+
+
+class EncodedRollout(FreshRollout):
+    """`line`: the row as it goes to disk, secrets masked. `account`: the part of the row that is counted."""
+
+    __slots__ = ("_row", "account", "line")
 
     def __init__(self, line: bytes, account: dict[str, Any], *, source: bytes | None, names_task: bool) -> None:
         self.line = line
-        self._account = account
+        self.account = account
         self._row: dict[str, Any] | None = None
         self.source = source
         self.names_task = names_task
@@ -34,35 +53,36 @@ class EncodedRollout(Rollout):
         return self._row
 
     @property
-    def account(self) -> dict[str, Any]:
-        """The part of the row that is counted."""
-        return self._account
-
-    @property
     def task_id(self) -> str:
         """Which task it was."""
-        return str(self._account["task_id"])
+        return str(self.account["task_id"])
 
     @property
     def reward(self) -> float | None:
         """The reward; None for a failure."""
-        reward: float | None = self._account["reward"]
+        reward: float | None = self.account["reward"]
         return reward
 
     @property
     def status(self) -> Status:
         """How it ended."""
-        return Status(self._account["rollout"]["status"])
+        return Status(self.account["rollout"]["status"])
 
     @property
     def error(self) -> Mapping[str, Any] | None:
         """What failed."""
-        error: Mapping[str, Any] | None = self._account["rollout"]["error"]
+        error: Mapping[str, Any] | None = self.account["rollout"]["error"]
         return error
 
-    def plain(self) -> Rollout:
-        """A copy whose row may be changed."""
-        return Rollout(parse_json(self.line), source=self.source, names_task=self.names_task)
+
+def counted(rollout: Rollout) -> dict[str, Any]:
+    """The row of a rollout, or as much of it as is counted."""
+    return rollout.account if isinstance(rollout, EncodedRollout) else rollout.row
+
+
+def changeable(rollout: Rollout) -> Rollout:
+    """The rollout, or one like it, whose row may be changed."""
+    return rollout.with_row(parse_json(rollout.line)) if isinstance(rollout, EncodedRollout) else rollout
 
 
 def account_of(row: dict[str, Any], *, by: tuple[str, ...] = (), calls: bool = False) -> dict[str, Any]:

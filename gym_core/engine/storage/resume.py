@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_core.domain.errors import UsageError
-from gym_core.domain.rollout import Rollout, Status
+from gym_core.domain.rollout import Status
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.storage.files import parse_account, parse_row, read_rows_backwards, refuse_odd, repair
@@ -71,7 +71,7 @@ class Finished:
                     task_id, repeat = _key(row)
                     if not self._known.add(for_repeat(digest(task_id), repeat), _DONE):
                         raise ValueError(f"a second row of task {task_id!r}, repeat {repeat}; gym writes one")
-                    progress.add(Rollout(row), kept=True)
+                    progress.add(row, kept=True)
                     self._done += 1
                     self._count(row)
             except (ValueError, KeyError, TypeError) as error:
@@ -93,7 +93,7 @@ class Finished:
                 if not retry_failed and row["rollout"]["status"] != Status.CANCELLED:
                     known = _DONE
                     self._done += 1
-                    progress.add(Rollout(row), kept=True)
+                    progress.add(row, kept=True)
             if known & _MOST_ATTEMPTS < _MOST_ATTEMPTS:
                 self._known.put(key, known + 1)
             self._count(row)

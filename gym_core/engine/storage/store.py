@@ -22,7 +22,7 @@ from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import RESULT_FIELDS
 from gym_core.engine.storage.collisions import Named
-from gym_core.engine.storage.encoded import EncodedRollout
+from gym_core.engine.storage.encoded import EncodedRollout, FreshRollout
 from gym_core.engine.storage.files import (
     LineFile,
     SpareDescriptor,
@@ -226,8 +226,10 @@ def encode(rollout: Rollout) -> bytes:
 
     Raises `JsonError` for what has no JSON form.
     """
-    row, source = rollout.row, rollout.source
-    if source is None or (rollout.names_task and b'"task_id"' in source):  # something in it has the name
+    row = rollout.row
+    if not isinstance(rollout, FreshRollout) or (source := rollout.source) is None:
+        return encode_json(row, orjson.OPT_APPEND_NEWLINE)
+    if rollout.names_task and b'"task_id"' in source:  # something in it has the name
         return encode_json(row, orjson.OPT_APPEND_NEWLINE)
     added = {name: row[name] for name in RESULT_FIELDS}
     if rollout.names_task:
