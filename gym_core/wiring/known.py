@@ -14,6 +14,9 @@ COMMANDS = {
 }
 """Commands: who brings them, and what `gym --help` says of them."""
 
+TABLES = "`--env qa` takes tables of questions and answers (gym-qa)"
+"""Who reads a file that is no JSON lines."""
+
 _OTHERS = {
     Kind.MODEL: {"openai": "gym-openai-model", "local": "gym-local-model"},
     Kind.RESOURCE_SERVER: {

@@ -117,7 +117,7 @@ def test_a_long_file_is_looked_into_and_then_read_as_it_runs(tmp_path: Path, mon
         ids(source)
 
 
-def test_a_run_takes_its_tasks_in_order(tmp_path: Path) -> None:
+def test_a_run_takes_its_tasks_in_order_all_of_them_once_before_any_again(tmp_path: Path) -> None:
     source = source_of(write(tmp_path, *(f"w{number}" for number in range(200))))
     source.check()
     tasks = TaskSource(source, repeats=2, limit=150)
@@ -125,7 +125,7 @@ def test_a_run_takes_its_tasks_in_order(tmp_path: Path) -> None:
     async def read() -> list[tuple[str, int]]:
         return [(job.task.task_id, job.repeat) async for job in tasks.jobs()]
 
-    assert asyncio.run(read()) == [(str(number), repeat) for number in range(1, 151) for repeat in (0, 1)]
+    assert asyncio.run(read()) == [(str(number), repeat) for repeat in (0, 1) for number in range(1, 151)]
     assert tasks.planned == 300
     tasks.close()
 

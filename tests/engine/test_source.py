@@ -283,3 +283,10 @@ def test_a_rows_model_is_ignored_and_counted(tmp_path: Path) -> None:
     source = FileSource(path)
     source.check()
     assert source.info.model_fields == 1
+
+
+def test_a_table_that_the_environment_does_not_read_is_called_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("question,answer\nWhat?,yes\n")
+    with pytest.raises(UsageError, match=r"it is a table, not a line of JSON .*`--env qa`"):
+        FileSource(path).check()

@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import BOM, what_it_is
+from gym_core.wiring.known import TABLES
 
 EDGE = 1 << 20
 """The fingerprint of a large file covers its size and so many bytes at either end."""
@@ -62,6 +63,8 @@ def refuse_no_lines(path: str | Path, file: IO[bytes]) -> None:
         found, hint = "one JSON array, not a line of JSON for each task", "`jq -c '.[]' FILE` makes lines of it"
     elif text.startswith(b"{") and text[1:].lstrip(b" \t\r").startswith(b"\n"):
         found, hint = "JSON over several lines, not a line for each task", "`jq -c . FILE` makes lines of it"
+    elif str(path).lower().removesuffix(".gz").endswith((".csv", ".tsv", ".parquet")):
+        found, hint = found or "a table, not a line of JSON for each task", TABLES
     if found:
         raise UsageError(f"{path}: it is {found}", hint=hint)
 

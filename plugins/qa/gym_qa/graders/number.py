@@ -15,13 +15,16 @@ MOST_EXPONENT = 400
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 _LATEX = (
-    (re.compile(r"\{,\}|(?<=\d)\\[,!;](?=\d)"), ","),
+    (re.compile(r"(?<=\d)\\[,!;](?=\d)"), ","),
     (re.compile(r"\\[,;:! ]|~|\\left|\\right|\\displaystyle"), " "),
     (re.compile(r"\\(?:text|mathrm|mbox|textbf|mathbf)\s*\{([^{}]*)\}"), r" \1 "),
     (re.compile(r"\\[dt]?frac\s*\{\s*([^{}]*?)\s*\}\s*\{\s*([^{}]*?)\s*\}"), r" \1/\2 "),
     (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)"), r" \1/\2 "),
     (re.compile(r"\\times|\\cdot"), "*"),
     (re.compile(r"\\([%$#])"), r"\1"),
+)
+_MARKS = (
+    (re.compile(r"\{,\}"), ","),
     (re.compile(r"[\u2010\u2011\u2012\u2212]"), "-"),
     (re.compile(r"(?<!\d)\*\*|\*\*(?!\d)"), " "),
     (re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))"), ","),
@@ -111,10 +114,14 @@ def last_number(text: str) -> Number | None:
 
 def numbers(text: str) -> Iterator[Number]:
     """Every number of a text, in order."""
-    for pattern, plain in _LATEX:
+    if "\\" in text:
+        for pattern, plain in _LATEX:
+            text = pattern.sub(plain, text)
+    for pattern, plain in _MARKS:
         text = pattern.sub(plain, text)
-    for mark, fraction in _PARTS.items():
-        text = text.replace(mark, f" {fraction} ")
+    if not text.isascii():
+        for mark, fraction in _PARTS.items():
+            text = text.replace(mark, f" {fraction} ")
     for match in _NUMBER.finditer(text):
         value = _value(match)
         if value is not None:
