@@ -10,6 +10,7 @@ from typing import Any, Protocol, Unpack
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.contract.gateway import Endpoint
+from gym_core.contract.sandbox import Sandbox
 from gym_core.domain.errors import GymError
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
@@ -80,6 +81,11 @@ class Episode(Protocol):
 
     async def reply(self, response: Response) -> Sequence[Item]:
         """What the environment answers to a response without calls; nothing when it is done."""
+        ...
+
+    @property
+    def sandboxes(self) -> Mapping[str, Sandbox]:
+        """The sandboxes that the session has opened, by role. None are seen by an agent behind a URL."""
         ...
 
     def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:

@@ -96,7 +96,7 @@ class SessionInfo:
     """What `Session.describe` says: its class variables of these names, and what it overrides.
 
     `sets_up`: `setup`. `lists_tools`: `tools`, so that they may differ from task to task. `replies`: `reply`. `closes`:
-    `close`. What is not overridden need not be called.
+    `close`. `answers_calls`: `answer_calls`. What is not overridden need not be called.
     """
 
     roles: tuple[str, ...] = ()
@@ -109,6 +109,7 @@ class SessionInfo:
     lists_tools: bool = True
     replies: bool = True
     closes: bool = True
+    answers_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +284,14 @@ class Session(ABC, Generic[ServerT]):
         """Answer a tool that only the request names. Called when `open_tools` is set; may be `async`."""
         raise NotImplementedError(f"{type(self).__name__} sets open_tools but has no call_open_tool")
 
+    def answer_calls(self, response: Response) -> Sequence[Any] | Awaitable[Sequence[Any] | None] | None:
+        """See a whole response before its tool calls run, and answer all of them; None to have them run.
+
+        What is returned answers `response.function_calls` in that order, each as a tool's result would, `Done` among
+        them. Asked where the agent has the first of these calls run, and not at all where it runs none.
+        """
+        return None
+
     def reply(self, response: Response) -> Sequence[Item] | Done | Awaitable[Sequence[Item] | Done]:
         """Answer a response that has no calls, as a user or the world would. By default the episode is done."""
         return Done()
@@ -318,6 +327,7 @@ def session_info(cls: type[Session[Any]]) -> SessionInfo:
         lists_tools=cls.tools is not Session.tools,
         replies=cls.reply is not Session.reply,
         closes=cls.close is not Session.close,
+        answers_calls=cls.answer_calls is not Session.answer_calls,
     )
 
 

@@ -18,6 +18,7 @@ from gym_core import (
     Session,
     SessionContext,
     Status,
+    Stop,
     Task,
     Trajectory,
     UsageError,
@@ -25,6 +26,7 @@ from gym_core import (
 )
 from gym_core.errors import SandboxError
 from gym_core.spi import run_rollout
+from tests.support.agents import LoopAgent
 from tests.support.envs import ask, env
 from tests.support.models import ScriptedModel, call
 from tests.support.running import run, stage
@@ -75,6 +77,20 @@ def test_a_session_opens_one_uses_it_and_it_is_closed_with_it() -> None:
     assert next(item for item in rollout.response.output if "output" in item)["output"] == "there"
     assert provider.log == OPENED
     assert provider.made[0].spec == SandboxSpec(env={"WHO": "me"})
+
+
+def test_an_agent_sees_those_of_its_session() -> None:
+    class Reading(LoopAgent):
+        async def run(self, episode: Any) -> Stop:
+            assert await episode.sandboxes["main"].read("file") == b"there"
+            await episode.sandboxes["main"].write("file", "changed")
+            return await super().run(episode)
+
+    async def main() -> Rollout:
+        made = replace(stage(ScriptedModel("done"), Filing, Reading()), sandboxes=Memory())
+        return await run_rollout(made, ask())
+
+    assert asyncio.run(main()).reward == 0.0
 
 
 def test_several_by_role_are_closed_at_once() -> None:

@@ -82,6 +82,9 @@ class OriginalSession(Session[Any]):
     def setup(self) -> list[Item]:
         return []
 
+    def answer_calls(self, response: Response) -> None:
+        return None
+
     def call_open_tool(self, name: str, arguments: Any) -> str:
         return name
 

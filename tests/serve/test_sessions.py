@@ -33,6 +33,7 @@ async def test_a_session_from_its_opening_to_its_end() -> None:
             "sets_up": True,
             "lists_tools": False,
             "closes": True,
+            "answers_calls": False,
         }
         assert (await session.tool("add", '{"by": 4}')).body == {"output": "7", "error": None, "done": None}
         assert (await session.tool("add", {"by": 1})).body["output"] == "8"

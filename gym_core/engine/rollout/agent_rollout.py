@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, Unpack
 from gym_core.contract.agent import Agent, Stop, checked_stop
 from gym_core.contract.gateway import Endpoint
 from gym_core.contract.resource_server import Done
+from gym_core.contract.sandbox import Sandbox
 from gym_core.domain.blame import as_exception, asked_to_end
 from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
@@ -88,9 +89,12 @@ _Ran: TypeAlias = tuple[FunctionCallOutput, float, float, str | None]
 
 
 class _Live:
-    """What is behind an episode. `broken`: the phase and the error that end it; `over`: why nothing more is done."""
+    """What is behind an episode. `broken`: the phase and the error that end it; `over`: why nothing more is done.
 
-    __slots__ = ("broken", "context", "done", "gate", "over", "request", "run", "session", "toolbox")
+    `unseen`: the latest response, where the session is to see it before its calls run.
+    """
+
+    __slots__ = ("broken", "context", "done", "gate", "over", "request", "run", "session", "toolbox", "unseen")
 
     def __init__(self, run: RolloutRun, session: LiveSession, request: Request) -> None:
         self.run = run
@@ -102,6 +106,7 @@ class _Live:
         self.broken: tuple[str, BaseException] | None = None
         self.done: Done | None = None
         self.over = ""
+        self.unseen: Response | None = None
 
     @property
     def late(self) -> EpisodeOver:
@@ -111,6 +116,15 @@ class _Live:
     async def call_tools(self, speaker: Speaker, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """The calls of one response of an actor; their outputs are recorded in the order of the calls."""
         recording = self.run.recording
+        if self.unseen is not None and speaker is recording.main:
+            response, self.unseen = self.unseen, None
+            try:
+                await self.session.answer_calls(response)
+            except BaseException as error:
+                if asked_to_end(error):
+                    raise
+                raised = as_exception(error)
+                raise self.breaks("tool", raised) from raised.__cause__
         for call in calls:
             if not call.get("call_id"):
                 calls = recording.named(speaker, calls)
@@ -205,11 +219,15 @@ class LiveEpisode:
         run = live.run
         speaker = run.recording.main if actor == POLICY else run.recording.actor(actor, POLICY)
         try:
-            return await run.respond(speaker, live.gate, live.context, live.request.with_input(items, params), params)
+            request = live.request.with_input(items, params)
+            response = await run.respond(speaker, live.gate, live.context, request, params)
         except ModelError as error:
             if error.fatal:  # it hits all rollouts alike, whatever the agent makes of it
                 raise live.breaks("model", error) from error.__cause__
             raise
+        if live.session.info.answers_calls and actor == POLICY:
+            live.unseen = response
+        return response
 
     async def call_tool(self, call: Mapping[str, Any]) -> FunctionCallOutput:
         """Run one function call."""
@@ -242,6 +260,11 @@ class LiveEpisode:
         if replies:
             recording.replied(answer)
         return answer
+
+    @property
+    def sandboxes(self) -> Mapping[str, Sandbox]:
+        """The sandboxes that the session has opened."""
+        return self.__live.session.sandboxes
 
     def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
         """All of this for a program."""

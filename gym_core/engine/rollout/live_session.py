@@ -28,13 +28,14 @@ from gym_core.contract.sandbox import Sandbox, SandboxProvider, SandboxSpec
 from gym_core.contract.tools import place_of
 from gym_core.domain.abandoned import GRACE, abandon, contained
 from gym_core.domain.blame import asked_to_end, described
+from gym_core.domain.errors import SessionError
 from gym_core.domain.responses import Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
 from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.rollout.items import checked_items
+from gym_core.engine.rollout.items import checked_items, kind_of
 from gym_core.engine.rollout.sandboxes import Sandboxes
 from gym_core.engine.rollout.toolbox import Toolbox
 from gym_core.engine.rollout.verify import checked_verdict
@@ -233,6 +234,22 @@ class LiveSession(SessionHost):
         """How many tool calls there were, and how many were answered with an error, by its kind."""
         toolbox = self._toolbox
         return (toolbox.calls, toolbox.errors) if toolbox is not None else (0, {})
+
+    async def answer_calls(self, response: Response) -> Sequence[Any] | None:
+        """Show it a response before its calls run. What it answers them with is given to each when it is called."""
+        answer = await self._executor.call(
+            self._alarm, "tool", self._deadlines.tool, self.session.answer_calls, response
+        )
+        if answer is None:
+            return None
+        calls = response.function_calls
+        if not isinstance(answer, list | tuple) or len(answer) != len(calls):
+            found = f"{len(answer)} answers" if isinstance(answer, list | tuple) else kind_of(answer)
+            raise SessionError(
+                f"`answer_calls` returned {found} for {len(calls)} calls; it must be one answer per call, or None"
+            )
+        self.toolbox.given = [*zip(calls, answer, strict=True)]
+        return answer
 
     async def reply(self, response: Response) -> Sequence[Item] | Done:
         """What it answers to a response without calls; most sessions have nothing to say."""

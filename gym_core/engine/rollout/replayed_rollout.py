@@ -79,6 +79,11 @@ class Recorded:
         call = next((call for call in reversed(calls[: reply.model_calls]) if call.actor == MAIN), None)
         return self.response(call) if call is not None else Response({"object": "response", "output": []})
 
+    def gave(self, place: int) -> ModelCall | None:
+        """The call of the main actor that gave an item."""
+        calls = self.whole.model_calls
+        return next((one for one in calls if one.actor == MAIN and place in places_of(one.gave)), None)
+
     def response(self, call: ModelCall) -> Response:
         """What a model answered."""
         body = {"object": "response", "id": call.response_id, "model": call.model, "usage": call.usage}
@@ -96,11 +101,12 @@ def replayed(stage: Stage, recorded: Recorded, redactor: Redactor, attempt: int)
 class _Replay:
     """What is done in a rollout that is verified again."""
 
-    __slots__ = ("_asked", "_recorded", "_redactor")
+    __slots__ = ("_asked", "_recorded", "_redactor", "_seen")
 
     def __init__(self, recorded: Recorded, redactor: Redactor) -> None:
         self._recorded = recorded
         self._redactor = redactor
+        self._seen: ModelCall | None = None
         self._asked = [*range(len(recorded.whole.model_calls))]
 
     async def work(self, run: RolloutRun) -> tuple[str, Verdict | None]:
@@ -130,6 +136,10 @@ class _Replay:
     async def _run_tool(self, run: RolloutRun, session: LiveSession, number: int) -> None:
         items, made = self._recorded.items, self._recorded.runs[number]
         run.phase = "tool"
+        if session.info.answers_calls and (call := self._recorded.gave(made.call)) is not self._seen:
+            self._seen = call
+            if call is not None:
+                await session.answer_calls(self._recorded.response(call))
         output = await session.toolbox.call(items[made.call])
         self._compare([items[made.output]], [output], f"tool call {number + 1} ({output.get('call_id')})")
 

@@ -22,6 +22,7 @@ from gym_core.engine.functions.executor import Executor, waits
 Observer: TypeAlias = tuple[Callable[[CallInfo], None], tuple[str, int]]
 """Who is told of tool calls, and the rollout that they are of."""
 
+_NOT_GIVEN: Any = object()
 _offers: dict[type[Session[Any]], tuple[dict[str, ToolSpec], list[dict[str, Any]]]] = {}
 
 
@@ -30,6 +31,7 @@ class Toolbox:
 
     `calls` and `errors` count: all of them, and those that were answered with an error, by its kind. `fault`: what was
     wrong with the latest one that had a fault, None once whoever asks has taken note. `done`: what ended the episode.
+    `given`: calls that the session has answered already, each with its result; see `Session.answer_calls`.
     """
 
     __slots__ = (
@@ -46,6 +48,7 @@ class Toolbox:
         "done",
         "errors",
         "fault",
+        "given",
         "schemas",
     )
 
@@ -70,6 +73,7 @@ class Toolbox:
         self.errors: dict[str, int] = {}
         self.fault: str | None = None
         self.done: Done | None = None
+        self.given: list[tuple[Mapping[str, Any], Any]] = []
         if not self._info.lists_tools:
             self._specs, schemas = _offer(type(session))
         else:
@@ -110,7 +114,9 @@ class Toolbox:
         self.calls += 1
         call_id = call_id_of(call)
         try:
-            result = await self._run(str(call.get("name") or ""), call.get("arguments"))
+            result = self._taken(call) if self.given else _NOT_GIVEN
+            if result is _NOT_GIVEN:
+                result = await self._run(str(call.get("name") or ""), call.get("arguments"))
             if isinstance(result, Done):
                 output = _output(result.output)
                 self.done = result
@@ -125,6 +131,14 @@ class Toolbox:
             if asked_to_end(error):
                 raise
             return function_call_output(call_id, self._failed("raised", described(error))), error
+
+    def _taken(self, call: Mapping[str, Any]) -> Any:
+        """What the session has answered to a call already: the first that is alike, as models repeat ids."""
+        for place, (known, result) in enumerate(self.given):
+            if all(known.get(name) in (call.get(name), None) for name in ("name", "arguments", "call_id")):
+                del self.given[place]
+                return result
+        return _NOT_GIVEN
 
     def _failed(self, kind: str, message: str) -> str:
         self.fault = kind

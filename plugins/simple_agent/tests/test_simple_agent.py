@@ -19,6 +19,7 @@ from gym_core import (
     Request,
     Response,
     Sampling,
+    Sandbox,
     Stop,
     StopReason,
     errors,
@@ -58,6 +59,10 @@ class ScriptedEpisode:
     async def reply(self, response: Response) -> Sequence[Item]:
         self.replied_to.append(response)
         return next(self.replies, ())
+
+    @property
+    def sandboxes(self) -> Mapping[str, Sandbox]:
+        return {}
 
     def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
         raise AssertionError("it starts no program")

@@ -20,6 +20,7 @@ from gym_core import (
     ResourceServer,
     Response,
     Sampling,
+    Sandbox,
     Session,
     Stop,
     Task,
@@ -177,6 +178,10 @@ class _SpiedEpisode:
 
     async def reply(self, response: Response) -> Sequence[Item]:
         return await self._episode.reply(response)
+
+    @property
+    def sandboxes(self) -> Mapping[str, Sandbox]:
+        return self._episode.sandboxes
 
     def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
         return self._episode.endpoint()

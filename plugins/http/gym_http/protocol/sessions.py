@@ -103,6 +103,7 @@ class Capabilities(TypedDict):
     sets_up: NotRequired[bool]
     lists_tools: NotRequired[bool]
     closes: NotRequired[bool]
+    answers_calls: NotRequired[Annotated[bool, Field(description="Whether it sees responses before their calls run.")]]
 
 
 @shape
@@ -166,6 +167,16 @@ class CallsRequest(TypedDict):
     """The function calls of one response, which a gateway takes at once."""
 
     calls: Items
+
+
+@shape
+class CallsAnswer(TypedDict):
+    """What a session answers all tool calls of a response with."""
+
+    answers: Annotated[
+        list[dict[str, Any]] | None,
+        Field(description="One per call: `output`, and `done` where it ends the episode; null where the calls run."),
+    ]
 
 
 @shape

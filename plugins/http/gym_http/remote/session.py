@@ -121,6 +121,16 @@ class RemoteSession(Session["RemoteResourceServer"]):
             return Done(output, str(done.get("reason") or SESSION_DONE))
         return output
 
+    async def answer_calls(self, response: Response) -> Sequence[Any] | None:
+        """What the environment answers all calls of a response with; None where they are to run."""
+        answer = (await self._ask("/answer_calls", {"response": response.body})).get("answers")
+        if answer is None:
+            return None
+        try:
+            return [_result(one["output"], one.get("done")) for one in answer]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _broken(self.server, f"answers without {error}") from None
+
     async def reply(self, response: Response) -> Sequence[Item] | Done:
         """The environment's answer to a response without calls."""
         if not self._info.replies:
@@ -169,6 +179,10 @@ def remote_tool(schema: dict[str, Any]) -> ToolSpec:
 
 async def _call(name: str, session: RemoteSession, *, arguments: str) -> Any:
     return await session.call(name, arguments)
+
+
+def _result(output: Any, done: Mapping[str, Any] | None) -> Any:
+    return Done(output, str(done.get("reason") or SESSION_DONE)) if done else output
 
 
 def _fault(output: Any) -> str:

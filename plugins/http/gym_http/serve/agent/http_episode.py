@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 from urllib.parse import quote
 
-from gym_core import Endpoint, FunctionCallOutput, Item, Request, Response, Sampling
+from gym_core import Endpoint, FunctionCallOutput, Item, Request, Response, Sampling, Sandbox
 from gym_core.responses import call_id_of
 from gym_core.spi import sampling_fields
 from gym_http.protocol.client import BROKEN, Client, Reply
@@ -86,6 +86,11 @@ class HttpEpisode:
         """What the environment answers to a response without calls."""
         reply = await self._session.post("/reply", {"response": response.body})
         return self._items(self._checked(reply).get("items") or [], "items", reply)
+
+    @property
+    def sandboxes(self) -> Mapping[str, Sandbox]:
+        """They are where the session is."""
+        return {}
 
     @asynccontextmanager
     async def endpoint(self) -> AsyncIterator[Endpoint]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gym_http.protocol.sessions import (
+    CallsAnswer,
     OpenSession,
     ReplyAnswer,
     ReplyRequest,
@@ -79,6 +80,13 @@ _PATHS: dict[str, Any] = {
             {"200": answer("What the model is told.", ToolAnswerBody)},
             text("path", "name", minLength=1),
         )
+    },
+    "/v1/sessions/{id}/answer_calls": {
+        "post": _about_session(
+            "Show the environment a response before its calls run.",
+            ReplyRequest,
+            {"200": answer("What answers the calls, or that they are to run.", CallsAnswer)},
+        ),
     },
     "/v1/sessions/{id}/reply": {
         "post": _about_session(

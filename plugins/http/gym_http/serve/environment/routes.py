@@ -41,6 +41,7 @@ def routes(server: ResourceServer, sessions: Sessions, opener_models: OpenerMode
     one = "/v1/sessions/{ident}"
     return [
         SessionRoute(one + "/tools/{name:path}", _ToolCall(sessions), methods=["POST"], name="call_tool"),
+        SessionRoute(one + "/answer_calls", own.answer_calls, methods=["POST"]),
         SessionRoute(one + "/reply", own.reply, methods=["POST"]),
         SessionRoute(one + "/verify", own.verify, methods=["POST"]),
         SessionRoute(one, own.close, methods=["DELETE"]),
@@ -118,6 +119,13 @@ class _Routes:
         if await request.is_disconnected():  # nobody will ever hear of it
             await self._sessions.close(served.ident)
         return json_reply(opened, 201)
+
+    async def answer_calls(self, request: Request) -> Response:
+        body = await self._body(ReplyRequest, request, "tool")
+        served = self._authorized(request)
+        answers = await served.answer_calls(ModelResponse(body["response"]))
+        self._sessions.touch(served)
+        return json_reply({"answers": answers})
 
     async def reply(self, request: Request) -> Response:
         body = await self._body(ReplyRequest, request, "reply")

@@ -35,6 +35,7 @@ from gym_core.spi import (
     Watch,
     asked_to_end,
     described,
+    plain_json,
     sent_request,
 )
 from gym_http.protocol.errors import ServeError
@@ -179,6 +180,21 @@ class ServedSession:
         finally:
             self.running.discard(task)
             self._lock.leave()
+
+    async def answer_calls(self, response: Response) -> list[dict[str, Any]] | None:
+        """What the environment answers all calls of a response with, None where they are to run."""
+        answers = await self._alone(lambda live: live.answer_calls(response))
+        if answers is None:
+            return None
+        toolbox = self._live.toolbox
+        toolbox.given.clear()  # whoever asked has them
+        return [
+            {
+                "output": plain_json(one.output if isinstance(one, Done) else one),
+                "done": {"reason": one.reason} if isinstance(one, Done) else None,
+            }
+            for one in answers
+        ]
 
     async def reply(self, response: Response) -> Sequence[Item] | Done:
         """What the environment answers to a response without calls."""
