@@ -9,23 +9,29 @@ A comment right above a fence says it: `<!-- test: WORD key=value ... -->`. The 
     file     the block is written to the file that is named
     serve    the command is started, prints a line, and runs until the page ends
 
-Blocks without one are only read: commands have to be commands, code has to compile.
+Blocks without one are only read: commands have to be commands, code has to compile. Commands stand in `sh`
+blocks, without prompts, so that they can be copied; what the last of them prints is a `text` block right below.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"(?:<!-- test: ([^>]*) -->\n)?^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"(?:<!-- test: ([^>]*) -->\n)?^```(\w+)[^\n]*\n(.*?)^```$(?:\n+(?=^```text\n(.*?)^```$))?",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. `action`: the word of its mark, empty without one; `settings`: the rest of the mark."""
+    """One fenced block, and the `text` block right below it, if there is one.
+
+    `action`: the word of its mark, empty without one; `settings`: the rest of the mark.
+    """
 
     page: Path
     line: int
@@ -33,6 +39,7 @@ class Block:
     text: str
     action: str = ""
     settings: dict[str, str] = field(default_factory=dict)
+    shown: str = ""
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -40,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a block, and the lines that the page shows below it."""
+    """A command of a block, and what the page shows of its output."""
 
     block: Block
     text: str
@@ -48,8 +55,9 @@ class Command:
 
 
 def pages() -> list[Path]:
-    """README and all pages of the documentation."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """All pages of the documentation, CONTRIBUTING, and the README of the repository and of each distribution."""
+    first = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "gym_core" / "README.md"]
+    return [*first, *sorted(ROOT.glob("plugins/*/README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path) -> list[Block]:
@@ -60,24 +68,12 @@ def blocks(page: Path) -> list[Block]:
         words = (match[1] or "").split()
         settings = dict(word.partition("=")[::2] for word in words[1:])
         line = text.count("\n", 0, match.start(2)) + 1
-        found.append(Block(page, line, match[2], match[3], words[0] if words else "", settings))
+        found.append(Block(page, line, match[2], match[3], words[0] if words else "", settings, match[4] or ""))
     return found
 
 
-def commands(block: Block) -> Iterator[Command]:
-    """The commands of a `console` block: what follows `$ `, and lines that end with a backslash go on."""
-    command, going_on = "", False
-    shown: list[str] = []
-    for line in block.text.splitlines():
-        if going_on:
-            command = f"{command[:-1]}{line.strip()}"
-        elif line.startswith("$ "):
-            if command:
-                yield Command(block, command, "\n".join(shown))
-            command, shown = line[2:], []
-        else:
-            assert command, f"{block}: output without a command"
-            shown.append(line)
-        going_on = not shown and command.endswith("\\")
-    if command:
-        yield Command(block, command, "\n".join(shown))
+def commands(block: Block) -> list[Command]:
+    """The commands of an `sh` block: one a line, and lines that end with a backslash go on."""
+    whole = re.sub(r"\\\n\s*", "", block.text)
+    lines = [line for line in whole.splitlines() if line and not line.startswith("#")]
+    return [Command(block, line, block.shown if line is lines[-1] else "") for line in lines]

@@ -6,6 +6,7 @@ too, which is slow: so it is the commands that are tested here, not what a model
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -29,7 +30,7 @@ from gym_core.spi import Kind, PluginManager, Reference, resolve_options
 from tests.docs.pages import ROOT, Block, Command, blocks, commands, pages
 
 OTHER_PROGRAMS = frozenset(
-    {"cd", "export", "git", "llama-server", "ls", "make", "pip", "pytest", "python", "source", "uv", "vllm"}
+    {"cd", "export", "git", "llama-server", "ls", "make", "pip", "pytest", "python", "source", "ulimit", "uv", "vllm"}
 )
 PREPARING = frozenset({"export", "pip", "source", "uv"})
 """What these do to the environment has been done when a page's commands run."""
@@ -44,7 +45,7 @@ def name_of(page: Path) -> str:
 
 def page_commands(page: Path) -> Iterator[Command]:
     for block in blocks(page):
-        if block.language == "console":
+        if block.language == "sh":
             yield from commands(block)
 
 
@@ -57,13 +58,12 @@ def test_every_block_can_be_read(page: Path) -> None:
         assert not block.action or block.action in ("run", "output", "lines", "exec", "file", "serve"), (
             f"{block}: {block.action}"
         )
-        assert block.language in ("console", "json", "python", "sh", "text", "toml", "yaml"), (
-            f"{block}: {block.language}"
-        )
+        assert block.language in ("json", "python", "sh", "text", "toml", "yaml"), f"{block}: {block.language}"
+        assert not re.search(r"^[$>] ", block.text, re.MULTILINE), f"{block}: a prompt is copied with the command"
         if "--8<--" in block.text:
             continue
         if block.language == "python":
-            compile(block.text, str(block), "exec")
+            compile(block.text, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         elif block.language == "toml":
             tomllib.loads(block.text)
         elif block.language == "yaml":
@@ -84,7 +84,7 @@ def test_every_command_exists(page: Path, monkeypatch: pytest.MonkeyPatch) -> No
                 targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
                 assert set(words[1:]) <= set(targets), f"{command.block}: {command.text}"
             elif words[0] == "python":
-                assert (ROOT / words[1]).is_file(), f"{command.block}: {command.text}"
+                assert words[1] == "-m" or (ROOT / words[1]).is_file(), f"{command.block}: {command.text}"
             else:
                 assert words[0] in OTHER_PROGRAMS, f"{command.block}: {command.text}"
 

@@ -50,7 +50,7 @@ def test_following_the_tutorial_works(
         elif title:
             assert Path(title).is_file(), f"{block}: `gym new` wrote no {title}"
             Path(title).write_text(block.text, encoding="utf-8")
-        elif block.language == "console":
+        elif block.language == "sh":
             for command in commands(block):
                 if command.text.startswith("uv pip install -e "):
                     plugins.install(command.text.split()[-1])

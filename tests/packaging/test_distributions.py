@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import tarfile
 import tomllib
 import zipfile
@@ -86,7 +87,10 @@ def test_metadata_describes_the_distribution_and_addresses_nothing(source: Path,
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert description(metadata)
+    text = description(metadata)
+    assert text
+    relative = re.findall(r"""\]\((?!https://|\#)[^)]*\)|(?:src|href)=["'](?!https://)""", text)
+    assert not relative, f"an index knows no files of the repository: {relative}"
     assert not {"Home-page", "Download-URL", "Project-URL"} & set(metadata.keys())
     assert not [need for need in metadata.get_all("Requires-Dist", []) if "@" in need]
 

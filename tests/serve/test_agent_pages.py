@@ -42,7 +42,7 @@ def serving(command: str, endpoint: str) -> Iterator[str]:
 @pytest.mark.parametrize("name", ["serve-a-model", "use-from-a-trainer"])
 def test_the_clients_of_a_page_talk_to_its_server(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     page = ROOT / "docs" / "how-to" / f"{name}.md"
-    shown = [command for block in blocks(page) if block.language == "console" for command in commands(block)]
+    shown = [command for block in blocks(page) if block.language == "sh" for command in commands(block)]
     start = next(command for command in shown if command.text.startswith("gym serve"))
     clients = [block for block in blocks(page) if block.language == "python"]
     assert clients
