@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
-from gym_core.contract.resource_server import ResourceServer, SessionHost
+from gym_core.contract.resource_server import ResourceServer, SessionContext, SessionHost
 from gym_core.domain.blame import as_exception
 from gym_core.domain.errors import GymError, SessionError, UsageError
 from gym_core.engine.bounds.alarms import Alarm
@@ -172,6 +172,8 @@ class _Pickler(pickle.Pickler):
             return member
         if isinstance(value, SessionHost):
             return SessionHost, ()
+        if isinstance(value, SessionContext):  # it leads to the gateway, and so to the whole run
+            return SessionContext, (value.seed, value.repeat)
         if isinstance(value, ResourceServer):
             reason = _why_not(value)
             if reason:
