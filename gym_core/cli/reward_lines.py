@@ -16,6 +16,14 @@ def mean_text(value: Mapping[str, Any]) -> str:
     return f"{value['mean']:.4f}" + (f" ± {error:.4f}" if error is not None else "")
 
 
+def metric_lines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """An environment's own metrics, as label and text: the mean, and within what."""
+    if metrics:
+        yield "metrics", ""
+    for name, metric in metrics.items():
+        yield f"  {one_line(name)}", f"{metric['mean']:.6g} ({metric['min']:.6g} to {metric['max']:.6g})"
+
+
 def by_lines(reward: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The breakdowns of a reward by fields, as label and text."""
     for field, breakdown in reward.get("by", {}).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from gym_core.cli.reward_lines import by_lines, mean_text
+from gym_core.cli.reward_lines import by_lines, mean_text, metric_lines
 from gym_core.cli.terminal import Terminal, shorten, styled
 from gym_core.domain.quoting import one_line
 
@@ -30,6 +30,7 @@ def lines(results: Sequence[Result]) -> Iterator[list[str]]:
     yield from _named([_components(reward) for reward in rewards])
     yield from _named([list(_passes(reward)) for reward in rewards])
     yield from _named([list(by_lines(reward)) for reward in rewards])
+    yield from _named([list(metric_lines(result["metrics"])) for result in results])
     yield from _counts("tokens in", [result["usage"]["input_tokens"] for result in results])
     yield from _counts("tokens out", [result["usage"]["output_tokens"] for result in results])
     costs = [result["cost"] for result in results]

@@ -244,13 +244,15 @@ class Verdict:
 
     `reward`: finite, by convention within 0 and 1; like the components it becomes a plain float. `info` is kept as the
     JSON that `gym_core.encode_json` makes of it. `rewards`: those of actors by their names, where there are several;
-    `reward` is that of the policy's own.
+    `reward` is that of the policy's own. `metrics`: the environment's own numbers of this rollout by name, which are no
+    part of a reward; their mean, least and highest stand in the summary.
     """
 
     reward: float
     components: Mapping[str, float] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     rewards: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Rollout:
@@ -325,6 +327,11 @@ class Rollout:
     def rewards(self) -> Mapping[str, float]:
         """The rewards by actor, where the verifier gave several."""
         return self._about.get("rewards") or {}
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The environment's own numbers, where the verifier gave some."""
+        return self._about.get("metrics") or {}
 
     @property
     def model_calls(self) -> Sequence[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import threading
 import traceback
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import IO, Any
 
@@ -59,5 +60,5 @@ def _result(value: Any) -> bytes:
         return pickle.dumps((True, value))
     except Exception:  # a generator, say, has a JSON form all the same
         if isinstance(value, Verdict):
-            return pickle.dumps((True, Verdict(value.reward, value.components, plain_json(value.info))))
+            return pickle.dumps((True, replace(value, info=plain_json(value.info))))
         return pickle.dumps((True, plain_json(value)))

@@ -9,6 +9,7 @@ from typing import Any
 from gym_core.domain.responses import Usage, UsageCounter
 from gym_core.domain.rollout import Status
 from gym_core.domain.task import result_task_id
+from gym_core.engine.metrics.own import Metric
 from gym_core.engine.metrics.rewards import RewardTally
 
 ENOUGH = 5
@@ -47,7 +48,8 @@ class Progress:
     """Counters of one run.
 
     `total`: rollouts to run, None when that is not known. `kept`: those of an earlier part of the run.
-    `roles`: what each model took, where a run has several; None where one is all there is.
+    `roles`: what each model took, where a run has several; None where one is all there is. `metrics`: the environment's
+    own, by name.
     `done` counts rows on disk, `failed` failures on disk. `input_tokens` and `output_tokens` are of this process.
     """
 
@@ -69,6 +71,7 @@ class Progress:
     errors: dict[tuple[str, str, str], ErrorGroup] = field(default_factory=dict)
     rewards: RewardTally = field(default_factory=RewardTally)
     roles: dict[str, RoleSpending] | None = None
+    metrics: dict[str, Metric] = field(default_factory=dict)
 
     def add(self, row: dict[str, Any], *, kept: bool = False) -> None:
         """Count a rollout that is on disk by its row; `kept`: it was there before this process started."""
@@ -98,6 +101,12 @@ class Progress:
         if tools["errors"]:
             for kind, count in tools["errors"].items():
                 self.tool_errors[kind] = self.tool_errors.get(kind, 0) + count
+        if "metrics" in about:
+            for name, value in about["metrics"].items():
+                metric = self.metrics.get(name)
+                if metric is None:
+                    metric = self.metrics[name] = Metric()
+                metric.add(value)
         if about["error"]:
             self._group(status, about["error"])
 

@@ -208,8 +208,11 @@ class _Replay:
             "rescored": rescored,
         }
         about.pop("rewards", None)
+        about.pop("metrics", None)
         if verdict is not None and verdict.rewards:
             about["rewards"] = verdict.rewards
+        if verdict is not None and verdict.metrics:
+            about["metrics"] = verdict.metrics
         if failure is not None:
             about["status"] = failure.status.value
         return Rollout(

@@ -91,6 +91,8 @@ def build_row(record: Record) -> Rollout:
         about["unreported"] = record.unreported
     if verdict is not None and verdict.rewards:
         about["rewards"] = verdict.rewards
+    if verdict is not None and verdict.metrics:
+        about["metrics"] = verdict.metrics
     row = dict(task.row)
     names_task = "task_id" not in row
     if names_task:

@@ -27,8 +27,11 @@ def checked_verdict(verdict: Any) -> Verdict:
         raise SessionError(
             f"`verify` gave rewards of type {kind_of(rewards)}; it must be a mapping of numbers by actor"
         )
-    if not all(isinstance(name, str) for name in (*components, *rewards)):
-        raise SessionError("`verify` gave a reward component whose name is no text")
+    metrics = verdict.metrics
+    if type(metrics) is not dict and not isinstance(metrics, Mapping):
+        raise SessionError(f"`verify` gave metrics of type {kind_of(metrics)}; it must be a mapping of numbers")
+    if not all(isinstance(name, str) for name in (*components, *rewards, *metrics)):
+        raise SessionError("`verify` gave a reward component or a metric whose name is no text")
     try:
         info = {} if type(info) is dict and not info else plain_json(info)
     except JsonError as error:
@@ -40,6 +43,7 @@ def checked_verdict(verdict: Any) -> Verdict:
         _numbers(components) if components else {},
         info,
         _numbers(rewards) if rewards else {},
+        _numbers(metrics) if metrics else {},
     )
 
 

@@ -58,6 +58,7 @@ def account(progress: Progress) -> dict[str, Any]:
     return {
         "statuses": dict(sorted(progress.statuses.items())),
         "reward": progress.rewards.result(progress.failed - progress.cancelled),
+        "metrics": {name: metric.to_wire() for name, metric in sorted(progress.metrics.items())},
         "usage": progress.tokens.to_wire(),
         "cost": progress.cost,
         "roles": {role: spending.to_wire() for role, spending in sorted((progress.roles or {}).items())},

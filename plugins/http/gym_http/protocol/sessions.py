@@ -249,6 +249,7 @@ class VerdictBody(TypedDict):
     components: dict[str, Number]
     info: Object
     rewards: NotRequired[Annotated[dict[str, Number], Field(description="Those of actors by their names.")]]
+    metrics: NotRequired[Annotated[dict[str, Number], Field(description="The environment's own numbers.")]]
 
 
 @shape

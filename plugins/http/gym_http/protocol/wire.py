@@ -85,6 +85,8 @@ def verdict_to_wire(verdict: Verdict) -> VerdictBody:
     }
     if verdict.rewards:
         body["rewards"] = dict(verdict.rewards)
+    if verdict.metrics:
+        body["metrics"] = dict(verdict.metrics)
     return body
 
 
@@ -94,7 +96,8 @@ def verdict_from_wire(wire: Any, field: str = "verdict") -> Verdict:
         check_measured(wire)
         wire = {**wire, "components": wire.get("components") or {}, "info": wire.get("info") or {}}
     body = read(VerdictBody, wire, field)
-    return Verdict(body["reward"], body["components"], body["info"], body.get("rewards") or {})
+    more = (body.get("rewards") or {}, body.get("metrics") or {})
+    return Verdict(body["reward"], body["components"], body["info"], *more)
 
 
 def info_to_wire(info: SessionInfo | ComponentInfo) -> dict[str, Any]:
