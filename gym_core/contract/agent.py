@@ -88,10 +88,11 @@ class Episode(Protocol):
         """The sandboxes that the session has opened, by role. None are seen by an agent behind a URL."""
         ...
 
-    def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
+    def endpoint(self, actor: str = "policy") -> AbstractAsyncContextManager[Endpoint]:
         """All of this for a program, as URLs and a token that are good within the block.
 
-        What it asks there is recorded as if it were asked here. Raises `UsageError` where no gateway is installed.
+        What it asks there is recorded as if it were asked here; its model calls are those of `actor`. Raises
+        `UsageError` where no gateway is installed.
         """
         ...
 

@@ -65,8 +65,8 @@ class Gateway(Component[OptionsT_co], ABC):
     """
 
     @abstractmethod
-    def offer(self, episode: Episode) -> AbstractAsyncContextManager[Endpoint]:
-        """Offer an episode, its model and its tools, within a block."""
+    def offer(self, episode: Episode, actor: str) -> AbstractAsyncContextManager[Endpoint]:
+        """Offer an episode, its model and its tools, within a block. `actor`: whose its model calls are."""
 
     @abstractmethod
     def offer_model(self, model: Model) -> AbstractAsyncContextManager[Endpoint]:

@@ -284,6 +284,25 @@ def test_two_models_at_once_are_two_calls() -> None:
     go(main())
 
 
+def test_an_endpoint_may_be_that_of_another_actor() -> None:
+    async def agent(episode: Episode) -> str:
+        async with episode.endpoint() as main, episode.endpoint("helper") as helper:
+            for url, token, named, wanted in (
+                (main.base_url, main.token, {}, 200),
+                (helper.base_url, helper.token, {}, 200),
+                (helper.base_url, helper.token, {"Gym-Actor": "h%C3%A9lper%20two"}, 200),
+                (helper.base_url, main.token, {}, 401),
+            ):
+                headers = {"Authorization": f"Bearer {token}", **named}
+                status, _ = await _post(f"{url}/responses", headers, {"input": "Well?"})
+                assert status == wanted
+        return "completed"
+
+    (rollout,) = go(execute(config(None, env(), FunctionAgent(agent)))).rollouts
+    assert rollout.status == "completed", rollout.error
+    assert [each["actor"] for each in rollout.model_calls] == ["policy", "helper", "h\u00e9lper two"]
+
+
 def test_a_program_that_goes_on_hurts_no_other_rollout() -> None:
     """It keeps the URL of its rollout and asks on: it is refused, and the next rollout is as if it were not there."""
     kept: list[Endpoint] = []

@@ -266,6 +266,6 @@ class LiveEpisode:
         """The sandboxes that the session has opened."""
         return self.__live.session.sandboxes
 
-    def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
+    def endpoint(self, actor: str = POLICY) -> AbstractAsyncContextManager[Endpoint]:
         """All of this for a program."""
-        return self.__live.run.stage.gateway.offer(self)
+        return self.__live.run.stage.gateway.offer(self, actor)

@@ -56,9 +56,9 @@ class LazyGateway:
         await self._stack.aclose()
 
     @asynccontextmanager
-    async def offer(self, episode: Episode) -> AsyncIterator[Endpoint]:
+    async def offer(self, episode: Episode, actor: str) -> AsyncIterator[Endpoint]:
         """Offer an episode within a block."""
-        async with (await self.opened()).offer(episode) as endpoint:
+        async with (await self.opened()).offer(episode, actor) as endpoint:
             yield endpoint
 
     @asynccontextmanager

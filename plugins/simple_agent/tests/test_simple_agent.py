@@ -64,7 +64,7 @@ class ScriptedEpisode:
     def sandboxes(self) -> Mapping[str, Sandbox]:
         return {}
 
-    def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
+    def endpoint(self, actor: str = "policy") -> AbstractAsyncContextManager[Endpoint]:
         raise AssertionError("it starts no program")
 
 

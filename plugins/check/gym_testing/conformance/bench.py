@@ -183,5 +183,5 @@ class _SpiedEpisode:
     def sandboxes(self) -> Mapping[str, Sandbox]:
         return self._episode.sandboxes
 
-    def endpoint(self) -> AbstractAsyncContextManager[Endpoint]:
-        return self._episode.endpoint()
+    def endpoint(self, actor: str = "policy") -> AbstractAsyncContextManager[Endpoint]:
+        return self._episode.endpoint(actor)

@@ -40,7 +40,7 @@ class RunnerConformance(ComponentConformance):
                 f"{task.task_id}: the rollout ended as {rollout.status.value}: {error.get('class')}: "
                 f"{error.get('message')}"
             )
-            asked = {call["role"] for call in rollout.row["rollout"].get("calls", ())} if roles else set()
+            asked = {call["role"] for call in rollout.model_calls} if roles else set()
             assert asked <= {*roles}, f"it asks {', '.join(sorted(asked - {*roles}))} and names only {roles} in `roles`"
 
     def test_tasks_share_nothing(self) -> None:

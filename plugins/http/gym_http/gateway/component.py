@@ -68,9 +68,9 @@ class HttpGateway(Gateway[HttpGatewayOptions]):
     ) -> None:
         await self._stack.aclose()
 
-    def offer(self, episode: Episode) -> AbstractAsyncContextManager[Endpoint]:
+    def offer(self, episode: Episode, actor: str) -> AbstractAsyncContextManager[Endpoint]:
         """An episode under a URL of its own."""
-        return self._opened.offer(episode)
+        return self._opened.offer(episode, actor)
 
     def offer_model(self, model: Model) -> AbstractAsyncContextManager[Endpoint]:
         """A model under a URL of its own."""

@@ -16,11 +16,15 @@ from gym_http.protocol.wire import items_from_wire
 
 
 class OfferedEpisode(Offer):
-    """An episode under a token. Whatever comes in passes through it and is recorded as in process."""
+    """An episode under a token. Whatever comes in passes through it and is recorded as in process.
 
-    def __init__(self, episode: Episode) -> None:
+    `actor`: whose the model calls are that name nobody.
+    """
+
+    def __init__(self, episode: Episode, actor: str) -> None:
         super().__init__()
         self._episode = episode
+        self._actor = actor
         self._handed_out = HandedOut(episode.request.input)
 
     @property
@@ -28,8 +32,10 @@ class OfferedEpisode(Offer):
         """The tools, as the model is shown them."""
         return self._episode.tools
 
-    async def respond(self, body: Mapping[str, Any], *, actor: str, exactly: bool) -> Response:
+    async def respond(self, body: Mapping[str, Any], *, actor: str, exactly: bool, chat: bool = False) -> Response:
         """A call of the model. `exactly`: the agent is one of gym's, whose copies say the very same.
+
+        `chat`: the body was that of a chat completion.
 
         Fields besides `input` are this call's own; those of other clients, which send every field every time, only
         where they differ from the task's. Those that gym does not know are passed on. Raises `WireError` for a body
@@ -40,8 +46,8 @@ class OfferedEpisode(Offer):
         except ValueError as error:
             raise WireError("input", str(error).removeprefix("`input` ")) from None
         sampling = read_sampling(body if exactly else self._own(body))
-        items = self._handed_out.tell(received, exactly=exactly)
-        response = await self._episode.respond(items, actor=actor, **sampling)
+        items = received if exactly else self._handed_out.tell(received, chat=chat)
+        response = await self._episode.respond(items, actor=actor or self._actor, **sampling)
         self._handed_out.add(response.output)
         return response
 
@@ -51,7 +57,7 @@ class OfferedEpisode(Offer):
             request = responses_request(body)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise WireError("messages" if "messages" in str(error) else "", f"cannot be read: {error}") from None
-        return await self.respond(request, actor=actor, exactly=False)
+        return await self.respond(request, actor=actor, exactly=False, chat=True)
 
     def _own(self, body: Mapping[str, Any]) -> dict[str, Any]:
         request = self._episode.request.body
@@ -65,7 +71,7 @@ class OfferedEpisode(Offer):
 
     async def call_tools(self, calls: Sequence[Item]) -> list[FunctionCallOutput]:
         """The function calls of one response, answered in their order."""
-        outputs = await self._episode.call_tools(calls)
+        outputs = await self._episode.call_tools(self._handed_out.called(calls))
         self._handed_out.add(outputs)
         return outputs
 

@@ -1,13 +1,12 @@
-"""Items that were handed out over HTTP, told again when they come back as copies.
+"""Items that were handed out over HTTP, told again when they come back as other clients write them.
 
-In process an agent sends the very objects that it was given, and the engine records a conversation as stretches of what
-is there already. What comes over HTTP is a copy, of which an agent may have left items out, put some in another order,
-or, with a client library, written some otherwise. Giving the engine the object it knows keeps the record the same.
+The record knows an item by what it says, word for word. What comes from a client library means the same, and says it
+otherwise; giving the engine the item that it knows keeps the record the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -20,44 +19,51 @@ _TEXT_PARTS = ("input_text", "output_text", "text")
 
 
 class HandedOut:
-    """The conversation of one rollout as its agent has it: what it was given and what it added, in order."""
+    """The items of one rollout as its agent has them: what it was given and what it added, in order."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_items", "_places", "_sorted")
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._items: list[Item] = [*items]
+        self._places: dict[Hashable, list[int]] = {}
+        self._sorted = 0
 
     def add(self, items: Sequence[Item]) -> None:
         """Note items that the agent is given now."""
         self._items += items
 
-    def tell(self, received: Sequence[Item], *, exactly: bool = True) -> list[Item]:
-        """The items as the objects that were handed out, where they are; the others are noted as the agent's own.
+    def tell(self, received: Sequence[Item], *, chat: bool = False) -> list[Item]:
+        """The items as they were handed out, where they mean the same; the others are noted as the agent's own.
 
-        `exactly`: a copy says the very same. Otherwise it is enough that it means the same, for agents whose client
-        adds ids and empty fields, or speaks Chat Completions, which has no reasoning: that is put back then.
+        `chat`: they were chat messages, which have no reasoning: that is put back.
         """
-        known = self._items
-        if received == known[: len(received)]:
-            return known[: len(received)]
-        meaning = _exact if exactly else _gist
-        places: dict[Hashable, list[int]] = {}
-        for place, item in enumerate(known):
-            places.setdefault(meaning(item), []).append(place)
+        known, places = self._items, self._by_meaning()
         found: list[Item] = []
         at = 0
         for item in received:
-            candidates = places.get(meaning(item))
+            candidates = places.get(_gist(item))
             if candidates is None:
                 known.append(item)
                 found.append(item)
                 continue
             place = next((place for place in candidates if place >= at), candidates[0])
-            if not exactly and place > at and all(_is_reasoning(skipped) for skipped in known[at:place]):
+            if chat and place > at and all(_is_reasoning(skipped) for skipped in known[at:place]):
                 found += known[at:place]
             found.append(known[place])
             at = place + 1
         return found
+
+    def called(self, calls: Sequence[Item]) -> list[Item]:
+        """Function calls as they were handed out; one that the agent made up stays as it is."""
+        places = self._by_meaning()
+        told = (places.get(_gist(call)) for call in calls)
+        return [call if at is None else self._items[at[-1]] for call, at in zip(calls, told, strict=True)]
+
+    def _by_meaning(self) -> Mapping[Hashable, list[int]]:
+        for place in range(self._sorted, len(self._items)):
+            self._places.setdefault(_gist(self._items[place]), []).append(place)
+        self._sorted = len(self._items)
+        return self._places
 
 
 def _is_reasoning(item: Item) -> bool:

@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from gym_http.serve.mcp import MCPEndpoint
 
 ACTOR = "gym-actor"
-"""The header in which gym's own client names the actor. A call with it is answered as the backend answered."""
+"""The header that names the actor of a model call, where that is not the one of the endpoint."""
+EXACT = "gym-exact"
+"""The header by which gym's own client says that its items are word for word those it was given, and asks for more."""
 _SETTINGS = ServeSettings(max_body=256 * MEGABYTE)
 _NO_RETRY = {"x-should-retry": "false"}
 """What OpenAI's clients obey: the run has made all attempts that help."""
@@ -118,9 +120,9 @@ class GatewayServer:
         await self._stack.aclose()
 
     @asynccontextmanager
-    async def offer(self, episode: Episode) -> AsyncIterator[Endpoint]:
+    async def offer(self, episode: Episode, actor: str) -> AsyncIterator[Endpoint]:
         """Offer an episode within a block. When it is left nobody gets in any more, and nothing is under way."""
-        async with self._offered(OfferedEpisode(episode)) as endpoint:
+        async with self._offered(OfferedEpisode(episode, actor)) as endpoint:
             yield endpoint
 
     @asynccontextmanager
@@ -155,17 +157,17 @@ class GatewayServer:
     def _ask_model(self, *, chat: bool) -> Callable[[Request], Awaitable[Reply]]:
         async def respond(request: Request) -> Reply:
             offered = self._find(request.scope)
-            actor = request.headers.get(ACTOR)
+            actor = unquote(request.headers.get(ACTOR, ""))
+            exactly = EXACT in request.headers
 
             async def ask(body: dict[str, Any]) -> Reply:
                 if isinstance(offered, OfferedModel):
                     return _said(await offered.respond(body, chat=chat), body, chat=chat)
                 assert isinstance(offered, OfferedEpisode)
-                named = unquote(actor) if actor else "policy"
                 if chat:
-                    return _said(await offered.respond_to_chat(body, actor=named), body, chat=True)
-                response = await offered.respond(body, actor=named, exactly=actor is not None)
-                return json_reply(response.body) if actor is not None else _said(response, body)
+                    return _said(await offered.respond_to_chat(body, actor=actor), body, chat=True)
+                response = await offered.respond(body, actor=actor, exactly=exactly)
+                return json_reply(response.body) if exactly else _said(response, body)
 
             return await self._work(request, offered, ask)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 from urllib.parse import quote
 
-from gym_core import Endpoint, FunctionCallOutput, Item, Request, Response, Sampling, Sandbox
+from gym_core import Endpoint, FunctionCallOutput, Item, Request, Response, Sampling, Sandbox, UsageError
 from gym_core.responses import call_id_of
 from gym_core.spi import sampling_fields
 from gym_http.protocol.client import BROKEN, Client, Reply
@@ -59,7 +59,7 @@ class HttpEpisode:
 
     async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
         """Ask the model to continue a conversation."""
-        headers = {"Gym-Actor": quote(actor, safe="")}
+        headers = {"Gym-Actor": quote(actor, safe=""), "Gym-Exact": "true"}
         reply = await self._model.post("/responses", {**sampling_fields(sampling), "input": list(items)}, headers)
         body = self._checked(reply)
         self._items(body.get("output"), "output", reply)
@@ -93,8 +93,16 @@ class HttpEpisode:
         return {}
 
     @asynccontextmanager
-    async def endpoint(self) -> AsyncIterator[Endpoint]:
-        """The URLs that this episode works with itself: they are as good for a program."""
+    async def endpoint(self, actor: str = "policy") -> AsyncIterator[Endpoint]:
+        """The URLs that this episode works with itself: they are as good for a program.
+
+        Raises `UsageError` for another actor than the policy, whose calls would not be told from its.
+        """
+        if actor != "policy":
+            raise UsageError(
+                "an agent that is served has endpoints of its main actor only",
+                hint="the header Gym-Actor names another one, call by call",
+            )
         yield self._endpoint
 
     def _checked(self, reply: Reply) -> dict[str, Any]:
