@@ -90,8 +90,11 @@ if TYPE_CHECKING:
     from gym_core.domain.stop_reasons import StopReason as StopReason
     from gym_core.domain.task import Task as Task
     from gym_core.engine.api import collect as collect
+    from gym_core.engine.api import run as run
+    from gym_core.engine.api import run_sync as run_sync
     from gym_core.engine.bounds.deadlines import Deadlines as Deadlines
     from gym_core.engine.config import RunSettings as RunSettings
+    from gym_core.engine.run.result import RunResult as RunResult
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -117,9 +120,10 @@ else:
             "gym_core.domain.sampling": "Sampling",
             "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.task": "Task",
-            "gym_core.engine.api": "collect",
+            "gym_core.engine.api": "collect run run_sync",
             "gym_core.engine.bounds.deadlines": "Deadlines",
             "gym_core.engine.config": "RunSettings",
+            "gym_core.engine.run.result": "RunResult",
         },
         "chat errors responses",
     )

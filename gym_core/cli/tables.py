@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gym_core.cli.progress import duration
 from gym_core.cli.reward_lines import by_lines, mean_text, metric_lines
 from gym_core.cli.terminal import Terminal, open_console, written
 from gym_core.domain.quoting import quote
 from gym_core.domain.rollout import Status
+from gym_core.engine.run.progress_line import duration
 
 _CANCELLED = Status.CANCELLED.value
 

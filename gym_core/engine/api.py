@@ -1,9 +1,10 @@
-"""`gym_core.collect`: a run from Python."""
+"""Runs from Python: `gym_core.collect` yields rollouts, `gym_core.run` and `run_sync` return all of them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Unpack
 
@@ -12,8 +13,13 @@ from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.config import RunConfig, RunSettings, known_settings, run_config
 from gym_core.engine.keywords import speaking_keywords
+from gym_core.engine.loops import in_own_loop
+from gym_core.engine.run.display import displayed
 from gym_core.engine.run.opening import open_run
+from gym_core.engine.run.result import RunResult
+from gym_core.engine.run.run import Run
 from gym_core.engine.run_file import config_from_file
+from gym_core.engine.tasks.job import Job
 
 
 def collect(
@@ -34,12 +40,21 @@ def collect(
     `TypeError` for a setting that there is not, `UsageError` for a value that cannot be, that and `PluginError` before
     the first rollout, and what stopped the run after the last one. Leaving the loop early cancels what is under way.
     """
+    with speaking_keywords():
+        return _collect(_wanted(model, env, config, settings))
+
+
+def _wanted(
+    model: str | ModelBackend | Mapping[str, str | ModelBackend] | None,
+    env: str | ResourceServer | None,
+    config: str | Path | None,
+    settings: RunSettings,
+) -> RunConfig:
     known_settings(settings)
     models = model if isinstance(model, Mapping) else {"policy": model} if model is not None else {}
-    with speaking_keywords():
-        if config is None:
-            return _collect(run_config(models=models, env=env, **settings))
-        return _collect(config_from_file(config, models=models, env=env, **settings))
+    if config is None:
+        return run_config(models=models, env=env, **settings)
+    return config_from_file(config, models=models, env=env, **settings)
 
 
 async def _collect(config: RunConfig) -> AsyncGenerator[Rollout, None]:
@@ -69,3 +84,49 @@ async def _collect(config: RunConfig) -> AsyncGenerator[Rollout, None]:
             running.result()
             if run.error is not None:
                 raise run.error
+
+
+async def run(
+    *,
+    model: str | ModelBackend | Mapping[str, str | ModelBackend] | None = None,
+    env: str | ResourceServer | None = None,
+    config: str | Path | None = None,
+    progress: bool = True,
+    **settings: Unpack[RunSettings],
+) -> RunResult:
+    """Run rollouts and return all of them with their summary. `collect` is for more than fit into memory.
+
+        result = await gym_core.run(model="openai:gpt-4.1-mini", env="simple_weather", limit=100)
+        result.to_pandas()
+
+    All but `progress` as for `collect`. `progress`: show a bar, in a notebook or where standard error is a terminal.
+    What stops the run early, such as a budget, is the `error` of the result; where no rollout has a verdict by then,
+    it is raised. Cancelling it cancels what is under way; with `output`, what was finished is on disk.
+    """
+    rollouts: list[Rollout] = []
+    with speaking_keywords():
+        async with open_run(_wanted(model, env, config, settings)) as opened, _watched(opened, progress):
+            summary = await opened.execute(rollouts.append)
+        if opened.error is not None and not summary["rollouts"]["with_verdict"]:
+            raise opened.error
+        return RunResult(rollouts, summary, opened.error)
+
+
+def _watched(opened: Run[Job], progress: bool) -> AbstractAsyncContextManager[None]:
+    return displayed(opened) if progress else nullcontext()
+
+
+def run_sync(
+    *,
+    model: str | ModelBackend | Mapping[str, str | ModelBackend] | None = None,
+    env: str | ResourceServer | None = None,
+    config: str | Path | None = None,
+    progress: bool = True,
+    **settings: Unpack[RunSettings],
+) -> RunResult:
+    """The same as `run`, for a script that has no event loop.
+
+    Where one runs already, as in a notebook, the run has a thread and a loop of its own, and the running loop stands
+    still until it is over: `await gym_core.run(...)` is better there.
+    """
+    return in_own_loop(run(model=model, env=env, config=config, progress=progress, **settings))

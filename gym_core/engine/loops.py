@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from gym_core.domain.abandoned import GRACE, abandon, contained, end
@@ -30,6 +34,28 @@ def run_loop(main: Coroutine[Any, Any, Result]) -> Result:
             loop.run_until_complete(_wind_up(loop))
         finally:
             loop.close()
+
+
+def in_own_loop(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine in an event loop of its own, in a thread where one runs in this thread, which waits for it."""
+    if asyncio._get_running_loop() is None:  # a caught `RuntimeError` would stand among the causes of failures
+        return run_loop(main)
+    started: list[Callable[[], object]] = []
+
+    async def known() -> Result:
+        task = asyncio.ensure_future(main)
+        started.append(partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel))
+        return await task
+
+    with ThreadPoolExecutor(1, "gym-run") as elsewhere:  # a thread has one loop at most
+        running = elsewhere.submit(copy_context().run, run_loop, known())
+        try:
+            return running.result()
+        except BaseException:  # somebody has had enough: the thread is left only when its loop has ended
+            for cancel in started:
+                with suppress(RuntimeError):  # it is closed
+                    cancel()
+            raise
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -102,7 +102,7 @@ def test_the_command_refuses_a_cost_nobody_can_know(
 
 
 def test_the_progress_line_says_what_all_will_take(tmp_path: Path) -> None:
-    from gym_core.cli.progress import Pace, line
+    from gym_core.engine.run.progress_line import Pace, line
 
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES)

@@ -1,0 +1,131 @@
+"""What `gym_core.run` comes to: rollouts and their account, also as a data frame and as a table in a notebook."""
+
+from __future__ import annotations
+
+import html
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gym_core.domain.blame import described
+from gym_core.domain.errors import GymError, UsageError
+from gym_core.domain.quoting import one_line
+from gym_core.domain.rollout import Rollout, Trajectory
+
+SHOWN = 20
+"""How many rollouts the table of a notebook shows."""
+_LETTERS = 300
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunResult:
+    """A run that is over. In a notebook it is shown as a table.
+
+    `rollouts`: in order of completion, failures among them; of a run that was resumed, those that ran now. `summary`:
+    what stands in `x.summary.json`, of all rollouts. `error`: what stopped the run early, None where nothing did.
+    """
+
+    rollouts: list[Rollout]
+    summary: Mapping[str, Any]
+    error: BaseException | None = None
+
+    @property
+    def reward(self) -> float | None:
+        """The mean reward of the rollouts that have one; None where none has."""
+        mean: float | None = self.summary["reward"]["mean"]
+        return mean
+
+    @property
+    def output(self) -> str | None:
+        """The file of the rows, None where none was kept."""
+        path: str | None = self.summary["output"]
+        return path
+
+    def records(self) -> list[dict[str, Any]]:
+        """A flat record for each rollout, as data frames want them.
+
+        `task_id, repeat, status, reward`, the components of the reward as `reward.NAME`, `answer` (the text of the
+        last messages), `stop_reason, error`, tokens, `cost` in USD and `seconds`. What a rollout has not is None.
+        """
+        names = dict.fromkeys(name for rollout in self.rollouts for name in rollout.reward_components)
+        return [_record(rollout, list(names)) for rollout in self.rollouts]
+
+    def to_pandas(self) -> Any:
+        """The records as a `pandas.DataFrame`. Raises `UsageError` where pandas is not installed."""
+        return _library("pandas").DataFrame(self.records())
+
+    def to_polars(self) -> Any:
+        """The records as a `polars.DataFrame`. Raises `UsageError` where polars is not installed."""
+        return _library("polars").DataFrame(self.records(), infer_schema_length=None)
+
+    def __len__(self) -> int:
+        return len(self.rollouts)
+
+    def __iter__(self) -> Iterator[Rollout]:
+        return iter(self.rollouts)
+
+    def __repr__(self) -> str:
+        return f"<RunResult: {self._said()}>"
+
+    def _repr_html_(self) -> str:
+        """The table of a notebook. What models, tools and tasks have said is text in it, and never markup."""
+        # Notebooks would typeset what stands between dollars; these classes keep them from it.
+        parts = ['<div class="tex2jax_ignore mathjax_ignore">', f"<p>{_text(self._said())}</p>"]
+        if self.rollouts:
+            columns = ("task_id", "repeat", "status", "reward", "answer", "error")
+            head = "".join(f"<th>{name}</th>" for name in columns)
+            parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>")
+            for rollout in self.rollouts[:SHOWN]:
+                record = _record(rollout, [])
+                parts.append("<tr>" + "".join(f"<td>{_text(record[name])}</td>" for name in columns) + "</tr>")
+            parts.append("</tbody></table>")
+        if len(self.rollouts) > SHOWN:
+            parts.append(f"<p>and {len(self.rollouts) - SHOWN:,} more: <code>.rollouts</code> has all of them</p>")
+        return "".join([*parts, "</div>"])
+
+    def _said(self) -> str:
+        counts, reward = self.summary["rollouts"], self.summary["reward"]
+        parts = [f"{counts['with_verdict']:,} rollouts with a verdict"]
+        parts += [f"{counts[name]:,} {name}" for name in ("failed", "cancelled") if counts[name]]
+        if reward["mean"] is not None:
+            parts.append(f"reward {reward['mean']:.4f}")
+        if self.summary["cost"] is not None:
+            parts.append(f"{self.summary['cost']:.4g} USD")
+        if self.output is not None:
+            parts.append(self.output)
+        if self.error is not None:
+            message = self.error.message if isinstance(self.error, GymError) else described(self.error)
+            parts.append(f"stopped early: {message}")
+        return ", ".join(parts)
+
+
+def _record(rollout: Rollout, components: list[str]) -> dict[str, Any]:
+    usage, about = rollout.usage, rollout.row.get("rollout") or {}
+    return {
+        "task_id": rollout.task_id,
+        "repeat": rollout.repeat,
+        "status": rollout.status.value,
+        "reward": rollout.reward,
+        **{f"reward.{name}": rollout.reward_components.get(name) for name in components},
+        "answer": Trajectory((), rollout.response.output).output_text,
+        "stop_reason": rollout.stop_reason,
+        "error": (rollout.error or {}).get("message"),
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cost": about.get("cost"),
+        "seconds": (about.get("timing") or {}).get("seconds"),
+    }
+
+
+def _text(value: Any) -> str:
+    """A value as text of HTML, on one line and no longer than somebody reads."""
+    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
+    return html.escape(text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…")
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise UsageError(f"a data frame of {name} needs {name}", hint=f"pip install {name}") from None
