@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gym_core import chat as chat
     from gym_core import errors as errors
     from gym_core import responses as responses
+    from gym_core.contract.agent import Actor as Actor
     from gym_core.contract.agent import Agent as Agent
     from gym_core.contract.agent import AgentInfo as AgentInfo
     from gym_core.contract.agent import Episode as Episode
@@ -99,7 +100,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
-            "gym_core.contract.agent": "Agent AgentInfo Episode Stop",
+            "gym_core.contract.agent": "Actor Agent AgentInfo Episode Stop",
             "gym_core.contract.component": "Component ComponentContext ComponentInfo FromEnv Operational Options "
             "Selector",
             "gym_core.contract.executor": "WorkerChannel WorkerLauncher",

@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from gym_core.engine.metrics.statistics import SUCCESS as SUCCESS
     from gym_core.engine.metrics.statistics import pass_at_k as pass_at_k
     from gym_core.engine.metrics.statistics import powers_of_two as powers_of_two
+    from gym_core.engine.model_calls.gate import BoundModel as BoundModel
     from gym_core.engine.model_calls.gate import Clock as Clock
     from gym_core.engine.model_calls.gate import ModelGate as ModelGate
     from gym_core.engine.model_calls.gate import Models as Models
@@ -242,7 +243,7 @@ else:
             "gym_core.engine.functions.executor": "Executor",
             "gym_core.engine.loops": "run_loop",
             "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
-            "gym_core.engine.model_calls.gate": "Clock ModelGate Models",
+            "gym_core.engine.model_calls.gate": "BoundModel Clock ModelGate Models",
             "gym_core.engine.model_calls.prices": "Price find_prices",
             "gym_core.engine.model_calls.rate_limits": "Limiter Limiters",
             "gym_core.engine.open_files": "allow_open_files",

@@ -47,25 +47,29 @@ def checked_stop(returned: object) -> Stop:
     )
 
 
-class Episode(Protocol):
-    """All that an agent sees of a rollout. Neither the task's hidden fields nor the verifier are reachable from it.
+class Actor(Protocol):
+    """Who speaks with a model in a rollout, in conversations of its own: the agent itself, a sub-agent, an opponent.
 
-    Everything that passes through it is recorded; an agent records nothing itself. When the session ends the episode,
-    the next `respond` raises `EpisodeOver`, which an agent lets pass.
+    What it asks is recorded under its name, and passes the limits, retries, budget and deadlines that all calls pass.
     """
 
     @property
-    def request(self) -> Request:
-        """The task's request, with the opening observation of the environment, if any, and the tools."""
+    def name(self) -> str:
+        """By what it is known in the record."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """The model that it asks."""
         ...
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        """The tools the model may call, as the Responses API writes them."""
+        """The tools that its model may call, as the Responses API writes them."""
         ...
 
-    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
-        """Ask the model to continue the conversation `items`; `sampling` goes over the request's fields this once.
+    async def respond(self, items: Sequence[Item], **sampling: Unpack[Sampling]) -> Response:
+        """Ask its model to continue the conversation `items`; `sampling` goes over the request's fields this once.
 
         Raises `TypeError` for a keyword that there is not.
         """
@@ -77,6 +81,30 @@ class Episode(Protocol):
 
     async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """Run the calls of one response: in order, or at once where the session allows it."""
+        ...
+
+
+class Episode(Actor, Protocol):
+    """All that an agent sees of a rollout. Neither the task's hidden fields nor the verifier are reachable from it.
+
+    It is itself an actor, `policy`, whose conversation is the main one, the trajectory.
+
+    Everything that passes through it is recorded; an agent records nothing itself. When the session ends the episode,
+    the next `respond` raises `EpisodeOver`, which an agent lets pass.
+    """
+
+    @property
+    def request(self) -> Request:
+        """The task's request, with the opening observation of the environment, if any, and the tools."""
+        ...
+
+    def actor(self, name: str, role: str = "policy") -> Actor:
+        """Another actor, the same one for the same name.
+
+        One that asks the policy's model has the task's sampling and tools, but neither its input nor its instructions;
+        one of another role has nothing of the task. Raises `UsageError` for a name that has another role already, and
+        for a role that the run has no model for.
+        """
         ...
 
     async def reply(self, response: Response) -> Sequence[Item]:

@@ -18,13 +18,14 @@ class CallContext:
 
     `key`: the rollout, as `(task_id, repeat)`. `role`: which model it is asked as. `seed`: for sampling, where the
     endpoint takes one. `endpoint`: which of `ModelBackend.endpoints` the call goes to, None where the backend may
-    choose.
+    choose. `actor`: who asks for a session elsewhere, empty for the one named like the role.
     """
 
     key: tuple[str, int] = ("", 0)
     role: str = "policy"
     seed: int | None = None
     endpoint: str | None = None
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,12 @@ from gym_core.domain.stop_reasons import SESSION_DONE
 from gym_core.domain.task import Task
 
 if TYPE_CHECKING:
+    from gym_core.contract.agent import Actor
     from gym_core.contract.model import Model
+
+
+def _no_actor(name: str, role: str) -> Actor:
+    raise SessionError(f"the actor `{name}` is asked for by a session without models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class SessionContext:
     """What a session is given for its one rollout.
 
     `seed`: derived from the run's seed, the task and the repeat, so that an attempt can be repeated. `host`: what does
-    what the session asks for while it is open.
+    what the session asks for while it is open. `actor`: makes actors that ask the models.
     """
 
     seed: int = 0
@@ -85,6 +90,7 @@ class SessionContext:
     models: Mapping[str, Model] = field(default_factory=dict)
     lend: Callable[[Model], AbstractAsyncContextManager[Endpoint]] = no_gateway
     host: SessionHost = NO_HOST
+    actor: Callable[[str, str], Actor] = _no_actor
 
     def endpoint(self, role: str) -> AbstractAsyncContextManager[Endpoint]:
         """A model by its role for a program, which asks it as the session does."""
@@ -243,6 +249,16 @@ class Session(ABC, Generic[ServerT]):
     def sandboxes(self) -> Mapping[str, Sandbox]:
         """The sandboxes that it has opened, by role."""
         return self._context.host.sandboxes
+
+    def actor(self, name: str, role: str = "policy") -> Actor:
+        """An actor of the session's own, such as an opponent, with conversations that are recorded under its name.
+
+        `self.models["judge"]` is the actor `judge`. One that asks the policy's model has the task's sampling. Tools
+        that its model calls the session carries out itself. A session that may be served elsewhere names all roles that
+        it asks in `roles` or `optional_roles`, `policy` among them. Raises `UsageError` for a name that has another
+        role already, for `policy`, which is the agent's own, and for a role that the run has no model for.
+        """
+        return self._context.actor(name, role)
 
     async def open_sandbox(self, spec: SandboxSpec | None = None, role: str = "main") -> Sandbox:
         """Open a sandbox of the run's provider, in `setup` as a rule; it is closed with the session, whatever happens.

@@ -82,6 +82,15 @@ def read_sampling(body: Mapping[str, Any]) -> Sampling:
     return cast("Sampling", {**known, EXTRA: extra} if extra else known)
 
 
+_ASKED = frozenset({"input", "instructions", "prompt", "conversation", "previous_response_id"})
+_CALLING = frozenset({"tools", "tool_choice", "parallel_tool_calls", "max_tool_calls"})
+
+
+def inherited(body: Mapping[str, Any], *, tools: bool) -> dict[str, Any]:
+    """What another actor of the policy's model has of a task's request: how it is sampled, not what is asked."""
+    return {name: value for name, value in body.items() if name not in _ASKED and (tools or name not in _CALLING)}
+
+
 def _unknown(name: str) -> str:
     from difflib import get_close_matches
 

@@ -178,7 +178,10 @@ def test_call_tool_runs_one_call() -> None:
 def test_neither_the_hidden_fields_nor_the_verifier_are_in_sight() -> None:
     async def agent(episode: Episode) -> str:
         names = [name for name in dir(episode) if not name.startswith("_")]
-        assert names == ["call_tool", "call_tools", "reply", "request", "respond", "tools"]
+        assert names == [
+            "actor", "call_tool", "call_tools", "endpoint", "name", "reply", "request", "respond", "role", "sandboxes",
+            "tools",
+        ]  # fmt: skip
         assert "answer" not in repr(episode.request)
         return "completed"
 
@@ -188,7 +191,7 @@ def test_neither_the_hidden_fields_nor_the_verifier_are_in_sight() -> None:
 
 def test_parameters_of_one_turn_go_over_the_rows_and_are_recorded() -> None:
     async def agent(episode: Episode) -> str:
-        await episode.respond(episode.request.input, actor="planner", temperature=0.5)
+        await episode.actor("planner").respond(episode.request.input, temperature=0.5)
         await episode.respond(episode.request.input)
         return "completed"
 

@@ -162,7 +162,7 @@ def test_the_whole_rollout_in_several_tools_at_once() -> None:
 
 def test_the_whole_rollout_in_a_task_of_the_agents_own() -> None:
     async def agent(episode: Episode) -> str:
-        await asyncio.gather(*(episode.respond(episode.request.input, actor=name) for name in "ab"))
+        await asyncio.gather(*(episode.actor(name).respond(episode.request.input) for name in "ab"))
         return "completed"
 
     async def hang(request: Any, context: Any) -> None:

@@ -36,7 +36,7 @@ class Counted(Session[Any]):
         type(self).closed += 1
 
 
-async def never(role: str, request: Any) -> Response:
+async def never(role: str, request: Any, *, actor: str = "", sampling: Any = None) -> Response:
     raise AssertionError("no model is asked")
 
 

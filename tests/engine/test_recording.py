@@ -113,7 +113,7 @@ def test_calls_at_once_are_each_recorded_with_their_own_input_and_output() -> No
 
     async def agent(episode: Episode) -> str:
         base = list(episode.request.input)
-        await asyncio.gather(*(episode.respond([*base, user_message(name)], actor=name) for name in "abc"))
+        await asyncio.gather(*(episode.actor(name).respond([*base, user_message(name)]) for name in "abc"))
         return "completed"
 
     def echo(request: Any, context: Any) -> Any:

@@ -95,7 +95,7 @@ def test_calls_that_wait_at_the_same_time_stop_the_rollouts_clock_together() -> 
     clock.jitter = 0.0
 
     async def agent(episode: Episode) -> str:
-        await asyncio.gather(*(episode.respond(episode.request.input, actor=name) for name in "ab"))
+        await asyncio.gather(*(episode.actor(name).respond(episode.request.input) for name in "ab"))
         return "completed"
 
     turns = [ServerError("x", status=500, retry_after=seconds) for seconds in (0.12, 0.2)]

@@ -116,11 +116,11 @@ class Forgetful(LoopAgent):
 
     async def run(self, episode: Episode) -> Stop:
         items = list(episode.request.input)
-        first = await episode.respond(items, actor="planner", temperature=0.5)
+        first = await episode.actor("planner").respond(items, temperature=0.5)
         answers = await episode.call_tools(first.function_calls)
         kept = [item for item in first.output if item["type"] != "reasoning"]
         note = {"type": "message", "role": "user", "content": "A note of my own: ä €"}
-        second = await episode.respond([items[-1], *kept, *answers, note], actor="worker ä", tools=[])
+        second = await episode.actor("worker ä").respond([items[-1], *kept, *answers, note], tools=[])
         third = await episode.respond([note, *items, *kept, *answers, note, *second.output])
         return Stop(third.stop_reason)
 

@@ -153,7 +153,7 @@ class Wandering(Agent):
 
 async def _asked(episode: Episode, items: list[Item], step: str, number: int) -> Response:
     if step == "as another":
-        return await episode.respond(items, actor=f"helper {number % 2}")
+        return await episode.actor(f"helper {number % 2}").respond(items)
     return await episode.respond(items, temperature=number / 10) if step == "warmer" else await episode.respond(items)
 
 

@@ -50,6 +50,10 @@ class NoModels(Mapping[str, Any]):
     def __getitem__(self, role: str) -> Any:
         raise UsageError("an isolated function cannot ask models", hint="ask them in a function that is not isolated")
 
+    def actor(self, name: str, role: str) -> Any:
+        """There is none."""
+        return self[role]
+
     def __iter__(self) -> Any:
         return iter(())
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain import errors
 from gym_core.domain.abandoned import within
 from gym_core.domain.blame import asked_to_end, described
-from gym_core.domain.responses import Request, Response
-from gym_core.domain.sampling import Sampling, sampling_fields
+from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
+from gym_core.domain.sampling import Sampling, inherited, sampling_fields
 from gym_core.domain.tool_calls import is_whole, whole_call
 from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
@@ -24,6 +24,7 @@ from gym_core.engine.model_calls.rate_limits import Limiter, Limiters
 from gym_core.engine.model_calls.reservations import Reservation
 from gym_core.engine.model_calls.retries import FailedAttempts
 
+POLICY = "policy"
 SEVERAL = 5
 """So many rollouts in a row that found nobody mean that nobody is there."""
 
@@ -298,14 +299,28 @@ def release(limiter: Limiter, reservation: Reservation | None) -> None:
         reservation.close()
 
 
+class Ask(Protocol):
+    """Asks the model of a role. `actor`: who does, by default the one named like the role.
+
+    `sampling`: what of the request differs from the task's; all of its fields by default.
+    """
+
+    def __call__(
+        self, role: str, request: Request, *, actor: str = "", sampling: Mapping[str, Any] | None = None
+    ) -> Awaitable[Response]:
+        """One model call."""
+        ...
+
+
 class BoundModel:
     """A model as a session sees it: `await self.models["judge"].respond("...")`. Calls are recorded."""
 
-    __slots__ = ("_ask", "_role")
+    __slots__ = ("_actor", "_ask", "_role")
 
-    def __init__(self, role: str, ask: Callable[[str, Request], Awaitable[Response]]) -> None:
+    def __init__(self, role: str, ask: Ask, actor: str = "") -> None:
         self._role = role
         self._ask = ask
+        self._actor = actor
 
     async def respond(self, request: Request | str, /, **sampling: Unpack[Sampling]) -> Response:
         """One recorded model call; a string is one user message, `sampling` goes over the request's fields."""
@@ -313,7 +328,45 @@ class BoundModel:
             request = Request.ask(request)
         if sampling:
             request = Request({**request.body, **sampling_fields(sampling)})
-        return await self._ask(self._role, request)
+        return await self._ask(self._role, request, actor=self._actor)
+
+    def named(self, actor: str) -> BoundModel:
+        """The same, asked by another actor."""
+        return BoundModel(self._role, self._ask, actor)
+
+
+class SessionActor:
+    """An actor of a session's own. `inherited`: fields of the task's request that it begins with."""
+
+    __slots__ = ("_ask", "_inherited", "name", "role")
+
+    tools: Sequence[Mapping[str, Any]] = ()
+
+    def __init__(self, name: str, role: str, ask: Ask, inherited: Mapping[str, Any]) -> None:
+        self.name = name
+        self.role = role
+        self._ask = ask
+        self._inherited = inherited
+
+    async def respond(self, items: Sequence[Item], **sampling: Unpack[Sampling]) -> Response:
+        """One recorded model call."""
+        fields = sampling_fields(sampling) if sampling else {}
+        request = Request({**self._inherited, **fields, "input": [*items]})
+        return await self._ask(self.role, request, actor=self.name, sampling=fields)
+
+    async def call_tool(self, call: Mapping[str, Any]) -> FunctionCallOutput:
+        """Raises `UsageError`."""
+        raise self._refused()
+
+    async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
+        """Raises `UsageError`."""
+        raise self._refused()
+
+    def _refused(self) -> Exception:
+        return errors.UsageError(
+            f"the actor `{self.name}` is the session's, which carries out tool calls itself",
+            hint="call the method, and show the actor its result as a function_call_output",
+        )
 
 
 def _lacking(role: str) -> Exception:
@@ -325,14 +378,17 @@ def _lacking(role: str) -> Exception:
 class Models(Mapping[str, BoundModel]):
     """The bound models of one rollout by role; a role that there is no model for is the error that `lacking` makes."""
 
-    __slots__ = ("_ask", "_lacking", "_roles")
+    __slots__ = ("_ask", "_lacking", "_request", "_roles")
 
     def __init__(
         self,
         roles: Mapping[str, ModelGate],
-        ask: Callable[[str, Request], Awaitable[Response]],
+        ask: Ask,
         lacking: Callable[[str], Exception] = _lacking,
+        *,
+        request: Request | None = None,
     ) -> None:
+        self._request = request
         self._roles = roles
         self._ask = ask
         self._lacking = lacking
@@ -344,6 +400,15 @@ class Models(Mapping[str, BoundModel]):
         if role not in self._roles:
             raise self._lacking(role)
         return BoundModel(role, self._ask)
+
+    def actor(self, name: str, role: str) -> SessionActor:
+        """An actor that asks the model of a role, of the policy's with the task's sampling."""
+        if name == POLICY or not name:
+            raise errors.UsageError(f"an actor of a session cannot be called {name!r}: that is the agent's own")
+        if role not in self._roles and role != POLICY:  # a replay has no policy, but what it answered
+            raise self._lacking(role)
+        of_task = inherited(self._request.body, tools=False) if role == POLICY and self._request is not None else {}
+        return SessionActor(name, role, self._ask, of_task)
 
     def get(self, role: str, default: Any = None) -> Any:
         """The model of a role, `default` where there is none."""

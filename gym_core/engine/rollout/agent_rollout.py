@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias, Unpack
 
-from gym_core.contract.agent import Agent, Stop, checked_stop
+from gym_core.contract.agent import Actor, Agent, Stop, checked_stop
 from gym_core.contract.gateway import Endpoint
 from gym_core.contract.resource_server import Done
 from gym_core.contract.sandbox import Sandbox
 from gym_core.domain.blame import as_exception, asked_to_end
-from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
+from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError, UsageError
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import Rollout, Verdict
-from gym_core.domain.sampling import Sampling, sampling_fields
+from gym_core.domain.sampling import Sampling, inherited, sampling_fields
 from gym_core.domain.stop_reasons import SESSION_DONE, StopReason
 from gym_core.domain.task import Task
 from gym_core.engine.rollout.live_session import LiveSession
@@ -94,24 +94,22 @@ class _Live:
     `unseen`: the latest response, where the session is to see it before its calls run.
     """
 
-    __slots__ = ("broken", "context", "done", "gate", "over", "request", "run", "session", "toolbox", "unseen")
+    __slots__ = ("broken", "done", "over", "request", "run", "session", "toolbox", "unseen")
 
     def __init__(self, run: RolloutRun, session: LiveSession, request: Request) -> None:
         self.run = run
         self.session = session
         self.toolbox = session.toolbox
         self.request = request
-        self.context = run.call_context(POLICY)
-        self.gate = run.stage.gates[POLICY]
         self.broken: tuple[str, BaseException] | None = None
         self.done: Done | None = None
         self.over = ""
         self.unseen: Response | None = None
 
-    @property
-    def late(self) -> EpisodeOver:
-        """For what the agent has left running, which would be paid for and stand in no row."""
-        return EpisodeOver(self.over or "the rollout is over")
+    def check(self) -> None:
+        """Raise `EpisodeOver` for what the agent has left running: it would be paid for and stand in no row."""
+        if self.over or self.run.over:
+            raise EpisodeOver(self.over or "the rollout is over")
 
     async def call_tools(self, speaker: Speaker, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """The calls of one response of an actor; their outputs are recorded in the order of the calls."""
@@ -186,29 +184,34 @@ class _Live:
         return error
 
 
-class LiveEpisode:
-    """The episode that an agent works on. Its one attribute has a mangled name: nobody reaches behind by accident."""
+class LiveActor:
+    """An actor of the agent's. Its one attribute has a mangled name: nobody reaches behind by accident."""
 
-    __slots__ = ("__live",)
+    __slots__ = ("__asks",)
 
-    def __init__(self, live: _Live) -> None:
-        self.__live = live
+    def __init__(self, asks: _Asks) -> None:
+        self.__asks = asks
 
     @property
-    def request(self) -> Request:
-        """The task's request, with the opening observation and the tools."""
-        return self.__live.request
+    def name(self) -> str:
+        """By what it is known in the record."""
+        return self.__asks.speaker.name
+
+    @property
+    def role(self) -> str:
+        """The model that it asks."""
+        return self.__asks.speaker.role
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        """The tools the model may call."""
-        return self.__live.request.tools
+        """The tools its model may call."""
+        return self.__asks.request.tools
 
-    async def respond(self, items: Sequence[Item], *, actor: str = POLICY, **sampling: Unpack[Sampling]) -> Response:
-        """A call of the policy, recorded as part of the conversation."""
-        live = self.__live
-        if live.over or live.run.over:
-            raise live.late
+    async def respond(self, items: Sequence[Item], **sampling: Unpack[Sampling]) -> Response:
+        """A call of its model, recorded as part of its conversation."""
+        asks = self.__asks
+        live = asks.live
+        live.check()
         if live.broken is not None:
             raise live.broken[1]
         if live.done is not None:
@@ -216,16 +219,14 @@ class LiveEpisode:
         if not isinstance(items, list):
             items = list(items)
         params = sampling_fields(sampling) if sampling else {}
-        run = live.run
-        speaker = run.recording.main if actor == POLICY else run.recording.actor(actor, POLICY)
+        request = asks.request.with_input(items, params)
         try:
-            request = live.request.with_input(items, params)
-            response = await run.respond(speaker, live.gate, live.context, request, params)
+            response = await live.run.respond(asks.speaker, asks.gate, asks.context, request, params)
         except ModelError as error:
             if error.fatal:  # it hits all rollouts alike, whatever the agent makes of it
                 raise live.breaks("model", error) from error.__cause__
             raise
-        if live.session.info.answers_calls and actor == POLICY:
+        if live.session.info.answers_calls and asks.speaker is live.run.recording.main:
             live.unseen = response
         return response
 
@@ -235,16 +236,54 @@ class LiveEpisode:
 
     async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """The calls of one response; their outputs are recorded in the order of the calls."""
+        asks = self.__asks
+        asks.live.check()
+        return await asks.live.call_tools(asks.speaker, calls)
+
+
+class _Asks:
+    """What is behind an actor. `request`: what its requests have in common."""
+
+    __slots__ = ("context", "gate", "live", "request", "speaker")
+
+    def __init__(self, live: _Live, speaker: Speaker, request: Request) -> None:
+        self.live = live
+        self.speaker = speaker
+        self.request = request
+        self.context = live.run.call_context(speaker.role)
+        self.gate = live.run.stage.gates[speaker.role]
+
+
+class LiveEpisode(LiveActor):
+    """The episode that an agent works on: its own actor, and what else there is."""
+
+    __slots__ = ("__live",)
+
+    def __init__(self, live: _Live) -> None:
+        super().__init__(_Asks(live, live.run.recording.main, live.request))
+        self.__live = live
+
+    @property
+    def request(self) -> Request:
+        """The task's request, with the opening observation and the tools."""
+        return self.__live.request
+
+    def actor(self, name: str, role: str = POLICY) -> Actor:
+        """Another actor."""
         live = self.__live
-        if live.over or live.run.over:
-            raise live.late
-        return await live.call_tools(live.run.recording.main, calls)
+        if role not in live.run.stage.gates:
+            raise UsageError(f"the agent asks for a `{role}` model and the run has none", hint=f"--model {role}=REF")
+        speaker = live.run.recording.actor(name, role)
+        if speaker is live.run.recording.main:
+            return self
+        return LiveActor(
+            _Asks(live, speaker, Request(inherited(live.request.body, tools=True) if role == POLICY else {}))
+        )
 
     async def reply(self, response: Response) -> Sequence[Item]:
         """The environment's answer to a response without calls."""
         live = self.__live
-        if live.over or live.run.over:
-            raise live.late
+        live.check()
         recording, replies = live.run.recording, live.session.info.replies
         try:
             answer = await live.session.reply(response)

@@ -24,6 +24,7 @@ from gym_core.domain.conversation import (
     path_of,
     places_of,
 )
+from gym_core.domain.errors import UsageError
 from gym_core.domain.responses import Item, Response, UsageCounter, call_id_of
 from gym_core.domain.rollout import Trajectory
 from gym_core.domain.tool_calls import is_sendable, new_call_id
@@ -184,12 +185,15 @@ class Recording:
         return counter
 
     def actor(self, name: str, role: str) -> Speaker:
-        """The actor of this name. Raises `ValueError` where it has another role."""
+        """The actor of this name. Raises `UsageError` where it has another role."""
         speaker = self.actors.get(name)
         if speaker is None:
             speaker = self.actors[name] = Speaker(name, role)
         elif speaker.role != role:
-            raise ValueError(f"the actor `{name}` asks the model of the role `{speaker.role}`, not `{role}`")
+            raise UsageError(
+                f"the actor `{name}` asks the model of the role `{speaker.role}` in this rollout, not `{role}`",
+                hint="an actor has one role; give another one another name",
+            )
         return speaker
 
     # What the session says

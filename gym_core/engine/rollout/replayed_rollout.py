@@ -6,7 +6,7 @@ the model worked in, so that its new verdict would say nothing of the model: the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -136,9 +136,10 @@ class _Replay:
     async def _run_tool(self, run: RolloutRun, session: LiveSession, number: int) -> None:
         items, made = self._recorded.items, self._recorded.runs[number]
         run.phase = "tool"
-        if session.info.answers_calls and (call := self._recorded.gave(made.call)) is not self._seen:
-            self._seen = call
-            if call is not None:
+        if session.info.answers_calls and made.actor == MAIN:
+            call = self._recorded.gave(made.call)
+            if call is not None and call is not self._seen:
+                self._seen = call
                 await session.answer_calls(self._recorded.response(call))
         output = await session.toolbox.call(items[made.call])
         self._compare([items[made.output]], [output], f"tool call {number + 1} ({output.get('call_id')})")
@@ -174,17 +175,27 @@ class _Replay:
             f"{self._recorded.rollout.stop_reason!r}"
         )
 
-    async def _ask(self, run: RolloutRun, role: str, request: Request) -> Response:
+    async def _ask(
+        self,
+        run: RolloutRun,
+        role: str,
+        request: Request,
+        *,
+        actor: str = "",
+        sampling: Mapping[str, Any] | None = None,
+    ) -> Response:
         """A model asked by the verifier answers; one asked on the way there has answered already."""
         if run.phase == "verify":
-            return await run.ask(role, request)
+            return await run.ask(role, request, actor=actor, sampling=sampling)
         asked = plain_json(request.body)
         question = asked.pop("input", None)
+        if sampling is not None:
+            asked = plain_json({**sampling})
         recorded = self._recorded
-        calls, actor = recorded.whole.model_calls, role if role != MAIN else SESSION
+        calls, who = recorded.whole.model_calls, actor or (role if role != MAIN else SESSION)
         for number in self._asked:
             call = calls[number]
-            alike = call.actor == actor and (call.sampling or {}) == asked
+            alike = call.actor == who and (call.sampling or {}) == asked
             if alike and [recorded.items[place] for place in shown_to(calls, number)] == question:
                 self._asked.remove(number)
                 return recorded.response(call)

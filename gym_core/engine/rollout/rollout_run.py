@@ -19,14 +19,14 @@ from gym_core.contract.resource_server import SessionContext
 from gym_core.domain.abandoned import abandon, background, end
 from gym_core.domain.blame import asked_to_end
 from gym_core.domain.conversation import MAIN
-from gym_core.domain.errors import EpisodeOver, GymError, ModelTimeoutError, error_text
+from gym_core.domain.errors import EpisodeOver, GymError, ModelTimeoutError, UsageError, error_text
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.rollout import Rollout, Status, Trajectory, Verdict
 from gym_core.domain.task import Task
 from gym_core.domain.tool_calls import sent_request
 from gym_core.engine.bounds.alarms import OUTSIDE, Alarm, Scope
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
-from gym_core.engine.model_calls.gate import ModelGate, Models, release
+from gym_core.engine.model_calls.gate import Ask, ModelGate, Models, release
 from gym_core.engine.model_calls.reservations import Reservations
 from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
 from gym_core.engine.rollout.live_session import LiveSession
@@ -40,8 +40,6 @@ _SELF_CANCELLED = "a plugin's code has cancelled its task"
 
 Work: TypeAlias = "Callable[[RolloutRun], Awaitable[tuple[str, Verdict | None]]]"
 """What is done in a rollout; returns why it stopped and the verdict, None where nobody was asked for one."""
-Ask: TypeAlias = Callable[[str, Request], Awaitable[Response]]
-"""Asks the model of a role."""
 
 
 def derive_seed(seed: int, task_id: str, repeat: int) -> int:
@@ -298,11 +296,13 @@ class RolloutRun:
         From then on it is closed with the rollout, also where that is given up.
         """
         stage = self.stage
+        models = Models(stage.gates, self.ask if ask is None else ask, request=self.request)
         context = SessionContext(
             seed=self.seed,
             repeat=self.repeat,
-            models=Models(stage.gates, self.ask if ask is None else ask),
+            models=models,
             lend=stage.gateway.offer_model,
+            actor=models.actor,
         )
         session = self.session = LiveSession(
             stage.server,
@@ -321,19 +321,26 @@ class RolloutRun:
         self.verifying = self.stage.clock.time()
         return session.verify(trajectory)
 
-    async def ask(self, role: str, request: Request, *, actor: str = "") -> Response:
+    async def ask(
+        self, role: str, request: Request, *, actor: str = "", sampling: Mapping[str, Any] | None = None
+    ) -> Response:
         """A call of a session to one of its models, whose conversations are those of the actor of that name.
 
         `actor`: who asks instead. A session is not the policy's actor: that is whoever works in it.
         """
         if self.over:
             raise EpisodeOver("the rollout is over")
-        params = {name: value for name, value in request.body.items() if name != "input"}
+        if role not in self.stage.gates:
+            raise UsageError(
+                f"the verifier asks the `{role}` model, which is not asked again", hint="run the tasks again"
+            )
+        if sampling is None:
+            sampling = {name: value for name, value in request.body.items() if name != "input"}
         speaker = self.recording.actor(actor or (role if role != MAIN else SESSION), role)
         task = asyncio.current_task()
         self.asking.add(task)
         try:
-            return await self.respond(speaker, self.stage.gates[role], self.call_context(role), request, params)
+            return await self.respond(speaker, self.stage.gates[role], self.call_context(role), request, sampling)
         finally:
             self.asking.discard(task)
 

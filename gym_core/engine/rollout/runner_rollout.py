@@ -74,10 +74,12 @@ class _Live:
         self.run = run
         self.broken: ModelError | None = None
 
-    async def ask(self, role: str, request: Request) -> Response:
+    async def ask(
+        self, role: str, request: Request, *, actor: str = "", sampling: Mapping[str, Any] | None = None
+    ) -> Response:
         """A call of one of the run's models."""
         try:
-            return await self.run.ask(role, request, actor=role)
+            return await self.run.ask(role, request, actor=actor or role, sampling=sampling)
         except ModelError as error:
             if error.fatal and self.broken is None:
                 self.broken = error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-_ALWAYS = frozenset({Kind.COMMAND, Kind.IMPORTER, Kind.EXPORTER, Kind.SCHEME, Kind.SOURCE})
+_ALWAYS = frozenset({Kind.COMMAND, Kind.IMPORTER, Kind.EXPORTER, Kind.SCHEME, Kind.SOURCE, Kind.GATEWAY})
 """What belongs to gym as a command line: no run is wired from it."""
 
 

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from gym_core import (
+    Actor,
     Endpoint,
     Episode,
     FunctionCallOutput,
@@ -33,6 +34,8 @@ SimpleAgent = gym_agents()["simple_agent"]
 class ScriptedEpisode:
     """Answers with the responses it was given, and writes down what it was asked."""
 
+    name = role = "policy"
+
     def __init__(self, *script: Response | Exception, replies: Sequence[Sequence[Item]] = ()) -> None:
         self.script = iter(script)
         self.replies = iter(replies)
@@ -42,7 +45,7 @@ class ScriptedEpisode:
         self.request = Request.ask("Add it up.")
         self.tools: Sequence[Mapping[str, Any]] = ()
 
-    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
+    async def respond(self, items: Sequence[Item], **sampling: Unpack[Sampling]) -> Response:
         self.asked.append(list(items))
         answer = next(self.script)
         if isinstance(answer, Exception):
@@ -63,6 +66,9 @@ class ScriptedEpisode:
     @property
     def sandboxes(self) -> Mapping[str, Sandbox]:
         return {}
+
+    def actor(self, name: str, role: str = "policy") -> Actor:
+        raise AssertionError("it has no others")
 
     def endpoint(self, actor: str = "policy") -> AbstractAsyncContextManager[Endpoint]:
         raise AssertionError("it starts no program")

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from gym_core import (
+    Actor,
     Agent,
     AgentInfo,
     CallContext,
@@ -160,12 +161,23 @@ class _SpiedEpisode:
         return self._episode.request
 
     @property
+    def name(self) -> str:
+        return self._episode.name
+
+    @property
+    def role(self) -> str:
+        return self._episode.role
+
+    @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
         return self._episode.tools
 
-    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
+    def actor(self, name: str, role: str = "policy") -> Actor:
+        return self._episode.actor(name, role)
+
+    async def respond(self, items: Sequence[Item], **sampling: Unpack[Sampling]) -> Response:
         try:
-            return await self._episode.respond(items, actor=actor, **sampling)
+            return await self._episode.respond(items, **sampling)
         except EpisodeOver:
             self.over += 1
             raise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from gym_core import Episode, FunctionCallOutput, Item, Response
+from gym_core import Actor, Episode, FunctionCallOutput, Item, Response
 from gym_core.chat import responses_request
 from gym_core.responses import as_items
 from gym_core.spi import read_sampling
@@ -13,6 +13,10 @@ from gym_http.gateway.grant import Offer
 from gym_http.gateway.item_identity import HandedOut
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.wire import items_from_wire
+
+Who: TypeAlias = tuple[str, str]
+"""An actor by its name and its role; without a name it is the one of the endpoint."""
+MAIN: Who = ("policy", "policy")
 
 
 class OfferedEpisode(Offer):
@@ -32,8 +36,8 @@ class OfferedEpisode(Offer):
         """The tools, as the model is shown them."""
         return self._episode.tools
 
-    async def respond(self, body: Mapping[str, Any], *, actor: str, exactly: bool, chat: bool = False) -> Response:
-        """A call of the model. `exactly`: the agent is one of gym's, whose copies say the very same.
+    async def respond(self, body: Mapping[str, Any], who: Who, *, exactly: bool, chat: bool = False) -> Response:
+        """A call of a model. `exactly`: the agent is one of gym's, whose copies say the very same.
 
         `chat`: the body was that of a chat completion.
 
@@ -47,17 +51,17 @@ class OfferedEpisode(Offer):
             raise WireError("input", str(error).removeprefix("`input` ")) from None
         sampling = read_sampling(body if exactly else self._own(body))
         items = received if exactly else self._handed_out.tell(received, chat=chat)
-        response = await self._episode.respond(items, actor=actor or self._actor, **sampling)
+        response = await self._speaker(who).respond(items, **sampling)
         self._handed_out.add(response.output)
         return response
 
-    async def respond_to_chat(self, body: Mapping[str, Any], *, actor: str) -> Response:
+    async def respond_to_chat(self, body: Mapping[str, Any], who: Who) -> Response:
         """The same for the body of a chat completion."""
         try:
             request = responses_request(body)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise WireError("messages" if "messages" in str(error) else "", f"cannot be read: {error}") from None
-        return await self.respond(request, actor=actor, exactly=False, chat=True)
+        return await self.respond(request, who, exactly=False, chat=True)
 
     def _own(self, body: Mapping[str, Any]) -> dict[str, Any]:
         request = self._episode.request.body
@@ -69,9 +73,14 @@ class OfferedEpisode(Offer):
             and not (name == "tools" and _offers(value) == _offers(request.get("tools")))
         }
 
-    async def call_tools(self, calls: Sequence[Item]) -> list[FunctionCallOutput]:
+    def _speaker(self, who: Who) -> Actor:
+        name, role = who
+        name = name or self._actor
+        return self._episode if (name, role) == MAIN else self._episode.actor(name, role)
+
+    async def call_tools(self, calls: Sequence[Item], who: Who = MAIN) -> list[FunctionCallOutput]:
         """The function calls of one response, answered in their order."""
-        outputs = await self._episode.call_tools(self._handed_out.called(calls))
+        outputs = await self._speaker(who).call_tools(self._handed_out.called(calls))
         self._handed_out.add(outputs)
         return outputs
 

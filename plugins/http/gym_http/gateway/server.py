@@ -28,7 +28,7 @@ from starlette.routing import BaseRoute
 
 from gym_core import Endpoint, Episode, Model, Response, UsageError, encode_json
 from gym_core.spi import Redactor, asked_to_end
-from gym_http.gateway.episode import OfferedEpisode
+from gym_http.gateway.episode import OfferedEpisode, Who
 from gym_http.gateway.grant import Offer
 from gym_http.gateway.model import OfferedModel
 from gym_http.protocol.errors import ServeError, WireError, add_openai_words, error_to_wire, told
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
     from gym_http.serve.mcp import MCPEndpoint
 
-ACTOR = "gym-actor"
-"""The header that names the actor of a model call, where that is not the one of the endpoint."""
+ACTOR, ROLE = "gym-actor", "gym-role"
+"""The headers that name the actor of a call and the role of its model, where that is not the one of the endpoint."""
 EXACT = "gym-exact"
 """The header by which gym's own client says that its items are word for word those it was given, and asks for more."""
 _SETTINGS = ServeSettings(max_body=256 * MEGABYTE)
@@ -162,11 +162,11 @@ class GatewayServer:
 
             async def ask(body: dict[str, Any]) -> Reply:
                 if isinstance(offered, OfferedModel):
-                    return _said(await offered.respond(body, chat=chat), body, chat=chat)
+                    return _said(await offered.respond(body, chat=chat, actor=actor), body, chat=chat)
                 assert isinstance(offered, OfferedEpisode)
                 if chat:
-                    return _said(await offered.respond_to_chat(body, actor=actor), body, chat=True)
-                response = await offered.respond(body, actor=actor, exactly=exactly)
+                    return _said(await offered.respond_to_chat(body, _who(request)), body, chat=True)
+                response = await offered.respond(body, _who(request), exactly=exactly)
                 return json_reply(response.body) if exactly else _said(response, body)
 
             return await self._work(request, offered, ask)
@@ -283,14 +283,19 @@ def _is_episode(offered: Offer) -> bool:
     return isinstance(offered, OfferedEpisode)
 
 
+def _who(request: Request) -> Who:
+    """The actor that asks, if it is named."""
+    return unquote(request.headers.get(ACTOR) or ""), unquote(request.headers.get(ROLE) or "policy")
+
+
 async def _call_tool(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:
     call = {"type": "function_call", "call_id": "", "arguments": "{}", **body, "name": request.path_params["name"]}
-    (output,) = await offered.call_tools(read(CallsRequest, {"calls": [call]})["calls"])
+    (output,) = await offered.call_tools(read(CallsRequest, {"calls": [call]})["calls"], _who(request))
     return json_reply({"output": output["output"]})
 
 
 async def _call_tools(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:
-    return json_reply({"outputs": await offered.call_tools(read(CallsRequest, body)["calls"])})
+    return json_reply({"outputs": await offered.call_tools(read(CallsRequest, body)["calls"], _who(request))})
 
 
 async def _reply(offered: OfferedEpisode, request: Request, body: dict[str, Any]) -> Reply:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 from urllib.parse import quote
 
-from gym_core import Endpoint, FunctionCallOutput, Item, Request, Response, Sampling, Sandbox, UsageError
+from gym_core import Actor, Endpoint, FunctionCallOutput, Item, Request, Response, Sampling, Sandbox, UsageError
 from gym_core.responses import call_id_of
 from gym_core.spi import sampling_fields
 from gym_http.protocol.client import BROKEN, Client, Reply
@@ -29,6 +29,33 @@ class Place:
         return await self.client.post(self.path + path, body, token=self.token, headers=headers)
 
 
+class HttpActor:
+    """Another actor of an episode over HTTP: its name goes with whatever it asks."""
+
+    def __init__(self, episode: HttpEpisode, name: str, role: str) -> None:
+        self._episode = episode
+        self.name = name
+        self.role = role
+        self._headers = {"Gym-Actor": quote(name, safe=""), "Gym-Role": quote(role, safe="")}
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The tools its model may call."""
+        return self._episode.tools if self.role == "policy" else ()
+
+    async def respond(self, items: Sequence[Item], **sampling: Unpack[Sampling]) -> Response:
+        """Ask its model to continue a conversation."""
+        return await self._episode.ask(items, sampling_fields(sampling), self._headers)
+
+    async def call_tool(self, call: Mapping[str, Any]) -> FunctionCallOutput:
+        """Run one function call."""
+        return (await self.call_tools([call]))[0]
+
+    async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
+        """Run the calls of one response."""
+        return await self._episode.carry_out(calls, self._headers)
+
+
 class HttpEpisode:
     """Implements `Episode` over HTTP. `batch`: the session takes the calls of one response at once.
 
@@ -36,6 +63,8 @@ class HttpEpisode:
 
     `refused`: the latest error that was raised here, with the answer that it stands for.
     """
+
+    name = role = "policy"
 
     def __init__(
         self, request: Request, model: Place, session: Place, endpoint: Endpoint, *, batch: bool = False
@@ -57,10 +86,18 @@ class HttpEpisode:
         """The tools the model may call."""
         return self._request.tools
 
-    async def respond(self, items: Sequence[Item], *, actor: str = "policy", **sampling: Unpack[Sampling]) -> Response:
+    def actor(self, name: str, role: str = "policy") -> Actor:
+        """Another actor. What is wrong with its name or role is said when it asks."""
+        return self if name == self.name and role == self.role else HttpActor(self, name, role)
+
+    async def respond(self, items: Sequence[Item], **sampling: Unpack[Sampling]) -> Response:
         """Ask the model to continue a conversation."""
-        headers = {"Gym-Actor": quote(actor, safe=""), "Gym-Exact": "true"}
-        reply = await self._model.post("/responses", {**sampling_fields(sampling), "input": list(items)}, headers)
+        return await self.ask(items, sampling_fields(sampling), {"Gym-Actor": self.name})
+
+    async def ask(self, items: Sequence[Item], fields: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+        """Ask a model. `headers`: who does."""
+        headers = {**headers, "Gym-Exact": "true"}
+        reply = await self._model.post("/responses", {**fields, "input": list(items)}, headers)
         body = self._checked(reply)
         self._items(body.get("output"), "output", reply)
         return Response(body)
@@ -71,15 +108,22 @@ class HttpEpisode:
 
     async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """Run the calls of one response."""
+        return await self.carry_out(calls)
+
+    async def carry_out(
+        self, calls: Sequence[Mapping[str, Any]], headers: Mapping[str, str] | None = None
+    ) -> list[FunctionCallOutput]:
+        """Run the calls of one response. `headers`: whose they are."""
         if not self._batch:
-            return [await self._call(call) for call in calls]
-        reply = await self._session.post("/calls", {"calls": list(calls)})
+            return [await self._call(call, headers) for call in calls]
+        reply = await self._session.post("/calls", {"calls": list(calls)}, headers)
         return self._items(self._checked(reply).get("outputs"), "outputs", reply)
 
-    async def _call(self, call: Mapping[str, Any]) -> FunctionCallOutput:
+    async def _call(self, call: Mapping[str, Any], headers: Mapping[str, str] | None) -> FunctionCallOutput:
         call_id = call_id_of(call)
         body = {"arguments": call.get("arguments"), "call_id": call_id}
-        answer = self._checked(await self._session.post(f"/tools/{quote(str(call.get('name') or ''), safe='')}", body))
+        path = f"/tools/{quote(str(call.get('name') or ''), safe='')}"
+        answer = self._checked(await self._session.post(path, body, headers))
         return {"type": "function_call_output", "call_id": call_id, "output": answer.get("output", "")}
 
     async def reply(self, response: Response) -> Sequence[Item]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 from gym_core import CallContext, ComponentContext, ModelBackend, Request, Response
 from gym_core.errors import ConnectionFailedError
@@ -65,5 +66,6 @@ class _OpenerModel(ModelBackend):
         """One call."""
         where = f"the session's model for `{self.context.role}`"
         # What the gateway itself refuses is a matter of this session, and none of the model that others ask, too.
-        asking = self._client.post(self._path, request.body, token=self._token)
+        headers = {"Gym-Actor": quote(context.actor, safe="")} if context.actor else None
+        asking = self._client.post(self._path, request.body, token=self._token, headers=headers)
         return await called(asking, lambda reply: reply.failure(where), lambda status: ConnectionFailedError)

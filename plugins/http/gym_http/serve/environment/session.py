@@ -116,7 +116,7 @@ class ServedSession:
         self.running: set[asyncio.Task[Any]] = set()
         self._host = host
         self._gates = gates
-        self._models = Models(gates, self._ask_as, _lacking)
+        self._models = Models(gates, self._ask_as, _lacking, request=task.request)
         self._lock = SessionLock()
         self._asking: set[asyncio.Task[Any]] = set()
         self._live: LiveSession
@@ -142,7 +142,13 @@ class ServedSession:
 
     async def _set_up(self, seed: int) -> None:
         host = self._host
-        context = SessionContext(seed=seed, repeat=self.repeat, models=self._models, lend=host.lend)
+        context = SessionContext(
+            seed=seed,
+            repeat=self.repeat,
+            models=self._models,
+            lend=host.lend,
+            actor=self._models.actor,
+        )
         live = LiveSession(
             host.server,
             self.task,
@@ -254,10 +260,14 @@ class ServedSession:
         # The environment's object and this one hold each other; letting go frees both without the garbage collector.
         del self._live, self._models
 
-    async def _ask_as(self, role: str, request: Request) -> Response:
+    async def _ask_as(
+        self, role: str, request: Request, *, actor: str = "", sampling: Mapping[str, Any] | None = None
+    ) -> Response:
         if self.closed:  # what the session has left running makes no calls any more
             raise gone(self.closed)
-        context = CallContext((self.task.task_id, self.repeat), role)
+        if role not in self._gates:
+            raise _lacking(role)
+        context = CallContext((self.task.task_id, self.repeat), role, actor=actor)
         task = asyncio.current_task()
         assert task is not None
         self._asking.add(task)
