@@ -9,7 +9,7 @@ import inspect
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import PluginManager
 
 ROOT = Path(__file__).parents[1]
-COUNTER = ROOT / "examples" / "gym_counter"
 _SETTERS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A", Kind.GATEWAY: "-G"}
 _LONG_OPTION = re.compile(r"--[a-z][a-z-]+")
 
@@ -210,24 +209,7 @@ def _parameter_row(option: click.Option) -> tuple[str, str]:
     return code(names + value), " ".join([first_upper(option.help or ""), *facts])
 
 
-# The example
-
-
-def counter() -> str:
-    """The counter environment, its code and its entry point, in the way to go into a page."""
-    source = (COUNTER / "gym_counter" / "__init__.py").read_text(encoding="utf-8")
-    source = source.partition('"""\n\n')[2].strip()
-    groups: Mapping[str, Mapping[str, str]] = tomllib.loads((COUNTER / "pyproject.toml").read_text(encoding="utf-8"))[
-        "project"
-    ]["entry-points"]
-    lines = [line for group, names in groups.items() for line in _entry_points(group, names)]
-    return f"```python\n{source}\n```\n\n```toml\n" + "\n".join(lines) + "\n```"
-
-
-def _entry_points(group: str, names: Mapping[str, str]) -> Iterator[str]:
-    yield f'[project.entry-points."{group}"]'
-    for name, module in names.items():
-        yield f'{name} = "{module}"'
+# The house
 
 
 def house() -> str:
@@ -269,7 +251,6 @@ def layers() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "cli": command_line,
-    "counter": counter,
     "deadlines": deadline_table,
     "errors": error_table,
     "hooks": hooks,
