@@ -353,7 +353,11 @@ class Recording:
                 self._plant(speaker)
             if speaker is self.main:
                 self._plain = False
-            places = [*beginning_of(self.model_calls, question.continues, question.kept), *places_of(question.shown)]
+            if undisturbed and question.continues == speaker.last and speaker.places is not None:
+                places = speaker.places[: question.kept]
+            else:
+                places = beginning_of(self.model_calls, question.continues, question.kept)
+            places += places_of(question.shown)
             shown = self._resolve(question, places)
             speaker.places = places
             speaker.path = [*map(self.items.__getitem__, places)]
