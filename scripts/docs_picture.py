@@ -27,7 +27,7 @@ from rich.text import Text
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "run.svg"
 COMMANDS = (
     "gym run --model local --env simple_weather --limit 8 --output weather.jsonl",
-    "gym view weather.jsonl paris",
+    "gym show weather.jsonl paris",
 )
 COLUMNS = 96
 _CODES = re.compile(r"\x1b\[(\d*)([AK])|\x1b\[\?\d+[hl]|\x1b\]8;[^\x1b]*\x1b\\|(\r)|(\n)")

@@ -37,7 +37,7 @@ app = CommandGroup(
             "gym_core.cli.export:export",
             "Write the rollouts of a results file as rows that the tools of others read.",
         ),
-        "view": ("gym_core.cli.view:view", "Show one stored rollout."),
+        "show": ("gym_core.cli.show:show", "Show one stored rollout."),
         "help": ("gym_core.cli.help:help_", "Show how to use a command, as `gym COMMAND --help` does."),
     },
 )

@@ -65,7 +65,7 @@ def _check_fields(statistics: list[Statistics], by: tuple[str, ...]) -> None:
         if all(set(one.result["reward"]["by"][field]["values"]) == {NO_VALUE} for one in statistics):
             raise UsageError(
                 f"no row has a value for the field `{field}`",
-                hint="a dotted path into the row, such as `rollout.stop_reason`; `gym view FILE --json` shows a row",
+                hint="a dotted path into the row, such as `rollout.stop_reason`; `gym show FILE --json` shows a row",
             )
 
 

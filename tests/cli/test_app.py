@@ -79,7 +79,7 @@ def test_without_a_command_help_is_shown(gym: Gym) -> None:
 
 @pytest.mark.parametrize("group", [(), ("plugins",)])
 def test_an_unknown_command_is_answered_with_the_nearest(gym: Gym, group: tuple[str, ...]) -> None:
-    near = {(): ("veiw", "view"), ("plugins",): ("lst", "list")}[group]
+    near = {(): ("shwo", "show"), ("plugins",): ("lst", "list")}[group]
     result = gym(*group, near[0])
     assert result.status == 2
     assert f"has no command {near[0]!r}; did you mean {near[1]!r}?" in result.err
@@ -88,7 +88,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(gym: Gym, group: tuple[
 
 @pytest.mark.parametrize(
     "arguments",
-    [("tasks",), ("plugins", "list", "--knd"), ("plugins", "list", "--kind", "x"), ("plugins", "show"), ("view",)],
+    [("tasks",), ("plugins", "list", "--knd"), ("plugins", "list", "--kind", "x"), ("plugins", "show"), ("show",)],
 )
 def test_a_wrong_option_is_one_error_and_one_hint(gym: Gym, arguments: tuple[str, ...]) -> None:
     result = gym(*arguments)
@@ -144,10 +144,10 @@ def test_an_unexpected_error_is_one_line_until_debugged(gym: Gym, failing: dict[
     [
         ("run", "--env", "simple_weather", "--model", "openai:m", "--output"),
         ("run", "--env", "simple_weather", "--model", "openai:m", "--output", "o.jsonl", "--input"),
-        ("view",),
+        ("show",),
         ("stats",),
     ],
-    ids=["output", "input", "view", "stats"],
+    ids=["output", "input", "show", "stats"],
 )
 def test_a_file_name_that_is_too_long_is_said_to_be(gym: Gym, arguments: tuple[str, ...]) -> None:
     name = "x" * 300 + ".jsonl"

@@ -70,7 +70,7 @@ def test_rows_never_go_to_a_name_of_a_run(gym: Gym) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("export", "--format", "nemo", "x.jsonl"), ("view", "x.jsonl", "--json"), ("stats", "x.jsonl")]
+    "command", [("export", "--format", "nemo", "x.jsonl"), ("show", "x.jsonl", "--json"), ("stats", "x.jsonl")]
 )
 @pytest.mark.parametrize("name", ["x.jsonl", "x.failures.jsonl", "x.run.json", "x.summary.json"])
 def test_standard_output_is_never_a_file_of_the_run_that_is_read(name: str, command: tuple[str, ...], gym: Gym) -> None:

@@ -103,9 +103,9 @@ def test_a_run_shows_text(gym: Gym) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("view", "x.jsonl"),
-        ("view", "x.failures.jsonl"),
-        ("view", "x.jsonl", "no" + ACTS),
+        ("show", "x.jsonl"),
+        ("show", "x.failures.jsonl"),
+        ("show", "x.jsonl", "no" + ACTS),
         ("stats", "x.jsonl", "--by", "task_id"),
         ("tasks", "--env", "judges"),
         ("models", "--model", "says"),
@@ -131,7 +131,7 @@ def test_every_command_shows_text(gym: Gym, arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("view", "x.jsonl", "--json"),
+        ("show", "x.jsonl", "--json"),
         ("stats", "x.jsonl", "--by", "task_id", "--json"),
         ("tasks", "--env", "judges", "--json", "--limit", "1"),
         ("models", "--model", "says", "--json"),
@@ -161,5 +161,5 @@ def test_names_of_files_that_are_no_text_are_shown(gym: Gym) -> None:
     name = "odd\udcff\x1b[2J.jsonl"
     assert clean(gym(*RUN[:-1], name)).status == 1
     assert "odd\\udcff\\u001b[2J" in clean(gym(*RUN[:-1], name)).err
-    assert clean(gym("view", name)).status == 0
+    assert clean(gym("show", name)).status == 0
     assert clean(gym("stats", name, "--json")).status == 0

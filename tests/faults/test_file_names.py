@@ -44,7 +44,7 @@ def test_every_command_takes_a_file_of_any_name(name: bytes, tmp_path: Path) -> 
         gym(*wanted, b"--resume")
         assert len(server.received) == 1
     assert parse_json(gym(b"stats", rows, b"--json"))
-    assert b"paris" in gym(b"view", rows, b"1", b"--json").lower()
+    assert b"paris" in gym(b"show", rows, b"1", b"--json").lower()
     gym(b"rescore", rows, b"--output=again" + name + b".jsonl")
     gym(b"export", rows, b"--format", b"nemo", b"--output", b"nemo" + name + b".jsonl")
     names = os.listdir(folder)

@@ -25,7 +25,7 @@ def test_script_tells_the_installed_version(core: FreshEnv) -> None:
 def test_module_does_what_the_script_does(core: FreshEnv) -> None:
     script = core.run("gym", "--help").stdout
     assert core.run("python", "-m", "gym_core", "--help").stdout == script
-    assert all(command in script for command in ("run", "plugins", "tasks", "view"))
+    assert all(command in script for command in ("run", "plugins", "tasks", "show"))
 
 
 def test_core_alone_lists_only_what_it_ships(core: FreshEnv) -> None:

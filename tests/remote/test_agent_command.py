@@ -67,7 +67,7 @@ def test_a_run_without_model_and_environment(agent: NemoAgent, folder: Path) -> 
     assert resumed.exit_code == 0, resumed.err
     assert orjson.loads(resumed.out)["rollouts"]["kept"] == 6
     assert len(agent.received) == 15
-    for command in (("view", "x.jsonl"), ("stats", "x.jsonl", "y.jsonl"), ("config", "--config", "x.run.json")):
+    for command in (("show", "x.jsonl"), ("stats", "x.jsonl", "y.jsonl"), ("config", "--config", "x.run.json")):
         shown = gym(*command)
         assert shown.exit_code == 0, shown.err
         assert "None" not in shown.out

@@ -69,7 +69,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_all_of_a_rollout_is_shown_in_order(gym: Gym, file: Path) -> None:
-    result = gym("view", str(file))
+    result = gym("show", str(file))
     assert result.status == 0
     expected = [
         "task        a  (repeat 0)",
@@ -116,7 +116,7 @@ def test_outputs_are_named_by_the_order_of_their_calls(gym: Gym, tmp_path: Path)
     ]
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps(row(response={"output": items})) + "\n")
-    shown = gym("view", str(path)).out
+    shown = gym("show", str(path)).out
     titles = [line.strip("─ ") for line in shown.splitlines() if line.startswith("── output of")]
     assert titles == ["output of first", "output of second", "output of third"]
 
@@ -124,7 +124,7 @@ def test_outputs_are_named_by_the_order_of_their_calls(gym: Gym, tmp_path: Path)
 def test_a_failure_is_shown_with_its_causes(gym: Gym, tmp_path: Path) -> None:
     path = tmp_path / "x.failures.jsonl"
     path.write_text(json.dumps(failure()) + "\n")
-    shown = gym("view", str(path)).out
+    shown = gym("show", str(path)).out
     assert "none: a failure has no reward" in shown
     assert "ServerError: 500 from it  (while: model)" in shown
     assert "caused by OSError: reset" in shown
@@ -143,18 +143,18 @@ def test_a_failure_is_shown_with_its_causes(gym: Gym, tmp_path: Path) -> None:
     ],
 )
 def test_a_rollout_is_found_by_place_or_key(gym: Gym, file: Path, which: str, task: str) -> None:
-    assert f"task        {task}\n" in gym("view", str(file), which).out
+    assert f"task        {task}\n" in gym("show", str(file), which).out
 
 
 def test_of_several_attempts_the_last_is_shown(gym: Gym, tmp_path: Path) -> None:
     path = tmp_path / "x.failures.jsonl"
     attempts = [row("a", rollout={"attempt": number}) for number in (1, 2)]
     path.write_text("".join(json.dumps(one) + "\n" for one in [*attempts, row("b")]))
-    assert "(repeat 0, attempt 2)" in gym("view", str(path), "a").out
+    assert "(repeat 0, attempt 2)" in gym("show", str(path), "a").out
 
 
 def test_json_prints_the_row_itself(gym: Gym, file: Path) -> None:
-    assert json.loads(gym("view", str(file), "2", "--json").out) == row("7")
+    assert json.loads(gym("show", str(file), "2", "--json").out) == row("7")
 
 
 def test_on_a_terminal_it_is_coloured_and_wrapped() -> None:
@@ -177,7 +177,7 @@ def test_secrets_are_hidden() -> None:
     ],
 )
 def test_a_rollout_that_is_not_there_is_said(gym: Gym, file: Path, which: str, problem: str, hint: str) -> None:
-    result = gym("view", str(file), which)
+    result = gym("show", str(file), which)
     assert result.status == 2
     assert problem in result.err
     assert hint in result.err
@@ -196,7 +196,7 @@ def test_a_file_of_something_else_is_refused(gym: Gym, tmp_path: Path, content: 
     path = tmp_path / "x.jsonl"
     path.write_text(content)
     (tmp_path / "x.failures.jsonl").write_text(json.dumps(failure()) + "\n")
-    result = gym("view", str(path))
+    result = gym("show", str(path))
     assert result.status == 2
     assert problem in result.err
     if not content:
@@ -204,20 +204,20 @@ def test_a_file_of_something_else_is_refused(gym: Gym, tmp_path: Path, content: 
 
 
 def test_a_missing_file_is_said(gym: Gym, tmp_path: Path) -> None:
-    result = gym("view", str(tmp_path / "none.jsonl"))
+    result = gym("show", str(tmp_path / "none.jsonl"))
     assert result.status == 2
     assert "none.jsonl cannot be read: No such file" in result.err
 
 
 @pytest.mark.parametrize("folder", [".", "/"])
 def test_a_folder_is_no_file(gym: Gym, folder: str) -> None:
-    result = gym("view", folder)
+    result = gym("show", folder)
     assert (result.status, result.err) == (2, f"error: {folder} cannot be read: Is a directory\n")
 
 
 @pytest.mark.parametrize("digits", ["9" * 19, "9" * 5000])
 def test_an_id_of_many_digits_is_no_place(digits: str, gym: Gym) -> None:
     Path("x.jsonl").write_text(json.dumps(row(task_id=digits[:19])) + "\n")
-    result = gym("view", "x.jsonl", digits)
+    result = gym("show", "x.jsonl", digits)
     assert (result.status, "internal" in result.err) == (0 if len(digits) == 19 else 2, False)
-    assert gym("view", "x.jsonl", f"{digits[:19]}#{digits}").status == 2
+    assert gym("show", "x.jsonl", f"{digits[:19]}#{digits}").status == 2

@@ -1,4 +1,4 @@
-"""`gym view`."""
+"""`gym show`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gym_core.cli.terminal import Terminal, pass_terminal
 @json_option("Print the row itself, indented.")
 @debug_option
 @pass_terminal
-def view(terminal: Terminal, file: Path, which: str | None, as_json: bool) -> None:
+def show(terminal: Terminal, file: Path, which: str | None, as_json: bool) -> None:
     """Show one stored rollout.
 
     FILE is what `gym run` wrote, results or failures. N counts the rows from 1, and 1 is the default; a task whose id
