@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from gym_core.domain.sampling import Sampling as Sampling
     from gym_core.domain.stop_reasons import StopReason as StopReason
     from gym_core.domain.task import Task as Task
+    from gym_core.domain.tokens import Tokens as Tokens
     from gym_core.engine.api import collect as collect
     from gym_core.engine.api import run as run
     from gym_core.engine.api import run_sync as run_sync
@@ -121,6 +122,7 @@ else:
             "gym_core.domain.sampling": "Sampling",
             "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.task": "Task",
+            "gym_core.domain.tokens": "Tokens",
             "gym_core.engine.api": "collect run run_sync",
             "gym_core.engine.bounds.deadlines": "Deadlines",
             "gym_core.engine.config": "RunSettings",

@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from gym_core.domain.blame import asked_to_end as asked_to_end
     from gym_core.domain.blame import described as described
     from gym_core.domain.blame import unwrapped as unwrapped
-    from gym_core.domain.chat.messages import TOKEN_FIELDS as TOKEN_FIELDS
     from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
     from gym_core.domain.conversation import places_of as places_of
     from gym_core.domain.conversation import read_model_calls as read_model_calls
@@ -95,6 +94,8 @@ if TYPE_CHECKING:
     from gym_core.domain.task import check_row as check_row
     from gym_core.domain.task import own_task_id as own_task_id
     from gym_core.domain.task import without_result as without_result
+    from gym_core.domain.tokens import TOKEN_FIELDS as TOKEN_FIELDS
+    from gym_core.domain.tokens import tokens_on as tokens_on
     from gym_core.domain.tool_calls import is_whole as is_whole
     from gym_core.domain.tool_calls import sent_request as sent_request
     from gym_core.domain.tool_calls import whole_call as whole_call
@@ -217,7 +218,6 @@ else:
             "gym_core.domain.abandoned": "GRACE within",
             "gym_core.domain.arguments": "ArgumentError arguments_text parse_arguments",
             "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
-            "gym_core.domain.chat.messages": "TOKEN_FIELDS",
             "gym_core.domain.chat.tools": "with_flat_tools",
             "gym_core.domain.conversation": "places_of read_model_calls shown_to",
             "gym_core.domain.error_json": "error_json",
@@ -230,6 +230,7 @@ else:
             "gym_core.domain.responses": "id_text",
             "gym_core.domain.sampling": "BACKEND_FIELDS read_sampling sampling_fields",
             "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
+            "gym_core.domain.tokens": "TOKEN_FIELDS tokens_on",
             "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids",
             "gym_core.engine.assembly": "Assembler Assembly",
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",

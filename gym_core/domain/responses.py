@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from gym_core.domain.arguments import NO_ARGUMENTS, arguments_text, parse_arguments
 from gym_core.domain.finish import ending
@@ -23,6 +23,9 @@ from gym_core.domain.stop_reasons import (
     TRUNCATING,
     StopReason,
 )
+
+if TYPE_CHECKING:
+    from gym_core.domain.tokens import Tokens
 
 Item: TypeAlias = dict[str, Any]
 """One input or output item: a message, reasoning, function call, function call output, or any other."""
@@ -184,12 +187,16 @@ class Request:
 
 
 class Response:
-    """A Responses-API response: the body as it came, read through names. That it is whole is found out once."""
+    """A Responses-API response: the body as it came, read through names. That it is whole is found out once.
 
-    __slots__ = ("_whole", "body")
+    `tokens`: those that were read and sampled for it, where the backend was asked for them.
+    """
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    __slots__ = ("_whole", "body", "tokens")
+
+    def __init__(self, body: dict[str, Any], tokens: Tokens | None = None) -> None:
         self.body = body
+        self.tokens = tokens
         self._whole = False
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gym_core import CallContext, Request, Response, errors
+from gym_core import CallContext, ModelError, Request, Response, errors
 from gym_local_model.server import LlamaServer, ServerSettings
 from gym_local_model.weights import find_default
 from gym_openai_model.backend import OpenAIModel
@@ -134,11 +134,16 @@ def test_a_schema_binds_the_answer_in_chat(llama: Llama, transport: str) -> None
     assert json.loads(response.output_text) == {"city": "Oslo"}
 
 
-def test_token_ids_and_log_probabilities_in_chat(llama: Llama, transport: str) -> None:
+def test_log_probabilities_in_chat(llama: Llama, transport: str) -> None:
     response = llama.ask("Say hello.", api="chat", transport=transport, logprobs=True, top_logprobs=1)
-    item = response.output[-1]
-    assert len(item["generation_token_ids"]) == len(item["generation_log_probs"]) > 0
-    assert all(log_probability <= 0 for log_probability in item["generation_log_probs"])
+    entries = response.output[-1]["content"][0]["logprobs"]
+    assert entries
+    assert all(entry["logprob"] <= 0 for entry in entries)
+
+
+def test_tokens_in_chat_are_an_error_that_says_what_is_not_there(llama: Llama, transport: str) -> None:
+    with pytest.raises(ModelError, match="no ids of the prompt"):
+        llama.ask("Say hello.", api="chat", transport=transport, tokens=True)
 
 
 def test_a_limit_on_tokens_is_told_in_chat(llama: Llama, transport: str) -> None:

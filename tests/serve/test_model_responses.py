@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from gym_core import CallContext, Request, Response, Tokens
+from gym_http.remote.model import RemoteModel
 from gym_testing import answer, call, refuse, say, think
 from tests.serve.serving import ModelServer, served_model
 from tests.support.loop import asynchronous
@@ -201,3 +203,23 @@ def without_measurements(item: Mapping[str, Any]) -> dict[str, Any]:
             {name: value for name, value in part.items() if name != "logprobs"} for part in kept["content"]
         ]
     return kept
+
+
+@asynchronous
+async def test_tokens_are_said_at_the_top_and_taken_there_by_gym() -> None:
+    """Whoever serves a model records nothing: the tokens of its calls belong to the caller's rollout."""
+    tokens = Tokens([1, 2], [7], [-0.25], version="17")
+    async with served_model(ScriptedModel(Response(response(say("hi")).body, tokens))) as server:
+        status, body = await server.post("/v1/responses", {"input": "hello"})
+        assert status == 200
+        assert body["prompt_token_ids"] == [1, 2]
+        assert body["weight_version"] == "17"
+        assert not TOKENS.keys() & body["output"][-1].keys()
+        async with RemoteModel(RemoteModel.Options.model_validate({"url": server.url})) as model:
+            found = await model.respond(Request.ask("hello"), CallContext())
+        assert found.tokens == tokens
+        assert not TOKENS.keys() & found.body.keys()
+        status, completion = await server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]})
+        assert status == 200
+        assert completion["choices"][0]["message"]["generation_token_ids"] == [7]
+        assert completion["weight_version"] == "17"

@@ -1,8 +1,4 @@
-"""Replies: a chat completion <-> a Responses body.
-
-Token ids and log probabilities for training are taken as the server sent them: vLLM's `prompt_token_ids` and
-`token_ids` (asked for by `return_token_ids`), or the ids that llama.cpp and vLLM put into the entries of `logprobs`.
-"""
+"""Replies: a chat completion <-> a Responses body."""
 
 from __future__ import annotations
 
@@ -10,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gym_core.domain.chat.items import assistant_items
-from gym_core.domain.chat.messages import TOKEN_FIELDS, add_to_assistant
+from gym_core.domain.chat.messages import add_to_assistant
 from gym_core.domain.finish import ending
 from gym_core.domain.responses import is_error
 from gym_core.domain.stop_reasons import COMPLETED, CONTENT_FILTER, MAX_OUTPUT_TOKENS
 
-PROMPT_IDS, GENERATION_IDS, LOG_PROBS = TOKEN_FIELDS
 _FINISH = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
-_COMPLETION_FIELDS = frozenset({"id", "created", "model", "usage", "service_tier", "prompt_token_ids", "choices"})
-_CHOICE_FIELDS = frozenset({"message", "logprobs", "token_ids"})
+_COMPLETION_FIELDS = frozenset({"id", "created", "model", "usage", "service_tier", "choices"})
+_CHOICE_FIELDS = frozenset({"message", "logprobs"})
 _USAGE = {
     "prompt_tokens": "input_tokens",
     "prompt_tokens_details": "input_tokens_details",
@@ -60,11 +55,11 @@ def response_from_completion(completion: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(completion.get("usage"), dict):
         body["usage"] = {_USAGE.get(name, name): value for name, value in completion["usage"].items()}
     rest = {name: value for name, value in choice.items() if name not in _CHOICE_FIELDS and value is not None}
-    left = _place_tokens(completion, choice, output)
+    left = _place_logprobs(choice, output)
     if left:
         rest["logprobs"] = left
-    if not output:
-        rest.update(_unplaced(completion, choice, message))
+    if not output:  # what would stand on the items, were there any
+        rest["message"] = {name: value for name, value in message.items() if value is not None}
     extra = {name: value for name, value in completion.items() if name not in _COMPLETION_FIELDS and value is not None}
     body["chat_completion"] = {**extra, "choices": [rest, *completion["choices"][1:]]}
     return body
@@ -90,44 +85,19 @@ def _first_choice(completion: Mapping[str, Any]) -> tuple[Mapping[str, Any], Map
     return choice, message, end
 
 
-def _place_tokens(completion: Mapping[str, Any], choice: Mapping[str, Any], output: list[dict[str, Any]]) -> Any:
-    """Put ids and log probabilities onto the items; what is left of `logprobs` is returned."""
+def _place_logprobs(choice: Mapping[str, Any], output: list[dict[str, Any]]) -> Any:
+    """Put log probabilities onto the text that they are of; what is left of them is returned."""
     logprobs = choice.get("logprobs")
     if not isinstance(logprobs, dict):
-        logprobs = {}
+        return {}
     content = logprobs.get("content")
-    if not (isinstance(content, list) and all(isinstance(entry, dict) for entry in content)):
-        content = None
-    if not output:
+    if not (content and isinstance(content, list) and all(isinstance(entry, dict) for entry in content)):
         return logprobs
-    last = output[-1]
-    if completion.get("prompt_token_ids") is not None:
-        last[PROMPT_IDS] = completion["prompt_token_ids"]
-    ids = choice.get("token_ids")
-    if ids is None and content:
-        ids = _ids_of(content)
-    if ids is not None:
-        last[GENERATION_IDS] = ids
-    if not content:
-        return logprobs
-    last[LOG_PROBS] = [entry.get("logprob") for entry in content]
     text = _only_text(output)
     if text is None:
         return logprobs
     text["logprobs"] = content
     return {name: value for name, value in logprobs.items() if name != "content" and value is not None}
-
-
-def _ids_of(entries: list[Mapping[str, Any]]) -> list[int] | None:
-    """The token ids in the entries of `logprobs.content`, where a server puts them there, one into each."""
-    try:
-        if isinstance(entries[0].get("id"), int):
-            return [entry["id"] for entry in entries]
-        if str(entries[0].get("token", "")).startswith("token_id:"):
-            return [int(entry["token"].removeprefix("token_id:")) for entry in entries]
-    except (KeyError, ValueError, AttributeError):
-        pass
-    return None
 
 
 def _only_text(output: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -136,18 +106,6 @@ def _only_text(output: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     part: dict[str, Any] = output[0]["content"][0]
     return part if part.get("type") == "output_text" else None
-
-
-def _unplaced(
-    completion: Mapping[str, Any], choice: Mapping[str, Any], message: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """What would stand on the items, were there any."""
-    kept: dict[str, Any] = {"message": {name: value for name, value in message.items() if value is not None}}
-    if choice.get("token_ids") is not None:
-        kept["token_ids"] = choice["token_ids"]
-    if completion.get("prompt_token_ids") is not None:
-        kept[PROMPT_IDS] = completion["prompt_token_ids"]
-    return kept
 
 
 def completion_from_response(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +128,7 @@ def completion_from_response(body: Mapping[str, Any]) -> dict[str, Any]:
     _restore_annotations(message, output)
     completion: dict[str, Any] = {"id": body.get("id"), "object": "chat.completion", **kept}
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": _finish_reason(body, message)}
-    _restore_tokens(completion, choice, output, first)
+    _restore_logprobs(choice, output, first)
     choice.update(first)
     for field, name in (("created_at", "created"), ("model", "model"), ("service_tier", "service_tier")):
         if body.get(field) is not None:
@@ -203,20 +161,10 @@ def _restore_annotations(message: dict[str, Any], output: list[dict[str, Any]]) 
         message["annotations"] = nested
 
 
-def _restore_tokens(
-    completion: dict[str, Any], choice: dict[str, Any], output: list[dict[str, Any]], first: dict[str, Any]
-) -> None:
-    prompt_ids = first.pop(PROMPT_IDS, None)
-    last = output[-1] if output else {}
-    prompt_ids = last.get(PROMPT_IDS, prompt_ids)
-    if prompt_ids is not None:
-        completion["prompt_token_ids"] = prompt_ids
+def _restore_logprobs(choice: dict[str, Any], output: list[dict[str, Any]], first: dict[str, Any]) -> None:
     text = _only_text(output)
     logprobs = dict(first.pop("logprobs", None) or {})
     if text is not None and text.get("logprobs"):
         logprobs = {"content": text["logprobs"], **logprobs}
     if logprobs:
         choice["logprobs"] = logprobs
-    ids = last.get(GENERATION_IDS)
-    if ids is not None and not (logprobs.get("content") and _ids_of(logprobs["content"])):
-        choice["token_ids"] = ids

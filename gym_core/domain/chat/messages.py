@@ -11,9 +11,7 @@ from typing import Any
 
 from gym_core.domain.chat.parts import ToolMedia, chat_content, chat_part, text_and_media
 from gym_core.domain.responses import call_id_of, id_text
-
-TOKEN_FIELDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
-"""What training data wants of a generated item: what the server saw and said, as it said it."""
+from gym_core.domain.tokens import TOKEN_FIELDS
 
 _OWN_FIELDS = frozenset({"type", "id", "status", "chat_message", *TOKEN_FIELDS})
 _MESSAGE_FIELDS = _OWN_FIELDS | {"role", "content", "phase"}

@@ -238,7 +238,7 @@ class ModelGate:
         if whole:
             return response
         calls = [whole_call(item) if item.get("type") == "function_call" else item for item in output]
-        return Response({**response.body, "output": calls})
+        return Response({**response.body, "output": calls}, response.tokens)
 
     @property
     def _name(self) -> str:

@@ -37,7 +37,6 @@ DEFAULT_MAX_OUTPUT_TOKENS = 256
 _CALL_TOKENS = 256
 """The most tokens a constrained call may take: a small model that has lost its way repeats itself to the end."""
 
-_TOKEN_FIELDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
 _FUNCTION_ITEMS = ("function_call", "function_call_output")
 _TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 
@@ -59,7 +58,7 @@ class LocalModelOptions(Options):
         "auto",
         description="How tools reach the model: through its own template, through the adapter, or whichever fits.",
     )
-    logprobs: bool = Field(False, description="Record token ids and log probabilities, for training.")
+    logprobs: bool = Field(False, description="Record the log probabilities of the tokens of texts.")
     start_timeout: Annotated[PositiveFloat, Operational()] = Field(
         120.0, description="Seconds until the model has to be loaded."
     )
@@ -181,8 +180,6 @@ class LocalModel(ModelBackend[LocalModelOptions]):
 
     async def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
         completion = await self._client.complete(request)
-        if request.get("logprobs"):
-            completion["prompt_token_ids"] = await self._client.prompt_token_ids(request)
         completion.pop("timings", None)
         try:
             body = chat.response_from_completion(completion)
@@ -218,6 +215,4 @@ def _own_file(name: str) -> Path:
 
 def _as_calls(response: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
     """A response whose text was a list of calls, with the calls in the place of the text."""
-    said = response["output"][-1]
-    items[-1].update({name: said[name] for name in _TOKEN_FIELDS if name in said})
     return {**response, "status": "completed", "incomplete_details": None, "output": items}

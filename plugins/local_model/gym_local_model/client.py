@@ -1,4 +1,4 @@
-"""One HTTP client for the local server: chat completions, the prompt's token ids, and replies told apart."""
+"""One HTTP client for the local server: chat completions, and replies told apart."""
 
 from __future__ import annotations
 
@@ -43,13 +43,6 @@ class ChatClient:
     async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         """`POST /v1/chat/completions`; raises a `ModelError` for anything but a completion."""
         return await self._post("/v1/chat/completions", body)
-
-    async def prompt_token_ids(self, body: dict[str, Any]) -> list[int]:
-        """The token ids that a chat request becomes, special tokens included."""
-        shared: dict[str, Any] = {name: body[name] for name in ("messages", "tools", "tool_choice") if name in body}
-        prompt = (await self._post("/apply-template", shared)).get("prompt", "")
-        tokens = await self._post("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})
-        return list(tokens.get("tokens", ()))
 
     async def template_knows_tools(self) -> bool:
         """Whether the model's own chat template has a place for tools."""

@@ -18,6 +18,7 @@ from gym_core import (
     ModelError,
     Request,
     Response,
+    Tokens,
     UsageError,
     encode_json,
     errors,
@@ -50,6 +51,10 @@ from gym_openai_model.transports import (
 from gym_openai_model.transports.base import PreparedHeaders, public_url
 
 _SESSIONS_KEPT = 1 << 14
+_NO_TOKENS = (
+    "vLLM, SGLang, Dynamo and NeMo's servers say them in -M api=chat; an older one, or llama.cpp, says no ids of the "
+    "prompt. Without -M tokens=true the run goes on without them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,11 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         self._endpoints = read_addresses(self.options.base_url, self.options.extra_query)
         self._endpoint = self._endpoints[0]
         self._single = self._file is None and len(self._endpoints) == 1
+        self._says_tokens = False
+        if (self.options.tokens or self.options.send_token_ids) and (
+            self._endpoint.is_openai or self._endpoint.is_azure
+        ):
+            raise UsageError(f"{self._endpoint.base_url} says no token ids, so there is nothing to train on")
         self._identity = identify(self.options, self._endpoint, self._name)
         self._config = TransportConfig(
             connect_timeout=self.options.connect_timeout,
@@ -200,7 +210,21 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
             response = self._streamed(target, reply, broken)
         if response.unfinished:
             raise self._unfinished(target, reply, response)
+        if response.tokens is not None:
+            self._look_at(response.tokens, target)
         return response
+
+    def _look_at(self, tokens: Tokens, target: _Target) -> None:
+        """Raise where an endpoint that is asked for tokens has never said any: no later call would.
+
+        Where one did before, this call's answer stands, and the record says what is wrong with its tokens.
+        """
+        if not tokens.problem:
+            self._says_tokens = True
+        elif not self._says_tokens:
+            raise errors.EndpointError(
+                f"{self._model} at {public_url(target.url)} does not say its tokens: {tokens.problem}", hint=_NO_TOKENS
+            )
 
     def _aimed(self, context: CallContext) -> _Target:
         """Where a call goes: where the engine says, else wherever its rollout always goes."""

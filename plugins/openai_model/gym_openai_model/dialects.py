@@ -6,10 +6,12 @@ beyond what the engine relies on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gym_core import JsonError, Request, Response, chat, encode_json, parse_json
+from gym_core import JsonError, Request, Response, Tokens, chat, encode_json, parse_json
+from gym_core.spi import TOKEN_FIELDS
+from gym_openai_model.capture import UnevenTokens, asking, take_from_completion, take_from_response
 
 if TYPE_CHECKING:
     from gym_openai_model.endpoint import Endpoint
@@ -69,6 +71,50 @@ def _sampling(options: OpenAIOptions, model: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+class _Capture:
+    """What a dialect does where tokens are asked for.
+
+    `takes`: whether replies are looked through. `sends`: whether items carry tokens, there and back.
+    """
+
+    def __init__(self, options: OpenAIOptions) -> None:
+        self.sends = options.send_token_ids
+        self.takes = options.tokens or self.sends
+        self.version = options.version
+        self.asks = self.takes and options.token_server != "nemo"
+        self.server = options.token_server
+        self.keeps = options.logprobs or options.top_logprobs is not None
+
+    def taken(self, take: Callable[..., Tokens], body: dict[str, Any]) -> Tokens | str:
+        """The tokens of a reply, which are taken out of its body; or why they are none."""
+        try:
+            tokens = take(body, keep_logprobs=self.keeps)
+        except UnevenTokens as error:
+            return str(error)
+        if tokens.version is None:
+            tokens.version = self.version
+        return tokens
+
+    def put(self, response: Response, tokens: Tokens | str) -> Response:
+        """The response with its tokens. Raises `BrokenReply` for an answer with broken ones."""
+        if response.unfinished:
+            return response
+        if isinstance(tokens, str):
+            raise BrokenReply(f"it has {tokens}", response.body)
+        response.tokens = tokens
+        if self.sends:
+            response.body["output"] = tokens.on_items(response.output)
+        return response
+
+
+def _on_message(item: dict[str, Any]) -> dict[str, Any]:
+    """An item whose tokens go onto the chat message that it becomes part of."""
+    if not any(name in item for name in TOKEN_FIELDS):
+        return item
+    tokens = {name: item[name] for name in TOKEN_FIELDS if name in item}
+    return {**item, "chat_message": {**(item.get("chat_message") or {}), **tokens}}
+
+
 def _merged(request: Request, over: Mapping[str, Any], effort: str | None, logprobs: bool) -> dict[str, Any]:
     body = {**request.body, **over}
     if "stream" in body:
@@ -90,11 +136,11 @@ class ResponsesDialect:
     def __init__(self, options: OpenAIOptions, endpoint: Endpoint, model: str) -> None:
         self._over = _sampling(options, model)
         self._effort = options.reasoning_effort
-        self._logprobs = options.logprobs or options.top_logprobs is not None
+        self._capture = _Capture(options)
+        self._logprobs = options.logprobs or options.top_logprobs is not None or self._capture.asks
         self._drop = _REASONING if options.drop_reasoning else _NOTHING
-        self._extra = dict(options.extra_body)
-        if options.return_token_ids:
-            self._extra.setdefault("return_token_ids", True)
+        asked = asking(self._capture.server, chat=False) if self._capture.takes else {}
+        self._extra = {**asked, **options.extra_body}
         if options.seed is not None and not (endpoint.is_openai or endpoint.is_azure_openai):
             self._over["seed"] = options.seed
 
@@ -124,6 +170,9 @@ class ResponsesDialect:
         if type(output) is not list or not all(type(item) is dict for item in output):
             hint = "; it looks like Chat Completions" if "choices" in body else ""
             raise BrokenReply(f"it has no list of output items{hint}", body)
+        if self._capture.takes:
+            tokens = self._capture.taken(take_from_response, body)
+            return self._capture.put(Response(body), tokens)
         return Response(body)
 
 
@@ -135,11 +184,11 @@ class ChatDialect:
     def __init__(self, options: OpenAIOptions, endpoint: Endpoint, model: str) -> None:
         self._over = _sampling(options, model)
         self._effort = options.reasoning_effort
-        self._logprobs = options.logprobs or options.top_logprobs is not None
+        self._capture = _Capture(options)
+        self._logprobs = options.logprobs or options.top_logprobs is not None or self._capture.asks
         self._drop = _REASONING if options.drop_reasoning else _NOTHING
-        self._extra = dict(options.extra_body)
-        if options.return_token_ids:
-            self._extra.setdefault("return_token_ids", True)
+        asked = asking(self._capture.server, chat=True) if self._capture.takes else {}
+        self._extra = {**asked, **options.extra_body}
         chosen = options.max_tokens_field
         self._max_tokens_field = endpoint.max_tokens_field if chosen == "auto" else chosen
         self._tool_media = endpoint.tool_media if options.tool_media == "auto" else options.tool_media
@@ -150,8 +199,11 @@ class ChatDialect:
 
     def encode(self, request: Request, seed: int | None) -> bytes:
         """See `Dialect.encode`."""
+        merged = _merged(request, self._over, self._effort, self._logprobs)
+        if self._capture.sends and isinstance(merged.get("input"), list):
+            merged["input"] = [_on_message(item) for item in merged["input"]]
         body = chat.chat_request(
-            _merged(request, self._over, self._effort, self._logprobs),
+            merged,
             max_tokens_field=self._max_tokens_field,
             drop=self._drop,
             tool_media=self._tool_media,
@@ -177,10 +229,12 @@ class ChatDialect:
         if type(body.get("choices")) is not list:
             hint = "; it looks like the Responses API" if type(body.get("output")) is list else ""
             raise BrokenReply(f"it has no list of choices{hint}", body)
+        tokens = self._capture.taken(take_from_completion, body) if self._capture.takes else None
         try:
-            return Response(chat.response_from_completion(body))
+            response = Response(chat.response_from_completion(body))
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise BrokenReply(f"it is no chat completion ({error})", body) from error
+        return response if tokens is None else self._capture.put(response, tokens)
 
 
 def _evenly_strict(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretSt
 
 from gym_core import FromEnv, Operational, Options, Selector
 from gym_http1 import MAX_REPLY_MB
+from gym_openai_model.capture import TokenServer
 
 DEFAULT_MODEL = "gpt-4.1-mini"
 """What is asked at OpenAI when no model is named: small, cheap, good at calling tools."""
@@ -111,7 +112,24 @@ class OpenAIOptions(Options):
     top_logprobs: NonNegativeInt | None = Field(
         None, description="Ask for those of this many alternatives per token, too."
     )
-    return_token_ids: bool = Field(False, description="Ask for the ids of prompt and generated tokens (vLLM).")
+    tokens: bool = Field(
+        False,
+        description="Keep the ids of prompt and sampled tokens with their log probabilities, for training. An endpoint "
+        "that does not say them is an error.",
+    )
+    token_server: TokenServer = Field(
+        "auto",
+        description="Whose words ask for tokens. `auto`: those of vLLM, SGLang and Dynamo at once. `nemo`: none, "
+        "NeMo's servers say them unasked.",
+    )
+    version: str | None = Field(
+        None, description="The version of the weights, to stand with the tokens where the endpoint says none."
+    )
+    send_token_ids: bool = Field(
+        False,
+        description="Leave tokens on the items, too, and send them back on messages, for servers that go on from the "
+        "very tokens (NeMo RL's). Includes `tokens`.",
+    )
 
     @field_validator("base_url", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from gym_core import GymError, ModelError, Response
+from gym_core import GymError, ModelError, Response, Tokens
 from gym_core.errors import (
     BrokenReplyError,
     ConnectionFailedError,
@@ -13,6 +13,7 @@ from gym_core.errors import (
     ReplyTooLongError,
     class_of_status,
 )
+from gym_core.spi import TOKEN_FIELDS, tokens_on
 from gym_http.protocol.client import BROKEN, TIMEOUT, TOO_LONG, UNREACHABLE, Reply
 from gym_http.protocol.errors import RemoteError
 
@@ -33,7 +34,19 @@ async def called(
     output = answer.get("output")
     if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
         raise BrokenReplyError(f"{reply.where} answered without a list of items `output`", status=reply.status)
-    return Response(answer)
+    return Response(answer, _tokens(answer))
+
+
+def _tokens(answer: dict[str, Any]) -> Tokens | None:
+    """Take the tokens of a call out of a body, where `gym serve --model` says them: at its top."""
+    problem, version = answer.pop("tokens_problem", None), answer.pop("weight_version", None)
+    said = tokens_on(answer)
+    if said is None:
+        return Tokens((), (), (), problem=str(problem)) if problem else None
+    for name in TOKEN_FIELDS:
+        del answer[name]
+    said.version = str(version) if version is not None else None
+    return said
 
 
 async def answered(

@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from gym_core import Item, Response
+from gym_core import Item, Response, Tokens
 from gym_core.chat import completion_from_response
 from gym_core.responses import CONTENT_FILTER, MAX_OUTPUT_TOKENS
-from gym_core.spi import ending
+from gym_core.spi import TOKEN_FIELDS, ending
 
 _ECHOED = ("instructions", "metadata", "temperature", "top_p", "max_output_tokens", "previous_response_id", "reasoning")
 _ENDS: Mapping[str, str] = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
@@ -66,10 +66,20 @@ def whole_completion(body: Mapping[str, Any], model: str) -> dict[str, Any]:
         choice["finish_reason"] = _finish_reason(choice)
         message["content"] = _as_text(message.get("content"))
         message.setdefault("refusal", None)
+    completion["choices"][0]["message"].update({name: body[name] for name in TOKEN_FIELDS if name in body})
+    completion.update({name: body[name] for name in ("weight_version",) if name in body})
     usage = _whole_usage(completion.get("usage"), "prompt_tokens", "completion_tokens")
     if usage is not None:
         completion["usage"] = usage
     return completion
+
+
+def said_tokens(tokens: Tokens) -> dict[str, Any]:
+    """The fields of a body that say the tokens of its call, see `protocol.model_client`."""
+    if tokens.problem:
+        return {"tokens_problem": tokens.problem}
+    version = {} if tokens.version is None else {"weight_version": tokens.version}
+    return {**tokens.fields(), **version}
 
 
 def _finish_reason(choice: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from gym_http.protocol.openai import ChatRequest, FirstLook, Model, ModelList, R
 from gym_http.protocol.wire import info_to_wire
 from gym_http.serve.disconnects import while_connected
 from gym_http.serve.json_reply import json_reply
-from gym_http.serve.model.bodies import whole_response
+from gym_http.serve.model.bodies import said_tokens, whole_response
 from gym_http.serve.model.errors import InvalidRequest, error_reply
 from gym_http.serve.model.replies import chat_reply, responses_reply
 from gym_http.serve.model.requests import from_chat, read_body, request_of
@@ -93,7 +93,9 @@ class ServedModel:
             answer = await self.gate.call(request, context, alarm, retry=headers.get(RETRIES_HEADER) != NO_RETRIES)
         finally:
             alarm.close()
-        return whole_response(answer.response.body, body, self.name)
+        response = answer.response
+        said = response.body if response.tokens is None else {**response.body, **said_tokens(response.tokens)}
+        return whole_response(said, body, self.name)
 
     def _key(self, rollout: str) -> tuple[str, int]:
         task_id, _, repeat = rollout.rpartition("/")

@@ -1,0 +1,229 @@
+"""Tokens as servers say them: every form is read whole, or is an error that says what is not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gym_core import ModelError, Request, Response, Tokens, UsageError, errors
+from gym_openai_model.backend import OpenAIModel
+from gym_openai_model.options import OpenAIOptions
+
+from .scripted import Caller, Endpoint, Reply, completion, response
+
+PROMPT, SAMPLED, LOGPROBS = [11, 12, 13], [7, 8], [-0.25, -0.5]
+ENTRIES = [{"token": "t", "logprob": value, "bytes": [1], "top_logprobs": []} for value in LOGPROBS]
+THREE = {"prompt_token_ids": PROMPT, "generation_token_ids": SAMPLED, "generation_log_probs": LOGPROBS}
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+TEXT: dict[str, Any] = {"role": "assistant", "content": "Hi"}
+MESSAGES: dict[str, dict[str, Any]] = {
+    "text": TEXT,
+    "call": {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    "text and call": {**TEXT, "tool_calls": [CALL]},
+    "two calls": {"role": "assistant", "content": None, "tool_calls": [CALL, {**CALL, "id": "b"}]},
+    "reasoning and call": {"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [CALL]},
+    "nothing": {"role": "assistant", "content": ""},
+}
+
+
+def vllm(message: dict[str, Any]) -> dict[str, Any]:
+    said = completion(message, token_ids=[*SAMPLED], logprobs={"content": ENTRIES})
+    return {**said, "prompt_token_ids": PROMPT}
+
+
+def vllm_ids_as_text(message: dict[str, Any]) -> dict[str, Any]:
+    entries = [{**entry, "token": f"token_id:{number}"} for entry, number in zip(ENTRIES, SAMPLED, strict=True)]
+    return {**completion(message, logprobs={"content": entries}), "prompt_token_ids": PROMPT}
+
+
+def sglang_choice(message: dict[str, Any]) -> dict[str, Any]:
+    return completion(message, prompt_token_ids=PROMPT, token_ids=SAMPLED, logprobs={"content": ENTRIES})
+
+
+def sglang_meta_info(message: dict[str, Any]) -> dict[str, Any]:
+    wrote = [[value, number, None] for value, number in zip(LOGPROBS, SAMPLED, strict=True)]
+    meta = {"output_token_logprobs": wrote, "weight_version": "17", "id": "x"}
+    return completion(message, prompt_token_ids=PROMPT, meta_info=meta)
+
+
+def sglang_sglext(message: dict[str, Any]) -> dict[str, Any]:
+    said = completion(message, logprobs={"content": ENTRIES})
+    return {**said, "sglext": {"input_ids": [PROMPT], "output_ids": [SAMPLED]}}
+
+
+def dynamo(message: dict[str, Any]) -> dict[str, Any]:
+    data = {"prompt_token_ids": PROMPT, "completion_token_ids": SAMPLED, "completion_logprobs": LOGPROBS}
+    return {**completion(message), "nvext": {"engine_data": data}}
+
+
+def dynamo_in_the_choice(message: dict[str, Any]) -> dict[str, Any]:
+    data = {"prompt_token_ids": PROMPT, "completion_token_ids": SAMPLED}
+    return completion(message, nvext={"engine_data": data}, logprobs={"content": ENTRIES})
+
+
+def nemo(message: dict[str, Any]) -> dict[str, Any]:
+    return completion({**message, **THREE})
+
+
+def llama_cpp(message: dict[str, Any]) -> dict[str, Any]:
+    entries = [{**entry, "id": number} for entry, number in zip(ENTRIES, SAMPLED, strict=True)]
+    return completion(message, logprobs={"content": entries})
+
+
+FORMS = (
+    *(vllm, vllm_ids_as_text, sglang_choice, sglang_meta_info, sglang_sglext),
+    *(dynamo, dynamo_in_the_choice, nemo),
+)
+SILENT = {"nothing asked": completion(TEXT), "llama.cpp": llama_cpp(TEXT)}
+
+MESSAGE = {"id": "m", "type": "message", "role": "assistant", "status": "completed"}
+SAID = {"type": "output_text", "text": "Hi", "annotations": [], "logprobs": ENTRIES}
+FUNCTION = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}", "status": "completed"}
+RAW = {
+    "input_messages": [{"type": "raw_message_tokens", "message": "...", "tokens": PROMPT}],
+    "output_messages": [{"type": "raw_message_tokens", "message": "...", "tokens": SAMPLED}],
+}
+
+
+def chat(endpoint: Endpoint) -> Caller:
+    return Caller(endpoint, "chat")
+
+
+def exact(found: Response) -> Tokens:
+    tokens = found.tokens
+    assert tokens is not None
+    assert (tokens.prompt, tokens.sampled, tokens.logprobs) == (PROMPT, SAMPLED, LOGPROBS)
+    whole = repr(found.body)
+    assert not [name for name in (*THREE, "token_ids", "input_ids", "logprob'") if name in whole]
+    return tokens
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_form_is_read_and_leaves_nothing_on_the_items(endpoint: Endpoint, form: Any, message: str) -> None:
+    endpoint.script(form(MESSAGES[message]))
+    tokens = exact(chat(endpoint)(tokens=True))
+    assert tokens.version == ("17" if form is sglang_meta_info else None)
+
+
+@pytest.mark.parametrize("form", SILENT)
+def test_a_server_that_says_none_is_an_error_that_stops_the_run(endpoint: Endpoint, form: str) -> None:
+    endpoint.script(SILENT[form])
+    with pytest.raises(errors.EndpointError, match=r"no ids of the prompt .*looked for") as raised:
+        chat(endpoint)(tokens=True)
+    assert raised.value.fatal
+    assert "vLLM" in raised.value.hint
+
+
+def test_vllms_responses_say_the_tokens_of_texts(endpoint: Endpoint) -> None:
+    endpoint.script(response({**MESSAGE, "content": [SAID]}, **RAW))
+    exact(Caller(endpoint, "responses")(tokens=True))
+    assert endpoint.sent["enable_response_messages"] is True
+    assert endpoint.sent["include"] == ["message.output_text.logprobs"]
+
+
+def test_vllms_responses_with_a_call_are_an_error_that_says_what_to_do(endpoint: Endpoint) -> None:
+    endpoint.script(response(FUNCTION, **RAW))
+    with pytest.raises(errors.EndpointError, match="api=chat"):
+        Caller(endpoint, "responses")(tokens=True)
+
+
+@pytest.mark.parametrize("items", [[{**MESSAGE, "content": [], **THREE}], [FUNCTION, {**FUNCTION, **THREE}]])
+def test_nemos_model_server_says_them_on_the_last_item(endpoint: Endpoint, items: list[Any]) -> None:
+    endpoint.script(response(*items))
+    exact(Caller(endpoint, "responses")(tokens=True, token_server="nemo"))
+    assert "enable_response_messages" not in endpoint.sent
+
+
+def test_each_server_is_asked_in_its_own_words(endpoint: Endpoint) -> None:
+    asked = {}
+    for server in ("auto", "vllm", "sglang", "dynamo", "nemo"):
+        endpoint.script(nemo(TEXT))
+        chat(endpoint)(tokens=True, token_server=server)
+        asked[server] = endpoint.sent.keys() - {"model", "messages"}
+    assert asked["vllm"] == {"logprobs", "return_token_ids"}
+    assert asked["sglang"] == {"logprobs", "return_token_ids", "return_prompt_token_ids", "return_meta_info"}
+    assert asked["dynamo"] == {"logprobs", "nvext"}
+    assert asked["nemo"] == set()
+    assert asked["auto"] == asked["vllm"] | asked["sglang"] | asked["dynamo"]
+
+
+@pytest.mark.parametrize("broken", [[-0.5], [-0.5, None], ["a", "b"]])
+def test_ids_and_log_probabilities_that_do_not_fit_are_a_broken_reply(endpoint: Endpoint, broken: list[Any]) -> None:
+    endpoint.script(completion({**TEXT, **THREE, "generation_log_probs": broken}))
+    with pytest.raises(errors.BrokenReplyError, match="log probabilities"):
+        chat(endpoint)(tokens=True)
+
+
+def test_a_later_answer_without_tokens_stands_and_says_why_it_has_none(endpoint: Endpoint) -> None:
+    endpoint.script(vllm(TEXT), completion(TEXT))
+    found = chat(endpoint)("one", "two", tokens=True)
+    assert found.output_text == "Hi"
+    assert found.tokens is not None
+    assert "no ids of the prompt" in found.tokens.problem
+
+
+@pytest.mark.parametrize("finish", ["abort", {"type": "abort"}])
+@pytest.mark.parametrize("tokens", [False, True])
+def test_an_aborted_answer_is_none_and_is_tried_again(endpoint: Endpoint, finish: Any, tokens: bool) -> None:
+    said = vllm(TEXT)
+    said["choices"][0]["finish_reason"] = finish
+    endpoint.script(said)
+    with pytest.raises(ModelError) as raised:
+        chat(endpoint)(tokens=tokens)
+    assert raised.value.retryable
+
+
+def test_an_aborted_response_is_none(endpoint: Endpoint) -> None:
+    body = response({**MESSAGE, "content": [SAID]}, status="incomplete", incomplete_details={"reason": "abort"})
+    endpoint.script(body)
+    with pytest.raises(ModelError) as raised:
+        Caller(endpoint, "responses")()
+    assert raised.value.retryable
+
+
+@pytest.mark.parametrize("message", ["text", "call", "text and call"])
+def test_tokens_go_back_on_the_message_where_asked(endpoint: Endpoint, message: str) -> None:
+    endpoint.script(nemo(MESSAGES[message]))
+    found = chat(endpoint)(send_token_ids=True, token_server="nemo")
+    assert found.tokens is not None
+    assert {name: list(found.output[-1][name]) for name in THREE} == THREE
+    question = {"type": "message", "role": "user", "content": "and?"}
+    chat(endpoint)(Request({"input": [*found.output, question]}), send_token_ids=True, token_server="nemo")
+    said, _ = endpoint.sent["messages"]
+    assert {name: said[name] for name in THREE} == THREE
+    chat(endpoint)(Request({"input": [*found.output, question]}), tokens=True)
+    assert not THREE.keys() & endpoint.sent["messages"][0].keys()
+
+
+def test_the_version_of_the_options_stands_where_the_server_says_none(endpoint: Endpoint) -> None:
+    endpoint.script(vllm(TEXT))
+    assert exact(chat(endpoint)(tokens=True, version="4")).version == "4"
+    endpoint.script(sglang_meta_info(TEXT))
+    assert exact(chat(endpoint)(tokens=True, version="4")).version == "17"
+
+
+def test_routed_experts_stand_with_the_tokens(endpoint: Endpoint) -> None:
+    said = vllm(TEXT)
+    said["choices"][0]["routed_experts"] = "AAEC"
+    endpoint.script(said)
+    assert exact(chat(endpoint)(tokens=True)).routed_experts == "AAEC"
+
+
+def test_entries_of_logprobs_stay_where_they_are_asked_for_as_well(endpoint: Endpoint) -> None:
+    endpoint.script(vllm(TEXT))
+    found = chat(endpoint)(tokens=True, logprobs=True)
+    assert found.output[0]["content"][0]["logprobs"] == ENTRIES
+
+
+def test_without_the_option_nothing_is_asked_for_or_taken(endpoint: Endpoint) -> None:
+    endpoint.script(Reply(vllm(TEXT)))
+    found = chat(endpoint)()
+    assert found.tokens is None
+    assert endpoint.sent.keys() == {"model", "messages"}
+
+
+def test_openai_says_no_tokens() -> None:
+    with pytest.raises(UsageError, match="no token ids"):
+        OpenAIModel(OpenAIOptions.model_validate({"tokens": True}))
