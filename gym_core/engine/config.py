@@ -23,6 +23,7 @@ from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.store import Mode
 from gym_core.wiring.config_file import HTTP, POLICY, Configured, split_roles
+from gym_core.wiring.known import TABLES
 
 Tasks: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 """Rows, or `Task`s."""
@@ -141,7 +142,8 @@ class Components:
     def require_environment(self) -> None:
         """Raise `UsageError` where there is no environment."""
         if self.env is None:
-            raise UsageError("a run needs an environment", hint="--env REF; `gym plugins list --kind env` lists them")
+            hint = f"--env REF; `gym plugins list --kind env` lists them; {TABLES}"
+            raise UsageError("a run needs an environment", hint=hint)
 
     def instances(self) -> Iterator[tuple[str, object]]:
         """The components that the caller has made, each with its place."""

@@ -14,7 +14,7 @@ import pluggy
 from gym_core.domain.errors import PluginError, UsageError
 from gym_core.wiring.discovery import DISABLE_VARIABLE, find_plugins
 from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
-from gym_core.wiring.known import hint_to_install, hint_to_name
+from gym_core.wiring.known import TABLES, hint_to_install, hint_to_name
 from gym_core.wiring.loading import Loader
 from gym_core.wiring.plugin import Plugin
 from gym_core.wiring.plugin_source import PluginSource
@@ -168,10 +168,13 @@ class PluginManager:
                 f"{name!r} is no {kind.label} but {other.called}",
                 hint=f"{usage}`gym plugins list --kind {kind.word}` lists every {kind.label}",
             )
-        names = {plugin.name for plugin in self.plugins if plugin.kind in kind.accepted and plugin.state != "disabled"}
-        near = get_close_matches(name, names, n=3)
+        ready = (plugin for plugin in self.plugins if plugin.kind in kind.accepted and plugin.state != "disabled")
+        names = {plugin.name.lower(): plugin.name for plugin in ready}
+        near = [names[one] for one in get_close_matches(name.lower(), names, n=3)]
         guess = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         here = f"`{kind.flag} ./{name}.py` means the file" if os.path.isfile(f"{name}.py") else ""
+        if kind is Kind.RESOURCE_SERVER and os.path.isfile(wanted.text):
+            here = f"a file of tasks is `--input {wanted.text}`; {TABLES}"
         if kind is Kind.MODEL and not near and not hint_to_install(kind, name):
             here = here or f"{hint_to_name(wanted.text)}; {_hint_to_find(kind, name)}"
         return UsageError(

@@ -145,6 +145,14 @@ def test_json_is_an_input_file(gym: Gym) -> None:
     assert len(gym("tasks", "--env", "place:0", "--json", "--limit", "2").out.splitlines()) == 2
 
 
+def test_a_file_is_not_taken_for_an_environment(gym: Gym, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sums.csv").write_text("question,answer\n1 + 1?,2\n", "utf-8")
+    result = gym("tasks", "--env", "sums.csv")
+    assert (result.status, result.out) == (2, "")
+    assert "hint: a file of tasks is `--input sums.csv`; `--env qa` takes tables" in result.err
+
+
 def test_no_tasks_is_said(gym: Gym) -> None:
     result = gym("tasks", "--env", "nothing")
     assert (result.status, result.out) == (0, "")
@@ -155,6 +163,7 @@ def test_no_tasks_is_said(gym: Gym) -> None:
     ("arguments", "problem"),
     [
         (("--env", "plase"), "no environment named 'plase' is installed; did you mean 'place'?"),
+        (("--env", "PLACE"), "no environment named 'PLACE' is installed; did you mean 'place'?"),
         (("--env", "place", "-E", "cuont=1"), "place has no option 'cuont' (-E cuont); did you mean 'count'?"),
         (("--env", "place", "-E", "count=x"), "-E count=x: input should be a valid integer"),
         (("--env", "place", "-E", "count"), "-E count: this is no setting"),
