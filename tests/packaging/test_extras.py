@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+FOLDERS = {source: tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"] for source in SOURCES}
+PROJECTS = {project["name"]: project for project in FOLDERS.values()}
+PAGE = (ROOT / "docs" / "how-to" / "install-plugins.md").read_text("utf-8")
 COMPILED = {"gym-reasoning-gym"}
 SCRIPT = """
 from gym_core import ResourceServer, Session, Task
@@ -39,6 +42,16 @@ class Counters(ResourceServer):
 """
 
 
+def needed(name: str) -> set[str]:
+    """A distribution of this repository with those that it needs."""
+    found = {name}
+    for requirement in PROJECTS[name].get("dependencies", []):
+        other = re.split(r"[>=<;\s\[]", requirement, maxsplit=1)[0]
+        if other in PROJECTS and other != "gym-core":
+            found |= needed(other)
+    return found
+
+
 def named(extra: str) -> set[str]:
     """The distributions of this repository that an extra brings, by way of others, too."""
     found: set[str] = set()
@@ -52,10 +65,15 @@ def named(extra: str) -> set[str]:
 
 
 def test_all_are_all_that_need_no_compiler() -> None:
-    ours = {tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]["name"] for source in SOURCES}
     # those that are nothing by themselves come with those that need them
-    assert named("all") | {"gym-core", "gym-http1"} | COMPILED == ours
+    assert named("all") | {"gym-core", "gym-http1"} | COMPILED == set(PROJECTS)
     assert named("openai") < named("standard") < named("all")
+
+
+def test_the_line_for_a_clone_is_the_extra_standard() -> None:
+    (line,) = re.findall(r"^pip install (\. .*?)(?<!\\)$", PAGE, re.MULTILINE | re.DOTALL)
+    shown = {FOLDERS[ROOT / folder]["name"] for folder in line.replace("\\\n", " ").split()}
+    assert shown == {"gym-core"}.union(*map(needed, named("standard")))
 
 
 @pytest.mark.slow
@@ -80,9 +98,9 @@ def test_standard_runs_the_local_model(fresh_env: Callable[..., FreshEnv], tmp_p
     size = sum(
         file.stat().st_size for file in env.path.rglob("*") if file.is_file() and "__pycache__" not in file.parts
     )
-    page = (ROOT / "docs" / "how-to" / "install-plugins.md").read_text("utf-8")
-    told = re.search(r"`gym-core\[standard\]` is (\d+) distributions and (\d+) MB", page)
+    told = re.search(r"`gym-core\[standard\]` is (\d+) distributions and (\d+) MB", PAGE)
     assert told is not None
+    assert f"| installed | {told[2]} MB" in (ROOT / "README.md").read_text("utf-8")
     assert count == pytest.approx(int(told[1]), abs=3)
     assert size / 1e6 == pytest.approx(int(told[2]), rel=0.2)
 
