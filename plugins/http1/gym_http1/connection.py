@@ -24,6 +24,15 @@ _TRANSFERRED = b"transfer-encoding"
 _TRANSFERS = ("chunked", "identity", "")
 _AS_CHUNKS = b"\ntransfer-encoding: chunked\r\n"
 _SWITCHED = 101
+_FIELDS = (
+    rb"(?:(?!content-(?!type:)|transfer-|upgrade|connection(?!: keep-alive\r))"
+    rb"[!#$%&'*+.^_`|~0-9a-z-]+:[^\r\n\0]*\r\n)*"
+)
+_usual_head = re.compile(
+    rb"HTTP/1\.1 200 [^\r\n\0]*\r\n" + _FIELDS + rb"content-length: ?([0-9]{1,15})\r\n" + _FIELDS + rb"\r\n",
+    re.IGNORECASE,
+).match
+"""The head of nearly every reply: its body is as long as it says, is not coded, and the connection stays."""
 
 
 def _end_of_head(data: bytes, start: int) -> int:
@@ -96,7 +105,6 @@ class Connection(asyncio.Protocol):
         waiter = self._waiter = self._loop.create_future()
         self._parser = None
         self._status = 0
-        self._left = self._most + _HEAD_LIMIT
         self.transport.write(data)
         return waiter
 
@@ -127,16 +135,25 @@ class Connection(asyncio.Protocol):
         if self._waiter is None:  # nobody asked: whatever it is, the next reply would be mistaken for it
             self.close()
             return
-        self._left -= len(data)  # interim replies, extensions of chunks and trailers are counted, too
-        if self._left < 0:
-            self._fail(TooLong())
-            return
         if self._parser is None:
+            head = _usual_head(data)  # the parser takes three times as long for what one look can tell
+            if head is not None:
+                end = head.end()
+                if len(data) - end == int(head[1]) <= self._most and end <= _HEAD_LIMIT:
+                    waiter = self._answered(True)
+                    if waiter is not None:
+                        waiter.set_result(HttpReply(200, ReplyHeaders(head[0]), data[end:]))
+                    return
+            self._left = self._most + _HEAD_LIMIT
             self._parser = httptools.HttpResponseParser(self)
             self._parser.set_dangerous_leniencies(**LENIENT)
             self._head = b""
             self._body = []
             self._complete = False
+        self._left -= len(data)  # interim replies, extensions of chunks and trailers are counted, too
+        if self._left < 0:
+            self._fail(TooLong())
+            return
         try:
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -225,14 +242,19 @@ class Connection(asyncio.Protocol):
             return codings.rpartition(",")[2].strip().lower() == "chunked"
         return "content-length" in headers
 
-    def _finish(self, keep: bool) -> None:
+    def _answered(self, keep: bool) -> asyncio.Future[HttpReply] | None:
+        """The reply under way has come to its end; returns who waits for it, if anybody still does."""
         waiter, self._waiter = self._waiter, None
         self.due = NEVER
         # Answered before all of the request was out: the rest of it would go ahead of the next one.
         if not keep or self.transport.get_write_buffer_size():
             self.close()
         assert waiter is not None
-        if waiter.done():  # cancelled, and the connection is being closed for that
+        return None if waiter.done() else waiter  # cancelled, and the connection is being closed for that
+
+    def _finish(self, keep: bool) -> None:
+        waiter = self._answered(keep)
+        if waiter is None:
             return
         try:
             waiter.set_result(self._reply())

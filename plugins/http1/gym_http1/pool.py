@@ -95,17 +95,17 @@ class Pool:
         `seconds`: for all of it, connecting included; infinity sets no bound. Cancelling it closes the connection, so
         that the server sees it. Raises what `failed` makes of a failure, with `about`.
         """
-        left = seconds
-        connection = self._waiting(server)
+        now = self._loop.time()
+        due = now + seconds
+        connection = self._waiting(server, now)
         if connection is None:
-            started = self._loop.time()
             connection = await self._connect(server, seconds, about)
-            left -= self._loop.time() - started
+            now = self._loop.time()
         timer = None
-        if left < _EXACT:
-            timer = self._loop.call_later(max(left, 0.0), connection.expire)
+        if due - now < _EXACT:
+            timer = self._loop.call_at(max(due, now), connection.expire)
         else:
-            connection.due = self._loop.time() + left
+            connection.due = due
         try:
             reply = await connection.send(request)
         except (ConnectionDropped, BrokenHttp, TooLong, TimeoutError, OSError, RuntimeError) as error:
@@ -121,12 +121,12 @@ class Pool:
             server.idle.append((self._loop.time(), connection))
         return reply
 
-    def _waiting(self, server: Server) -> Connection | None:
+    def _waiting(self, server: Server, now: float) -> Connection | None:
         """A connection that waits for a request, if there is one that can be used."""
         idle = server.idle
         while idle:
             since, connection = idle.pop()
-            if connection.usable and self._loop.time() - since < self._keepalive:
+            if now - since < self._keepalive and connection.usable:
                 return connection
             connection.close()
         return None
