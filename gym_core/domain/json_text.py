@@ -52,7 +52,10 @@ def parse_json(data: bytes | bytearray | memoryview | str, *, strict: bool = Fal
     `JsonError`, and nothing else whatever the text is; `TypeError` for what is no text.
     """
     try:
-        content = data.encode() if isinstance(data, str) else bytes(memoryview(data))
+        if type(data) is bytes:
+            content = data
+        else:
+            content = data.encode() if isinstance(data, str) else bytes(memoryview(data))
         if not _has_long_number(content):
             return orjson.loads(content)
     except ValueError:  # UnicodeEncodeError and orjson.JSONDecodeError among them

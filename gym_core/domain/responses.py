@@ -101,6 +101,9 @@ class Usage:
         return counter.total
 
 
+_COUNT = frozenset({int})
+
+
 class UsageCounter:
     """Adds up the usage objects of many calls."""
 
@@ -111,7 +114,24 @@ class UsageCounter:
 
     def add(self, usage: Any) -> None:
         """Add a usage object as a server sent it; what is missing or malformed counts as zero."""
-        if isinstance(usage, dict):  # written out: it is called for every model call and every row of a resumed run
+        try:  # as nearly every server sends it: this is called for every model call and every row of a resumed run
+            counts = (
+                usage["input_tokens"],
+                usage["output_tokens"],
+                usage["input_tokens_details"]["cached_tokens"],
+                usage["output_tokens_details"]["reasoning_tokens"],
+            )
+        except (KeyError, TypeError):
+            pass
+        else:
+            if _COUNT.issuperset(map(type, counts)) and min(counts) >= 0:
+                sent, received, cached, reasoned = counts
+                self.input_tokens += sent
+                self.output_tokens += received
+                self.cached_tokens += cached
+                self.reasoning_tokens += reasoned
+                return
+        if isinstance(usage, dict):
             get = usage.get
             count = get("input_tokens")
             if type(count) is int and count > 0:
@@ -279,9 +299,11 @@ class Response:
         for item in self.output:
             kind = item.get("type", "message")
             if kind == "message":
-                for part in content_parts(item):
-                    if part.get("type") == "refusal":
-                        return REFUSAL
+                content = item.get("content")
+                if isinstance(content, list):
+                    for part in content:
+                        if isinstance(part, dict) and part.get("type") == "refusal":
+                            return REFUSAL
                 if item_text(item):
                     return COMPLETED
             elif kind == "reasoning":

@@ -184,14 +184,15 @@ class Scope:
 
     def __enter__(self) -> Scope:
         alarm = self._alarm
-        due = self.due = alarm.loop.time() + self.seconds
-        task = asyncio.current_task(alarm.loop)  # without the loop it would ask the system for the process id
+        loop, seconds = alarm.loop, self.seconds
+        due = self.due = loop.time() + seconds
+        task = asyncio.current_task(loop)  # without the loop it would ask the system for the process id
         if task is alarm.task:
             self._task = None
-            self._before = alarm.due
-            self._timer = alarm.loop.call_at(due, alarm.ring, self) if self.seconds < EXACT else None
+            self._timer = loop.call_at(due, alarm.ring, self) if seconds < EXACT else None
             alarm.scopes.append(self)
-            if due < alarm.due and alarm.rung is None:
+            before = self._before = alarm.due
+            if due < before and alarm.rung is None:
                 alarm.due = due
         else:  # a task of the agent's own, which the alarm of the rollout's task does not reach
             self._task, self._rung = task, None

@@ -20,7 +20,10 @@ class InlineExecutor(Generic[JobT]):
 
     def __init__(self, begin: Callable[[JobT], RolloutRun], *, concurrency: int) -> None:
         self._begin = begin
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = concurrency
+        """How many more may be under way."""
+        self._room: asyncio.Future[None] | None = None
+        """Done when there is a slot again, where one is waited for."""
         self._open: dict[RolloutRun, tuple[JobT, asyncio.Task[None]]] = {}
         self._results: Results[JobT] = Results()
         self._feeding: asyncio.Task[None] | None = None
@@ -38,7 +41,9 @@ class InlineExecutor(Generic[JobT]):
         try:
             async for finished in self._results.read(lambda: self.end(CANCELLED)):
                 yield finished
-                self._slots.release()
+                self._slots += 1
+                if self._room is not None and not self._room.done():
+                    self._room.set_result(None)
         finally:
             if self._closing:  # each within its own bound
                 await asyncio.wait(self._closing)
@@ -64,15 +69,18 @@ class InlineExecutor(Generic[JobT]):
         return {}
 
     async def _feed(self, jobs: AsyncIterator[JobT]) -> None:
-        await self._slots.acquire()
+        loop = asyncio.get_running_loop()
         async for job in jobs:
             run = self._begin(job)
             run.given_up = self._give_up
-            self._open[run] = job, asyncio.create_task(self._carry_out(run))
-            # thousands that start in one turn of the loop would hold it, and all have their sessions before any is done
-            if not self._slots.locked():
+            self._open[run] = job, loop.create_task(self._carry_out(run))
+            self._slots -= 1
+            if self._slots:
+                # thousands that start in one turn of the loop would hold it, and have their sessions before any is done
                 await asyncio.sleep(0)
-            await self._slots.acquire()
+            else:
+                self._room = loop.create_future()
+                await self._room
 
     def _fed(self, feeding: asyncio.Task[None]) -> None:
         error = None if feeding.cancelled() else feeding.exception()

@@ -15,18 +15,25 @@ class Results(Generic[JobT]):
 
     def __init__(self) -> None:
         self._waiting: deque[Finished[JobT]] = deque()
-        self._news = asyncio.Event()
+        self._news: asyncio.Future[None] | None = None
         self._over = False
 
     def put(self, finished: Finished[JobT]) -> None:
         """Hand one out."""
         self._waiting.append(finished)
-        self._news.set()
+        if self._news is not None:
+            self._tell(self._news)
 
     def close(self) -> None:
         """Nothing more comes."""
         self._over = True
-        self._news.set()
+        if self._news is not None:
+            self._tell(self._news)
+
+    def _tell(self, news: asyncio.Future[None]) -> None:
+        self._news = None
+        if not news.done():
+            news.set_result(None)
 
     async def read(self, cancelled: Callable[[], None]) -> AsyncGenerator[Finished[JobT], None]:
         """All of them, as they come.
@@ -35,14 +42,15 @@ class Results(Generic[JobT]):
         to bring about the end, and what remains is handed out first. A second one is obeyed at once.
         """
         cancellation: asyncio.CancelledError | None = None
+        loop = asyncio.get_running_loop()
         while True:
             while self._waiting:
                 yield self._waiting.popleft()
             if self._over:
                 break
-            self._news.clear()
+            self._news = loop.create_future()
             try:
-                await self._news.wait()
+                await self._news
             except asyncio.CancelledError as error:
                 if cancellation is not None:
                     raise

@@ -86,7 +86,8 @@ class Progress:
         else:
             self.done += 1
         if status != _CANCELLED:
-            self.rewards.add(result_task_id(row), reward, row["reward_components"], row)
+            task_id = result_task_id(row) if self.repeats > 1 else ""  # nothing is put together otherwise
+            self.rewards.add(task_id, reward, row["reward_components"], row)
         self.tokens.add(about["usage"])
         if about["cost"] is not None:
             self.cost = (self.cost or 0.0) + about["cost"]

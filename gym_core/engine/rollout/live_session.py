@@ -55,6 +55,7 @@ class LiveSession(SessionHost):
 
     __slots__ = (
         "_alarm",
+        "_closes",
         "_closing",
         "_context",
         "_deadlines",
@@ -95,6 +96,7 @@ class LiveSession(SessionHost):
         self._deadlines = deadlines
         self._alarm = alarm
         self._closing = False
+        self._closes = True
         self._toolbox: Toolbox | None = None
         self.name = ""
         """The class of the session, empty until it is open."""
@@ -114,8 +116,9 @@ class LiveSession(SessionHost):
                 raise
         self.name = type(self.session).__name__
         try:
-            self.info = self.session.describe()
-            for role in self.info.roles:
+            info = self.info = self.session.describe()
+            self._closes = info.closes
+            for role in info.roles:
                 self._context.models[role]
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
@@ -129,7 +132,7 @@ class LiveSession(SessionHost):
             return
         self._closing = True
         opened = self._opened
-        if type(opened) is OpenSession and not opened.session.describe().closes:
+        if type(opened) is OpenSession and not self._closes:
             await self._let_go()
             return
         try:
@@ -193,6 +196,7 @@ class LiveSession(SessionHost):
                 opening = checked_items(answer, "setup")
         self._toolbox = Toolbox(
             session,
+            self.info,
             requested,
             executor=self._executor,
             alarm=self._alarm,

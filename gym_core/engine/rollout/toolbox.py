@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from gym_core.contract.hookspecs import CallInfo
-from gym_core.contract.resource_server import Done, Session
+from gym_core.contract.resource_server import Done, Session, SessionInfo
 from gym_core.contract.tools import BoundTool, ToolSpec, class_tools
 from gym_core.domain.arguments import ArgumentError, parse_arguments
 from gym_core.domain.blame import asked_to_end, described
@@ -55,6 +55,7 @@ class Toolbox:
     def __init__(
         self,
         session: Session[Any],
+        info: SessionInfo,
         requested: Sequence[dict[str, Any]] | None,
         *,
         executor: Executor,
@@ -63,7 +64,7 @@ class Toolbox:
         observer: Observer | None = None,
     ) -> None:
         self._session = session
-        self._info = session.describe()
+        self._info = info
         self._alarm = alarm
         self._executor = executor
         self._seconds = seconds

@@ -46,6 +46,8 @@ class Judge:
     def judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], EarlyStop | None]:
         """What is to be written now that a rollout has ended, and whether the run ends. `cause`: what failed it."""
         written: list[Rollout] = []
+        if cause is None and self._cleared and not self._gone.held and not self._refused.convicted:
+            return [rollout], None  # nearly always: nothing is held back
         if isinstance(cause, ModelError):
             if self._is_suspect(cause):
                 return self._add(self._refused, rollout)

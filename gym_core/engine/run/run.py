@@ -62,8 +62,9 @@ class Run(Generic[JobT]):
             self.heard(rollout)
             announce(rollout)
 
+        told = tell if self.heard is not _nobody else announce
         self.observers.start(self._info(), self.notices)
-        sink = Sink(self.record.write, self.progress, self.observers.announcing(tell))
+        sink = Sink(self.record.write, self.progress, self.observers.announcing(told))
         known = self.source.look_through()
         if known is not None:
             known.add_done_callback(self._known)

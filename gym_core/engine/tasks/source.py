@@ -157,6 +157,7 @@ class FileSource:
         ahead, index, known, skipped = self._ahead, 0, check.lines, 0
         empty, broken, done = check.empty, check.broken, check.done
         number = 0
+        passes = bool(done or broken or empty)
         with open_input(self.path) as file:
             try:
                 for number, line in enumerate(file, 1):
@@ -164,12 +165,13 @@ class FileSource:
                         if ahead is None or not ahead.wait_for(number):
                             return
                         known = check.lines
-                    if done and number in done:
+                        passes = bool(done or broken or empty)
+                    if passes and number in done:
                         index += 1
-                    elif broken and number in broken:
+                    elif passes and number in broken:
                         skipped += 1
                         self.info.skipped = max(skipped, self.info.skipped)
-                    elif not (empty and number in empty):
+                    elif not (passes and number in empty):
                         yield self._known(line, number, index)
                         index += 1
             except READ_ERRORS as error:  # the one who reads can be the first to see it

@@ -22,6 +22,7 @@ _NULL = b":null"
 _TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 _NOTHING: frozenset[str] = frozenset()
 _REASONING = frozenset({"reasoning"})
+_ITEMS = frozenset({dict})
 
 
 class BrokenReply(Exception):
@@ -167,7 +168,7 @@ class ResponsesDialect:
     def read(self, body: dict[str, Any]) -> Response:
         """See `Dialect.read`."""
         output = body.get("output")
-        if type(output) is not list or not all(type(item) is dict for item in output):
+        if type(output) is not list or not _ITEMS.issuperset(map(type, output)):
             hint = "; it looks like Chat Completions" if "choices" in body else ""
             raise BrokenReply(f"it has no list of output items{hint}", body)
         if self._capture.takes:
