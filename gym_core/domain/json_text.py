@@ -52,15 +52,16 @@ def parse_json(data: bytes | bytearray | memoryview | str, *, strict: bool = Fal
     `JsonError`, and nothing else whatever the text is; `TypeError` for what is no text.
     """
     try:
-        if type(data) is bytes:
-            content = data
-        else:
-            content = data.encode() if isinstance(data, str) else bytes(memoryview(data))
+        content = data if type(data) is bytes else _bytes_of(data)
         if not _has_long_number(content):
             return orjson.loads(content)
     except ValueError:  # UnicodeEncodeError and orjson.JSONDecodeError among them
         pass
     return _parse_patiently(data if isinstance(data, str) else bytes(data), strict)
+
+
+def _bytes_of(data: bytes | bytearray | memoryview | str) -> bytes:
+    return data.encode() if isinstance(data, str) else bytes(memoryview(data))
 
 
 def parse_line(line: bytes) -> tuple[Any, bool]:

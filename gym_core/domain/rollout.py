@@ -116,18 +116,20 @@ class Trajectory:
     def output_text(self) -> str:
         """The final answer: the text of the assistant's last messages, empty when it ended with a tool call."""
         texts: list[str] = []
-        places, begin = self._numbers, self._beginnings
-        for place, item in zip(reversed(places), reversed(self.items), strict=True):
+        passed: list[int] = []
+        for place, item in zip(reversed(self._numbers), reversed(self.items), strict=True):
             kind = item.get("type", "message")
             if kind in ("function_call", "function_call_output"):
                 break
             if kind == "message":
                 if item.get("role") == "assistant":
+                    if passed and not self._beginnings.isdisjoint(passed):
+                        break  # what stands before is another answer
                     texts.append(item_text(item))
                 elif texts:
                     break
-            if texts and place in begin:
-                break
+            if texts:
+                passed.append(place)
         return "".join(reversed(texts))
 
     @property

@@ -6,6 +6,7 @@ main conversation, all others. `domain/conversation.py` is the reading side, and
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -237,8 +238,7 @@ class Recording:
     def call_number(self, speaker: Speaker, call: Mapping[str, Any]) -> int:
         """The number of the function call that an actor has carried out: one that its model wrote, or a new item."""
         waiting, items = speaker.unanswered, self.items
-        begin = self._latest_answer(speaker)
-        for number in chain((n for n in waiting if n >= begin), (n for n in waiting if n < begin)):
+        for number in waiting if len(waiting) == 1 else self._latest_first(speaker):
             if items[number] == call or _same_call(items[number], call):
                 waiting.remove(number)
                 return number
@@ -247,10 +247,11 @@ class Recording:
         self._handed_out.append(items[-1])
         return len(items) - 1
 
-    def _latest_answer(self, speaker: Speaker) -> int:
-        """The number of the first item that an actor's model gave last."""
+    def _latest_first(self, speaker: Speaker) -> list[int]:
+        """The numbers of the calls that nobody has carried out, those that an actor's model gave last before others."""
         gave = self.model_calls[speaker.last].gave if speaker.last is not None else ()
-        return gave[0][0] if gave else len(self.items)
+        first = bisect_left(speaker.unanswered, gave[0][0] if gave else len(self.items))
+        return [*speaker.unanswered[first:], *speaker.unanswered[:first]]
 
     def named(self, speaker: Speaker, calls: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The calls with ids; one that names no id is the first of its name that nobody has carried out."""
@@ -363,7 +364,8 @@ class Recording:
             speaker.path = [*map(self.items.__getitem__, places)]
             speaker.grows = undisturbed and question.parts
         start = self._add(speaker, response.output)
-        stop = len(self.items)
+        said = self.items[start:]
+        stop = start + len(said)
         body = response.body
         call = ModelCall(
             speaker.name,
@@ -389,14 +391,14 @@ class Recording:
             self.last = response
         speaker.last = len(self.model_calls)
         self._called(call)
-        speaker.path += self.items[start:]
+        speaker.path += said
         if speaker.places is not None:
             speaker.places += range(start, stop)
         speaker.length, speaker.since = len(speaker.path), []
         if start == stop and all(map(_instructs, speaker.path)):
             speaker.grows = False  # whoever begins with nothing but instructions continues nothing
-        for number in range(start, stop):
-            if self.items[number].get("type") == "function_call":
+        for number, item in enumerate(said, start):
+            if item.get("type") == "function_call":
                 speaker.unanswered.append(number)
 
     def _called(self, call: ModelCall) -> None:

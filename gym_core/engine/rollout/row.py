@@ -57,7 +57,9 @@ def build_row(record: Record) -> Rollout:
     cost: float | None = None
     latency = waited = 0.0
     placed = recording.placed()
+    model_calls: list[dict[str, Any]] = []
     for call in placed.model_calls:
+        model_calls.append(call.to_wire())
         latency += call.latency
         waited += call.waited
         if call.cost is not None:
@@ -80,7 +82,7 @@ def build_row(record: Record) -> Rollout:
             "model_seconds": round(latency, 6),
             "waited_seconds": round(waited, 6),
         },
-        "model_calls": [call.to_wire() for call in placed.model_calls],
+        "model_calls": model_calls,
         "tool_calls": [run.to_wire() for run in placed.tool_runs],
         **_beside(placed),
         "tools": {"calls": record.tools[0], "errors": record.tools[1]},
