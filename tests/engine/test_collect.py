@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,25 @@ async def test_two_runs_at_once_do_not_mix() -> None:
 
     first, second = await asyncio.gather(read("a"), read("b"))
     assert (first, second) == (["a"] * 20, ["b"] * 20)
+
+
+@asynchronous
+async def test_the_garbage_collector_is_as_it_was_after_the_last_of_several_runs() -> None:
+    usual, seen = gc.get_threshold(), []
+
+    def answer(request: Any, context: Any) -> str:
+        seen.append(gc.get_threshold()[0])
+        return "done"
+
+    gc.set_threshold(700, 10, 10)
+    try:
+        one = gym_core.collect(model=ScriptedModel(answer), env=env(tasks=2), agent=LoopAgent(), concurrency=1)
+        other = gym_core.collect(model=ScriptedModel(answer), env=env(tasks=2), agent=LoopAgent(), concurrency=1)
+        await anext(one)
+        await anext(other)
+        assert len([rollout async for rollout in one]) == 1
+        assert len([rollout async for rollout in other]) == 1
+        assert min(seen) > 700
+        assert gc.get_threshold() == (700, 10, 10)
+    finally:
+        gc.set_threshold(*usual)
