@@ -130,9 +130,10 @@ def test_what_a_session_says_of_itself() -> None:
             return 0.0
 
     expected = {"roles": ["judge"], "open_tools": False, "concurrent_tools": True, "judges_trajectory": False}
-    overrides = {"sets_up": False, "lists_tools": False, "replies": False, "closes": False}
+    needs: dict[str, list[str]] = {"optional_roles": [], "sandbox_roles": []}
+    overrides = {"sets_up": False, "lists_tools": False, "replies": False, "answers_calls": False, "closes": False}
     info = session_info(Judging)
-    assert info_to_wire(info) == {**expected, **overrides}
+    assert info_to_wire(info) == {**expected, **needs, **overrides}
     assert info_from_wire(SessionInfo, info_to_wire(info)) == info
 
     class Replying(Judging):
@@ -143,13 +144,15 @@ def test_what_a_session_says_of_itself() -> None:
 
 
 OTHER: dict[type[Any], Any] = {bool: True, str: "other", tuple: ("judge", "user"), NoneType: 7}
+OF_STAND_INS = ("component", "calls_from")
+"""What is said of a component by whoever reaches it stays where it is."""
 
 
 @pytest.mark.parametrize(
     "info", [ModelInfo(model_id="m", endpoint="e"), AgentInfo(), ResourceServerInfo(), SessionInfo(sets_up=False)]
 )
 def test_what_is_said_of_oneself_comes_back_whole(info: Any) -> None:
-    names = [member.name for member in fields(info) if member.name != "component"]
+    names = [member.name for member in fields(info) if member.name not in OF_STAND_INS]
     changed = replace(info, **{name: OTHER[type(getattr(info, name))] for name in names})
     assert info_from_wire(type(info), json.loads(json.dumps(info_to_wire(changed)))) == changed
 

@@ -76,7 +76,7 @@ def test_a_run_without_model_and_environment(agent: NemoAgent, folder: Path) -> 
 def test_the_default_output_is_named_after_the_agent(agent: NemoAgent, folder: Path) -> None:
     assert gym("run", "--agent", agent.url, "--input", "tasks.jsonl", "--quiet").exit_code == 0
     (output,) = (folder / "results").glob("*.summary.json")
-    assert output.name.startswith("127-0-0-1-")
+    assert output.name.startswith(f"127.0.0.1-{agent.url.rpartition(':')[2]}-")
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,7 @@ async def test_the_document_describes_every_route() -> None:
             "/v1/sessions",
             "/v1/sessions/{id}",
             "/v1/sessions/{id}/tools/{name}",
+            "/v1/sessions/{id}/answer_calls",
             "/v1/sessions/{id}/reply",
             "/v1/sessions/{id}/verify",
             "/v1/tasks",

@@ -114,6 +114,6 @@ def test_a_run_without_a_judge_is_refused_before_it_asks_anything() -> None:
         async for rollout in gym_core.collect(model=policy, env=Haiku()):
             raise AssertionError(rollout)
 
-    with pytest.raises(UsageError, match=r"`judge` model.*--model judge=REF"):
+    with pytest.raises(UsageError, match=r'`judge` model.*`model=\{"judge": REF\}`'):
         asyncio.run(collect())
     assert policy.requests == []

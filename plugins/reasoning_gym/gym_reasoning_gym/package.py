@@ -25,13 +25,14 @@ _OURS = ("seed", "size")
 
 
 @lru_cache(maxsize=1)
-def _registry() -> Mapping[str, tuple[Any, Any]]:
+def registry() -> Mapping[str, tuple[Any, Any]]:
+    """The package's classes of data sets and of their settings, by family. The first call imports it."""
     with _importing, warnings.catch_warnings():
         # some of what it depends on warns of its own syntax when compiled
         warnings.simplefilter("ignore")
         importlib.import_module("reasoning_gym")
-        registry: Mapping[str, tuple[Any, Any]] = importlib.import_module("reasoning_gym.factory").DATASETS
-    return registry
+        found: Mapping[str, tuple[Any, Any]] = importlib.import_module("reasoning_gym.factory").DATASETS
+    return found
 
 
 def check_settings(family: str, settings: Mapping[str, Any]) -> None:
@@ -40,7 +41,7 @@ def check_settings(family: str, settings: Mapping[str, Any]) -> None:
         if settings:
             make_dataset(family, settings, seed=0)
         else:
-            _registry()
+            registry()
     except UsageError:
         raise
     except Exception as error:
@@ -61,11 +62,11 @@ def _scorer(family: str, settings: str) -> Any:
 
 def make_dataset(family: str, settings: Mapping[str, Any], seed: int) -> Any:
     """A data set of `CHUNK` items. Raises `UsageError` for settings that do not fit."""
-    return _registry()[family][0](_make_config(family, settings, seed))
+    return registry()[family][0](_make_config(family, settings, seed))
 
 
 def _make_config(family: str, settings: Mapping[str, Any], seed: int) -> Any:
-    config_type = _registry()[family][1]
+    config_type = registry()[family][1]
     known = {field.name for field in fields(config_type)}.difference(_OURS)
     for name in settings:
         if name in _OURS:

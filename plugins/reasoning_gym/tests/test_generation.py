@@ -46,9 +46,9 @@ def test_an_item_depends_on_nothing_but_its_place() -> None:
 
 @pytest.mark.slow
 def test_it_is_what_the_package_makes_of_the_same_seed(make_tasks: MakeTasks) -> None:
+    tasks = make_tasks("chain_sum", 501, seed=42, config={"max_terms": 3})
     package = importlib.import_module("reasoning_gym")
     items = package.create_dataset("chain_sum", seed=42, size=501, max_terms=3)
-    tasks = make_tasks("chain_sum", 501, seed=42, config={"max_terms": 3})
     assert [task["question"] for task in tasks] == [item["question"] for item in islice(items, 501)]
     assert [task["answer"] for task in tasks] == [item["answer"] for item in islice(items, 501)]
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import os
 import textwrap
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from gym_core import Task, Verdict
 from gym_reasoning_gym.families import FAMILIES
 from gym_reasoning_gym.guards import EXPRESSIONS, LITERALS, refusal
+from gym_reasoning_gym.package import registry
 
 EVALUATING = {"eval", "exec", "parse_expr", "sympify", "compile", "S"}
 
 
 def evaluates(family: str) -> bool:
     """Whether the scorer of a family calls something that evaluates text."""
-    importlib.import_module("reasoning_gym")
-    scorer: Any = importlib.import_module("reasoning_gym.factory").DATASETS[family][0].score_answer
+    scorer = registry()[family][0].score_answer
     tree = ast.parse(textwrap.dedent(inspect.getsource(scorer)))
     called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = {getattr(function, "id", None) or getattr(function, "attr", "") for function in called}
