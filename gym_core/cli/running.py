@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +44,6 @@ def execute(
     verbose: bool = False,
 ) -> int:
     """Carry out a run; returns the exit status."""
-    # Rows in flight are many and live long: looking through them for cycles as often as usual costs 5 % of the CPU.
-    gc.set_threshold(50_000, 20, 50)
     warning = allow_open_files(config.execution.concurrency)
     if warning is not None:
         terminal.note(f"warning: {warning}")

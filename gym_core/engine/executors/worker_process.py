@@ -13,7 +13,7 @@ from gym_core.engine.child_processes.child import when_let_go
 from gym_core.engine.executors.frames import FrameReader
 from gym_core.engine.executors.worker import Worker
 from gym_core.engine.exit import leave
-from gym_core.engine.loops import run_loop
+from gym_core.engine.loops import SELDOM, run_loop
 from gym_core.engine.standard_streams import print_plainly
 
 
@@ -72,7 +72,7 @@ def work(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
     channel = socket.socket(fileno=os.dup(requests.fileno()))
     requests.close()
     channel.setblocking(False)
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(*SELDOM)
     print_plainly()
     run_loop(_serve(channel, grace))
     leave(0)

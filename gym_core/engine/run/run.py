@@ -11,6 +11,7 @@ from gym_core.contract.hookspecs import RunInfo
 from gym_core.domain.errors import GymError, StoreError
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.executors.interface import JobT, RolloutExecutor
+from gym_core.engine.loops import seldom_collected
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
@@ -63,8 +64,12 @@ class Run(Generic[JobT]):
             announce(rollout)
 
         told = tell if self.heard is not _nobody else announce
+        with seldom_collected():
+            return await self._execute(told, room)
+
+    async def _execute(self, announce: Announce, room: Room | None) -> dict[str, Any]:
         self.observers.start(self._info(), self.notices)
-        sink = Sink(self.record.write, self.progress, self.observers.announcing(told))
+        sink = Sink(self.record.write, self.progress, self.observers.announcing(announce))
         known = self.source.look_through()
         if known is not None:
             known.add_done_callback(self._known)
