@@ -39,7 +39,7 @@ def record(command: str, folder: Path) -> str:
     parent, child = pty.openpty()
     ioctl(child, TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    env = {**os.environ, "PATH": path, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
+    env = {**os.environ, "PATH": path, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "PAGER": "cat"}
     with subprocess.Popen(command.split(), cwd=folder, env=env, stdin=child, stdout=child, stderr=child) as process:
         os.close(child)
         chunks = []

@@ -37,7 +37,10 @@ app = CommandGroup(
             "gym_core.cli.export:export",
             "Write the rollouts of a results file as rows that the tools of others read.",
         ),
-        "show": ("gym_core.cli.show:show", "Show one stored rollout."),
+        "show": (
+            "gym_core.cli.show:show",
+            "Show rollouts of a run: one, those that failed, the lowest, or with those of another.",
+        ),
         "help": ("gym_core.cli.help:help_", "Show how to use a command, as `gym COMMAND --help` does."),
     },
 )

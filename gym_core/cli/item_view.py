@@ -19,12 +19,13 @@ _ROLE_STYLES = {"user": "cyan", "assistant": "green", "system": "blue", "develop
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A titled text; `style` colours the title."""
+    """A titled text; `style` colours the title. A `heading` stands above several others, and has no text."""
 
     title: str
     text: str
     style: str = "magenta"
     dim: bool = False
+    heading: bool = False
 
 
 def item_block(item: Mapping[str, Any], function: Any = None) -> Block:

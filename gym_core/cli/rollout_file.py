@@ -1,12 +1,16 @@
-"""One row of a results file, found by its place or by its key."""
+"""Rollouts of a run on disk, found by place, key, reward or any field. Rows are read one after the other, never all."""
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from gym_core.cli.where import Condition
 from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.task import is_result, result_task_id
@@ -14,23 +18,200 @@ from gym_core.engine.storage.files import refuse_odd
 
 _DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
+_FAILURES = ".failures.jsonl"
 
 
-def find_row(path: Path, wanted: str | None) -> dict[str, Any]:
-    """The row that `wanted` means: a number counted from 1, `TASK_ID` or `TASK_ID#REPEAT`; None is the first.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row, and where it stands: its file, the number of its line, and the bytes before it."""
 
-    The last of several attempts at one key wins. Raises `UsageError`, and `InputError` for a line that is no rollout.
+    path: Path
+    number: int
+    offset: int
+    row: dict[str, Any]
+
+    @property
+    def key(self) -> tuple[str, Any]:
+        """The task and the repeat."""
+        return result_task_id({"task_id": None, **self.row}), self.row["rollout"].get("repeat", 0)
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.path}:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rollouts are wanted: those that `failed`, those for which all of `where` holds, and of these the `lowest`
+    or `highest` so many by reward.
     """
-    try:
-        with path.open("rb") as file:
-            lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
-            number = 1 if wanted is None else _number(wanted)
-            if number is not None:
-                return _by_number(path, lines, number)
-            assert wanted is not None
-            return _by_key(path, lines, wanted)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint=_siblings(path)) from error
+
+    failed: bool = False
+    where: tuple[Condition, ...] = ()
+    lowest: int | None = None
+    highest: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.failed or self.where or self.lowest or self.highest)
+
+    def __str__(self) -> str:
+        flags = [f"--{name} {count}" for name in ("lowest", "highest") if (count := getattr(self, name))]
+        return " ".join([*(["--failed"] if self.failed else ()), *(f"--where {one}" for one in self.where), *flags])
+
+
+class RunRows:
+    """The rollouts of a run: its rows, then the failures that still stand. Of a file of failures its lines alone.
+
+    `torn`: whether the end of an unfinished line was left out, known once it was read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.torn = False
+        of_failures = path.name.endswith(_FAILURES)
+        self._failures = None if of_failures else path.with_name(path.name.removesuffix(".jsonl") + _FAILURES)
+
+    def find(self, wanted: str | None, selection: Selection) -> Iterator[Stored]:
+        """What is wanted: by its place among the selected, counted from 1, by `TASK_ID` or `TASK_ID#REPEAT`, or all.
+
+        Without a selection None means the first. Raises `UsageError` for what is not there, and `InputError` for a line
+        that is no rollout.
+        """
+        number = 1 if wanted is None and not selection else _number(wanted or "")
+        if number is not None:
+            yield self._at(number, selection)
+        elif wanted is not None:
+            yield self._of_key(wanted, selection)
+        else:
+            yield from self._some(selection)
+
+    def like(self, stored: Stored) -> Stored:
+        """The same repeat of the same task, else the first rollout of the task. Raises `UsageError`."""
+        task_id, repeat = stored.key
+        try:
+            return self._of_key(f"{task_id}#{repeat}", Selection(), exactly=True)
+        except UsageError:
+            return self._of_key(task_id, Selection(), exactly=True)
+
+    def _some(self, selection: Selection) -> Iterator[Stored]:
+        """All that are selected, at least one."""
+        known = [False] * len(selection.where)
+        count = 0
+        for stored in self._selected(selection, known):
+            count += 1
+            yield stored
+        if not count:
+            missing = [one.field for one, found in zip(selection.where, known, strict=True) if not found]
+            hint = "`gym show RUN --json` shows a row with all of its fields"
+            if missing:
+                raise UsageError(f"no rollout of {self.path} has a value for the field `{missing[0]}`", hint=hint)
+            raise UsageError(f"{self.path} has no rollout for {selection}", hint="" if selection.failed else hint)
+
+    def _selected(self, selection: Selection, known: list[bool] | None = None) -> Iterator[Stored]:
+        found = self._filtered(selection, known)
+        count = selection.lowest or selection.highest
+        if count is None:
+            yield from found
+            return
+        sign = 1 if selection.lowest else -1
+        # of each only its reward and its place is kept: rows may be large, and there may be many
+        ranked = ((sign * stored.row["reward"], n, stored.path, stored.number, stored.offset) for n, stored in
+                  enumerate(found) if stored.row.get("reward") is not None)  # fmt: skip
+        for _, _, path, number, offset in heapq.nsmallest(count, ranked):
+            yield _read_at(path, number, offset)
+
+    def _filtered(self, selection: Selection, known: list[bool] | None) -> Iterator[Stored]:
+        for stored in self._all(failed=selection.failed):
+            if known is not None and not all(known):
+                known[:] = [was or one.is_found(stored.row) for was, one in zip(known, selection.where, strict=True)]
+            if all(condition.holds(stored.row) for condition in selection.where):
+                yield stored
+
+    def _at(self, wanted: int, selection: Selection) -> Stored:
+        if selection:
+            found = self._selected(selection)
+            stored = next(islice(found, wanted - 1, None), None) if wanted else None
+            if stored is None:
+                count = sum(1 for _ in self._selected(selection))
+                raise UsageError(f"{self.path} has {count} rollouts for {selection}, and no number {wanted}")
+            return stored
+        count = 0
+        for count, line in enumerate(self._lines(self.path), 1):  # a million rows are not parsed to be counted
+            if count == wanted:
+                return _parsed(self.path, *line)
+        for stored in self._standing():
+            count += 1
+            if count == wanted:
+                return stored
+        if not count:
+            raise UsageError(f"{self.path} holds no rollout", hint="give what `gym run --output` wrote")
+        raise UsageError(f"{self.path} has no rollout {wanted}", hint=f"they are 1 to {count}")
+
+    def _of_key(self, wanted: str, selection: Selection, *, exactly: bool = False) -> Stored:
+        task_id, mark, repeat = wanted.rpartition("#")
+        number = _number(repeat) if mark else None
+        with_repeat = (task_id, number) if number is not None else None
+        # A line without these bytes cannot be the one: it need not be parsed. Others may be written in several ways.
+        plain = _PLAIN.fullmatch(task_id if with_repeat else wanted)
+        rows: Iterable[Stored] = self._all(plain[0].encode() if plain else b"") if not selection else (
+            self._selected(selection)
+        )  # fmt: skip
+        found: Stored | None = None
+        for stored in rows:
+            if (found is None and (stored.key[0] == wanted or stored.key == with_repeat)) or (
+                found is not None and stored.key == found.key
+            ):
+                found = stored
+                if (
+                    stored.path == self.path and self._failures is not None
+                ):  # a row stands once, failures are tried again
+                    break
+        if found is None:
+            raise UsageError(
+                f"{self.path} has no rollout of the task {wanted!r}" + (f" for {selection}" if selection else ""),
+                hint="" if exactly else "give its place instead, such as 1",
+            )
+        return found
+
+    def _all(self, needle: bytes = b"", *, failed: bool = False) -> Iterator[Stored]:
+        if not failed or self._failures is None:
+            for number, offset, line in self._lines(self.path):
+                if needle in line or b"\\u" in line:
+                    yield _parsed(self.path, number, offset, line)
+        yield from self._standing()
+
+    def _standing(self) -> Iterator[Stored]:
+        """The failures that still stand: the last attempt of each, where no row came of a later one."""
+        if self._failures is None or not self._failures.is_file():
+            return
+        last: dict[tuple[str, Any], int] = {}
+        for line in self._lines(self._failures):
+            stored = _parsed(self._failures, *line)
+            last[stored.key] = stored.number
+        if not last:
+            return
+        for line in self._lines(self.path):
+            last.pop(_parsed(self.path, *line).key, None)
+        for line in self._lines(self._failures):
+            stored = _parsed(self._failures, *line)
+            if last.get(stored.key) == stored.number:
+                yield stored
+
+    def _lines(self, path: Path) -> Iterator[tuple[int, int, bytes]]:
+        """Number, offset and text of each whole line; what a killed run has left unfinished at the end is left out."""
+        offset = 0
+        try:
+            with path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if not line.endswith(b"\n") and not _is_json(line):
+                        self.torn = True
+                        return
+                    if not line.isspace():
+                        yield number, offset, line
+                    offset += len(line)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint=_missing(path)) from error
 
 
 def _number(text: str) -> int | None:
@@ -38,42 +219,24 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
 
-def _by_number(path: Path, lines: Iterator[tuple[int, bytes]], wanted: int) -> dict[str, Any]:
-    count = 0
-    for number, line in lines:
-        count += 1
-        if count == wanted:
-            return _rollout(path, number, line)
-    if not count:
-        raise UsageError(f"{path} holds no rollout", hint=_siblings(path))
-    raise UsageError(f"{path} has no row {wanted}", hint=f"its rows are 1 to {count}")
+def _is_json(line: bytes) -> bool:
+    try:
+        parse_json(line)
+    except JsonError:
+        return False
+    return True
 
 
-def _by_key(path: Path, lines: Iterator[tuple[int, bytes]], wanted: str) -> dict[str, Any]:
-    task_id, mark, repeat = wanted.rpartition("#")
-    number = _number(repeat) if mark else None
-    with_repeat = (task_id, number) if number is not None else None
-    # A line without these bytes cannot be the one: it need not be parsed. Others may be written in several ways.
-    plain = _PLAIN.fullmatch(task_id if with_repeat else wanted)
-    needle = plain[0].encode() if plain else b""
-    found: dict[str, Any] | None = None
-    for number, line in lines:
-        if needle not in line and b"\\u" not in line:
-            continue
-        row = _rollout(path, number, line)
-        key = _key(row)
-        if (found is None and (key[0] == wanted or key == with_repeat)) or (found is not None and key == _key(found)):
-            found = row
-    if found is None:
-        raise UsageError(f"{path} has no rollout of the task {wanted!r}", hint="give its place instead, such as 1")
-    return found
+def _read_at(path: Path, number: int, offset: int) -> Stored:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return _parsed(path, number, offset, file.readline())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _key(row: dict[str, Any]) -> tuple[str, Any]:
-    return result_task_id({"task_id": None, **row}), row["rollout"].get("repeat", 0)
-
-
-def _rollout(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parsed(path: Path, number: int, offset: int, line: bytes) -> Stored:
     try:
         row = parse_json(line)
     except JsonError as error:
@@ -84,11 +247,8 @@ def _rollout(path: Path, number: int, line: bytes) -> dict[str, Any]:
         refuse_odd(row.get("reward"), row["rollout"].get("repeat", 0))
     except ValueError as error:
         raise InputError(f"{path}:{number}: {error}") from None
-    return row
+    return Stored(path, number, offset, row)
 
 
-def _siblings(path: Path) -> str:
-    failures = path.parent / f"{path.stem}.failures.jsonl"
-    if failures.is_file() and failures.stat().st_size:
-        return f"its failures are in {failures}"
-    return "" if path.exists() else "`gym run` names the file it writes"
+def _missing(path: Path) -> str:
+    return "" if path.exists() else "`gym run` names the file it writes; `gym runs` lists those of a folder"

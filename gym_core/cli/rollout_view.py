@@ -4,39 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from gym_core.cli.item_view import Block, item_block, on_one_line
+from gym_core.cli.item_view import Block, as_json, item_block, on_one_line
 from gym_core.cli.terminal import Styled, open_console, written
-from gym_core.domain.conversation import MAIN, places_of
-from gym_core.domain.quoting import quote
+from gym_core.domain.conversation import MAIN, ToolRun, places_of
+from gym_core.domain.quoting import one_line, quote
 from gym_core.domain.responses import Usage
 from gym_core.domain.rollout import Rollout, Status, Trajectory
-from gym_core.domain.task import REQUEST_FIELD
+from gym_core.domain.task import REQUEST_FIELD, RESULT_FIELDS
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _LABEL_WIDTH = 12
 _RULE_WIDTH = 80
+_NOT_OF_THE_TASK = {"task_id", REQUEST_FIELD, *RESULT_FIELDS}
 
 
-def render(row: dict[str, Any], *, width: int | None, redact: Callable[[str], str]) -> Styled:
-    """The rollout of a row. `width`: columns of the terminal, None for text without colours and line breaks."""
+def render(row: dict[str, Any], *, width: int | None, redact: Callable[[str], str], place: str = "") -> Styled:
+    """The rollout of a row. `width`: columns of the terminal, None for text without colours and line breaks.
+
+    `place`: where it stands, such as file and line; shown where there is one.
+    """
     console = open_console(width)
-
-    def line(text: str = "", style: str = "") -> None:
-        console.print(Text(quote(redact(text)), style), soft_wrap=width is None)
-
-    for label, value, style in header(row):
-        console.print(
-            Text.assemble((f"{label:<{_LABEL_WIDTH}}", "bold"), (quote(redact(value)), style)), soft_wrap=width is None
-        )
+    for label, value, style in chain([("row", place, "")] if place else [], header(row)):
+        console.print(field_text(label, redact(value), style), soft_wrap=width is None)
     for block in blocks(row):
-        line()
-        title = f"── {block.title} "
-        line(title.ljust(min(width or _RULE_WIDTH, _RULE_WIDTH), "─"), block.style)
-        line(block.text, "dim" if block.dim else "")
+        console.print()
+        print_block(console, block, width, redact)
     return written(console)
+
+
+def field_text(label: str, value: str, style: str = "") -> Text:
+    """A line of the header."""
+    return Text.assemble((f"{one_line(label):<{_LABEL_WIDTH}}", "bold"), (quote(value), style))
+
+
+def print_block(console: Console, block: Block, width: int | None, redact: Callable[[str], str]) -> None:
+    """A title with a rule, and the text."""
+    for text in block_texts(block, min(width or _RULE_WIDTH, _RULE_WIDTH), redact):
+        console.print(text, soft_wrap=width is None)
+
+
+def block_texts(block: Block, width: int, redact: Callable[[str], str]) -> Iterator[Text]:
+    """Its title, with a rule as wide as `width`, and its text if it has any."""
+    rule = "═" if block.heading else "─"
+    yield Text(f"{rule * 2} {one_line(redact(block.title))} ".ljust(width, rule), block.style)
+    if not block.heading:
+        yield Text(quote(redact(block.text)), "dim" if block.dim else "")
 
 
 def header(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -44,7 +63,7 @@ def header(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     rollout = Rollout(row)
     about: Mapping[str, Any] = row.get("rollout") or {}
     attempt = f", attempt {about['attempt']}" if about.get("attempt", 1) != 1 else ""
-    yield "task", f"{rollout.task_id}  (repeat {rollout.repeat}{attempt})", "bold"
+    yield "task", f"{one_line(rollout.task_id)}  (repeat {rollout.repeat}{attempt})", "bold"
     status = str(about.get("status") or Status.COMPLETED)
     good = status in (Status.COMPLETED, Status.TRUNCATED)
     reason = f"  (stop reason {rollout.stop_reason})" if rollout.stop_reason else ""
@@ -71,39 +90,81 @@ def header(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def blocks(row: dict[str, Any]) -> Iterator[Block]:
-    """The instructions and every item of the conversation."""
+    """The task's own fields, the instructions, and every item: the main conversation, then those of other actors."""
+    own = {name: value for name, value in row.items() if name not in _NOT_OF_THE_TASK}
+    if own:
+        yield Block(
+            "task fields", "\n".join(f"{one_line(name)}: {as_json(value)}" for name, value in own.items()), "blue"
+        )
     request = row.get(REQUEST_FIELD)
     request = request if isinstance(request, Mapping) else {}
     if request.get("instructions"):
         yield Block("instructions", str(request["instructions"]), "blue")
     trajectory = Rollout(row).trajectory
-    items = [*trajectory.input, *trajectory.items, *trajectory.others]
-    start, end = len(trajectory.input), len(trajectory.input) + len(trajectory.items)
-    answers = {output + start: call + start for output, call in trajectory.answers.items()}
-    answers |= {run.output: run.call for run in trajectory.tool_runs or ()}
-    for place, who in _in_order(trajectory, len(items)):
-        block = item_block(items[place], items[answers[place]].get("name") if place in answers else None)
-        title = block.title
-        if who not in ("", MAIN):
-            title = f"{who}: {title}"
-        elif place >= end:
-            title += " (given up)" if who else " (of the agent)"
-        yield replace(block, title=title)
+    told = _Told(trajectory)
+    yield from told.blocks_of("")
+    for actor in told.others:
+        calls = sum(call.actor == actor for call in trajectory.model_calls)
+        yield Block(f"{actor}: {calls} model {'call' if calls == 1 else 'calls'}", "", "bold magenta", heading=True)
+        yield from told.blocks_of(actor)
 
 
-def _in_order(trajectory: Trajectory, end: int) -> Iterator[tuple[int, str]]:
-    """Every item once, by its place, when it was first shown or said, with who was the first to see it alone.
+class _Told:
+    """Every item of a rollout once, when it was first shown or said, each output after its own call.
 
-    That is nobody for what is part of the main conversation, and for what the agent itself has put there.
+    An item belongs to the actor who alone was shown it or said it, else to nobody: what is part of the main
+    conversation, and what the agent itself has put there. `others`: the actors beside the main one.
     """
-    told: set[int] = set()
-    for call in trajectory.model_calls:
-        shown = [place for place in places_of(call.shown) if place not in told]
-        gave = [place for place in places_of(call.gave) if place not in told]
-        told.update(shown, gave)
-        yield from ((place, "" if call.actor == MAIN else call.actor) for place in shown)
-        yield from ((place, call.actor) for place in gave)
-    yield from ((place, "") for place in range(end) if place not in told)
+
+    def __init__(self, trajectory: Trajectory) -> None:
+        self._items = [*trajectory.input, *trajectory.items, *trajectory.others]
+        self._start = len(trajectory.input)
+        self._end = self._start + len(trajectory.items)
+        self._answers = {output + self._start: call + self._start for output, call in trajectory.answers.items()}
+        self._answers |= {run.output: run.call for run in trajectory.tool_runs or ()}
+        self._runs: dict[int, ToolRun] = {run.output: run for run in trajectory.tool_runs or ()}
+        self._turns: dict[int, int] = {}
+        self._places: dict[str, list[int]] = {"": []}
+        self._assign(trajectory)
+        self.others = [actor for actor in self._places if actor not in ("", MAIN)]
+
+    def _assign(self, trajectory: Trajectory) -> None:
+        told: set[int] = set()
+        turns: dict[str, int] = {}
+        for call in trajectory.model_calls:
+            turns[call.actor] = turns.get(call.actor, 0) + 1
+            who = "" if call.actor == MAIN else call.actor
+            for place in chain(places_of(call.shown), places_of(call.gave)):
+                if place not in told:
+                    told.add(place)
+                    self._places.setdefault(who, []).append(place)
+            self._turns.update(dict.fromkeys(places_of(call.gave), turns[call.actor]))
+        self._places[""] += [place for place in range(len(self._items)) if place not in told]
+
+    def blocks_of(self, actor: str) -> Iterator[Block]:
+        """The items of an actor, in order."""
+        places = self._places[actor]
+        outputs: dict[int, list[int]] = {}
+        for place in places:
+            if place in self._answers:
+                outputs.setdefault(self._answers[place], []).append(place)
+        mine = {*places}
+        for place in places:
+            if self._answers.get(place) not in mine:
+                yield self._block(place, actor)
+                for output in outputs.get(place, ()):
+                    yield self._block(output, actor)
+
+    def _block(self, place: int, actor: str) -> Block:
+        call = self._answers.get(place)
+        block = item_block(self._items[place], self._items[call].get("name") if call is not None else None)
+        turn = self._turns.get(place if call is None else call)
+        title = f"turn {turn} · {block.title}" if turn is not None else block.title
+        if (run := self._runs.get(place)) is not None and run.error:
+            title += f" ({run.error})"
+        if not actor and place >= self._end:
+            title += " (given up)" if place in self._turns else " (of the agent)"
+        return replace(block, title=title)
 
 
 def _error(error: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:

@@ -2,34 +2,130 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gym_core.cli.parameters import debug_option, json_option
-from gym_core.cli.terminal import Terminal, pass_terminal
+from gym_core.cli.terminal import Styled, Terminal, pass_terminal
+from gym_core.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from gym_core.cli.rollout_file import RunRows, Selection, Stored
+
+RESULTS = Path("results")
+"""Where runs lie that nobody named a file for."""
+_COUNT = click.IntRange(min=1)
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("run", metavar="[RUN]", required=False)
 @click.argument("which", metavar="[N | TASK_ID[#REPEAT]]", required=False)
-@json_option("Print the row itself, indented.")
+@click.option("--failed", is_flag=True, help="Those that failed: the failures that still stand.")
+@click.option("--lowest", type=_COUNT, metavar="K", help="The K with the lowest rewards, the lowest first.")
+@click.option("--highest", type=_COUNT, metavar="K", help="The K with the highest rewards, the highest first.")
+@click.option(
+    "--where",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    help="Those whose field, a dotted path into the row, is so; also with !=, <, >, <=, >= and ~, which searches. "
+    "Repeatable.",
+)
+@click.option("--diff", "other", metavar="OTHER", type=click.Path(path_type=Path), help="With the same task in OTHER.")
+@json_option("Print the row itself, indented; of several each on a line.")
 @debug_option
 @pass_terminal
-def show(terminal: Terminal, file: Path, which: str | None, as_json: bool) -> None:
-    """Show one stored rollout.
+def show(
+    terminal: Terminal, /, run: str | None, which: str | None, other: Path | None, as_json: bool, **wanted: Any
+) -> None:
+    """Show rollouts of a run: one, those that failed, the lowest, or with those of another.
 
-    FILE is what `gym run` wrote, results or failures. N counts the rows from 1, and 1 is the default; a task whose id
-    is a number is found with its repeat, such as 7#0. Of several attempts the last is shown.
+    RUN is what `gym run` wrote, results or failures, or a folder, of which the run that was started last is shown; so
+    it is of `results` without RUN. N counts the rollouts from 1, the rows first and then the failures, and 1 is the
+    default; with an option that selects, it counts those that are selected, and all are shown without it. A task whose
+    id is a number is found with its repeat, such as 7#0. Of several attempts the last is shown.
     """
-    from gym_core.cli.rollout_file import find_row
+    from gym_core.cli.rollout_file import RunRows
+    from gym_core.domain.json_text import encode_json
     from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
+    from gym_core.engine.stored_runs import latest_run
 
-    refuse_collisions(of_a_run(file), [])
-    row = find_row(file, which)
+    if other is not None and as_json:
+        raise UsageError("--json prints rows, and no difference", hint="leave out --diff or --json")
+    selection = _selection(**wanted)
+    path, which = _run_and_which(run, which)
+    other = latest_run(other) if other is not None and other.is_dir() else other
+    refuse_collisions([*of_a_run(path), *(of_a_run(other) if other is not None else ())], [])
+    rows = RunRows(path)
+    found = rows.find(which, selection)
     if as_json:
-        terminal.out_json(row)
-        return
-    from gym_core.cli.rollout_view import render
+        for stored in found:
+            if selection and which is None:
+                terminal.out_json_line(encode_json(stored.row, fallback=str))
+            else:
+                terminal.out_json(stored.row)
+    else:
+        _print(terminal, found, RunRows(other) if other is not None else None)
+    if rows.torn:
+        terminal.note(f"warning: {path}: the unfinished last line was left out")
 
-    terminal.out(render(row, width=terminal.width, redact=terminal.redactor.redact))
+
+def _print(terminal: Terminal, found: Iterator[Stored], other: RunRows | None) -> None:
+    """Each rollout as text, or beside the same task in another run; a page at a time on a terminal."""
+    first = next(found)  # what is not there is said on an empty screen
+    with terminal.paged():
+        for n, stored in enumerate(chain([first], found)):
+            if n:
+                terminal.out("")
+            terminal.out(_rendered(terminal, stored, other))
+
+
+def _rendered(terminal: Terminal, stored: Stored, other: RunRows | None) -> Styled:
+    width, redact = terminal.width, terminal.redactor.redact
+    if other is None:
+        from gym_core.cli.rollout_view import render
+
+        return render(stored.row, width=width, redact=redact, place=stored.place)
+    from gym_core.cli.rollout_diff import render_pair
+
+    like = other.like(stored)
+    names = (stored.path.stem, like.path.stem)
+    if names[0] == names[1]:
+        names = (str(stored.path), str(like.path))
+    return render_pair((stored.row, like.row), names, width=width, redact=redact)
+
+
+def _run_and_which(run: str | None, which: str | None) -> tuple[Path, str | None]:
+    """The results, and what is wanted of them: a single argument that is no file is a rollout of the latest run."""
+    from gym_core.engine.stored_runs import latest_run
+
+    if run is not None and which is None and not _is_path(run):
+        run, which = None, run
+    if run is None:
+        return latest_run(RESULTS), which
+    path = Path(run)
+    return (latest_run(path) if path.is_dir() else path), which
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return text.endswith(".jsonl") or os.sep in text or Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _selection(*, failed: bool, lowest: int | None, highest: int | None, where: tuple[str, ...]) -> Selection:
+    from gym_core.cli.rollout_file import Selection
+    from gym_core.cli.where import Condition
+
+    if lowest and highest:
+        raise UsageError("--lowest and --highest exclude one another", hint="give one of them")
+    if failed and (lowest or highest):
+        raise UsageError(
+            "a failure has no reward, so none of them is the lowest or highest", hint="give --failed alone"
+        )
+    return Selection(failed, tuple(map(Condition.parse, where)), lowest, highest)

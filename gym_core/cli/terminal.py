@@ -125,6 +125,26 @@ class Terminal:
         return self._err.columns
 
     @contextlib.contextmanager
+    def paged(self) -> Iterator[None]:
+        """Show what is written to standard output a page at a time, where that is a terminal.
+
+        Ends early, and quietly, where the reader has seen enough.
+        """
+        if not self._out.is_terminal:
+            yield
+            return
+        from gym_core.cli.pager import open_pager
+
+        self.flush()
+        with open_pager() as pager:
+            sink = self._out.sink
+            self._out.sink = pager or sink
+            try:
+                yield
+            finally:
+                self._out.sink = sink
+
+    @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
         """Let what is printed by Python's streams go the way of all lines."""
         with contextlib.redirect_stdout(self.stdout), contextlib.redirect_stderr(self.stderr):

@@ -88,7 +88,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(gym: Gym, group: tuple[
 
 @pytest.mark.parametrize(
     "arguments",
-    [("tasks",), ("plugins", "list", "--knd"), ("plugins", "list", "--kind", "x"), ("plugins", "show"), ("show",)],
+    [("tasks",), ("plugins", "list", "--knd"), ("plugins", "list", "--kind", "x"), ("plugins", "show"), ("stats",)],
 )
 def test_a_wrong_option_is_one_error_and_one_hint(gym: Gym, arguments: tuple[str, ...]) -> None:
     result = gym(*arguments)

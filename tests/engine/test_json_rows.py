@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from gym_core import Task, UsageError, Verdict, encode_json, parse_json
-from gym_core.cli.rollout_file import find_row
+from gym_core.cli.rollout_file import RunRows, Selection
 from gym_core.cli.rollout_view import render
 from gym_core.engine.comparison import Statistics
 from gym_core.engine.run.rescore import RescoreConfig, open_rescore
@@ -73,7 +73,7 @@ def test_what_is_clear_is_read_and_stays_exact_wherever_it_is_read(
     (stored,) = ResultsFile(output).rollouts()
     assert kept is ... or stored.row["x"] == kept
     assert Statistics(output, by=("x",)).result["reward"]["mean"] == 1.0
-    assert find_row(output, "1#0")["x"] == stored.row["x"]
+    assert next(RunRows(output).find("1#0", Selection())).row["x"] == stored.row["x"]
     (exported,) = NemoExporter().lines(RewardedRows(output))
     assert kept is ... or strictly(exported)["x"] == kept
     again = run(None, env(Seeing), input=output)
@@ -141,7 +141,7 @@ def test_a_row_of_any_depth_costs_itself_alone(place: str, levels: int, tmp_path
     assert len([*ResultsFile(output).rollouts()]) == 2
     for stored in (output, output.with_name("x.failures.jsonl")):
         if stored.exists():
-            assert "repeat 0" in render(find_row(stored, "1"), width=80, redact=str)
+            assert "repeat 0" in render(next(RunRows(stored).find("1", Selection())).row, width=80, redact=str)
 
 
 def test_a_deep_input_in_a_file_costs_itself_alone(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_result_that_nobody_can_compute_with_is_named(then: bytes, now: bytes,
     for read in (
         lambda: list(ResultsFile(output).rollouts()),
         lambda: Statistics(output, by=()),
-        lambda: find_row(output, None),
+        lambda: next(RunRows(output).find(None, Selection())),
         lambda: run(output=output, mode="resume"),
     ):
         with pytest.raises(UsageError, match=rf"x\.jsonl:1: the {words} .* no number that gym writes"):

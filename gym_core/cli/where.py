@@ -1,0 +1,109 @@
+"""Conditions on the fields of a row: what `--where FIELD=VALUE` asks for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gym_core.domain.errors import UsageError
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
+from gym_core.engine.metrics.breakdown import field_value
+
+_CONDITION = re.compile(r"(.+?)(!=|<=|>=|=|<|>|~)(.*)", re.DOTALL)
+_COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": lambda one, other: bool(one < other),
+    ">": lambda one, other: bool(one > other),
+    "<=": lambda one, other: bool(one <= other),
+    ">=": lambda one, other: bool(one >= other),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the field at a dotted path must be.
+
+    `=` and `!=` compare with the value as JSON and as text, and null is a field that is not there; `<`, `>`, `<=` and
+    `>=` compare numbers, and text where the field is text; `~` searches the text of the field, or its JSON, for a
+    regular expression, in capitals or not.
+    """
+
+    field: str
+    operator: str
+    text: str
+    value: Any
+    pattern: re.Pattern[str] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Read `FIELD=VALUE`. Raises `UsageError`."""
+        found = _CONDITION.fullmatch(text)
+        if found is None:
+            raise UsageError(
+                f"--where {text}: this is no condition",
+                hint="write --where FIELD=VALUE, or with !=, <, >, <=, >= or ~, such as rollout.stop_reason=max_turns",
+            )
+        field, operator, value = found[1].strip(), found[2], found[3].strip()
+        if operator in _COMPARED and not value:
+            raise UsageError(f"--where {text}: there is nothing to compare with", hint=f"write {field}{operator}VALUE")
+        pattern = _pattern(text, value) if operator == "~" else None
+        return cls(field, operator, value, _parsed(value), pattern)
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Whether it is so in a row."""
+        found = field_value(row, self.field)
+        if self.operator == "=":
+            return self._equals(found)
+        if self.operator == "!=":
+            return not self._equals(found)
+        if self.pattern is not None:
+            return found is not None and self.pattern.search(_text(found)) is not None
+        compare = _COMPARED[self.operator]
+        if _is_number(found) and _is_number(self.value):
+            return compare(found, self.value)
+        return isinstance(found, str) and compare(found, self.text)
+
+    def is_found(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row has the field at all."""
+        return field_value(row, self.field) is not None
+
+    def __str__(self) -> str:
+        return f"{self.field}{self.operator}{self.text}"
+
+    def _equals(self, found: Any) -> bool:
+        if isinstance(found, str):
+            return found in (self.text, self.value)
+        if isinstance(found, bool) or isinstance(self.value, bool):
+            return found is self.value
+        return bool(found == self.value)
+
+
+def _pattern(text: str, value: str) -> re.Pattern[str]:
+    try:
+        return re.compile(value, re.IGNORECASE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UsageError(
+            f"--where {text}: no regular expression: {error}", hint="a backslash takes a character for itself"
+        ) from None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except JsonError:
+        return text
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return encode_json(value).decode()
+    except JsonError:
+        return ""
