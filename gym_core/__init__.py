@@ -88,8 +88,10 @@ if TYPE_CHECKING:
     from gym_core.domain.rollout import Trajectory as Trajectory
     from gym_core.domain.rollout import Verdict as Verdict
     from gym_core.domain.sampling import Sampling as Sampling
+    from gym_core.domain.sequences import TokenSequence as TokenSequence
     from gym_core.domain.stop_reasons import StopReason as StopReason
     from gym_core.domain.task import Task as Task
+    from gym_core.domain.tokens import CallTokens as CallTokens
     from gym_core.domain.tokens import Tokens as Tokens
     from gym_core.engine.api import collect as collect
     from gym_core.engine.api import run as run
@@ -120,9 +122,10 @@ else:
             "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
             "gym_core.domain.rollout": "Rollout Status ToolCall Trajectory Verdict",
             "gym_core.domain.sampling": "Sampling",
+            "gym_core.domain.sequences": "TokenSequence",
             "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.task": "Task",
-            "gym_core.domain.tokens": "Tokens",
+            "gym_core.domain.tokens": "CallTokens Tokens",
             "gym_core.engine.api": "collect run run_sync",
             "gym_core.engine.bounds.deadlines": "Deadlines",
             "gym_core.engine.config": "RunSettings",

@@ -33,6 +33,9 @@ def lines(results: Sequence[Result]) -> Iterator[list[str]]:
     yield from _named([list(metric_lines(result["metrics"])) for result in results])
     yield from _counts("tokens in", [result["usage"]["input_tokens"] for result in results])
     yield from _counts("tokens out", [result["usage"]["output_tokens"] for result in results])
+    exact = [result["exact_tokens"] for result in results]
+    for label, name in (("breaks", "breaks"), ("without usable", "problems"), ("mixed weights", "mixed_versions")):
+        yield from _counts(f"  {label}", [found[name] for found in exact])
     costs = [result["cost"] for result in results]
     yield from _line("cost", [None if cost is None else f"{cost:.4f} USD" for cost in costs])
     tools = [result["tools"] for result in results]

@@ -79,6 +79,9 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for k, value in reward.get(measure, {}).items():
             yield f"{measure[:-1]}{k}", mean_text(value)
     yield "tokens", f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out"
+    exact = summary.get("exact_tokens") or {}
+    if any(exact.values()):
+        yield "  exact", _exact(exact)
     for role, spending in summary.get("roles", {}).items():
         yield f"  {role}", _role(spending)
     if summary["cost"] is not None:
@@ -99,6 +102,15 @@ def _left_out(reward: Mapping[str, Any]) -> str:
         return ""
     left_out = f"leaving out {reward['left_out']} that failed ({reward['mean_over_all']:.4f} over all)"
     return f" over {reward['rollouts']}, {left_out}"
+
+
+def _exact(exact: Mapping[str, int]) -> str:
+    said = (
+        (exact["breaks"], "calls went on from text encoded anew"),
+        (exact["problems"], "calls without usable tokens"),
+        (exact["mixed_versions"], "rollouts mix versions of the weights"),
+    )
+    return ", ".join(f"{count} {what}" for count, what in said if count)
 
 
 def _role(spending: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import chain, starmap
 from typing import Any, TypeAlias
 
+from gym_core.domain.tokens import CallTokens
+
 MAIN = "policy"
 """The actor whose conversation is the trajectory: the one that the agent itself speaks for."""
 
@@ -29,7 +31,7 @@ class ModelCall:
     `kept`: how many of them. `shown`: what came after those. `gave`: what the model said. `usage`: as the server sent
     it. `at`: seconds from the start of the rollout until the call began; `latency`: seconds of the successful attempt;
     `waited`: seconds for a slot and between attempts. `sampling`: what differed from the task's request. `verifies`:
-    whether the verifier asked.
+    whether the verifier asked. `tokens`: what it read and sampled, where the backend was asked for that.
     """
 
     actor: str
@@ -48,6 +50,7 @@ class ModelCall:
     sampling: Mapping[str, Any] | None = None
     cost: float | None = None
     verifies: bool = False
+    tokens: CallTokens | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """The call as it stands in a row."""
@@ -72,6 +75,8 @@ class ModelCall:
             wire["cost"] = self.cost
         if self.verifies:
             wire["verifies"] = True
+        if self.tokens is not None:
+            wire["tokens"] = self.tokens.to_wire()
         return wire
 
     @classmethod
@@ -96,15 +101,21 @@ class ModelCall:
             wire.get("sampling"),
             cost if isinstance(cost, int | float) else None,
             wire.get("verifies") is True,
+            CallTokens.of(wire["tokens"]) if "tokens" in wire else None,
         )
 
 
 def read_model_calls(wires: Iterable[Mapping[str, Any]], end: int) -> list[ModelCall]:
-    """Model calls as they stand in a row of `end` items. What continues no earlier one begins anew."""
+    """Model calls as they stand in a row of `end` items. What continues no earlier one begins anew, but for tokens."""
     calls = [ModelCall.of(wire, end) for wire in wires]
     for number, call in enumerate(calls):
         if call.continues is not None and not 0 <= call.continues < number:
             call.continues = None
+        tokens = call.tokens
+        if tokens is not None and tokens.continues is not None and not tokens.problem:
+            before = calls[tokens.continues].tokens if 0 <= tokens.continues < number else None
+            if before is None or before.problem or not 0 <= tokens.kept <= before.length:
+                call.tokens = CallTokens(None, 0, (), (), (), problem="the tokens that it goes on from are not there")
     return calls
 
 

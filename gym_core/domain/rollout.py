@@ -18,6 +18,7 @@ from gym_core.domain.conversation import (
     shown_to,
 )
 from gym_core.domain.responses import Item, Response, Usage, as_items, call_id_of, item_text, output_text
+from gym_core.domain.sequences import Breaks, TokenSequence, Tries, token_sequences
 from gym_core.domain.stop_reasons import COMPLETED
 from gym_core.domain.task import REQUEST_FIELD, result_task_id
 from gym_core.domain.tool_calls import answered_calls, with_unique_ids
@@ -363,6 +364,24 @@ class Rollout:
             model_calls=read_model_calls(_items(about.get("model_calls")), end),
             tool_runs=[run for run in runs if run is not None] if "tool_calls" in about else None,
             others=others,
+        )
+
+    def sequences(self, tries: Tries = "used", breaks: Breaks = "split") -> list[TokenSequence]:
+        """The branches of the conversations of the actors with role policy, as tokens; see `TokenSequence`.
+
+        Every token that was sampled for an answer that was used is trained in one of them, and once; those of tries
+        that were given up only with `tries="all"`. Where a conversation went on from text that was encoded anew, what
+        was sampled before is a sequence of its own; with `breaks="raise"` it is a `ValueError`. None where there are no
+        tokens, see `-M tokens=true`; calls whose tokens cannot be used (`rollout.token_problems`) are in no sequence.
+        """
+        trajectory = self.trajectory
+        return token_sequences(
+            trajectory.model_calls,
+            trajectory.tool_runs or (),
+            self.reward,
+            self.rewards,
+            tries=tries,
+            breaks=breaks,
         )
 
     @property

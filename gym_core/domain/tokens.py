@@ -39,6 +39,74 @@ class Tokens:
         return [*output[:-1], {**output[-1], **self.fields()}] if output and not self.problem else [*output]
 
 
+@dataclass(slots=True)
+class CallTokens:
+    """The tokens of one model call as a rollout records them: what is new in them.
+
+    `continues`: the earlier call, by its number, whose tokens the prompt begins with, None where it begins anew;
+    `kept`: how many of them. `prompt`: the ids after those; `sampled`, `logprobs`, `version`, `routed_experts`: see
+    `Tokens`. `broken`: whether the conversation went on from a call whose tokens the prompt does not begin with, so
+    that what was sampled was encoded anew. `problem`: why there are no tokens, empty where there are.
+    """
+
+    continues: int | None
+    kept: int
+    prompt: Sequence[int]
+    sampled: Sequence[int]
+    logprobs: Sequence[float]
+    version: str | None = None
+    routed_experts: Any = None
+    broken: bool = False
+    problem: str = ""
+
+    @property
+    def length(self) -> int:
+        """How many tokens were read and sampled."""
+        return self.kept + len(self.prompt) + len(self.sampled)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The tokens as they stand in a row."""
+        if self.problem:
+            return {"problem": self.problem}
+        wire: dict[str, Any] = {
+            "continues": self.continues,
+            "kept": self.kept,
+            "prompt": [*self.prompt],
+            "sampled": self.sampled,
+            "logprobs": self.logprobs,
+            "version": self.version,
+        }
+        if self.routed_experts is not None:
+            wire["routed_experts"] = self.routed_experts
+        if self.broken:
+            wire["break"] = True
+        return wire
+
+    @classmethod
+    def of(cls, wire: Any) -> CallTokens | None:
+        """Tokens as they stand in a row; None where there are none or they are something else."""
+        if not isinstance(wire, Mapping):
+            return None
+        if wire.get("problem"):
+            return cls(None, 0, (), (), (), problem=str(wire["problem"]))
+        continues, kept, version = wire.get("continues"), wire.get("kept"), wire.get("version")
+        prompt, sampled, logprobs = wire.get("prompt"), wire.get("sampled"), wire.get("logprobs")
+        if not (isinstance(prompt, list) and isinstance(sampled, list) and isinstance(logprobs, list)):
+            return None
+        if len(sampled) != len(logprobs):
+            return cls(None, 0, (), (), (), problem="ids and log probabilities of different lengths")
+        return cls(
+            continues if type(continues) is int else None,
+            kept if type(kept) is int and type(continues) is int else 0,
+            prompt,
+            sampled,
+            logprobs,
+            str(version) if version is not None else None,
+            wire.get("routed_experts"),
+            wire.get("break") is True,
+        )
+
+
 def tokens_on(item: Mapping[str, Any]) -> Tokens | None:
     """The tokens that an item carries; None unless all three fields are there, as lists, and of fitting lengths."""
     prompt, sampled, logprobs = (item.get(name) for name in TOKEN_FIELDS)

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gym_core import Episode, user_message
+from gym_core.cli.tables import facts
+from tests.support.agents import FunctionAgent
 from tests.support.envs import ask, env
 from tests.support.models import ScriptedModel
 from tests.support.running import run
+from tests.support.tokens import TokenModel
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym
@@ -103,3 +107,21 @@ def test_what_cannot_be_read_is_said_in_a_line(gym: Gym, arguments: list[str], w
     result = gym("stats", *arguments)
     assert (result.status, result.out) == (2, "")
     assert words in result.err
+
+
+def test_breaks_of_exact_tokens_have_a_line(gym: Gym) -> None:
+    async def agent(episode: Episode) -> str:
+        items = list(episode.request.input)
+        for _ in range(3):
+            items += [*(await episode.respond(items)).output, user_message("on")]
+        return "completed"
+
+    model = TokenModel("word by word", splits=True, versions=("1", "2"), silent=(2,))
+    summary = run(model, env(), FunctionAgent(agent), output=Path("x.jsonl")).summary
+    assert summary["exact_tokens"] == {"breaks": 1, "problems": 1, "mixed_versions": 1}
+    said = (
+        "1 calls went on from text encoded anew, 1 calls without usable tokens, 1 rollouts mix versions of the weights"
+    )
+    assert dict(facts(summary))["  exact"] == said
+    lines = table(gym("stats", "x.jsonl").out)
+    assert (lines["breaks"], lines["without usable"], lines["mixed weights"]) == (["1"], ["1"], ["1"])

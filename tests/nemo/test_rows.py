@@ -9,15 +9,19 @@ from typing import Any
 import orjson
 import pytest
 
+from gym_core import Episode, user_message
 from gym_core.engine.storage.rewarded import RewardedRows
 from gym_core.errors import InputError
 from gym_nemo.formats import NemoExporter
 from gym_nemo.rows import as_response, result_row
+from gym_testing import think
+from tests.support.agents import FunctionAgent
 from tests.support.envs import env
 from tests.support.models import ScriptedModel, say
 from tests.support.nemo_server import row
-from tests.support.running import config, execute
+from tests.support.running import config, execute, rollout
 from tests.support.served_envs import in_loop
+from tests.support.tokens import TokenModel
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -107,3 +111,21 @@ def test_a_result_whose_task_has_tools_in_the_form_of_chat_is_one_it_reads() -> 
     request = {"input": "x", "tools": [{"type": "function", "function": tool}]}
     made = result_row(result(responses_create_params=request))
     assert made["responses_create_params"]["tools"] == [{"type": "function", **tool}]
+
+
+def test_exact_tokens_stand_on_the_last_item_of_each_call() -> None:
+    model = TokenModel([think("hm"), say("x y")])
+
+    async def agent(episode: Episode) -> str:
+        items = list(episode.request.input)
+        for _ in range(2):
+            items += [*(await episode.respond(items)).output, user_message("on")]
+        return "completed"
+
+    made = result_row(rollout(model, agent=FunctionAgent(agent)).row)
+    carrying = [item for item in made["response"]["output"] if "generation_token_ids" in item]
+    assert [item["type"] for item in carrying] == ["message", "message"]
+    for item, (prompt, sampled, logprobs) in zip(carrying, model.seen, strict=True):
+        assert [*item["prompt_token_ids"]] == prompt
+        assert [*item["generation_token_ids"]] == sampled
+        assert [*item["generation_log_probs"]] == logprobs

@@ -15,6 +15,7 @@ from tests.support.envs import PlainSession, env, row
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel, call
 from tests.support.running import collect, timeless_calls
+from tests.support.tokens import TokenModel
 
 
 class Counting(Session[Any]):
@@ -296,3 +297,17 @@ async def test_a_client_that_leaves_ends_its_rollout() -> None:
         await closed.wait()
         await asked.wait()  # the turn went to the one that waited
         waiting.cancel()
+
+
+@asynchronous
+async def test_exact_tokens_stand_on_items_for_trainers_that_read_them_there() -> None:
+    model = TokenModel(call("add", {"by": 1}, "c1"), "done")
+    async with served_agent(model, env(Counting)) as server:
+        status, found = await server.post("/run", row(target=1))
+    assert status == 200
+    carrying = [item for item in found["response"]["output"] if "generation_token_ids" in item]
+    assert [item["type"] for item in carrying] == ["function_call", "message"]
+    for item, (prompt, sampled, logprobs) in zip(carrying, model.seen, strict=True):
+        assert (item["prompt_token_ids"], item["generation_token_ids"]) == (prompt, sampled)
+        assert item["generation_log_probs"] == logprobs
+    assert found["rollout"]["model_calls"][1]["tokens"]["continues"] == 0

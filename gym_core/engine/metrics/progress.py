@@ -16,6 +16,10 @@ ENOUGH = 5
 """Rollouts after which it makes sense to say what all of them will take."""
 
 
+TOKEN_ACCOUNT = ("token_breaks", "token_problems", "weight_versions")
+"""What rows say of their exact tokens, where there is something to say."""
+
+
 @dataclass(slots=True)
 class ErrorGroup:
     """Failures with one cause. `example`: the message of the first."""
@@ -49,7 +53,7 @@ class Progress:
 
     `total`: rollouts to run, None when that is not known. `kept`: those of an earlier part of the run.
     `roles`: what each model took, where a run has several; None where one is all there is. `metrics`: the environment's
-    own, by name.
+    own, by name. `token_account`: breaks and problems of all rollouts, and how many of them mix versions of weights.
     `done` counts rows on disk, `failed` failures on disk. `input_tokens` and `output_tokens` are of this process.
     """
 
@@ -72,6 +76,7 @@ class Progress:
     rewards: RewardTally = field(default_factory=RewardTally)
     roles: dict[str, RoleSpending] | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
+    token_account: dict[str, int] = field(default_factory=dict)
 
     def add(self, row: dict[str, Any], *, kept: bool = False) -> None:
         """Count a rollout that is on disk by its row; `kept`: it was there before this process started."""
@@ -108,6 +113,10 @@ class Progress:
                 if metric is None:
                     metric = self.metrics[name] = Metric()
                 metric.add(value)
+        for name in TOKEN_ACCOUNT:
+            if name in about:
+                found = about[name]
+                self.token_account[name] = self.token_account.get(name, 0) + (found if type(found) is int else 1)
         if about["error"]:
             self._group(status, about["error"])
 

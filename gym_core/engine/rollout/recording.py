@@ -22,16 +22,19 @@ from gym_core.domain.conversation import (
     as_stretches,
     beginning_of,
     conversation_of,
+    path_length,
     path_of,
     places_of,
 )
 from gym_core.domain.errors import UsageError
 from gym_core.domain.responses import Item, Response, UsageCounter, call_id_of
 from gym_core.domain.rollout import Trajectory
+from gym_core.domain.tokens import CallTokens, Tokens, without_tokens
 from gym_core.domain.tool_calls import is_sendable, new_call_id
 from gym_core.engine.model_calls.gate import Answer
 from gym_core.engine.model_calls.prices import Price, cost_of
 from gym_core.engine.rollout.equal_items import NEW, EqualItems, PrefixTree, common
+from gym_core.engine.rollout.token_tree import TokenTree
 
 
 class Speaker:
@@ -131,6 +134,7 @@ class Recording:
         "_others",
         "_output",
         "_plain",
+        "_tokens",
         "actors",
         "input",
         "items",
@@ -165,6 +169,8 @@ class Recording:
         self._plain = True
         """Whether every item after the input is part of the main conversation, so that numbers are places."""
         self._equal: EqualItems | None = None
+        self._tokens: dict[str, TokenTree] | None = None
+        """The tokens of each actor's calls, once a response has any."""
         self._output: list[int] | None = None
         """The numbers of the main conversation, where it was made elsewhere."""
         self.odd = not all(is_sendable(item) for item in input)
@@ -387,6 +393,8 @@ class Recording:
             call.cost = cost_of(price, call.usage)
         if verifies:
             call.verifies = True
+        if response.tokens is not None:
+            call.tokens = self._recorded(speaker, question, response.tokens)
         if speaker is self.main:
             self.last = response
         speaker.last = len(self.model_calls)
@@ -400,6 +408,18 @@ class Recording:
         for number, item in enumerate(said, start):
             if item.get("type") == "function_call":
                 speaker.unanswered.append(number)
+
+    def _recorded(self, speaker: Speaker, question: Question, tokens: Tokens) -> CallTokens:
+        """The tokens of a call that is about to be noted, by what is new in them."""
+        if self._tokens is None:
+            self._tokens = {}
+        tree = self._tokens.get(speaker.name)
+        if tree is None:
+            tree = self._tokens[speaker.name] = TokenTree()
+        follows = question.continues
+        if follows is not None and question.kept < path_length(self.model_calls[follows]):
+            follows = None  # the conversation itself parts from it: that its tokens do is no break
+        return tree.add(len(self.model_calls), tokens, follows)
 
     def _called(self, call: ModelCall) -> None:
         if call.role == MAIN:
@@ -455,7 +475,14 @@ class Recording:
         before = len(self.model_calls)
         for call in known.model_calls:
             continues = call.continues + before if call.continues is not None else None
-            self._called(replace(call, continues=continues, shown=found(call.shown), gave=found(call.gave)))
+            tokens = call.tokens
+            if tokens is not None:
+                self._tokens = self._tokens or {}
+                if tokens.continues is not None:
+                    tokens = replace(tokens, continues=tokens.continues + before)
+            self._called(
+                replace(call, continues=continues, shown=found(call.shown), gave=found(call.gave), tokens=tokens)
+            )
         self.tool_runs += (
             replace(run, call=numbers[run.call], output=numbers[run.output]) for run in known.tool_runs or ()
         )
@@ -463,6 +490,8 @@ class Recording:
     def placed(self) -> Placed:
         """All of it by places: the main conversation follows the input, and all other items follow that."""
         begin, items = self.input, self.items
+        if self._tokens is not None:  # they stand with the calls, and nowhere else
+            items = [*map(without_tokens, items)]
         if self._plain:
             return Placed(items[begin:], (), self.model_calls, self.tool_runs, self.replies, self.opening)
         main = {*self._output} if self._output is not None else self._main_conversation()

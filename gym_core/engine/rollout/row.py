@@ -10,6 +10,7 @@ from typing import Any
 from gym_core.domain.error_json import error_json
 from gym_core.domain.json_text import JsonError, plain_json, whole_text
 from gym_core.domain.rollout import Rollout, Status, Verdict
+from gym_core.domain.sequences import token_account
 from gym_core.domain.stop_reasons import TRUNCATING
 from gym_core.domain.task import Task, id_text
 from gym_core.engine.rollout.failure import Failure
@@ -56,6 +57,7 @@ def build_row(record: Record) -> Rollout:
         status = Status.TRUNCATED if stop_reason in TRUNCATING else Status.COMPLETED
     cost: float | None = None
     latency = waited = 0.0
+    measured = False
     placed = recording.placed()
     model_calls: list[dict[str, Any]] = []
     for call in placed.model_calls:
@@ -64,6 +66,8 @@ def build_row(record: Record) -> Rollout:
         waited += call.waited
         if call.cost is not None:
             cost = (cost or 0.0) + call.cost
+        if call.tokens is not None:
+            measured = True
     about: dict[str, Any] = {
         "run_id": record.run_id,
         "task_index": task.index,
@@ -95,6 +99,8 @@ def build_row(record: Record) -> Rollout:
         about["rewards"] = verdict.rewards
     if verdict is not None and verdict.metrics:
         about["metrics"] = verdict.metrics
+    if measured:
+        about.update(token_account(placed.model_calls))
     row = dict(task.row)
     names_task = "task_id" not in row
     if names_task:

@@ -89,8 +89,9 @@ def account_of(row: dict[str, Any], *, by: tuple[str, ...] = (), calls: bool = F
     """The part of a row that `Progress.add` reads. `by`: fields that are broken down; `calls`: with its model calls."""
     about = row["rollout"]
     counted = {name: about[name] for name in ("status", "error", "usage", "cost", "tools")}
-    if "metrics" in about:
-        counted["metrics"] = about["metrics"]
+    for name in ("metrics", "token_breaks", "token_problems", "weight_versions"):
+        if name in about:
+            counted[name] = about[name]
     timing = about["timing"]
     counted["timing"] = {name: timing[name] for name in ("seconds", "model_seconds", "waited_seconds")}
     if calls:

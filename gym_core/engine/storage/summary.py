@@ -60,6 +60,11 @@ def account(progress: Progress) -> dict[str, Any]:
         "reward": progress.rewards.result(progress.failed - progress.cancelled),
         "metrics": {name: metric.to_wire() for name, metric in sorted(progress.metrics.items())},
         "usage": progress.tokens.to_wire(),
+        "exact_tokens": {
+            "breaks": progress.token_account.get("token_breaks", 0),
+            "problems": progress.token_account.get("token_problems", 0),
+            "mixed_versions": progress.token_account.get("weight_versions", 0),
+        },
         "cost": progress.cost,
         "roles": {role: spending.to_wire() for role, spending in sorted((progress.roles or {}).items())},
         "tools": {"calls": progress.tool_calls, "errors": dict(sorted(progress.tool_errors.items()))},

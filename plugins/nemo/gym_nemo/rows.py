@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gym_core import Item, Rollout
-from gym_core.spi import REQUEST_FIELD, is_whole, whole_call, with_flat_tools, without_result
+from gym_core.spi import REQUEST_FIELD, is_whole, whole_call, with_flat_tools, with_tokens_on_items, without_result
 from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 AGENT_REF = "agent_ref"
@@ -81,7 +81,9 @@ def result_row(row: Mapping[str, Any]) -> dict[str, Any]:
     request: Mapping[str, Any] = task.get(REQUEST_FIELD) or {}
     model = about.get("model")
     body = {**({"model": model} if model else {}), **recorded}
-    task["response"] = as_response(body, Rollout(dict(row)).trajectory.unique_items, request)
+    trajectory = Rollout(dict(row)).trajectory
+    items = with_tokens_on_items(trajectory.unique_items, len(trajectory.input), trajectory.model_calls)
+    task["response"] = as_response(body, items, request)
     task["reward"] = row.get("reward")
     components: Mapping[str, Any] = row.get("reward_components") or {}
     if components:

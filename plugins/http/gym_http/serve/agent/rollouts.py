@@ -36,6 +36,7 @@ from gym_core.spi import (
     make_stage,
     own_task_id,
     unwritable,
+    with_tokens_on_items,
 )
 from gym_http.protocol.errors import ServeError
 from gym_http.protocol.nemo import NumberedRow
@@ -86,7 +87,7 @@ class Rollouts:
         rollout = await self._in_turn(run)
         failure = run.failure
         try:
-            encoded = encode_json(rollout.row)
+            encoded = encode_json(_with_tokens(rollout))
         except JsonError as error:
             rollout = unwritable(rollout, error)
             encoded = encode_json(rollout.row)
@@ -139,6 +140,16 @@ def task_of(row: Any) -> tuple[Task, int]:
     index, repeat = numbers.get("_ng_task_index"), numbers.get("_ng_rollout_index")
     task_id = own_task_id(row) or (str(index) if index is not None else _digest(row))
     return Task(row, task_id=task_id, index=index or 0), repeat or 0
+
+
+def _with_tokens(rollout: Rollout) -> dict[str, Any]:
+    """The row as trainers of NeMo's read it: where it has exact tokens, they stand on the items, too."""
+    row = rollout.row
+    if not any("tokens" in call for call in rollout.model_calls):
+        return row
+    trajectory = rollout.trajectory
+    items = with_tokens_on_items(trajectory.items, len(trajectory.input), trajectory.model_calls)
+    return {**row, "response": {**row["response"], "output": items}}
 
 
 def _field_of(problem: str) -> str:

@@ -1,0 +1,135 @@
+"""The tokens of an actor's model calls while a rollout runs: each call keeps what is new in it.
+
+What a prompt shares with earlier calls is found by comparing ids, in C and never one by one: a conversation that goes
+on begins with all the tokens of its last call, which one comparison tells. Only where that fails are the other calls
+looked through, each as far as the prompt goes along with it. Memory is that of the new tokens, and of one whole path.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from gym_core.domain.tokens import CallTokens, Tokens
+
+Ids: TypeAlias = "array[int]"
+
+
+class _Node:
+    """A call: its path is the first `kept` ids of its parent's, and `ids`. `length`: of all that."""
+
+    __slots__ = ("ids", "kept", "length", "number", "parent")
+
+    def __init__(self, number: int, parent: int | None, kept: int, ids: Ids) -> None:
+        self.number = number
+        self.parent = parent
+        self.kept = kept
+        self.ids = ids
+        self.length = kept + len(ids)
+
+
+class TokenTree:
+    """The tokens of one actor's calls."""
+
+    __slots__ = ("_nodes", "_path", "_places")
+
+    def __init__(self) -> None:
+        self._nodes: list[_Node] = []
+        self._places: dict[int, int] = {}
+        """Which node a call is, by its number in the rollout."""
+        self._path: list[int] = []
+        """All ids of the last call."""
+
+    def add(self, number: int, tokens: Tokens, follows: int | None) -> CallTokens:
+        """Note the tokens of the call of this number.
+
+        `follows`: the call whose conversation goes on in it, whole; where its tokens do not, that is a break. Tokens
+        that are none are returned with the problem and stand in no path.
+        """
+        if tokens.problem:
+            return _unusable(tokens.problem)
+        nodes, path = self._nodes, self._path
+        goes_on = bool(path) and follows == nodes[-1].number and _begins(tokens.prompt, path)
+        kept = len(path) if goes_on else 0
+        try:
+            prompt, sampled = array("q", tokens.prompt[kept:]), array("q", tokens.sampled)
+            array("d", tokens.logprobs)
+        except (TypeError, OverflowError):
+            return _unusable("ids or log probabilities that are no numbers")
+        if len(sampled) != len(tokens.logprobs):
+            return _unusable(f"{len(sampled)} sampled ids and {len(tokens.logprobs)} log probabilities")
+        broken = False
+        place: int | None = len(nodes) - 1
+        if not goes_on:
+            shared = self._shared(prompt)
+            place = _latest_longest(shared)
+            kept = shared[place] if place is not None else 0
+            prompt = prompt[kept:]
+            if follows is not None and follows in self._places:
+                one = self._places[follows]
+                broken = shared[one] < nodes[one].length
+        continues = nodes[place].number if place is not None else None
+        self._places[number] = len(nodes)
+        nodes.append(_Node(number, place, kept, prompt + sampled))
+        if not goes_on:
+            path[:] = tokens.prompt[:kept]
+        path += nodes[-1].ids
+        return CallTokens(
+            continues,
+            kept,
+            prompt,
+            tokens.sampled,
+            tokens.logprobs,
+            tokens.version,
+            tokens.routed_experts,
+            broken,
+        )
+
+    def _shared(self, prompt: Ids) -> list[int]:
+        """How many ids the prompt shares with the path of each call, from its beginning."""
+        shared: list[int] = []
+        for node in self._nodes:
+            before = shared[node.parent] if node.parent is not None else 0
+            shared.append(before if before < node.kept else node.kept + _common(prompt, node.kept, node.ids))
+        return shared
+
+
+def _begins(prompt: Sequence[int], path: list[int]) -> bool:
+    """Whether a prompt begins with a path."""
+    if type(prompt) is not list or len(prompt) < len(path):
+        return [*prompt[: len(path)]] == path
+    rest = prompt[len(path) :]
+    del prompt[len(path) :]  # for as long as it takes to compare: a copy of a long prompt takes as long again
+    try:
+        return prompt == path
+    finally:
+        prompt += rest
+
+
+def _latest_longest(shared: Sequence[int]) -> int | None:
+    longest = max(shared, default=0)
+    if not longest:
+        return None
+    return len(shared) - 1 - shared[::-1].index(longest)
+
+
+def _common(prompt: Ids, start: int, ids: Ids) -> int:
+    """How many of `ids` the prompt has from `start` on. Halves are compared, never single ids."""
+    size = min(len(ids), len(prompt) - start)
+    if size <= 0:
+        return 0
+    if prompt[start : start + size] == ids[:size]:
+        return size
+    low, high = 0, size  # the first `low` are equal, the first `high` are not
+    while high - low > 1:
+        middle = (low + high) // 2
+        if prompt[start + low : start + middle] == ids[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _unusable(problem: str) -> CallTokens:
+    return CallTokens(None, 0, (), (), (), problem=problem)
