@@ -77,6 +77,13 @@ class Statistics:
         }
 
 
+def interval(mean: float, error: float | None) -> list[float | None] | None:
+    """What holds the truth 95 times out of 100, by the standard error; None without one."""
+    if error is None:
+        return None
+    return [rounded(mean - CONFIDENCE_95 * error), rounded(mean + CONFIDENCE_95 * error)]
+
+
 def difference(first: Statistics, second: Statistics) -> dict[str, Any] | None:
     """How much higher the mean reward of `second` is than that of `first`, over the tasks both have a verdict for.
 
@@ -102,9 +109,7 @@ def difference(first: Statistics, second: Statistics) -> dict[str, Any] | None:
         "second": str(second.path),
         "difference": rounded(found),
         "standard_error": rounded(error),
-        "interval_95": None
-        if error is None
-        else [rounded(found - CONFIDENCE_95 * error), rounded(found + CONFIDENCE_95 * error)],
+        "interval_95": interval(found, error),
         "correlation": _correlation(ones.standard_error, others.standard_error, error),
         "tasks": len(common),
         "only_first": len(first.task_means) - len(common),

@@ -130,6 +130,20 @@ class LineFile:
         os.close(self._descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a run is writing to it, as far as locks of the file system tell."""
+    try:
+        import fcntl
+
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back when it is closed
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
+
+
 def refuse_irregular(path: Path) -> None:
     """Raise `UsageError` where results cannot be kept: in a pipe, a device or a folder, under no possible name."""
     try:
