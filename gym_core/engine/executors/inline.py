@@ -14,6 +14,9 @@ from gym_core.engine.executors.results import Results
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.rollout_run import RolloutRun
 
+AT_ONCE = 16
+"""Begun in one turn of the event loop: thousands would hold it, and have their sessions before any of them is done."""
+
 
 class InlineExecutor(Generic[JobT]):
     """Runs `concurrency` rollouts at once in the running event loop. `begin` makes the rollout of a job."""
@@ -69,18 +72,18 @@ class InlineExecutor(Generic[JobT]):
         return {}
 
     async def _feed(self, jobs: AsyncIterator[JobT]) -> None:
-        loop = asyncio.get_running_loop()
+        loop, begun = asyncio.get_running_loop(), 0
         async for job in jobs:
             run = self._begin(job)
             run.given_up = self._give_up
             self._open[run] = job, loop.create_task(self._carry_out(run))
             self._slots -= 1
-            if self._slots:
-                # thousands that start in one turn of the loop would hold it, and have their sessions before any is done
-                await asyncio.sleep(0)
-            else:
+            begun += 1
+            if not self._slots:
                 self._room = loop.create_future()
                 await self._room
+            elif begun % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _fed(self, feeding: asyncio.Task[None]) -> None:
         error = None if feeding.cancelled() else feeding.exception()

@@ -131,7 +131,9 @@ class _Live:
             if len(calls) > 1 and self.session.info.concurrent_tools:
                 outputs = await self._at_once(speaker, calls)
             else:
-                outputs = [self._note(speaker, call, await self._call(call)) for call in calls]
+                outputs = []
+                for call in calls:
+                    outputs.append(self._note(speaker, call, await self._call(call)))
         except GymError as error:
             raise self.breaks("tool", error) from error.__cause__
         self.done = self.done or self.toolbox.done

@@ -173,8 +173,9 @@ class Recording:
         """The tokens of each actor's calls, once a response has any."""
         self._output: list[int] | None = None
         """The numbers of the main conversation, where it was made elsewhere."""
-        self.odd = not all(is_sendable(item) for item in input)
+        self.odd = False
         """Whether there is an item that not every server takes: else nobody has to look through what is sent."""
+        self._look_through(input)
 
     @property
     def visible(self) -> list[Item]:
@@ -230,10 +231,8 @@ class Recording:
     def _add(self, speaker: Speaker, items: Sequence[Item]) -> int:
         """Append items, which others hold; returns the number of the first."""
         start = len(self.items)
-        for item in items:
-            self.items.append(copied(item))
-            if item.get("type") in _CHECKED and not self.odd and not is_sendable(item):
-                self.odd = True
+        self.items += map(copied, items)
+        self._look_through(items)
         self._handed_out += items
         if speaker is not self.main:
             self._plain = False
@@ -308,8 +307,9 @@ class Recording:
         return Question(continues, kept, shown, given, speaker.last, None, goes_on=goes_on, parts=parts)
 
     def _look_through(self, items: Sequence[Item]) -> None:
-        if not self.odd and not all(is_sendable(item) for item in items):
-            self.odd = True
+        for item in items:
+            if item.get("type") in _CHECKED and not self.odd and not is_sendable(item):
+                self.odd = True
 
     def _caught_up(self) -> EqualItems:
         if self._equal is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from gym_core.contract.hookspecs import CallInfo
@@ -40,6 +40,7 @@ class Toolbox:
         "_executor",
         "_info",
         "_observer",
+        "_raised",
         "_requested",
         "_seconds",
         "_session",
@@ -69,6 +70,7 @@ class Toolbox:
         self._executor = executor
         self._seconds = seconds
         self._observer = observer
+        self._raised: BaseException | None = None
         self._bound: dict[str, BoundTool] | None = None
         self.calls = 0
         self.errors: dict[str, int] = {}
@@ -97,21 +99,22 @@ class Toolbox:
         self._requested = names
         return list(requested)
 
-    async def call(self, call: Mapping[str, Any]) -> FunctionCallOutput:
+    def call(self, call: Mapping[str, Any]) -> Awaitable[FunctionCallOutput]:
         """Answer one function call. Whatever is wrong with the call is said to the model."""
-        if self._observer is None:
-            return (await self._answer(call))[0]
+        return self._answer(call) if self._observer is None else self._observed(call)
+
+    async def _observed(self, call: Mapping[str, Any]) -> FunctionCallOutput:
         started, began = time.time(), time.perf_counter()
         try:
-            output, error = await self._answer(call)
+            output = await self._answer(call)
         except BaseException as raised:
             self._tell(call, raised, started, time.perf_counter() - began)
             raise
+        error, self._raised = self._raised, None  # nothing else has run since the call ended: it is of this one
         self._tell(call, error, started, time.perf_counter() - began)
         return output
 
-    async def _answer(self, call: Mapping[str, Any]) -> tuple[FunctionCallOutput, BaseException | None]:
-        """The output of a call, and what was wrong with it, if anything was."""
+    async def _answer(self, call: Mapping[str, Any]) -> FunctionCallOutput:
         self.calls += 1
         call_id = call_id_of(call)
         try:
@@ -123,15 +126,15 @@ class Toolbox:
                 self.done = result
             else:
                 output = _output(result)
-            return function_call_output(call_id, output), None
+            return function_call_output(call_id, output)
         except (ModelError, SessionError, DeadlineExceeded):
             raise
         except ArgumentError as error:
-            return function_call_output(call_id, self._failed(error.kind, str(error))), error
+            return function_call_output(call_id, self._failed(error.kind, str(error), error))
         except BaseException as error:  # a tool that raises is an answer to the model
             if asked_to_end(error):
                 raise
-            return function_call_output(call_id, self._failed("raised", described(error))), error
+            return function_call_output(call_id, self._failed("raised", described(error), error))
 
     def _taken(self, call: Mapping[str, Any]) -> Any:
         """What the session has answered to a call already: the first that is alike, as models repeat ids."""
@@ -141,8 +144,10 @@ class Toolbox:
                 return result
         return _NOT_GIVEN
 
-    def _failed(self, kind: str, message: str) -> str:
+    def _failed(self, kind: str, message: str, error: BaseException) -> str:
         self.fault = kind
+        if self._observer is not None:
+            self._raised = error
         self.errors[kind] = self.errors.get(kind, 0) + 1
         return encode_json({"error": message}).decode()
 

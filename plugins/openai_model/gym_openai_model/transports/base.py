@@ -70,7 +70,7 @@ class PreparedHeaders(dict[str, str]):
 
     def __init__(self, names: Sequence[str], value: str) -> None:
         super().__init__(dict.fromkeys(names, value))
-        self.wire = "".join([f"{name}: {value}\r\n" for name in names]).encode("ascii")
+        self.wire = f": {value}\r\n".join((*names, "")).encode("ascii")
 
 
 class TransportError(Exception):
