@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, Unpack
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Unpack
 
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.domain.responses import Request, Response
-from gym_core.domain.sampling import Sampling
+from gym_core.domain.sampling import SAMPLING, Sampling
 
 
 @dataclass(slots=True)
@@ -38,6 +38,7 @@ class ModelInfo(ComponentInfo):
     max_retries: int | None = None
     sends_seed: bool = False
     checks: bool = False
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ModelBackend(Component[OptionsT_co], ABC):
@@ -88,6 +89,14 @@ class ModelBackend(Component[OptionsT_co], ABC):
         """Whether `CallContext.seed` reaches the model."""
         return False
 
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """What it sets in every request, over the request's own fields and in their words, as it is recorded.
+
+        By default its options that have the names of such fields and are not None.
+        """
+        return {name: value for name in SAMPLING if (value := getattr(self.options, name, None)) is not None}
+
     def describe(self) -> ModelInfo:
         """What the engine has to know of it."""
         return ModelInfo(
@@ -97,6 +106,7 @@ class ModelBackend(Component[OptionsT_co], ABC):
             max_retries=self.max_retries,
             sends_seed=self.sends_seed,
             checks=type(self).check is not ModelBackend.check,
+            sampling=self.sampling,
         )
 
     async def check(self) -> Sequence[str]:

@@ -52,6 +52,8 @@ class Sampling(TypedDict, total=False):
 
 EXTRA = "extra"
 _FIELDS = frozenset(Sampling.__annotations__) - {EXTRA}
+SAMPLING = tuple(name for name in Sampling.__annotations__ if name in _FIELDS)
+"""The names of the fields of `Sampling` that are fields of a request."""
 _NOT_HERE = BACKEND_FIELDS | {"input"}
 
 
@@ -89,6 +91,15 @@ _CALLING = frozenset({"tools", "tool_choice", "parallel_tool_calls", "max_tool_c
 def inherited(body: Mapping[str, Any], *, tools: bool) -> dict[str, Any]:
     """What another actor of the policy's model has of a task's request: how it is sampled, not what is asked."""
     return {name: value for name, value in body.items() if name not in _ASKED and (tools or name not in _CALLING)}
+
+
+_LABELS = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "user"})
+_NOT_IN_FORCE = _ASKED | _LABELS | BACKEND_FIELDS
+
+
+def in_force(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The tools of a request and how it is sampled: not what is asked, nor what only says whose it is."""
+    return {name: value for name, value in body.items() if name not in _NOT_IN_FORCE}
 
 
 def _unknown(name: str) -> str:

@@ -22,6 +22,7 @@ from gym_core.engine.rollout.agent_rollout import POLICY, agent_rollout
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.runner_rollout import runner_rollout
 from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.storage.requests import SharedRequests
 from gym_core.engine.tasks.job import Job
 
 NO_PRICES: Mapping[str, Price] = MappingProxyType({})
@@ -80,6 +81,7 @@ def make_stage(
         about=about,
         budget=budget,
         sandboxes=assembly.sandboxes,
+        requests=SharedRequests(policy.sampling if policy is not None else {}),
     )
 
 

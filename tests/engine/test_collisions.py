@@ -283,5 +283,7 @@ def test_an_environment_may_change_the_working_directory(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path / "here")
     ended = disturbed(lambda path: os.chdir(tmp_path / "there"), Path("x.jsonl"))
     assert ended.error is None
-    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["x.jsonl", "x.run.json", "x.summary.json"]
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        *("x.jsonl", "x.run.json", "x.summary.json", "x.tools.jsonl")
+    ]
     assert list((tmp_path / "there").iterdir()) == []

@@ -22,7 +22,7 @@ from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel
 from tests.support.running import Ended, config, execute, read_jsonl, run
 
-NAMES = ["x.failures.jsonl", "x.jsonl", "x.run.json", "x.summary.json"]
+NAMES = ["x.failures.jsonl", "x.jsonl", "x.run.json", "x.summary.json", "x.tools.jsonl"]
 
 
 def refusing(*ids: str, error: Exception | None = None) -> ScriptedModel:
@@ -41,7 +41,7 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "results" / "x.jsonl"
 
 
-def test_a_run_leaves_four_files(output: Path) -> None:
+def test_a_run_leaves_its_files(output: Path) -> None:
     run(refusing("t1"), env(tasks=2), output=output)
     assert sorted(path.name for path in output.parent.iterdir()) == NAMES
     assert keys(output) == [("t0", 0)]

@@ -75,6 +75,9 @@ def test_rows_and_summary_are_those_of_one_process(tmp_path: Path) -> None:
         assert all(line.startswith(tuple(source.read_bytes().replace(b"}\n", b",\n").splitlines())) for line in lines)
     assert rows[0] == rows[1]
     assert len(rows[0]) == 40
+    written = [{line["hash"] for line in read_jsonl(tmp_path / f"{workers}.tools.jsonl")} for workers in (1, 2)]
+    assert written[0] == written[1] == {row["rollout"]["request"] for row in rows[1] if "request" in row["rollout"]}
+    assert len(read_jsonl(tmp_path / "2.tools.jsonl")) == len(written[1])
     for part in ("statuses", "reward", "usage", "cost", "tools", "rollouts"):
         assert summaries[0][part] == summaries[1][part]
     assert [group["count"] for group in summaries[1]["errors"]] == [2]

@@ -143,7 +143,13 @@ def test_what_a_session_says_of_itself() -> None:
     assert info_to_wire(session_info(Replying))["replies"] is True
 
 
-OTHER: dict[type[Any], Any] = {bool: True, str: "other", tuple: ("judge", "user"), NoneType: 7}
+OTHER: dict[type[Any], Any] = {
+    bool: True,
+    str: "other",
+    tuple: ("judge", "user"),
+    NoneType: 7,
+    dict: {"temperature": 1},
+}
 OF_STAND_INS = ("component", "calls_from")
 """What is said of a component by whoever reaches it stays where it is."""
 

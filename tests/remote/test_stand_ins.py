@@ -58,6 +58,7 @@ class Original(ModelBackend):
     max_inflight = 3
     max_retries = 1
     sends_seed = True
+    sampling = {"temperature": 0.5}
     refused = False
 
     async def respond(self, request: Request, context: CallContext) -> Response:
@@ -303,7 +304,7 @@ def test_what_is_no_description_is_refused() -> None:
 
 
 DERIVED = {"model_id", "endpoint", "max_inflight", "max_retries", "sends_seed", "required_roles", "preferred_agent",
-           "required_sandboxes"}  # fmt: skip
+           "required_sandboxes", "sampling"}  # fmt: skip
 OWN = {"Options", "choices", "secrets", "session_type", "endpoints"}  # who asks several endpoints places calls himself
 
 

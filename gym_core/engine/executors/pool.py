@@ -29,6 +29,7 @@ from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.executors.worker_reports import WorkerReports
 from gym_core.engine.storage.encoded import EncodedRollout
+from gym_core.engine.storage.requests import Cited, SharedRequest
 from gym_core.engine.tasks.job import Job
 
 logger = logging.getLogger("gym")
@@ -67,6 +68,7 @@ class PooledExecutor:
     ) -> None:
         self._plan = plan
         self._failures = failures
+        self._cited: Cited = ()  # what the next row is to have written before it
         self._observers = observers
         self._shared_budget = shared_budget(_send)
         self._endpoints = endpoints(_send)
@@ -238,6 +240,8 @@ class PooledExecutor:
             handle.channel.kill()
 
     def _receive(self, handle: WorkerHandle, head: Head, body: bytes) -> None:
+        if "requests" in head:
+            self._cited += tuple(map(SharedRequest.of, head["requests"]))
         if "results" in head:
             self._take_results(handle, head["results"], body)
         for number in head.get("dropped", ()):
@@ -271,7 +275,8 @@ class PooledExecutor:
             self._out -= 1
             task = entry.job.task
             account["task_id"] = task.task_id
-            rollout = EncodedRollout(line, account, source=task.source, names_task=names_task)
+            cited, self._cited = self._cited, ()
+            rollout = EncodedRollout(line, account, source=task.source, names_task=names_task, cited=cited)
             self._report(entry, rollout, cause_from_wire(cause) if cause is not None else None)
         self._failures.finished += len(results)
         handle.reported(len(results))

@@ -46,6 +46,7 @@ from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.encoded import FreshRollout, account_of
 from gym_core.engine.storage.store import encode
 from gym_core.engine.tasks.job import Job
+from gym_core.engine.tasks.keys import KeyTable
 from gym_core.wiring.secrets import Redactor
 
 _Numbered: TypeAlias = tuple[int, Job]
@@ -73,6 +74,7 @@ class Worker:
         self._watchdog = Watchdog(self._heartbeat)
         self._open = False
         self._cpu = time.process_time()
+        self._cited = KeyTable()
         self._early: list[tuple[Head, bytes]] = []
         self._opening: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
@@ -310,6 +312,10 @@ class Worker:
         if wire is not None:
             wire = parse_json(self._redactor.redact_bytes(encode_json(wire)))
         names_task = isinstance(rollout, FreshRollout) and rollout.names_task
+        if isinstance(rollout, FreshRollout):
+            for request in rollout.cited:
+                if self._cited.add(bytes.fromhex(request.hash)):
+                    self._outbox.note("requests", request.to_wire())  # in the frame of the first result that cites it
         self._outbox.result([number, len(line), names_task, account, wire], line)
 
     def _broken(self, error: BaseException) -> None:

@@ -57,6 +57,7 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     schemas = session.toolbox.schemas
     if schemas:
         body["tools"] = schemas
+    run.cited = run.stage.requests.of(body)
     live = _Live(run, session, Request(body))
     run.phase = "agent"
     agent = run.stage.agent

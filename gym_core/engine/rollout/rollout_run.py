@@ -33,6 +33,7 @@ from gym_core.engine.rollout.live_session import LiveSession
 from gym_core.engine.rollout.recording import Recording, Speaker
 from gym_core.engine.rollout.row import Record, build_row
 from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.storage.requests import Cited
 
 SESSION = "session"
 """The actor as which a session asks the policy's model."""
@@ -87,7 +88,8 @@ class RolloutRun:
     """One rollout while it runs. `work`: what is done in it. `row`: what makes its row of the record of it.
 
     `phase`: what it is about, and so whose failure a failure is. `session`: while it has one. `over`: whether it has
-    ended; its models are asked no more then. `about`: what its row says of model, env and agent.
+    ended; its models are asked no more then. `about`: what its row says of model, env and agent; `cited`: what it
+    cites of tools and sampling.
     """
 
     __slots__ = (
@@ -97,6 +99,7 @@ class RolloutRun:
         "alarm",
         "asking",
         "attempt",
+        "cited",
         "closing",
         "failure",
         "given_up",
@@ -136,6 +139,7 @@ class RolloutRun:
         self._row = row
         self.seed = derive_seed(stage.seed, task.task_id, repeat) if seed is None else seed
         self.about = stage.about
+        self.cited: Cited = ()
         self.request = task.request
         self.recording = Recording(self.request.input)
         self.session: LiveSession | None = None
@@ -207,6 +211,7 @@ class RolloutRun:
             stop_reason=stop_reason,
             verdict=verdict,
             failure=failure,
+            cited=self.cited,
         )
 
     @property

@@ -16,6 +16,7 @@ from gym_core.domain.task import Task, id_text
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.recording import Placed, Recording
 from gym_core.engine.storage.encoded import FreshRollout
+from gym_core.engine.storage.requests import Cited
 
 _LEVELS = 7
 """From a row down to a part of an item: a field, `items`, an item, its fields, their parts, and what those hold."""
@@ -28,7 +29,7 @@ class Record:
 
     `about`: what the row says of model, env and agent. `tools`: how many tool calls there were, and how many of them
     were answered with an error, by its kind. `verify_seconds`: None where the verifier was not asked. `unreported`:
-    model calls that may have spent something.
+    model calls that may have spent something. `cited`: the tools and sampling in force.
     """
 
     task: Task
@@ -45,6 +46,7 @@ class Record:
     stop_reason: str | None
     verdict: Verdict | None
     failure: Failure | None
+    cited: Cited = ()
 
 
 def build_row(record: Record) -> Rollout:
@@ -93,6 +95,8 @@ def build_row(record: Record) -> Rollout:
         "seed": record.seed,
         **record.about,
     }
+    if record.cited:
+        about["request"] = record.cited[0].hash
     if record.unreported is not None:
         about["unreported"] = record.unreported
     if verdict is not None and verdict.rewards:
@@ -111,7 +115,7 @@ def build_row(record: Record) -> Rollout:
     row["reward"] = verdict.reward if verdict is not None else None
     row["reward_components"] = verdict.components if verdict is not None else {}
     row["rollout"] = about
-    return FreshRollout(row, source=task.source, names_task=names_task)
+    return FreshRollout(row, source=task.source, names_task=names_task, cited=record.cited)
 
 
 def _beside(placed: Placed) -> dict[str, Any]:

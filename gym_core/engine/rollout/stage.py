@@ -17,6 +17,7 @@ from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.rollout.gateway import LazyGateway
+from gym_core.engine.storage.requests import SharedRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Stage:
     `gates`: the models by role. `sandboxes`: what makes those of sessions, if anything does. `agent`: who works in
     them, None where stored ones are verified again. `about`: what stands in each row of model, env and agent.
     `model_seeds`: whether calls carry a seed. `tool_called`: who listens to tool calls, if anybody does. `gateway`:
-    where programs reach them.
+    where programs reach them. `requests`: what of their requests is the same.
     """
 
     server: ResourceServer
@@ -44,3 +45,4 @@ class Stage:
     gateway: LazyGateway = field(default_factory=LazyGateway)
     budget: Budget | None = None
     sandboxes: SandboxProvider | None = None
+    requests: SharedRequests = field(default_factory=lambda: SharedRequests({}))

@@ -9,6 +9,7 @@ from typing import Any
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.storage.manifest import Manifest
+from gym_core.engine.storage.requests import Cited
 from gym_core.engine.storage.store import ResultStore
 from gym_core.wiring.secrets import Redactor
 
@@ -48,6 +49,11 @@ class Record:
         """Append a rollout. Raises `StoreError`, `JsonError`."""
         if self._store is not None:
             self._store.write(rollout)
+
+    def cite(self, cited: Cited) -> None:
+        """Have what rows cite written once. Raises `StoreError`."""
+        if self._store is not None:
+            self._store.cite(cited)
 
     async def flush(self) -> None:
         """Have all rows on the disk. Raises `StoreError`."""

@@ -127,6 +127,7 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
     manifest = _manifest(config, redactor, assembler.about, results, repeats, look.prices)
     notices = [*look.notices, *([SHORT_SECRET] if redactor.passed_over else ()), *_differences(manifest)]
     store = await stack.enter_async_context(ResultStore(outputs, redactor, mode))
+    store.cite_all(results.outputs.tools)
     record = Record(manifest, store, redactor)
     record.begin()
     gates = make_gates(models, config.deadlines, clock=clock, prices=look.prices, gate=observers.gate)

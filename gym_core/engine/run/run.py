@@ -69,7 +69,7 @@ class Run(Generic[JobT]):
 
     async def _execute(self, announce: Announce, room: Room | None) -> dict[str, Any]:
         self.observers.start(self._info(), self.notices)
-        sink = Sink(self.record.write, self.progress, self.observers.announcing(announce))
+        sink = Sink(self.record.write, self.record.cite, self.progress, self.observers.announcing(announce))
         known = self.source.look_through()
         if known is not None:
             known.add_done_callback(self._known)

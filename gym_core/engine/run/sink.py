@@ -9,16 +9,21 @@ from gym_core.domain.rollout import Rollout
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.run.early_stop import EarlyStop, Judge
-from gym_core.engine.storage.encoded import counted
+from gym_core.engine.storage.encoded import FreshRollout, counted
+from gym_core.engine.storage.requests import Cited
 
 Take = Callable[[Rollout], None]
 
 
 class Sink:
-    """`write` puts a rollout on disk; only when it has returned, the rollout is counted and announced."""
+    """`write` puts a rollout on disk; only when it has returned, the rollout is counted and announced.
 
-    def __init__(self, write: Take, progress: Progress, announce: Take) -> None:
+    `cite` puts what its row cites there before.
+    """
+
+    def __init__(self, write: Take, cite: Callable[[Cited], None], progress: Progress, announce: Take) -> None:
         self._write = write
+        self._cite = cite
         self._progress = progress
         self._announce = announce
         self._judge = Judge()
@@ -30,6 +35,8 @@ class Sink:
 
     def take(self, rollout: Rollout, cause: BaseException | None) -> EarlyStop | None:
         """Keep a rollout; returns whether what failed it, `cause`, ends the run. Raises `StoreError`."""
+        if isinstance(rollout, FreshRollout):  # before any row that cites it, also where this one is held back
+            self._cite(rollout.cited)
         kept, stop = self._judge.judge(rollout, cause)
         for each in kept:
             self._keep(each)

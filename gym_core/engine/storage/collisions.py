@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.engine.standard_streams import standard_output
+from gym_core.engine.storage.requests import is_line
 
 if TYPE_CHECKING:
     from gym_core.engine.storage.store import Mode, Outputs
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Named: TypeAlias = tuple[str, str | Path]
 """What a file is to the command, such as `the input`, and its path. `-` is standard input."""
 LOG = "the log"
-SIBLINGS = (".failures.jsonl", ".run.json", ".summary.json")
+SIBLINGS = (".failures.jsonl", ".tools.jsonl", ".run.json", ".summary.json")
 """How the other files of a run end, beside `x.jsonl`."""
 _ELSEWHERE = "name another file"
 _LOG_BEGINS = b'{"time":"'
@@ -46,13 +47,18 @@ def refuse_collisions(read: Iterable[Named], written: Iterable[Named]) -> None:
 def of_a_run(file: Path) -> Iterator[Named]:
     """The files of the run whose results `file` holds: they are read with it, or belong to it."""
     yield "the results", file
-    stem = str(file).removesuffix(".jsonl").removesuffix(".failures")
+    stem = run_name(str(file))
     for suffix in (".jsonl", *SIBLINGS):
         yield "a file of its run", f"{stem}{suffix}"
 
 
+def run_name(file: str) -> str:
+    """The name, or the path, of a run's files without their endings, from that of one whose lines are appended."""
+    return file.removesuffix(".jsonl").removesuffix(".failures").removesuffix(".tools")
+
+
 def refuse_of_a_run(what: str, path: Path) -> None:
-    """Raise `UsageError` for a path by which a run keeps, or would keep, its failures, manifest or summary."""
+    """Raise `UsageError` for a path by which a run keeps, or would keep, its failures, manifest, summary or tools."""
     for suffix in SIBLINGS:
         if path.name.endswith(suffix):
             rows = path.with_name(path.name.removesuffix(suffix) + ".jsonl")
@@ -72,9 +78,10 @@ def refuse_outputs(outputs: Outputs | None, mode: Mode, read: Iterable[Named], l
     refuse_collisions(read, written)
     if outputs is not None and mode != "new":
         _refuse_links(outputs)
-        for path in (outputs.rows, outputs.failures):
+        for path in (outputs.rows, outputs.failures, outputs.tools):
             _refuse_shared(path)
-            _refuse_no_results(path, torn=outputs.manifest.exists() and not path.is_symlink())
+            torn = outputs.manifest.exists() and not path.is_symlink()
+            _refuse_no_results(path, torn=torn, rows=path is not outputs.tools)
 
 
 def _refuse_as_log(path: Path) -> None:
@@ -89,12 +96,12 @@ def _refuse_as_log(path: Path) -> None:
 
 def _refuse_links(outputs: Outputs) -> None:
     """Raise `UsageError` for links to the files of another run."""
-    for path in (outputs.rows, outputs.failures):
+    for path in (outputs.rows, outputs.failures, outputs.tools):
         real = Path(os.path.realpath(path))
         if real == Path(os.path.abspath(path)):
             continue
-        manifest = real.with_name(real.name.removesuffix(".jsonl").removesuffix(".failures") + ".run.json")
-        others = SIBLINGS if path is outputs.rows else SIBLINGS[1:]
+        manifest = real.with_name(run_name(real.name) + ".run.json")
+        others = tuple(suffix for suffix in SIBLINGS if not path.name.endswith(suffix))
         if real.name.endswith(others) or (manifest.exists() and not _same(manifest, outputs.manifest)):
             raise UsageError(f"{path} is a link to a file of another run, {real}", hint="--output takes another path")
 
@@ -109,15 +116,18 @@ def _refuse_shared(path: Path) -> None:
             )
 
 
-def _refuse_no_results(path: Path, *, torn: bool) -> None:
-    """Raise `UsageError` for what is no output of a run. `torn`: whether its first line may be an unfinished one."""
+def _refuse_no_results(path: Path, *, torn: bool, rows: bool) -> None:
+    """Raise `UsageError` for what is no output of a run. `torn`: whether its first line may be an unfinished one.
+
+    `rows`: whether it holds rows, and not what they cite.
+    """
     line = _first_line(path)
     if not line.strip() or (torn and not line.endswith(b"\n")):
         return
     row = None
     with contextlib.suppress(JsonError):
         row = parse_json(line)
-    if not isinstance(row, dict) or not isinstance(row.get("rollout"), dict):
+    if not isinstance(row, dict) or not (isinstance(row.get("rollout"), dict) if rows else is_line(line)):
         raise UsageError(
             f"{path} holds no results of a run: only those are replaced or continued",
             hint="--output takes another path; remove the file if it is no longer needed",

@@ -12,25 +12,27 @@ from gym_core.domain.json_text import parse_json
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.breakdown import field_value, label
+from gym_core.engine.storage.requests import Cited
 
 
 class FreshRollout(Rollout):
     """A rollout of this run.
 
     `source`: the line its task was read from, if it came from a file. `names_task`: whether the row says a `task_id`
-    that the task's line does not.
+    that the task's line does not. `cited`: what is to be written before the row is.
     """
 
-    __slots__ = ("names_task", "source")
+    __slots__ = ("cited", "names_task", "source")
 
-    def __init__(self, row: dict[str, Any], *, source: bytes | None, names_task: bool) -> None:
+    def __init__(self, row: dict[str, Any], *, source: bytes | None, names_task: bool, cited: Cited = ()) -> None:
         self.row = row
         self.source = source
         self.names_task = names_task
+        self.cited = cited
 
     def with_row(self, row: dict[str, Any]) -> FreshRollout:
         """The same with another row."""
-        return FreshRollout(row, source=self.source, names_task=self.names_task)
+        return FreshRollout(row, source=self.source, names_task=self.names_task, cited=self.cited)
 
 
 class EncodedRollout(FreshRollout):
@@ -38,12 +40,15 @@ class EncodedRollout(FreshRollout):
 
     __slots__ = ("_row", "account", "line")
 
-    def __init__(self, line: bytes, account: dict[str, Any], *, source: bytes | None, names_task: bool) -> None:
+    def __init__(
+        self, line: bytes, account: dict[str, Any], *, source: bytes | None, names_task: bool, cited: Cited = ()
+    ) -> None:
         self.line = line
         self.account = account
         self._row: dict[str, Any] | None = None
         self.source = source
         self.names_task = names_task
+        self.cited = cited
 
     @property
     def row(self) -> dict[str, Any]:  # type: ignore[override]  # a slot there, read when it is asked for here

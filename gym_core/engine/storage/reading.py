@@ -34,6 +34,9 @@ class ResultsFile:
         if name.endswith(".failures.jsonl"):
             rows = self.path.with_name(name.removesuffix(".failures.jsonl") + ".jsonl")
             raise UsageError(f"{path} holds failures only", hint=f"give {rows}; its failures are read with it")
+        if name.endswith(".tools.jsonl"):
+            rows = self.path.with_name(name.removesuffix(".tools.jsonl") + ".jsonl")
+            raise UsageError(f"{path} holds what rows cite", hint=f"give {rows}")
         if not name.endswith(".jsonl"):
             raise UsageError(f"{path}: a results file ends in `.jsonl`", hint=_NOT_OURS)
         self.outputs = Outputs.of(self.path)

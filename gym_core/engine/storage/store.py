@@ -21,7 +21,7 @@ from gym_core.domain.errors import StoreError, UsageError
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import RESULT_FIELDS
-from gym_core.engine.storage.collisions import Named
+from gym_core.engine.storage.collisions import Named, run_name
 from gym_core.engine.storage.encoded import EncodedRollout, FreshRollout
 from gym_core.engine.storage.files import (
     LineFile,
@@ -32,6 +32,8 @@ from gym_core.engine.storage.files import (
     repair,
     write_json,
 )
+from gym_core.engine.storage.requests import Cited, hashes_in, lines_of
+from gym_core.engine.tasks.keys import KeyTable
 from gym_core.wiring.secrets import Redactor
 
 __all__ = ["Mode", "Outputs", "ResultStore", "encode", "read_rows", "repair", "write_json"]
@@ -47,22 +49,23 @@ Mode = Literal["new", "resume", "overwrite"]
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The four files of a run."""
+    """The files of a run."""
 
     rows: Path
     failures: Path
     manifest: Path
     summary: Path
+    tools: Path
 
     @classmethod
     def of(cls, output: str | Path) -> Outputs:
         """The siblings of `x.jsonl`. Raises `UsageError` for another ending, and for what is no regular file."""
         rows = Path(output)
         refuse_irregular(rows)
-        stem = rows.name.removesuffix(".jsonl").removesuffix(".failures")
+        stem = run_name(rows.name)
         if not stem or rows.name != f"{stem}.jsonl":
             raise UsageError(
-                f"{rows}: an output file ends in `.jsonl`, and the name before that is not empty or for its failures",
+                f"{rows}: an output file ends in `.jsonl`, and its name before that not in `.failures` or `.tools`",
                 hint=f"--output {rows.with_name(Path(stem).stem or 'results')}.jsonl",
             )
         outputs = cls(
@@ -70,6 +73,7 @@ class Outputs:
             rows.with_name(f"{stem}.failures.jsonl"),
             rows.with_name(f"{stem}.run.json"),
             rows.with_name(f"{stem}.summary.json"),
+            rows.with_name(f"{stem}.tools.jsonl"),
         )
         refuse_irregular(partial(outputs.summary))  # the longest of the names
         return outputs
@@ -78,6 +82,7 @@ class Outputs:
         """All of them, and what they are replaced through, each with what it is."""
         yield "the output", self.rows
         yield "the failures of the output", self.failures
+        yield "the tools of the output", self.tools
         for what, path in (("the manifest of the output", self.manifest), ("the summary of the output", self.summary)):
             yield what, path
             yield what, partial(path)
@@ -88,7 +93,7 @@ class Outputs:
 
     def refuse_existing(self, hint: str) -> None:
         """Raise `UsageError` when there is anything of a run."""
-        for path in (self.rows, self.failures, self.manifest, self.summary):
+        for path in (self.rows, self.failures, self.manifest, self.summary, self.tools):
             if path.exists():
                 raise UsageError(f"{path} exists already", hint=hint)
 
@@ -103,6 +108,8 @@ class ResultStore:
     def __init__(self, outputs: Outputs, redactor: Redactor | None = None, mode: Mode = "resume") -> None:
         self.outputs = outputs
         self.torn = 0
+        self._known = KeyTable()
+        self._cited: Cited = ()
         self._redactor = redactor if redactor is not None else Redactor()
         if mode == "new":
             outputs.refuse_existing(EXISTS)
@@ -121,8 +128,14 @@ class ResultStore:
             elif mode == "resume":
                 self.torn = repair(outputs.rows) + repair(outputs.failures)
                 self._rows.measure()
+                repair(outputs.tools)  # what it held is written again with the row that cites it
+                for digest in hashes_in(outputs.tools):
+                    self._known.add(digest)
             self._failures = LineFile(outputs.failures)
+            opened.callback(self._failures.close)
+            self._tools = LineFile(outputs.tools)
             opened.pop_all()
+        self._files = (self._tools, self._failures, self._rows)  # what is cited goes to the disk first
         self._spare = SpareDescriptor()
         self._folder = Path(os.path.abspath(outputs.rows.parent))  # a plugin may change the working directory
         self._timer: asyncio.TimerHandle | None = None
@@ -132,7 +145,7 @@ class ResultStore:
 
     def _clear(self) -> None:
         try:
-            for path in (self.outputs.manifest, self.outputs.summary, self.outputs.failures):
+            for path in (self.outputs.manifest, self.outputs.summary, self.outputs.failures, self.outputs.tools):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise UsageError(f"{error.filename}: {error.strerror}", hint="--output takes another path") from error
@@ -152,6 +165,27 @@ class ResultStore:
         if self._timer is None:
             self._sync_later()
 
+    def cite(self, cited: Cited) -> None:
+        """Append the tools and the sampling that a row is going to cite, where they are new. Raises `StoreError`.
+
+        A kill before the row leaves a line that nothing cites.
+        """
+        if cited is self._cited:  # of most rows
+            return
+        for request in cited:
+            digest = bytes.fromhex(request.hash)
+            if digest not in self._known:
+                line = encode_json(request.to_wire(), orjson.OPT_APPEND_NEWLINE)
+                self._tools.append(self._redactor.redact_bytes(line))
+                self._known.add(digest)
+        self._cited = cited
+
+    def cite_all(self, path: Path) -> None:
+        """Take over what the rows of another run cite. Raises `StoreError`."""
+        for digest, line in lines_of(path):
+            if self._known.add(digest):
+                self._tools.append(line)
+
     def write_json(self, path: Path, value: Any) -> None:
         """Replace the manifest or the summary, for which a file descriptor is kept. Raises `StoreError`."""
         with self._spare:
@@ -168,12 +202,12 @@ class ResultStore:
 
     def _synced(self, done: asyncio.Future[None]) -> None:
         self._timer = None
-        if self._failed is None and (self._rows.dirty or self._failures.dirty):
+        if self._failed is None and any(file.dirty for file in self._files):
             self._sync_later()
 
     def _sync(self, *, last: bool = False) -> None:
         try:
-            for file in (self._rows, self._failures):
+            for file in self._files:
                 if file.dirty or last:
                     file.check(last=last)
                 if file.dirty:
@@ -208,11 +242,12 @@ class ResultStore:
                 raise
         finally:
             self._spare.close()
-            self._failures.close()
-            with contextlib.suppress(OSError):
-                failures = self._folder / self.outputs.failures.name
-                if failures.stat().st_size == 0:
-                    failures.unlink()
+            for file in (self._tools, self._failures):
+                file.close()
+                with contextlib.suppress(OSError):
+                    empty = self._folder / file.path.name
+                    if empty.stat().st_size == 0:
+                        empty.unlink()
             self._rows.close()  # last: this is what holds the lock
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from gym_core import (
@@ -168,6 +168,13 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
     def max_retries(self) -> int | None:
         """Attempts after the first per call, as the user set it; None leaves it to the engine's policy."""
         return self.options.max_retries
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """What its options set in every request."""
+        effort = self.options.reasoning_effort
+        reasoning = {"reasoning": {"effort": effort}} if effort is not None else {}
+        return {**super().sampling, **reasoning, **self.options.extra_body}
 
     @property
     def sends_seed(self) -> bool:

@@ -1,0 +1,91 @@
+"""The tools and the sampling in force, which most rollouts share: written once, cited in rows by their hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from gym_core.domain.json_text import JsonError, encode_json
+from gym_core.domain.sampling import in_force
+from gym_core.engine.tasks.keys import DIGEST_SIZE
+
+_BEGINS = b'{"hash":"'
+_HASH = slice(len(_BEGINS), len(_BEGINS) + 2 * DIGEST_SIZE)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRequest:
+    """`hash`: what it is cited by, in hexadecimal digits. `fields`: its tools and sampling."""
+
+    hash: str
+    fields: Mapping[str, Any]
+
+    def to_wire(self) -> dict[str, Any]:
+        """As it stands in `x.tools.jsonl`."""
+        return {"hash": self.hash, **self.fields}
+
+    @classmethod
+    def of(cls, wire: Mapping[str, Any]) -> SharedRequest:
+        """One that another process has sent."""
+        return cls(wire["hash"], {name: value for name, value in wire.items() if name != "hash"})
+
+
+Cited = tuple[SharedRequest, ...]
+"""What has to be written before a row is: what it cites, or nothing where it is written already."""
+
+
+class SharedRequests:
+    """Finds what a request shares with others. `over`: what the policy's backend sets in each of its requests."""
+
+    def __init__(self, over: Mapping[str, Any]) -> None:
+        self._over = over
+        self._last: dict[str, Any] | None = None
+        self._cited: Cited = ()
+
+    def of(self, body: Mapping[str, Any]) -> Cited:
+        """What the row of a rollout with this request cites: the same object for requests that share it in a row."""
+        asked = in_force(body)
+        if asked != self._last:  # dictionaries of the same objects, mostly: nothing is hashed or encoded for a rollout
+            self._cited = self._shared(asked)
+            self._last = asked
+        return self._cited
+
+    def _shared(self, asked: Mapping[str, Any]) -> Cited:
+        sampling = {**asked}
+        tools = sampling.pop("tools", None) or []
+        for name, value in self._over.items():
+            known = sampling.get(name)
+            both = isinstance(known, Mapping) and isinstance(value, Mapping)
+            sampling[name] = {**known, **value} if both else value  # type: ignore[dict-item]
+        fields = {"tools": tools, "sampling": sampling}
+        try:
+            digest = blake2b(encode_json(fields), digest_size=DIGEST_SIZE).hexdigest()
+        except JsonError:  # no model was asked that: there is nothing to cite
+            return ()
+        return (SharedRequest(digest, fields),)
+
+
+def hashes_in(path: Path) -> Iterator[bytes]:
+    """The hash of each line of an `x.tools.jsonl`, which is not decoded."""
+    for digest, _ in lines_of(path):
+        yield digest
+
+
+def lines_of(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Each whole line of an `x.tools.jsonl` with its hash, none where there is no file."""
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if is_line(line) and line.endswith(b"\n"):
+                    yield bytes.fromhex(line[_HASH].decode()), line
+    except FileNotFoundError:
+        return
+
+
+def is_line(line: bytes) -> bool:
+    """Whether this is a line of an `x.tools.jsonl`."""
+    digits = line[_HASH]
+    return line.startswith(_BEGINS) and len(digits) == 2 * DIGEST_SIZE and not digits.strip(b"0123456789abcdef")
