@@ -41,7 +41,8 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
     "references",
     metavar="[ROLE=]REF",
     multiple=True,
-    help="Look at this model, too, and have it answer one tiny call, which may cost a fraction of a cent. Repeatable.",
+    help="Look at this model, too, and have it answer one tiny call, which may cost a fraction of a cent; "
+    "with -M tokens=true two short turns, too. Repeatable.",
 )
 @setting_option("-M", "the model", "settings", "[ROLE.]KEY=VALUE")
 @click.option("--call/--no-call", default=True, help="Whether the models of --model are called.")

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gym_core.engine.doctor import checks as diagnosis
-from gym_core.engine.doctor.endpoint import clock
-from gym_testing import FakeOpenAI, faults
+from gym_core.engine.doctor.endpoint import clock, look
+from gym_testing import FakeOpenAI, faults, think
+from tests.support.models import say
+from tests.support.tokens import TokenModel
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site
@@ -295,3 +297,23 @@ def test_another_package_with_a_script_of_the_name_is_named(gym: Gym, site: Site
     assert found["state"] == "warning"
     assert found["message"].startswith("nemo-gym has a script `gym`, too")
     assert "gymc" in found["fix"]
+
+
+def two_turns(model: TokenModel) -> tuple[str, str]:
+    """What a look at a model says of its exact tokens."""
+
+    async def main() -> list[diagnosis.Finding]:
+        return [found async for found in look("policy", model, call=True)]
+
+    last = asyncio.run(main())[-1]
+    return last.state, last.message
+
+
+def test_a_model_that_says_its_tokens_is_asked_whether_a_second_turn_keeps_them() -> None:
+    assert two_turns(TokenModel("hi there"))[0] == "ok"
+    state, message = two_turns(TokenModel("hi there", splits=True))
+    assert state == "warning"
+    assert "encoded otherwise from its token 1 on" in message
+    assert "leaves thinking out" in two_turns(TokenModel([think("hm"), say("hi")], drops_thinking=True))[1]
+    state, message = two_turns(TokenModel("hi", silent=(2,)))
+    assert (state, "cannot be used" in message) == ("problem", True)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core import Episode, Item, Rollout, Tokens, TokenSequence, tool, user_message
+from gym_core import CallContext, Episode, Item, Request, Response, Rollout, Tokens, TokenSequence, tool, user_message
 from gym_core.domain.conversation import answers_that_stand, path_length
 from gym_core.domain.sequences import path_ids
 from gym_core.engine.rollout.token_tree import TokenTree
@@ -433,3 +433,22 @@ def test_calls_at_once_are_recorded_as_they_end() -> None:
 
     found = done_by(TokenModel("x"), agent)
     assert len(found.sequences()) == 5
+
+
+def test_tokens_that_stand_on_items_to_be_sent_back_are_in_no_row() -> None:
+    class Sending(TokenModel):
+        async def respond(self, request: Request, context: CallContext) -> Response:
+            found = await super().respond(request, context)
+            assert found.tokens is not None
+            return Response({**found.body, "output": found.tokens.on_items(found.output)}, found.tokens)
+
+    async def agent(episode: Episode) -> str:
+        held = [item for item in await ask_on(episode, "one", "two", "three") if "prompt_token_ids" in item]
+        assert [[*item["prompt_token_ids"]] for item in held] == [prompt for prompt, _, _ in model.seen]
+        return "completed"
+
+    model = Sending("x")
+    found = done_by(model, agent)
+    assert [sequence.calls for sequence in found.sequences()] == [(0, 1, 2)]
+    assert not any("prompt_token_ids" in item for item in found.response.output)
+    assert [made["continues"] for made in found.model_calls] == [None, 0, 1]

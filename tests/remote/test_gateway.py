@@ -34,6 +34,7 @@ from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel, call
 from tests.support.running import config, execute
 from tests.support.served_agents import timeless
+from tests.support.tokens import TokenModel
 
 Result = TypeVar("Result")
 SECRET = "the hidden answer"
@@ -510,3 +511,24 @@ def test_a_page_opens_nothing_of_a_gateway() -> None:
                 assert not any(name.lower().startswith("access-control-") for name in reply.headers)
 
     go(offered(work, ScriptedModel("fine")))
+
+
+def test_exact_tokens_of_a_programs_calls_are_recorded_and_not_told_to_it() -> None:
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
+        items: list[Any] = list(episode.request.input)
+        messages: list[Any] = [{"role": "user", "content": "Go on."}]
+        async with sdk(places) as client:
+            said = await client.responses.create(model="any", input=items)
+            again = [*items, *(item.model_dump(exclude_unset=True) for item in said.output), *messages]
+            more = await client.responses.create(model="any", input=again)
+            chat = await client.chat.completions.create(model="any", messages=messages)
+        for answer in (said, more, chat):
+            assert not any(name in answer.model_dump_json() for name in ("token_ids", "generation_log_probs"))
+
+    model = TokenModel("x y")
+    found = asyncio.run(asyncio.wait_for(offered(work, model), 30))
+    assert [made["tokens"]["continues"] for made in found.model_calls] == [None, 0, 1]
+    assert [sequence.calls for sequence in found.sequences(tries="all")] == [(0, 1), (2,)]
+    for sequence in found.sequences():
+        prompt, sampled, _ = model.seen[sequence.calls[-1]]
+        assert [*sequence.ids] == prompt + sampled

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain.abandoned import Late, lifespan, within
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import GymError, ModelError
 from gym_core.domain.proxies import environment_proxy
-from gym_core.domain.responses import Request
+from gym_core.domain.responses import Item, Request, user_message
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.doctor.checks import Finding, State
+from gym_core.engine.rollout.equal_items import common
 
 SECONDS = 120.0
 """How long a look at the endpoint and the call may take, each."""
@@ -23,6 +25,8 @@ _DATE_SECONDS = 15.0
 _SKEW_WARNING = 5.0
 _SKEW_PROBLEM = 120.0
 _QUESTION = "Say hello."
+_MORE = "Say it again."
+_ANSWER_TOKENS = 256
 _TOKENS = 16
 """The smallest bound that OpenAI's Responses API takes."""
 
@@ -62,7 +66,10 @@ async def _looked(name: str, model: ModelBackend, *, call: bool) -> AsyncIterato
         yield await clock(endpoints[0])
     if call:
         for one in model.endpoints or (None,):
-            yield await _called(name, model, one)
+            found, says_tokens = await _called(name, model, one)
+            yield found
+            if says_tokens:
+                yield await _two_turns(name, model, one)
 
 
 async def _offered(name: str, model: ModelBackend) -> Finding:
@@ -81,7 +88,8 @@ async def _offered(name: str, model: ModelBackend) -> Finding:
     return Finding(name, "warning", f"{wanted} is not among the {len(models)} models listed there", fix)
 
 
-async def _called(name: str, model: ModelBackend, endpoint: str | None) -> Finding:
+async def _called(name: str, model: ModelBackend, endpoint: str | None) -> tuple[Finding, bool]:
+    """What became of a tiny call, and whether its tokens came with it."""
     request = Request.ask(_QUESTION, max_output_tokens=_TOKENS)
     started = time.perf_counter()
     try:
@@ -90,11 +98,47 @@ async def _called(name: str, model: ModelBackend, endpoint: str | None) -> Findi
     except BaseException as error:
         if asked_to_end(error):
             raise
-        return _failed(name, "a tiny call failed" + (f" at {endpoint}" if endpoint else ""), error)
+        return _failed(name, "a tiny call failed" + (f" at {endpoint}" if endpoint else ""), error), False
     seconds, usage = time.perf_counter() - started, response.usage
     tokens = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
     who = model.describe().model_id + (f" at {endpoint}" if endpoint else "")
-    return Finding(name, "ok", f"{who} answered a tiny call within {seconds:.2f} s ({tokens})")
+    found = Finding(name, "ok", f"{who} answered a tiny call within {seconds:.2f} s ({tokens})")
+    return found, response.tokens is not None
+
+
+async def _two_turns(name: str, model: ModelBackend, endpoint: str | None) -> Finding:
+    """Whether the second turn of a conversation begins with the very tokens of the first."""
+    context = CallContext(role=name.partition(" ")[2], endpoint=endpoint)
+    items = [user_message(_QUESTION)]
+    try:
+        first = await within(model.respond(Request(_asking(items)), context), SECONDS, "the first of two turns")
+        items += [*first.output, user_message(_MORE)]
+        second = await within(model.respond(Request(_asking(items)), context), SECONDS, "the second of two turns")
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
+        return _failed(name, "two turns for exact tokens failed", error)
+    before, after = first.tokens, second.tokens
+    if before is None or after is None or before.problem or after.problem:
+        why = (before and before.problem) or (after and after.problem) or "one of the answers has none"
+        return Finding(name, "problem", f"its exact tokens cannot be used: {why}", "see the page Keep exact tokens")
+    known = [*before.prompt, *before.sampled]
+    at = common(known, [*after.prompt])
+    if at == len(known):
+        return Finding(name, "ok", f"a second turn begins with all {at} tokens of the first")
+    if at < len(before.prompt):
+        cause = "the chat template writes the question itself otherwise, once it is answered"
+    elif any(item.get("type") == "reasoning" for item in first.output):
+        cause = "the chat template leaves thinking out of earlier turns, as far as can be seen"
+    else:
+        cause = f"the answer comes back encoded otherwise from its token {at - len(before.prompt) + 1} on"
+    message = f"a second turn keeps {at} of the first one's {len(known)} tokens: {cause}"
+    fix = "each turn is a sequence of its own; another template mends it, or -M send_token_ids=true at servers of NeMo"
+    return Finding(name, "warning", message, fix)
+
+
+def _asking(items: Sequence[Item]) -> dict[str, Any]:
+    return {"input": [*items], "max_output_tokens": _ANSWER_TOKENS}
 
 
 async def clock(url: str) -> Finding:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from gym_core.domain.tokens import CallTokens, Tokens
+from gym_core.engine.rollout.equal_items import common
 
 Ids: TypeAlias = "array[int]"
 
@@ -91,8 +92,13 @@ class TokenTree:
         shared: list[int] = []
         for node in self._nodes:
             before = shared[node.parent] if node.parent is not None else 0
-            shared.append(before if before < node.kept else node.kept + _common(prompt, node.kept, node.ids))
+            shared.append(before if before < node.kept else node.kept + _goes_along(prompt, node))
         return shared
+
+
+def _goes_along(prompt: Ids, node: _Node) -> int:
+    """How many of a call's own ids a prompt has that begins as they do."""
+    return common(prompt[node.kept : node.length], node.ids)
 
 
 def _begins(prompt: Sequence[int], path: list[int]) -> bool:
@@ -112,23 +118,6 @@ def _latest_longest(shared: Sequence[int]) -> int | None:
     if not longest:
         return None
     return len(shared) - 1 - shared[::-1].index(longest)
-
-
-def _common(prompt: Ids, start: int, ids: Ids) -> int:
-    """How many of `ids` the prompt has from `start` on. Halves are compared, never single ids."""
-    size = min(len(ids), len(prompt) - start)
-    if size <= 0:
-        return 0
-    if prompt[start : start + size] == ids[:size]:
-        return size
-    low, high = 0, size  # the first `low` are equal, the first `high` are not
-    while high - low > 1:
-        middle = (low + high) // 2
-        if prompt[start + low : start + middle] == ids[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 def _unusable(problem: str) -> CallTokens:
