@@ -230,7 +230,7 @@ class TestWorkers:
         assert ended.statuses() == ["completed"] * 40
         assert all(1 <= server.peak <= 3 for server in servers)
         told = ended.summary["health"]["models"]["policy"]["endpoints"]
-        assert sum(about["model_calls"] for about in told.values()) == 40
+        assert sum(about["calls"] for about in told.values()) == 40
 
     @pytest.mark.slow
     @asynchronous
