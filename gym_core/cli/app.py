@@ -21,7 +21,7 @@ app = CommandGroup(
             "Run an agent with a model on an environment's tasks and write one row per rollout.",
         ),
         "runs": ("gym_core.cli.runs:runs", "List the runs of a folder, newest first, with what they came to."),
-        "stats": ("gym_core.cli.stats:stats", "Compute the numbers of runs again, side by side."),
+        "stats": ("gym_core.cli.stats:stats", "Compute the numbers of runs again, a line for each."),
         "rescore": ("gym_core.cli.rescore:rescore", "Verify stored rollouts again, without a model."),
         "plugins": ("gym_core.cli.app:plugins", "List, show and check the installed plugins."),
         "doctor": ("gym_core.cli.doctor:doctor", "Look for what keeps runs from going well, and say how to fix it."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,18 +29,19 @@ if TYPE_CHECKING:
 @debug_option
 @pass_terminal
 def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_json: bool) -> None:
-    """Compute the numbers of runs again, side by side.
+    """Compute the numbers of runs again, a line for each.
 
     FILE is what `gym run --output` wrote; its failures are read with it. With several files, the rewards of each are
-    compared with those of the first, task by task, over the tasks that both have.
+    compared with those of the first, task by task, over the tasks that both have. Of several, files of failures and
+    those of runs without a rollout are left out, which is said: so `results/*.jsonl` will do.
     """
-    from gym_core.engine.comparison import Statistics, difference
+    from gym_core.engine.comparison import difference
     from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
 
     refuse_collisions([named for file in files for named in of_a_run(file)], [])
     if len(set(files)) < len(files):
         raise UsageError("a file is given twice", hint="give every file once")
-    statistics = [Statistics(file, by=by, for_comparison=len(files) > 1) for file in files]
+    statistics = list(_read(terminal, files, by))
     _check_fields(statistics, by)
     first, *others = statistics
     differences = [difference(first, other) for other in others]
@@ -48,13 +50,41 @@ def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_j
     if as_json:
         terminal.out_json({"files": [one.result for one in statistics], "differences": differences})
         return
-    from gym_core.cli.stats_table import difference_text, lines, print_table
+    from gym_core.cli.stats_table import difference_text, lines, print_one, print_several
 
-    titles = _titles(files)
-    print_table(terminal, titles, list(lines([one.result for one in statistics])))
+    titles = _titles([one.path for one in statistics])
+    table = list(lines([one.result for one in statistics]))
+    if others:
+        print_several(terminal, titles, table)
+    else:
+        print_one(terminal, titles[0], table)
     for title, found in zip(titles[1:], differences, strict=True):
         terminal.out("")
         terminal.out(difference_text(titles[0], title, found))
+
+
+def _read(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...]) -> Iterator[Statistics]:
+    """The numbers of each file; of several, those that hold no run are said and left out."""
+    from gym_core.engine.comparison import NoRollouts, Statistics
+
+    last: NoRollouts | None = None
+    count = 0
+    for file in files:
+        if len(files) > 1 and file.name.endswith(".failures.jsonl"):
+            rows = file.with_name(file.name.removesuffix(".failures.jsonl") + ".jsonl")
+            terminal.note(f"left out: {file}, whose failures are read with {rows}")
+            continue
+        try:
+            one = Statistics(file, by=by, for_comparison=len(files) > 1)
+        except NoRollouts as error:
+            last = error
+            if len(files) > 1:
+                terminal.note(f"left out: {error.message}")
+            continue
+        count += 1
+        yield one
+    if not count:
+        raise last or UsageError("these files hold failures only", hint="give the results, which end in `.jsonl`")
 
 
 def _check_fields(statistics: list[Statistics], by: tuple[str, ...]) -> None:
@@ -81,7 +111,7 @@ def _notes(statistics: list[Statistics]) -> list[str]:
     ]
 
 
-def _titles(files: tuple[Path, ...]) -> list[str]:
+def _titles(files: list[Path]) -> list[str]:
     """The files' names, with their folders where names alone do not tell them apart."""
     names = [file.name.removesuffix(".jsonl") for file in files]
     taken: Counter[Any] = Counter(names)

@@ -1,4 +1,4 @@
-"""The table of `gym stats`: one line per number, one column per file."""
+"""The table of `gym stats`: of one file a line per number, of several a line per file."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from gym_core.cli.reward_lines import by_lines, mean_text, metric_lines
-from gym_core.cli.terminal import Terminal, shorten, styled
+from gym_core.cli.terminal import Terminal, styled
 from gym_core.domain.quoting import one_line
 
 Result: TypeAlias = Mapping[str, Any]
 
 NOTHING = "-"
+_GAP = "  "
+_WHAT_RAN = ("model", "env", "agent")
+_SHARED_WIDTH = max(map(len, _WHAT_RAN))
 
 
 def lines(results: Sequence[Result]) -> Iterator[list[str]]:
     """The lines of the table. A number that no file has makes none."""
     rewards = [result["reward"] for result in results]
-    for name in ("model", "env", "agent"):
+    for name in _WHAT_RAN:
         yield from _line(name, [result[name] for result in results])
     yield ["with a verdict", *(f"{result['rollouts']['with_verdict']:,}" for result in results)]
     yield from _counts("truncated", [result["statuses"].get("truncated", 0) for result in results])
@@ -59,16 +62,65 @@ def _counts(label: str, counts: Sequence[int]) -> Iterator[list[str]]:
         yield [label, *(f"{count:,}" for count in counts)]
 
 
-def print_table(terminal: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write the lines in aligned columns to standard output; what is indented belongs to the line above."""
-    cells = [[_cell(cell) for cell in row] for row in (["", *titles], *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    width = terminal.width
-    for number, row in enumerate(cells):
-        line = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
-        if width is not None:
-            line = shorten(line, width)
-        terminal.out(styled(line, bold=True) if number == 0 else line)
+def print_one(terminal: Terminal, title: str, rows: Sequence[Sequence[str]]) -> None:
+    """Write the lines of one file, whole: a label, and what it is."""
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    size = max(len(label) for label, _ in cells)
+    terminal.out(styled(" " * (size + len(_GAP)) + _cell(title), bold=True))
+    for label, text in cells:
+        terminal.out(f"{label:<{size}}{_GAP}{text}".rstrip())
+
+
+def print_several(terminal: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a line per file, with as many columns as a terminal has room for; the others follow below, likewise.
+
+    What all files have in common of what ran stands once, above.
+    """
+    names = [*map(_cell, titles)]
+    for row in rows:
+        if _is_shared(row):
+            terminal.out(f"{row[0]:<{_SHARED_WIDTH}}{_GAP}{_cell(row[1])}")
+    for heading, columns in _sections([[_cell(cell) for cell in row] for row in rows if not _is_shared(row)]):
+        for block in _blocks([heading, *names], columns, terminal.width):
+            terminal.out("")
+            widths = [max(map(len, column)) for column in block]
+            for number, cells in enumerate(zip(*block, strict=True)):
+                line = _GAP.join(cell.ljust(size) for cell, size in zip(cells, widths, strict=True)).rstrip()
+                terminal.out(styled(line, bold=True) if number == 0 else line)
+
+
+def _is_shared(row: Sequence[str]) -> bool:
+    return row[0] in _WHAT_RAN and len({*row[1:]}) == 1
+
+
+def _sections(rows: Iterable[Sequence[str]]) -> Iterator[tuple[str, list[list[str]]]]:
+    """Columns, each a title and its cells, under the headings that have no numbers of their own."""
+    heading, columns = "", list[list[str]]()
+    for label, *cells in rows:
+        if not label.startswith(" ") and not {*cells} - {"", NOTHING}:
+            yield from [(heading, columns)] if columns else []
+            heading, columns = label, []
+        elif heading and not label.startswith(" "):
+            yield heading, columns
+            heading, columns = "", [[label, *cells]]
+        else:
+            columns.append([label.strip(), *cells])
+    if columns:
+        yield heading, columns
+
+
+def _blocks(names: list[str], columns: Iterable[list[str]], width: int | None) -> Iterator[list[list[str]]]:
+    """The columns in blocks that fit the width, each with the names first."""
+    first = max(map(len, names))
+    block, used = [[*names]], first
+    for column in columns:
+        needed = len(_GAP) + max(map(len, column))
+        if width is not None and used + needed > width and len(block) > 1:
+            yield block
+            block, used = [[*names]], first
+        block.append(column)
+        used += needed
+    yield block
 
 
 def _cell(text: str) -> str:

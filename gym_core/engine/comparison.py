@@ -20,11 +20,15 @@ CONFIDENCE_95 = 1.959964
 """So many standard errors to either side of a mean hold the truth 95 times out of 100 (normal distribution)."""
 
 
+class NoRollouts(UsageError):
+    """A results file without any, such as that of a run which was stopped before the first."""
+
+
 class Statistics:
     """The numbers of one results file. Rows are read as a stream; of each only its key is kept, in some 10 bytes.
 
     `by`: fields to break the reward down by. `for_comparison`: keep the mean reward of each task, for `difference`.
-    Raises `UsageError` for what is no results file and for one without rollouts.
+    Raises `UsageError` for what is no results file, and `NoRollouts`, which is one, for one without rollouts.
     """
 
     def __init__(self, path: str | Path, *, by: Sequence[str] = (), for_comparison: bool = False) -> None:
@@ -46,7 +50,7 @@ class Statistics:
                 self._keep(rollout.task_id, rollout.reward)
             self._about = self._about or about
         if not progress.finished:
-            raise UsageError(f"{path} holds no rollout", hint="give a file that `gym run --output` wrote")
+            raise NoRollouts(f"{path} holds no rollout", hint="give a file that `gym run --output` wrote")
         self._counts.clear()
         self.torn = file.torn
         self.result = self._result(progress, ended - begun)

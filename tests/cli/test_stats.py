@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from gym_core import Episode, user_message
 from gym_core.cli.tables import facts
+from gym_core.cli.terminal import Terminal
 from tests.support.agents import FunctionAgent
 from tests.support.envs import ask, env
 from tests.support.models import ScriptedModel
@@ -30,6 +32,17 @@ def table(out: str) -> dict[str, list[str]]:
     """The cells of each line by its label."""
     cut = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()]
     return {cells[0]: cells[1:] for cells in cut if cells}
+
+
+def lines_of(out: str, name: str) -> dict[str, str]:
+    """What the lines of a run say, by the titles above them."""
+    found: dict[str, str] = {}
+    for block in out.split("\n\n"):
+        cut = [[cell for cell in re.split(r"  +", line.strip()) if cell] for line in block.splitlines()]
+        for cells in cut[1:]:
+            if cells[0] == name:
+                found |= zip(cut[0][-len(cells) + 1 :], cells[1:], strict=True)
+    return found
 
 
 def test_one_file(gym: Gym) -> None:
@@ -54,8 +67,10 @@ def test_two_files_are_compared_task_by_task(gym: Gym) -> None:
     collected("a.jsonl", [0.0, 0.5, 1.0])
     collected("b.jsonl", [0.5, 0.5, 1.0, 1.0])
     result = gym("stats", "a.jsonl", "b.jsonl")
-    assert table(result.out)["a"] == ["b"]
-    assert table(result.out)["with a verdict"] == ["3", "4"]
+    assert lines_of(result.out, "a")["with a verdict"] == "3"
+    assert lines_of(result.out, "b")["with a verdict"] == "4"
+    assert lines_of(result.out, "b")["reward"] == "0.7500 ± 0.1250"
+    assert result.out.startswith("model  scripted\nenv    tiny\n")
     assert result.out.splitlines()[-1] == (
         "reward of b minus a: +0.1667 ± 0.1361 (95 %: -0.1001 to +0.4334), paired over 3 common tasks (1 only in b)"
     )
@@ -88,7 +103,40 @@ def test_different_inputs_are_pointed_out(gym: Gym) -> None:
 def test_files_of_one_name_are_told_apart(gym: Gym) -> None:
     collected("one/x.jsonl", [0.0])
     collected("two/x.jsonl", [0.0])
-    assert gym("stats", "one/x.jsonl", "two/x.jsonl").out.splitlines()[0].split() == ["one/x.jsonl", "two/x.jsonl"]
+    out = gym("stats", "one/x.jsonl", "two/x.jsonl").out
+    assert lines_of(out, "one/x.jsonl")["with a verdict"] == lines_of(out, "two/x.jsonl")["with a verdict"] == "1"
+
+
+@pytest.mark.parametrize("width", [80, 120, None])
+def test_nothing_is_hidden_at_any_width(gym: Gym, width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Terminal, "width", width)
+    names = ["a", "b-with-a-long-name", "c"]
+    for name in names:
+        collected(f"{name}.jsonl", [0.0, 0.5, 1.0], repeats=2)
+    out = gym("stats", *(f"{name}.jsonl" for name in names), "--by", "side", "--by", "rollout.stop_reason").out
+    assert "…" not in out
+    table_part = out.split("reward of")[0]
+    assert width is None or max(map(len, table_part.splitlines())) <= width
+    titles = {*lines_of(out, "a")}
+    assert titles >= {"with a verdict", "failed", "reward", "pass@1", "pass^2", "left", "right", "tokens in"}
+    assert all({*lines_of(out, name)} == titles for name in names)
+
+
+def test_a_glob_may_hold_failures_and_empty_runs(gym: Gym) -> None:
+    collected("x.jsonl", [0.0, 1.0], repeats=2)
+    Path("empty.jsonl").write_text("")
+    result = gym("stats", "empty.jsonl", "x.failures.jsonl", "x.jsonl")
+    assert result.status == 0
+    assert table(result.out)["with a verdict"] == ["3"]
+    assert result.err.splitlines() == [
+        "left out: empty.jsonl holds no rollout",
+        "left out: x.failures.jsonl, whose failures are read with x.jsonl",
+    ]
+    value = json.loads(gym("stats", "empty.jsonl", "x.jsonl", "--json").out)
+    assert [one["file"] for one in value["files"]] == ["x.jsonl"]
+    Path("y.jsonl").write_text("")
+    assert gym("stats", "empty.jsonl", "y.jsonl").status == 2
+    assert "failures only" in gym("stats", "x.failures.jsonl", "y.failures.jsonl").err
 
 
 @pytest.mark.parametrize(
