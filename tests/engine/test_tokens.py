@@ -452,3 +452,17 @@ def test_tokens_that_stand_on_items_to_be_sent_back_are_in_no_row() -> None:
     assert [sequence.calls for sequence in found.sequences()] == [(0, 1, 2)]
     assert not any("prompt_token_ids" in item for item in found.response.output)
     assert [made["continues"] for made in found.model_calls] == [None, 0, 1]
+
+
+@pytest.mark.parametrize("habits", [{}, {"splits": True}])
+def test_a_row_grows_with_its_tokens_and_not_with_their_square(habits: dict[str, Any]) -> None:
+    def recorded(turns: int) -> tuple[int, int]:
+        async def agent(episode: Episode) -> str:
+            await ask_on(episode, *(f"question {number} of many" for number in range(turns)))
+            return "completed"
+
+        calls = done_by(TokenModel("an answer of several words", **habits), agent).model_calls
+        return len(orjson.dumps([made["tokens"] for made in calls])), len(orjson.dumps(calls))
+
+    for small, large in zip(recorded(20), recorded(40), strict=True):
+        assert large <= 2.3 * small
