@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from gym_core.domain.arguments import arguments_text
@@ -45,7 +45,21 @@ class Speaker:
     call of it was shown the whole path of the last one and more, so that a request that begins with it continues it.
     """
 
-    __slots__ = ("grows", "last", "length", "name", "path", "places", "planted", "role", "since", "tree", "unanswered")
+    __slots__ = (
+        "grows",
+        "last",
+        "length",
+        "name",
+        "parted",
+        "path",
+        "places",
+        "planted",
+        "role",
+        "shared",
+        "since",
+        "tree",
+        "unanswered",
+    )
 
     def __init__(self, name: str, role: str) -> None:
         self.name = name
@@ -62,6 +76,10 @@ class Speaker:
         self.tree: PrefixTree | None = None
         self.planted = -1
         """The last call whose path is in the tree."""
+        self.parted = False
+        """Whether the last request that was compared did not begin with all of `path`."""
+        self.shared = 0
+        """How many items the path of the last call begins with that this one begins with, too."""
 
     def said(self, items: Sequence[Item], start: int) -> None:
         """Note what the session said to it, which is numbered from `start` on."""
@@ -275,7 +293,7 @@ class Recording:
 
     def asks(self, speaker: Speaker, items: Sequence[Item]) -> Question:
         """What a model call of an actor continues, found by what it is shown. Nothing is recorded yet."""
-        if speaker.grows:
+        if speaker.grows and not speaker.parted:
             # The plain loop: what was there, and what the session has said since. One comparison in C tells.
             path = speaker.path
             size = len(path)
@@ -289,16 +307,24 @@ class Recording:
 
     def _found(self, speaker: Speaker, items: Sequence[Item]) -> Question:
         """The same where the request does not begin with all that its actor has seen so far."""
+        path = speaker.path
+        followed = common(items, path)
+        # One that parts from what it was shown once does so again, mostly: it is compared once then, not twice.
+        speaker.parted = followed < len(path)
+        if speaker.grows and not speaker.parted:
+            given = items[followed:]
+            self._look_through(given)
+            return Question(speaker.last, speaker.length, speaker.since, given, speaker.last, followed)
         equal = self._caught_up()
         places = self._places(speaker)
-        followed = common(items, speaker.path)
-        classes = [*map(equal.classes.__getitem__, places[:followed]), *map(equal.class_of, items[followed:])]
         self._plant(speaker)
-        shared, continues = speaker.tree.find(classes) if speaker.tree is not None else (0, None)
+        begin = min(followed, speaker.shared)
+        rest = [*map(equal.classes.__getitem__, places[begin:followed]), *map(equal.class_of, items[followed:])]
+        shared, continues = speaker.tree.find(begin, rest) if speaker.tree is not None else (0, None)
         goes_on = continues == speaker.last and shared == speaker.length
         parts = shared < len(items) or speaker.last is None or (goes_on and speaker.grows)
         kept = shared
-        if all(_instructs(item) for item in items[:shared]):
+        if all(map(_instructs, islice(items, shared))):
             continues, kept = None, 0
         after = max(kept, followed)
         given = items[after:]
@@ -331,9 +357,10 @@ class Recording:
         classes = self._caught_up().classes
         if speaker.tree is None:
             speaker.tree = PrefixTree()
-        path = [classes[number] for number in self._places(speaker)[: speaker.length]]
-        speaker.tree.add(path, speaker.last)
+        rest = self._places(speaker)[speaker.shared : speaker.length]
+        speaker.tree.add(speaker.shared, [*map(classes.__getitem__, rest)], speaker.last)
         speaker.planted = speaker.last
+        speaker.shared = speaker.length
 
     def answered(
         self,
@@ -360,14 +387,19 @@ class Recording:
                 self._plant(speaker)
             if speaker is self.main:
                 self._plain = False
+            places = speaker.places or []
             if undisturbed and question.continues == speaker.last and speaker.places is not None:
-                places = speaker.places[: question.kept]
+                same = question.kept
             else:
-                places = beginning_of(self.model_calls, question.continues, question.kept)
+                now = beginning_of(self.model_calls, question.continues, question.kept)
+                same = common(places, now)
+                speaker.places = places = now
+            # What begins as it did stays as it is: a turn costs what is new in it.
+            del places[question.kept :], speaker.path[same:]
+            speaker.shared = min(speaker.shared, same)
             places += places_of(question.shown)
             shown = self._resolve(question, places)
-            speaker.places = places
-            speaker.path = [*map(self.items.__getitem__, places)]
+            speaker.path += map(self.items.__getitem__, places[same:])
             speaker.grows = undisturbed and question.parts
         start = self._add(speaker, response.output)
         said = self.items[start:]
@@ -438,7 +470,7 @@ class Recording:
         begin = len(places) - sum(stop - start for start, stop in question.shown)
         before = places[-1] if places else -1
         for item, given in zip(question.rest, question.given, strict=True):
-            number = self._caught_up().number_after(item, before)
+            number = self._caught_up().number_after(item, before, given)
             if number == NEW:
                 number = len(self.items)
                 self.items.append(item)
