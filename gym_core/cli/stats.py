@@ -32,8 +32,8 @@ def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_j
     """Compute the numbers of runs again, a line for each.
 
     FILE is what `gym run --output` wrote; its failures are read with it. With several files, the rewards of each are
-    compared with those of the first, task by task, over the tasks that both have. Of several, files of failures and
-    those of runs without a rollout are left out, which is said: so `results/*.jsonl` will do.
+    compared with those of the first, task by task, over the tasks that both have. Of several, those that lie beside
+    results, and results without a rollout, are left out, which is said: so `results/*.jsonl` will do.
     """
     from gym_core.engine.comparison import difference
     from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
@@ -66,13 +66,15 @@ def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_j
 def _read(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...]) -> Iterator[Statistics]:
     """The numbers of each file; of several, those that hold no run are said and left out."""
     from gym_core.engine.comparison import NoRollouts, Statistics
+    from gym_core.engine.storage.collisions import SIBLINGS
 
     last: NoRollouts | None = None
     count = 0
     for file in files:
-        if len(files) > 1 and file.name.endswith(".failures.jsonl"):
-            rows = file.with_name(file.name.removesuffix(".failures.jsonl") + ".jsonl")
-            terminal.note(f"left out: {file}, whose failures are read with {rows}")
+        suffix = next((suffix for suffix in SIBLINGS if file.name.endswith(suffix)), None)
+        if len(files) > 1 and suffix is not None:
+            rows = file.with_name(file.name.removesuffix(suffix) + ".jsonl")
+            terminal.note(f"left out: {file}, which belongs to {rows}")
             continue
         try:
             one = Statistics(file, by=by, for_comparison=len(files) > 1)
@@ -84,7 +86,7 @@ def _read(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...]) -> I
         count += 1
         yield one
     if not count:
-        raise last or UsageError("these files hold failures only", hint="give the results, which end in `.jsonl`")
+        raise last or UsageError("none of these files holds results", hint="give the results, which end in `.jsonl`")
 
 
 def _check_fields(statistics: list[Statistics], by: tuple[str, ...]) -> None:

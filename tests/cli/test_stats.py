@@ -125,18 +125,19 @@ def test_nothing_is_hidden_at_any_width(gym: Gym, width: int | None, monkeypatch
 def test_a_glob_may_hold_failures_and_empty_runs(gym: Gym) -> None:
     collected("x.jsonl", [0.0, 1.0], repeats=2)
     Path("empty.jsonl").write_text("")
-    result = gym("stats", "empty.jsonl", "x.failures.jsonl", "x.jsonl")
+    result = gym("stats", "empty.jsonl", "x.failures.jsonl", "x.tools.jsonl", "x.jsonl")
     assert result.status == 0
     assert table(result.out)["with a verdict"] == ["3"]
     assert result.err.splitlines() == [
         "left out: empty.jsonl holds no rollout",
-        "left out: x.failures.jsonl, whose failures are read with x.jsonl",
+        "left out: x.failures.jsonl, which belongs to x.jsonl",
+        "left out: x.tools.jsonl, which belongs to x.jsonl",
     ]
     value = json.loads(gym("stats", "empty.jsonl", "x.jsonl", "--json").out)
     assert [one["file"] for one in value["files"]] == ["x.jsonl"]
     Path("y.jsonl").write_text("")
     assert gym("stats", "empty.jsonl", "y.jsonl").status == 2
-    assert "failures only" in gym("stats", "x.failures.jsonl", "y.failures.jsonl").err
+    assert "none of these files holds results" in gym("stats", "x.failures.jsonl", "y.failures.jsonl").err
 
 
 @pytest.mark.parametrize(
