@@ -260,6 +260,14 @@ class Session(ABC, Generic[ServerT]):
         """
         return self._context.actor(name, role)
 
+    def endpoint(self, role: str = "policy") -> AbstractAsyncContextManager[Endpoint]:
+        """`self.models[role]` for a program, as a URL and a token within a block; what it asks is recorded alike.
+
+        Raises `UsageError` for a role that the run has no model for, without a gateway, and where the session works in
+        another process than the run.
+        """
+        return self._context.endpoint(role)
+
     async def open_sandbox(self, spec: SandboxSpec | None = None, role: str = "main") -> Sandbox:
         """Open a sandbox of the run's provider, in `setup` as a rule; it is closed with the session, whatever happens.
 

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from gym_core.contract.agent import Actor
 from gym_core.contract.component import Component, ComponentInfo, OptionsT_co
 from gym_core.contract.gateway import Endpoint
 from gym_core.contract.model import Model
@@ -75,6 +76,15 @@ class RunnerContext(Protocol):
     @property
     def models(self) -> Mapping[str, Model]:
         """The models of the run by role. Their calls are recorded as this rollout's, within its limits and budget."""
+        ...
+
+    def actor(self, name: str, role: str = "policy") -> Actor:
+        """An actor of the runner's, with conversations that are recorded under its name.
+
+        `models["judge"]` is the actor `judge`. One that asks the policy's model has the task's sampling. Tools that its
+        model calls the runner carries out itself. Raises `UsageError` for `policy`, which is `models["policy"]`, and
+        for a role that the run has no model for; `respond` does for a name that has another role already.
+        """
         ...
 
     def endpoint(self, role: str = "policy") -> AbstractAsyncContextManager[Endpoint]:

@@ -209,7 +209,7 @@ def test_an_actor_that_a_session_cannot_have(name: str, role: str) -> None:
 def test_a_session_carries_out_tool_calls_itself() -> None:
     class Calling(Notes):
         async def verify(self, trajectory: Trajectory) -> float:
-            with pytest.raises(UsageError, match="carries out tool calls itself"):
+            with pytest.raises(UsageError, match="are carried out by the session"):
                 await self.actor("x").call_tools([call("note")])
             return 1.0
 

@@ -20,6 +20,7 @@ from gym_core import (
     Trajectory,
     UsageError,
     Verdict,
+    user_message,
 )
 from gym_core.errors import AuthenticationError, BadRequestError, ModelError
 from gym_core.spi import run_config
@@ -130,6 +131,23 @@ def test_calls_of_the_models_of_the_run_are_recorded_and_paid_for() -> None:
     assert rollout.row["rollout"]["model"] == models["policy"].model_id
     spent = run(ask(0), ask(1), runner=Lent(), models=models, env=Bare(), max_tokens=1)
     assert set(spent.statuses()) == {"cancelled"}
+
+
+def test_it_has_actors_of_its_own() -> None:
+    class Arguing(Runner):
+        async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
+            for name in ("one", "other"):
+                await context.actor(name).respond([user_message("What?")], temperature=0.5)
+            with pytest.raises(UsageError, match="cannot be called 'policy'"):
+                context.actor("policy")
+            with pytest.raises(UsageError, match="the runner asks for a `judge` model"):
+                context.actor("third", "judge")
+            with pytest.raises(UsageError, match="carried out by the session or runner"):
+                await context.actor("one", "policy").call_tools([])
+            return CompletedTask(Verdict(1.0), "completed")
+
+    ended = run(ask(), runner=Arguing(), models={"policy": ScriptedModel("so", "no")}, env=Bare())
+    assert [call["actor"] for call in ended.rollouts[0].model_calls] == ["one", "other"]
 
 
 @pytest.mark.parametrize(

@@ -366,12 +366,8 @@ def test_a_session_offers_its_judge_to_programs() -> None:
     class Judged(Session[Any]):
         roles = ("judge",)
 
-        def __init__(self, task: Task, server: Any, context: SessionContext) -> None:
-            super().__init__(task, server, context)
-            self.context = context
-
         async def verify(self, trajectory: Trajectory) -> float:
-            async with self.context.endpoint("judge") as judge, self.context.endpoint("policy") as policy:
+            async with self.endpoint("judge") as judge, self.endpoint() as policy:
                 assert judge.session_url == ""
                 with pytest.raises(UsageError, match="no tools"):
                     _ = judge.mcp_url

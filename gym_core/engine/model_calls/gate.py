@@ -364,7 +364,7 @@ class SessionActor:
 
     def _refused(self) -> Exception:
         return errors.UsageError(
-            f"the actor `{self.name}` is the session's, which carries out tool calls itself",
+            f"the tool calls of the actor `{self.name}` are carried out by the session or runner whose actor it is",
             hint="call the method, and show the actor its result as a function_call_output",
         )
 
@@ -404,7 +404,7 @@ class Models(Mapping[str, BoundModel]):
     def actor(self, name: str, role: str) -> SessionActor:
         """An actor that asks the model of a role, of the policy's with the task's sampling."""
         if name == POLICY or not name:
-            raise errors.UsageError(f"an actor of a session cannot be called {name!r}: that is the agent's own")
+            raise errors.UsageError(f"another actor cannot be called {name!r}: that is the rollout's own")
         if role not in self._roles and role != POLICY:  # a replay has no policy, but what it answered
             raise self._lacking(role)
         of_task = inherited(self._request.body, tools=False) if role == POLICY and self._request is not None else {}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from gym_core.contract.agent import Actor
 from gym_core.contract.gateway import Endpoint
-from gym_core.contract.model import Model
 from gym_core.contract.resource_server import ResourceServer, Session, SessionContext
 from gym_core.contract.runner import CompletedTask, Runner, TaskFailed, checked_completion
 from gym_core.domain.errors import ModelError, UsageError
@@ -40,7 +40,7 @@ class LiveRunnerContext:
 
     def __init__(self, live: _Live) -> None:
         self.__live = live
-        self.models: Mapping[str, Model] = Models(live.run.stage.gates, live.ask)
+        self.models = Models(live.run.stage.gates, live.ask, _lacking, request=live.run.request)
 
     @property
     def repeat(self) -> int:
@@ -60,9 +60,17 @@ class LiveRunnerContext:
             raise UsageError("this run has no environment: its runner says that it brings its own")
         return server
 
+    def actor(self, name: str, role: str = POLICY) -> Actor:
+        """An actor of the runner's."""
+        return self.models.actor(name, role)
+
     def endpoint(self, role: str = POLICY) -> AbstractAsyncContextManager[Endpoint]:
         """One of the models for a program."""
         return self.__live.run.stage.gateway.offer_model(self.models[role])
+
+
+def _lacking(role: str) -> UsageError:
+    return UsageError(f"the runner asks for a `{role}` model and the run has none", hint=f"--model {role}=REF")
 
 
 class _Live:

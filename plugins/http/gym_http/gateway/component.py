@@ -59,7 +59,8 @@ class HttpGateway(Gateway[HttpGatewayOptions]):
             self._server = await self._stack.enter_async_context(server)
         except UsageError as error:
             raise UsageError(
-                f"the gateway: {error.message}", hint="-G port=0 takes a free port, -G host= another address"
+                f"the gateway: {error.message}",
+                hint="-G port=0 takes a free port, as several workers need, -G host= another address",
             ) from error
         return self
 
