@@ -88,7 +88,7 @@ def test_the_commands_of_the_guide(
         "GYM_OPENAI_API": "responses",
     }
     page = (ROOT / "docs" / "how-to" / "isolation.md").read_text()
-    commands = [line[2:].split() for line in page.splitlines() if line.startswith("$ gym ")]
+    commands = [line.split() for line in page.splitlines() if line.startswith("gym ")]
     assert len(commands) == 9
     for command in commands:
         made.run(*command, env=variables)
