@@ -171,5 +171,7 @@ class _Report:
             found = [asdict(finding) for finding in self.findings]
             self.terminal.out_json({"findings": found, "warnings": warnings, "problems": problems})
         else:
-            self.terminal.note(f"{problems} problem{'' if problems == 1 else 's'}, {warnings} warnings")
+            self.terminal.note(
+                f"{problems} problem{'' if problems == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
+            )
         return 1 if problems else 0

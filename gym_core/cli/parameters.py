@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-KIND_WORDS = ("env", *(kind.value for kind in Kind))
+KIND_WORDS = ("env", "environment", *(kind.value for kind in Kind))
 _ONE_EACH = "make a run of each, and compare them with `gym stats A.jsonl B.jsonl`"
 SECONDS = click.FloatRange(min=0, min_open=True)
 """The type of an option that is a number of seconds."""
@@ -67,7 +67,7 @@ def kind_option(command: Command) -> Command:
         "--kind",
         type=click.Choice(KIND_WORDS),
         callback=_parse_kind,
-        help="Only plugins of this kind; env is short for resource_server.",
+        help="Only plugins of this kind; env and environment are resource_server.",
     )
     return option(command)
 

@@ -29,9 +29,9 @@ class Kind(StrEnum):
 
     @classmethod
     def parse(cls, text: str) -> Kind:
-        """A kind by its word; `env` is another word for `resource_server`. Raises `UsageError`."""
+        """A kind by its word; `env` and `environment` are others for `resource_server`. Raises `UsageError`."""
         try:
-            return cls.RESOURCE_SERVER if text == "env" else cls(text)
+            return cls.RESOURCE_SERVER if text in ("env", "environment") else cls(text)
         except ValueError:
             raise UsageError(f"no kind of plugin is called {text!r}", hint=f"it is one of {', '.join(cls)}") from None
 
