@@ -95,6 +95,8 @@ class Session:
     async def run(self) -> int:
         """Wire, collect, account."""
         async with self._opened as run:
+            if run.read_as:
+                self.terminal.note(run.read_as)
             for notice in run.notices:
                 self.terminal.note(f"warning: {notice}")
             if not self.quiet:

@@ -144,8 +144,8 @@ class _Listing:
 
         source = input_source(path, self.server, task_id=self.task_id)
         source.check()
-        if source.info.notice:
-            self.terminal.note(source.info.notice)
+        for said in filter(None, (source.info.read_as, source.info.notice)):
+            self.terminal.note(said)
         for batch in source.batches(limit):
             yield from batch
 

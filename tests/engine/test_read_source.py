@@ -69,7 +69,7 @@ def test_the_environment_is_asked_and_leaves_others_to_gym(tmp_path: Path) -> No
 def test_a_file_is_counted_and_hashed_before_it_runs(tmp_path: Path) -> None:
     source = source_of(write(tmp_path, "a", "b"))
     assert source.check()
-    assert (source.info.tasks, source.info.size, source.info.notice) == (2, 4, "in words")
+    assert (source.info.tasks, source.info.size, source.info.read_as) == (2, 4, "in words")
     assert len(source.info.sha256 or "") == 64
     assert [task.index for batch in source.batches() for task in batch] == [0, 1]
     assert ids(source) == ["1", "2"]

@@ -178,6 +178,7 @@ async def _open(
         record=record,
         observers=observers,
         progress=progress,
+        read_as=tasks.info.read_as,
         notices=notices,
         gates=gates,
         budget=budget,

@@ -31,9 +31,9 @@ def _nobody(rollout: Rollout) -> None:
 class Run(Generic[JobT]):
     """One run that is open: wired and checked, nothing has been paid for yet.
 
-    `progress` may be read at any time. `notices`: what a user should know before it starts. `gates`: the ways to the
-    models by role. `finish_at`: see `Pipeline`. `heard`: hears of each rollout before all others; `further`: what the
-    summary says besides the usual.
+    `progress` may be read at any time. `read_as`: how the tasks were read, where there is a word to say. `notices`:
+    warnings. `gates`: the ways to the models by role. `finish_at`: see `Pipeline`. `heard`: hears of each rollout
+    before all others; `further`: what the summary says besides the usual.
     """
 
     source: Source[JobT]
@@ -43,6 +43,7 @@ class Run(Generic[JobT]):
     progress: Progress
     notices: list[str]
     gates: Mapping[str, ModelGate]
+    read_as: str = ""
     budget: Budget | None = None
     finish_at: float | None = None
     heard: Announce = _nobody
@@ -68,7 +69,7 @@ class Run(Generic[JobT]):
             return await self._execute(told, room)
 
     async def _execute(self, announce: Announce, room: Room | None) -> dict[str, Any]:
-        self.observers.start(self._info(), self.notices)
+        self.observers.start(self._info(), [*filter(None, [self.read_as]), *self.notices])
         sink = Sink(self.record.write, self.record.cite, self.progress, self.observers.announcing(announce))
         known = self.source.look_through()
         if known is not None:

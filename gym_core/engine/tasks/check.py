@@ -35,8 +35,8 @@ class SourceInfo:
 
     `size`, `sha256`: of the file as it is on disk. `fingerprint`: stands for the hash of a large file, see
     `input_file.fingerprint`. `skipped`: broken rows left out. `model_fields`: rows that name a model of their own.
-    `errors`: the first of them; `broken`: how many. `task_id`: what names the tasks, see `named_by`. `notice`: what a
-    user should know of them.
+    `errors`: the first of them; `broken`: how many. `task_id`: what names the tasks, see `named_by`. `read_as`: how
+    the environment read the file. `notice`: a warning.
     """
 
     name: str
@@ -49,6 +49,7 @@ class SourceInfo:
     errors: list[str] = field(default_factory=list)
     broken: int = 0
     task_id: str | None = None
+    read_as: str = ""
     notice: str = ""
 
     def to_wire(self) -> dict[str, Any]:

@@ -47,7 +47,6 @@ class ReadSource:
         self.info = SourceInfo(str(path), task_id=task_id)
         self.checked = False
         self._server = server
-        self._notice = ""
 
     def readable(self) -> bool:
         """Whether the environment reads this file. Raises `InputError` for one that it cannot read."""
@@ -63,8 +62,6 @@ class ReadSource:
         if taken and self.info.task_id is None:
             self.info.name_by_line(taken)
             self._look(most)
-        if self._notice:
-            self.info.notice = "; ".join(filter(None, (self._notice, self.info.notice)))
         if self.info.broken and not self.skip_invalid:
             raise self.info.refused()
         if self.checked and not self.info.tasks:
@@ -147,7 +144,7 @@ class ReadSource:
     def _read(self) -> TaskFile | None:
         with self._blamed():
             read = self._server.read_tasks(str(self.path))
-        self._notice = read.notice if read is not None else ""
+        self.info.read_as = read.notice if read is not None else ""
         return read
 
     def _blamed(self) -> blaming:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gym_core import UsageError
 
-QUESTION = ("question", "prompt", "problem", "input", "query", "instruction", "text", "goal", "ctx")
+QUESTION = ("question", "prompt", "problem", "input", "query", "instruction", "text", "goal", "ctx", "q")
 ANSWER = (
     *("answer", "answers", "target", "targets", "solution", "label", "output", "expected", "correct_answer", "gold"),
     *(
@@ -20,6 +20,7 @@ ANSWER = (
         "correct",
         "completion",
         "response",
+        "a",
     ),
 )
 CHOICES = ("choices", "options", "alternatives", "candidates", "endings")
@@ -44,9 +45,19 @@ class Columns:
 
 
 def find_columns(
-    source: str, names: Sequence[str], *, question: str = "", answer: str = "", choices: str = "", tests: str = ""
+    source: str,
+    names: Sequence[str],
+    *,
+    question: str = "",
+    answer: str = "",
+    choices: str = "",
+    tests: str = "",
+    needs_answer: bool = False,
 ) -> Columns:
-    """The columns of a file, those that options name first. Raises `UsageError` for one that is not there."""
+    """The columns of a file, those that options name first. Raises `UsageError` for one that is not there.
+
+    `needs_answer`: whether a file without answers is refused, which one with tests is not.
+    """
     given = {"question": question, "answer": answer, "tests": tests}
     for option, name in (*given.items(), *(("choices", part) for part in _parts(choices))):
         if name and name not in names:
@@ -56,20 +67,26 @@ def find_columns(
             )
     found = {
         "question": question or _usual(names, QUESTION),
-        "answer": answer or _usual(names, ANSWER),
+        "answer": answer or _usual_answer(names),
         "tests": tests or _usual(names, TESTS),
     }
     if not found["question"]:
-        raise UsageError(
-            f"{source}: no column looks like the question; there are {listed(names)}",
-            hint="name it: -E question=COLUMN",
-        )
+        answerless = needs_answer and not found["answer"] and not found["tests"]
+        raise none_looks_like(source, names, "question", *(["answer"] if answerless else []))
     taken = {*found.values()}
     several = _parts(choices) or _choice_columns([name for name in names if name not in taken])
     guessed = {part: name for part, name in found.items() if name and not given[part]}
     if several and not choices:
         guessed["choices"] = ",".join(several)
     return Columns(found["question"], found["answer"], several, found["tests"], guessed)
+
+
+def none_looks_like(source: str, names: Sequence[str], *parts: str) -> UsageError:
+    """The error for columns that were not found, all of them at once."""
+    return UsageError(
+        f"{source}: no column looks like the {', none like the '.join(parts)}; there are {listed(names)}",
+        hint=f"name {'it' if len(parts) == 1 else 'them'}: {' '.join(f'-E {part}=COLUMN' for part in parts)}",
+    )
 
 
 def listed(names: Iterable[str]) -> str:
@@ -90,6 +107,11 @@ def _plain(name: str) -> str:
 def _usual(names: Sequence[str], usual: Iterable[str]) -> str:
     plain = {_plain(name): name for name in reversed(names)}
     return next((plain[wanted] for name in usual if (wanted := _plain(name)) in plain), "")
+
+
+def _usual_answer(names: Sequence[str]) -> str:
+    lettered = _usual(names, ("b",))  # `a` is the first of several choices then
+    return _usual(names, ANSWER[:-1] if lettered else ANSWER)
 
 
 def _choice_columns(names: Sequence[str]) -> tuple[str, ...]:

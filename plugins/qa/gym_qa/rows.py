@@ -6,7 +6,7 @@ import ast
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,11 @@ from gym_core import JsonError, Task, TaskFile, UsageError, parse_json
 from gym_core.errors import FieldError, InputError
 from gym_core.spi import REQUEST_FIELD, RESULT_FIELDS
 from gym_qa.answers import after_hashes
-from gym_qa.columns import Columns, find_columns, listed
+from gym_qa.columns import Columns, find_columns, listed, none_looks_like
 from gym_qa.graders.choice import LETTERS
 from gym_qa.graders.grade import Expected
 from gym_qa.grading import grader_of
-from gym_qa.guess import first_index, guess_match
+from gym_qa.guess import first_index, guess_match, is_number, odd_answer
 from gym_qa.prompt import ALONE, PROMPTS, Choice, check_fields, compile_template, render
 from gym_qa.reading.row import Found, Row
 from gym_qa.reading.table import open_table
@@ -37,13 +37,17 @@ RESERVED = frozenset({REQUEST_FIELD, *RESULT_FIELDS, ABOUT})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a file is read. `first`: what the first choice is called where answers are numbers of choices."""
+    """How a file is read.
+
+    `first`: what the first choice is called where answers are numbers of choices. `guessed`: whether `match` is.
+    """
 
     columns: Columns
     match: str
     first: int
     template: Template
     shots: Sequence[Mapping[str, str]] = field(default=())
+    guessed: bool = False
 
 
 def read_file(source: str, options: QAOptions, seed: int) -> TaskFile | None:
@@ -74,12 +78,11 @@ def _plan(source: str, sample: Sequence[Row], options: QAOptions) -> Plan:
         answer=options.answer,
         choices=options.choices,
         tests=options.tests,
+        needs_answer=not options.match or grader_of(options.match).needs_answer,
     )
-    match = options.match or guess_match(source, [row.values for row in sample], columns)
+    match = options.match or guess_match(source, sample, columns)
     if grader_of(match).needs_answer and not columns.answer:
-        raise UsageError(
-            f"{source}: no column looks like the answer; there are {listed(names)}", hint="name it: -E answer=COLUMN"
-        )
+        raise none_looks_like(source, names, "answer")
     if match == "choice" and not columns.choices:
         raise UsageError(
             f"{source}: no column looks like choices; there are {listed(names)}",
@@ -91,14 +94,14 @@ def _plan(source: str, sample: Sequence[Row], options: QAOptions) -> Plan:
         first = first_index(source, counted, options.first)
     text = options.prompt or PROMPTS.get(match, ALONE)
     check_fields(text, names)
-    return Plan(columns, match, first, compile_template(text))
+    return Plan(columns, match, first, compile_template(text), guessed=not options.match)
 
 
 def _notice(plan: Plan, options: QAOptions) -> str:
     guessed = [f"{what}={name}" for what, name in plan.columns.guessed.items() if _matters(what, plan)]
     if not options.match:
         guessed.append(f"match={plan.match}")
-    return f"taken from what the file looks like: {' '.join(f'-E {one}' for one in guessed)}" if guessed else ""
+    return f"read as {', '.join(guessed)} (guessed; -E sets them)" if guessed else ""
 
 
 def _matters(what: str, plan: Plan) -> bool:
@@ -139,6 +142,8 @@ def _task(values: dict[str, Any], plan: Plan, options: QAOptions, seed: int) -> 
     fields = {kept_name(name): value for name, value in values.items()}
     row = {**fields, ABOUT: about}
     check_expected(row, about, options)
+    if plan.guessed and plan.match == "number":
+        _check_guess(values[columns.answer])
     prompt = render(plan.template, values, question, offered)
     items: list[dict[str, str]] = []
     if options.system:
@@ -148,6 +153,12 @@ def _task(values: dict[str, Any], plan: Plan, options: QAOptions, seed: int) -> 
             items += [{"role": "user", "content": shot["user"]}, {"role": "assistant", "content": shot["assistant"]}]
     items.append({"role": "user", "content": prompt})
     return Task({REQUEST_FIELD: {"input": items}, **row})
+
+
+def _check_guess(answer: Any) -> None:
+    """Raise `ValueError` for an answer, beyond those that were looked at, that a guess would read as another."""
+    if not is_number(text := str(answer).strip()):
+        raise ValueError("; ".join(odd_answer(text, "the first ones are")))
 
 
 def _question(values: Mapping[str, Any], column: str) -> str:
@@ -188,7 +199,7 @@ def _with_shots(plan: Plan, options: QAOptions) -> Plan:
         asked = task.row[REQUEST_FIELD]["input"][-1]["content"]
         question = _question(row.values, shots_plan.columns.question)
         shots.append({"question": question, "user": asked, "assistant": _shown_answer(task.row, plan.match, options)})
-    return Plan(plan.columns, plan.match, plan.first, plan.template, shots)
+    return replace(plan, shots=shots)
 
 
 def _shown_answer(row: Mapping[str, Any], match: str, options: QAOptions) -> str:

@@ -22,6 +22,8 @@ Rows = Callable[..., list[dict[str, Any]]]
         ("id,Prompt,ideal,Target", "Prompt", "Target"),
         ("output,input", "input", "output"),
         ("answer,Ground Truth,query", "query", "answer"),
+        ("q,a", "q", "a"),
+        ("Query,Response", "Query", "Response"),
     ],
 )
 def test_columns_are_found_by_their_usual_names(
@@ -32,7 +34,18 @@ def test_columns_are_found_by_their_usual_names(
     (task,) = found.tasks
     assert not isinstance(task, Exception)
     assert (task["qa"]["question"], task["qa"]["answer"]) == (question, answer)
-    assert f"-E question={question} -E answer={answer}" in found.notice
+    assert found.notice == f"read as question={question}, answer={answer} (guessed; -E sets them)"
+
+
+def test_columns_that_are_missing_are_named_at_once(refused: Callable[..., str]) -> None:
+    said = "x.csv: no column looks like the question, none like the answer; there are `x`, `y`"
+    assert said in refused("x,y\n1,2\n")
+    assert "-E question=COLUMN -E answer=COLUMN" in refused("x,y\n1,2\n")
+    assert "none like the answer" not in refused("x,y\n1,2\n", match="judge", rubric="is it kind?")
+
+
+def test_the_first_of_several_choices_is_no_answer(refused: Callable[..., str]) -> None:
+    assert "no column looks like the answer" in refused("q,a,b\n?,x,y\n")
 
 
 def test_columns_that_are_named_are_not_told(read: Callable[..., TaskFile]) -> None:
@@ -75,6 +88,32 @@ def test_the_grader_is_what_fits_the_answers(answers: list[str], match: str, row
         pytest.importorskip("math_verify")
     content = "".join(json.dumps({"question": "?", "answer": answer}) + "\n" for answer in answers)
     assert {row["qa"]["match"] for row in rows(content, "x.jsonl")} == {match}
+
+
+@pytest.mark.parametrize(
+    ("odd", "way"),
+    [
+        ("2 apples", "-E match=number reads the number in it, -E match=exact compares texts"),
+        ("two", "-E match=number needs a number there, -E match=exact compares texts"),
+        (r"\sqrt{2}", "-E match=exact compares texts, math compares formulas"),
+    ],
+)
+def test_an_answer_that_is_no_number_among_numbers_is_refused(odd: str, way: str, refused: Callable[..., str]) -> None:
+    said = refused("question,answer\n" + f"?,{odd}\n" + "?,7\n" * 19)
+    assert f"x.csv:2: the answer `{odd}` is no number, the other 19 are" in said
+    assert way in said
+    assert f"x.csv:2: the answer `{odd}` is no number, 3 of 5 are" in refused(
+        "question,answer\n" + f"?,{odd}\n" * 2 + "?,7\n" * 3
+    )
+
+
+@pytest.mark.parametrize("odd", ["12 March", "two"])
+def test_a_guess_holds_for_the_rows_that_were_not_looked_at(odd: str, refused: Callable[..., str]) -> None:
+    content = "question,answer\n" + "?,7\n" * 60 + f"?,{odd}\n"
+    assert "x.csv:62: the answer" in refused(content)
+    if odd != "two":
+        with pytest.raises(StopIteration):  # it says so itself
+            refused(content, match="number")
 
 
 def test_long_texts_are_not_compared_by_guess(refused: Callable[..., str]) -> None:

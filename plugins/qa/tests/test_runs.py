@@ -133,6 +133,15 @@ def test_a_column_that_is_not_there_costs_one_line(sums: Path, gym: Gym) -> None
 
 
 @pytest.mark.slow
+def test_how_a_file_was_read_is_no_warning(sums: Path, gym: Gym, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    ran = gym(*("run", "--model", "local", "--env", "qa", "--input", sums, "--limit", 1, "--output", rows))
+    assert ran.status == 0, ran.err
+    assert "read as question=question, answer=answer, match=number (guessed; -E sets them)" in ran.err.splitlines()
+    assert "warning:" not in ran.err
+
+
+@pytest.mark.slow
 def test_workers_share_a_file(sums: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gym_core", "run", "--model", "local", "--env", "qa", "--input", str(sums)]
     output = tmp_path / "rows.jsonl"
