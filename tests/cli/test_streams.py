@@ -303,7 +303,7 @@ def test_a_pipe_that_does_not_wait_gets_all_of_it(folder: Path) -> None:
         "doctor --env louds --json",
         "config --model says --env louds --json",
         "stats x.jsonl --json",
-        "view x.jsonl --json",
+        "show x.jsonl --json",
         "export x.jsonl --format nemo",
     ],
 )
