@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from gym_core.domain.errors import GymError as GymError
     from gym_core.domain.errors import ModelError as ModelError
     from gym_core.domain.errors import UsageError as UsageError
+    from gym_core.domain.group import Group as Group
     from gym_core.domain.json_text import JsonError as JsonError
     from gym_core.domain.json_text import encode_json as encode_json
     from gym_core.domain.json_text import parse_json as parse_json
@@ -117,6 +118,7 @@ else:
             "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
             "gym_core.domain.conversation": "ModelCall ToolRun",
             "gym_core.domain.errors": "GymError ModelError UsageError",
+            "gym_core.domain.group": "Group",
             "gym_core.domain.json_text": "JsonError encode_json parse_json",
             "gym_core.domain.parts": "Content Part audio_part file_part image_part text_part",
             "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",

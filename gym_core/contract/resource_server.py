@@ -20,7 +20,7 @@ from gym_core.contract.tools import BoundTool, class_tools
 from gym_core.domain.errors import InputError, SandboxError, SessionError
 from gym_core.domain.json_text import whole_text
 from gym_core.domain.responses import Item, Response
-from gym_core.domain.rollout import Trajectory, Verdict
+from gym_core.domain.rollout import Rollout, Trajectory, Verdict
 from gym_core.domain.stop_reasons import SESSION_DONE
 from gym_core.domain.task import Task
 
@@ -124,6 +124,7 @@ class ResourceServerInfo(ComponentInfo):
 
     `roles`: its `required_roles`. `optional_roles`: models that its sessions ask where there are any. `sandbox_roles`:
     its `required_sandboxes`, none for one that lives elsewhere and has a provider there. `tasks`: whether it ships any.
+    `scores_groups`: whether it has a `score_group`.
     """
 
     roles: tuple[str, ...] = ()
@@ -131,6 +132,7 @@ class ResourceServerInfo(ComponentInfo):
     sandbox_roles: tuple[str, ...] = ()
     preferred_agent: str = "simple_agent"
     tasks: bool = False
+    scores_groups: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ class ResourceServer(Component[OptionsT_co]):
             sandbox_roles=tuple(self.required_sandboxes),
             preferred_agent=self.preferred_agent,
             tasks=type(self).tasks is not ResourceServer.tasks,
+            scores_groups=type(self).score_group is not ResourceServer.score_group,
         )
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
@@ -190,6 +193,18 @@ class ResourceServer(Component[OptionsT_co]):
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session for one rollout; leaving it closes the session."""
         return OpenSession(self.session_type(task, self, context))
+
+    def score_group(
+        self, rollouts: Sequence[Rollout]
+    ) -> Sequence[float | Verdict] | Awaitable[Sequence[float | Verdict]]:
+        """Judge all rollouts of one task together: override it where a reward depends on the others.
+
+        Asked once each of them has ended. `rollouts`: those with a verdict of `Session.verify`, at least two, by
+        repeat; failures are none of them. Gives one number or verdict for each, in that order, which counts instead of
+        the rollout's own. It may be `async`, `@blocking` or `@isolated`, and has the time of `verify`; what goes wrong
+        in it leaves the rollouts their own verdicts. Must give the same when asked again.
+        """
+        raise NotImplementedError(f"{type(self).__name__} scores no groups")
 
 
 ServerT = TypeVar("ServerT", bound=ResourceServer[Any], default=ResourceServer)

@@ -193,3 +193,33 @@ def test_a_long_conversation_ends(audit: AuditCode) -> None:
 """
     )
     assert report.sound is not False
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ("[rollout.reward for rollout in rollouts]", None),
+        ("[1.0]", "group-fails"),
+        ("[random.random() for _ in rollouts]", "group-unstable"),
+    ],
+)
+def test_rollouts_are_scored_together_where_an_environment_does_that(
+    audit: AuditCode, answer: str, finding: str | None
+) -> None:
+    report = audit(f"""
+        TASKS = [Task.ask("Say 3.")]
+
+        class One(Session):
+            def verify(self, trajectory):
+                return float(trajectory.output_text == "3")
+
+        class Server(ResourceServer):
+            session_type = One
+
+            def tasks(self):
+                return TASKS
+
+            def score_group(self, rollouts):
+                return {answer}
+    """)
+    assert ({finding} if finding else set()) == {one.id for one in report.findings if one.id.startswith("group-")}

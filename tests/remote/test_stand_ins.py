@@ -108,6 +108,9 @@ class OriginalServer(ResourceServer):
     def tasks(self) -> list[Task]:
         return [Task.ask("Well?")]
 
+    def score_group(self, rollouts: Sequence[Rollout]) -> list[float]:
+        return [1.0 / len(rollouts) for _ in rollouts]
+
 
 class OriginalAgent(Agent):
     """An agent."""

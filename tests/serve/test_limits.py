@@ -210,6 +210,7 @@ async def test_the_document_describes_every_route() -> None:
             "/v1/sessions/{id}/answer_calls",
             "/v1/sessions/{id}/reply",
             "/v1/sessions/{id}/verify",
+            "/v1/score_group",
             "/v1/tasks",
             "/v1/tools",
             "/seed_session",

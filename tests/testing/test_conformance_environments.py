@@ -70,9 +70,19 @@ def serving(session: type[Session[Any]]) -> type[ResourceServer]:
     return Broken
 
 
-@pytest.mark.parametrize("check", [check for check in CHECKS if check not in METADATA])
+GROUPED = "test_groups_are_scored"
+
+
+@pytest.mark.parametrize("check", [check for check in CHECKS if check not in (*METADATA, GROUPED)])
 def test_a_sound_environment_passes(check: str) -> None:
     getattr(Suite(Sums), check)()
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_a_sound_environment_that_scores_groups_passes(over_http: bool) -> None:
+    suite = Suite(scoring(relative))
+    suite.over_http = over_http
+    suite.test_groups_are_scored()
 
 
 # Defects
@@ -245,6 +255,22 @@ class Constant(SumSession):
         return 1.0
 
 
+def scoring(answer: Any) -> type[ResourceServer]:
+    """An environment that scores groups like this."""
+
+    class Grouped(Sums):
+        """Sums in groups."""
+
+        def score_group(self, rollouts: Any) -> Any:
+            return answer(rollouts)
+
+    return Grouped
+
+
+def relative(rollouts: Any) -> list[float]:
+    return [rollout.reward / max(1.0, *(other.reward for other in rollouts)) for rollout in rollouts]
+
+
 DEFECTS = [
     (Undocumented, "test_is_documented", "has no docstring"),
     (Loose, "test_options_are_described", "without a description: size"),
@@ -272,6 +298,9 @@ DEFECTS = [
     (serving(Generous), "test_rewards_are_within_their_range", "the reward 5 is not within"),
     (serving(Infinite), "test_rewards_are_within_their_range", "verifier_error"),
     (serving(Constant), "test_winning_beats_losing", "earns 1 and the losing one 1"),
+    (scoring(lambda rollouts: [1.0]), "test_groups_are_scored", "1 verdicts for 4 rollouts"),
+    (scoring(lambda rollouts: 1 / 0), "test_groups_are_scored", "ZeroDivisionError: division by zero"),
+    (scoring(lambda rollouts: [random.random() for _ in rollouts]), "test_groups_are_scored", "and asked again"),
 ]
 
 
@@ -333,6 +362,7 @@ def test_a_wider_range_is_allowed() -> None:
         ("ships_tasks", False, "test_tasks_load"),
         ("repeatable", False, "test_same_seed_same_result"),
         ("winning", lambda task: None, "test_winning_beats_losing"),
+        ("sample", 1, "test_groups_are_scored"),
     ],
 )
 def test_what_does_not_apply_is_skipped(setting: str, value: Any, check: str) -> None:

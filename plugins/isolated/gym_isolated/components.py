@@ -21,11 +21,13 @@ from gym_core import (
     ResourceServer,
     ResourceServerInfo,
     Response,
+    Rollout,
     Session,
     SessionContext,
     Stop,
     Task,
     TaskFile,
+    Verdict,
 )
 from gym_core.spi import Kind, place_of
 from gym_http.protocol.wire import info_from_wire
@@ -124,6 +126,10 @@ class IsolatedResourceServer(Isolated, ResourceServer):
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session in the child that serves when it is opened."""
         return self.remote.open_session(task, context)  # type: ignore[no-any-return]
+
+    async def score_group(self, rollouts: Sequence[Rollout]) -> Sequence[Verdict]:
+        """What the environment says of rollouts together, in the child that serves then."""
+        return await self.remote.score_group(rollouts)  # type: ignore[no-any-return]
 
 
 class IsolatedModel(Isolated, ModelBackend):

@@ -38,6 +38,7 @@ from gym_core.spi import (
     run_config,
 )
 from gym_testing.agents import LoopAgent
+from gym_testing.checks.groups import group_problems
 from gym_testing.checks.tasks import TaskCheck, listing_problems
 from gym_testing.checks.tool_schemas import tool_problems
 from gym_testing.checks.watched import WatchedServer
@@ -49,7 +50,9 @@ AGAIN = 32
 """So often what won is tried again with other seeds, a quarter as often where `verify` is slow: chance loses once."""
 OTHER_SEED = 7
 FEW = 4
-"""So many tasks are looked at for one that its row answers."""
+"""So many tasks are looked at for one that its row answers, and have their rollouts scored together."""
+GROUP = 4
+"""How many rollouts of a task are scored together."""
 DEADLINES = Deadlines(rollout=300.0, setup=60.0, tool=60.0, verify=60.0)
 
 
@@ -157,6 +160,7 @@ class Audit:
         report.findings += failure_findings(rollouts)
         report.findings += range_findings(rollouts)
         self._account(server, report)
+        await self._try_groups(server, tasks[:FEW], report)
         lucky = await self._lucky(server, policies, tasks, rollouts, results, full, report)
         report.findings += cheat_findings(policies, rollouts, results, full, lucky)
         # What is cheated by less would be cheated by this as well; it takes many times as long, and as many paid calls
@@ -211,6 +215,16 @@ class Audit:
         places = {task.task_id: place for place, task in enumerate(tasks)}
         rollouts.sort(key=lambda rollout: (places.get(rollout.task_id, 0), rollout.repeat))
         return rollouts
+
+    async def _try_groups(self, server: WatchedServer, tasks: Sequence[Task], report: Report) -> None:
+        """Have rollouts of some tasks scored together, where the environment does that."""
+        if not server.describe().scores_groups:
+            return
+        together: dict[str, list[Rollout]] = {}
+        for rollout in await self._play(server, Null(), tasks, GROUP):
+            together.setdefault(rollout.task_id, []).append(rollout)
+        for rollouts in together.values():
+            report.findings += map(finding_of, await group_problems(server, rollouts))
 
     def _tools(self, seen: Policy, report: Report) -> Iterator[Finding]:
         names: dict[str, None] = {}

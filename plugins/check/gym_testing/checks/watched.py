@@ -12,6 +12,7 @@ from gym_core import (
     GymError,
     ResourceServer,
     ResourceServerInfo,
+    Rollout,
     Session,
     SessionContext,
     Task,
@@ -92,6 +93,11 @@ class WatchedServer(ResourceServer):
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session of the environment, watched."""
         return _WatchedSession(self, self._server.open_session(task, context), task.task_id)
+
+    async def score_group(self, rollouts: Sequence[Rollout]) -> Sequence[float | Verdict]:
+        """What the environment says of rollouts together, where its author wants that to run."""
+        seconds = self.deadlines.verify
+        return await self.call("score_group", seconds, self._server.score_group, rollouts)  # type: ignore[no-any-return]
 
     async def call(self, phase: str, seconds: float, function: Any, *arguments: Any) -> Any:
         """Call a function of a session where its author wants it to run, within a bound."""

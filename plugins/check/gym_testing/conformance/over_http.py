@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -16,12 +16,14 @@ from gym_core import (
     Request,
     ResourceServer,
     Response,
+    Rollout,
     SandboxProvider,
     Session,
     SessionContext,
     Stop,
     Task,
     TaskFile,
+    Verdict,
 )
 from gym_testing.served import Served
 
@@ -82,6 +84,12 @@ class ResourceServerOverHTTP(_OverHTTP, ResourceServer):
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """A session at the server."""
         return self.there.open_session(task, context)
+
+    def score_group(
+        self, rollouts: Sequence[Rollout]
+    ) -> Sequence[float | Verdict] | Awaitable[Sequence[float | Verdict]]:
+        """What the environment at the server says of rollouts together."""
+        return self.there.score_group(rollouts)
 
 
 class ModelOverHTTP(_OverHTTP, ModelBackend):

@@ -10,6 +10,8 @@ import pytest
 
 from gym_core import CallContext, Request, Task, encode_json
 from gym_core.spi import run_rollout
+from gym_testing.checks.groups import group_problems
+from gym_testing.checks.problem import Problem
 from gym_testing.checks.tasks import TaskCheck, order_problems
 from gym_testing.checks.tool_schemas import misfitting, tool_problems
 from gym_testing.checks.watched import WatchedServer
@@ -191,6 +193,29 @@ class ResourceServerConformance(RolloutSuite):
             self._judged(
                 self._perform([Play(task, script, number) for number, script in enumerate(scripts)]), "a scripted model"
             )
+
+    def test_groups_are_scored(self) -> None:
+        """Rollouts of one task that are scored together get a verdict each, and the same when that is asked again."""
+        if not self._server().describe().scores_groups:
+            pytest.skip("the environment has no `score_group`")
+
+        async def score(task: Task, scripts: Sequence[Sequence[ModelTurn]]) -> list[Problem]:
+            inner = self._server()
+            server, rollouts = WatchedServer(inner), []
+            try:
+                async with inner:
+                    for repeat, script in enumerate(scripts):
+                        models = {**self._others(), "policy": ScriptedModel(*script)}
+                        boxes = self._sandboxes()
+                        async with open_stage(server, models, self._worker(server), sandboxes=boxes) as stage:
+                            rollouts.append(await run_rollout(stage, task, repeat))
+                    return await group_problems(server, rollouts)
+            finally:
+                server.executor.close()
+
+        for task in self._few():
+            problems = run(score(task, [self._script(task), self.losing(task), [REFUSAL], [""]]))
+            assert not problems, str(problems[0])
 
     def test_winning_beats_losing(self) -> None:
         """The winning script earns more than the losing one, on every task that has one."""

@@ -145,7 +145,7 @@ class RemoteError(SessionError):
 
 
 def error_to_wire(error: BaseException, phase: str = "") -> tuple[int, dict[str, Any]]:
-    """The HTTP status of an error and its body. `phase`: where it happened, `setup`, `tool`, `reply` or `verify`."""
+    """The HTTP status of an error and its body. `phase`: where it happened, such as `setup` or `verify`."""
     error = unwrapped(error)
     status, code = _status_and_code(error)
     described = error_json(

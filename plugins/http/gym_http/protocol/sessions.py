@@ -253,6 +253,30 @@ class VerdictBody(TypedDict):
 
 
 @shape
+class VerifiedRollout(TypedDict):
+    """A rollout as the row that is written for it."""
+
+    responses_create_params: NotRequired[Object]
+    response: Object
+    reward: Number
+    rollout: Object
+
+
+@whole_shape
+class GroupRequest(TypedDict):
+    """All rollouts of one task that have a verdict, by repeat."""
+
+    rollouts: Annotated[list[dict[str, Any]], AsItCame(list[VerifiedRollout])]
+
+
+@shape
+class GroupAnswer(TypedDict):
+    """What an environment says of them together: one verdict for each, in their order."""
+
+    verdicts: list[VerdictBody]
+
+
+@shape
 class ToolList(TypedDict):
     """The tools of all sessions, null where they depend on the task."""
 

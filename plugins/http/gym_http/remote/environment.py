@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from types import TracebackType
@@ -15,18 +15,22 @@ from gym_core import (
     JsonError,
     ResourceServer,
     ResourceServerInfo,
+    Rollout,
     Session,
     SessionContext,
     Task,
     TaskFile,
     ToolSpec,
     UsageError,
+    Verdict,
     encode_json,
     parse_json,
 )
+from gym_core.spi import NotMeasured
 from gym_http.protocol.client import BROKEN, Reply
-from gym_http.protocol.errors import RemoteError
+from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.urls import host_of
+from gym_http.protocol.wire import verdict_from_wire
 from gym_http.remote.connection import Connection
 from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
 from gym_http.remote.nemo_environment import OpenNemo
@@ -106,6 +110,17 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
         if self.served is not None and self.served.nemo:
             return OpenNemo(self, task, context)
         return OpenRemote(self, task, context)
+
+    async def score_group(self, rollouts: Sequence[Rollout]) -> Sequence[Verdict]:
+        """What the environment there says of rollouts together, which may be asked again. Raises what it raises."""
+        body = {"rollouts": [rollout.row for rollout in rollouts]}
+        answer = (await self.connection.open("POST", "/v1/score_group", body)).object().get("verdicts")
+        try:
+            return [verdict_from_wire(one, f"verdicts.{place}") for place, one in enumerate(answer or ())]
+        except (WireError, NotMeasured, TypeError) as error:
+            raise RemoteError(
+                f"{self.connection.name} answered what is no list of verdicts: {error}", code=BROKEN, status=200
+            ) from None
 
     def lend(self, context: SessionContext) -> AbstractAsyncContextManager[Mapping[str, Any]]:
         """The models that a session needs of its client, as URLs that are good as long as it is open."""

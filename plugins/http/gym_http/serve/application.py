@@ -30,7 +30,7 @@ logger = logging.getLogger("gym.serve")
 PUBLIC = frozenset({"/", "/health", "/ready"})
 """What may be asked without a token: whether the server is there."""
 PHASE = "gym.phase"
-"""Where a route notes in the scope of a request what it is at: `setup`, `tool`, `reply`, `verify`."""
+"""Where a route notes in the scope of a request what it is at: `setup`, `tool`, `reply`, `verify`, `score_group`."""
 _RETRY_SECONDS = "5"
 _LONGEST_LENGTH = 18
 """Digits of a length that anybody may mean."""

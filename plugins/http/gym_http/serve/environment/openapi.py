@@ -7,6 +7,8 @@ from typing import Any
 
 from gym_http.protocol.sessions import (
     CallsAnswer,
+    GroupAnswer,
+    GroupRequest,
     OpenSession,
     ReplyAnswer,
     ReplyRequest,
@@ -100,6 +102,18 @@ _PATHS: dict[str, Any] = {
             "Judge a trajectory. Takes the owner's token; may be asked again.",
             VerifyRequest,
             {"200": answer("The verdict.", VerdictBody)},
+        )
+    },
+    "/v1/score_group": {
+        "post": operation(
+            "Judge all rollouts of one task together, where the environment does that.",
+            {
+                "200": answer("A verdict for each.", GroupAnswer),
+                "404": error("The environment scores no groups."),
+                **INVALID,
+                **_ENVIRONMENT,
+            },
+            GroupRequest,
         )
     },
     "/v1/tasks": {

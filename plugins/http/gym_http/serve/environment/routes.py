@@ -10,12 +10,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from gym_core import Done, ResourceServer, Session, SessionInfo, encode_json
+from gym_core import Done, ResourceServer, Rollout, Session, SessionInfo, encode_json
 from gym_core import Response as ModelResponse
 from gym_core.errors import FieldError, InputError
 from gym_core.spi import REQUEST_FIELD, blame_row, class_tools, derive_seed, session_info
 from gym_http.protocol.errors import ROW, ServeError, WireError
-from gym_http.protocol.sessions import OpenSession, ReplyRequest, ToolCall, VerifyRequest
+from gym_http.protocol.sessions import GroupRequest, OpenSession, ReplyRequest, ToolCall, VerifyRequest
 from gym_http.protocol.sessions import Session as Opened
 from gym_http.protocol.shapes import Kind, read
 from gym_http.protocol.wire import info_to_wire, session_to_wire, task_of_body, trajectory_of_body, verdict_to_wire
@@ -46,6 +46,7 @@ def routes(server: ResourceServer, sessions: Sessions, opener_models: OpenerMode
         SessionRoute(one + "/verify", own.verify, methods=["POST"]),
         SessionRoute(one, own.close, methods=["DELETE"]),
         Route("/v1/sessions", own.open, methods=["POST"], name="open_session"),
+        Route("/v1/score_group", own.score_group, methods=["POST"]),
         Route("/v1/tasks", own.tasks, methods=["GET"]),
         Route("/v1/tools", own.tools, methods=["GET"]),
     ]
@@ -147,6 +148,15 @@ class _Routes:
         ident = authorize(self._sessions, request.scope, owner=True)
         await self._sessions.close(ident)
         return Response(status_code=204)
+
+    async def score_group(self, request: Request) -> Response:
+        request.scope[PHASE] = "score_group"
+        if not self._server.describe().scores_groups:
+            raise ServeError(404, "this environment scores no groups", hint="its sessions judge each rollout alone")
+        body = await read_as(GroupRequest, request)
+        scoring = self._sessions.score_group([Rollout(row) for row in body["rollouts"]])
+        verdicts = await while_connected(request, scoring)
+        return json_reply({"verdicts": [verdict_to_wire(verdict) for verdict in verdicts]})
 
     async def tasks(self, request: Request) -> Response:
         return await self._pages.answer(request)

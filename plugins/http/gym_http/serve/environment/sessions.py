@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from gym_core import Task
-from gym_core.spi import GRACE, ModelGate
+from gym_core import Rollout, Task, Verdict
+from gym_core.spi import GRACE, ModelGate, group_verdicts
 from gym_http.protocol.errors import ServeError
+from gym_http.serve.environment.bounds import asking
 from gym_http.serve.environment.session import Host, ServedSession, gone
 from gym_http.serve.environment.tokens import Tokens
 from gym_http.serve.settings import ServeSettings
@@ -98,6 +99,14 @@ class Sessions:
         served.idle_due = now + self.settings.session_idle
         self._open[served.ident] = served
         return served
+
+    async def score_group(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        """What the environment says of rollouts together, within the bound of `verify`. Raises what it raises."""
+        host = self._host
+        with asking(host.watch):
+            return await group_verdicts(
+                host.server, rollouts, executor=host.executor, alarm=host.bounds, seconds=host.deadlines.verify
+            )
 
     def find(self, ident: str) -> ServedSession:
         """An open session. Raises `ServeError`: 410 for one that is remembered to be gone, 404 for any other."""
