@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,10 +26,18 @@ if TYPE_CHECKING:
     multiple=True,
     help="The reward per value of a field of the rows, a dotted path. Repeatable.",
 )
+@click.option(
+    "--detect",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="DIFFERENCE",
+    help="How many tasks or repeats could show a difference in reward of so much, 8 times out of 10.",
+)
 @json_option("Print all numbers as JSON.")
 @debug_option
 @pass_terminal
-def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_json: bool) -> None:
+def stats(
+    terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], detect: float | None, as_json: bool
+) -> None:
     """Compute the numbers of runs again, a line for each.
 
     FILE is what `gym run --output` wrote; its failures are read with it. With several files, the rewards of each are
@@ -39,31 +48,36 @@ def stats(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], as_j
     from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
 
     refuse_collisions([named for file in files for named in of_a_run(file)], [])
+    if detect is not None and not math.isfinite(detect):
+        raise UsageError(f"--detect {detect}: no difference in reward", hint="such as `--detect 0.05`")
     if len(set(files)) < len(files):
         raise UsageError("a file is given twice", hint="give every file once")
-    statistics = list(_read(terminal, files, by))
+    statistics = list(_read(terminal, files, by, detect))
     _check_fields(statistics, by)
     first, *others = statistics
-    differences = [difference(first, other) for other in others]
+    differences = [difference(first, other, detect) for other in others]
     for note in _notes(statistics):
         terminal.note(f"warning: {note}")
     if as_json:
         terminal.out_json({"files": [one.result for one in statistics], "differences": differences})
         return
-    from gym_core.cli.stats_table import difference_text, lines, print_one, print_several
+    from gym_core.cli.stats_table import difference_lines, lines, print_one, print_several
 
     titles = _titles([one.path for one in statistics])
-    table = list(lines([one.result for one in statistics]))
+    table = list(lines([one.result for one in statistics], detect))
     if others:
         print_several(terminal, titles, table)
     else:
         print_one(terminal, titles[0], table)
     for title, found in zip(titles[1:], differences, strict=True):
         terminal.out("")
-        terminal.out(difference_text(titles[0], title, found))
+        for line in difference_lines(titles[0], title, found, detect):
+            terminal.out(line)
 
 
-def _read(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...]) -> Iterator[Statistics]:
+def _read(
+    terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], detect: float | None
+) -> Iterator[Statistics]:
     """The numbers of each file; of several, those that hold no run are said and left out."""
     from gym_core.engine.comparison import NoRollouts, Statistics
     from gym_core.engine.storage.collisions import SIBLINGS
@@ -77,7 +91,7 @@ def _read(terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...]) -> I
             terminal.note(f"left out: {file}, which belongs to {rows}")
             continue
         try:
-            one = Statistics(file, by=by, for_comparison=len(files) > 1)
+            one = Statistics(file, by=by, for_comparison=len(files) > 1, detect=detect)
         except NoRollouts as error:
             last = error
             if len(files) > 1:

@@ -17,8 +17,8 @@ _WHAT_RAN = ("model", "env", "agent")
 _SHARED_WIDTH = max(map(len, _WHAT_RAN))
 
 
-def lines(results: Sequence[Result]) -> Iterator[list[str]]:
-    """The lines of the table. A number that no file has makes none."""
+def lines(results: Sequence[Result], detect: float | None = None) -> Iterator[list[str]]:
+    """The lines of the table, with what it takes to `detect` a difference. A number that no file has makes none."""
     rewards = [result["reward"] for result in results]
     for name in _WHAT_RAN:
         yield from _line(name, [result[name] for result in results])
@@ -29,9 +29,12 @@ def lines(results: Sequence[Result]) -> Iterator[list[str]]:
         yield from _counts(f"  {status}", [result["statuses"].get(status, 0) for result in results])
     yield from _counts("cancelled", [result["rollouts"]["cancelled"] for result in results])
     yield ["reward", *map(mean_text, rewards)]
+    yield from _line("  95 %", [_interval(reward) for reward in rewards])
     yield from _line("  with failures as 0", [_over_all(reward) for reward in rewards])
     yield from _named([_components(reward) for reward in rewards])
     yield from _named([list(_passes(reward)) for reward in rewards])
+    yield from _line("flips", [_flips(reward) for reward in rewards])
+    yield from _power([result["power"] for result in results], detect)
     yield from _named([list(by_lines(reward)) for reward in rewards])
     yield from _named([list(metric_lines(result["metrics"])) for result in results])
     yield from _counts("tokens in", [result["usage"]["input_tokens"] for result in results])
@@ -128,10 +131,13 @@ def _cell(text: str) -> str:
     return " " * (len(text) - len(text.lstrip(" "))) + one_line(text)
 
 
-def difference_text(first: str, second: str, found: Mapping[str, Any] | None) -> str:
-    """A paired difference in words."""
+def difference_lines(
+    first: str, second: str, found: Mapping[str, Any] | None, detect: float | None = None
+) -> Iterator[str]:
+    """A paired difference in words, and what it could have shown."""
     if found is None:
-        return f"{second} and {first} have no task in common, so their rewards cannot be paired"
+        yield f"{second} and {first} have no task in common, so their rewards cannot be paired"
+        return
     text = f"reward of {second} minus {first}: {found['difference']:+.4f}"
     if found["standard_error"] is not None:
         low, high = found["interval_95"]
@@ -139,7 +145,43 @@ def difference_text(first: str, second: str, found: Mapping[str, Any] | None) ->
     text += f", paired over {found['tasks']:,} common tasks"
     alone = [f"{found[key]:,} only in {name}" for key, name in (("only_first", first), ("only_second", second))]
     left_out = [words for key, words in zip(("only_first", "only_second"), alone, strict=True) if found[key]]
-    return text + (f" ({', '.join(left_out)})" if left_out else "")
+    yield text + (f" ({', '.join(left_out)})" if left_out else "")
+    same = found["tasks"] - found["better"] - found["worse"]
+    yield f"{_GAP}better in {found['better']:,} of them, worse in {found['worse']:,}, the same in {same:,}"
+    if found["power"] is not None:
+        yield f"{_GAP}could show a difference of {_smallest(found['power']) or 'nothing known'}"
+        if detect is not None:
+            yield f"{_GAP}to show {detect:g}: {_needed(found['power'])}"
+
+
+def _interval(reward: Mapping[str, Any]) -> str | None:
+    return "{:.4f} to {:.4f}".format(*reward["interval_95"]) if reward["interval_95"] is not None else None
+
+
+def _flips(reward: Mapping[str, Any]) -> str | None:
+    flips = reward.get("flips")
+    return f"{flips['flipped']:,} of {flips['tasks']:,} tasks" if flips is not None and flips["tasks"] else None
+
+
+def _power(powers: Sequence[Mapping[str, Any] | None], detect: float | None) -> Iterator[list[str]]:
+    """What comparisons with a run like these could show: at worst, and at best where both pair well."""
+    kinds = (("could show", "unpaired"), ("  if paired", "paired"))
+    for label, kind in kinds:
+        found = [power[kind] if power is not None else None for power in powers]
+        yield from _line(label, [_smallest(power) if power is not None else None for power in found])
+    if detect is not None:
+        for label, kind in ((f"to show {detect:g}", "unpaired"), kinds[1]):
+            found = [power[kind] if power is not None else None for power in powers]
+            yield from _line(label, [_needed(power) if power is not None else None for power in found])
+
+
+def _smallest(power: Mapping[str, Any]) -> str | None:
+    return f"{power['smallest_difference']:.4f}" if power["smallest_difference"] is not None else None
+
+
+def _needed(power: Mapping[str, Any]) -> str:
+    needed = {what: power[f"{what}_needed"] for what in ("tasks", "repeats")}
+    return ", or ".join(f"{count:,} {what}" for what, count in needed.items() if count) or "nothing known"
 
 
 def _named(columns: Sequence[list[tuple[str, str]]]) -> Iterator[list[str]]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Status
+from gym_core.engine.metrics.intervals import interval_of_difference
+from gym_core.engine.metrics.power import Noise
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.metrics.statistics import ClusteredMean, rounded
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.summary import account
-
-CONFIDENCE_95 = 1.959964
-"""So many standard errors to either side of a mean hold the truth 95 times out of 100 (normal distribution)."""
 
 
 class NoRollouts(UsageError):
@@ -28,15 +27,19 @@ class Statistics:
     """The numbers of one results file. Rows are read as a stream; of each only its key is kept, in some 10 bytes.
 
     `by`: fields to break the reward down by. `for_comparison`: keep the mean reward of each task, for `difference`.
+    `detect`: a difference that a comparison with a run like this one should show.
     Raises `UsageError` for what is no results file, and `NoRollouts`, which is one, for one without rollouts.
     """
 
-    def __init__(self, path: str | Path, *, by: Sequence[str] = (), for_comparison: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, by: Sequence[str] = (), for_comparison: bool = False, detect: float | None = None
+    ) -> None:
         file = ResultsFile(path)
         self.path = file.path
         self.manifest: Manifest | None = file.manifest
         self.repeats = file.extent()[1]
         self.task_means: dict[int, float] = {}
+        self.zero_or_one = self.within_unit = True
         self._counts: dict[int, int] = {}
         self._about: dict[str, Any] = {}
         progress = Progress(repeats=self.repeats, rewards=RewardTally(self.repeats, by))
@@ -54,8 +57,11 @@ class Statistics:
         self._counts.clear()
         self.torn = file.torn
         self.result = self._result(progress, ended - begun)
+        self.result["power"] = power_of_run(self.result["reward"], detect)
 
     def _keep(self, task_id: str, reward: float) -> None:
+        self.zero_or_one = self.zero_or_one and reward in (0.0, 1.0)
+        self.within_unit = self.within_unit and 0.0 <= reward <= 1.0
         task = hash(task_id)
         if self.repeats == 1:
             self.task_means[task] = reward
@@ -81,44 +87,89 @@ class Statistics:
         }
 
 
-def interval(mean: float, error: float | None) -> list[float | None] | None:
-    """What holds the truth 95 times out of 100, by the standard error; None without one."""
+def power_of_run(reward: Mapping[str, Any], detect: float | None = None) -> dict[str, Any] | None:
+    """What a comparison with another run of so many tasks and repeats could show; None for fewer than two tasks.
+
+    `unpaired`: where the rewards of a task in both runs have nothing to do with one another, at worst. `paired`: where
+    both runs find every task equally much harder or easier than the others, at best; None without repeats, which alone
+    tell how much a task's own rewards differ. For what is in them see `Noise.to_wire`.
+    """
+    error, tasks = reward["standard_error"], reward["tasks"]
     if error is None:
         return None
-    return [rounded(mean - CONFIDENCE_95 * error), rounded(mean + CONFIDENCE_95 * error)]
+    repeats = reward["rollouts"] / tasks
+    variance = reward.get("variance", {})
+    within, between = variance.get("within_tasks"), variance.get("between_tasks")
+    if within is None or between is None:
+        unpaired = Noise(tasks, repeats, 2 * error * error * tasks * tasks / (tasks - 1), None)
+        return {"unpaired": unpaired.to_wire(detect), "paired": None}
+    return {
+        "unpaired": Noise(tasks, repeats, 2 * between, 2 * within).to_wire(detect),
+        "paired": Noise(tasks, repeats, 0.0, 2 * within).to_wire(detect),
+    }
 
 
-def difference(first: Statistics, second: Statistics) -> dict[str, Any] | None:
+def difference(first: Statistics, second: Statistics, detect: float | None = None) -> dict[str, Any] | None:
     """How much higher the mean reward of `second` is than that of `first`, over the tasks both have a verdict for.
 
     None without a common task. `difference`: the mean over tasks of the difference of their mean rewards, so that
-    repeats count as one. `standard_error` is that of the paired differences, `interval_95` what it spans, and
-    `correlation` that of the two rewards of a task: the higher it is, the more pairing them gains. Source: Miller,
-    "Adding Error Bars to Evals", 2024, on paired differences.
+    repeats count as one. `standard_error` is that of the paired differences, `interval_95` what holds the truth 95
+    times out of 100, and `correlation` that of the two rewards of a task: the higher it is, the more pairing them
+    gains. `better`, `worse`: in how many tasks the second has a higher, a lower mean. `power`: see `Noise.to_wire`,
+    with `detect` as the wanted difference; None for fewer than two tasks. Source: Miller, "Adding Error Bars to Evals",
+    2024, on paired differences.
     """
     common = first.task_means.keys() & second.task_means.keys()
     if not common:
         return None
     mean = ClusteredMean()
     ones, others = ClusteredMean(), ClusteredMean()
+    better = worse = 0
     for task in common:
         one, other = first.task_means[task], second.task_means[task]
         mean.add_single(other - one)
         ones.add_single(one)
         others.add_single(other)
+        better += other > one
+        worse += other < one
     found, error = mean.mean, mean.standard_error
     assert found is not None
+    interval = interval_of_difference(
+        found,
+        error,
+        tasks=len(common),
+        zero_or_one=first.zero_or_one and second.zero_or_one,
+        within_unit=first.within_unit and second.within_unit,
+    )
+    noise = _noise(first, second, error, len(common))
     return {
         "first": str(first.path),
         "second": str(second.path),
         "difference": rounded(found),
         "standard_error": rounded(error),
-        "interval_95": interval(found, error),
+        "interval_95": [rounded(end) for end in interval] if interval is not None else None,
         "correlation": _correlation(ones.standard_error, others.standard_error, error),
         "tasks": len(common),
         "only_first": len(first.task_means) - len(common),
         "only_second": len(second.task_means) - len(common),
+        "better": better,
+        "worse": worse,
+        "power": noise.to_wire(detect) if noise is not None else None,
     }
+
+
+def _noise(first: Statistics, second: Statistics, error: float | None, tasks: int) -> Noise | None:
+    if error is None:
+        return None
+    whole = error * error * tasks * tasks / (tasks - 1)  # the variance of a task's difference
+    rewards = [one.result["reward"] for one in (first, second)]
+    within = [reward.get("variance", {}).get("within_tasks") for reward in rewards]
+    if None in within:
+        return Noise(tasks, min(first.repeats, second.repeats), whole, None)
+    repeats = [reward["rollouts"] / reward["tasks"] for reward in rewards]
+    noise = sum(variance / count for variance, count in zip(within, repeats, strict=True))
+    # with other repeats than these, both runs would have equally many
+    return Noise(tasks, sum(within) / noise if noise else min(repeats), max(0.0, whole - noise), sum(within))
 
 
 def _correlation(one: float | None, other: float | None, between: float | None) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
-from gym_core.engine.comparison import Statistics, interval
+from gym_core.engine.comparison import Statistics
 from gym_core.engine.storage.files import is_locked
 from gym_core.engine.storage.manifest import FORMAT_VERSION, Manifest
 from gym_core.engine.storage.store import Outputs
@@ -151,7 +151,9 @@ def _counted(run: StoredRun, state: State, account: Mapping[str, Any]) -> Stored
         planned=planned if planned is not None else run.planned,
         rollouts=_count(counts.get("with_verdict")),
         failed=_count(counts.get("failed")),
-        reward=None if mean is None else {"mean": mean, "standard_error": error, "interval_95": interval(mean, error)},
+        reward=None
+        if mean is None
+        else {"mean": mean, "standard_error": error, "interval_95": _span(reward.get("interval_95"))},
         input_tokens=_count(usage.get("input_tokens")),
         output_tokens=_count(usage.get("output_tokens")),
         cost=_number(account.get("cost")),
@@ -243,6 +245,12 @@ def _planned(manifest: Manifest) -> int | None:
 def _part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = whole.get(name)
     return part if isinstance(part, Mapping) else {}
+
+
+def _span(value: Any) -> list[float] | None:
+    ends = [_number(end) for end in value] if isinstance(value, list) else []
+    known = [end for end in ends if end is not None]
+    return known if len(ends) == len(known) == 2 else None
 
 
 def _text(value: Any) -> str | None:

@@ -71,9 +71,32 @@ def test_two_files_are_compared_task_by_task(gym: Gym) -> None:
     assert lines_of(result.out, "b")["with a verdict"] == "4"
     assert lines_of(result.out, "b")["reward"] == "0.7500 ± 0.1250"
     assert result.out.startswith("model  scripted\nenv    tiny\n")
-    assert result.out.splitlines()[-1] == (
-        "reward of b minus a: +0.1667 ± 0.1361 (95 %: -0.1001 to +0.4334), paired over 3 common tasks (1 only in b)"
-    )
+    assert result.out.splitlines()[-3:] == [
+        "reward of b minus a: +0.1667 ± 0.1361 (95 %: -0.5504 to +0.8838), paired over 3 common tasks (1 only in b)",
+        "  better in 1 of them, worse in 0, the same in 2",
+        "  could show a difference of 0.8574",
+    ]
+
+
+def test_what_a_run_could_show_and_what_a_difference_takes(gym: Gym) -> None:
+    wanted = iter([0.0, 1.0, 1.0, 1.0] * 5)
+    for name in ("a", "b"):
+        run(
+            ScriptedModel(*["yes"] * 40),
+            env(tasks=[ask(n, reward_wanted=next(wanted) if name == "a" else n % 2) for n in range(20)]),
+            output=Path(f"{name}.jsonl"),
+            repeats=2,
+        )
+    lines = table(gym("stats", "a.jsonl", "--detect", "0.1").out)
+    assert lines["95 %"][0].startswith("0.5")
+    assert lines["flips"] == ["0 of 20 tasks"]
+    assert lines["could show"] == ["0.4123"]
+    assert lines["to show 0.1"] == ["312 tasks"]
+    out = gym("stats", "a.jsonl", "b.jsonl", "--detect", "0.1").out
+    assert re.search(r"\n  could show a difference of 0\.\d{4}\n  to show 0\.1: \d+ tasks\n", out)
+    value = json.loads(gym("stats", "a.jsonl", "b.jsonl", "--detect", "0.1", "--json").out)
+    assert value["files"][0]["power"]["unpaired"]["tasks_needed"] == 312
+    assert value["differences"][0]["power"]["repeats_needed"] is None
 
 
 def test_json_has_everything(gym: Gym) -> None:
@@ -147,6 +170,8 @@ def test_a_glob_may_hold_failures_and_empty_runs(gym: Gym) -> None:
         (["x.run.json"], "ends in `.jsonl`"),
         (["x.failures.jsonl"], "give x.jsonl"),
         (["x.jsonl", "x.jsonl"], "given twice"),
+        (["x.jsonl", "--detect", "0"], "--detect"),
+        (["x.jsonl", "--detect", "nan"], "--detect"),
         (["x.jsonl", "--by", "sied"], "no row has a value for the field `sied`"),
         ([], "missing argument 'FILE...'"),
     ],

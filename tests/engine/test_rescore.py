@@ -354,6 +354,8 @@ def test_tasks_named_by_their_line_are_replayed_with_their_own_seed(tmp_path: Pa
         "standard_error": 0.0,
         "rollouts": 2,
         "left_out": 0,
+        "tasks": 2,
+        "interval_95": [0.342380228, 1.0],
         "mean_over_all": 1.0,
         "components": 0,
     }

@@ -142,6 +142,9 @@ def test_a_paired_difference_is_that_of_the_common_tasks(pairs: dict[str, tuple[
 def _means(means: dict[str, float]) -> Statistics:
     statistics = Statistics.__new__(Statistics)
     statistics.path = Path("x.jsonl")
+    statistics.zero_or_one = statistics.within_unit = False
+    statistics.repeats = 1
+    statistics.result = {"reward": {}}
     statistics.task_means = {hash(name): mean for name, mean in means.items()}
     return statistics
 
@@ -161,13 +164,16 @@ def test_repeats_of_a_task_are_one_value_of_a_difference(tmp_path: Path) -> None
         "interval_95": [-high for high in reversed(found["interval_95"])],
         "only_first": 1,
         "only_second": 0,
+        "better": 0,
+        "worse": 1,
     }
 
 
 def test_runs_without_a_common_task_cannot_be_paired(tmp_path: Path) -> None:
     collected(tmp_path / "a.jsonl", {"x": 0.0})
     collected(tmp_path / "b.jsonl", {"y": 0.0})
-    assert difference(*(Statistics(tmp_path / name, for_comparison=True) for name in ("a.jsonl", "b.jsonl"))) is None
+    first, second = (Statistics(tmp_path / name, for_comparison=True) for name in ("a.jsonl", "b.jsonl"))
+    assert difference(first, second) is None
 
 
 def test_manifests_tell_when_inputs_differ(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from gym_core.engine.metrics.breakdown import Breakdown
+from gym_core.engine.metrics.intervals import interval_of_mean
 from gym_core.engine.metrics.statistics import SUCCESS as SUCCESS
 from gym_core.engine.metrics.statistics import ClusteredMean as ClusteredMean
 from gym_core.engine.metrics.statistics import pass_at_k as pass_at_k
@@ -30,6 +31,8 @@ class RewardTally:
         self._open: dict[str, list[_Entry]] = {}
         self._left: dict[str, int] = {}
         self._rewards = ClusteredMean()
+        self._within_unit = True
+        self._repeated = RepeatedTasks()
         self._components: dict[str, ClusteredMean] = {}
         self._breakdowns = [Breakdown(field) for field in dict.fromkeys(by)]
         self._passes = {k: (ClusteredMean(), ClusteredMean()) for k in powers_of_two(repeats)} if repeats > 1 else {}
@@ -49,6 +52,8 @@ class RewardTally:
         if self._repeats == 1:
             if reward is not None:
                 self._rewards.add_single(reward)
+                if not 0.0 <= reward <= 1.0:
+                    self._within_unit = False
                 for name, value in components.items():
                     self._component(name).add_single(value)
                 for group in groups:
@@ -75,6 +80,10 @@ class RewardTally:
         for group in {group for _, _, groups in rows for group in groups}:
             group.add([reward for reward, _, groups in rows if group in groups])
         n, c = len(rows), sum(reward >= SUCCESS for reward in rewards)
+        if n:
+            self._within_unit = self._within_unit and min(rewards) >= 0.0 and max(rewards) <= 1.0
+        if n > 1:
+            self._repeated.add(rewards, flipped=0 < c < n)
         for k, (at, hat) in self._passes.items():
             if n >= k:
                 at.add_single(pass_at_k(n, c, k))
@@ -94,6 +103,13 @@ class RewardTally:
         count = folded.count + len(rewards)
         return (folded.total + math.fsum(rewards)) / count if count else None
 
+    def _interval(self) -> list[float | None] | None:
+        rewards, mean = self._rewards, self._rewards.mean
+        found = mean is not None and interval_of_mean(
+            mean, rewards.standard_error, clusters=rewards.clusters, count=rewards.count, within_unit=self._within_unit
+        )
+        return [rounded(end) for end in found] if found else None
+
     def result(self, failures: int) -> dict[str, Any]:
         """Everything there is to say, with `failures` rollouts that have no reward."""
         for rows in self._open.values():
@@ -105,15 +121,49 @@ class RewardTally:
         result: dict[str, Any] = {
             **rewards.to_wire(),
             "left_out": failures,
+            "tasks": rewards.clusters,
+            "interval_95": self._interval(),
             "mean_over_all": rounded(rewards.total / everything if everything else None),
             "components": {name: mean.to_wire() for name, mean in sorted(self._components.items())},
         }
         if self._passes:
+            result |= self._repeated.to_wire(rewards)
             result["pass@k"] = _table((k, at) for k, (at, _) in self._passes.items())
             result["pass^k"] = _table((k, hat) for k, (_, hat) in self._passes.items())
         if self._breakdowns:
             result["by"] = {breakdown.field: breakdown.result() for breakdown in self._breakdowns}
         return result
+
+
+class RepeatedTasks:
+    """What repeats of a task say that one rollout cannot: how much of the noise is the task's own."""
+
+    def __init__(self) -> None:
+        self.tasks = 0
+        self.flipped = 0
+        self._squares = 0.0
+        self._degrees = 0
+
+    def add(self, rewards: Sequence[float], *, flipped: bool) -> None:
+        """Add a task with two rollouts or more; `flipped`: some of them pass and others do not."""
+        mean = math.fsum(rewards) / len(rewards)
+        self.tasks += 1
+        self.flipped += flipped
+        self._squares += math.fsum([(reward - mean) ** 2 for reward in rewards])
+        self._degrees += len(rewards) - 1
+
+    def to_wire(self, rewards: ClusteredMean) -> dict[str, Any]:
+        """`flips`: how many tasks have several verdicts, and in how many of them they differ. `variance`: of the
+        rewards of one task, and of the true means of tasks, which is that of their means less what repeats add to it.
+        """
+        within = self._squares / self._degrees if self._degrees else None
+        error, tasks, between = rewards.standard_error, rewards.clusters, None
+        if within is not None and error is not None:
+            between = max(0.0, error * error * tasks * tasks / (tasks - 1) - within * tasks / rewards.count)
+        return {
+            "flips": {"tasks": self.tasks, "flipped": self.flipped},
+            "variance": {"between_tasks": rounded(between), "within_tasks": rounded(within)},
+        }
 
 
 def _table(means: Iterable[tuple[int, ClusteredMean]]) -> dict[str, Any]:
