@@ -144,11 +144,11 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.group import score_group as score_group
     from gym_core.engine.rollout.live_session import LiveSession as LiveSession
     from gym_core.engine.rollout.rollout_run import RolloutRun as RolloutRun
-    from gym_core.engine.rollout.rollout_run import carry_out as carry_out
     from gym_core.engine.rollout.rollout_run import derive_seed as derive_seed
     from gym_core.engine.rollout.row import unwritable as unwritable
     from gym_core.engine.rollout.runner_rollout import NoEnvironment as NoEnvironment
     from gym_core.engine.rollout.stage import Stage as Stage
+    from gym_core.engine.rollout.underway import carry_out as carry_out
     from gym_core.engine.rollout.verify import checked_verdict as checked_verdict
     from gym_core.engine.run.opening import open_run as open_run
     from gym_core.engine.run.run import Run as Run
@@ -258,7 +258,8 @@ else:
             "gym_core.engine.rollout.gateway": "LazyGateway",
             "gym_core.engine.rollout.group": "group_verdicts score_group",
             "gym_core.engine.rollout.live_session": "LiveSession",
-            "gym_core.engine.rollout.rollout_run": "RolloutRun carry_out derive_seed",
+            "gym_core.engine.rollout.rollout_run": "RolloutRun derive_seed",
+            "gym_core.engine.rollout.underway": "carry_out",
             "gym_core.engine.rollout.row": "unwritable",
             "gym_core.engine.rollout.runner_rollout": "NoEnvironment",
             "gym_core.engine.rollout.stage": "Stage",

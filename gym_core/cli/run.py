@@ -106,6 +106,12 @@ if TYPE_CHECKING:
     metavar="USD",
     help="Stop before all models together cost more.",
 )
+@click.option(
+    "--max-rollout-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Cut a rollout whose policy has taken N tokens, input and output; it is verified.",
+)
 @click.option("--prices", metavar="FILE", help="USD per million tokens by model, TOML or JSON; goes over those known.")
 @click.option(
     "--by",
@@ -196,6 +202,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         deadlines=given_deadlines(options),
         max_tokens=options["max_tokens"],
         max_cost=options["max_cost"],
+        max_rollout_tokens=options["max_rollout_tokens"],
         prices=options["prices"],
         by=tuple(filter(None, options["by"])),
         finish_at=options["finish_at"],

@@ -9,7 +9,7 @@ class StopReason(StrEnum):
     """Why a model or an agent stopped: all the reasons there are. `StopReason("...")` raises `ValueError` for others.
 
     `empty`, `reasoning_only`: the response held nothing, or no more than reasoning. `incomplete`: it was cut for a
-    reason that nobody knows.
+    reason that nobody knows. `max_rollout_tokens`: the rollout had used up what it may take.
     """
 
     COMPLETED = "completed"
@@ -21,6 +21,7 @@ class StopReason(StrEnum):
     MAX_OUTPUT_TOKENS = "max_output_tokens"
     MAX_TURNS = "max_turns"
     CONTEXT_LENGTH = "context_length"
+    MAX_ROLLOUT_TOKENS = "max_rollout_tokens"
 
     @classmethod
     def _missing_(cls, value: object) -> StopReason:
@@ -40,8 +41,9 @@ CONTENT_FILTER = StopReason.CONTENT_FILTER
 MAX_OUTPUT_TOKENS = StopReason.MAX_OUTPUT_TOKENS
 MAX_TURNS = StopReason.MAX_TURNS
 CONTEXT_LENGTH = StopReason.CONTEXT_LENGTH
+MAX_ROLLOUT_TOKENS = StopReason.MAX_ROLLOUT_TOKENS
 SESSION_DONE = "session_done"
 BUDGET = "budget"
 
-TRUNCATING = frozenset({MAX_OUTPUT_TOKENS, MAX_TURNS, CONTEXT_LENGTH})
+TRUNCATING = frozenset({MAX_OUTPUT_TOKENS, MAX_TURNS, CONTEXT_LENGTH, MAX_ROLLOUT_TOKENS})
 """Stop reasons that mean the rollout was cut: its status is `truncated`, and it is verified all the same."""

@@ -384,10 +384,12 @@ def _check_parts(config: RunConfig, agent: Agent | Runner, about: Described) -> 
         raise UsageError("-E is for an environment, and this run has none", hint="leave it out")
     elif not config.selection.given:
         raise UsageError(f"the runner {name} has no tasks of its own", hint="--input FILE")
-    if not info.roles and (limits.max_tokens is not None or limits.max_cost is not None):
+    if not info.roles and any(
+        limit is not None for limit in (limits.max_tokens, limits.max_cost, limits.max_rollout_tokens)
+    ):
         raise UsageError(
             f"the runner {name} asks its own model: what it takes can be counted but not limited",
-            hint="leave --max-tokens and --max-cost out",
+            hint="leave --max-tokens, --max-cost and --max-rollout-tokens out",
         )
 
 

@@ -53,8 +53,9 @@ class RunSettings(TypedDict, total=False):
     the reward down. `log_file`: the log, as JSON lines.
 
     How much. `repeats`: rollouts per task. `max_tokens`, `max_cost` (USD): what all models together may take. `prices`:
-    a file with their prices. `finish_at`: with this share of the rollouts finished, and all others under way, those are
-    let go. `deadlines`: how long anything may take.
+    a file with their prices. `max_rollout_tokens`: what the policy's model may take in one rollout, which is cut then.
+    `finish_at`: with this share of the rollouts finished, and all others under way, those are let go. `deadlines`: how
+    long anything may take.
 
     How. `concurrency`: rollouts at once. `workers`: how many processes share them; with 1 they run in this one.
     `executor`: where the workers are, on this machine (`local`) or where a plugin of that name starts them;
@@ -86,6 +87,7 @@ class RunSettings(TypedDict, total=False):
     repeats: int
     max_tokens: int | None
     max_cost: float | None
+    max_rollout_tokens: int | None
     prices: str | Path | None
     finish_at: float | None
     deadlines: Deadlines
@@ -204,12 +206,13 @@ class Limits:
     repeats: int = 1
     max_tokens: int | None = None
     max_cost: float | None = None
+    max_rollout_tokens: int | None = None
     prices: str | Path | None = None
     finish_at: float | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
 
     def __post_init__(self) -> None:
-        for name in ("repeats", "max_tokens", "max_cost", "finish_at"):
+        for name in ("repeats", "max_tokens", "max_cost", "max_rollout_tokens", "finish_at"):
             check_setting(name, getattr(self, name))
         for bound in fields(self.deadlines):
             check_setting(f"{bound.name}_timeout", getattr(self.deadlines, bound.name))
@@ -355,8 +358,11 @@ def _check_kinds(settings: RunSettings) -> None:
                 raise UsageError(f"`{name}` must be {wanted}, not {value!r:.80}")
 
 
-_WHOLE = {"seed": 0, "repeats": 1, "concurrency": 1, "limit": 0, "max_tokens": 1, "workers": 1}
-_MAY_BE_LEFT_OUT = ("seed", "limit", "max_tokens", "max_cost", "finish_at")
+_WHOLE = {
+    **dict.fromkeys(("repeats", "concurrency", "workers", "max_tokens", "max_rollout_tokens"), 1),
+    **dict.fromkeys(("seed", "limit"), 0),
+}
+_MAY_BE_LEFT_OUT = ("seed", "limit", "max_tokens", "max_cost", "max_rollout_tokens", "finish_at")
 
 
 def check_setting(name: str, value: Any, place: str = "") -> None:

@@ -80,6 +80,7 @@ def make_stage(
         gateway=assembly.gateway,
         about=about,
         budget=budget,
+        max_rollout_tokens=config.limits.max_rollout_tokens,
         sandboxes=assembly.sandboxes,
         requests=SharedRequests(policy.sampling if policy is not None else {}),
     )

@@ -33,7 +33,10 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("model", "env", "agent", "sandbox", "task_id", "gateway", "executor", *PATHS), (_TEXT, "text")),
     **dict.fromkeys(("by", "extension", "disable_plugin"), (_TEXT, "text, or a list of it")),
     **dict.fromkeys(("skip_invalid", "verbose", "quiet"), ((bool,), "true or false")),
-    **dict.fromkeys(("limit", "repeats", "concurrency", "workers", "seed", "max_tokens"), ((int,), "a whole number")),
+    **dict.fromkeys(
+        ("limit", "repeats", "concurrency", "workers", "seed", "max_tokens", "max_rollout_tokens"),
+        ((int,), "a whole number"),
+    ),
     **dict.fromkeys(("max_cost", "finish_at", "fail_under", *TIMEOUTS), ((int, float), "a number")),
 }
 SETTINGS = frozenset(_KINDS)

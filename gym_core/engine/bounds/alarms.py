@@ -229,6 +229,20 @@ class Scope:
         if task.uncancel() <= before and kind is asyncio.CancelledError:
             raise DeadlineExceeded(self.phase, self.seconds) from None
 
+    @property
+    def alarm(self) -> Alarm:
+        """The alarm that it is one of the bounds of."""
+        return self._alarm
+
+    def ring(self) -> None:
+        """End the block now, as if its time had run out."""
+        if self._task is None:
+            self._alarm.ring(self)
+        elif self._rung is None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._ring()
+
     def _ring(self) -> None:
         assert self._task is not None
         self._rung = self._task.cancelling()

@@ -7,12 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Generic
 
 from gym_core.domain.blame import described
-from gym_core.domain.rollout import Rollout
-from gym_core.engine.bounds.deadlines import DeadlineExceeded
-from gym_core.engine.executors.interface import CANCELLED, Finished, JobT
+from gym_core.engine.executors.interface import Finished, JobT
 from gym_core.engine.executors.results import Results
-from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.underway import CANCELLED, Underway
 
 AT_ONCE = 16
 """Begun in one turn of the event loop: thousands would hold it, and have their sessions before any of them is done."""
@@ -27,7 +25,7 @@ class InlineExecutor(Generic[JobT]):
         """How many more may be under way."""
         self._room: asyncio.Future[None] | None = None
         """Done when there is a slot again, where one is waited for."""
-        self._open: dict[RolloutRun, tuple[JobT, asyncio.Task[None]]] = {}
+        self._open: dict[Underway, JobT] = {}
         self._results: Results[JobT] = Results()
         self._feeding: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Future[Any]] = set()
@@ -74,9 +72,7 @@ class InlineExecutor(Generic[JobT]):
     async def _feed(self, jobs: AsyncIterator[JobT]) -> None:
         loop, begun = asyncio.get_running_loop(), 0
         async for job in jobs:
-            run = self._begin(job)
-            run.given_up = self._give_up
-            self._open[run] = job, loop.create_task(self._carry_out(run))
+            self._open[Underway(self._begin(job), self._ended)] = job
             self._slots -= 1
             begun += 1
             if not self._slots:
@@ -91,36 +87,21 @@ class InlineExecutor(Generic[JobT]):
             self._break(error)
         self._look()
 
-    async def _carry_out(self, run: RolloutRun) -> None:
-        try:
-            rollout = await run.run()
-        except BaseException as error:  # somebody asked for the end; all else is in the row
-            self._report(run, run.cancelled(*self._ending))
-            if not isinstance(error, Exception):
-                raise
-            self._break(error)
-        else:
-            self._report(run, rollout, run.failure)
-
-    def _give_up(self, run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
-        """A rollout ignores that it was cancelled: it is over, whatever its task does."""
-        rollout = run.abandon(exceeded, *self._ending)
-        if run.closing is not None:
-            self._closing.add(run.closing)
-            run.closing.add_done_callback(self._closing.discard)
-        self._report(run, rollout, run.failure)
-
     def _cancel(self) -> None:
-        for run, (_, task) in [*self._open.items()]:
-            if not run.end():  # its task has not begun, and never will
-                task.cancel()
-                self._report(run, run.cancelled(*self._ending))
+        for underway in [*self._open]:
+            underway.end(*self._ending)
 
-    def _report(self, run: RolloutRun, rollout: Rollout, failure: Failure | None = None) -> None:
-        opened = self._open.pop(run, None)
-        if opened is not None:  # else it was given up, and has ended after all
-            self._results.put(Finished(opened[0], rollout, failure.cause if failure is not None else None))
-            self._look()
+    def _ended(self, underway: Underway) -> None:
+        closing = underway.closing
+        if closing is not None:
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        failure = underway.run.failure
+        cause = failure.cause if failure is not None else None
+        self._results.put(Finished(self._open.pop(underway), underway.rollout, cause))
+        if underway.error is not None:
+            self._break(underway.error)
+        self._look()
 
     def _break(self, error: BaseException) -> None:
         """Nothing more can be carried out."""

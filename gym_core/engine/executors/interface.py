@@ -10,9 +10,6 @@ from gym_core.domain.rollout import Rollout
 
 JobT = TypeVar("JobT")
 
-CANCELLED = "the run was cancelled"
-"""What rows say of rollouts that were ended for no other reason."""
-
 
 @dataclass(slots=True)
 class Finished(Generic[JobT]):

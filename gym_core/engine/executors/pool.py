@@ -21,13 +21,14 @@ from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.executors.error_wire import cause_from_wire
 from gym_core.engine.executors.frames import encode_frame
-from gym_core.engine.executors.interface import CANCELLED, Finished
+from gym_core.engine.executors.interface import Finished
 from gym_core.engine.executors.results import Results
 from gym_core.engine.executors.shared_budget import SharedBudget
 from gym_core.engine.executors.shared_limit import SharedLimits
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.executors.worker_reports import WorkerReports
+from gym_core.engine.rollout.underway import CANCELLED
 from gym_core.engine.storage.encoded import EncodedRollout
 from gym_core.engine.storage.requests import Cited, SharedRequest
 from gym_core.engine.tasks.job import Job

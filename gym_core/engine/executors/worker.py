@@ -27,7 +27,6 @@ from gym_core.engine.assembly import Assembler, Assembly
 from gym_core.engine.executors.error_wire import cause_to_wire
 from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.inline import InlineExecutor
-from gym_core.engine.executors.interface import CANCELLED
 from gym_core.engine.executors.log_forwarding import LogSender, call_to_wire
 from gym_core.engine.executors.outbox import Changes, Outbox
 from gym_core.engine.executors.settings import WorkerSettings
@@ -42,6 +41,7 @@ from gym_core.engine.observers.health import Heartbeat
 from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.row import unwritable
+from gym_core.engine.rollout.underway import CANCELLED
 from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.encoded import FreshRollout, account_of
 from gym_core.engine.storage.store import encode

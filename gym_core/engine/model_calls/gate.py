@@ -23,6 +23,7 @@ from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.model_calls.rate_limits import Limiter, Limiters
 from gym_core.engine.model_calls.reservations import Reservation
 from gym_core.engine.model_calls.retries import FailedAttempts
+from gym_core.engine.model_calls.weights import Weights
 
 POLICY = "policy"
 SEVERAL = 5
@@ -95,6 +96,10 @@ class ModelGate:
         self.counts = GateCounts()
         self.answered = False
         self.last_answer = float("-inf")
+        self.weights: Weights | None = None
+        """The weights of its model, where somebody trains them."""
+        self.versioned = False
+        """Whether their version stands with the tokens of its calls."""
         self._lost: set[tuple[str, int]] = set()
 
     async def call(
@@ -111,8 +116,9 @@ class ModelGate:
         The deadlines of `alarm` stand still while the call waits for a slot or for its next attempt. `reservation`:
         what the budget has to spare before an attempt may start.
         """
-        clock, limiter, placement = self.clock, self._limiter, self.placement
+        clock, limiter, placement, weights = self.clock, self._limiter, self.placement, self.weights
         place: Place | None = None
+        version: str | None = None
         waited = 0.0
         failed: FailedAttempts | None = None
         attempt = 0
@@ -128,20 +134,25 @@ class ModelGate:
                     limiter.release()
                     attempt -= 1
                     continue
-            if reservation is not None:
+            if reservation is not None or (weights is not None and weights.paused):
                 waited += await self._afford(reservation, limiter, alarm)
             held = (limiter, reservation)
             alarm.held.append(held)
             epoch = limiter.epoch
             started = clock.time()
+            bound = alarm.within("model_call", self.deadlines.model_call)
+            if weights is not None:
+                version = weights.begun(bound)
             try:
-                with alarm.within("model_call", self.deadlines.model_call):
+                with bound:
                     answering = self.backend.respond(request, context)
                     response = await (within(answering, None, self._name) if alarm.detached else answering)
                 latency = clock.time() - started
                 response = self._checked(response)
                 if reservation is not None:
                     reservation.settle(response.usage)
+                if version is not None and self.versioned and response.tokens is not None:
+                    response.tokens.version = version
                 limiter.succeeded()
                 self.answered = True
                 self.last_answer = started + latency
@@ -156,6 +167,9 @@ class ModelGate:
             except DeadlineExceeded as exceeded:
                 if exceeded.phase != "model_call":
                     raise
+                if weights is not None and weights.was_aborted(bound):  # half an answer is none
+                    self._retried(context, errors.BrokenReplyError("the weights are being replaced"), attempt, 0.0)
+                    continue
                 error: errors.ModelError = errors.ModelTimeoutError(
                     f"the model did not answer within {self.deadlines.model_call:g} s"
                 )
@@ -175,6 +189,8 @@ class ModelGate:
                     f"model backend `{self.backend.context.name}`: {described(defect)}"
                 ) from defect
             finally:
+                if weights is not None:
+                    weights.ended(bound)
                 if held in alarm.held:  # else it was released when the call was given up
                     alarm.held.remove(held)
                     release(*held)
@@ -186,8 +202,7 @@ class ModelGate:
                 if error.unsent and placement is not None and placement.any_up:
                     # Nothing was sent, so nothing is tried again: another endpoint gets the call, and at once.
                     failed = failed or FailedAttempts(clock.time(), self.info.max_retries)
-                    log_retry(self.role, context.key, error, attempt=attempt, delay=0.0)
-                    self.counts.retries += 1
+                    self._retried(context, error, attempt, 0.0)
                     continue
             if not retry:
                 self.counts.failures += 1
@@ -199,10 +214,14 @@ class ModelGate:
             if delay is None:
                 self.counts.failures += 1
                 raise self._final(error, attempt, failed.began, context.key)
-            self.counts.retries += 1
             self.counts.slept += delay
-            log_retry(self.role, context.key, error, attempt=attempt, delay=delay)
+            self._retried(context, error, attempt, delay)
             waited += await self._wait(clock.sleep(delay), alarm)
+
+    def _retried(self, context: CallContext, error: errors.ModelError, attempt: int, delay: float) -> None:
+        """Count and log that a call is tried again, after `delay` seconds."""
+        self.counts.retries += 1
+        log_retry(self.role, context.key, error, attempt=attempt, delay=delay)
 
     def _failed_at(self, place: Place, error: errors.ModelError) -> errors.ModelError:
         """Count a failure at one endpoint of several. One that cannot be reached is no reason to stop the run."""
@@ -244,12 +263,22 @@ class ModelGate:
     def _name(self) -> str:
         return f"the model backend `{self.backend.context.name}`"
 
-    async def _afford(self, reservation: Reservation, limiter: Limiter, alarm: Alarm) -> float:
-        """Have the budget reserved for an attempt that has its slot; a refusal gives the slot back."""
+    async def _afford(self, reservation: Reservation | None, limiter: Limiter, alarm: Alarm) -> float:
+        """Have the budget reserved for an attempt that has its slot, outside of any pause for new weights.
+
+        Returns the seconds that it waited. A refusal gives the slot back.
+        """
+        weights, waited = self.weights, 0.0
         try:
-            if reservation.try_take():
-                return 0.0
-            return await self._wait(reservation.take(), alarm, "open calls did not settle")
+            while True:
+                if weights is not None and weights.paused:
+                    waited += await self._wait(weights.resumed(), alarm, "the pause for new weights did not end")
+                if reservation is None or reservation.try_take():
+                    return waited
+                waited += await self._wait(reservation.take(), alarm, "open calls did not settle")
+                if weights is None or not weights.paused:
+                    return waited
+                reservation.give_back()  # another attempt that is under way may need it
         except BaseException:
             limiter.release()
             raise

@@ -28,12 +28,16 @@ _GATEWAY_TIMEOUTS = (504, 524)
 
 
 class Reservations:
-    """The budget of one rollout. `denied`: set once a call of the rollout was refused."""
+    """The budget of one rollout. `denied`: set once a call of the rollout was refused.
 
-    __slots__ = ("_calls", "_cost", "_tokens", "budget", "denied", "measured")
+    `meters`: of its models by role, where they are others than the budget's.
+    """
 
-    def __init__(self, budget: Budget) -> None:
+    __slots__ = ("_calls", "_cost", "_meters", "_tokens", "budget", "denied", "measured")
+
+    def __init__(self, budget: Budget, meters: Mapping[str, Meter] | None = None) -> None:
         self.budget = budget
+        self._meters = budget.meters if meters is None else meters
         self.denied: BudgetExceeded | None = None
         self.measured: dict[str, tuple[int, int, Mapping[str, Any]]] = {}
         """By actor: how many items its last call was shown, how many tokens that was, and its sampling."""
@@ -41,7 +45,7 @@ class Reservations:
 
     def for_call(self, role: str, request: Request) -> Reservation:
         """The reservation for a call that stands alone."""
-        meter = self.budget.meters[role]
+        meter = self._meters[role]
         return Reservation(self, meter, encoded_size(request.body) + TEMPLATE_TOKENS, meter.output_bound(request.body))
 
     def for_turn(
@@ -56,7 +60,7 @@ class Reservations:
         if known is None or known[2] != sampling:
             reservation = self.for_call(role, request)
         else:
-            meter = self.budget.meters[role]
+            meter = self._meters[role]
             tokens = known[1] + encoded_size(request.input[known[0] :])
             reservation = Reservation(self, meter, tokens, meter.output_bound(request.body))
         reservation.turn = actor, len(request.input), sampling
@@ -144,6 +148,10 @@ class Reservation:
         """The attempt failed. What the endpoint refused, or was never sent, costs nothing; all else may have."""
         if not may_have_spent(error):
             self._release(0, 0)
+
+    def give_back(self) -> None:
+        """The attempt does not begin yet."""
+        self._release(0, 0)
 
     def close(self) -> None:
         """The attempt is over. What is still reserved may all have been spent, and counts so."""

@@ -16,14 +16,16 @@ from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, Mo
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.domain.sampling import Sampling, inherited, sampling_fields
-from gym_core.domain.stop_reasons import SESSION_DONE, StopReason
+from gym_core.domain.stop_reasons import MAX_ROLLOUT_TOKENS, SESSION_DONE, StopReason
 from gym_core.domain.task import Task
 from gym_core.engine.rollout.live_session import LiveSession
 from gym_core.engine.rollout.recording import Speaker
-from gym_core.engine.rollout.rollout_run import RolloutRun, carry_out
+from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun
 from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.rollout.underway import carry_out
 
 POLICY = "policy"
+_USED_UP = Done(reason=MAX_ROLLOUT_TOKENS)
 
 
 async def run_rollout(stage: Stage, task: Task, repeat: int = 0, attempt: int = 1) -> Rollout:
@@ -218,7 +220,10 @@ class LiveActor:
         if live.broken is not None:
             raise live.broken[1]
         if live.done is not None:
-            raise EpisodeOver("the session has ended the episode")
+            raise EpisodeOver(USED_UP if live.done is _USED_UP else "the session has ended the episode")
+        if live.run.stage.max_rollout_tokens is not None and live.run.used_up and asks.speaker.role == POLICY:
+            live.done = _USED_UP
+            raise EpisodeOver(USED_UP)
         if not isinstance(items, list):
             items = list(items)
         params = sampling_fields(sampling) if sampling else {}

@@ -37,6 +37,7 @@ from gym_core.engine.storage.requests import Cited
 
 SESSION = "session"
 """The actor as which a session asks the policy's model."""
+USED_UP = "the rollout has used up its tokens (--max-rollout-tokens)"
 _SELF_CANCELLED = "a plugin's code has cancelled its task"
 
 Work: TypeAlias = "Callable[[RolloutRun], Awaitable[tuple[str, Verdict | None]]]"
@@ -49,43 +50,9 @@ def derive_seed(seed: int, task_id: str, repeat: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-async def carry_out(run: RolloutRun) -> Rollout:
-    """A rollout in a task of its own. It ends when it is to, whether or not the code that works on it does.
-
-    Raises nothing but a cancellation from outside.
-    """
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()  # of its own: what is awaited is cancelled with who awaits it
-    without: list[Rollout] = []
-
-    def end(task: asyncio.Task[Rollout] | None = None) -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    def give_up(run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
-        without.append(run.abandon(exceeded))
-        end()
-
-    run.given_up = give_up
-    task = loop.create_task(run.run())
-    task.add_done_callback(end)
-    try:
-        await ended
-    except asyncio.CancelledError:
-        ended = loop.create_future()
-        if not run.end():
-            task.cancel()
-        if not (task.done() or without):
-            await ended
-        raise
-    finally:
-        if not task.done():
-            abandon(task)
-    return without[0] if without else task.result()
-
-
 class RolloutRun:
-    """One rollout while it runs. `work`: what is done in it. `row`: what makes its row of the record of it.
+    """One rollout while it runs. `work`: what is done in it. `row`: what makes its row of the record of it. `request`:
+    what the policy is asked, where that is not what the task's row says.
 
     `phase`: what it is about, and so whose failure a failure is. `session`: while it has one. `over`: whether it has
     ended; its models are asked no more then. `about`: what its row says of model, env and agent; `cited`: what it
@@ -130,6 +97,7 @@ class RolloutRun:
         *,
         row: Callable[[Record], Rollout] = build_row,
         seed: int | None = None,
+        request: Request | None = None,
     ) -> None:
         self.stage = stage
         self.task = task
@@ -140,7 +108,7 @@ class RolloutRun:
         self.seed = derive_seed(stage.seed, task.task_id, repeat) if seed is None else seed
         self.about = stage.about
         self.cited: Cited = ()
-        self.request = task.request
+        self.request = task.request if request is None else request
         self.recording = Recording(self.request.input)
         self.session: LiveSession | None = None
         self.tools: tuple[int, Mapping[str, int]] = (0, {})
@@ -151,7 +119,7 @@ class RolloutRun:
         """Called when the rollout's task goes on although it was cancelled: by a bound, or by `end`. See `abandon`."""
         self.closing: asyncio.Future[Any] | None = None
         self.failure: Failure | None = None
-        self.reservations = Reservations(stage.budget) if stage.budget is not None else None
+        self.reservations = Reservations(stage.budget, stage.meters) if stage.budget is not None else None
         self.started: float | None = None
         self.verifying: float | None = None
 
@@ -294,6 +262,13 @@ class RolloutRun:
         return self._row(self._record(None, None, failure))
 
     # What is asked on the way
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the policy's model has taken all tokens that one rollout may take."""
+        most = self.stage.max_rollout_tokens
+        usage = self.recording.policy_usage
+        return most is not None and usage.input_tokens + usage.output_tokens >= most
 
     def open_session(self, ask: Ask | None = None) -> LiveSession:
         """Its session, to be entered. `ask`: how it asks models of other roles; by default they are asked and recorded.

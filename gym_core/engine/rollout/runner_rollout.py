@@ -10,13 +10,13 @@ from gym_core.contract.agent import Actor
 from gym_core.contract.gateway import Endpoint
 from gym_core.contract.resource_server import ResourceServer, Session, SessionContext
 from gym_core.contract.runner import CompletedTask, Runner, TaskFailed, checked_completion
-from gym_core.domain.errors import ModelError, UsageError
+from gym_core.domain.errors import EpisodeOver, ModelError, UsageError
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.rollout import Verdict
 from gym_core.domain.task import Task
 from gym_core.engine.model_calls.gate import Models
 from gym_core.engine.rollout.failure import PHASE_STATUS
-from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun
 from gym_core.engine.rollout.verify import checked_verdict
 
 POLICY = "policy"
@@ -85,7 +85,9 @@ class _Live:
     async def ask(
         self, role: str, request: Request, *, actor: str = "", sampling: Mapping[str, Any] | None = None
     ) -> Response:
-        """A call of one of the run's models."""
+        """A call of one of the run's models. A runner whose rollout has used up its tokens is told so."""
+        if role == POLICY and self.run.used_up:
+            raise EpisodeOver(USED_UP)
         try:
             return await self.run.ask(role, request, actor=actor or role, sampling=sampling)
         except ModelError as error:

@@ -14,7 +14,7 @@ from gym_core.contract.sandbox import SandboxProvider
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.model_calls.budget import Budget
+from gym_core.engine.model_calls.budget import Budget, Meter
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.rollout.gateway import LazyGateway
 from gym_core.engine.storage.requests import SharedRequests
@@ -27,7 +27,8 @@ class Stage:
     `gates`: the models by role. `sandboxes`: what makes those of sessions, if anything does. `agent`: who works in
     them, None where stored ones are verified again. `about`: what stands in each row of model, env and agent.
     `model_seeds`: whether calls carry a seed. `tool_called`: who listens to tool calls, if anybody does. `gateway`:
-    where programs reach them. `requests`: what of their requests is the same.
+    where programs reach them. `requests`: what of their requests is the same. `budget`: what all of them may take, and
+    `meters` how that is measured for other models than the budget's own; `max_rollout_tokens`: what each may take.
     """
 
     server: ResourceServer
@@ -44,5 +45,7 @@ class Stage:
     tool_called: Callable[[CallInfo], None] | None = None
     gateway: LazyGateway = field(default_factory=LazyGateway)
     budget: Budget | None = None
+    meters: Mapping[str, Meter] | None = None
+    max_rollout_tokens: int | None = None
     sandboxes: SandboxProvider | None = None
     requests: SharedRequests = field(default_factory=lambda: SharedRequests({}))

@@ -9,16 +9,17 @@ import asyncio
 import secrets as random_names
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import UsageError
-from gym_core.engine.assembly import Assembler, Described
+from gym_core.engine.assembly import Assembler, Assembly, Described
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import RunConfig, Selection
+from gym_core.engine.config import Limits, RunConfig, Selection
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.executors.interface import RolloutExecutor
 from gym_core.engine.executors.processes import ProcessLauncher
@@ -27,11 +28,12 @@ from gym_core.engine.functions.executor import Executor
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.budget import Budget, make_budget
-from gym_core.engine.model_calls.gate import Clock
+from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.engine.preflight import check_models
+from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run.record import Record, masked
 from gym_core.engine.run.run import Run
 from gym_core.engine.run.source import TaskSource
@@ -82,25 +84,113 @@ async def open_run(
 async def _open(
     stack: AsyncExitStack, config: RunConfig, redactor: Redactor, report: Callable[[str], None], clock: Clock
 ) -> Run[Job]:
-    components, destination, limits, execution = config.components, config.destination, config.limits, config.execution
+    destination, limits, execution = config.destination, config.limits, config.execution
     progress = Progress(
         repeats=limits.repeats,
         rewards=RewardTally(limits.repeats, destination.by),
-        roles={} if len(components.models) > 1 else None,
+        roles={} if len(config.components.models) > 1 else None,
     )
+    backends = AsyncExitStack()
+    opened = await open_components(stack, config, redactor, backends=backends, list_tasks=_tasks)
+    assert opened.tasks is not None
+    tasks: FileSource | ReadSource | IterableSource = opened.tasks
+    record, finished = await open_record(stack, opened, tasks.info, progress, report)
+    source = TaskSource(
+        tasks,
+        repeats=limits.repeats,
+        limit=config.selection.limit,
+        finished=finished,
+        expected=None if destination.accept_changes else record.manifest.dataset.get("sha256"),
+    )
+    stack.callback(source.close)
+    progress.total = source.planned
+    stage = open_stage(stack, opened, clock, record.manifest.run_id)
+    executor: RolloutExecutor[Job]
+    if not execution.spread:
+        executor = InlineExecutor(beginning(stage), concurrency=execution.concurrency)
+    else:
+        await backends.aclose()  # each worker has its own
+        assembly = opened.assembly
+        launcher = await enter(stack, assembly.launcher or ProcessLauncher(), Kind.EXECUTOR)
+        await launcher.prepare(execution.workers, assembly.about.distributions)
+        executor = make_pool(
+            config,
+            launcher,
+            assembly,
+            run_id=record.manifest.run_id,
+            calls=progress.roles is not None,
+            begin=beginning(stage),
+            gates=opened.gates,
+            limiters=opened.limiters,
+            prices=opened.look.prices,
+            budget=opened.budget,
+            model_called=opened.observers.model_called,
+            tool_called=opened.observers.tool_called,
+        )
+    return Run(
+        source=source,
+        executor=executor,
+        record=record,
+        observers=opened.observers,
+        progress=progress,
+        read_as=tasks.info.read_as,
+        notices=opened.notices,
+        gates=opened.gates,
+        budget=opened.budget,
+        finish_at=limits.finish_at,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Opened:
+    """The components of a run, open and looked at, with what is known of them. Nothing has been written yet.
+
+    `tasks`: of the input, else what was listed. `gates`: the ways to the models by role, whose endpoints are limited by
+    `limiters`.
+    """
+
+    config: RunConfig
+    redactor: Redactor
+    outputs: Outputs | None
+    observers: RunObservers
+    assembler: Assembler
+    assembly: Assembly
+    tasks: FileSource | ReadSource | IterableSource | None
+    look: ModelLook
+    budget: Budget | None
+    notices: list[str]
+    limiters: Limiters = field(default_factory=Limiters)
+    gates: dict[str, ModelGate] = field(default_factory=dict)
+
+
+async def open_components(
+    stack: AsyncExitStack,
+    config: RunConfig,
+    redactor: Redactor,
+    *,
+    backends: AsyncExitStack | None = None,
+    list_tasks: Callable[[Selection, ResourceServer], IterableSource] | None = None,
+) -> Opened:
+    """Make and open what a run is made of, and look at it; `stack` closes it, `backends` the models where it is given.
+
+    `list_tasks`: how the tasks are listed that no file has. Raises `UsageError`, `PluginError`.
+    """
+    destination, limits = config.destination, config.limits
     outputs = Outputs.of(destination.output) if destination.output is not None else None
     check_outputs(outputs, destination.mode, config.files_read(), destination.log_file)
     given_prices = read_prices(limits.prices) if limits.prices is not None else {}
     observers = stack.enter_context(RunObservers(destination.log_file, redactor))
     assembler = Assembler.of(config, redactor)
-    observers.load(assembler.manager, components.extensions)
+    observers.load(assembler.manager, config.components.extensions)
     parts = assembler.make_parts(config)
-    file = await _checked_input(config.selection, parts.server)
-    backends = await stack.enter_async_context(AsyncExitStack())
+    tasks: FileSource | ReadSource | IterableSource | None = await _checked_input(config.selection, parts.server)
+    if backends is not None:
+        await stack.enter_async_context(backends)
     assembly = await assembler.open_parts(parts, config, stack, backends)
-    tasks = file if file is not None else _tasks(config.selection, assembly.server)
+    if tasks is None and list_tasks is not None:
+        tasks = list_tasks(config.selection, assembly.server)
     look = await look_at_models(assembly.models, limits.deadlines, given_prices)
-    notices = [*filter(None, [tasks.info.notice]), *look.notices]
+    notices = [*filter(None, [tasks.info.notice if tasks is not None else None]), *look.notices]
     if redactor.passed_over:
         notices.append(SHORT_SECRET)
     budget = make_budget(
@@ -111,78 +201,71 @@ async def _open(
         max_cost=limits.max_cost,
         price_file=limits.prices,
     )
-    manifest = _manifest(config, redactor, assembly.about, tasks.info, look.prices)
+    return Opened(
+        config=config,
+        redactor=redactor,
+        outputs=outputs,
+        observers=observers,
+        assembler=assembler,
+        assembly=assembly,
+        tasks=tasks,
+        look=look,
+        budget=budget,
+        notices=notices,
+    )
+
+
+async def open_record(
+    stack: AsyncExitStack,
+    opened: Opened,
+    tasks: SourceInfo,
+    progress: Progress,
+    report: Callable[[str], None] = _silent,
+) -> tuple[Record, Finished | None]:
+    """The files of a run, begun or continued, and what a continued one has done. Raises `UsageError`, `StoreError`."""
+    config, redactor, outputs = opened.config, opened.redactor, opened.outputs
+    destination = config.destination
+    manifest = _manifest(config, redactor, opened.assembly.about, tasks, opened.look.prices)
     store = finished = None
     if outputs is not None:
         resuming = destination.mode == "resume" and outputs.begun()
         if resuming:
-            manifest = _continued(manifest, outputs, config, redactor, tasks.info)
-            progress.rewards = RewardTally(max(limits.repeats, manifest.extent["repeats"]), destination.by)
+            manifest = _continued(manifest, outputs, config, redactor, tasks)
+            repeats = max(config.limits.repeats, manifest.extent["repeats"])
+            progress.rewards = RewardTally(repeats, destination.by)
         store = await stack.enter_async_context(ResultStore(outputs, redactor, destination.mode))
         if resuming:
-            finished = await _read_finished(outputs, config, progress, budget, report)
+            finished = await _read_finished(outputs, config, progress, opened.budget, report)
             torn = store.torn + finished.torn
             if torn:
-                notices.append(f"a torn last line of {torn} bytes was cut off; its rollout runs again")
+                opened.notices.append(f"a torn last line of {torn} bytes was cut off; its rollout runs again")
     record = Record(manifest, store, redactor)
     record.begin()
-    source = TaskSource(
-        tasks,
-        repeats=limits.repeats,
-        limit=config.selection.limit,
-        finished=finished,
-        expected=None if destination.accept_changes else manifest.dataset.get("sha256"),
+    return record, finished
+
+
+def open_stage(stack: AsyncExitStack, opened: Opened, clock: Clock, run_id: str) -> Stage:
+    """What all rollouts share, with the `gates` of what was opened."""
+    config, assembly, observers = opened.config, opened.assembly, opened.observers
+    opened.gates = make_gates(
+        assembly.models,
+        config.limits.deadlines,
+        clock=clock,
+        prices=opened.look.prices,
+        gate=observers.gate,
+        limiters=opened.limiters,
     )
-    stack.callback(source.close)
-    progress.total = source.planned
-    limiters = Limiters()
-    gates = make_gates(
-        assembly.models, limits.deadlines, clock=clock, prices=look.prices, gate=observers.gate, limiters=limiters
-    )
-    for role in look.answered:
-        gates[role].answered = True
-    stage = make_stage(
+    for role in opened.look.answered:
+        opened.gates[role].answered = True
+    return make_stage(
         config,
         assembly,
-        gates,
+        opened.gates,
         open_functions(stack),
         clock=clock,
-        run_id=manifest.run_id,
-        budget=budget,
+        run_id=run_id,
+        budget=opened.budget,
         tool_called=observers.tool_called,
-    )
-    executor: RolloutExecutor[Job]
-    if not execution.spread:
-        executor = InlineExecutor(beginning(stage), concurrency=execution.concurrency)
-    else:
-        await backends.aclose()  # each worker has its own
-        launcher = await enter(stack, assembly.launcher or ProcessLauncher(), Kind.EXECUTOR)
-        await launcher.prepare(execution.workers, assembly.about.distributions)
-        executor = make_pool(
-            config,
-            launcher,
-            assembly,
-            run_id=manifest.run_id,
-            calls=progress.roles is not None,
-            begin=beginning(stage),
-            gates=gates,
-            limiters=limiters,
-            prices=look.prices,
-            budget=budget,
-            model_called=observers.model_called,
-            tool_called=observers.tool_called,
-        )
-    return Run(
-        source=source,
-        executor=executor,
-        record=record,
-        observers=observers,
-        progress=progress,
-        read_as=tasks.info.read_as,
-        notices=notices,
-        gates=gates,
-        budget=budget,
-        finish_at=limits.finish_at,
     )
 
 
@@ -267,7 +350,7 @@ def _manifest(
     limits, execution = config.limits, config.execution
     return Manifest(
         new_run_id(),
-        settings={"tasks": tasks.to_wire(), **about.described, "seed": config.components.seed},
+        settings={"tasks": tasks.to_wire(), **about.described, "seed": config.components.seed, **_cut(limits)},
         extent={"limit": config.selection.limit, "repeats": limits.repeats},
         argv=redactor.arguments(config.invocation.argv),
         operational={
@@ -284,6 +367,12 @@ def _manifest(
         },
         dataset=tasks.found(),
     )
+
+
+def _cut(limits: Limits) -> dict[str, Any]:
+    """The limit that changes what rollouts come to, where there is one."""
+    most = limits.max_rollout_tokens
+    return {} if most is None else {"max_rollout_tokens": most}
 
 
 def _continued(

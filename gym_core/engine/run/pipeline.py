@@ -10,9 +10,10 @@ from typing import Generic, Protocol, TypeVar
 from gym_core.domain.blame import described
 from gym_core.domain.errors import BudgetExceeded
 from gym_core.domain.stop_reasons import BUDGET
-from gym_core.engine.executors.interface import CANCELLED, Finished, JobT, RolloutExecutor
+from gym_core.engine.executors.interface import Finished, JobT, RolloutExecutor
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.observers.extensions import Room
+from gym_core.engine.rollout.underway import CANCELLED
 from gym_core.engine.run.sink import Sink
 from gym_core.engine.tasks.source import SourceInfo
 

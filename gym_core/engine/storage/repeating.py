@@ -52,6 +52,7 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         "agent": references[AGENT],
         "sandbox": references.get(SANDBOX),
         "seed": settings["seed"],
+        "max_rollout_tokens": settings.get("max_rollout_tokens"),
         **{name: manifest.extent[name] for name in ("limit", "repeats")},
         **{name: operational.get(name) for name in _RUNNING},
         "task_id": settings["tasks"].get("task_id"),
