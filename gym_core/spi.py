@@ -47,10 +47,13 @@ if TYPE_CHECKING:
     from gym_core.contract.executor import Receive as Receive
     from gym_core.contract.executor import WorkerChannel as WorkerChannel
     from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
+    from gym_core.contract.formats import Column as Column
     from gym_core.contract.formats import Exporter as Exporter
+    from gym_core.contract.formats import ExportRequest as ExportRequest
     from gym_core.contract.formats import ImportedRun as ImportedRun
     from gym_core.contract.formats import Importer as Importer
     from gym_core.contract.formats import ImportRequest as ImportRequest
+    from gym_core.contract.formats import Json as Json
     from gym_core.contract.gateway import no_gateway as no_gateway
     from gym_core.contract.resource_server import OpenSession as OpenSession
     from gym_core.contract.resource_server import ServerT as ServerT
@@ -207,13 +210,13 @@ else:
             "gym_core.cli.interrupts": "Interrupts",
             "gym_core.cli.lazy": "LazyGroup",
             "gym_core.cli.parameters": "SECONDS component_options component_settings concurrency_option debug_option "
-            "disable_option given_deadlines json_option parse_models parse_settings sandbox_option "
-            "sandbox_settings setting_option task_id_option timeout_options",
+            "disable_option given_deadlines json_option parse_models parse_settings sandbox_option sandbox_settings "
+            "setting_option task_id_option timeout_options",
             "gym_core.cli.running": "logged",
             "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
             "gym_core.contract.agent": "checked_stop",
             "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
-            "gym_core.contract.formats": "Exporter ImportRequest ImportedRun Importer",
+            "gym_core.contract.formats": "Column ExportRequest Exporter ImportRequest ImportedRun Importer Json",
             "gym_core.contract.gateway": "no_gateway",
             "gym_core.contract.resource_server": "OpenSession ServerT session_info",
             "gym_core.contract.strict_schemas": "can_be_strict",

@@ -2,59 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from gym_core.cli.parameters import debug_option, disable_option
+from gym_core.cli.parameters import debug_option, disable_option, parse_settings, setting_option
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from gym_core.cli.export_selection import ExportSelection
+    from gym_core.contract.component import Component
+    from gym_core.contract.formats import Exporter, ExportRequest
+
+_COUNT = click.IntRange(min=1)
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--format", "format_", metavar="NAME", required=True, help="Whose rows to write, such as nemo.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Where to write; by default stdout.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write; a name that ends in .parquet or .csv means a table. By default JSON lines on stdout.",
+)
+@click.option(
+    "--select",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    help="Those whose field, a dotted path into the row, is so; also with !=, <, >, <=, >= and ~, which searches. "
+    "Repeatable.",
+)
+@click.option("--best", type=_COUNT, metavar="K", help="Of each task the K with the highest rewards.")
+@click.option(
+    "--pairs",
+    type=_COUNT,
+    metavar="K",
+    help="Of each task K pairs: the best with the worst, then the next, as long as their rewards differ.",
+)
+@click.option("--drop-flat-groups", is_flag=True, help="Leave out tasks whose rollouts all have the same reward.")
+@click.option(
+    "--breaks",
+    type=click.Choice(["split", "drop", "refuse"]),
+    default="split",
+    show_default=True,
+    help="Where tokens were encoded anew: a sequence of each part, leave the rollout out, or end with an error.",
+)
+@setting_option("-O", "the format", "settings", "NAME=VALUE")
 @disable_option
 @debug_option
 @pass_terminal
-def export(terminal: Terminal, file: Path, format_: str, output: Path | None, disabled: tuple[str, ...]) -> None:
-    """Write the rollouts of a results file as rows that the tools of others read.
+def export(
+    terminal: Terminal,
+    /,
+    file: Path,
+    format_: str,
+    output: Path | None,
+    settings: tuple[str, ...],
+    disabled: tuple[str, ...],
+    **selection: Any,
+) -> None:
+    """Write the rollouts of a run as rows that the tools of others read.
 
-    FILE is what `gym run` wrote. Rollouts without a reward are left out, and counted. Which formats there are,
-    `gym plugins list --kind exporter` tells.
+    FILE is what `gym run` wrote. Rollouts without a reward are left out, and counted, unless the format can say that
+    one failed. Which formats there are, `gym plugins list --kind exporter` tells; `gym plugins show NAME` tells the
+    options of one.
     """
+    from gym_core.cli.export_file import refuse_existing, write_export
+    from gym_core.cli.export_selection import SelectedRollouts
+    from gym_core.domain.json_text import encode_json
     from gym_core.engine.storage.collisions import of_a_run, refuse_collisions, refuse_of_a_run
-    from gym_core.engine.storage.rewarded import RewardedRows
+    from gym_core.engine.storage.reading import ResultsFile
     from gym_core.wiring.kinds import Kind
     from gym_core.wiring.manager import PluginManager
 
-    exporter = PluginManager(disabled).load(Kind.EXPORTER, format_).component
+    exporter: Exporter = PluginManager(disabled).load(Kind.EXPORTER, format_).component
+    wanted = _selection(exporter, **selection)
     refuse_collisions(of_a_run(file), [])
-    rows = RewardedRows(file)
-    if output is None:
-        for line in exporter.lines(rows):
-            terminal.out_json_line(line)
-    else:
+    if output is not None:
         refuse_of_a_run("the output", output)
-        _write(output, exporter.lines(rows))
-        terminal.note(f"rows in {output}: {rows.given:,}")
-    if rows.left_out:
-        terminal.note(f"left out, without a reward: {rows.left_out:,}")
+        refuse_existing(output)
+    terminal.redactor.add_variables(os.environ, os.environ)
+    redact = terminal.redactor.redact_bytes
+    results = ResultsFile(file, redact)
+    request = _request(exporter, format_, settings, results, redact)
+    rollouts = SelectedRollouts(results, wanted)
+    rollouts.check_fields()
+    columns = _columns(exporter, format_, output, rollouts, request)
+    rows = exporter.rows(rollouts, request)
+    if output is None:
+        for row in rows:
+            terminal.out_json_line(row if isinstance(row, bytes) else encode_json(row))
+    else:
+        terminal.note(f"rows in {output}: {write_export(output, rows, columns):,}")
+    for why, count in rollouts.left_out.items():
+        terminal.note(f"left out, {why}: {count:,}")
+    if results.torn:
+        terminal.note(f"warning: {file}: the unfinished last line was left out")
+    if exporter.untested:
+        terminal.note(f"warning: {format_} is untested: {exporter.untested}")
 
 
-def _write(output: Path, lines: Iterable[bytes]) -> None:
-    """Write a file whole or not at all."""
-    try:
-        with output.open("xb") as written:
-            try:
-                written.writelines(line + b"\n" for line in lines)
-                written.flush()
-            except BaseException:
-                output.unlink(missing_ok=True)
-                raise
-    except FileExistsError:
-        raise UsageError(f"{output} exists already", hint="remove it, or name another file") from None
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror or error}") from error
+def _selection(exporter: Exporter, *, select: tuple[str, ...], pairs: int | None, **others: Any) -> ExportSelection:
+    from gym_core.cli.export_selection import ExportSelection
+    from gym_core.cli.where import Condition
+
+    where = tuple(Condition.parse(text, "--select") for text in select)
+    if exporter.in_pairs and pairs is None:
+        pairs = 1
+    if pairs is not None and others["best"] is not None:
+        raise UsageError("--best and --pairs exclude one another", hint="give one of them")
+    return ExportSelection(where, pairs=pairs, failures=exporter.keeps_failures, **others)
+
+
+def _request(exporter: Exporter, name: str, settings: tuple[str, ...], results: Any, redact: Any) -> ExportRequest[Any]:
+    from gym_core.contract.formats import ExportRequest
+    from gym_core.engine.storage.requests import StoredRequests
+    from gym_core.wiring.options import resolve_options
+
+    given = parse_settings(settings, "-O")
+    resolved = resolve_options(cast("type[Component]", type(exporter)), name, given, environ={}, what="-O")
+    return ExportRequest(resolved.options, StoredRequests(results.outputs.tools, redact))
+
+
+def _columns(exporter: Exporter, name: str, output: Path | None, rollouts: Any, request: Any) -> Any:
+    """The columns where a table is to be written. Raises `UsageError` for a format that has none."""
+    from gym_core.cli.export_file import is_table
+
+    if output is None or not is_table(output):
+        return None
+    columns = exporter.columns(rollouts, request)
+    if columns is None:
+        raise UsageError(f"the rows of {name} fit into no table", hint=f"--output {output.with_suffix('.jsonl')}")
+    return columns

@@ -77,12 +77,22 @@ def _describe(manager: PluginManager, kind: Kind, reference: Reference) -> dict[
     if not kind.is_component:
         doc = _doc(manager, kind, reference)
         plugin = manager.find(kind, reference)
-        return {**as_row(plugin), "doc": doc or "", "selector": None, "choices": [], "options": []}
+        options = _export_options(manager, reference) if kind is Kind.EXPORTER else []
+        return {**as_row(plugin), "doc": doc or "", "selector": None, "choices": [], "options": options}
     loaded = manager.load(kind, reference)
     row = as_row(loaded.plugin)
     if loaded.script is not None:
         row["name"] = str(loaded.reference)
     return {**row, **(recorded_description(loaded.component) or describe_component(loaded))}
+
+
+def _export_options(manager: PluginManager, reference: Reference) -> list[dict[str, Any]]:
+    """The options of a format, which are given on the command line alone."""
+    from gym_core.wiring.description import described_options
+    from gym_core.wiring.fields import option_fields
+
+    exporter = manager.load(Kind.EXPORTER, reference).component
+    return [{**option, "environment": []} for option in described_options(option_fields(type(exporter)))]
 
 
 def _doc(manager: PluginManager, kind: Kind, reference: Reference) -> str | None:
@@ -91,7 +101,10 @@ def _doc(manager: PluginManager, kind: Kind, reference: Reference) -> str | None
     offered = manager.load(kind, reference).component
     if kind is Kind.COMMAND:
         return str(offered.help or "")
-    return f"A URL means {offered}." if kind is Kind.SCHEME else inspect.getdoc(offered)
+    if kind is Kind.SCHEME:
+        return f"A URL means {offered}."
+    doc = inspect.getdoc(offered)
+    return f"{doc}\n\nuntested: {offered.untested}" if kind is Kind.EXPORTER and offered.untested else doc
 
 
 def _lines(shown: dict[str, Any], width: int | None) -> Iterator[str]:
@@ -113,7 +126,7 @@ def _lines(shown: dict[str, Any], width: int | None) -> Iterator[str]:
         yield f"preferred agent: {shown['preferred_agent']}"
     if shown["options"]:
         yield ""
-        yield f"options ({kind.setter} OPTION=VALUE):"
+        yield f"options ({kind.setter or '-O'} OPTION=VALUE):"
     for option in shown["options"]:
         yield from _option_lines(option, option["name"] == selector, limit)
 
@@ -124,4 +137,5 @@ def _option_lines(option: dict[str, Any], is_selector: bool, limit: int) -> Iter
     yield f"  {option['name']}  ({'; '.join(fact for fact in facts if fact)})"
     indent = " " * 6
     yield from textwrap.wrap(option["description"], limit, initial_indent=indent, subsequent_indent=indent)
-    yield indent + "environment: " + ", ".join(option["environment"])
+    if option["environment"]:
+        yield indent + "environment: " + ", ".join(option["environment"])

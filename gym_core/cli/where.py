@@ -1,4 +1,4 @@
-"""Conditions on the fields of a row: what `--where FIELD=VALUE` asks for."""
+"""Conditions on the fields of a row: what `--where FIELD=VALUE` and `--select FIELD=VALUE` ask for."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ class Condition:
     pattern: re.Pattern[str] | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Condition:
-        """Read `FIELD=VALUE`. Raises `UsageError`."""
+    def parse(cls, text: str, option: str = "--where") -> Condition:
+        """Read `FIELD=VALUE`. Raises `UsageError`, which names the option."""
         found = _CONDITION.fullmatch(text)
         if found is None:
             raise UsageError(
-                f"--where {text}: this is no condition",
-                hint="write --where FIELD=VALUE, or with !=, <, >, <=, >= or ~, such as rollout.stop_reason=max_turns",
+                f"{option} {text}: this is no condition",
+                hint=f"write {option} FIELD=VALUE, or with !=, <, >, <=, >= or ~, as in rollout.stop_reason=max_turns",
             )
         field, operator, value = found[1].strip(), found[2], found[3].strip()
         if operator in _COMPARED and not value:
-            raise UsageError(f"--where {text}: there is nothing to compare with", hint=f"write {field}{operator}VALUE")
-        pattern = _pattern(text, value) if operator == "~" else None
+            raise UsageError(f"{option} {text}: there is nothing to compare with", hint=f"write {field}{operator}VALUE")
+        pattern = _pattern(f"{option} {text}", value) if operator == "~" else None
         return cls(field, operator, value, _parsed(value), pattern)
 
     def holds(self, row: Mapping[str, Any]) -> bool:
@@ -85,7 +85,7 @@ def _pattern(text: str, value: str) -> re.Pattern[str]:
         return re.compile(value, re.IGNORECASE)
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(
-            f"--where {text}: no regular expression: {error}", hint="a backslash takes a character for itself"
+            f"{text}: no regular expression: {error}", hint="a backslash takes a character for itself"
         ) from None
 
 

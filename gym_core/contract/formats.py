@@ -4,17 +4,77 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, get_args, get_origin
+
+from typing_extensions import TypeVar
+
+from gym_core.contract.component import Options
+
+if TYPE_CHECKING:
+    from gym_core.domain.rollout import Rollout
 
 
-class Exporter(ABC):
-    """Writes the rollouts of a results file as rows that the tools of others read: `gym export --format`."""
+class Json:
+    """The type of a column of an export whose values are anything that JSON can say."""
+
+
+Column: TypeAlias = Any
+"""The type of a column: `str`, `int`, `float`, `bool`, `Json`, a list of one as `[int]`, an object as a mapping.
+
+Anything may be null.
+"""
+
+OptionsT = TypeVar("OptionsT", bound=Options, default=Options)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest(Generic[OptionsT]):
+    """What `gym export` was told besides which rollouts.
+
+    `options`: those of the format, from `-O NAME=VALUE`. `shared`: the tools and the sampling in force, as
+    `{"tools": [...], "sampling": {...}}`, by the hash that a row cites as `rollout.tools`.
+    """
+
+    options: OptionsT
+    shared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Exporter(ABC, Generic[OptionsT]):
+    """Writes the rollouts of a run as rows that the tools of others read: `gym export --format`.
+
+    Its parameter is the class of its options, if it has any. `keeps_failures`: whether it can say that a rollout
+    failed without giving it a reward; others never see a failure. `in_pairs`: whether it takes rollouts two by two, of
+    one task the better and the worse. `untested`: why nobody has loaded its rows with what they are for; empty where
+    that was done.
+    """
+
+    Options: ClassVar[type[Options]] = Options
+    keeps_failures: ClassVar[bool] = False
+    in_pairs: ClassVar[bool] = False
+    untested: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Takes the class of the options from the parameter."""
+        super().__init_subclass__(**settings)
+        for base in vars(cls).get("__orig_bases__", ()):
+            for parameter in get_args(base) if get_origin(base) is Exporter else ():
+                if isinstance(parameter, type) and issubclass(parameter, Options):
+                    cls.Options = parameter
+
+    def columns(self, rollouts: Iterable[Rollout], request: ExportRequest[OptionsT]) -> Mapping[str, Column] | None:
+        """The columns of a table, by name; None for rows that go into no table: those are JSON lines alone.
+
+        `rollouts` may be read here, and are read again for `rows`.
+        """
+        return None
 
     @abstractmethod
-    def lines(self, rollouts: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-        """Each row of theirs as a line, without its end. `rollouts`: rows of gym that carry a reward."""
+    def rows(
+        self, rollouts: Iterable[Rollout], request: ExportRequest[OptionsT]
+    ) -> Iterator[Mapping[str, Any] | bytes]:
+        """Each row of theirs, one after the other; as bytes one that is a line already, without its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gym_core.domain.blame import asked_to_end
 from gym_core.domain.errors import PluginError
-from gym_core.wiring.fields import option_fields, selector_field
+from gym_core.wiring.fields import OptionField, option_fields, selector_field
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -31,22 +32,27 @@ def describe_component(loaded: Loaded) -> dict[str, Any]:
         "doc": inspect.cleandoc(component.__doc__ or ""),
         "selector": selector_field(component),
         "choices": choices,
-        "options": [
-            {
-                "name": field.name,
-                "type": field.type,
-                "default": field.default,
-                "required": field.required,
-                "secret": field.secret,
-                "environment": list(field.environment),
-                "description": field.description,
-            }
-            for field in fields
-        ],
+        "options": described_options(fields),
     }
     if plugin.kind is Kind.RESOURCE_SERVER:
         description["preferred_agent"] = component.preferred_agent
     return description
+
+
+def described_options(fields: Iterable[OptionField]) -> list[dict[str, Any]]:
+    """Options as they are shown, each by its fields."""
+    return [
+        {
+            "name": field.name,
+            "type": field.type,
+            "default": field.default,
+            "required": field.required,
+            "secret": field.secret,
+            "environment": list(field.environment),
+            "description": field.description,
+        }
+        for field in fields
+    ]
 
 
 RECORDED = "__gym_description__"

@@ -17,9 +17,9 @@ from gym_core.cli.rollout_view import render
 from gym_core.engine.comparison import Statistics
 from gym_core.engine.run.rescore import RescoreConfig, open_rescore
 from gym_core.engine.storage.reading import ResultsFile
-from gym_core.engine.storage.rewarded import RewardedRows
 from gym_nemo.formats import NemoExporter
 from tests.support.envs import PlainSession, env, row
+from tests.support.exports import export_lines
 from tests.support.loop import asynchronous
 from tests.support.running import config, execute, run
 from tests.support.served_envs import served
@@ -74,7 +74,7 @@ def test_what_is_clear_is_read_and_stays_exact_wherever_it_is_read(
     assert kept is ... or stored.row["x"] == kept
     assert Statistics(output, by=("x",)).result["reward"]["mean"] == 1.0
     assert next(RunRows(output).find("1#0", Selection())).row["x"] == stored.row["x"]
-    (exported,) = NemoExporter().lines(RewardedRows(output))
+    (exported,) = export_lines(NemoExporter(), output)
     assert kept is ... or strictly(exported)["x"] == kept
     again = run(None, env(Seeing), input=output)
     assert kept is ... or again.rollouts[0].info["saw"] == repr(kept)

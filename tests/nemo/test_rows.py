@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,13 @@ import orjson
 import pytest
 
 from gym_core import Episode, user_message
-from gym_core.engine.storage.rewarded import RewardedRows
-from gym_core.errors import InputError
+from gym_core.errors import UsageError
 from gym_nemo.formats import NemoExporter
 from gym_nemo.rows import as_response, result_row
 from gym_testing import think
 from tests.support.agents import FunctionAgent
 from tests.support.envs import env
+from tests.support.exports import NEEDED, export_rows, selected
 from tests.support.models import ScriptedModel, say
 from tests.support.nemo_server import row
 from tests.support.running import config, execute, rollout
@@ -31,7 +30,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "response": {"object": "response", "output": [{"role": "assistant", "content": "Ten."}], "usage": {"x": 1}},
         "reward": 0.5,
         "reward_components": {"exact": 0.0, "start": 9.0},
-        "rollout": {"run_id": "r", "task_index": 4, "repeat": 1, "model": "gpt", "agent": "loop", "info": {"count": 9}},
+        "rollout": {**NEEDED, "task_index": 4, "repeat": 1, "model": "gpt", "agent": "loop", "info": {"count": 9}},
         **changes,
     }
 
@@ -78,19 +77,23 @@ def test_a_response_is_whole_as_the_openai_package_has_it() -> None:
 
 def test_a_results_file_row_by_row_without_failures(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
-    rows = [result(), result(reward=None), result(task_id="6")]
+    rows = [result(), result(reward=None, task_id="7"), result(task_id="6")]
     file.write_bytes(b"\n".join(map(orjson.dumps, rows)) + b"\n\n")
-    rewarded = RewardedRows(file)
-    assert [json.loads(line)["task_id"] for line in NemoExporter().lines(rewarded)] == ["5", "6"]
-    assert (rewarded.given, rewarded.left_out) == (2, 1)
+    assert [made["task_id"] for made in export_rows(NemoExporter(), file)] == ["5", "6"]
+    rollouts = selected(file)
+    assert len([*rollouts]) == 2
+    assert rollouts.left_out == {"without a reward": 1}
 
 
-@pytest.mark.parametrize(("line", "message"), [("{", "not valid JSON"), ("{}", "no rollout"), ("[]", "no rollout")])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("{", "not valid JSON"), ("{}", "not a row that gym wrote"), ("[]", "not a row that gym wrote")],
+)
 def test_a_line_that_is_no_rollout_is_named(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text(orjson.dumps(result()).decode() + "\n" + line + "\n")
-    with pytest.raises(InputError, match=f"x.jsonl:2: .*{message}"):
-        list(RewardedRows(file))
+    with pytest.raises(UsageError, match=f"x.jsonl:2: .*{message}"):
+        list(selected(file))
 
 
 def test_what_a_run_wrote_can_be_exported_and_read_as_tasks_again(tmp_path: Path) -> None:
@@ -100,7 +103,7 @@ def test_what_a_run_wrote_can_be_exported_and_read_as_tasks_again(tmp_path: Path
         task["responses_create_params"] = {"input": "Hi."}
     wanted = config(ScriptedModel(say("Done.")), env(tasks=tasks), output=out, repeats=2)
     in_loop(lambda: execute(wanted))
-    made = [orjson.loads(line) for line in NemoExporter().lines(RewardedRows(out))]
+    made = export_rows(NemoExporter(), out)
     keys = sorted((each["_ng_task_index"], each["_ng_rollout_index"]) for each in made)
     assert keys == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert {each["response"]["output"][-1]["content"][0]["text"] for each in made} == {"Done."}

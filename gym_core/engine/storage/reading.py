@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
@@ -25,11 +26,12 @@ class ResultsFile:
     """The files of a run that has ended, was interrupted, or still goes on.
 
     Raises `UsageError` for a path that is no results file. `torn`: bytes of an unfinished last line that were left
-    out, known once the rollouts were read.
+    out, known once the rollouts were read. `redact`: what is done to a line before it is parsed.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, redact: Callable[[bytes], bytes] | None = None) -> None:
         self.path = Path(path)
+        self._redact = redact
         name = self.path.name
         if name.endswith(".failures.jsonl"):
             rows = self.path.with_name(name.removesuffix(".failures.jsonl") + ".jsonl")
@@ -51,10 +53,10 @@ class ResultsFile:
     def extent(self) -> tuple[int, int]:
         """How many rows there are, and how many rollouts a task has: what the rows show and the manifest says."""
         count = most = 0
-        for _, line in self._lines(self.path):
+        for _, _, line in self._lines(self.path):
             count += 1
             most = max(most, _repeat_of(line))
-        for _, line in self._lines(self.outputs.failures):
+        for _, _, line in self._lines(self.outputs.failures):
             most = max(most, _repeat_of(line))
         planned = self.manifest.extent.get("repeats", 1) if self.manifest is not None else 1
         return count, max(most + 1, planned)
@@ -65,11 +67,15 @@ class ResultsFile:
         Raises `UsageError` with file name and line number for a line that is no rollout, and for a rollout that stands
         there twice.
         """
+        return (rollout for _, rollout in self.placed())
+
+    def placed(self) -> Iterator[tuple[int, Rollout]]:
+        """The same, each with its place, for `at`."""
         last: dict[tuple[str, int], int] = {}
-        for number, row in self._rows(self.outputs.failures):
+        for number, _, row in self._rows(self.outputs.failures):
             last[_key(row)] = number
         seen = KeyTable()
-        for number, row in self._rows(self.path):
+        for number, offset, row in self._rows(self.path):
             key = _key(row)
             if not seen.add(for_repeat(digest(key[0]), key[1])):
                 raise UsageError(
@@ -77,16 +83,36 @@ class ResultsFile:
                     hint="results of several runs cannot share a file; give each its own",
                 )
             last.pop(key, None)
-            yield Rollout(row)
+            yield offset * 2, Rollout(row)
         if last:
-            for number, row in self._rows(self.outputs.failures):
+            for number, offset, row in self._rows(self.outputs.failures):
                 if last.get(_key(row)) == number:
-                    yield Rollout(row)
+                    yield offset * 2 + 1, Rollout(row)
 
-    def _rows(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, line in self._lines(path):
+    def at(self, places: Iterable[int]) -> Iterator[Rollout]:
+        """The rollouts at these places, in their order. Raises `UsageError` where the files have changed there."""
+        with ExitStack() as stack:
+            files: dict[int, BinaryIO] = {}
+            for place in places:
+                offset, which = divmod(place, 2)
+                path = self.outputs.failures if which else self.path
+                try:
+                    if which not in files:
+                        files[which] = stack.enter_context(path.open("rb"))
+                    files[which].seek(offset)
+                    row = self._parsed(files[which].readline())
+                except OSError as error:
+                    raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+                except JsonError:
+                    row = None
+                if not isinstance(row, dict) or not is_result(row):
+                    raise UsageError(f"{path} was changed while it was read", hint="try again once nobody writes to it")
+                yield Rollout(row)
+
+    def _rows(self, path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        for number, offset, line in self._lines(path):
             try:
-                row = parse_json(line)
+                row = self._parsed(line)
             except JsonError as error:
                 if not line.endswith(b"\n"):  # a run that was killed, or one that is writing just now
                     self.torn = len(line)
@@ -101,13 +127,21 @@ class ResultsFile:
                 refuse_odd(row.get("reward"), row["rollout"]["repeat"])
             except ValueError as error:
                 raise UsageError(f"{path}:{number}: {error}", hint=_NOT_OURS) from None
-            yield number, row
+            yield number, offset, row
+
+    def _parsed(self, line: bytes) -> Any:
+        return parse_json(line if self._redact is None else self._redact(line))
 
     @staticmethod
-    def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+        """Number, offset and text of each line that is not blank."""
+        offset = 0
         try:
             with path.open("rb") as file:
-                yield from ((number, line) for number, line in enumerate(file, 1) if not line.isspace())
+                for number, line in enumerate(file, 1):
+                    if not line.isspace():
+                        yield number, offset, line
+                    offset += len(line)
         except FileNotFoundError:
             return
         except OSError as error:

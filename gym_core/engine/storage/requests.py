@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from gym_core.domain.json_text import JsonError, encode_json
+from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.sampling import in_force
 from gym_core.engine.tasks.keys import DIGEST_SIZE
 
@@ -83,6 +85,41 @@ def lines_of(path: Path) -> Iterator[tuple[bytes, bytes]]:
                     yield bytes.fromhex(line[_HASH].decode()), line
     except FileNotFoundError:
         return
+
+
+class StoredRequests(Mapping[str, Mapping[str, Any]]):
+    """What an `x.tools.jsonl` holds, by hash, without it: of each line its place is kept, and the last few as read."""
+
+    def __init__(self, path: Path, redact: Callable[[bytes], bytes] = bytes) -> None:
+        self._path = path
+        self._redact = redact
+        self._read = lru_cache(maxsize=64)(self._line_at)
+        self._places: dict[str, int] | None = None
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        return self._read(self._known[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def _known(self) -> Mapping[str, int]:
+        if self._places is None:
+            self._places, offset = {}, 0
+            with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+                for line in file:
+                    if is_line(line) and line.endswith(b"\n"):
+                        self._places[line[_HASH].decode()] = offset
+                    offset += len(line)
+        return self._places
+
+    def _line_at(self, offset: int) -> Mapping[str, Any]:
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            return SharedRequest.of(parse_json(self._redact(file.readline()))).fields
 
 
 def is_line(line: bytes) -> bool:

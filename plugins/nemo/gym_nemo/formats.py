@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gym_core import encode_json
-from gym_core.spi import Exporter, ImportedRun, Importer, ImportRequest
+from gym_core import Rollout
+from gym_core.spi import Exporter, ExportRequest, ImportedRun, Importer, ImportRequest
 from gym_nemo.config_import import import_configuration
 from gym_nemo.rows import result_row
 from gym_nemo.run_file import run_file_text
@@ -18,10 +18,9 @@ from gym_nemo.yaml_files import read_configuration
 class NemoExporter(Exporter):
     """Results of gym as rows that NeMo Gym's tools read."""
 
-    def lines(self, rollouts: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    def rows(self, rollouts: Iterable[Rollout], request: ExportRequest) -> Iterator[Mapping[str, Any]]:
         """One row for each rollout."""
-        for row in rollouts:
-            yield encode_json(result_row(row))
+        return (result_row(rollout.row) for rollout in rollouts)
 
 
 class NemoImporter(Importer):
