@@ -6,8 +6,10 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from math import log
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 
 from gym_core import CallContext, ModelError, Request, Response, errors
@@ -142,8 +144,52 @@ def test_log_probabilities_in_chat(llama: Llama, transport: str) -> None:
 
 
 def test_tokens_in_chat_are_an_error_that_says_what_is_not_there(llama: Llama, transport: str) -> None:
-    with pytest.raises(ModelError, match="no ids of the prompt"):
+    with pytest.raises(ModelError, match="no ids of the prompt") as raised:
         llama.ask("Say hello.", api="chat", transport=transport, tokens=True)
+    assert "token_server=llama.cpp" in raised.value.hint
+
+
+def posted(llama: Llama, path: str, body: dict[str, Any]) -> Any:
+    """What the server itself says."""
+    return httpx.post(llama.server.root_url + path, json=body, trust_env=False, timeout=60).json()
+
+
+def test_tokens_are_those_that_the_server_read_and_sampled(llama: Llama, transport: str) -> None:
+    options = {"api": "chat", "transport": transport, "tokens": True, "token_server": "llama.cpp"}
+    response = llama.ask("Say hello.", seed=5, temperature=0.7, **options)
+    tokens = response.tokens
+    assert tokens is not None
+    assert not tokens.problem
+    assert len(tokens.prompt) == response.usage.input_tokens
+    assert len(tokens.sampled) == len(tokens.logprobs) == response.usage.output_tokens
+    prompt = posted(llama, "/detokenize", {"tokens": tokens.prompt})["content"]
+    assert prompt.endswith("<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\n")
+    assert response.output_text in posted(llama, "/detokenize", {"tokens": tokens.sampled})["content"]
+    # From those very ids, the server gives the first sampled token that very probability.
+    body = {"prompt": tokens.prompt, "n_predict": 1, "n_probs": 50_000, "post_sampling_probs": True, "temperature": 0.7}
+    said = posted(llama, "/completion", {**body, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 1})
+    (place,) = said["completion_probabilities"]
+    known = {entry["id"]: entry["prob"] for entry in place["top_probs"]}
+    assert tokens.logprobs[0] == pytest.approx(log(known[tokens.sampled[0]]), abs=0.01)
+
+
+def test_a_second_turn_begins_with_the_tokens_of_the_first(llama: Llama) -> None:
+    async def two_turns(model: OpenAIModel) -> tuple[Response, Response]:
+        first = await model.respond(Request({"input": [QUESTION]}), CallContext())
+        return first, await model.respond(Request({"input": [QUESTION, *first.output, QUESTION]}), CallContext())
+
+    first, second = llama.with_model(two_turns, max_output_tokens=60, tokens=True, token_server="llama.cpp")
+    assert first.tokens is not None
+    assert second.tokens is not None
+    known = [*first.tokens.prompt, *first.tokens.sampled]
+    assert second.tokens.prompt[: len(known)] == known
+
+
+def test_an_answer_with_characters_of_several_tokens_stands_without_usable_tokens(llama: Llama) -> None:
+    response = llama.ask("Repeat: 😀😃😄😁😆😅", tokens=True, token_server="llama.cpp", version="1")
+    assert "😀" in response.output_text
+    assert response.tokens is not None
+    assert "part of a character" in response.tokens.problem
 
 
 def test_a_limit_on_tokens_is_told_in_chat(llama: Llama, transport: str) -> None:

@@ -28,6 +28,7 @@ from gym_core import (
 from gym_core.errors import ContextLengthError
 from gym_core.spi import OpenSession
 from gym_http.gateway.server import GatewayServer
+from gym_local_model.backend import LocalModel, LocalModelOptions
 from gym_testing import IsolatedPlugins
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import PlainSession, env
@@ -528,3 +529,32 @@ def test_exact_tokens_of_a_programs_calls_are_recorded_and_not_told_to_it() -> N
     for sequence in found.sequences():
         prompt, sampled, _ = model.seen[sequence.calls[-1]]
         assert [*sequence.ids] == prompt + sampled
+
+
+@pytest.mark.slow
+def test_exact_tokens_of_a_real_model_reach_the_record_through_a_gateway() -> None:
+    said: list[str] = []
+
+    async def work(endpoint: Endpoint, places: dict[str, Any], episode: Episode) -> None:
+        messages: list[Any] = [{"role": "user", "content": "Say yes."}]
+        async with sdk(places) as client:
+            for _ in range(2):
+                answer = await client.chat.completions.create(model="any", messages=messages)
+                assert "token_ids" not in answer.model_dump_json()
+                said.append(answer.choices[0].message.content or "")
+                messages += [{"role": "assistant", "content": said[-1]}, {"role": "user", "content": "Again."}]
+
+    async def through() -> Rollout:
+        options = {"tokens": True, "tools": "native", "context_size": 1024, "max_output_tokens": 40}
+        async with LocalModel(LocalModelOptions.model_validate(options)) as model:
+            return await offered(work, model)
+
+    found = asyncio.run(asyncio.wait_for(through(), 120))
+    assert len(said) == 2
+    (sequence,) = found.sequences()
+    assert sequence.calls == (0, 1)
+    first, second = (made["tokens"] for made in found.model_calls)
+    assert second["kept"] == len(first["prompt"]) + len(first["sampled"])
+    trained = [number for number, mask in zip(sequence.ids, sequence.mask, strict=True) if mask]
+    assert trained == [*first["sampled"], *second["sampled"]]
+    assert found.row["rollout"].get("token_breaks", 0) == 0

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -27,10 +27,13 @@ from gym_core import (
     responses,
 )
 from gym_local_model import adapter
-from gym_local_model.client import ChatClient
+from gym_local_model.client import ChatClient, death
 from gym_local_model.progress import FetchProgress
 from gym_local_model.server import LlamaServer, ServerSettings
 from gym_local_model.weights import SMOLLM2, find_default
+
+if TYPE_CHECKING:
+    from gym_openai_model.backend import OpenAIModel
 
 DEFAULT_TEMPERATURE = 0.0
 DEFAULT_MAX_OUTPUT_TOKENS = 256
@@ -59,6 +62,12 @@ class LocalModelOptions(Options):
         description="How tools reach the model: through its own template, through the adapter, or whichever fits.",
     )
     logprobs: bool = Field(False, description="Record the log probabilities of the tokens of texts.")
+    tokens: bool = Field(
+        False,
+        description="Keep the ids of prompt and sampled tokens with their log probabilities, for training. Not behind "
+        "the adapter.",
+    )
+    version: str | None = Field(None, description="The version of the weights, to stand with the tokens.")
     start_timeout: Annotated[PositiveFloat, Operational()] = Field(
         120.0, description="Seconds until the model has to be loaded."
     )
@@ -75,13 +84,16 @@ class LocalModel(ModelBackend[LocalModelOptions]):
 
     Models whose chat template knows no tools, SmolLM2 among them, work behind an adapter: the harness then decides when
     a tool is called and makes sure that the call is well formed, and the model chooses function and arguments. That is
-    a policy of this backend, not an ability of the model; `tools=native` shows the model as it is.
+    a policy of this backend, not an ability of the model; `tools=native` shows the model as it is. Its tokens are no
+    training data, either: `tokens=true` takes a model as it is.
     """
 
     _client: ChatClient
     _server: LlamaServer
     _adapts: bool
     _stack: contextlib.AsyncExitStack
+    _exact: OpenAIModel | None = None
+    """What speaks with the server where tokens are kept: as with any llama.cpp server."""
 
     async def __aenter__(self) -> Self:
         """Find or fetch the model, and start its server."""
@@ -98,6 +110,8 @@ class LocalModel(ModelBackend[LocalModelOptions]):
             self._client = await stack.enter_async_context(ChatClient(self._server, self.options.request_timeout))
             wanted = self.options.tools
             self._adapts = wanted == "adapter" or (wanted == "auto" and not await self._client.template_knows_tools())
+            if self.options.tokens:
+                self._exact = await stack.enter_async_context(self._open_exact())
             self._stack = stack.pop_all()
         return self
 
@@ -106,6 +120,34 @@ class LocalModel(ModelBackend[LocalModelOptions]):
     ) -> None:
         """Stop the server."""
         await self._stack.aclose()
+
+    def _open_exact(self) -> OpenAIModel:
+        """The backend `openai` in front of the server. Raises `UsageError` where the adapter would be in between."""
+        if self._adapts:
+            raise UsageError(
+                "tokens=true: the adapter writes prompts of its own and binds what is sampled, which is nothing to "
+                "train on",
+                hint="add -M tools=native, which speaks the model's own chat template",
+            )
+        from gym_openai_model.backend import OpenAIModel
+        from gym_openai_model.options import OpenAIOptions
+
+        return OpenAIModel(
+            OpenAIOptions.model_validate(
+                {
+                    "base_url": self.base_url,
+                    "model": self.model_id,
+                    "api": "chat",
+                    "drop_reasoning": True,
+                    "logprobs": self.options.logprobs,
+                    "request_timeout": self.options.request_timeout,
+                    "token_server": "llama.cpp",
+                    "tokens": True,
+                    "version": self.options.version,
+                }
+            ),
+            self.context,
+        )
 
     @property
     def base_url(self) -> str:
@@ -130,11 +172,22 @@ class LocalModel(ModelBackend[LocalModelOptions]):
 
     async def respond(self, request: Request, context: CallContext) -> Response:
         """One response, which may take two completions behind the adapter: a refused call and the answer."""
+        if self._exact is not None:
+            return await self._exactly(self._exact, request, context)
         body = {**request.body, "input": responses.as_items(request.body.get("input"))}
         uses_tools = body.get("tools") or any(item.get("type") in _FUNCTION_ITEMS for item in body["input"])
         if self._adapts and uses_tools:
             return Response(await self._adapted(body, context))
         return Response(await self._complete(self._chat(body, context)))
+
+    async def _exactly(self, exact: OpenAIModel, request: Request, context: CallContext) -> Response:
+        body = self._settled(request.body)
+        if context.seed is not None and body.get("seed") is None:
+            body["seed"] = context.seed % 2**32
+        try:
+            return await exact.respond(Request(body), context)
+        except errors.ConnectionFailedError as error:
+            raise await death(self._server) or error from None
 
     async def _adapted(self, body: Mapping[str, Any], context: CallContext) -> dict[str, Any]:
         rest = {name: value for name, value in body.items() if name not in (*_TOOL_FIELDS, "instructions")}
@@ -158,13 +211,8 @@ class LocalModel(ModelBackend[LocalModelOptions]):
 
     def _chat(self, body: Mapping[str, Any], context: CallContext) -> dict[str, Any]:
         """The chat request of a body, with this backend's settings over and under its own."""
-        explicit = self.options.model_fields_set
-        merged = {**body}
-        for name in ("temperature", "max_output_tokens"):
-            if name in explicit or merged.get(name) is None:
-                merged[name] = getattr(self.options, name)
         try:
-            request = chat.chat_request(merged, max_tokens_field="max_tokens", drop=("reasoning",))
+            request = chat.chat_request(self._settled(body), max_tokens_field="max_tokens", drop=("reasoning",))
         except ValueError as error:
             raise errors.BadRequestError(f"the local model cannot be sent this request: {error}") from error
         request["model"] = self.model_id
@@ -177,6 +225,14 @@ class LocalModel(ModelBackend[LocalModelOptions]):
             # The server's own default is the twenty likeliest tokens at every position.
             request["top_logprobs"] = request.get("top_logprobs") or 1
         return request
+
+    def _settled(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        explicit = self.options.model_fields_set
+        settled = {**body}
+        for name in ("temperature", "max_output_tokens"):
+            if name in explicit or settled.get(name) is None:
+                settled[name] = getattr(self.options, name)
+        return settled
 
     async def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
         completion = await self._client.complete(request)

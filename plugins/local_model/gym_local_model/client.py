@@ -64,13 +64,21 @@ class ChatClient:
         except httpx.TimeoutException as error:
             raise errors.ModelTimeoutError(f"the local model did not reply within {self._timeout:g} s") from error
         except httpx.TransportError as error:
-            ended = await self._server.death()
-            if ended:
-                failure = LocalServerEnded(ended.message, hint=ended.hint)
-                for note in getattr(ended, "__notes__", ()):
-                    failure.add_note(note)
+            failure = await death(self._server)
+            if failure is not None:
                 raise failure from error
             raise errors.ConnectionFailedError(f"the local server dropped the connection: {error!r}") from error
+
+
+async def death(server: LlamaServer) -> LocalServerEnded | None:
+    """The error that a dropped connection means where the server's process has ended."""
+    ended = await server.death()
+    if ended is None:
+        return None
+    failure = LocalServerEnded(ended.message, hint=ended.hint)
+    for note in getattr(ended, "__notes__", ()):
+        failure.add_note(note)
+    return failure
 
 
 def _read(status: int, content: bytes) -> dict[str, Any]:

@@ -106,6 +106,46 @@ def test_log_probabilities_are_kept_when_asked_for_and_no_ids_are_said(local: Ru
     assert "prompt_token_ids" not in message
 
 
+@pytest.fixture(scope="module")
+def exact(model_file: Path) -> Iterator[Running]:
+    running = Running(context_size=1024, tokens=True, tools="native", temperature=1.0, version="3")
+    yield running
+    running.close()
+
+
+def test_tokens_are_those_of_the_models_own_template(exact: Running) -> None:
+    body = ask("Say hello to Ann.", max_output_tokens=6)
+    response = exact.respond(body, seed=2**40 + 7)
+    tokens = response.tokens
+    assert tokens is not None
+    assert not tokens.problem
+    assert len(tokens.prompt) == response.usage.input_tokens
+    assert len(tokens.sampled) == len(tokens.logprobs) == 6
+    assert all(value < 0 for value in tokens.logprobs)
+    assert tokens.version == "3"
+    assert "logprobs" not in response.output[-1]["content"][0]
+    assert response.body["model"] == "SmolLM2-135M-Instruct"
+    again = exact.respond(body, seed=2**40 + 7)
+    assert again.output_text == response.output_text
+
+
+def test_a_second_turn_goes_on_from_the_tokens_of_the_first(exact: Running) -> None:
+    first = exact.respond({"input": "Say yes.", "temperature": 0})
+    more = {"type": "message", "role": "user", "content": "Again."}
+    second = exact.respond({"input": [{"role": "user", "content": "Say yes."}, *first.output, more]})
+    assert first.tokens is not None
+    assert second.tokens is not None
+    known = [*first.tokens.prompt, *first.tokens.sampled]
+    assert [*second.tokens.prompt][: len(known)] == known
+
+
+@pytest.mark.parametrize("tools", ["auto", "adapter"])
+def test_the_adapter_says_no_tokens_and_which_form_does(model_file: Path, tools: str) -> None:
+    with pytest.raises(UsageError, match="nothing to train on") as raised:
+        Running(tokens=True, tools=tools, context_size=256)
+    assert "tools=native" in raised.value.hint
+
+
 def test_sampling_with_a_seed_can_be_repeated(local: Running) -> None:
     body = {"input": "Name an animal.", "temperature": 1.5, "max_output_tokens": 8}
     texts = [local.respond(body, seed=seed).output_text for seed in (1, 1, 2, 3, 4)]
@@ -144,8 +184,9 @@ def test_a_file_of_ones_own_and_explicit_options_go_first(model_file: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_a_server_that_died_stops_the_run(model_file: Path) -> None:
-    running = Running(context_size=256)
+@pytest.mark.parametrize("options", [{}, {"tokens": True, "tools": "native"}])
+def test_a_server_that_died_stops_the_run(model_file: Path, options: dict[str, Any]) -> None:
+    running = Running(context_size=256, **options)
     try:
         os.kill(running.backend._server.pid, signal.SIGKILL)
         with pytest.raises(LocalServerEnded, match="ended in the middle"):

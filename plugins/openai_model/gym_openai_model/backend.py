@@ -6,7 +6,7 @@ import asyncio
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from gym_core import (
     errors,
 )
 from gym_http1 import MEGABYTE
+from gym_openai_model import llama_cpp
 from gym_openai_model.addresses import file_of, follow, read_addresses
 from gym_openai_model.dialects import BrokenReply, Dialect, make_dialect
 from gym_openai_model.endpoint import Endpoint
@@ -52,8 +53,8 @@ from gym_openai_model.transports.base import PreparedHeaders, public_url
 
 _SESSIONS_KEPT = 1 << 14
 _NO_TOKENS = (
-    "vLLM, SGLang, Dynamo and NeMo's servers say them in -M api=chat; an older one, or llama.cpp, says no ids of the "
-    "prompt. Without -M tokens=true the run goes on without them"
+    "vLLM, SGLang, Dynamo and NeMo's servers say them in -M api=chat, a llama.cpp server wants "
+    "-M token_server=llama.cpp besides. Without -M tokens=true the run goes on without them"
 )
 
 
@@ -63,6 +64,7 @@ class _Target:
 
     base_url: str
     url: str
+    endpoint: Endpoint
 
 
 class OpenAIModel(ModelBackend[OpenAIOptions]):
@@ -81,10 +83,12 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         self._endpoint = self._endpoints[0]
         self._single = self._file is None and len(self._endpoints) == 1
         self._says_tokens = False
-        if (self.options.tokens or self.options.send_token_ids) and (
-            self._endpoint.is_openai or self._endpoint.is_azure
-        ):
+        wants_tokens = self.options.tokens or self.options.send_token_ids
+        if wants_tokens and (self._endpoint.is_openai or self._endpoint.is_azure):
             raise UsageError(f"{self._endpoint.base_url} says no token ids, so there is nothing to train on")
+        self._asks_prompts = wants_tokens and self.options.token_server == "llama.cpp"
+        if self._asks_prompts and self.options.api == "responses":
+            raise UsageError("llama.cpp says its tokens in chat alone", hint="leave -M api=responses out")
         self._identity = identify(self.options, self._endpoint, self._name)
         self._config = TransportConfig(
             connect_timeout=self.options.connect_timeout,
@@ -108,7 +112,7 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
 
     def _use_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         self._endpoints = tuple(endpoints)
-        found = [_Target(endpoint.base_url, endpoint.url(self._dialect.path)) for endpoint in endpoints]
+        found = [_Target(endpoint.base_url, endpoint.url(self._dialect.path), endpoint) for endpoint in endpoints]
         self._target = found[0] if self._single else None
         # One that has left the list may still be asked by a call that was on its way there.
         self._targets: dict[str, _Target] = {target.base_url: target for target in found}
@@ -218,8 +222,24 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         if response.unfinished:
             raise self._unfinished(target, reply, response)
         if response.tokens is not None:
+            if self._asks_prompts and not response.tokens.problem:
+                response.tokens = await self._with_prompt(transport, target, body, response)
             self._look_at(response.tokens, target)
         return response
+
+    async def _with_prompt(self, transport: Transport, target: _Target, body: bytes, response: Response) -> Tokens:
+        """The tokens of a llama.cpp server's response, with those of its prompt."""
+        tokens = response.tokens
+        assert tokens is not None
+        try:
+            prompt = await llama_cpp.prompt_ids(transport, target.endpoint, body)
+        except TransportError as error:
+            raise transport_failure(error, target.base_url) from None
+        except llama_cpp.NotSaid as why:
+            return Tokens((), (), (), problem=f"no ids of the prompt: {why}")
+        self._says_tokens = True
+        problem = llama_cpp.missing(response, prompt, len(tokens.sampled))
+        return Tokens((), (), (), problem=problem) if problem else replace(tokens, prompt=prompt)
 
     def _look_at(self, tokens: Tokens, target: _Target) -> None:
         """Raise where an endpoint that is asked for tokens has never said any: no later call would.

@@ -9,7 +9,8 @@ SGLang: asked by `return_token_ids` and `return_prompt_token_ids`, choice `promp
 `.output_ids`.
 Dynamo: asked by `nvext.extra_fields`; `nvext.engine_data`.
 NeMo's servers: unasked; the three fields of `TOKEN_FIELDS` on the chat message, or on the last item.
-llama.cpp: asked by `logprobs`; ids in the entries of `logprobs.content`, none of the prompt.
+llama.cpp: asked by `logprobs` and `post_sampling_probs`; ids in the entries of `logprobs.content`, `prob` in place of
+`logprob`; those of the prompt where `llama_cpp` asks for them.
 
 All of it is taken out of the body: what a call read and wrote has one home.
 """
@@ -19,11 +20,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping
 from itertools import chain
+from math import log
 from typing import Any, Literal, TypeAlias
 
 from gym_core import Tokens
 
-TokenServer: TypeAlias = Literal["auto", "vllm", "sglang", "dynamo", "nemo"]
+TokenServer: TypeAlias = Literal["auto", "vllm", "sglang", "dynamo", "nemo", "llama.cpp"]
 
 _PROMPT = ("prompt_token_ids", "input_ids", "prompt_ids")
 _SAMPLED = ("token_ids", "generation_token_ids", "output_ids", "completion_token_ids", "output_token_ids")
@@ -39,6 +41,7 @@ _CHAT: Mapping[TokenServer, Mapping[str, Any]] = {
     "sglang": _SGLANG,
     "dynamo": _DYNAMO,
     "nemo": {},
+    "llama.cpp": {"post_sampling_probs": True},
 }
 _RESPONSES: Mapping[TokenServer, Mapping[str, Any]] = {
     "auto": {"enable_response_messages": True},
@@ -46,6 +49,7 @@ _RESPONSES: Mapping[TokenServer, Mapping[str, Any]] = {
     "sglang": _SGLANG,
     "dynamo": _DYNAMO,
     "nemo": {},
+    "llama.cpp": {},
 }
 
 
@@ -128,7 +132,7 @@ class _Found:
     def entries(self, entries: list[dict[str, Any]]) -> None:
         """Take what nothing else has said from the entries of `logprobs`."""
         if self.logprobs is None:
-            self.logprobs = [entry.get("logprob") for entry in entries]
+            self.logprobs = [entry.get("logprob") for entry in entries] if "prob" not in entries[0] else _logs(entries)
         if self.sampled is None:
             self.sampled = _ids_of(entries)
 
@@ -199,6 +203,14 @@ def _ids_of(entries: list[dict[str, Any]]) -> list[int] | None:
     except (KeyError, ValueError, AttributeError):
         pass
     return None
+
+
+def _logs(entries: list[dict[str, Any]]) -> list[float]:
+    """Log probabilities, where a server says probabilities."""
+    try:
+        return [log(entry["prob"]) for entry in entries]
+    except (KeyError, TypeError, ValueError):
+        raise UnevenTokens("probabilities that are none") from None
 
 
 def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:

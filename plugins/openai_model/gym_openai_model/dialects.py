@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gym_core import JsonError, Request, Response, Tokens, chat, encode_json, parse_json
 from gym_core.spi import TOKEN_FIELDS
 from gym_openai_model.capture import UnevenTokens, asking, take_from_completion, take_from_response
+from gym_openai_model.llama_cpp import UNTOUCHED
 
 if TYPE_CHECKING:
     from gym_openai_model.endpoint import Endpoint
@@ -75,7 +76,8 @@ def _sampling(options: OpenAIOptions, model: str) -> dict[str, Any]:
 class _Capture:
     """What a dialect does where tokens are asked for.
 
-    `takes`: whether replies are looked through. `sends`: whether items carry tokens, there and back.
+    `takes`: whether replies are looked through. `sends`: whether items carry tokens, there and back. `apart`: whether
+    the ids of the prompt are asked for apart from it, see `llama_cpp`.
     """
 
     def __init__(self, options: OpenAIOptions) -> None:
@@ -84,6 +86,7 @@ class _Capture:
         self.version = options.version
         self.asks = self.takes and options.token_server != "nemo"
         self.server = options.token_server
+        self.apart = self.takes and self.server == "llama.cpp"
         self.keeps = options.logprobs or options.top_logprobs is not None
 
     def taken(self, take: Callable[..., Tokens], body: dict[str, Any]) -> Tokens | str:
@@ -190,6 +193,7 @@ class ChatDialect:
         self._drop = _REASONING if options.drop_reasoning else _NOTHING
         asked = asking(self._capture.server, chat=True) if self._capture.takes else {}
         self._extra = {**asked, **options.extra_body}
+        self._under = UNTOUCHED if self._capture.apart else None
         chosen = options.max_tokens_field
         self._max_tokens_field = endpoint.max_tokens_field if chosen == "auto" else chosen
         self._tool_media = endpoint.tool_media if options.tool_media == "auto" else options.tool_media
@@ -217,6 +221,8 @@ class ChatDialect:
             chosen = seed
         if chosen is not None:
             body[self._seed_field] = chosen
+        if self._under:
+            body = {**self._under, **body}
         if self._extra:
             body.update(self._extra)
         return encode_json(body)
@@ -230,6 +236,8 @@ class ChatDialect:
         if type(body.get("choices")) is not list:
             hint = "; it looks like the Responses API" if type(body.get("output")) is list else ""
             raise BrokenReply(f"it has no list of choices{hint}", body)
+        if self._capture.apart:
+            body.setdefault("prompt_token_ids", [])
         tokens = self._capture.taken(take_from_completion, body) if self._capture.takes else None
         try:
             response = Response(chat.response_from_completion(body))

@@ -83,9 +83,12 @@ class Endpoint:
             self.is_openai, self.is_azure, self.dialect, self.max_tokens_field, self.seed_field, self.mixes_strict
         )  # fmt: skip
 
-    def url(self, path: str) -> str:
-        """The URL of a path such as `/models`, with the query fields and credentials of the base URL."""
-        url = self.base_url + path
+    def url(self, path: str, *, at_root: bool = False) -> str:
+        """The URL of a path such as `/models`, with the query fields and credentials of the base URL.
+
+        `at_root`: of a path that stands beside `/v1`.
+        """
+        url = (self.base_url.removesuffix("/v1") if at_root else self.base_url) + path
         if self.userinfo:
             url = url.replace("://", f"://{self.userinfo}@", 1)
         return f"{url}?{urlencode(self.query)}" if self.query else url

@@ -120,7 +120,7 @@ class OpenAIOptions(Options):
     token_server: TokenServer = Field(
         "auto",
         description="Whose words ask for tokens. `auto`: those of vLLM, SGLang and Dynamo at once. `nemo`: none, "
-        "NeMo's servers say them unasked.",
+        "NeMo's servers say them unasked. `llama.cpp`: its own, and nothing cuts sampling off unless asked for.",
     )
     version: str | None = Field(
         None, description="The version of the weights, to stand with the tokens where the endpoint says none."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import exp
 from typing import Any
 
 import pytest
@@ -93,7 +94,8 @@ def chat(endpoint: Endpoint) -> Caller:
 def exact(found: Response) -> Tokens:
     tokens = found.tokens
     assert tokens is not None
-    assert (tokens.prompt, tokens.sampled, tokens.logprobs) == (PROMPT, SAMPLED, LOGPROBS)
+    assert (tokens.prompt, tokens.sampled) == (PROMPT, SAMPLED)
+    assert tokens.logprobs == pytest.approx(LOGPROBS, abs=1e-12)
     whole = repr(found.body)
     assert not [name for name in (*THREE, "token_ids", "input_ids", "logprob'") if name in whole]
     return tokens
@@ -114,6 +116,7 @@ def test_a_server_that_says_none_is_an_error_that_stops_the_run(endpoint: Endpoi
         chat(endpoint)(tokens=True)
     assert raised.value.fatal
     assert "vLLM" in raised.value.hint
+    assert "token_server=llama.cpp" in raised.value.hint
 
 
 def test_vllms_responses_say_the_tokens_of_texts(endpoint: Endpoint) -> None:
@@ -134,6 +137,76 @@ def test_nemos_model_server_says_them_on_the_last_item(endpoint: Endpoint, items
     endpoint.script(response(*items))
     exact(Caller(endpoint, "responses")(tokens=True, token_server="nemo"))
     assert "enable_response_messages" not in endpoint.sent
+
+
+def llama(prompt: Any = PROMPT, read: int = len(PROMPT), wrote: int = len(SAMPLED)) -> list[Any]:
+    """A llama.cpp server's replies: probabilities, the prompt as text, and its ids."""
+    entries = [
+        {"id": number, "token": "t", "bytes": [1], "prob": exp(value), "top_probs": []}
+        for value, number in zip(LOGPROBS, SAMPLED, strict=True)
+    ]
+    said = completion(TEXT, logprobs={"content": entries})
+    usage = {"prompt_tokens": read, "completion_tokens": wrote}
+    return [{**said, "usage": usage}, {"prompt": "<user>Hi"}, {"tokens": prompt}]
+
+
+def test_llama_cpp_is_asked_for_the_ids_of_the_prompt_besides(endpoint: Endpoint) -> None:
+    endpoint.script(*llama())
+    exact(chat(endpoint)(tokens=True, token_server="llama.cpp"))
+    asked, template, encoder = endpoint.seen
+    assert [asked.path, template.path, encoder.path] == ["/v1/chat/completions", "/apply-template", "/tokenize"]
+    assert template.body == asked.body
+    assert encoder.body == {"content": "<user>Hi", "add_special": True, "parse_special": True}
+    over = {"logprobs": True, "top_logprobs": 1, "post_sampling_probs": True, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+    assert {name: asked.body[name] for name in over} == over
+
+
+def test_what_shapes_sampling_reaches_llama_cpp_where_it_is_asked_for(endpoint: Endpoint) -> None:
+    endpoint.script(*llama())
+    request = Request({"input": "Hi", "min_p": 0.1})
+    chat(endpoint)(request, tokens=True, token_server="llama.cpp", top_p=0.9)
+    body = endpoint.seen[0].body
+    assert (body["top_k"], body["top_p"], body["min_p"]) == (0, 0.9, 0.1)
+
+
+@pytest.mark.parametrize(("odd", "problem"), [({"read": 4}, "3 ids by /tokenize"), ({"wrote": 5}, "2 of 5 sampled")])
+def test_counts_of_llama_cpp_that_do_not_agree_make_tokens_unusable(
+    endpoint: Endpoint, odd: dict[str, int], problem: str
+) -> None:
+    endpoint.script(*llama(**odd))
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.output_text == "Hi"
+    assert found.tokens is not None
+    assert problem in found.tokens.problem
+
+
+@pytest.mark.parametrize(
+    ("replies", "why"),
+    [
+        ([Reply({"error": "no such path"}, 404)], "/apply-template answers with HTTP 404"),
+        ([{"text": "x"}], "/apply-template answers without 'prompt'"),
+        ([Reply(b"<html>", 200)], "/apply-template answers without 'prompt'"),
+        ([{"prompt": "x"}, {"tokens": ["a"]}], "/tokenize answers with something else than ids"),
+    ],
+)
+def test_a_server_that_is_none_of_llama_cpp_is_an_error(endpoint: Endpoint, replies: list[Any], why: str) -> None:
+    endpoint.script(llama()[0], *replies)
+    with pytest.raises(errors.EndpointError, match=why):
+        chat(endpoint)(tokens=True, token_server="llama.cpp")
+
+
+def test_probabilities_that_are_none_are_a_broken_reply(endpoint: Endpoint) -> None:
+    said = llama()[0]
+    said["choices"][0]["logprobs"]["content"][0]["prob"] = 0
+    endpoint.script(said)
+    with pytest.raises(errors.BrokenReplyError, match="probabilities"):
+        chat(endpoint)(tokens=True, token_server="llama.cpp")
+
+
+def test_llama_cpp_says_tokens_in_chat_alone() -> None:
+    options = {"base_url": "http://127.0.0.1/v1", "api": "responses", "tokens": True, "token_server": "llama.cpp"}
+    with pytest.raises(UsageError, match="chat alone"):
+        OpenAIModel(OpenAIOptions.model_validate(options))
 
 
 def test_each_server_is_asked_in_its_own_words(endpoint: Endpoint) -> None:
