@@ -158,6 +158,8 @@ if TYPE_CHECKING:
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
     from gym_core.engine.staging import make_stage as make_stage
+    from gym_core.engine.storage.reading import ResultsFile as ResultsFile
+    from gym_core.engine.stored_runs import latest_run as latest_run
     from gym_core.engine.tasks.input_file import open_input as open_input
     from gym_core.engine.tasks.job import Job as Job
     from gym_core.engine.tasks.keys import named_by as named_by
@@ -270,6 +272,8 @@ else:
             "gym_core.engine.run.opening": "open_run",
             "gym_core.engine.run.run": "Run",
             "gym_core.engine.staging": "beginning make_gates make_stage",
+            "gym_core.engine.storage.reading": "ResultsFile",
+            "gym_core.engine.stored_runs": "latest_run",
             "gym_core.engine.tasks.input_file": "open_input",
             "gym_core.engine.tasks.job": "Job",
             "gym_core.engine.tasks.keys": "named_by",
