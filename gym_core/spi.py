@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gym_core.cli.terminal import pass_shared_terminal as pass_shared_terminal
     from gym_core.cli.terminal import pass_terminal as pass_terminal
     from gym_core.cli.terminal import styled as styled
+    from gym_core.cli.where import Condition as Condition
     from gym_core.contract.agent import checked_stop as checked_stop
     from gym_core.contract.executor import Head as Head
     from gym_core.contract.executor import Receive as Receive
@@ -72,6 +73,11 @@ if TYPE_CHECKING:
     from gym_core.domain.blame import described as described
     from gym_core.domain.blame import unwrapped as unwrapped
     from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
+    from gym_core.domain.conversation import MAIN as MAIN
+    from gym_core.domain.conversation import ModelCall as ModelCall
+    from gym_core.domain.conversation import ToolRun as ToolRun
+    from gym_core.domain.conversation import answers_that_stand as answers_that_stand
+    from gym_core.domain.conversation import path_length as path_length
     from gym_core.domain.conversation import places_of as places_of
     from gym_core.domain.conversation import read_model_calls as read_model_calls
     from gym_core.domain.conversation import shown_to as shown_to
@@ -85,9 +91,12 @@ if TYPE_CHECKING:
     from gym_core.domain.foreign_verdict import without_failure as without_failure
     from gym_core.domain.json_text import plain_json as plain_json
     from gym_core.domain.json_text import what_it_is as what_it_is
+    from gym_core.domain.parts import describe_part as describe_part
     from gym_core.domain.proxies import ProxyError as ProxyError
     from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
+    from gym_core.domain.responses import call_id_of as call_id_of
+    from gym_core.domain.responses import content_parts as content_parts
     from gym_core.domain.responses import id_text as id_text
     from gym_core.domain.sampling import BACKEND_FIELDS as BACKEND_FIELDS
     from gym_core.domain.sampling import read_sampling as read_sampling
@@ -117,6 +126,10 @@ if TYPE_CHECKING:
     from gym_core.engine.child_processes.child import write_message as write_message
     from gym_core.engine.child_processes.parent import ChildProcess as ChildProcess
     from gym_core.engine.child_processes.parent import how_ended as how_ended
+    from gym_core.engine.comparison import Compared as Compared
+    from gym_core.engine.comparison import Statistics as Statistics
+    from gym_core.engine.comparison import difference as difference
+    from gym_core.engine.comparison import same_tasks as same_tasks
     from gym_core.engine.config import Invocation as Invocation
     from gym_core.engine.config import RunConfig as RunConfig
     from gym_core.engine.config import run_config as run_config
@@ -125,6 +138,7 @@ if TYPE_CHECKING:
     from gym_core.engine.executors.worker import Worker as Worker
     from gym_core.engine.functions.executor import Executor as Executor
     from gym_core.engine.loops import run_loop as run_loop
+    from gym_core.engine.metrics.rewards import RewardTally as RewardTally
     from gym_core.engine.metrics.statistics import SUCCESS as SUCCESS
     from gym_core.engine.metrics.statistics import pass_at_k as pass_at_k
     from gym_core.engine.metrics.statistics import powers_of_two as powers_of_two
@@ -158,8 +172,15 @@ if TYPE_CHECKING:
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
     from gym_core.engine.staging import make_stage as make_stage
+    from gym_core.engine.storage.manifest import Manifest as Manifest
     from gym_core.engine.storage.reading import ResultsFile as ResultsFile
+    from gym_core.engine.storage.requests import lines_of as lines_of
+    from gym_core.engine.storage.store import Outputs as Outputs
+    from gym_core.engine.storage.summary import remedy as remedy
+    from gym_core.engine.stored_runs import StoredRun as StoredRun
     from gym_core.engine.stored_runs import latest_run as latest_run
+    from gym_core.engine.stored_runs import manifests as manifests
+    from gym_core.engine.stored_runs import stored_run as stored_run
     from gym_core.engine.tasks.input_file import open_input as open_input
     from gym_core.engine.tasks.job import Job as Job
     from gym_core.engine.tasks.keys import named_by as named_by
@@ -216,6 +237,7 @@ else:
             "setting_option task_id_option timeout_options",
             "gym_core.cli.running": "logged",
             "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
+            "gym_core.cli.where": "Condition",
             "gym_core.contract.agent": "checked_stop",
             "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
             "gym_core.contract.formats": "Column ExportRequest Exporter ImportRequest ImportedRun Importer Json",
@@ -227,15 +249,17 @@ else:
             "gym_core.domain.arguments": "ArgumentError arguments_text parse_arguments",
             "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
             "gym_core.domain.chat.tools": "with_flat_tools",
-            "gym_core.domain.conversation": "places_of read_model_calls shown_to",
+            "gym_core.domain.conversation": "MAIN ModelCall ToolRun answers_that_stand path_length places_of "
+            "read_model_calls shown_to",
             "gym_core.domain.error_json": "error_json",
             "gym_core.domain.errors": "writable",
             "gym_core.domain.finish": "ending",
             "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
             "gym_core.domain.json_text": "plain_json what_it_is",
+            "gym_core.domain.parts": "describe_part",
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line",
-            "gym_core.domain.responses": "id_text",
+            "gym_core.domain.responses": "call_id_of content_parts id_text",
             "gym_core.domain.sampling": "BACKEND_FIELDS read_sampling sampling_fields",
             "gym_core.domain.sequences": "with_tokens_on_items",
             "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
@@ -246,12 +270,14 @@ else:
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
             "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
             "gym_core.engine.child_processes.parent": "ChildProcess how_ended",
+            "gym_core.engine.comparison": "Compared Statistics difference same_tasks",
             "gym_core.engine.config": "Invocation RunConfig run_config",
             "gym_core.engine.events.logs": "log_rollout",
             "gym_core.engine.executors.frames": "FrameReader",
             "gym_core.engine.executors.worker": "Worker",
             "gym_core.engine.functions.executor": "Executor",
             "gym_core.engine.loops": "run_loop",
+            "gym_core.engine.metrics.rewards": "RewardTally",
             "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
             "gym_core.engine.model_calls.gate": "BoundModel Clock ModelGate Models",
             "gym_core.engine.model_calls.prices": "Price find_prices",
@@ -264,16 +290,20 @@ else:
             "gym_core.engine.rollout.group": "group_verdicts score_group",
             "gym_core.engine.rollout.live_session": "LiveSession",
             "gym_core.engine.rollout.rollout_run": "RolloutRun derive_seed",
-            "gym_core.engine.rollout.underway": "carry_out",
             "gym_core.engine.rollout.row": "unwritable",
             "gym_core.engine.rollout.runner_rollout": "NoEnvironment",
             "gym_core.engine.rollout.stage": "Stage",
+            "gym_core.engine.rollout.underway": "carry_out",
             "gym_core.engine.rollout.verify": "checked_verdict",
             "gym_core.engine.run.opening": "open_run",
             "gym_core.engine.run.run": "Run",
             "gym_core.engine.staging": "beginning make_gates make_stage",
+            "gym_core.engine.storage.manifest": "Manifest",
             "gym_core.engine.storage.reading": "ResultsFile",
-            "gym_core.engine.stored_runs": "latest_run",
+            "gym_core.engine.storage.requests": "lines_of",
+            "gym_core.engine.storage.store": "Outputs",
+            "gym_core.engine.storage.summary": "remedy",
+            "gym_core.engine.stored_runs": "StoredRun latest_run manifests stored_run",
             "gym_core.engine.tasks.input_file": "open_input",
             "gym_core.engine.tasks.job": "Job",
             "gym_core.engine.tasks.keys": "named_by",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Status
@@ -21,6 +21,38 @@ from gym_core.engine.storage.summary import account
 
 class NoRollouts(UsageError):
     """A results file without any, such as that of a run which was stopped before the first."""
+
+
+class Compared(Protocol):
+    """What two runs are compared by, such as `Statistics(path, for_comparison=True)`."""
+
+    @property
+    def path(self) -> Path:
+        """The results."""
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """Says which tasks the run had."""
+
+    @property
+    def task_means(self) -> Mapping[Any, float]:
+        """The mean reward of each task that has a verdict, by what names a task in both."""
+
+    @property
+    def repeats(self) -> int:
+        """How many rollouts a task has."""
+
+    @property
+    def zero_or_one(self) -> bool:
+        """Whether each reward is 0 or 1."""
+
+    @property
+    def within_unit(self) -> bool:
+        """Whether each reward is between 0 and 1."""
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """The numbers of the run: `reward`, as it stands in its summary."""
 
 
 class Statistics:
@@ -109,7 +141,7 @@ def power_of_run(reward: Mapping[str, Any], detect: float | None = None) -> dict
     }
 
 
-def difference(first: Statistics, second: Statistics, detect: float | None = None) -> dict[str, Any] | None:
+def difference(first: Compared, second: Compared, detect: float | None = None) -> dict[str, Any] | None:
     """How much higher the mean reward of `second` is than that of `first`, over the tasks both have a verdict for.
 
     None without a common task. `difference`: the mean over tasks of the difference of their mean rewards, so that
@@ -158,7 +190,7 @@ def difference(first: Statistics, second: Statistics, detect: float | None = Non
     }
 
 
-def _noise(first: Statistics, second: Statistics, error: float | None, tasks: int) -> Noise | None:
+def _noise(first: Compared, second: Compared, error: float | None, tasks: int) -> Noise | None:
     if error is None:
         return None
     whole = error * error * tasks * tasks / (tasks - 1)  # the variance of a task's difference
@@ -180,7 +212,7 @@ def _correlation(one: float | None, other: float | None, between: float | None) 
     return rounded(max(-1.0, min(1.0, value)))
 
 
-def same_tasks(first: Statistics, second: Statistics) -> bool:
+def same_tasks(first: Compared, second: Compared) -> bool:
     """Whether two manifests name the same tasks; without a manifest they may be."""
     one, other = _tasks(first.manifest), _tasks(second.manifest)
     if not one or not other:

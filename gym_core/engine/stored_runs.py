@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
@@ -21,6 +21,8 @@ MANIFEST = ".run.json"
 _LARGEST = 64 << 20  # of a manifest or a summary: what is larger is something else
 
 State = Literal["running", "finished", "stopped", "interrupted", "cut", "unreadable"]
+Account: TypeAlias = Callable[[Outputs], Mapping[str, Any]]
+"""Makes what stands in a summary out of the rows."""
 _STATES: Mapping[str, State] = {"finished": "finished", "stopped": "stopped", "interrupted": "interrupted"}
 
 
@@ -60,7 +62,7 @@ def stored_runs(folder: Path) -> list[StoredRun]:
 
     What is torn, foreign or cannot be read is one of them, too. Raises `UsageError` where the folder cannot be read.
     """
-    return sorted(map(_stored_run, manifests(folder)), key=lambda run: (run.started, str(run.path)), reverse=True)
+    return sorted(map(stored_run, manifests(folder)), key=lambda run: (run.started, str(run.path)), reverse=True)
 
 
 def manifests(folder: Path) -> Iterator[Path]:
@@ -103,7 +105,9 @@ def _rows_of(manifest: Path) -> Path:
     return manifest.with_name(manifest.name.removesuffix(MANIFEST) + ".jsonl")
 
 
-def _stored_run(path: Path) -> StoredRun:
+def stored_run(path: Path, account: Account | None = None) -> StoredRun:
+    """The run of a manifest. `account`: what its rows come to, where no summary says it; by default they are read."""
+    account = account or _account_of
     rows = _rows_of(path)
     try:
         manifest = _manifest(path)
@@ -120,25 +124,26 @@ def _stored_run(path: Path) -> StoredRun:
     if not rows.is_file():
         return replace(known, state="unreadable", problem=f"{rows} is missing")
     try:
-        return _with_account(known, Outputs.of(rows))
+        return _with_account(known, Outputs.of(rows), account)
     except UsageError as error:
         return replace(known, state="unreadable", problem=error.message)
     except Exception as error:  # whatever stands in a file, the other runs are listed
         return replace(known, state="unreadable", problem=f"{rows}: not what gym wrote ({type(error).__name__})")
 
 
-def _with_account(run: StoredRun, outputs: Outputs) -> StoredRun:
+def _with_account(run: StoredRun, outputs: Outputs, account: Account) -> StoredRun:
     summary = _summary(outputs.summary)
     if is_locked(outputs.rows):
-        return _counted(run, "running", _account_of(outputs))
+        return _counted(run, "running", account(outputs))
     if summary is None:
-        return _counted(run, "cut", _account_of(outputs))
+        return _counted(run, "cut", account(outputs))
     if _changed(outputs.rows) <= _changed(outputs.summary) >= _changed(outputs.failures):
         return _counted(run, _STATES[summary["state"]], summary)
     # rows are newer where a resumed run was killed, and perhaps where files were copied: only the rows tell which
-    account = _account_of(outputs)
-    same = account.get("rollouts") == {name: _part(summary, "rollouts").get(name) for name in account["rollouts"]}
-    return _counted(run, _STATES[summary["state"]] if same else "cut", account)
+    found = account(outputs)
+    counts = _part(found, "rollouts")
+    same = counts == {name: _part(summary, "rollouts").get(name) for name in counts}
+    return _counted(run, _STATES[summary["state"]] if same else "cut", found)
 
 
 def _counted(run: StoredRun, state: State, account: Mapping[str, Any]) -> StoredRun:

@@ -9,6 +9,7 @@ CORE = "gym-core"
 
 COMMANDS = {
     "serve": ("gym-http", "Offer an environment, a model or an agent over HTTP until it is interrupted."),
+    "view": ("gym-viewer", "Look at runs in the browser."),
     "check": ("gym-check", "Audit an environment: its tasks, its tools and its verifier."),
     "health": ("gym-health", "Find finished rollouts that look wrong."),
     "new": ("gym-check", "Start a package of your own: an environment, a model backend or an agent."),

@@ -1,0 +1,181 @@
+"""The rollouts of a run: selected, sorted, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from gym_core import JsonError, UsageError, parse_json
+from gym_core.spi import Condition
+from gym_viewer.api.query import Query, name_of
+from gym_viewer.api.shapes import RolloutEntry, Rollouts, Search
+from gym_viewer.index.search import Searched
+from gym_viewer.index.store import FAILURES
+from gym_viewer.library import Library, NotThere, OpenRun
+
+_ORDERS = {
+    "n": "id",
+    "reward": "reward",
+    "task": "task",
+    "status": "status",
+    "seconds": "seconds",
+    "model_seconds": "model_seconds",
+    "tokens": "input_tokens + output_tokens",
+    "cost": "cost",
+    "finished": "finished_at",
+    "model_calls": "model_calls",
+    "tool_calls": "tool_calls",
+    "component:": "component",
+}
+_SHOWN = (
+    "id, task, repeat, attempt, status, stop_reason, reward, components, error_class, error_phase, error_message, "
+    "input_tokens, output_tokens, cost, seconds, model_seconds, waited_seconds, finished_at, model_calls, tool_calls, "
+    "tool_errors, has_tokens, fields"
+)
+
+
+def rollouts(library: Library, query: Query) -> Rollouts:
+    """`/api/runs/RUN/rollouts`."""
+    opened = library.run(query.path["run"])
+    opened.advance()
+    where, values = selection(query)
+    search: Search | None = None
+    if searched := _searched(opened, query, where, values):
+        where, values = f"{where} AND id IN (SELECT id FROM temp.found WHERE search = ?)", [*values, searched.number]
+        search = {"searched": searched.searched, "of": searched.of}
+    offset, limit = query.count("offset", 0), query.count("limit", 100, 1000)
+    order, order_values = _order(query)
+    read = opened.index.read
+    counts = opened.counts()
+    matched = counts["rollouts"] if not values else read(f"SELECT COUNT(*) FROM rollout WHERE {where}", values)[0][0]
+    found = read(
+        f"SELECT {_SHOWN} FROM rollout WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
+        [*values, *order_values, limit, offset],
+    )
+    return {
+        "total": counts["rollouts"],
+        "matched": matched,
+        "offset": offset,
+        "rollouts": [entry_of(row) for row in found],
+        "search": search,
+    }
+
+
+def entry(opened: OpenRun, number: int) -> RolloutEntry:
+    """The rollout of an id."""
+    found = opened.index.read(f"SELECT {_SHOWN} FROM rollout WHERE id = ?", (number,))
+    if not found:
+        raise NotThere(f"there is no rollout {name_of(number)} in {opened.path.name}")
+    return entry_of(found[0])
+
+
+def latest(opened: OpenRun, after: tuple[int, int], limit: int) -> tuple[int, list[RolloutEntry]]:
+    """How many rollouts came after these rows and failures, by `last_ids`, and the last of them."""
+    where = f"standing AND ((id > ? AND id < {FAILURES}) OR id > ?)"
+    count = opened.index.read(f"SELECT COUNT(*) FROM rollout WHERE {where}", after)[0][0]
+    found = opened.index.read(
+        f"SELECT {_SHOWN} FROM rollout WHERE {where} ORDER BY finished_at DESC LIMIT ?", [*after, limit]
+    )
+    return count, [entry_of(row) for row in found]
+
+
+def selection(query: Query) -> tuple[str, list[Any]]:
+    """The rollouts that a query selects, as a condition of SQL and its values."""
+    parts, values = ["standing"], list[Any]()
+
+    def add(part: str, *given: Any) -> None:
+        parts.append(part)
+        values.extend(given)
+
+    if statuses := query.texts("status"):
+        failed = " OR reward IS NULL" if "failed" in statuses else ""
+        add(f"(status IN ({_marks(statuses)}){failed})", *statuses)
+    if stops := query.texts("stop_reason"):
+        add(f"stop_reason IN ({_marks(stops)})", *stops)
+    for name, sign in (("min_reward", ">="), ("max_reward", "<=")):
+        if (number := query.number(name)) is not None:
+            add(f"reward {sign} ?", number)
+    if task := query.text("task"):
+        add("instr(lower(task), lower(?))", task)
+    if query.text("repeat"):
+        add("repeat = ?", query.count("repeat", 0))
+    if actor := query.text("actor"):
+        add("EXISTS (SELECT 1 FROM json_each(actors) WHERE key = ?)", actor)
+    if cause := query.text("cause"):
+        add(
+            "reward IS NULL AND status = ? AND COALESCE(error_class, '') = ? AND COALESCE(error_phase, '') = ?",
+            *_cause(cause),
+        )
+    return " AND ".join(parts), values
+
+
+def entry_of(row: Sequence[Any]) -> RolloutEntry:
+    """A rollout as a list says it."""
+    (number, task, repeat, attempt, status, stop_reason, reward, components, error_class, error_phase, error_message,
+     sent, received, cost, seconds, model_seconds, waited, finished, model_calls, tool_calls, tool_errors, has_tokens,
+     fields) = row  # fmt: skip
+    return {
+        "n": name_of(number),
+        "task_id": task,
+        "repeat": repeat,
+        "attempt": attempt,
+        "status": status,
+        "stop_reason": stop_reason,
+        "reward": reward,
+        "components": orjson.loads(components),
+        "error": None
+        if error_class is None
+        else {"error_class": error_class, "phase": error_phase or "", "message": error_message or ""},
+        "input_tokens": sent,
+        "output_tokens": received,
+        "cost": cost,
+        "seconds": seconds,
+        "model_seconds": model_seconds,
+        "waited_seconds": waited,
+        "finished_at": finished,
+        "model_calls": model_calls,
+        "tool_calls": tool_calls,
+        "tool_errors": tool_errors,
+        "has_tokens": bool(has_tokens),
+        "fields": orjson.loads(fields),
+    }
+
+
+def _searched(opened: OpenRun, query: Query, where: str, values: Sequence[Any]) -> Searched | None:
+    """What has to be looked for in the rows themselves, as far as it is found."""
+    text = query.text("text")
+    conditions = tuple(Condition.parse(one) for one in query.texts("where"))
+    if not text and not conditions:
+        return None
+    key = orjson.dumps([opened.index.generation, where, values, text, [str(one) for one in conditions]])
+    return opened.searches.advance(key, text, conditions, where, values)
+
+
+def _order(query: Query) -> tuple[str, list[Any]]:
+    name, down = query.sort([*_ORDERS], "n")
+    direction = "DESC" if down else "ASC"
+    if name.startswith("component:"):
+        return f"json_extract(components, ?) {direction} NULLS LAST, id", [_json_path(name.partition(":")[2])]
+    return f"{_ORDERS[name]} {direction} NULLS LAST, id", []
+
+
+def _json_path(name: str) -> str:
+    if '"' in name:
+        raise UsageError("one cannot sort by a component whose name has a quote")
+    return f'$."{name}"'
+
+
+def _cause(text: str) -> Sequence[str]:
+    try:
+        found = parse_json(text)
+    except JsonError:
+        found = None
+    if not isinstance(found, list) or len(found) != 3 or not all(isinstance(part, str) for part in found):
+        raise UsageError("cause= is not what a run's causes say")
+    return found
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))

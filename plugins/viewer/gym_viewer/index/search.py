@@ -1,0 +1,85 @@
+"""Searches that no column answers: for a text, or for any field. Rows are read in order, a while at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gym_core import JsonError, encode_json, parse_json
+from gym_core.spi import Condition
+from gym_viewer.index.store import RunIndex
+
+_SECONDS = 0.5
+_KEPT = 16
+_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class Searched:
+    """A search. `number`: by which `temp.found` has what was found; `searched` of `of` rollouts were looked at."""
+
+    number: int
+    of: int
+    searched: int = 0
+    last: int = 0
+
+
+class Searches:
+    """The searches over one run. Asked for again, one goes on where it stopped."""
+
+    def __init__(self, index: RunIndex) -> None:
+        self._index = index
+        self._known: OrderedDict[bytes, Searched] = OrderedDict()
+        self._count = 0
+
+    def advance(
+        self, key: bytes, text: str, conditions: Sequence[Condition], where: str, values: Sequence[Any]
+    ) -> Searched:
+        """Search on for a while among the rollouts for which `where` holds. `key`: what makes it another search."""
+        search = self._known.get(key)
+        if search is None:
+            search = self._begin(key, where, values)
+        holds = _holding(text, conditions)
+        until = time.monotonic() + _SECONDS
+        while search.searched < search.of and time.monotonic() < until:
+            found = self._index.read(
+                f"SELECT id FROM rollout WHERE {where} AND id > ? ORDER BY id LIMIT ?", [*values, search.last, _AT_ONCE]
+            )
+            if not found:
+                search.searched = search.of
+                break
+            numbers = [row[0] for row in found]
+            hits = [number for number, line in self._index.lines(numbers) if holds(line)]
+            self._index.note_found(search.number, hits)
+            search.searched += len(numbers)
+            search.last = numbers[-1]
+        return search
+
+    def _begin(self, key: bytes, where: str, values: Sequence[Any]) -> Searched:
+        self._count += 1
+        count = self._index.read(f"SELECT COUNT(*) FROM rollout WHERE {where}", values)[0][0]
+        search = self._known[key] = Searched(self._count, count)
+        while len(self._known) > _KEPT:
+            self._index.forget_found(self._known.popitem(last=False)[1].number)
+        return search
+
+
+def _holding(text: str, conditions: Sequence[Condition]) -> Callable[[bytes], bool]:
+    """Whether a row has the text, in capitals or not, and whether all conditions hold in it."""
+    wanted = encode_json(text)[1:-1].lower()
+
+    def holds(line: bytes) -> bool:
+        if wanted and wanted not in line.lower():
+            return False
+        if not conditions:
+            return True
+        try:
+            row = parse_json(line)
+        except JsonError:
+            return False
+        return all(condition.holds(row) for condition in conditions)
+
+    return holds
