@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from gym_core.cli.parameters import timeout_options as timeout_options
     from gym_core.cli.running import logged as logged
     from gym_core.cli.terminal import Terminal as Terminal
+    from gym_core.cli.terminal import open_console as open_console
     from gym_core.cli.terminal import pass_shared_terminal as pass_shared_terminal
     from gym_core.cli.terminal import pass_terminal as pass_terminal
     from gym_core.cli.terminal import styled as styled
+    from gym_core.cli.terminal import written as written
     from gym_core.cli.where import Condition as Condition
     from gym_core.contract.agent import checked_stop as checked_stop
     from gym_core.contract.executor import Head as Head
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from gym_core.domain.proxies import ProxyError as ProxyError
     from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
+    from gym_core.domain.quoting import quote as quote
     from gym_core.domain.responses import call_id_of as call_id_of
     from gym_core.domain.responses import content_parts as content_parts
     from gym_core.domain.responses import id_text as id_text
@@ -172,6 +175,8 @@ if TYPE_CHECKING:
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
     from gym_core.engine.staging import make_stage as make_stage
+    from gym_core.engine.storage.collisions import of_a_run as of_a_run
+    from gym_core.engine.storage.collisions import refuse_collisions as refuse_collisions
     from gym_core.engine.storage.manifest import Manifest as Manifest
     from gym_core.engine.storage.reading import ResultsFile as ResultsFile
     from gym_core.engine.storage.requests import lines_of as lines_of
@@ -236,7 +241,7 @@ else:
             "disable_option given_deadlines json_option parse_models parse_settings sandbox_option sandbox_settings "
             "setting_option task_id_option timeout_options",
             "gym_core.cli.running": "logged",
-            "gym_core.cli.terminal": "Terminal pass_shared_terminal pass_terminal styled",
+            "gym_core.cli.terminal": "Terminal open_console pass_shared_terminal pass_terminal styled written",
             "gym_core.cli.where": "Condition",
             "gym_core.contract.agent": "checked_stop",
             "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
@@ -258,7 +263,7 @@ else:
             "gym_core.domain.json_text": "plain_json what_it_is",
             "gym_core.domain.parts": "describe_part",
             "gym_core.domain.proxies": "ProxyError environment_proxy",
-            "gym_core.domain.quoting": "one_line",
+            "gym_core.domain.quoting": "one_line quote",
             "gym_core.domain.responses": "call_id_of content_parts id_text",
             "gym_core.domain.sampling": "BACKEND_FIELDS read_sampling sampling_fields",
             "gym_core.domain.sequences": "with_tokens_on_items",
@@ -298,6 +303,7 @@ else:
             "gym_core.engine.run.opening": "open_run",
             "gym_core.engine.run.run": "Run",
             "gym_core.engine.staging": "beginning make_gates make_stage",
+            "gym_core.engine.storage.collisions": "of_a_run refuse_collisions",
             "gym_core.engine.storage.manifest": "Manifest",
             "gym_core.engine.storage.reading": "ResultsFile",
             "gym_core.engine.storage.requests": "lines_of",

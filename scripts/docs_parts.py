@@ -21,15 +21,18 @@ from docs_markdown import code, first_upper, table
 from gym_core import Component
 from gym_core.cli.app import app
 from gym_core.contract import hookspecs
+from gym_core.contract.formats import Json
 from gym_core.domain import errors
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.model_calls import retries as retry
 from gym_core.wiring.fields import OptionField, option_fields, variable
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import PluginManager
+from gym_tables.columns import COLUMNS, FAMILIES
 
 ROOT = Path(__file__).parents[1]
 _SETTERS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A", Kind.GATEWAY: "-G"}
+COLUMN_WORDS = {str: "text", int: "integer", float: "number", Json: "JSON"}
 _LONG_OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
@@ -249,6 +252,13 @@ def layers() -> str:
     return "\n\n".join(parts)
 
 
+def table_columns() -> str:
+    """The columns of flat tables, and those that follow from the rows."""
+    fixed = ((code(name), COLUMN_WORDS[kind], meaning) for name, (kind, _, meaning) in COLUMNS.items())
+    found = ((f"`{family}_NAME`", "what fits", meaning) for family, (_, meaning) in FAMILIES.items())
+    return table(("column", "type", "holds"), [*fixed, *found])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "cli": command_line,
     "deadlines": deadline_table,
@@ -269,4 +279,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "python": docs_python.python_api,
     "retries": retry_table,
     "spi": docs_python.second_tier,
+    "table-columns": table_columns,
 }

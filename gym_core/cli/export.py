@@ -71,7 +71,7 @@ def export(
     one failed. Which formats there are, `gym plugins list --kind exporter` tells; `gym plugins show NAME` tells the
     options of one.
     """
-    from gym_core.cli.export_file import refuse_existing, write_export
+    from gym_core.cli.export_file import csv_lines, refuse_existing, write_export
     from gym_core.cli.export_selection import SelectedRollouts
     from gym_core.domain.json_text import encode_json
     from gym_core.engine.storage.collisions import of_a_run, refuse_collisions, refuse_of_a_run
@@ -94,8 +94,9 @@ def export(
     columns = _columns(exporter, format_, output, rollouts, request)
     rows = exporter.rows(rollouts, request)
     if output is None:
-        for row in rows:
-            terminal.out_json_line(row if isinstance(row, bytes) else encode_json(row))
+        lines = csv_lines(rows, columns) if columns else (r if isinstance(r, bytes) else encode_json(r) for r in rows)
+        for line in lines:
+            terminal.out_json_line(line)
     else:
         terminal.note(f"rows in {output}: {write_export(output, rows, columns):,}")
     for why, count in rollouts.left_out.items():
@@ -130,11 +131,16 @@ def _request(exporter: Exporter, name: str, settings: tuple[str, ...], results: 
 
 def _columns(exporter: Exporter, name: str, output: Path | None, rollouts: Any, request: Any) -> Any:
     """The columns where a table is to be written. Raises `UsageError` for a format that has none."""
-    from gym_core.cli.export_file import is_table
+    from gym_core.cli.export_file import TABLES
 
-    if output is None or not is_table(output):
+    suffix = output.suffix.lower() if output is not None else exporter.suffix
+    if exporter.suffix and suffix != exporter.suffix:
+        raise UsageError(f"{output}: {name} writes files that end in {exporter.suffix}", hint="name the output so")
+    if suffix not in TABLES:
         return None
+    if output is None and suffix != ".csv":
+        raise UsageError(f"{name} goes to a file", hint=f"--output FILE{suffix}")
     columns = exporter.columns(rollouts, request)
     if columns is None:
-        raise UsageError(f"the rows of {name} fit into no table", hint=f"--output {output.with_suffix('.jsonl')}")
+        raise UsageError(f"the rows of {name} fit into no table", hint="an output that ends in .jsonl takes them")
     return columns

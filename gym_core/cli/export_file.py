@@ -6,27 +6,26 @@ import csv
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from gym_core.contract.formats import Column, Json
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import encode_json
+from gym_core.domain.quoting import quote
 
 Row: TypeAlias = Mapping[str, Any] | bytes
 Columns: TypeAlias = Mapping[str, Column]
 
+TABLES = (".csv", ".parquet")
+"""The endings of files that are tables, which have columns."""
 _BATCH = 1_000
 _BATCH_VALUES = 2_000_000
 """How many rows, or values in lists and letters in texts, go into a part of a Parquet file."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a text for a formula."""
-
-
-def is_table(output: Path) -> bool:
-    """Whether a file of this name is a table, which has columns."""
-    return output.suffix.lower() in (".csv", ".parquet")
 
 
 def write_export(output: Path, rows: Iterable[Row], columns: Columns | None) -> int:
@@ -91,29 +90,40 @@ class _JsonLines(_Writer):
 
 
 class _Csv(_Writer):
-    """Objects and lists are JSON in their cells; what a spreadsheet would take for a formula gets an apostrophe."""
-
     def __init__(self, file: BinaryIO, columns: Columns) -> None:
         self._file = file
         self._columns = columns
 
     def write(self, rows: Iterable[Row]) -> int:
-        count = 0
-        text = io.TextIOWrapper(self._file, "utf-8", newline="", write_through=True)
-        try:
-            lines = csv.writer(text, lineterminator="\n")
-            lines.writerow(self._columns)
-            for row in rows:
-                assert not isinstance(row, bytes)
-                lines.writerow([_cell(row.get(name)) for name in self._columns])
-                count += 1
-        finally:
-            text.detach()
+        count = -1
+        for count, line in enumerate(csv_lines(rows, self._columns)):  # noqa: B007
+            self._file.write(line + b"\n")
         return count
+
+
+def csv_lines(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
+    """The names of the columns, and then each row, without the ends of lines.
+
+    Objects and lists are JSON in their cells. What a spreadsheet would take for a formula gets an apostrophe, and
+    characters that speak to a terminal are escaped.
+    """
+    line = io.StringIO(newline="")
+    writer = csv.writer(line, lineterminator="")
+    for cells in chain([[*columns]], ([_cell(_mapping(row).get(name)) for name in columns] for row in rows)):
+        writer.writerow(cells)
+        yield line.getvalue().encode()
+        line.seek(0)
+        line.truncate()
+
+
+def _mapping(row: Row) -> Mapping[str, Any]:
+    assert not isinstance(row, bytes), "a format that has columns gives no lines"
+    return row
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
+        value = quote(value)
         return f"'{value}" if value.startswith(_FORMULA) and not _is_number(value) else value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -152,7 +162,7 @@ class _Parquet(_Writer):
             batch: list[Mapping[str, Any]] = []
             values = 0
             for count, row in enumerate(rows, 1):
-                assert not isinstance(row, bytes)
+                row = _mapping(row)
                 batch.append(row)
                 values += sum(len(value) for value in row.values() if isinstance(value, list | str))
                 if len(batch) >= _BATCH or values >= _BATCH_VALUES:

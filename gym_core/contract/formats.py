@@ -47,13 +47,14 @@ class Exporter(ABC, Generic[OptionsT]):
     Its parameter is the class of its options, if it has any. `keeps_failures`: whether it can say that a rollout
     failed without giving it a reward; others never see a failure. `in_pairs`: whether it takes rollouts two by two, of
     one task the better and the worse. `untested`: why nobody has loaded its rows with what they are for; empty where
-    that was done.
+    that was done. `suffix`: how its files end, `.csv` or `.parquet`, where it writes no others.
     """
 
     Options: ClassVar[type[Options]] = Options
     keeps_failures: ClassVar[bool] = False
     in_pairs: ClassVar[bool] = False
     untested: ClassVar[str] = ""
+    suffix: ClassVar[str] = ""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         """Takes the class of the options from the parameter."""

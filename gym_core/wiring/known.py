@@ -12,6 +12,7 @@ COMMANDS = {
     "view": ("gym-viewer", "Look at runs in the browser."),
     "check": ("gym-check", "Audit an environment: its tasks, its tools and its verifier."),
     "health": ("gym-health", "Find finished rollouts that look wrong."),
+    "query": ("gym-tables", "Ask runs with SQL."),
     "new": ("gym-check", "Start a package of your own: an environment, a model backend or an agent."),
 }
 """Commands: who brings them, and what `gym --help` says of them."""
@@ -35,7 +36,7 @@ _OTHERS = {
     Kind.EXECUTOR: {"ray": "gym-ray"},
     Kind.EXTENSION: {"otel": "gym-otel"},
     Kind.IMPORTER: {"nemo": "gym-nemo"},
-    Kind.EXPORTER: {"nemo": "gym-nemo"},
+    Kind.EXPORTER: {"nemo": "gym-nemo", "csv": "gym-tables", "parquet": "gym-tables"},
     Kind.SCHEME: {"http": "gym-http", "https": "gym-http", "unix": "gym-http"},
     Kind.SOURCE: {"isolated": "gym-isolated"},
     Kind.COMMAND: {name: distribution for name, (distribution, _) in COMMANDS.items()},

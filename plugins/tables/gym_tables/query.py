@@ -1,0 +1,115 @@
+"""`gym query`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gym_core import UsageError, encode_json
+from gym_core.spi import Terminal, debug_option, json_option, pass_terminal
+
+if TYPE_CHECKING:
+    from gym_tables.database import Answer
+
+SHOWN = 500
+"""How many rows are drawn as a table."""
+
+
+@click.command()
+@click.argument("runs", metavar="RUN... SQL", nargs=-1, required=True)
+@json_option("Print each row as JSON, on a line of its own.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@debug_option
+@pass_terminal
+def query(terminal: Terminal, /, runs: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
+    """Ask runs with SQL.
+
+    RUN is what `gym run` wrote, or a folder, of which the run that was started last is asked; the last argument is the
+    SQL, as DuckDB has it. The tables are `rollouts`, which failures are part of, `failures`, `model_calls` and
+    `tool_calls`; `DESCRIBE rollouts` lists the columns. Of several runs the column `run` tells them apart. Nothing is
+    written: whatever the SQL does, it does to a copy.
+
+      gym query results/a.jsonl "select stop_reason, count(*), avg(reward) from rollouts group by all"
+    """
+    from gym_core.spi import ResultsFile, latest_run, of_a_run, refuse_collisions
+    from gym_tables.database import ask
+
+    *named, sql = runs
+    if not named:
+        raise UsageError("the runs or the SQL are missing", hint='gym query results/a.jsonl "select * from rollouts"')
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude one another", hint="give one of them")
+    if not sql.strip():
+        raise UsageError("there is no SQL in the last argument", hint='such as "select * from rollouts"')
+    if sql.endswith(".jsonl") and Path(sql).exists():
+        raise UsageError("the last argument is a run, and no SQL", hint=f'gym query {" ".join(runs)} "select ..."')
+    paths = [latest_run(path) if path.is_dir() else path for path in map(Path, named)]
+    if len({*paths}) < len(paths):
+        raise UsageError("a run is given twice", hint="give every run once")
+    refuse_collisions([file for path in paths for file in of_a_run(path)], [])
+    with ask([ResultsFile(path) for path in paths], sql, terminal.note) as answer:
+        if as_json:
+            for row in answer.rows:
+                terminal.out_json_line(encode_json(dict(zip(answer.names, row, strict=True)), fallback=str))
+        elif as_csv:
+            for line in _csv(answer):
+                terminal.out(line)
+        else:
+            _draw(terminal, answer)
+
+
+def _csv(answer: Answer) -> Iterator[str]:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="")
+    writer.writerow(answer.names)
+    yield text.getvalue()
+    for row in answer.rows:
+        text.seek(0)
+        text.truncate()
+        writer.writerow([encode_json(cell).decode() if isinstance(cell, dict | list) else cell for cell in row])
+        yield text.getvalue()
+
+
+def _draw(terminal: Terminal, answer: Answer) -> None:
+    """The rows as a table, a page at a time on a terminal; of many the first."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from gym_core.spi import open_console, quote, written
+
+    shown = [*islice(answer.rows, SHOWN)]
+    tty = terminal.width is not None
+    table = Table(box=box.ROUNDED if tty else box.SIMPLE_HEAD, pad_edge=tty)
+    for place, name in enumerate(answer.names):
+        numbers = any(row[place] is not None for row in shown) and all(_is_number(row[place]) for row in shown)
+        table.add_column(quote(name), justify="right" if numbers else "left", overflow="fold")
+    for row in shown:
+        table.add_row(*(Text(quote(terminal.redactor.redact(_cell(value)))) for value in row))
+    console = open_console(terminal.width)
+    console.print(table)
+    with terminal.paged():
+        terminal.out(written(console))
+    more = sum(1 for _ in answer.rows)
+    if more:
+        terminal.note(f"{more:,} more rows; --json and --csv print all of them")
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Sequence | dict) and not isinstance(value, str):
+        return encode_json(value, fallback=str).decode()
+    return str(value)
