@@ -385,6 +385,20 @@ def test_a_call_without_tokens_leaves_the_verdict_and_the_others_sequences() -> 
     assert ended.summary["exact_tokens"]["problems"] == 1
 
 
+def test_tokens_of_another_model_are_not_those_of_the_policy() -> None:
+    ended = run(TokenModel("x", models=("a", "b", "a")), env(Look), FunctionAgent(plain))
+    (found,) = ended.rollouts
+    assert found.reward == 1.0
+    assert "another model: b answered, and a before" in found.model_calls[1]["tokens"]["problem"]
+    assert [sequence.calls for sequence in found.sequences()] == [(0, 2)]
+    assert ended.summary["exact_tokens"]["problems"] == 1
+
+
+def test_a_version_in_the_name_of_a_model_is_no_other_model() -> None:
+    found = done_by(TokenModel("x", models=("policy@1", "policy@2", "policy@2")), plain)
+    assert [sequence.calls for sequence in found.sequences()] == [(0, 1, 2)]
+
+
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [

@@ -22,6 +22,7 @@ class TokenModel(ScriptedModel):
     `words`: one id for each word, else for each byte. `splits`: what is sampled is split otherwise than the template's
     encoding splits it. `drops_thinking`, `respaces`: what the template makes of reasoning before the last question, and
     of the JSON of calls. `versions`: of the weights, call by call. `silent`: calls, by number, that say no tokens.
+    `models`: who answers, call by call, as the endpoint says it.
     """
 
     def __init__(
@@ -33,11 +34,12 @@ class TokenModel(ScriptedModel):
         respaces: bool = False,
         versions: tuple[str | None, ...] = (None,),
         silent: tuple[int, ...] = (),
+        models: tuple[str, ...] = (),
         **options: Any,
     ) -> None:
         super().__init__(*script, **options)
         self.words, self.splits, self.drops, self.respaces = words, splits, drops_thinking, respaces
-        self.versions, self.silent = versions, silent
+        self.versions, self.silent, self.models = versions, silent, models
         self.seen: list[tuple[list[int], list[int], list[float]]] = []
         self._ids: dict[str, int] = {}
 
@@ -45,6 +47,8 @@ class TokenModel(ScriptedModel):
         """The next turn, with its tokens."""
         response = await super().respond(request, context)
         number = len(self.seen)
+        if self.models:
+            response.body["model"] = self.models[number]
         prompt = [*self.rendered(request.input), _ROLES["assistant"]]
         sampled = [*(part for item in response.output for part in self._said(item, sampled=True)), _END]
         logprobs = [-(number * 1000 + place + 1) / 1024 for place in range(len(sampled))]

@@ -426,7 +426,7 @@ class Recording:
         if verifies:
             call.verifies = True
         if response.tokens is not None:
-            call.tokens = self._recorded(speaker, question, response.tokens)
+            call.tokens = self._recorded(speaker, question, response.tokens, call.model)
         if speaker is self.main:
             self.last = response
         speaker.last = len(self.model_calls)
@@ -441,7 +441,7 @@ class Recording:
             if item.get("type") == "function_call":
                 speaker.unanswered.append(number)
 
-    def _recorded(self, speaker: Speaker, question: Question, tokens: Tokens) -> CallTokens:
+    def _recorded(self, speaker: Speaker, question: Question, tokens: Tokens, model: Any) -> CallTokens:
         """The tokens of a call that is about to be noted, by what is new in them."""
         if self._tokens is None:
             self._tokens = {}
@@ -451,7 +451,7 @@ class Recording:
         follows = question.continues
         if follows is not None and question.kept < path_length(self.model_calls[follows]):
             follows = None  # the conversation itself parts from it: that its tokens do is no break
-        return tree.add(len(self.model_calls), tokens, follows)
+        return tree.add(len(self.model_calls), tokens, follows, model)
 
     def _called(self, call: ModelCall) -> None:
         if call.role == MAIN:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from gym_core.domain.tokens import CallTokens, Tokens
 from gym_core.engine.rollout.equal_items import common
@@ -33,7 +33,7 @@ class _Node:
 class TokenTree:
     """The tokens of one actor's calls."""
 
-    __slots__ = ("_nodes", "_path", "_places")
+    __slots__ = ("_model", "_nodes", "_path", "_places")
 
     def __init__(self) -> None:
         self._nodes: list[_Node] = []
@@ -41,15 +41,22 @@ class TokenTree:
         """Which node a call is, by its number in the rollout."""
         self._path: list[int] = []
         """All ids of the last call."""
+        self._model: Any = None
+        """The model that the first call with tokens was answered by, as its endpoint names it."""
 
-    def add(self, number: int, tokens: Tokens, follows: int | None) -> CallTokens:
+    def add(self, number: int, tokens: Tokens, follows: int | None, model: Any = None) -> CallTokens:
         """Note the tokens of the call of this number.
 
-        `follows`: the call whose conversation goes on in it, whole; where its tokens do not, that is a break. Tokens
-        that are none are returned with the problem and stand in no path.
+        `follows`: the call whose conversation goes on in it, whole; where its tokens do not, that is a break. `model`:
+        who answered. Tokens that are none, or those of another model than the first call's, are returned with the
+        problem and stand in no path.
         """
         if tokens.problem:
             return _unusable(tokens.problem)
+        if self._model is None:
+            self._model = model
+        elif model != self._model and _base(model) != _base(self._model):
+            return _unusable(f"they are those of another model: {model!s:.80} answered, and {self._model!s:.80} before")
         nodes, path = self._nodes, self._path
         goes_on = bool(path) and follows == nodes[-1].number and _begins(tokens.prompt, path)
         kept = len(path) if goes_on else 0
@@ -118,6 +125,11 @@ def _latest_longest(shared: Sequence[int]) -> int | None:
     if not longest:
         return None
     return len(shared) - 1 - shared[::-1].index(longest)
+
+
+def _base(model: Any) -> str:
+    """A model's name without the version that some write behind it, as `policy@17`."""
+    return str(model).partition("@")[0]
 
 
 def _unusable(problem: str) -> CallTokens:
