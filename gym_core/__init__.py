@@ -95,10 +95,15 @@ if TYPE_CHECKING:
     from gym_core.domain.tokens import CallTokens as CallTokens
     from gym_core.domain.tokens import Tokens as Tokens
     from gym_core.engine.api import collect as collect
+    from gym_core.engine.api import open as open
     from gym_core.engine.api import run as run
     from gym_core.engine.api import run_sync as run_sync
     from gym_core.engine.bounds.deadlines import Deadlines as Deadlines
+    from gym_core.engine.config import GymSettings as GymSettings
     from gym_core.engine.config import RunSettings as RunSettings
+    from gym_core.engine.open_engine.gym import Gym as Gym
+    from gym_core.engine.open_engine.gym import Spent as Spent
+    from gym_core.engine.open_engine.mixing import mix as mix
     from gym_core.engine.run.result import RunResult as RunResult
 else:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -128,9 +133,11 @@ else:
             "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.task": "Task",
             "gym_core.domain.tokens": "CallTokens Tokens",
-            "gym_core.engine.api": "collect run run_sync",
+            "gym_core.engine.api": "collect open run run_sync",
             "gym_core.engine.bounds.deadlines": "Deadlines",
-            "gym_core.engine.config": "RunSettings",
+            "gym_core.engine.config": "GymSettings RunSettings",
+            "gym_core.engine.open_engine.gym": "Gym Spent",
+            "gym_core.engine.open_engine.mixing": "mix",
             "gym_core.engine.run.result": "RunResult",
         },
         "chat errors responses",

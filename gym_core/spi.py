@@ -153,6 +153,9 @@ if TYPE_CHECKING:
     from gym_core.engine.model_calls.prices import find_prices as find_prices
     from gym_core.engine.model_calls.rate_limits import Limiter as Limiter
     from gym_core.engine.model_calls.rate_limits import Limiters as Limiters
+    from gym_core.engine.open_engine.opening import open_gym as open_gym
+    from gym_core.engine.open_engine.opening import open_rollouts as open_rollouts
+    from gym_core.engine.open_engine.rollouts import Rollouts as Rollouts
     from gym_core.engine.open_files import allow_open_files as allow_open_files
     from gym_core.engine.preflight import check_models as check_models
     from gym_core.engine.rollout.agent_rollout import conversation as conversation
@@ -188,6 +191,7 @@ if TYPE_CHECKING:
     from gym_core.engine.stored_runs import stored_run as stored_run
     from gym_core.engine.tasks.input_file import open_input as open_input
     from gym_core.engine.tasks.job import Job as Job
+    from gym_core.engine.tasks.keys import content_id as content_id
     from gym_core.engine.tasks.keys import named_by as named_by
     from gym_core.engine.tasks.read_source import input_source as input_source
     from gym_core.engine.tasks.source import server_source as server_source
@@ -289,6 +293,8 @@ else:
             "gym_core.engine.model_calls.rate_limits": "Limiter Limiters",
             "gym_core.engine.open_files": "allow_open_files",
             "gym_core.engine.preflight": "check_models",
+            "gym_core.engine.open_engine.opening": "open_gym open_rollouts",
+            "gym_core.engine.open_engine.rollouts": "Rollouts",
             "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
             "gym_core.engine.rollout.failure": "Failure blame_row",
             "gym_core.engine.rollout.gateway": "LazyGateway",
@@ -312,7 +318,7 @@ else:
             "gym_core.engine.stored_runs": "StoredRun latest_run manifests stored_run",
             "gym_core.engine.tasks.input_file": "open_input",
             "gym_core.engine.tasks.job": "Job",
-            "gym_core.engine.tasks.keys": "named_by",
+            "gym_core.engine.tasks.keys": "content_id named_by",
             "gym_core.engine.tasks.read_source": "input_source",
             "gym_core.engine.tasks.source": "server_source",
             "gym_core.wiring.config_file": "Configured split_roles",

@@ -1,19 +1,24 @@
-"""Runs from Python: `gym_core.collect` yields rollouts, `gym_core.run` and `run_sync` return all of them."""
+"""Runs from Python: `gym_core.collect` yields rollouts, `gym_core.run` and `run_sync` return all of them.
+
+`gym_core.open` is no run: rollouts are asked for.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Unpack
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.rollout import Rollout
-from gym_core.engine.config import RunConfig, RunSettings, known_settings, run_config
+from gym_core.engine.config import GymSettings, RunConfig, RunSettings, known_settings, run_config
 from gym_core.engine.keywords import speaking_keywords
 from gym_core.engine.loops import in_own_loop
+from gym_core.engine.open_engine.gym import Gym
+from gym_core.engine.open_engine.opening import open_gym
 from gym_core.engine.run.display import displayed
 from gym_core.engine.run.opening import open_run
 from gym_core.engine.run.result import RunResult
@@ -44,6 +49,41 @@ def collect(
         return _collect(_wanted(model, env, config, settings))
 
 
+def open(
+    *,
+    model: str | ModelBackend | Mapping[str, str | ModelBackend] | None = None,
+    env: str | ResourceServer | None = None,
+    config: str | Path | None = None,
+    **settings: Unpack[GymSettings],
+) -> AbstractAsyncContextManager[Gym]:
+    """Open an environment, an agent and models for rollouts as they are asked for: what a trainer holds on to.
+
+        async with gym_core.open(model="openai:policy", env="workplace", concurrency=2048) as gym:
+            async for group in gym.groups(gym.tasks(), 8, ahead=64):
+                update(group)
+
+    `model`, `env` and `config` as for `collect`; what a file says of how much and how is left to the methods of `Gym`.
+    `settings`: those of `RunSettings` that do not say that. `concurrency`: rollouts at once, whoever asked for them.
+    Nothing is written without `output`; with it each row is on disk before its rollout is handed out. `tasks`, `input`
+    and `limit` say what `Gym.tasks` has instead of what the environment ships.
+
+    Leaving the block ends what is under way. Raises `TypeError` for a setting that there is not, and on entering
+    `UsageError` and `PluginError`, as `collect` does.
+    """
+    known_settings(settings, GymSettings, "an open gym")
+    with speaking_keywords():
+        return _open(_config(model, env, config, settings))
+
+
+@asynccontextmanager
+async def _open(config: RunConfig) -> AsyncGenerator[Gym, None]:
+    stack = AsyncExitStack()
+    with speaking_keywords():
+        gym = await stack.enter_async_context(open_gym(config))
+    async with stack:
+        yield gym
+
+
 def _wanted(
     model: str | ModelBackend | Mapping[str, str | ModelBackend] | None,
     env: str | ResourceServer | None,
@@ -51,6 +91,15 @@ def _wanted(
     settings: RunSettings,
 ) -> RunConfig:
     known_settings(settings)
+    return _config(model, env, config, settings)
+
+
+def _config(
+    model: str | ModelBackend | Mapping[str, str | ModelBackend] | None,
+    env: str | ResourceServer | None,
+    config: str | Path | None,
+    settings: RunSettings | GymSettings,
+) -> RunConfig:
     models = model if isinstance(model, Mapping) else {"policy": model} if model is not None else {}
     if config is None:
         return run_config(models=models, env=env, **settings)

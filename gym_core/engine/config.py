@@ -32,7 +32,39 @@ LOCAL = "local"
 """The executor that is always there: this process, and with several workers others of this machine."""
 
 
-class RunSettings(TypedDict, total=False):
+class GymSettings(TypedDict, total=False):
+    """The keywords of `open` besides `model`, `env` and `config`. What each means stands in `RunSettings`."""
+
+    agent: str | Agent | Runner | None
+    model_options: Mapping[str, Any]
+    env_options: Mapping[str, Any]
+    agent_options: Mapping[str, Any]
+    gateway: str | Gateway
+    gateway_options: Mapping[str, Any]
+    sandbox: str | SandboxProvider | None
+    sandbox_options: Mapping[str, Any]
+    seed: int | None
+    extensions: Sequence[str | object]
+    disabled_plugins: Sequence[str]
+    input: str | Path | None
+    tasks: Tasks | None
+    task_id: str | None
+    limit: int | None
+    skip_invalid: bool
+    output: str | Path | None
+    mode: Mode
+    accept_changes: bool
+    by: Sequence[str]
+    log_file: str | Path | None
+    max_tokens: int | None
+    max_cost: float | None
+    max_rollout_tokens: int | None
+    prices: str | Path | None
+    deadlines: Deadlines
+    concurrency: int
+
+
+class RunSettings(GymSettings, total=False):
     """The keywords of `collect` besides `model`, `env` and `config`: what the options of `gym run` say.
 
     What runs. `agent`: an agent or a runner, by reference or as an instance; None for the one that the environment
@@ -62,36 +94,9 @@ class RunSettings(TypedDict, total=False):
     `executor_options` are its.
     """
 
-    agent: str | Agent | Runner | None
-    model_options: Mapping[str, Any]
-    env_options: Mapping[str, Any]
-    agent_options: Mapping[str, Any]
-    gateway: str | Gateway
-    gateway_options: Mapping[str, Any]
-    sandbox: str | SandboxProvider | None
-    sandbox_options: Mapping[str, Any]
-    seed: int | None
-    extensions: Sequence[str | object]
-    disabled_plugins: Sequence[str]
-    input: str | Path | None
-    tasks: Tasks | None
-    task_id: str | None
-    limit: int | None
-    skip_invalid: bool
-    output: str | Path | None
-    mode: Mode
     retry_failed: bool
-    accept_changes: bool
-    by: Sequence[str]
-    log_file: str | Path | None
     repeats: int
-    max_tokens: int | None
-    max_cost: float | None
-    max_rollout_tokens: int | None
-    prices: str | Path | None
     finish_at: float | None
-    deadlines: Deadlines
-    concurrency: int
     workers: int
     executor: str | WorkerLauncher
     executor_options: Mapping[str, Any]
@@ -326,16 +331,16 @@ def _split_options(
     return split_roles(options, models)
 
 
-def known_settings(names: Collection[str]) -> None:
-    """Raise `TypeError` for a keyword that is no setting of a run; it names the nearest."""
-    known = {"model", "env", "config", *RunSettings.__annotations__}
+def known_settings(names: Collection[str], settings: type = RunSettings, of: str = "a run") -> None:
+    """Raise `TypeError` for a keyword that is no setting of a run, or of what else has some; it names the nearest."""
+    known = {"model", "env", "config", *settings.__annotations__}
     for name in names:
         if name not in known:
             from difflib import get_close_matches
 
             near = get_close_matches(name, known, n=1)
             guess = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(sorted(known))}"
-            raise TypeError(f"a run has no setting `{name}`{guess}")
+            raise TypeError(f"{of} has no setting `{name}`{guess}")
 
 
 _OPTION_TABLES = tuple(name for name in RunSettings.__annotations__ if name.endswith("_options"))

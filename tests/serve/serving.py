@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from gym_core import Agent, ModelBackend, ResourceServer
-from gym_core.spi import Assembler, Clock, Redactor
+from gym_core.spi import Clock, Redactor, open_rollouts
 from gym_http.serve.agent import openapi as agent_openapi
 from gym_http.serve.agent import routes as agent_routes
-from gym_http.serve.agent.rollouts import Rollouts, open_rollouts
+from gym_http.serve.agent.rollouts import ServedRollouts
 from gym_http.serve.application import build
 from gym_http.serve.listener import Listener
 from gym_http.serve.model import openapi as model_openapi
@@ -73,7 +73,7 @@ class AgentServer:
     """A served agent."""
 
     url: str
-    rollouts: Rollouts
+    rollouts: ServedRollouts
     http: aiohttp.ClientSession
 
     async def post(self, path: str, body: Any) -> tuple[int, Any]:
@@ -97,8 +97,8 @@ async def served_agent(
     wanted = config(model, server, agent, **settings)
     redactor = Redactor(secrets)
     async with AsyncExitStack() as stack:
-        assembly = await Assembler.of(wanted, redactor).open_run(wanted, stack)
-        rollouts = open_rollouts(assembly, wanted, stack, redactor=redactor, clock=clock, waiting=waiting)
+        opened, _ = await open_rollouts(stack, wanted, redactor, clock=clock)
+        rollouts = ServedRollouts(opened, waiting=waiting, redactor=redactor)
         app = build(
             "agent",
             agent_routes.routes(rollouts),

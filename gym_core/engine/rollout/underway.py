@@ -17,16 +17,18 @@ class Underway:
     """A rollout in a task of its own. To be made in the event loop.
 
     `ended` is called with it once, when it has ended; `rollout` is there by then. `error`: a defect that kept it from
-    being carried out. `closing`: the closing of a session that was given up, which may take longer.
+    being carried out. `given_up`: whether its task goes on all the same, and `closing` the closing of its session
+    then, which may take longer.
     """
 
-    __slots__ = ("_ended", "_reason", "_stop_reason", "_task", "closing", "error", "rollout", "run")
+    __slots__ = ("_ended", "_reason", "_stop_reason", "_task", "closing", "error", "given_up", "rollout", "run")
 
     rollout: Rollout
 
     def __init__(self, run: RolloutRun, ended: Callable[[Underway], None]) -> None:
         self.run = run
         self.error: BaseException | None = None
+        self.given_up = False
         self.closing: asyncio.Future[object] | None = None
         self._ended: Callable[[Underway], None] | None = ended
         self._reason = CANCELLED
@@ -61,7 +63,7 @@ class Underway:
     def _give_up(self, run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
         """It ignores that it was cancelled: it is over, whatever its task does."""
         rollout = run.abandon(exceeded, self._reason, self._stop_reason)
-        self.closing = run.closing
+        self.given_up, self.closing = True, run.closing
         self._report(rollout)
 
     def _cancelled(self) -> Rollout:

@@ -91,7 +91,7 @@ async def _open(
         roles={} if len(config.components.models) > 1 else None,
     )
     backends = AsyncExitStack()
-    opened = await open_components(stack, config, redactor, backends=backends, list_tasks=_tasks)
+    opened = await open_components(stack, config, redactor, backends=backends, tasks=_checked_tasks)
     assert opened.tasks is not None
     tasks: FileSource | ReadSource | IterableSource = opened.tasks
     record, finished = await open_record(stack, opened, tasks.info, progress, report)
@@ -169,11 +169,11 @@ async def open_components(
     redactor: Redactor,
     *,
     backends: AsyncExitStack | None = None,
-    list_tasks: Callable[[Selection, ResourceServer], IterableSource] | None = None,
+    tasks: Callable[[Selection, ResourceServer], IterableSource] | None = None,
 ) -> Opened:
     """Make and open what a run is made of, and look at it; `stack` closes it, `backends` the models where it is given.
 
-    `list_tasks`: how the tasks are listed that no file has. Raises `UsageError`, `PluginError`.
+    `tasks`: how those are listed that no file has. Raises `UsageError`, `PluginError`.
     """
     destination, limits = config.destination, config.limits
     outputs = Outputs.of(destination.output) if destination.output is not None else None
@@ -183,14 +183,14 @@ async def open_components(
     assembler = Assembler.of(config, redactor)
     observers.load(assembler.manager, config.components.extensions)
     parts = assembler.make_parts(config)
-    tasks: FileSource | ReadSource | IterableSource | None = await _checked_input(config.selection, parts.server)
+    source: FileSource | ReadSource | IterableSource | None = await _checked_input(config.selection, parts.server)
     if backends is not None:
         await stack.enter_async_context(backends)
     assembly = await assembler.open_parts(parts, config, stack, backends)
-    if tasks is None and list_tasks is not None:
-        tasks = list_tasks(config.selection, assembly.server)
+    if source is None and tasks is not None:
+        source = tasks(config.selection, assembly.server)
     look = await look_at_models(assembly.models, limits.deadlines, given_prices)
-    notices = [*filter(None, [tasks.info.notice if tasks is not None else None]), *look.notices]
+    notices = [*filter(None, [source.info.notice if source is not None else None]), *look.notices]
     if redactor.passed_over:
         notices.append(SHORT_SECRET)
     budget = make_budget(
@@ -208,7 +208,7 @@ async def open_components(
         observers=observers,
         assembler=assembler,
         assembly=assembly,
-        tasks=tasks,
+        tasks=source,
         look=look,
         budget=budget,
         notices=notices,
@@ -334,11 +334,15 @@ async def _checked_input(selection: Selection, server: ResourceServer) -> FileSo
     return await asyncio.to_thread(checked)
 
 
-def _tasks(selection: Selection, server: ResourceServer) -> IterableSource:
+def list_tasks(selection: Selection, server: ResourceServer) -> IterableSource:
+    """The tasks of a caller, or those that the environment ships; none of them has been looked at."""
     if selection.tasks is None:
-        source = server_source(server, task_id=selection.task_id)
-    else:
-        source = IterableSource("tasks", selection.tasks, task_id=selection.task_id)
+        return server_source(server, task_id=selection.task_id)
+    return IterableSource("tasks", selection.tasks, task_id=selection.task_id)
+
+
+def _checked_tasks(selection: Selection, server: ResourceServer) -> IterableSource:
+    source = list_tasks(selection, server)
     with blaming(source.info.name, "its tasks cannot be listed"):
         source.check(selection.limit)
     return source

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
+import orjson
+
+from gym_core.domain.json_text import encode_json
 from gym_core.domain.task import id_text, own_task_id, result_task_id
 from gym_core.engine.metrics.breakdown import field_value
 
@@ -141,6 +144,11 @@ def named_by(row: Mapping[str, Any], by: str | None, *, result: Mapping[str, Any
     if own is None:
         raise ValueError(f"the field `{by}` is missing, which is to name the task (--task-id)")
     return own
+
+
+def content_id(row: Mapping[str, Any]) -> str:
+    """A name for a task without an id that has no place either: equal rows have the same. Raises `JsonError`."""
+    return blake2b(encode_json(row, orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
 
 
 class TaskIds:

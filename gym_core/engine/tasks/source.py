@@ -301,6 +301,16 @@ class IterableSource:
             for task in batch:
                 yield task
 
+    async def each(self) -> AsyncGenerator[Task | InputError, None]:
+        """All tasks in order, what is none as the error that says so. For a source that has not been checked."""
+        index = 0
+        async for item in _each(self._tasks):
+            try:
+                yield self._task(item, index)
+            except InputError as error:
+                yield error
+            index += 1
+
     async def batches(self, limit: int | None = None) -> AsyncGenerator[list[Task], None]:
         """The first `limit` tasks, each as soon as it is there; not one more is asked for."""
         ahead = self._ahead if limit is None else self._ahead[:limit]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gym_core import Agent, UsageError
-from gym_core.spi import Assembler, Configured, Redactor, check_models, find_prices, run_config
+from gym_core.spi import Assembler, Configured, Redactor, check_models, open_rollouts, run_config
 from gym_http.serve.application import Application, build
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.parts import describe
@@ -171,7 +170,7 @@ async def _agent(
     from gym_http.serve.agent import episodes
     from gym_http.serve.agent import openapi as agent_openapi
     from gym_http.serve.agent import routes as module
-    from gym_http.serve.agent.rollouts import open_rollouts
+    from gym_http.serve.agent.rollouts import ServedRollouts
 
     if wanted.env is None:
         return await _agent_alone(wanted, settings, stack, redactor)
@@ -190,26 +189,21 @@ async def _agent(
         disabled_plugins=wanted.disabled_plugins,
         configured=wanted.configured,
     )
-    assembler = Assembler.of(config, redactor)
-    assembly = await assembler.open_run(config, stack)
-    look = await check_models(assembly.models, settings.deadlines.setup)
-    prices = await asyncio.to_thread(find_prices, assembly.models, {})
-    rollouts = open_rollouts(assembly, config, stack, prices=prices, redactor=redactor)
-    for role in look.answered:
-        rollouts.stage.gates[role].answered = True
+    rollouts, opened = await open_rollouts(stack, config, redactor)
+    agent = opened.assembly.agent
     hosted: list[BaseRoute] = []
-    if isinstance(assembly.agent, Agent):  # a runner works on no episodes
-        alone = episodes.Episodes(assembly.agent, callbacks=settings.callbacks)
+    if isinstance(agent, Agent):  # a runner works on no episodes
+        alone = episodes.Episodes(agent, callbacks=settings.callbacks)
         hosted = (await stack.enter_async_context(alone)).routes
     app = build(
         "agent",
-        module.routes(rollouts, hosted),
+        module.routes(ServedRollouts(rollouts, redactor=redactor), hosted),
         settings=settings,
-        describe=describe(assembly.agent, assembler, "agent", runs=True),
+        describe=describe(agent, opened.assembler, "agent", runs=True),
         openapi=[agent_openapi.openapi(), *([episodes.OPENAPI] if hosted else [])],
         redactor=redactor,
     )
-    return app, look.notices
+    return app, opened.look.notices
 
 
 async def _agent_alone(

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import logging
-import secrets
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any
-
-import orjson
 
 from gym_core import JsonError, Rollout, Runner, Task, encode_json
 from gym_core.spi import (
     REQUEST_FIELD,
-    Assembly,
-    Clock,
-    Executor,
     Failure,
     Job,
-    Limiter,
-    Price,
     Redactor,
     RolloutRun,
-    RunConfig,
-    Stage,
-    beginning,
-    carry_out,
+    Rollouts,
     check_row,
+    content_id,
     conversation,
     log_rollout,
-    make_gates,
-    make_stage,
     own_task_id,
     unwritable,
     with_tokens_on_items,
@@ -50,16 +34,13 @@ WAITING = 16_384
 RETRY_AFTER = "5"
 
 
-class Rollouts:
-    """Runs rollouts of one environment, agent and model, `concurrency` at a time; `waiting` more may wait."""
+class ServedRollouts:
+    """Rollouts of one environment, agent and model for those who ask over HTTP; `waiting` may wait for their turn."""
 
-    def __init__(
-        self, stage: Stage, *, concurrency: int, waiting: int = WAITING, redactor: Redactor | None = None
-    ) -> None:
-        self.stage = stage
+    def __init__(self, rollouts: Rollouts, *, waiting: int = WAITING, redactor: Redactor | None = None) -> None:
+        self.stage = rollouts.stage
         self.redactor = redactor if redactor is not None else Redactor()
-        self._begin = beginning(stage)
-        self._turns = Limiter(concurrency)
+        self._rollouts = rollouts
         self._most = waiting
 
     @property
@@ -70,12 +51,12 @@ class Rollouts:
     @property
     def running(self) -> int:
         """How many run now."""
-        return self._turns.inflight
+        return self._rollouts.running
 
     @property
     def waiting(self) -> int:
         """How many wait for their turn."""
-        return self._turns.waiting
+        return self._rollouts.waiting
 
     async def run(self, row: Any) -> tuple[bytes, Failure | None]:
         """One rollout of a row: the result row as JSON, and why it failed if it did.
@@ -83,7 +64,7 @@ class Rollouts:
         Raises `ServeError` for what is no row, and when too many wait already. Cancelling it ends the rollout.
         """
         task, repeat = task_of(row)
-        run = self._begin(Job(task, repeat, 1))
+        run = self._rollouts.begin(Job(task, repeat, 1))
         rollout = await self._in_turn(run)
         failure = run.failure
         try:
@@ -109,21 +90,16 @@ class Rollouts:
         return answer_of(run, rollout.stop_reason), run.failure
 
     async def _in_turn(self, run: RolloutRun) -> Rollout:
-        turns = self._turns
-        if not turns.try_acquire():
-            if turns.waiting >= self._most:
-                raise ServeError(
-                    429,
-                    f"{turns.inflight} rollouts run and {turns.waiting} wait",
-                    code="too_many_rollouts",
-                    hint="send fewer at once, or serve with a higher --concurrency",
-                    headers={"Retry-After": RETRY_AFTER},
-                )
-            await turns.acquire()
-        try:
-            return await carry_out(run)
-        finally:
-            turns.release()
+        rollouts = self._rollouts
+        if rollouts.full and rollouts.waiting >= self._most:
+            raise ServeError(
+                429,
+                f"{rollouts.running} rollouts run and {rollouts.waiting} wait",
+                code="too_many_rollouts",
+                hint="send fewer at once, or serve with a higher --concurrency",
+                headers={"Retry-After": RETRY_AFTER},
+            )
+        return (await rollouts.carry_out([run]))[0]
 
 
 def task_of(row: Any) -> tuple[Task, int]:
@@ -138,7 +114,10 @@ def task_of(row: Any) -> tuple[Task, int]:
         raise ServeError(422, f"the row is no task: {error}", field=_field_of(str(error))) from None
     numbers = read(NumberedRow, row)
     index, repeat = numbers.get("_ng_task_index"), numbers.get("_ng_rollout_index")
-    task_id = own_task_id(row) or (str(index) if index is not None else _digest(row))
+    try:
+        task_id = own_task_id(row) or (str(index) if index is not None else content_id(row))
+    except JsonError as error:
+        raise ServeError(422, f"the row cannot be told from others: {error}", field="body") from None
     return Task(row, task_id=task_id, index=index or 0), repeat or 0
 
 
@@ -156,45 +135,3 @@ def _field_of(problem: str) -> str:
     """The field that a sentence about a row names first."""
     parts = problem.split("`")
     return parts[1] if len(parts) > 2 else ""
-
-
-def _digest(row: Mapping[str, Any]) -> str:
-    try:
-        content = encode_json(row, orjson.OPT_SORT_KEYS)
-    except JsonError as error:
-        raise ServeError(422, f"the row cannot be told from others: {error}", field="body") from None
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
-
-
-def open_rollouts(
-    assembly: Assembly,
-    config: RunConfig,
-    stack: AsyncExitStack,
-    *,
-    prices: Mapping[str, Price] | None = None,
-    redactor: Redactor | None = None,
-    clock: Clock | None = None,
-    waiting: int = WAITING,
-) -> Rollouts:
-    """Rollouts with the open components of `assembly`, wired as a run wires them; `stack` ends what they hold.
-
-    `prices`: of the models by role, as far as they are known.
-
-    Sessions are seeded as in a run, model calls are not: whoever asks twice for the same task wants two samples. A row
-    may bring a `seed` for the model in its request.
-    """
-    clock = clock or Clock(asyncio.get_running_loop().time)
-    executor = Executor()
-    stack.callback(executor.close)
-    stage = make_stage(
-        config,
-        assembly,
-        make_gates(assembly.models, config.limits.deadlines, clock=clock, prices=prices or {}),
-        executor,
-        clock=clock,
-        run_id=secrets.token_hex(6),
-        budget=None,
-        tool_called=None,
-    )
-    stage = replace(stage, model_seeds=False, about={**(stage.about or {}), "seed_sent": False})
-    return Rollouts(stage, concurrency=config.execution.concurrency, waiting=waiting, redactor=redactor)

@@ -20,7 +20,7 @@ from gym_core.spi import DeadlineExceeded, Failure
 from gym_http.protocol.errors import ServeError
 from gym_http.protocol.openai import ResponsesRequest
 from gym_http.serve import metrics
-from gym_http.serve.agent.rollouts import Rollouts
+from gym_http.serve.agent.rollouts import ServedRollouts
 from gym_http.serve.disconnects import while_connected, while_receiving
 from gym_http.serve.json_body import parse_object
 from gym_http.serve.json_body import read_body as read_bytes
@@ -32,7 +32,7 @@ from gym_http.serve.model.routes import answering
 _JSON = (b"content-type", b"application/json")
 
 
-def routes(rollouts: Rollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute]:
+def routes(rollouts: ServedRollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute]:
     """The routes of a served agent; `more` come after them."""
 
     async def responses(request: Request) -> Response:
@@ -55,7 +55,7 @@ def routes(rollouts: Rollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute
 class _Run:
     """`POST /run`. Plain ASGI: it is what a trainer calls thousands of times a second."""
 
-    def __init__(self, rollouts: Rollouts) -> None:
+    def __init__(self, rollouts: ServedRollouts) -> None:
         self._rollouts = rollouts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,1 @@
+"""The open engine: rollouts and groups on demand, for trainers and servers."""

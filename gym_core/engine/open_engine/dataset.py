@@ -1,0 +1,128 @@
+"""The tasks of an open engine by their index: read as they are asked for, and kept for the next time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing, suppress
+
+from gym_core.domain.errors import InputError, UsageError
+from gym_core.domain.task import Task
+from gym_core.engine.run.source import TaskSource
+from gym_core.engine.tasks.read_source import ReadSource
+from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo
+
+
+class Dataset:
+    """Tasks in order. One that is broken costs itself alone: asking for it raises what is wrong with it.
+
+    `limit`: how many there are at most. `skip_invalid`: broken ones are left out. What was read is kept, since the next
+    epoch asks for it again.
+    """
+
+    def __init__(
+        self, source: FileSource | ReadSource | IterableSource, *, limit: int | None = None, skip_invalid: bool = False
+    ) -> None:
+        self._source = source
+        self._limit = limit
+        self._skips = skip_invalid
+        self._known: list[Task | InputError] = []
+        self._all = False
+        self._reading = asyncio.Lock()
+        self._unread = self._read()
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the tasks."""
+        return self._source.info
+
+    async def task(self, index: int) -> Task:
+        """The task at an index, from 0. Raises `UsageError` where there is none, `InputError` for a broken one."""
+        if type(index) is not int or index < 0:
+            raise UsageError(f"the index of a task must be a whole number of at least 0, not {index!r:.80}")
+        found = await self.at(index)
+        if found is None:
+            raise UsageError(f"{self.info.name} has {len(self._known)} tasks, and none at the index {index}")
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    async def at(self, index: int) -> Task | InputError | None:
+        """What is at an index; None behind the last."""
+        known = self._known
+        while index >= len(known):
+            async with self._reading:
+                if index < len(known):
+                    break
+                if self._all:
+                    return None
+                try:
+                    known.append(await anext(self._unread))
+                except StopAsyncIteration:
+                    self._all = True
+        return known[index]
+
+    async def close(self) -> None:
+        """Read no more."""
+        self._all = True
+        with suppress(RuntimeError):  # somebody waits for the next task
+            await self._unread.aclose()
+
+    async def _read(self) -> AsyncGenerator[Task | InputError, None]:
+        source = self._source
+        if self._limit == 0:
+            return
+        if isinstance(source, IterableSource):
+            many = 0
+            async with aclosing(source.each()) as each:
+                async for task in each:
+                    if isinstance(task, InputError) and self._skips:
+                        self.info.skipped += 1
+                        continue
+                    yield task
+                    many += 1
+                    if many == self._limit:
+                        return
+            return
+        tasks = TaskSource(source, repeats=1, limit=self._limit)
+        known = tasks.look_through()
+        try:
+            async with aclosing(tasks.jobs()) as jobs:
+                async for job in jobs:
+                    yield job.task
+            if known is not None:
+                await known  # which is where a long file says what is wrong with it
+        finally:
+            tasks.close()
+
+
+class Tasks(AsyncIterable[Task]):
+    """Tasks from `start` to before `stop`, as often as they are gone through. A broken one raises `InputError`."""
+
+    def __init__(self, dataset: Dataset, start: int, stop: int | None) -> None:
+        self._dataset = dataset
+        self._start = start
+        self._stop = stop
+
+    def __aiter__(self) -> AsyncIterator[Task]:
+        return _Tasks(self._dataset, self._start, self._stop)
+
+
+class _Tasks(AsyncIterator[Task]):
+    """No generator: after a broken task it goes on."""
+
+    def __init__(self, dataset: Dataset, start: int, stop: int | None) -> None:
+        self._dataset = dataset
+        self._next = start
+        self._stop = stop
+
+    async def __anext__(self) -> Task:
+        if self._stop is not None and self._next >= self._stop:
+            raise StopAsyncIteration
+        found = await self._dataset.at(self._next)
+        if found is None:
+            raise StopAsyncIteration
+        self._next += 1
+        if isinstance(found, InputError):
+            raise found
+        return found

@@ -1,0 +1,150 @@
+"""From what a caller asks for to a gym that is open, and to rollouts for those who keep no record of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+from gym_core.contract.hookspecs import RunInfo
+from gym_core.domain.errors import StoreError, UsageError
+from gym_core.domain.rollout import Rollout
+from gym_core.engine.config import RunConfig
+from gym_core.engine.loops import seldom_collected
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.metrics.rewards import RewardTally
+from gym_core.engine.model_calls.gate import Clock
+from gym_core.engine.model_calls.weights import Weights
+from gym_core.engine.open_engine.dataset import Dataset
+from gym_core.engine.open_engine.gym import Gym
+from gym_core.engine.open_engine.rollouts import Rollouts
+from gym_core.engine.open_engine.stages import Stages, wire_weights
+from gym_core.engine.rollout.agent_rollout import POLICY
+from gym_core.engine.run.opening import (
+    Opened,
+    list_tasks,
+    new_run_id,
+    open_components,
+    open_record,
+    open_stage,
+    running_clock,
+)
+from gym_core.engine.run.record import Record
+from gym_core.engine.run.sink import Sink
+from gym_core.engine.storage.summary import summarize
+from gym_core.wiring.secrets import Redactor
+
+
+async def open_rollouts(
+    stack: AsyncExitStack, config: RunConfig, redactor: Redactor, *, clock: Clock | None = None
+) -> tuple[Rollouts, Opened]:
+    """Rollouts of the components that `config` names, and what was opened for them; `stack` closes it.
+
+    Nothing is written or counted. Sessions are seeded as in a run, model calls are not: whoever asks twice for the same
+    rollout wants two samples. Raises `UsageError`, `PluginError`.
+    """
+    opened = await open_components(stack, config, redactor)
+    stage = open_stage(stack, opened, clock or running_clock(), new_run_id())
+    stage = replace(stage, model_seeds=False, about={**(stage.about or {}), "seed_sent": False})
+    return Rollouts(stage, concurrency=config.execution.concurrency), opened
+
+
+@asynccontextmanager
+async def open_gym(
+    config: RunConfig, *, redactor: Redactor | None = None, clock: Clock | None = None
+) -> AsyncGenerator[Gym, None]:
+    """A gym. Leaving it ends what is under way, whose callers get it back as cancelled.
+
+    Raises `UsageError`, `PluginError`; nothing has been paid for then and nothing written.
+    """
+    if config.execution.spread:
+        raise UsageError("an open gym runs its rollouts in this process", hint="leave --workers and --executor out")
+    stack = AsyncExitStack()
+    try:
+        async with _opened(stack, config, redactor or Redactor(), clock or running_clock()) as gym:
+            yield gym
+    finally:
+        await stack.aclose()
+
+
+@asynccontextmanager
+async def _opened(
+    stack: AsyncExitStack, config: RunConfig, redactor: Redactor, clock: Clock
+) -> AsyncGenerator[Gym, None]:
+    progress = Progress(
+        rewards=RewardTally(1, config.destination.by), roles={} if len(config.components.models) > 1 else None
+    )
+    opened = await open_components(stack, config, redactor, tasks=list_tasks)
+    assert opened.tasks is not None
+    dataset = Dataset(opened.tasks, limit=config.selection.limit, skip_invalid=config.selection.skip_invalid)
+    stack.push_async_callback(dataset.close)
+    record, finished = await open_record(stack, opened, dataset.info, progress)
+    stage = open_stage(stack, opened, clock, record.manifest.run_id)
+    weights = Weights()
+    wire_weights(opened.gates, weights)
+    if POLICY in opened.gates:
+        opened.gates[POLICY].versioned = True
+    rollouts = Rollouts(stage, concurrency=config.execution.concurrency)
+    observers = opened.observers
+    observers.start(
+        RunInfo(record.manifest.run_id, record.described(), record.output or ""),
+        [*filter(None, [dataset.info.read_as]), *opened.notices],
+    )
+    sink = Sink(record.write, record.cite, progress, observers.announcing(_nobody))
+    gym = Gym(
+        rollouts,
+        dataset,
+        Stages(stage, opened, stack, clock, weights),
+        weights,
+        sink,
+        progress,
+        room=observers.room(None),
+        finished=finished,
+    )
+    stopped: BaseException | None = None
+    with seldom_collected():
+        try:
+            yield gym
+        except BaseException as error:
+            stopped = error
+            raise
+        finally:
+            await rollouts.close("the gym was closed")
+            gym.summary = await _close(opened, record, sink, progress, dataset, stopped)
+
+
+async def _close(
+    opened: Opened, record: Record, sink: Sink, progress: Progress, dataset: Dataset, stopped: BaseException | None
+) -> dict[str, object]:
+    """Bring everything to the disk; returns the summary. Raises `StoreError`."""
+    observers, failed = opened.observers, None
+    try:
+        sink.close()
+        await record.flush()
+    except StoreError as error:
+        failed = error
+    await observers.drain()
+    stopped = stopped or failed
+    summary: dict[str, object] = record.masked(
+        summarize(
+            progress,
+            run_id=record.manifest.run_id,
+            state="finished" if stopped is None else "interrupted",
+            message="" if stopped is None else str(stopped),
+            source=dataset.info,
+            output=record.output,
+            budget=opened.budget.to_wire() if opened.budget is not None else None,
+            health=observers.health(opened.gates),
+        )
+    )
+    try:
+        record.end(summary)
+    finally:
+        await observers.finish(summary, stopped)
+    if failed is not None:
+        raise failed
+    return summary
+
+
+def _nobody(rollout: Rollout) -> None:
+    """Hears of a rollout."""

@@ -1,0 +1,179 @@
+"""Rollouts on demand, so many at a time; what is asked for together stands in line together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from gym_core.domain.errors import UsageError
+from gym_core.domain.rollout import Rollout
+from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.rollout.underway import Underway
+from gym_core.engine.staging import beginning
+
+CALLER_CANCELLED = "whoever asked for it was cancelled"
+
+
+def _nobody(underway: Underway) -> None:
+    """Hears of a rollout."""
+
+
+class Batch:
+    """Rollouts that were asked for together, in order. `ended` hears of each of them that has begun and ended.
+
+    `epoch`: that of `Rollouts` when the first of them began, None before. `error`: the first that `ended` has raised,
+    or that kept a rollout from being carried out.
+    """
+
+    __slots__ = ("_done", "_rollouts", "_runs", "ended", "epoch", "error", "open", "waiting")
+
+    def __init__(self, runs: Sequence[RolloutRun], ended: Callable[[Underway], None]) -> None:
+        self._runs = runs
+        self._rollouts: dict[RolloutRun, Rollout] = {}
+        self._done: asyncio.Future[None] | None = None
+        self.ended = ended
+        self.waiting = deque(runs)
+        self.open: set[Underway] = set()
+        self.epoch: int | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether all of them have ended."""
+        return not self.waiting and not self.open
+
+    @property
+    def rollouts(self) -> list[Rollout]:
+        """All of them, once they are over."""
+        return [self._rollouts[run] for run in self._runs]
+
+    def note(self, run: RolloutRun, rollout: Rollout) -> None:
+        """One has ended."""
+        self._rollouts[run] = rollout
+        if self._done is not None and self.over and not self._done.done():
+            self._done.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until all of them have ended."""
+        if not self.over:
+            self._done = asyncio.get_running_loop().create_future()
+            await self._done
+
+
+class Rollouts:
+    """Runs rollouts on a stage, `concurrency` at a time; the others wait in line.
+
+    `epoch`: a number that says since when a batch has been under way; who counts it up is others' business.
+    """
+
+    def __init__(self, stage: Stage, *, concurrency: int) -> None:
+        self.stage = stage
+        self.begin = beginning(stage)
+        """What makes the rollout of a job."""
+        self.epoch = 0
+        self.batches: set[Batch] = set()
+        """Those that are not over."""
+        self._free = concurrency
+        self._line: deque[Batch] = deque()
+        self._closed = False
+        self._idle: asyncio.Future[None] | None = None
+        self._closing: set[asyncio.Future[Any]] = set()
+        self.running = 0
+        """How many run now."""
+        self.waiting = 0
+        """How many wait for their turn."""
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would have to wait."""
+        return not self._free
+
+    async def carry_out(self, runs: Sequence[RolloutRun], ended: Callable[[Underway], None] = _nobody) -> list[Rollout]:
+        """Carry rollouts out, which begin in order, each in its turn; returns them in order, failures among them.
+
+        Cancelling it ends them, and waits for that. Raises what `ended` raises, once all of them have ended, and
+        `UsageError` after `close`.
+        """
+        if self._closed:
+            raise UsageError("the gym is closed", hint="ask for rollouts within its `async with` block")
+        batch = Batch(runs, ended)
+        self.batches.add(batch)
+        self.waiting += len(runs)
+        self._line.append(batch)
+        self._next()
+        try:
+            await batch.wait()
+        except asyncio.CancelledError:
+            self.end(batch, CALLER_CANCELLED)
+            await batch.wait()
+            raise
+        finally:
+            self.batches.discard(batch)
+        if batch.error is not None:
+            raise batch.error
+        return batch.rollouts
+
+    def end(self, batch: Batch, reason: str, stop_reason: str | None = None) -> int:
+        """End what is left of a batch, in a moment; returns how many those were.
+
+        Their rows are those of cancelled rollouts, with the reason and the stop reason.
+        """
+        ended = len(batch.waiting) + len(batch.open)
+        self.waiting -= len(batch.waiting)
+        while batch.waiting:
+            run = batch.waiting.popleft()
+            batch.note(run, run.cancelled(reason, stop_reason))
+        for underway in [*batch.open]:
+            underway.end(reason, stop_reason)
+        return ended
+
+    async def close(self, reason: str) -> None:
+        """End everything, and wait for it; nothing is carried out any more."""
+        self._closed = True
+        for batch in [*self.batches]:
+            self.end(batch, reason)
+        if self.running:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+        if self._closing:  # each within its own bound
+            await asyncio.wait(self._closing)
+
+    def _next(self) -> None:
+        """Begin what there is room for."""
+        line = self._line
+        while self._free and line:
+            batch = line[0]
+            if not batch.waiting:
+                line.popleft()
+                continue
+            run = batch.waiting.popleft()
+            self._free -= 1
+            self.waiting -= 1
+            self.running += 1
+            if batch.epoch is None:
+                batch.epoch = self.epoch
+            batch.open.add(Underway(run, partial(self._ended, batch)))
+
+    def _ended(self, batch: Batch, underway: Underway) -> None:
+        self._free += 1
+        self.running -= 1
+        closing = underway.closing
+        if closing is not None:
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        error = underway.error
+        try:
+            batch.ended(underway)
+        except Exception as raised:
+            error = raised
+        batch.error = batch.error or error
+        batch.open.discard(underway)
+        batch.note(underway.run, underway.rollout)
+        if self._line:
+            self._next()
+        if self._idle is not None and not self.running and not self._idle.done():
+            self._idle.set_result(None)

@@ -1,0 +1,117 @@
+"""The same stage with other models, opened when they are first asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from gym_core.contract.model import ModelBackend
+from gym_core.domain.errors import UsageError
+from gym_core.engine.assembly import Assembler
+from gym_core.engine.model_calls.budget import Meter
+from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.model_calls.prices import read_prices, unknown_price
+from gym_core.engine.model_calls.weights import Weights
+from gym_core.engine.rollout.agent_rollout import POLICY
+from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.run.opening import Opened, look_at_models
+from gym_core.engine.staging import make_gates
+from gym_core.engine.storage.requests import SharedRequests
+from gym_core.wiring.config_file import split_roles
+from gym_core.wiring.reference import Reference
+
+ModelOverride: TypeAlias = "str | ModelBackend | Mapping[str, str | ModelBackend]"
+
+
+class Stages:
+    """Makes them. `stack` closes the models; their calls to the policy's role wait for new weights, too."""
+
+    def __init__(self, stage: Stage, opened: Opened, stack: AsyncExitStack, clock: Clock, weights: Weights) -> None:
+        self._stage = stage
+        self._opened = opened
+        self._stack = stack
+        self._clock = clock
+        self._weights = weights
+        self._assembler: Assembler | None = None
+        self._known: dict[tuple[Any, ...], tuple[Stage, Any]] = {}
+        self._opening = asyncio.Lock()
+
+    async def of(self, model: ModelOverride | None, options: Mapping[str, Any]) -> Stage:
+        """The stage with another model, or several by role. Raises `UsageError`, `PluginError`."""
+        own = self._opened.config.components.models
+        models = model if isinstance(model, Mapping) else {POLICY: model} if model is not None else {}
+        given = split_roles(options, own)
+        wanted = {role: models.get(role, own.get(role)) for role in (*models, *given)}
+        for role, one in wanted.items():
+            if role not in own or one is None:
+                raise UsageError(
+                    f"the gym has no model `{role}` that another could stand in for",
+                    hint=f"gym_core.open(model={{{role!r}: ...}}); it has {', '.join(own)}",
+                )
+            if not isinstance(one, str | ModelBackend):
+                raise UsageError(
+                    f"the model `{role}` must be a reference or an instance of ModelBackend, not {one!r:.80}"
+                )
+        key = tuple(
+            (role, one if isinstance(one, str) else id(one), repr(sorted(given.get(role, {}).items())))
+            for role, one in sorted(wanted.items())
+        )
+        async with self._opening:
+            if key not in self._known:
+                changed = {role: one for role, one in wanted.items() if one != own[role] or given.get(role)}
+                stage = await self._with(changed, given) if changed else self._stage  # type: ignore[arg-type]
+                self._known[key] = stage, wanted  # which an id is that of for as long as it lives
+        return self._known[key][0]
+
+    async def _with(self, wanted: Mapping[str, str | ModelBackend], given: Mapping[str, Mapping[str, Any]]) -> Stage:
+        opened, limits = self._opened, self._opened.config.limits
+        if self._assembler is None:  # of its own: what the manifest says of the models stays as it is
+            self._assembler = Assembler.of(opened.config, opened.redactor)
+        options = {role: {**self._kept(role, one), **given.get(role, {})} for role, one in wanted.items()}
+        backends = await self._assembler.open_models(self._stack, wanted, options)
+        prices = read_prices(limits.prices) if limits.prices is not None else {}
+        look = await look_at_models(backends, limits.deadlines, prices)
+        gates = make_gates(
+            backends,
+            limits.deadlines,
+            clock=self._clock,
+            prices=look.prices,
+            gate=opened.observers.gate,
+            limiters=opened.limiters,
+        )
+        for role, gate in gates.items():
+            gate.answered = role in look.answered
+        wire_weights(gates, self._weights)
+        stage = replace(self._stage, gates={**self._stage.gates, **gates})
+        if opened.budget is not None:
+            for role, backend in backends.items():
+                if limits.max_cost is not None and role not in look.prices:
+                    raise unknown_price(role, backend, limits.prices)
+            meters = {role: Meter(role, backend, look.prices.get(role)) for role, backend in backends.items()}
+            stage = replace(stage, meters={**opened.budget.meters, **meters})
+        if POLICY in backends:
+            info = backends[POLICY].describe()
+            about = {**(stage.about or {}), "model": info.model_id, "seed_sent": stage.model_seeds and info.sends_seed}
+            stage = replace(stage, about=about, requests=SharedRequests(info.sampling))
+        return stage
+
+    def _kept(self, role: str, wanted: str | ModelBackend) -> Mapping[str, Any]:
+        """The options of a role that hold for another reference of the same backend, too."""
+        components = self._opened.config.components
+        own = components.models[role]
+        if not isinstance(own, str) or not isinstance(wanted, str):
+            return {}
+        same = Reference.parse(own).name == Reference.parse(wanted).name
+        return components.model_options.get(role, {}) if same else {}
+
+
+def wire_weights(gates: Mapping[str, ModelGate], weights: Weights) -> None:
+    """Have calls to the policy's model, and to whatever is at its endpoint, wait while the weights are replaced."""
+    policy = gates.get(POLICY)
+    if policy is not None:
+        for gate in gates.values():
+            if gate.info.endpoint == policy.info.endpoint:
+                gate.weights = weights
