@@ -1,0 +1,130 @@
+// Where answers come from: the server that sent this page, or, in a page that was exported, the page itself. What they
+// look like is written down in `api/shapes.py`.
+
+const PAGE = 100;
+
+/** Why there is no answer, and what to do. */
+export class Problem extends Error {
+  constructor(message, hint = "", status = 0) {
+    super(message);
+    this.hint = hint;
+    this.status = status;
+  }
+}
+
+const holder = document.getElementById("gym-data");
+const embedded = holder ? JSON.parse(holder.textContent) : null;
+
+/** The page that an exported file begins with; null where there is a server. */
+export const exportedStart = embedded ? embedded.start || "#/" : null;
+
+/** The answer to a request. `query`: values by name; a list stands for a parameter that is given several times. */
+export async function ask(path, query = {}, signal = undefined) {
+  if (embedded) return fromPage(path, query);
+  let response;
+  try {
+    response = await fetch(withQuery(path, query), { signal, headers: { Accept: "application/json" } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("the viewer does not answer", "it may have been ended: start it again with `gym view`");
+  }
+  if (response.ok) return response.json();
+  const problem = await response.json().catch(() => null);
+  throw new Problem(problem?.error ?? `the viewer answered ${response.status}`, problem?.hint ?? "", response.status);
+}
+
+/** The path of a run, a rollout or what is below them. */
+export function runPath(run, ...more) {
+  return ["/api/runs", run, ...more].map((part, n) => (n ? encodeURIComponent(part) : part)).join("/");
+}
+
+/** Where the raw row can be had as a file; null in an exported page. */
+export function rawUrl(run, n) {
+  return embedded ? null : runPath(run, "rollouts", n, "raw");
+}
+
+/** Be told what happens in a run: `heard(name, data)` until the signal ends it. */
+export function listen(run, signal, heard) {
+  if (embedded) return;
+  const source = new EventSource(runPath(run, "events"));
+  for (const name of ["progress", "added", "replaced"]) {
+    source.addEventListener(name, (event) => heard(name, event.data ? JSON.parse(event.data) : null));
+  }
+  signal.addEventListener("abort", () => source.close());
+}
+
+function withQuery(path, query) {
+  const pairs = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    for (const one of [value].flat()) {
+      if (one !== null && one !== undefined && one !== "") pairs.append(name, one);
+    }
+  }
+  const text = pairs.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+// An exported page: lists are whole in it, so they are selected, sorted and paged here.
+
+function fromPage(path, query) {
+  const answer = embedded.answers[withQuery(path, query)] ?? embedded.answers[path];
+  if (answer === undefined) throw new Problem("this was not exported", "the page of `gym view` has all of the run", 404);
+  if (path.endsWith("/rollouts") && Array.isArray(answer.rollouts)) return selected(answer, query);
+  if (Array.isArray(answer.tasks)) return pageOf(answer, "tasks", sortedTasks(answer.tasks, query), query);
+  if (Array.isArray(answer.items) && query.branch !== undefined && Number(query.branch) !== answer.branch) {
+    return { branch: Number(query.branch), total: 0, offset: 0, items: [] };
+  }
+  if (Array.isArray(answer.items)) return pageOf(answer, "items", answer.items, query);
+  return answer;
+}
+
+function pageOf(answer, name, all, query) {
+  const offset = Number(query.offset ?? 0);
+  return { ...answer, total: all.length, offset, [name]: all.slice(offset, offset + Number(query.limit ?? PAGE)) };
+}
+
+function selected(answer, query) {
+  const found = answer.rollouts.filter((entry) => selects(entry, query));
+  sortBy(found, query.sort ?? "n", rolloutKey);
+  const page = pageOf(answer, "rollouts", found, query);
+  return { ...page, total: answer.rollouts.length, matched: found.length, search: null };
+}
+
+function selects(entry, query) {
+  const wanted = (name) => [query[name] ?? []].flat().filter((value) => value !== "");
+  const status = wanted("status");
+  if (status.length && !status.some((one) => one === entry.status || (one === "failed" && entry.reward === null))) return false;
+  const reasons = wanted("stop_reason");
+  if (reasons.length && !reasons.includes(entry.stop_reason)) return false;
+  if (query.min_reward && !(entry.reward !== null && entry.reward >= Number(query.min_reward))) return false;
+  if (query.max_reward && !(entry.reward !== null && entry.reward <= Number(query.max_reward))) return false;
+  if (query.task && !entry.task_id.includes(query.task)) return false;
+  if (query.text && !JSON.stringify(entry).toLowerCase().includes(query.text.toLowerCase())) return false;
+  return true;
+}
+
+function rolloutKey(entry, name) {
+  if (name.startsWith("component:")) return entry.components[name.slice(10)];
+  const keys = { task: "task_id", finished: "finished_at", n: null };
+  if (name === "n") return Number(entry.n.replace(/^f/, "")) + (entry.n.startsWith("f") ? 1e12 : 0);
+  if (name === "tokens") return entry.input_tokens + entry.output_tokens;
+  return entry[keys[name] ?? name];
+}
+
+function sortedTasks(tasks, query) {
+  const keys = { task: "task_id", spread: null };
+  const found = tasks.filter((task) => !query.text || task.task_id.includes(query.text));
+  return sortBy(found, query.sort ?? "task", (task, name) =>
+    name === "spread" ? (task.highest ?? 0) - (task.lowest ?? 0) : task[keys[name] ?? name]);
+}
+
+function sortBy(rows, sort, key) {
+  const down = sort.startsWith("-"), name = down ? sort.slice(1) : sort;
+  return rows.sort((a, b) => {
+    const [x, y] = [key(a, name), key(b, name)];
+    if (x === y) return 0;
+    if (x === null || x === undefined) return 1; // what is not known comes last, either way
+    if (y === null || y === undefined) return -1;
+    return (x < y ? -1 : 1) * (down ? -1 : 1);
+  });
+}

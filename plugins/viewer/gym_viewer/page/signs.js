@@ -1,0 +1,46 @@
+// What looks wrong with a run although nothing failed: what somebody who reads all of it would have stopped at.
+
+import { percent, plural, score, words } from "./format.js";
+
+const ENOUGH = 4; // rollouts, below which sameness says nothing
+
+/** Sentences about a run, each with the query that shows the rollouts it is about. */
+export function signsOf(view) {
+  const count = view.entry.rollouts ?? 0;
+  return [...sameNumbers(view), ...failures(view, count), ...cutRollouts(view, count), ...toolErrors(view), ...odd(view)];
+}
+
+function sameNumbers(view) {
+  return view.histograms.filter((one) => one.count >= ENOUGH && one.values.length === 1).map((one) => {
+    const what = one.name === "reward" ? "The reward" : `The component ${one.name}`;
+    return { text: `${what} is ${score(one.values[0][0])} in all ${plural(one.count, "rollout")}: a verifier that never varies tells nothing apart.` };
+  });
+}
+
+function failures(view, count) {
+  const failed = view.entry.failed ?? 0;
+  if (!failed || failed < 0.05 * (failed + count)) return [];
+  return [{ text: `${plural(failed, "rollout")} failed (${percent(failed / (failed + count))}); the mean leaves them out.`, query: { status: "failed" } }];
+}
+
+function cutRollouts(view, count) {
+  const cut = view.statuses.truncated ?? 0;
+  if (!cut || cut < 0.1 * count) return [];
+  const reasons = Object.keys(view.stop_reasons).filter((reason) => reason !== "completed").map(words).join(", ");
+  return [{ text: `${plural(cut, "rollout")} of ${count} ${cut === 1 ? "was" : "were"} cut short (${reasons}).`, query: { status: "truncated" } }];
+}
+
+function toolErrors(view) {
+  const { calls = 0, errors = {} } = view.account?.tools ?? {};
+  const wrong = Object.values(errors).reduce((sum, one) => sum + one, 0);
+  if (!wrong || wrong < 0.1 * calls) return [];
+  const kinds = Object.entries(errors).map(([kind, one]) => `${words(kind)} ${one}`).join(", ");
+  return [{ text: `${wrong} of ${plural(calls, "tool call")} went wrong (${kinds}).`, query: { sort: "-tool_calls" } }];
+}
+
+function odd(view) {
+  const texts = { empty: "said nothing at all", reasoning_only: "ended in reasoning without an answer", refusal: "ended in a refusal", content_filter: "were filtered" };
+  return Object.entries(texts).filter(([reason]) => view.stop_reasons[reason]).map(([reason, what]) => ({
+    text: `${plural(view.stop_reasons[reason], "rollout")} ${what}.`, query: { stop_reason: reason },
+  }));
+}

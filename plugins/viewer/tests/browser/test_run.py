@@ -1,0 +1,111 @@
+"""One run: its figures, its rollouts and what selects them."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from .conftest import Viewer
+from .samples import LiveRun
+
+
+def run_at(page: Page, viewer: Viewer, name: str, query: str = "") -> None:
+    """Open a run; `query` is that of its list."""
+    page.goto(viewer.at())
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    href = page.get_by_role("link", name=name, exact=True).get_attribute("href")
+    page.goto(viewer.at(f"{href}{query}"))
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+def test_what_a_run_came_to(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    expect(page.locator(".tiles")).to_contain_text("95 % interval")
+    expect(page.locator(".tiles")).to_contain_text("pass@2")
+    for name in ("reward", "correct", "tidy"):
+        expect(page.get_by_role("group", name=f"Distribution of {name}", exact=True)).to_be_visible()
+    for heading in ("Reward by task", "Reward by field", "Failures by cause", "How they ended"):
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    causes = page.locator(".panel").filter(has=page.get_by_role("heading", name="Failures by cause"))
+    expect(causes).to_contain_text("is not a number")
+    expect(causes).to_contain_text("the connection was closed")
+
+
+def test_a_bar_of_the_histogram_selects(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    expect(page.locator("#rollouts > header")).to_contain_text("48 rollouts")
+    bar = page.get_by_role("group", name="Distribution of reward").get_by_role("button").last
+    bar.click()
+    expect(page.locator("#rollouts > header")).to_contain_text("of 48 rollouts")
+    rewards = page.locator(".list .row .reward").all_inner_texts()
+    assert set(rewards) == {"1"}
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("48 rollouts")
+
+
+def test_filters_are_links_and_are_taken_away(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small", "?status=failed")
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("3 of 48 rollouts")
+    page.get_by_role("button", name="Take the filter status failed away").click()
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("48 rollouts")
+    page.get_by_label("Status", exact=True).select_option("truncated")
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("4 of 48 rollouts")
+    page.get_by_label("Status", exact=True).select_option("")
+    page.get_by_label("Text in the rollout").fill("unicorn")
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("2 of 48 rollouts")
+    page.get_by_label("Text in the rollout").fill("")
+    page.get_by_label("Field condition").fill("kind=household")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("16 of 48 rollouts")
+    page.evaluate("location.hash = location.hash.split('?')[0] + '?task=price-03'")
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("2 of 48 rollouts")
+
+
+def test_a_condition_that_is_none_is_said(page: Page, viewer: Viewer, wrong: list[str]) -> None:
+    run_at(page, viewer, "shop-small")
+    page.get_by_label("Field condition").fill("nonsense")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rollouts > header .bad-text")).to_contain_text("nonsense")
+    expect(page.get_by_role("heading", level=1)).to_have_text("shop-small")
+    assert all("422" in text for text in wrong)
+    wrong.clear()
+
+
+def test_keys_and_order_in_the_list(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    page.locator(".list .head").get_by_role("button", name="Tool calls").click()
+    first = page.locator(".list .row").first
+    expect(first).to_contain_text("price-")
+    expect(page.locator(".list [aria-sort=descending]")).to_have_text("Tool calls")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    name = page.locator(".list .row.active .task").inner_text()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    assert "sort=-tool_calls" in page.url
+    page.keyboard.press("u")
+    expect(page.locator(".list [aria-sort=descending]")).to_have_text("Tool calls")
+
+
+def test_what_looks_wrong_is_said_at_the_top(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "constant")
+    expect(page.locator(".notice")).to_contain_text("The reward is 1 in all 8 rollouts: a verifier that never varies")
+    expect(page.locator(".notice")).to_contain_text("said nothing at all")
+    page.locator(".notice a").last.click()
+    expect(page.locator("#rollouts > header [role=status]")).to_contain_text("8")
+
+
+def test_rows_appear_while_a_run_goes_on(page: Page, viewer: Viewer) -> None:
+    with LiveRun(viewer.folder / "live.jsonl") as live:
+        live.finish(2)
+        run_at(page, viewer, "live")
+        expect(page.locator(".pill.live").first).to_have_text("running")
+        expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "2")
+        expect(page.locator(".list .row")).to_have_count(2)
+        live.finish(3)
+        expect(page.locator(".list .row")).to_have_count(5)
+        expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "5")
+        live.finish(live.left)
+        live.join()
+        expect(page.locator(".page-head .pill")).to_have_text("finished")
+        expect(page.get_by_role("progressbar")).to_have_count(0)
+    live.remove()
