@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from gym_core.contract.formats import ImportRequest as ImportRequest
     from gym_core.contract.formats import Json as Json
     from gym_core.contract.gateway import no_gateway as no_gateway
+    from gym_core.contract.hookspecs import RunControl as RunControl
     from gym_core.contract.resource_server import OpenSession as OpenSession
     from gym_core.contract.resource_server import ServerT as ServerT
     from gym_core.contract.resource_server import session_info as session_info
@@ -251,6 +252,7 @@ else:
             "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
             "gym_core.contract.formats": "Column ExportRequest Exporter ImportRequest ImportedRun Importer Json",
             "gym_core.contract.gateway": "no_gateway",
+            "gym_core.contract.hookspecs": "RunControl",
             "gym_core.contract.resource_server": "OpenSession ServerT session_info",
             "gym_core.contract.strict_schemas": "can_be_strict",
             "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar
 
 import pluggy
 
@@ -100,6 +100,48 @@ class CallInfo:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+class RunControl(Protocol):
+    """A run that is going on, to be steered. Its methods may be called from any thread but that of the event loop.
+
+    Each is answered by the event loop, and raises `UsageError` where the run has ended or does not answer in time.
+    """
+
+    def state(self) -> Mapping[str, Any]:
+        """How it is doing, secrets masked.
+
+        `run_id, output, state` (`running`, `paused`), `concurrency`, `rollouts` (`total`, None where that is not known,
+        `done, failed, in_flight`), `reward` (the mean so far), `tokens, cost, seconds`, and `under_way`: the rollouts
+        that are, the oldest first and no more than some hundred, each `task_id, repeat`.
+        """
+        ...
+
+    def pause(self) -> None:
+        """Start no new rollouts; those under way go on."""
+        ...
+
+    def resume(self) -> None:
+        """Start new rollouts again."""
+        ...
+
+    def cancel(self, task_id: str, repeat: int | None = None) -> int:
+        """End the rollouts of a task that are under way, or the one with this repeat; returns how many there were.
+
+        They are recorded as cancelled, so a resumed run starts them again. Repeats that are still to come do come.
+        """
+        ...
+
+    def set_concurrency(self, concurrency: int) -> str | None:
+        """How many rollouts are under way at once from now on; returns a warning, None without one.
+
+        Raises `UsageError` for fewer than one for each worker. With fewer than are under way, those end first.
+        """
+        ...
+
+    def stop(self, reason: str) -> None:
+        """End the run; what is under way is recorded as cancelled, and `--resume` goes on."""
+        ...
+
+
 @hookspec
 def gym_model_backends() -> Mapping[str, type[ModelBackend]]:  # type: ignore[empty-body]
     """The model backends of this package, by the names of their entry points."""
@@ -167,9 +209,14 @@ def gym_sources() -> Mapping[str, Any]:  # type: ignore[empty-body]
 def gym_extension_check() -> None:
     """An extension has been switched on: raise `UsageError` where it cannot work, for lack of a library, say.
 
-    It is called before a run is wired; raised then, the run does not start. The hooks below cannot stop a run: what
-    they raise is reported once and counted.
+    It is called before a run is wired; raised then, the run does not start. What the hooks below raise stops no run:
+    it is reported once and counted.
     """
+
+
+@hookspec
+def gym_run_control(run: RunInfo, control: RunControl) -> None:
+    """A run is about to start, and may be steered for as long as it goes on: paused, stopped, made wider."""
 
 
 @hookspec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any, Generic
 
 from gym_core.domain.blame import described
@@ -21,8 +21,9 @@ class InlineExecutor(Generic[JobT]):
 
     def __init__(self, begin: Callable[[JobT], RolloutRun], *, concurrency: int) -> None:
         self._begin = begin
+        self.concurrency = concurrency
         self._slots = concurrency
-        """How many more may be under way."""
+        """How many more may be under way; below 0 where there were to be more when they began."""
         self._room: asyncio.Future[None] | None = None
         """Done when there is a slot again, where one is waited for."""
         self._open: dict[Underway, JobT] = {}
@@ -43,8 +44,7 @@ class InlineExecutor(Generic[JobT]):
             async for finished in self._results.read(lambda: self.end(CANCELLED)):
                 yield finished
                 self._slots += 1
-                if self._room is not None and not self._room.done():
-                    self._room.set_result(None)
+                self._make_room()
         finally:
             if self._closing:  # each within its own bound
                 await asyncio.wait(self._closing)
@@ -65,6 +65,26 @@ class InlineExecutor(Generic[JobT]):
         self._ending = (reason, stop_reason)
         self._cancel()
 
+    def set_concurrency(self, concurrency: int) -> None:
+        """Have as many under way from now on."""
+        self._slots += concurrency - self.concurrency
+        self.concurrency = concurrency
+        self._make_room()
+
+    def pause(self, paused: bool) -> None:
+        """What is taken begins at once: who gives it out pauses."""
+
+    def under_way(self) -> Iterator[tuple[str, int]]:
+        """The task and the repeat of each rollout."""
+        return ((underway.run.task.task_id, underway.run.repeat) for underway in self._open)
+
+    def cancel(self, task_id: str, repeat: int | None, reason: str) -> int:
+        """Cancel the rollouts of a task."""
+        runs = [one for one in self._open if one.run.task.task_id == task_id and repeat in (None, one.run.repeat)]
+        for underway in runs:
+            underway.end(reason)
+        return len(runs)
+
     def health(self) -> dict[str, Any]:
         """There are no other workers."""
         return {}
@@ -75,11 +95,16 @@ class InlineExecutor(Generic[JobT]):
             self._open[Underway(self._begin(job), self._ended)] = job
             self._slots -= 1
             begun += 1
-            if not self._slots:
-                self._room = loop.create_future()
-                await self._room
+            if self._slots <= 0:
+                while self._slots <= 0:
+                    self._room = loop.create_future()
+                    await self._room
             elif begun % AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    def _make_room(self) -> None:
+        if self._slots > 0 and self._room is not None and not self._room.done():
+            self._room.set_result(None)
 
     def _fed(self, feeding: asyncio.Task[None]) -> None:
         error = None if feeding.cancelled() else feeding.exception()

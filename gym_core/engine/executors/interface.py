@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -41,6 +41,30 @@ class RolloutExecutor(Protocol[JobT]):
 
     def let_go(self, reason: str, stop_reason: str) -> None:
         """There are no more jobs: cancel those rollouts that are not finished yet."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many rollouts are under way at once, where there are enough."""
+        ...
+
+    def set_concurrency(self, concurrency: int) -> None:
+        """Have as many under way from now on. Raises `UsageError` for fewer than can be."""
+        ...
+
+    def pause(self, paused: bool) -> None:
+        """Begin nothing, for as long as it is paused, of what was taken and has not begun."""
+        ...
+
+    def under_way(self) -> Iterator[tuple[str, int]]:
+        """The task and the repeat of what was taken and has not ended, the oldest first."""
+        ...
+
+    def cancel(self, task_id: str, repeat: int | None, reason: str) -> int:
+        """Cancel the rollouts of a task that were taken and have not ended; with `repeat` that one. How many it were.
+
+        `reason` stands in their rows.
+        """
         ...
 
     def health(self) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gym_core.contract.executor import Head, WorkerLauncher
 from gym_core.domain.blame import described
-from gym_core.domain.errors import GymError, RunStopped
+from gym_core.domain.errors import GymError, RunStopped, UsageError
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.executors.error_wire import cause_from_wire
@@ -68,6 +68,8 @@ class PooledExecutor:
         closing: float,
     ) -> None:
         self._plan = plan
+        self.concurrency = sum(plan.quotas)
+        self._paused = False
         self._failures = failures
         self._cited: Cited = ()  # what the next row is to have written before it
         self._observers = observers
@@ -135,6 +137,41 @@ class PooledExecutor:
                 handle.send({"let_go": [reason, stop_reason]})
         self._kill_later()
         self._look()
+
+    def set_concurrency(self, concurrency: int) -> None:
+        """Have as many under way from now on, spread over the workers. Raises `UsageError`."""
+        handles = sorted((one for one in self._handles if not one.leaving), key=lambda handle: handle.number)
+        if concurrency < len(handles):
+            raise UsageError(f"{len(handles)} workers have at least one rollout each", hint=f"at least {len(handles)}")
+        self.concurrency = concurrency
+        least, more = divmod(concurrency, len(handles) or 1)
+        for place, handle in enumerate(handles):
+            handle.quota = least + (place < more)
+            handle.send({"concurrency": handle.quota})
+            if self._ending is None:
+                self._line_up(handle)
+
+    def pause(self, paused: bool) -> None:
+        """Have the workers begin nothing of what they were sent ahead."""
+        self._paused = paused
+        for handle in self._handles:
+            _send(handle, {"paused": paused})
+
+    def under_way(self) -> Iterator[tuple[str, int]]:
+        """The task and the repeat of what workers were sent."""
+        sent = (entry.job for handle in self._handles for entry in handle.open.values())
+        return ((job.task.task_id, job.repeat) for job in sent)
+
+    def cancel(self, task_id: str, repeat: int | None, reason: str) -> int:
+        """Cancel the rollouts of a task, wherever they are."""
+        found = 0
+        for handle in self._handles:
+            jobs = [entry.job for entry in handle.open.values()]
+            count = sum(job.task.task_id == task_id and repeat in (None, job.repeat) for job in jobs)
+            if count:
+                _send(handle, {"cancel": [task_id, repeat, reason]})
+                found += count
+        return found
 
     async def _see_off(self) -> None:
         """Have the workers end, and wait until they have."""
@@ -299,6 +336,8 @@ class PooledExecutor:
         self._launched += 1
         self._handles.add(handle)
         handle.channel.send(encode_frame({"start": True}, [settings]))
+        if self._paused:
+            handle.channel.send(encode_frame({"paused": True}))
         if self._shared_budget is not None:
             self._shared_budget.join(handle)
         self._endpoints.join(handle)

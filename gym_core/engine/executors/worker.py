@@ -82,6 +82,7 @@ class Worker:
         self._jobs: deque[_Numbered] = deque()
         self._fed = asyncio.Event()
         self._over = False
+        self._paused = self._behind = False
         self._room = asyncio.Event()
         self._room.set()
         self._ticking: asyncio.TimerHandle | None = None
@@ -112,6 +113,13 @@ class Worker:
         if "lower" in head:
             endpoint, generation = head["lower"]
             self._limiter(endpoint).lower(generation)
+        if "concurrency" in head:
+            self._executor.set_concurrency(head["concurrency"])
+        if "paused" in head:
+            self._paused = head["paused"]
+            self._set_room()
+        if "cancel" in head:
+            self._cancel(*head["cancel"])
         if "end" in head:
             self._end(*head["end"])
         if "let_go" in head:
@@ -141,6 +149,15 @@ class Worker:
         while self._jobs:
             number, job = self._jobs.popleft()
             self._finished(number, self._begin_rollout(job).cancelled(reason, stop_reason))
+
+    def _cancel(self, task_id: str, repeat: int | None, reason: str) -> None:
+        self._executor.cancel(task_id, repeat, reason)
+        jobs, self._jobs = self._jobs, deque()
+        for number, job in jobs:
+            if job.task.task_id == task_id and repeat in (None, job.repeat):
+                self._finished(number, self._begin_rollout(job).cancelled(reason))
+            else:
+                self._jobs.append((number, job))
 
     def close(self) -> None:
         """Let everything end and be closed; `ended` is set then."""
@@ -326,11 +343,19 @@ class Worker:
 
     def pause(self) -> None:
         """The coordinator is behind with reading: start nothing new."""
-        self._room.clear()
+        self._behind = True
+        self._set_room()
 
     def proceed(self) -> None:
         """The coordinator has caught up."""
-        self._room.set()
+        self._behind = False
+        self._set_room()
+
+    def _set_room(self) -> None:
+        if self._behind or self._paused:
+            self._room.clear()
+        else:
+            self._room.set()
 
     def _model_called(self, call: CallInfo) -> None:
         self._outbox.note("model_calls", call_to_wire(call))

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import pluggy
 
-from gym_core.contract.hookspecs import CallInfo, RunInfo
+from gym_core.contract.hookspecs import CallInfo, RunControl, RunInfo
 from gym_core.domain.blame import blaming, described
 from gym_core.domain.errors import PluginError
 from gym_core.domain.json_text import encode_json, parse_json
@@ -36,9 +36,9 @@ LIMIT = 10 * ROOM
 PATIENCE = 30.0
 """Seconds that the run waits for an extension that does not get on, at most once per stretch and once at the end."""
 
-CHECK, STARTED, ROLLOUT, MODEL, TOOL, FINISHED = (
-    "gym_extension_check", "gym_run_started", "gym_rollout_finished", "gym_model_called", "gym_tool_called",
-    "gym_run_finished",
+CHECK, CONTROL, STARTED, ROLLOUT, MODEL, TOOL, FINISHED = (
+    "gym_extension_check", "gym_run_control", "gym_run_started", "gym_rollout_finished", "gym_model_called",
+    "gym_tool_called", "gym_run_finished",
 )  # fmt: skip
 
 Hook = Callable[[Mapping[str, Any]], object]
@@ -196,6 +196,10 @@ class Extensions:
     def run_started(self) -> None:
         """Tell that the run starts."""
         self._put(STARTED, lambda: {"run": self.info})
+
+    def run_control(self, control: RunControl) -> None:
+        """Give the control of the run to those who steer it."""
+        self._put(CONTROL, lambda: {"run": self.info, "control": control})
 
     def rollout_finished(self, rollout: Rollout) -> None:
         """Tell that a rollout is on disk."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gym_core.contract.hookspecs import CallInfo, RunInfo
+from gym_core.contract.hookspecs import CallInfo, RunControl, RunInfo
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.events.logs import LogFile, log, log_rollout, logger, logging_to
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.observed_gate import ObservedGate
 from gym_core.engine.observers.extensions import (
+    CONTROL,
     MODEL,
     ROLLOUT,
     TOOL,
@@ -95,6 +96,16 @@ class RunObservers:
         if self._found:
             self._extensions = Extensions(self._found, info, self._redactor)
             self._extensions.run_started()
+
+    @property
+    def steer(self) -> bool:
+        """Whether an extension wants to steer the run."""
+        return self._heard(CONTROL)
+
+    def hand_over(self, control: RunControl) -> None:
+        """Give the control of the run to those who steer it."""
+        if self._extensions is not None:
+            self._extensions.run_control(control)
 
     def announcing(self, announce: Announce) -> Announce:
         """`announce`, and what the log and the extensions are told of a rollout that is on disk."""

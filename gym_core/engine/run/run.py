@@ -15,8 +15,9 @@ from gym_core.engine.loops import seldom_collected
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
-from gym_core.engine.observers.extensions import Room
+from gym_core.engine.observers.extensions import Room, Rooms
 from gym_core.engine.observers.run_observers import Announce, RunObservers
+from gym_core.engine.run.control import Control
 from gym_core.engine.run.pipeline import Pipeline, Source
 from gym_core.engine.run.record import Record
 from gym_core.engine.run.sink import Sink
@@ -74,14 +75,17 @@ class Run(Generic[JobT]):
         known = self.source.look_through()
         if known is not None:
             known.add_done_callback(self._known)
+        control = self._control() if self.observers.steer else None
         try:
-            await self._pipeline.run(sink, self.observers.room(room))
+            await self._pipeline.run(sink, self.observers.room(room if control is None else Rooms(room, control.calm)))
             if known is not None and self.source.known:
                 await asyncio.wait([known])
             await self.record.flush()
         except StoreError as error:
             self._pipeline.fail(error)
         finally:
+            if control is not None:
+                control.over = True
             await self.observers.drain()
             summary = self._sum_up()
             await self.observers.finish(summary, self.error)
@@ -95,6 +99,18 @@ class Run(Generic[JobT]):
     def error(self) -> BaseException | None:
         """What stopped the run, if anything did."""
         return self._pipeline.error
+
+    def _control(self) -> Control:
+        control = Control(self.executor, self.progress, self._pipeline.stop, self._about)
+        self.observers.hand_over(control)
+        return control
+
+    def _about(self, state: dict[str, Any]) -> dict[str, Any]:
+        """What is said of the run while it goes on, masked."""
+        about: dict[str, Any] = self.record.masked(
+            {"run_id": self.record.manifest.run_id, "output": self.record.output, **state}
+        )
+        return about
 
     def _known(self, known: asyncio.Future[None]) -> None:
         """All tasks are known: complete what was open until then."""

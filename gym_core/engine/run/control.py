@@ -1,0 +1,132 @@
+"""Steering a run that is going on, from another thread: what extensions are given that ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from itertools import islice
+from typing import Any, TypeVar
+
+from gym_core.domain.errors import RunStopped, UsageError
+from gym_core.engine.executors.interface import RolloutExecutor
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.open_files import allow_open_files
+
+Result = TypeVar("Result")
+
+PATIENCE = 5.0
+"""Seconds in which the event loop has to answer."""
+SHOWN = 100
+"""So many of the rollouts under way are named."""
+
+
+class Control:
+    """A run that is going on, see `RunControl`. To be made in the event loop.
+
+    `stop` ends the run; `about` completes and masks what is said of it. `calm` is set while it is not paused; `over`:
+    whether it has ended.
+    """
+
+    def __init__(
+        self,
+        executor: RolloutExecutor[Any],
+        progress: Progress,
+        stop: Callable[[str, BaseException], None],
+        about: Callable[[dict[str, Any]], Mapping[str, Any]],
+    ) -> None:
+        self.calm = asyncio.Event()
+        self.calm.set()
+        self.over = False
+        self._executor = executor
+        self._progress = progress
+        self._stop = stop
+        self._about = about
+        self._loop = asyncio.get_running_loop()
+
+    def state(self) -> Mapping[str, Any]:
+        """How the run is doing."""
+        return self._ask(self._state)
+
+    def pause(self) -> None:
+        """Start no new rollouts."""
+
+        def pause() -> None:
+            self.calm.clear()
+            self._executor.pause(True)
+
+        self._ask(pause)
+
+    def resume(self) -> None:
+        """Start new rollouts again."""
+
+        def resume() -> None:
+            self._executor.pause(False)
+            self.calm.set()
+
+        self._ask(resume)
+
+    def cancel(self, task_id: str, repeat: int | None = None) -> int:
+        """End the rollouts of a task that are under way."""
+        return self._ask(lambda: self._executor.cancel(task_id, repeat, "the rollout was cancelled by hand"))
+
+    def set_concurrency(self, concurrency: int) -> str | None:
+        """Have as many rollouts under way from now on."""
+
+        def change() -> str | None:
+            if concurrency < 1:
+                raise UsageError(f"a concurrency of {concurrency}: at least one rollout is under way at once")
+            self._executor.set_concurrency(concurrency)
+            return allow_open_files(concurrency)
+
+        return self._ask(change)
+
+    def stop(self, reason: str) -> None:
+        """End the run."""
+        self._ask(lambda: self._stop(reason, RunStopped(reason)))
+
+    def _state(self) -> Mapping[str, Any]:
+        progress, executor = self._progress, self._executor
+        return self._about(
+            {
+                "state": "running" if self.calm.is_set() else "paused",
+                "concurrency": executor.concurrency,
+                "rollouts": {
+                    "total": progress.total,
+                    "done": progress.done,
+                    "failed": progress.failed,
+                    "in_flight": progress.in_flight,
+                },
+                "reward": progress.rewards.running_mean,
+                "tokens": progress.usage.total_tokens,
+                "cost": progress.cost,
+                "seconds": round(progress.seconds, 3),
+                "under_way": [
+                    {"task_id": task_id, "repeat": repeat} for task_id, repeat in islice(executor.under_way(), SHOWN)
+                ],
+            }
+        )
+
+    def _ask(self, act: Callable[[], Result]) -> Result:
+        """Have it done by the event loop, and wait. Raises what it raises, and `UsageError`."""
+        answer: Future[Result] = Future()
+
+        def carry_out() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return  # nobody waits any more
+            try:
+                if self.over:
+                    raise UsageError("the run has ended")
+                answer.set_result(act())
+            except Exception as error:
+                answer.set_exception(error)
+
+        try:
+            self._loop.call_soon_threadsafe(carry_out)
+        except RuntimeError:  # the loop is closed
+            raise UsageError("the run has ended") from None
+        try:
+            return answer.result(PATIENCE)
+        except TimeoutError:
+            answer.cancel()
+            raise UsageError(f"the run has not answered in {PATIENCE:g} s: a function holds its event loop") from None
