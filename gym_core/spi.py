@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from gym_core.contract.resource_server import OpenSession as OpenSession
     from gym_core.contract.resource_server import ServerT as ServerT
     from gym_core.contract.resource_server import session_info as session_info
+    from gym_core.contract.runner import checked_completion as checked_completion
     from gym_core.contract.strict_schemas import can_be_strict as can_be_strict
     from gym_core.contract.tools import NAME_PATTERN as NAME_PATTERN
     from gym_core.contract.tools import BoundTool as BoundTool
@@ -227,6 +228,7 @@ if TYPE_CHECKING:
     from gym_core.wiring.options import resolve_options as resolve_options
     from gym_core.wiring.options import texts_within as texts_within
     from gym_core.wiring.plugin import Plugin as Plugin
+    from gym_core.wiring.plugin_source import HomeMissing as HomeMissing
     from gym_core.wiring.plugin_source import Installation as Installation
     from gym_core.wiring.plugin_source import PluginSource as PluginSource
     from gym_core.wiring.reference import Reference as Reference
@@ -254,6 +256,7 @@ else:
             "gym_core.contract.gateway": "no_gateway",
             "gym_core.contract.hookspecs": "RunControl",
             "gym_core.contract.resource_server": "OpenSession ServerT session_info",
+            "gym_core.contract.runner": "checked_completion",
             "gym_core.contract.strict_schemas": "can_be_strict",
             "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
             "gym_core.domain.abandoned": "GRACE within",
@@ -336,7 +339,7 @@ else:
             "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
             "gym_core.wiring.options": "Resolved resolve_options texts_within",
             "gym_core.wiring.plugin": "Plugin",
-            "gym_core.wiring.plugin_source": "Installation PluginSource",
+            "gym_core.wiring.plugin_source": "HomeMissing Installation PluginSource",
             "gym_core.wiring.reference": "Reference",
             "gym_core.wiring.secrets": "MASK Redactor",
         },

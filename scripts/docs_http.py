@@ -8,6 +8,7 @@ from typing import Any
 
 from docs_markdown import code, first_upper, table
 
+from gym_http.serve import whole_tasks
 from gym_http.serve.agent import episodes
 from gym_http.serve.agent import openapi as agent
 from gym_http.serve.environment import nemo_openapi as nemo
@@ -22,6 +23,7 @@ SERVERS: Mapping[str, list[Any]] = {
     "A model": [model.openapi()],
     "An agent with its model and its environment": [agent.openapi()],
     "An agent, for the runs of others": [episodes.OPENAPI],
+    "A runner, or an environment with one of its own": [whole_tasks.OPENAPI],
 }
 """Chapters of the page, each with the fragments of the routes that it describes."""
 

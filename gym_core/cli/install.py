@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,11 +25,14 @@ from gym_core.wiring.sources import find_source
 
 if TYPE_CHECKING:
     from gym_core.cli.installer import Change
+    from gym_core.wiring.plugin_source import Installation
 
 DECLINED = 1
 """The exit status of a command whose plan the user did not want."""
 
 TITLES = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")
+_HOME = re.compile(r"(?!https?:|file:)[\w.-]+(/[\w.-]+)?:[^/\s].*")
+"""An environment by its reference, which no package looks like."""
 _WORDS = {"+": "install", "-": "remove", "~": "reinstall"}
 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
@@ -44,6 +48,19 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without askin
     is_flag=True,
     help="Build an environment of its own for each package instead, where what it needs is in nobody's way.",
 )
+@click.option(
+    "--python",
+    metavar="VERSION",
+    default="",
+    help="With --isolated: the Python of that environment, a version that uv, pyenv or PATH has, or a path.",
+)
+@click.option(
+    "--with",
+    "instead",
+    metavar="PKG",
+    multiple=True,
+    help="With --isolated REF: the package that brings it, where that is not called so. Repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @yes_option
 @debug_option
@@ -55,6 +72,8 @@ def install(
     find_links: tuple[str, ...],
     no_index: bool,
     isolated: bool,
+    python: str,
+    instead: tuple[str, ...],
     dry_run: bool,
     yes: bool,
 ) -> int | None:
@@ -65,17 +84,27 @@ def install(
 
     With --isolated a package gets an environment of its own, in gym's folder for the data of the user (GYM_HOME names
     another): its components are used as if installed here, and run in a process there. It is built once; --upgrade
-    builds it again.
+    builds it again. An environment whose home is another framework, REF as --env names it, gets the venv that it lives
+    in: `gym install --isolated verifiers:wordle`.
     """
     from gym_core.cli.installer import find_installer
 
-    for package in packages:
+    homes = [package for package in packages if isolated and _HOME.fullmatch(package)]
+    packages = tuple(package for package in packages if package not in homes)
+    for package in (*packages, *instead):
         _check_package(package)
+    if (python or instead) and not isolated:
+        raise UsageError("--python and --with are for what is isolated", hint="--isolated")
+    if instead and not homes:
+        raise UsageError("--with is for an environment that has a home", hint="name it as --env does")
     options = [f"--find-links={_folder(path)}" for path in find_links]
     options += ["--no-index"] if no_index else []
     if isolated:
         isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=dry_run)
-        return isolation.install(packages, options, again=upgrade)
+        for reference in homes:
+            if status := _make_home(isolation, reference, options, again=upgrade, python=python, instead=instead):
+                return status
+        return isolation.install(packages, options, again=upgrade, python=python) if packages else None
     options += ["--upgrade"] if upgrade else []
     installer = find_installer()
     changes = installer.plan(packages, options)
@@ -136,6 +165,17 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
             raise UsageError(f"{name} is still there: {metadata.distribution(name).locate_file('')}")
     terminal.note(f"removed {', '.join(name for _, name, _ in changes)}")
     return None
+
+
+def _make_home(isolation: Installation, reference: str, options: Sequence[str], **more: Any) -> int | None:
+    """Make the venv that an environment lives in. Raises `UsageError` for one that has none."""
+    from gym_core.wiring.manager import PluginManager
+
+    loaded = PluginManager().load(Kind.RESOURCE_SERVER, reference)
+    home = loaded.component.home(loaded.reference.selector) if loaded.source is None else None
+    if home is None:
+        raise UsageError(f"{reference} runs where gym does and needs no venv of its own", hint="gym run --env REF")
+    return isolation.make_home(loaded.plugin, home, options, **more)
 
 
 def _is_apart(package: str) -> bool:

@@ -41,12 +41,13 @@ class Installer:
     command: tuple[str, ...]
     python: str = ""
 
-    def make_environment(self, folder: Path) -> None:
-        """Make a virtual environment for the interpreter that runs. Raises `UsageError`."""
+    def make_environment(self, folder: Path, python: str = "") -> None:
+        """Make a virtual environment of an interpreter, of the one that runs by default. Raises `UsageError`."""
+        python = python or sys.executable
         if self.name == "uv":
-            made = [*self.command[:-1], "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)]
+            made = [*self.command[:-1], "venv", "--quiet", "--no-project", "--python", python, str(folder)]
         else:
-            made = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
+            made = [python, "-m", "venv", "--without-pip", str(folder)]
         _refuse(_finished(made), [str(folder)])
 
     def bound_to(self, python: Path) -> Installer:

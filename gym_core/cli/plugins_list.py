@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import click
 
 from gym_core.cli.parameters import debug_option, disable_option, json_option, kind_option
@@ -15,7 +17,7 @@ TITLES = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")
 
 @click.command("list")
 @kind_option
-@json_option("Print one list of objects: kind, name, distribution, version, summary, state.")
+@json_option("Print one list of objects: kind, name, distribution, version, python, summary, state.")
 @disable_option
 @debug_option
 @pass_terminal
@@ -24,7 +26,7 @@ def list_plugins(terminal: Terminal, kind: Kind | None, as_json: bool, disabled:
 
     STATE is "ready"; "isolated" where it is ready in an environment of its own; "disabled" where GYM_DISABLE_PLUGINS
     or --disable-plugin switches it off; "conflict" where several distributions offer the same kind and name, so that it
-    has to be called DIST/NAME.
+    has to be called DIST/NAME. With "isolated" stands the version of the Python that it runs on.
     """
     plugins = find_plugins(kind, disabled=disabled)
     if as_json:
@@ -43,6 +45,7 @@ def as_row(plugin: Plugin) -> dict[str, str]:
         "name": plugin.name,
         "distribution": plugin.distribution,
         "version": plugin.version,
+        "python": plugin.python or platform.python_version(),
         "summary": plugin.summary,
         "state": plugin.state,
     }
@@ -50,4 +53,6 @@ def as_row(plugin: Plugin) -> dict[str, str]:
 
 def _cells(plugin: Plugin) -> tuple[str, ...]:
     row = as_row(plugin)
+    if plugin.python:
+        row["state"] += f" on {plugin.python}"
     return tuple(row[title.lower()] for title in TITLES)

@@ -25,7 +25,12 @@ from gym_core.cli.parameters import (
 )
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
+from gym_core.engine.standard_streams import is_terminal
 from gym_core.wiring.config_file import POLICY
+from gym_core.wiring.discovery import find_plugins
+from gym_core.wiring.kinds import Kind
+from gym_core.wiring.plugin_source import HomeMissing
+from gym_core.wiring.sources import find_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +135,7 @@ if TYPE_CHECKING:
 @click.option("--log-file", metavar="FILE", help="Append a log of the run, as JSON lines.")
 @click.option("-v", "--verbose/--no-verbose", help="Show the log on standard error, too.")
 @click.option("--quiet/--no-quiet", help="No progress and no tables; errors are still shown.")
+@click.option("--yes", "-y", is_flag=True, help="Make the venv that the environment lives in without asking.")
 @config_options
 @json_option("Print the summary as JSON to standard output.")
 @disable_option
@@ -150,7 +156,16 @@ def run(terminal: Terminal, /, **options: Any) -> int:
     if configuration.file is not None and not quiet:
         for notice in configuration.file.notices:
             terminal.note(f"{configuration.file.name}: {notice}")
+    yes = options.pop("yes")
     config = to_config(options, terminal.note)
+    try:
+        return execute(terminal, config, quiet=quiet, as_json=as_json, fail_under=fail_under, verbose=verbose)
+    except HomeMissing as missing:  # before anything was made or paid for
+        if not yes and not is_terminal(sys.stdin):
+            raise
+        isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=False)
+        if status := isolation.make_home(missing.plugin, missing.home):
+            return status
     return execute(terminal, config, quiet=quiet, as_json=as_json, fail_under=fail_under, verbose=verbose)
 
 

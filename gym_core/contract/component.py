@@ -73,6 +73,20 @@ class ComponentInfo:
     calls_from: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """What a component needs around it and lacks here: packages that pin much, in a venv of their own.
+
+    `name`: by what that venv is known, the reference that needs it: `verifiers:wordle`. `packages`: what is installed
+    into it besides the component's own distribution, as pip takes it; the last one is what goes by the selector.
+    `python`: the version that they want, `3.12`; empty for the one that gym runs on.
+    """
+
+    name: str
+    packages: Sequence[str]
+    python: str = ""
+
+
 OptionsT_co = TypeVar("OptionsT_co", bound=Options, default=Options, covariant=True)
 
 
@@ -125,6 +139,15 @@ class Component(Generic[OptionsT_co]):
     def secrets(self) -> Sequence[str]:
         """Values that must appear in no output, besides those of `SecretStr` options: a key read from a file, say."""
         return ()
+
+    @classmethod
+    def home(cls, selector: str | None) -> Home | None:
+        """The venv that it has to live in, where what it needs is not importable here; None where it is at home.
+
+        For adapters of other frameworks: gym makes that venv once it is told to, and runs the component there.
+        `selector`: what stands after the colon of the reference. Raises `UsageError` for one that can have no home.
+        """
+        return None
 
     @classmethod
     def choices(cls) -> Sequence[str]:

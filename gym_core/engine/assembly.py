@@ -248,17 +248,24 @@ class Assembler:
         """What makes the sandboxes of an environment's sessions. Raises `UsageError`, where it lacks one, too."""
         return await self._enter_sandboxes(stack, server, self._make_sandboxes(server, reference, options))
 
-    async def open_agent(self, stack: AsyncExitStack, reference: str | Agent, options: Mapping[str, Any]) -> Agent:
-        """An agent. Raises `UsageError`, `PluginError`; of a runner, too."""
-        agent: Agent | Runner = self._make(Kind.AGENT, reference, options)
-        if isinstance(agent, Agent):
-            agent = await self._enter(stack, agent, Kind.AGENT)  # which may find a runner behind a URL
-        if isinstance(agent, Runner):
-            raise UsageError(
-                f"{reference} is a runner: it works on whole tasks and not on the episodes of others",
-                hint="a run takes it as its agent: `gym run --agent`",
-            )
-        return agent
+    async def open_runner(self, stack: AsyncExitStack, server: ResourceServer) -> Runner | None:
+        """The runner that an environment names; None where it names an agent, or what is not installed."""
+        preferred = server.describe().preferred_agent
+        try:
+            if self.manager.find(Kind.AGENT, preferred).kind is not Kind.RUNNER:
+                return None
+        except UsageError:
+            return None
+        runner: Runner = await self._enter(stack, self._make(Kind.AGENT, preferred, {}), Kind.RUNNER)
+        return runner
+
+    async def open_agent(
+        self, stack: AsyncExitStack, reference: str | Agent, options: Mapping[str, Any]
+    ) -> Agent | Runner:
+        """An agent or a runner. Raises `UsageError`, `PluginError`."""
+        made = self._make(Kind.AGENT, reference, options)
+        opened: Agent | Runner = await self._enter(stack, made, Kind.RUNNER if isinstance(made, Runner) else Kind.AGENT)
+        return opened
 
     async def open_models(
         self,

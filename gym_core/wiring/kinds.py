@@ -136,5 +136,5 @@ _DOORS = {
     Kind.EXTENSION: _Door("extension", "gym run --extension"),
 }
 GROUPS = {kind.group: kind for kind in Kind}
-MAY_BE_ELSEWHERE = frozenset({Kind.MODEL, Kind.RESOURCE_SERVER, Kind.AGENT})
+MAY_BE_ELSEWHERE = frozenset({Kind.MODEL, Kind.RESOURCE_SERVER, Kind.AGENT, Kind.RUNNER})
 """Kinds whose components may live behind a URL, or in an installation of their own."""

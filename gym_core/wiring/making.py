@@ -72,7 +72,7 @@ class Maker:
 
     def wire(self, kind: Kind, reference: Reference | str, given: Mapping[str, Any], *, role: str = "") -> Wired:
         """Load a component's class and resolve its options. Raises `UsageError`, `PluginError`."""
-        loaded = self.manager.load(kind, reference)
+        loaded = self.manager.load_at_home(kind, reference)
         flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."
         resolve = loaded.source.resolve if loaded.source is not None else resolve_options
         if loaded.script is not None:

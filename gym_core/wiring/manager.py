@@ -11,6 +11,7 @@ from typing import Any
 
 import pluggy
 
+from gym_core.domain.blame import blaming
 from gym_core.domain.errors import PluginError, UsageError
 from gym_core.wiring.discovery import DISABLE_VARIABLE, find_plugins
 from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
@@ -20,7 +21,7 @@ from gym_core.wiring.plugin import Plugin
 from gym_core.wiring.plugin_source import PluginSource
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.scripts import Script, load_script, require_file
-from gym_core.wiring.sources import source_of
+from gym_core.wiring.sources import find_source, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,21 @@ class PluginManager:
         source = source_of(plugin, self.plugins) if plugin.source else None
         offered = source.load(plugin) if source is not None else self._loader.offered(plugin)
         return Loaded(offered, plugin, self._meant(wanted), source)
+
+    def load_at_home(self, kind: Kind, reference: Reference | str) -> Loaded:
+        """The same, where it lives: of what has a home of its own, the class that stands for it.
+
+        Raises `HomeMissing` where that home has not been made yet.
+        """
+        loaded = self.load(kind, reference)
+        if loaded.source is not None or loaded.script is not None:
+            return loaded
+        with blaming(loaded.plugin.distribution, f"{loaded.reference} cannot say where it lives"):
+            home = loaded.component.home(loaded.reference.selector)
+        if home is None:
+            return loaded
+        source = find_source("isolated", self.plugins)
+        return replace(loaded, component=source.at_home(loaded.plugin, home), source=source)
 
     def load_extension(self, reference: Reference | str) -> Any:
         """Import and register an extension; returns the object that carries its hook implementations.

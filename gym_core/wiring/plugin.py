@@ -18,7 +18,7 @@ class Plugin:
     `module`: the entry point's value, a module or `module:attribute`. `state`: `conflict` where another distribution
     offers the same kind and name, so that it must be called `distribution/name`; `isolated` where it is ready in an
     environment of its own. `source`: the name of the source that has found it, empty for one that is installed here;
-    `environment`: where that keeps it, in its own words.
+    `environment`: where that keeps it, in its own words, and `python`: the version of the Python there.
     """
 
     kind: Kind
@@ -30,6 +30,7 @@ class Plugin:
     state: State = "ready"
     source: str = ""
     environment: str = ""
+    python: str = ""
 
     @property
     def qualified_name(self) -> str:

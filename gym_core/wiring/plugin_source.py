@@ -6,19 +6,53 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gym_core.domain.errors import UsageError
+
 if TYPE_CHECKING:
+    from gym_core.contract.component import Home
     from gym_core.wiring.config_file import Configured
     from gym_core.wiring.metadata import Damage
     from gym_core.wiring.options import Resolved
     from gym_core.wiring.plugin import Plugin
 
 
+class HomeMissing(UsageError):
+    """The venv that a component has to live in is not there. `home`: what it is, of a component of `plugin`."""
+
+    def __init__(self, plugin: Plugin, home: Home) -> None:
+        super().__init__(
+            f"{home.name} lives in a venv of its own, which is not made yet",
+            hint=f"`gym install --isolated {home.name}` makes it, and so does --yes",
+        )
+        self.plugin = plugin
+        self.home = home
+
+
 class Installation(ABC):
     """One invocation of `gym install` or `gym uninstall` for a source."""
 
     @abstractmethod
-    def install(self, packages: Sequence[str], options: Sequence[str], *, again: bool) -> int | None:
-        """Bring packages to where the source finds them; `again`: also those that are there. Returns an exit status."""
+    def install(self, packages: Sequence[str], options: Sequence[str], *, again: bool, python: str = "") -> int | None:
+        """Bring packages to where the source finds them; `again`: also those that are there. Returns an exit status.
+
+        `python`: for which one, a version or a path.
+        """
+
+    @abstractmethod
+    def make_home(
+        self,
+        plugin: Plugin,
+        home: Home,
+        options: Sequence[str] = (),
+        *,
+        again: bool = False,
+        python: str = "",
+        instead: Sequence[str] = (),
+    ) -> int | None:
+        """Make the venv that a component has to live in. Returns an exit status.
+
+        `instead`: packages in place of the one that goes by the selector.
+        """
 
     @abstractmethod
     def uninstall(self, distributions: Sequence[str]) -> int | None:
@@ -56,6 +90,10 @@ class PluginSource(ABC):
         configured: Configured | None = None,
     ) -> Resolved:
         """The options of a component that `load` has returned, as `resolve_options` finds them for one that is here."""
+
+    @abstractmethod
+    def at_home(self, plugin: Plugin, home: Home) -> Any:
+        """The class that stands for a component in the venv that it has to live in. Raises `HomeMissing`."""
 
     @abstractmethod
     def check(self, plugin: Plugin) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,6 +87,7 @@ def test_json_lists_what_is_installed_and_imports_nothing(gym: Gym, site: Site, 
             "name": "toy",
             "distribution": "gym-toy",
             "version": "1.0",
+            "python": platform.python_version(),
             "summary": "A toy",
             "state": "ready",
         }

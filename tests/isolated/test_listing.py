@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def test_they_are_listed_as_isolated(gym: Gym, home: Path) -> None:
         "distribution": "gym-old",
         "version": "1.0",
         "summary": "A plugin of old times",
+        "python": platform.python_version(),
         "state": "isolated",
     }
     assert rows["simple_agent"]["state"] == "ready"
@@ -129,15 +131,19 @@ class TestNames:
         assert "gym-old 1.0 is installed in the environment that gym runs in" in twice.err
 
 
-def test_an_environment_of_another_core_is_refused(
+def test_an_environment_of_another_contract_is_refused_and_one_of_another_version_is_not(
     gym: Gym, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = Store(home / "isolated").find("gym-old")
     assert environment is not None
     other = tmp_path / "other" / "isolated"
     other.mkdir(parents=True)
-    (other / "gym-old.json").write_text(json.dumps({**environment.to_wire(), "core": "0.0.1"}))
+    (other / environment.folder.name).symlink_to(environment.folder)
+    wire = {**environment.to_wire(), "core": "0.0.1"}
+    (other / "gym-old.json").write_text(json.dumps(wire))
     monkeypatch.setenv("GYM_HOME", str(other.parent))
+    assert gym("tasks", "--env", "old").status == 0
+    (other / "gym-old.json").write_text(json.dumps({**wire, "contract": 0}))
     refused = gym("tasks", "--env", "old")
     assert refused.status == 2
-    assert "its isolated environment has gym-core 0.0.1" in refused.err
+    assert "its isolated environment has gym-core 0.0.1, which keeps version 0 of the contract" in refused.err

@@ -78,7 +78,7 @@ from gym_isolated.store import Store
 
 
 class Stuck:
-    def make_environment(self, folder):
+    def make_environment(self, folder, python=""):
         (folder / "bin").mkdir(parents=True)
 
     def bound_to(self, python):
@@ -124,7 +124,7 @@ def test_who_has_to_wait_is_told(store: Store) -> None:
     waiting = Store(store.folder, note=note)
 
     class Declined:
-        def make_environment(self, folder: Path) -> None:
+        def make_environment(self, folder: Path, python: str = "") -> None:
             folder.mkdir()
 
         def bound_to(self, python: Path) -> Declined:

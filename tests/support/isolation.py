@@ -154,7 +154,7 @@ def gym_resource_servers():
 
 MORE = '''
 
-from gym_core import Agent, ModelBackend, Response, Stop, StopReason
+from gym_core import Agent, CompletedTask, ModelBackend, Response, Runner, Stop, StopReason, TaskFailed, Verdict
 
 
 class Calmness(Session):
@@ -224,9 +224,64 @@ class Walker(Agent[WalkerOptions]):
         return Stop(StopReason.COMPLETED, self.options.word + quarrel.VERSION)
 
 
+class Looped(ResourceServer):
+    """Plays a loop of its own."""
+
+    session_type = Calmness
+    preferred_agent = "looper"
+
+    def tasks(self):
+        for name in ("well", "setup", "crash", "twice"):
+            yield Task.ask("Say it.", task_id=name)
+
+
+class Looper(Runner):
+    """Has a program ask the model, as another framework would."""
+
+    async def run(self, task, context):
+        import asyncio
+        import json
+        from urllib.request import Request, urlopen
+
+        if task.task_id == "setup":
+            raise TaskFailed("the game is not there", phase="setup", hint="get it")
+        if task.task_id == "crash":
+            raise RuntimeError("a defect of the loop")
+        info = {"pid": os.getpid(), "server": type(context.server).__name__, "seed": context.seed}
+        async with context.endpoint() as endpoint:
+            asked = Request(
+                endpoint.base_url + "/chat/completions",
+                json.dumps({"model": "m", "messages": [{"role": "user", "content": "Say it."}]}).encode(),
+                {"Authorization": "Bearer " + endpoint.token, "Content-Type": "application/json"},
+            )
+            try:
+                body = json.loads(await asyncio.to_thread(lambda: urlopen(asked).read()))
+            except OSError as error:
+                raise TaskFailed(str(error), phase="model") from error
+        said = body["choices"][0]["message"]["content"]
+        if task.task_id == "twice":
+            said += (await context.models["policy"].respond("Again.")).output_text
+        return CompletedTask(Verdict(float(len(said)), {"length": 1.0}, info), "completed")
+
+
+class Alone(Runner):
+    """Brings its own environment."""
+
+    environment = False
+
+    async def run(self, task, context):
+        said = await context.models["policy"].respond("Again.")
+        return CompletedTask(Verdict(1.0, info={"said": said.output_text, "pid": os.getpid()}), "completed")
+
+
+@hookimpl(contract=1)
+def gym_runners():
+    return {"looper": Looper, "alone": Alone}
+
+
 @hookimpl(contract=1)
 def gym_resource_servers():
-    return {"new": Server, "judging": Judging, "calm": Calm}
+    return {"new": Server, "judging": Judging, "calm": Calm, "looped": Looped}
 
 
 @hookimpl(contract=1)
@@ -247,7 +302,8 @@ def write_plugins(folder: Path) -> Path:
     for name, version, more in (("old", "1.0", ""), ("new", "2.0", MORE)):
         points = {"gym.resource_servers": {name: f"gym_{name}"}}
         if more:
-            points["gym.resource_servers"] |= {"judging": "gym_new", "calm": "gym_new"}
+            points["gym.resource_servers"] |= {"judging": "gym_new", "calm": "gym_new", "looped": "gym_new"}
+            points["gym.runners"] = {"looper": "gym_new", "alone": "gym_new"}
             points |= {"gym.models": {"echo": "gym_new"}, "gym.agents": {"walker": "gym_new"}}
         write_wheel(
             folder,

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import platform
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
+import gym_core
 from gym_core import ComponentContext, Operational, UsageError, encode_json, parse_json
 from gym_core.errors import GymError, PluginError
 from gym_core.spi import (
@@ -99,6 +101,8 @@ def _described(distribution: str) -> dict[str, Any]:
     components = [manager.load(one.kind, one.qualified_name) for one in own if one.kind in MAY_BE_ELSEWHERE]
     return {
         "core": metadata.version("gym-core"),
+        "contract": gym_core.CONTRACT_VERSION,
+        "python": platform.python_version(),
         "components": [_component(loaded) for loaded in components],
         "extensions": [plugin.name for plugin in own if plugin.kind not in MAY_BE_ELSEWHERE],
     }
@@ -208,7 +212,7 @@ def _wanted(request: Mapping[str, Any]) -> Wanted:
     }
     if kind is Kind.RESOURCE_SERVER:
         return Wanted(env=reference, env_options=given, sandbox=_sandbox(), **about)
-    if kind is Kind.AGENT:
+    if kind in Kind.AGENT.accepted:
         return Wanted(agent=reference, agent_options=given, **about)
     return Wanted(models={place: reference}, model_options={place: given}, role=place, **about)
 

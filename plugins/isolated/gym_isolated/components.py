@@ -12,6 +12,7 @@ from gym_core import (
     Agent,
     AgentInfo,
     CallContext,
+    CompletedTask,
     Component,
     ComponentInfo,
     Episode,
@@ -22,23 +23,30 @@ from gym_core import (
     ResourceServerInfo,
     Response,
     Rollout,
+    Runner,
+    RunnerContext,
+    RunnerInfo,
     Session,
     SessionContext,
     Stop,
     Task,
     TaskFile,
+    UsageError,
     Verdict,
 )
 from gym_core.spi import Kind, place_of
 from gym_http.protocol.wire import info_from_wire
 from gym_http.remote.agent import RemoteAgent
-from gym_http.remote.environment import RemoteResourceServer
+from gym_http.remote.connection import Connection
+from gym_http.remote.environment import SERVED, RemoteResourceServer
 from gym_http.remote.model import RemoteModel
+from gym_http.remote.runner import complete
 from gym_isolated.resolving import Origin, ResolvedOptions
 from gym_isolated.supervisor import Supervisor
 
 InfoT = TypeVar("InfoT", bound=ComponentInfo)
 
+LOOPBACK = "localhost"
 STALL_SECONDS = 3_600.0
 """After how long a child that answers nothing at all has stalled: what is slow there would be slow here as well."""
 REPLY_MB = 1 << 20
@@ -111,9 +119,19 @@ class IsolatedResourceServer(Isolated, ResourceServer):
 
     stands_behind = RemoteResourceServer
 
+    @property
+    def connection(self) -> Connection:
+        """The way to the child, once it is open."""
+        connection: Connection = self.remote.connection
+        return connection
+
     def describe(self) -> ResourceServerInfo:
         """What the environment says. What makes its sandboxes is there, too."""
-        return replace(self.said(ResourceServerInfo), sandbox_roles=())
+        said = self.said(ResourceServerInfo)
+        preferred = self.preferred_agent if said.preferred_agent == SERVED else said.preferred_agent
+        if self.origin.environment.home:  # its runner is known there only
+            preferred = self.preferred_agent
+        return replace(said, sandbox_roles=(), preferred_agent=preferred)
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
         """The tasks that the environment ships."""
@@ -171,4 +189,55 @@ class IsolatedAgent(Isolated, Agent):
         return await self.remote.run(episode)  # type: ignore[no-any-return]
 
 
-BASES = {Kind.RESOURCE_SERVER: IsolatedResourceServer, Kind.MODEL: IsolatedModel, Kind.AGENT: IsolatedAgent}
+class IsolatedRunner(Isolated, Runner):
+    """The base of the classes that stand for isolated runners. They reach the models of the run through its gateway.
+
+    One that works in an environment works in that one's child: its own options are fixed there. Another has a child of
+    its own.
+    """
+
+    stands_behind = RemoteAgent
+
+    def describe(self) -> RunnerInfo:
+        """What the runner says. Where it calls from is this machine."""
+        options = self.options
+        said = info_from_wire(RunnerInfo, options._described if isinstance(options, ResolvedOptions) else {})
+        return replace(said, calls_from=LOOPBACK)
+
+    async def __aenter__(self) -> Self:
+        if not self.describe().environment:
+            return await super().__aenter__()
+        if self.options.model_fields_set:
+            raise UsageError(
+                f"the runner {self.origin.name} works in the process of its environment, where it has no options yet",
+                hint="leave -A out",
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self.describe().environment:
+            await super().__aexit__(kind, error, traceback)
+
+    async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
+        """Have a task completed in the child that serves when it begins."""
+        info = self.describe()
+        if not info.environment:
+            return await complete(self.remote.connection, task, context, info.roles)
+        server = context.server
+        if not isinstance(server, IsolatedResourceServer) or server.origin.environment != self.origin.environment:
+            raise UsageError(
+                f"the runner {self.origin.name} works in environments of its own distribution, "
+                f"{self.origin.environment.distribution}",
+                hint="leave --agent out, and the environment names its own",
+            )
+        return await complete(server.connection, task, context, info.roles)
+
+
+BASES = {
+    Kind.RESOURCE_SERVER: IsolatedResourceServer,
+    Kind.MODEL: IsolatedModel,
+    Kind.AGENT: IsolatedAgent,
+    Kind.RUNNER: IsolatedRunner,
+}

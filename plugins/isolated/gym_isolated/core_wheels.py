@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from gym_core import UsageError
@@ -29,9 +30,13 @@ PACKAGES = {
 """What an isolated environment needs of gym: the core, and what its components are served with."""
 
 
-def write_wheels(folder: Path) -> list[str]:
-    """Write the wheels into a folder; returns them as requirements. Raises `UsageError` where one has no metadata."""
-    return [f"{name} @ {_write_wheel(folder, name, package).as_uri()}" for name, package in PACKAGES.items()]
+def write_wheels(folder: Path, more: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Write the wheels into a folder; returns them as requirements. `more`: further distributions and their packages.
+
+    Raises `UsageError` where one has no metadata.
+    """
+    wanted = {**PACKAGES, **more}
+    return [f"{name} @ {_write_wheel(folder, name, package).as_uri()}" for name, package in wanted.items()]
 
 
 def _write_wheel(folder: Path, name: str, package: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,13 @@ from gym_core.spi import (
     show_plan,
     show_plugins,
 )
+from gym_isolated.interpreters import find_interpreter
 from gym_isolated.records import Environment
 
 if TYPE_CHECKING:
-    from gym_core.spi import Change
+    from gym_core import Home
+    from gym_core.spi import Change, Plugin
+    from gym_isolated.store import Wanted
 
 
 class Isolation(Installation):
@@ -36,31 +40,62 @@ class Isolation(Installation):
         self._yes = yes
         self._dry_run = dry_run
 
-    def install(self, packages: Sequence[str], options: Sequence[str], *, again: bool) -> int | None:
+    def install(self, packages: Sequence[str], options: Sequence[str], *, again: bool, python: str = "") -> int | None:
         """Build an environment for each package that has none, or `again`. Raises `UsageError`, `PluginError`."""
-        from gym_core.spi import find_installer
+        from gym_isolated.store import Wanted
 
-        installer = find_installer(here=False)
+        interpreter = find_interpreter(python) if python else ""
         for package in packages:
             self._refuse_installed(package)
         for package in packages:
-
-            def agree(changes: Sequence[Change], package: str = package) -> bool:
-                place = f"an environment of its own for {package}, in {self.store.folder}"
-                show_plan(self.terminal, changes, installer.name, place)
-                return not self._dry_run and agreed(self.terminal, self._yes)
-
             # what a folder or a file holds may have changed
             anew = again or Path(package.partition("[")[0]).exists()
-            built, new = self.store.build(package, installer, options, again=anew, agreed=agree)
+            built = self._build(Wanted(package, interpreter), options, again=anew)
             if built is None:
                 if self._dry_run:
                     continue
                 return DECLINED
-            if not new:
-                self.terminal.note(f"{package} has its environment already: {built.folder}; --upgrade builds it again")
             self._show(built)
         return None
+
+    def make_home(
+        self,
+        plugin: Plugin,
+        home: Home,
+        options: Sequence[str] = (),
+        *,
+        again: bool = False,
+        python: str = "",
+        instead: Sequence[str] = (),
+    ) -> int | None:
+        """Build the venv that a component has to live in, if there is none, or `again`."""
+        from gym_isolated.store import Wanted
+
+        if instead:
+            home = replace(home, packages=[*home.packages[:-1], *instead])
+        interpreter = find_interpreter(python or home.python) if python or home.python else ""
+        built = self._build(Wanted(home.name, interpreter, home, plugin), options, again=again)
+        if built is not None:
+            self.terminal.note(f"{home.name} lives in {built.folder}, on Python {built.python_version}")
+        return None if built is not None or self._dry_run else DECLINED
+
+    def _build(self, wanted: Wanted, options: Sequence[str], *, again: bool) -> Environment | None:
+        """The environment of a request; None where nobody agreed to it."""
+        from gym_core.spi import find_installer
+
+        installer = find_installer(here=False)
+
+        def agree(changes: Sequence[Change]) -> bool:
+            place = f"an environment of its own for {wanted.request}, in {self.store.folder}"
+            show_plan(self.terminal, changes, installer.name, place)
+            return not self._dry_run and agreed(self.terminal, self._yes)
+
+        built, new = self.store.build(wanted, installer, options, again=again, agreed=agree)
+        if built is not None and not new:
+            self.terminal.note(
+                f"{wanted.request} has its environment already: {built.folder}; --upgrade builds it again"
+            )
+        return built
 
     def uninstall(self, distributions: Sequence[str]) -> int | None:
         """Remove the environments of distributions. Raises `UsageError`."""

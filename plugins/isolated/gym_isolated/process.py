@@ -160,7 +160,7 @@ class IsolatedChild:
         return PluginError(
             self.environment.distribution,
             message,
-            hint=f"`gym install --isolated --upgrade {self.environment.request}` builds it again",
+            hint=self.environment.remedy,
         )
 
 

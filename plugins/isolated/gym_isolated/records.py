@@ -6,16 +6,18 @@ written last, and in one step, so that half an environment is never seen.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gym_core.spi import data_folder
+from gym_core.spi import canonical, data_folder
 
-FORMAT = 1
+FORMAT = 2
 """The version of a record's shape. Records of another one are not read."""
 
 
@@ -23,8 +25,10 @@ FORMAT = 1
 class Environment:
     """An environment of its own, and the one distribution it was built for.
 
-    `folder`: where it lies. `request`: what the user asked for. `core`: the version of gym-core in it. `components`:
-    each as `describe_component` gives it. `extensions`: the names of those that it holds and that cannot be used.
+    `folder`: where it lies. `request`: what the user asked for. `core`: the version of gym-core in it, and `contract`
+    that of its contract, by which it is spoken to. `components`: each as `describe_component` gives it. `extensions`:
+    the names of those that it holds and that cannot be used. `home`: of one that a component lives in whose plugin is
+    installed beside gym, its name.
     """
 
     folder: Path
@@ -33,13 +37,21 @@ class Environment:
     version: str
     summary: str
     core: str
+    contract: int
+    python_version: str
     components: Sequence[Mapping[str, Any]]
     extensions: Sequence[str] = ()
+    home: str = ""
 
     @property
     def python(self) -> Path:
         """Its interpreter."""
         return python_of(self.folder)
+
+    @property
+    def remedy(self) -> str:
+        """How it is built again."""
+        return f"`gym install --isolated --upgrade {self.request}` builds it again"
 
     def to_wire(self) -> dict[str, Any]:
         """What its record holds."""
@@ -51,6 +63,9 @@ class Environment:
             "version": self.version,
             "summary": self.summary,
             "core": self.core,
+            "contract": self.contract,
+            "python": self.python_version,
+            "home": self.home,
             "extensions": list(self.extensions),
             "components": list(self.components),
         }
@@ -59,6 +74,14 @@ class Environment:
 def python_of(folder: Path) -> Path:
     """The interpreter of a virtual environment."""
     return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+
+
+def record_name(distribution: str, home: str = "") -> str:
+    """The name of the record of a distribution, or of the home of one of its components."""
+    if not home:
+        return f"{canonical(distribution)}.json"
+    plain = re.sub(r"[^a-z0-9]+", "-", home.lower()).strip("-")[:60]
+    return f"home.{plain}.{hashlib.sha256(home.encode()).hexdigest()[:8]}.json"
 
 
 def store_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -109,6 +132,9 @@ def read_environment(record: Path) -> Environment | None:
             version=read["version"],
             summary=read["summary"],
             core=read["core"],
+            contract=read["contract"],
+            python_version=read["python"],
+            home=read["home"],
             components=[component for component in read["components"] if component["kind"] and component["name"]],
             extensions=read["extensions"],
         )

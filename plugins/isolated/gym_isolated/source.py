@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gym_core import hookimpl
-from gym_core.spi import Damage, Kind, Plugin, PluginSource
-from gym_isolated.records import broken_environments, read_environments, store_folder
+from gym_core.spi import Damage, HomeMissing, Kind, Plugin, PluginSource
+from gym_isolated.records import (
+    broken_environments,
+    read_environment,
+    read_environments,
+    record_name,
+    store_folder,
+)
 
 if TYPE_CHECKING:
+    from gym_core import Home
     from gym_core.spi import Configured, Resolved, Terminal
     from gym_isolated.install import Isolation
 
@@ -23,10 +31,20 @@ class IsolatedPlugins(PluginSource):
         """The components of each record."""
         kinds = {known.value: known for known in Kind}
         for record, environment in read_environments(store_folder(environ)):
+            if environment.home:  # its plugin is here
+                continue
             about = (environment.distribution, environment.version, environment.summary)
             for component in environment.components:
                 if (kind := kinds.get(component["kind"])) is not None:
-                    yield Plugin(kind, component["name"], "", *about, source=NAME, environment=str(record))
+                    yield Plugin(
+                        kind,
+                        component["name"],
+                        "",
+                        *about,
+                        source=NAME,
+                        environment=str(record),
+                        python=environment.python_version,
+                    )
 
     def broken(self, environ: Mapping[str, str]) -> Iterator[Damage]:
         """The records that cannot be used."""
@@ -55,6 +73,15 @@ class IsolatedPlugins(PluginSource):
         from gym_isolated.resolving import resolve
 
         return resolve(component.origin, given, selector, what=what, configured=configured)
+
+    def at_home(self, plugin: Plugin, home: Home) -> Any:
+        """The class that stands for a component in its home."""
+        from gym_isolated.stand_in import stand_in
+
+        record = store_folder() / record_name(plugin.distribution, home.name)
+        if read_environment(record) is None:
+            raise HomeMissing(plugin, home)
+        return stand_in(replace(plugin, source=NAME, environment=str(record)))
 
     def check(self, plugin: Plugin) -> None:
         """Load a plugin in its venv. Raises `PluginError`."""

@@ -10,6 +10,7 @@ import gym_core
 from gym_core import Component, Session, ToolSpec, Trajectory, UsageError, Verdict
 from gym_core.errors import PluginError
 from gym_core.spi import RECORDED, Kind, Plugin
+from gym_http.remote.environment import SERVED
 from gym_isolated.components import BASES
 from gym_isolated.process import ask
 from gym_isolated.records import read_environment
@@ -34,9 +35,17 @@ def stand_in(plugin: Plugin) -> type[Component]:
     }
     if plugin.kind is Kind.RESOURCE_SERVER:
         attributes["preferred_agent"] = component["preferred_agent"]
+        if origin.environment.home and component["preferred_agent"] in _runners(origin):
+            attributes["preferred_agent"] = SERVED
         if component["tools"] is not None:
             attributes["session_type"] = _session_class(component)
     return type(component["name"], (BASES[plugin.kind],), attributes)
+
+
+def _runners(origin: Origin) -> set[str]:
+    """How the runners of an environment's distribution may be named."""
+    names = {str(one["name"]) for one in origin.environment.components if one["kind"] == Kind.RUNNER.value}
+    return names | {f"{origin.environment.distribution}/{name}" for name in names}
 
 
 def check(plugin: Plugin) -> None:
@@ -52,11 +61,12 @@ def _recorded(plugin: Plugin) -> Origin:
     environment = read_environment(Path(plugin.environment))
     if environment is None:
         raise PluginError(plugin.distribution, "its isolated environment is gone", hint="`gym plugins list`")
-    again = f"`gym install --isolated --upgrade {environment.request}` builds it again"
-    if environment.core != gym_core.__version__:
+    again = environment.remedy
+    if environment.contract != gym_core.CONTRACT_VERSION:
         raise PluginError(
             plugin.distribution,
-            f"its isolated environment has gym-core {environment.core}, this is {gym_core.__version__}",
+            f"its isolated environment has gym-core {environment.core}, which keeps version {environment.contract} of "
+            f"the contract, and this one version {gym_core.CONTRACT_VERSION}",
             hint=again,
         )
     if not environment.python.exists():

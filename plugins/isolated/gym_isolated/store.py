@@ -13,17 +13,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import gym_core
-from gym_core import UsageError
-from gym_core.spi import canonical, requested_name
+from gym_core import Home, UsageError
+from gym_core.spi import Plugin, canonical, requested_name
 from gym_isolated.core_wheels import PACKAGES, write_wheels
 from gym_isolated.process import ask
-from gym_isolated.records import Environment, python_of, read_environments, store_folder
+from gym_isolated.records import Environment, python_of, read_environments, record_name, store_folder
 
 _LOCK = ".lock"
 ChangeT = TypeVar("ChangeT")
@@ -32,8 +32,8 @@ ChangeT = TypeVar("ChangeT")
 class Builder(Protocol[ChangeT]):
     """A program that makes virtual environments and installs into them, bound to one of them."""
 
-    def make_environment(self, folder: Path) -> None:
-        """Make a virtual environment in a new folder. Raises `UsageError`."""
+    def make_environment(self, folder: Path, python: str = "") -> None:
+        """Make a virtual environment in a new folder. `python`: of which one. Raises `UsageError`."""
         ...
 
     def bound_to(self, python: Path) -> Builder[ChangeT]:
@@ -49,6 +49,31 @@ class Builder(Protocol[ChangeT]):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An environment to be built.
+
+    `request`: what the user asked for, which names it. `python`: the path of its interpreter, empty for the one that
+    runs. `home`: of a component whose plugin is installed beside gym, what it needs there, and `plugin` its plugin.
+    """
+
+    request: str
+    python: str = ""
+    home: Home | None = None
+    plugin: Plugin | None = None
+
+    @property
+    def packages(self) -> list[str]:
+        """What is installed there."""
+        return [self.request] if self.home is None else [*self.home.packages]
+
+    @property
+    def beside(self) -> dict[str, str]:
+        """What is put there as it runs here, besides gym itself: distributions and their packages."""
+        plugin = self.plugin
+        return {} if plugin is None else {plugin.distribution: plugin.module.partition(":")[0].partition(".")[0]}
+
+
 class Store:
     """The isolated environments of a user. `note` is told when another process has to be waited for."""
 
@@ -59,18 +84,18 @@ class Store:
     def find(self, distribution: str) -> Environment | None:
         """The environment that was built for a distribution."""
         wanted = canonical(distribution)
-        return next((found for _, found in self._environments() if canonical(found.distribution) == wanted), None)
+        return next((found for _, found in self._environments() if _is_called(found, distribution, wanted)), None)
 
     def requested(self, request: str) -> Environment | None:
-        """An environment that was built for the same request, by a gym-core of this version, and that can be used."""
+        """An environment that was built for the same request, keeps this version of the contract, and can be used."""
         for _, found in self._environments():
-            if found.request == request and found.core == gym_core.__version__ and found.python.exists():
+            if found.request == request and found.contract == gym_core.CONTRACT_VERSION and found.python.exists():
                 return found
         return None
 
     def build(
         self,
-        request: str,
+        wanted: Wanted | str,
         builder: Builder[ChangeT],
         options: Sequence[str] = (),
         *,
@@ -79,17 +104,20 @@ class Store:
     ) -> tuple[Environment | None, bool]:
         """The environment of a package, and whether it was built now; None where that was not `agreed` to.
 
-        `request`: what pip and uv take. `options`: for the installation. `again`: also when there is one for the same
-        request. Raises `UsageError`, and `PluginError` for a package whose components cannot be loaded.
+        `wanted`: a text is what pip and uv take. `options`: for the installation. `again`: also when there is one for
+        the same request. Raises `UsageError`, and `PluginError` for a package whose components cannot be loaded.
         """
+        wanted = Wanted(wanted) if isinstance(wanted, str) else wanted
+        request = wanted.request
         with self._locked():
-            if not again and (known := self.requested(request)) is not None:
+            known = None if again else self.requested(request)
+            if known is not None and _runs_on(known, wanted.python):
                 return known, False
             self._sweep()
             stem = "".join(letter if letter.isalnum() else "-" for letter in Path(request).name.lower())[:40].strip("-")
             folder = self.folder / f"{stem}-{secrets.token_hex(4)}"
             try:
-                built = _build(folder, request, builder, options, agreed)
+                built = _build(folder, wanted, builder, options, agreed)
                 if built is not None:
                     self._publish(built)
             except BaseException:
@@ -104,7 +132,7 @@ class Store:
         with self._locked():
             wanted = canonical(distribution)
             for record, found in self._environments():
-                if canonical(found.distribution) == wanted:
+                if _is_called(found, distribution, wanted):
                     record.unlink()
                     _remove(found.folder)
                     break
@@ -121,7 +149,7 @@ class Store:
     def _publish(self, built: Environment) -> None:
         import orjson
 
-        record = self.folder / f"{canonical(built.distribution)}.json"
+        record = self.folder / record_name(built.distribution, built.home)
         part = record.with_suffix(".part")
         with part.open("wb") as file:
             file.write(orjson.dumps(built.to_wire(), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
@@ -161,21 +189,22 @@ class Store:
 
 def _build(
     folder: Path,
-    request: str,
+    wanted: Wanted,
     builder: Builder[ChangeT],
     options: Sequence[str],
     agreed: Callable[[Sequence[ChangeT]], bool],
 ) -> Environment | None:
-    builder.make_environment(folder)
+    request = wanted.request
+    builder.make_environment(folder, wanted.python)
     bound = builder.bound_to(python_of(folder))
     with tempfile.TemporaryDirectory(dir=folder) as wheels:
         # among the options, because no user has asked for it: a message about what was asked leaves it out
-        core = write_wheels(Path(wheels))
-        if not agreed(bound.plan([request], [*options, *core])):
+        core = write_wheels(Path(wheels), wanted.beside)
+        if not agreed(bound.plan(wanted.packages, [*options, *core])):
             return None
-        bound.install([request], [*options, *core])
-    name, version, summary = _asked_for(folder, request)
-    bare = Environment(folder, request, name, version, summary, gym_core.__version__, ())
+        bound.install(wanted.packages, [*options, *core])
+    name, version, summary = _asked_for(folder, request if wanted.plugin is None else wanted.plugin.distribution)
+    bare = Environment(folder, request, name, version, summary, "", 0, "", ())
     found = ask(bare, "describe", {"distribution": name})
     if not found["components"]:
         extensions = f", only the extension {found['extensions'][0]}" if found["extensions"] else ""
@@ -183,7 +212,25 @@ def _build(
             f"{request} brings no model, environment or agent that could be isolated{extensions}",
             hint="`gym install` puts it into the environment that gym runs in",
         )
-    return replace(bare, components=found["components"], extensions=found["extensions"])
+    return replace(
+        bare,
+        core=found["core"],
+        contract=found["contract"],
+        python_version=found["python"],
+        components=found["components"],
+        extensions=found["extensions"],
+        home=wanted.home.name if wanted.home is not None else "",
+    )
+
+
+def _runs_on(built: Environment, python: str) -> bool:
+    """Whether an environment is one of that interpreter; of any, where none is named."""
+    return not python or os.path.realpath(built.python) == os.path.realpath(python)
+
+
+def _is_called(found: Environment, name: str, canonical_name: str) -> bool:
+    """Whether an environment has a name: that of its distribution, or of the home that it is."""
+    return found.home == name if found.home else canonical(found.distribution) == canonical_name
 
 
 def _asked_for(folder: Path, request: str) -> tuple[str, str, str]:

@@ -1,6 +1,7 @@
 """Components behind a URL or in a child process, as plugins like any other.
 
-The name of all three is `remote`; a URL as a reference (`--env http://host:8000`) means it.
+The name of all three is `remote`; a URL as a reference (`--env http://host:8000`) means it. The runner of an
+environment that is elsewhere is `served`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from gym_core import hookimpl
 
 if TYPE_CHECKING:
-    from gym_core import Agent, ModelBackend, ResourceServer
+    from gym_core import Agent, ModelBackend, ResourceServer, Runner
 
 
 @hookimpl(contract=1)
@@ -36,6 +37,14 @@ def gym_agents() -> Mapping[str, type[Agent]]:
     from gym_http.remote.agent import RemoteAgent
 
     return {"remote": RemoteAgent}
+
+
+@hookimpl(contract=1)
+def gym_runners() -> Mapping[str, type[Runner]]:
+    """The runner of an environment that is elsewhere."""
+    from gym_http.remote.runner import ServedRunner
+
+    return {"served": ServedRunner}
 
 
 @hookimpl(contract=1)

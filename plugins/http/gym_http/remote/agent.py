@@ -27,12 +27,13 @@ from gym_core import (
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError
 from gym_http.protocol.urls import host_of
-from gym_http.remote.connection import AGAIN, Connection
+from gym_http.protocol.whole_tasks import COMPLETES
+from gym_http.remote.connection import Connection, has_not_begun
 from gym_http.remote.detect import AGENT, Served, recognise
 from gym_http.remote.nemo_agent import completed, failure, row_for
 from gym_http.remote.options import RolloutOptions
+from gym_http.remote.runner import RemoteTaskRunner
 
-_TOO_MUCH = frozenset({"too_many_rollouts", "too_many_episodes", "draining"})
 _SECONDS = 30.0
 
 
@@ -75,6 +76,10 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.connection)
             whole = await self._look()
+            served = self.served
+            if served is not None and served.capabilities.get(COMPLETES) and not served.capabilities.get("episodes"):
+                self._stack = stack.pop_all()
+                return RemoteTaskRunner(None, self.context, self.connection, served)
             if self.served is not None:
                 self.there = replace(self.served.info(AgentInfo), calls_from=host_of(self.connection.url))
             self._stack = stack.pop_all()
@@ -161,7 +166,7 @@ async def _hand_over(
         path,
         body,
         check=False,
-        full=_is_full,
+        full=has_not_begun,
         harmless=lambda: endpoint is not None and not endpoint.used,
     )
 
@@ -179,14 +184,3 @@ def _passed_on(endpoint: Endpoint, reply: Reply) -> BaseException | None:
         return endpoint.recall(reply.json())
     except RemoteError:  # it is no JSON
         return None
-
-
-def _is_full(reply: Reply) -> bool:
-    """Whether a server says that it has not begun, because it is full or going down."""
-    if reply.status not in AGAIN:
-        return False
-    try:
-        described = reply.json().get("error")
-    except (RemoteError, AttributeError):
-        return False
-    return isinstance(described, Mapping) and described.get("code") in _TOO_MUCH

@@ -14,11 +14,24 @@ from gym_http.protocol.errors import RemoteError
 from gym_http.remote.liveness import Pulse
 from gym_http1 import MAX_REPLY_MB
 
+_TOO_MUCH = frozenset({"too_many_rollouts", "too_many_episodes", "draining"})
+
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 AGAIN = frozenset({429, 503})
 """What a server answers that is full or going down."""
 _GONE = frozenset({404, 410})
+
+
+def has_not_begun(reply: Reply) -> bool:
+    """Whether a server says that it has not begun, because it is full or going down."""
+    if reply.status not in AGAIN:
+        return False
+    try:
+        described = reply.json().get("error")
+    except (RemoteError, AttributeError):
+        return False
+    return isinstance(described, Mapping) and described.get("code") in _TOO_MUCH
 
 
 class Connection:

@@ -30,6 +30,7 @@ from gym_core.spi import NotMeasured
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.urls import host_of
+from gym_http.protocol.whole_tasks import COMPLETES
 from gym_http.protocol.wire import verdict_from_wire
 from gym_http.remote.connection import Connection
 from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
@@ -37,6 +38,8 @@ from gym_http.remote.nemo_environment import OpenNemo
 from gym_http.remote.options import RolloutOptions
 from gym_http.remote.session import OpenRemote, remote_tool
 
+SERVED = "gym-http/served"
+"""The runner that stands for one that is served with its environment."""
 PAGE = 200
 """Tasks per request."""
 NEXT_CURSOR = "Gym-Next-Cursor"
@@ -81,7 +84,10 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
             self.served = await recognise(self.connection, RESOURCE_SERVER, self.options.api)
             # what makes sandboxes is there, with the sessions
             self.there = replace(self.served.info(ResourceServerInfo), sandbox_roles=())
-            if self.there.roles:  # it asks models of the run
+            completes = bool(self.served.capabilities.get(COMPLETES))
+            if completes:  # the runner is where its environment is
+                self.there = replace(self.there, preferred_agent=SERVED)
+            if self.there.roles or completes:  # it asks models of the run
                 self.there = replace(self.there, calls_from=host_of(self.connection.url))
             self._stack = stack.pop_all()
         return self

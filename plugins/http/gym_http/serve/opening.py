@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gym_core import Agent, UsageError
+from gym_core import Agent, Runner, UsageError
 from gym_core.spi import Assembler, Configured, Redactor, check_models, open_rollouts, run_config
+from gym_http.serve import whole_tasks
 from gym_http.serve.application import Application, build
+from gym_http.serve.environment.opener_models import OpenerModels
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.parts import describe
 from gym_http.serve.settings import ServeSettings
@@ -136,6 +138,7 @@ async def _environment(
         redactor=redactor,
         more=more,
         lend=assembler.gateway.offer_model,
+        runner=await assembler.open_runner(stack, server),
     )
     for endpoint in endpoints:
         await stack.enter_async_context(endpoint.lifespan())
@@ -215,6 +218,21 @@ async def _agent_alone(
     assert wanted.agent is not None
     assembler = _parts(wanted, settings, redactor)
     agent = await assembler.open_agent(stack, wanted.agent, wanted.agent_options)
+    if isinstance(agent, Runner):
+        if agent.describe().environment:
+            raise UsageError(
+                f"the runner {wanted.agent} works in an environment", hint="gym serve --env REF serves it with that one"
+            )
+        models = await stack.enter_async_context(OpenerModels(settings.deadlines, settings.callbacks))
+        app = build(
+            "agent",
+            whole_tasks.WholeTasks(agent, None, models).routes,
+            settings=settings,
+            describe=describe(agent, assembler, "agent", runs=False, completes=True),
+            openapi=[whole_tasks.OPENAPI],
+            redactor=redactor,
+        )
+        return app, []
     hosted = await stack.enter_async_context(episodes.Episodes(agent, callbacks=settings.callbacks))
     app = build(
         "agent",
