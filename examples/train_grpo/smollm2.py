@@ -1,0 +1,78 @@
+"""SmolLM2-135M-Instruct in torch, from the file that the local model runs, and sums of small numbers to learn."""
+
+import random
+import re
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from gym_core import ResourceServer, Session, Task
+from gym_local_model.weights import find_default
+
+SETTINGS = {"steps": 12, "tasks": 4, "repeats": 8, "rate": 3e-5}
+
+
+class Model(torch.nn.Module):
+    """Causal attention alone: prompts of a batch are filled up on the right for training, on the left for sampling."""
+
+    most = 4
+
+    def __init__(self):
+        super().__init__()
+        file = find_default()
+        self.tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        self.model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        self.end = self.tokenizer.eos_token_id
+
+    def forward(self, ids):
+        return self.model(input_ids=ids, use_cache=False).logits
+
+    def encode(self, messages):
+        return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+
+    def decode(self, ids):
+        return self.tokenizer.decode(ids)
+
+    @torch.no_grad()
+    def sample(self, prompts):
+        """The ids that follow each prompt, with the log probability of each."""
+        width = max(map(len, prompts))
+        step = torch.tensor([[self.end] * (width - len(ids)) + ids for ids in prompts])
+        seen = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
+        found, past = [([], []) for _ in prompts], None
+        for _ in range(self.most):
+            places = (seen.cumsum(1) - 1).clamp(min=0)[:, -step.shape[1] :]
+            said = self.model(
+                input_ids=step, attention_mask=seen, position_ids=places, past_key_values=past, logits_to_keep=1
+            )
+            logprobs, past = said.logits[:, -1].log_softmax(-1), said.past_key_values
+            step = logprobs.exp().multinomial(1)
+            for (ids, known), token, row in zip(found, step[:, 0].tolist(), logprobs, strict=True):
+                if self.end not in ids:
+                    ids.append(token)
+                    known.append(row[token].item())
+            if all(self.end in ids for ids, _ in found):
+                break
+            seen = torch.cat([seen, torch.ones_like(step)], 1)
+        return found
+
+
+class Add(Session):
+    """The last number of the answer is the sum."""
+
+    def verify(self, trajectory):
+        numbers = re.findall(r"\d+", trajectory.output_text)
+        return float(bool(numbers) and int(numbers[-1]) == self.task["sum"])
+
+
+class Server(ResourceServer):
+    """Sums up to 18, after two that show how to answer."""
+
+    session_type = Add
+
+    def tasks(self):
+        for number in range(16):
+            a, b = random.Random(number).choices(range(1, 10), k=2)
+            shown = [("user", "1 + 1 ="), ("assistant", "2"), ("user", "2 + 5 ="), ("assistant", "7")]
+            asked = [{"role": role, "content": text} for role, text in [*shown, ("user", f"{a} + {b} =")]]
+            yield Task({"task_id": f"sum-{number}", "sum": a + b, "responses_create_params": {"input": asked}})

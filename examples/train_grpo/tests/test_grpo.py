@@ -1,0 +1,89 @@
+"""The example trains: what was recorded is what torch computes again, and rewards rise."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import random
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+torch: Any = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
+
+
+def trained(steps: int) -> list[tuple[float, float]]:
+    """Mean reward and largest difference of log probabilities, step by step."""
+    grpo, letters = importlib.import_module("grpo"), importlib.import_module("letters")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    random.seed(0)
+
+    async def work() -> list[tuple[float, float]]:
+        settings = {**letters.SETTINGS, "steps": steps}
+        return [step async for step in grpo.learn(letters.Model(), letters.Server(), **settings)]
+
+    return asyncio.run(work())
+
+
+def test_recorded_log_probabilities_are_those_that_torch_computes_again() -> None:
+    steps = trained(20)
+    assert len(steps) == 20
+    differences = [apart for _, apart in steps]
+    assert max(differences) < 1e-5
+    assert any(differences), "nothing was trained"
+
+
+@pytest.mark.slow
+def test_it_learns_from_nothing() -> None:
+    rewards = [reward for reward, _ in trained(100)]
+    assert sum(rewards[:5]) / 5 < 0.2
+    assert sum(rewards[-5:]) / 5 > 0.7
+
+
+def test_a_rollout_that_failed_is_no_zero() -> None:
+    grpo = importlib.import_module("grpo")
+
+    class Stub:
+        def __init__(self, reward: float | None) -> None:
+            self.reward = reward
+
+        def sequences(self) -> list[float | None]:
+            return [self.reward]
+
+    class Group(list[Stub]):
+        @property
+        def rewards(self) -> list[float | None]:
+            return [one.reward for one in self]
+
+        def reward(self, one: Stub) -> float | None:
+            return one.reward
+
+    flat, mixed = Group([Stub(1.0), Stub(1.0), Stub(None)]), Group([Stub(1.0), Stub(0.0), Stub(None)])
+    found = [(one, round(float(gain), 2)) for one, gain in grpo.advantages([flat, mixed])]
+    assert found == [(1.0, 0.71), (0.0, -0.71)]
+
+
+def test_the_model_gives_a_token_back_as_it_was_sampled() -> None:
+    letters = importlib.import_module("letters")
+    model = letters.Model()
+    prompts = [model.encode([{"role": "user", "content": letter}]) for letter in "abcd"]
+    for prompt, (ids, logprobs) in zip(prompts, model.sample(prompts), strict=True):
+        assert len(ids) == len(logprobs) <= model.most
+        said = model.decode(ids).removesuffix("\n")
+        again = model.encode([{"role": "user", "content": "x"}, {"role": "assistant", "content": said}][1:])
+        assert again[1 : 1 + len(said)] == ids[: len(said)]
+        assert again[0] == prompt[-1]
+
+
+def test_the_curve_is_a_picture(tmp_path: Path) -> None:
+    curve = importlib.import_module("curve")
+    curve.draw(tmp_path / "c.svg", [0.0, 0.5, 1.0], "rewards")
+    root = ElementTree.parse(tmp_path / "c.svg").getroot()
+    line = root.find("{http://www.w3.org/2000/svg}polyline")
+    assert line is not None
+    heights = [float(point.split(",")[1]) for point in line.attrib["points"].split()]
+    assert all(above > below for above, below in pairwise(heights)), "up is better"
