@@ -100,8 +100,8 @@ def view_of(library: Library, opened: Opened, *, limit: int = ITEMS) -> RolloutV
         "stop_detail": opened.rollout.stop_detail,
         "error": _error(about.get("error")),
         "actors": [*talks.actors()],
-        "items": _items(talks, 0, 0, limit) if talks.branches else None,
-        "spans": _spans(opened, 0, _SPANS),
+        "items": items_of(talks, 0, 0, limit) if talks.branches else None,
+        "spans": spans_of(opened, 0, _SPANS),
         "tokens": _tokens(opened),
         "seed": about.get("seed") if type(about.get("seed")) is int else None,
         "usage": opened.rollout.usage.to_wire(),
@@ -115,7 +115,7 @@ def items(library: Library, query: Query) -> Items:
     branch = query.count("branch", 0)
     if branch >= len(talks.branches):
         raise NotThere(f"there is no branch {branch}")
-    return _items(talks, branch, query.count("offset", 0), query.count("limit", ITEMS, _MOST))
+    return items_of(talks, branch, query.count("offset", 0), query.count("limit", ITEMS, _MOST))
 
 
 def item(library: Library, query: Query) -> ItemView:
@@ -130,7 +130,7 @@ def item(library: Library, query: Query) -> ItemView:
 def spans(library: Library, query: Query) -> Spans:
     """`/api/runs/RUN/rollouts/N/spans`."""
     opened = open_rollout(library, query)
-    return _spans(opened, query.count("offset", 0), query.count("limit", _SPANS, 10_000))
+    return spans_of(opened, query.count("offset", 0), query.count("limit", _SPANS, 10_000))
 
 
 def raw(library: Library, query: Query) -> Response:
@@ -138,7 +138,8 @@ def raw(library: Library, query: Query) -> Response:
     return Response(open_rollout(library, query).line, media_type="application/json")
 
 
-def _items(talks: Conversations, branch: int, offset: int, limit: int) -> Items:
+def items_of(talks: Conversations, branch: int, offset: int, limit: int) -> Items:
+    """Some items of a branch."""
     places = talks.branches[branch].places
     return {
         "branch": branch,
@@ -215,7 +216,8 @@ def _error(error: Any) -> ErrorView | None:
     }
 
 
-def _spans(opened: Opened, offset: int, limit: int) -> Spans:
+def spans_of(opened: Opened, offset: int, limit: int) -> Spans:
+    """Some spans of a rollout."""
     found = sorted(_all_spans(opened), key=lambda span: span["at"])
     seconds = _seconds(opened.about, "seconds")
     return {"total": len(found), "offset": offset, "seconds": seconds, "spans": found[offset : offset + limit]}

@@ -30,7 +30,7 @@ request                                            answer
 An exported page has the same code and no server: the element `<script type="application/json" id="gym-data">` holds an
 `Embedded`, and answers stand in it by the path of the request without its query. Modules of the page are put into one
 script then, so they keep to a plain form: `import { a, b } from "./x.js";` on one line, `export` before a `function`,
-`class` or `const` only, no top-level name that another module has, no `await` at the top level.
+`class` or `const` only, nothing exported that changes later, no circle, no `await` at the top level.
 """
 
 from __future__ import annotations
@@ -650,7 +650,8 @@ class Embedded(TypedDict):
     """What an exported page holds: answers by path. `start`: the page to show first, such as `#/runs/RUN`.
 
     Lists are whole there (`/api/runs/RUN/rollouts` holds all that were exported): the page selects, sorts and pages.
-    `items`, `spans` and `tokens` hold what the first request without a query would be answered, and all of it.
+    Of a rollout `items` has all of branch 0 where its own answer has not, `items?branch=ID` all of each other branch;
+    `spans` and `tokens` (of the first sequence) hold all. `by?field=FIELD` stands for each field.
     """
 
     start: str

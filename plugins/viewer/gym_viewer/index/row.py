@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -15,20 +16,22 @@ LONGEST = 100
 """Characters of a field's value that is kept."""
 _MESSAGE = 500
 _MOST_FIELDS = 40
+_MOST_ACTORS = 10_000
 _NOT_OF_THE_TASK = frozenset({"task_id", REQUEST_FIELD, *RESULT_FIELDS})
+_SHORT = frozenset({int, float, bool})
 _RESPONSE = b',"response":'
-_NO_TOKENS = msgspec.Raw()
+_NONE = msgspec.Raw(b"{}")
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, gc=False):
     name: Any = msgspec.field(name="class", default="")
     phase: Any = ""
     message: Any = ""
 
 
-class _Timing(msgspec.Struct):
+class _Timing(msgspec.Struct, gc=False):
     finished_at: float = 0.0
     seconds: float = 0.0
     model_seconds: float = 0.0
@@ -36,17 +39,17 @@ class _Timing(msgspec.Struct):
     verify_seconds: float | None = None
 
 
-class _ModelCall(msgspec.Struct):
+class _ModelCall(msgspec.Struct, gc=False):
     actor: str = "policy"
-    tokens: msgspec.Raw = _NO_TOKENS
+    tokens: msgspec.Raw = _NONE
 
 
-class _Tools(msgspec.Struct):
+class _Tools(msgspec.Struct, gc=False):
     calls: _Count = 0
     errors: dict[str, _Count] = {}
 
 
-class _About(msgspec.Struct):
+class _About(msgspec.Struct, gc=False):
     run_id: Any
     repeat: _Count
     status: str
@@ -61,11 +64,11 @@ class _About(msgspec.Struct):
     tools: _Tools = msgspec.field(default_factory=_Tools)
 
 
-class _Row(msgspec.Struct):
+class _Row(msgspec.Struct, gc=False):
     rollout: _About
     task_id: Any
     reward: float | None = None
-    reward_components: dict[str, float] | None = None
+    reward_components: msgspec.Raw = _NONE
 
 
 _decode = msgspec.json.Decoder(_Row).decode
@@ -86,38 +89,52 @@ def columns_of(line: bytes, number: int, offset: int) -> tuple[Any, ...]:
     if row.reward is not None and not math.isfinite(row.reward):
         raise ValueError(f"the reward {row.reward!r} is no number that gym writes")
     usage = about.usage if type(about.usage) is dict else {}
-    calls = about.model_calls
-    actors: dict[str, int] = {}
-    for call in calls:
-        actors[call.actor] = actors.get(call.actor, 0) + 1
     return (
         number, offset, len(line), _task_id(row), about.repeat, about.attempt, about.status, _text(about.stop_reason),
-        row.reward,
-        orjson.dumps(row.reward_components).decode() if row.reward_components else "{}",
+        row.reward, bytes(row.reward_components).decode(),
         _text(error.name) if error is not None else None,
         _text(error.phase) if error is not None else None,
         (_text(error.message) or "")[:_MESSAGE] if error is not None else None,
         _count(usage.get("input_tokens")), _count(usage.get("output_tokens")), about.cost, timing.seconds,
-        timing.model_seconds, timing.waited_seconds, timing.finished_at, len(calls), about.tools.calls,
-        sum(about.tools.errors.values()),
-        orjson.dumps(actors).decode(),
-        any(call.tokens is not _NO_TOKENS for call in calls),
-        _fields(line),
-        True,
+        timing.model_seconds, timing.waited_seconds, timing.finished_at, len(about.model_calls), about.tools.calls,
+        sum(about.tools.errors.values()) if about.tools.errors else 0,
+        *_calls(about.model_calls), _fields(line), True,
     )  # fmt: skip
 
 
 def _decoded(line: bytes) -> _Row:
     try:
         return _decode(line)
-    except (msgspec.DecodeError, RecursionError):  # JSON as the world writes it, or a row with something odd in it
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    try:
-        return msgspec.convert(parse_json(line), _Row, strict=False)
+    try:  # JSON as the world writes it
+        return _decode(encode_json(parse_json(line)))
     except JsonError as error:
         raise ValueError(str(error)) from None
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not a row that gym wrote ({error})") from None
+
+
+def _calls(calls: list[_ModelCall]) -> tuple[str, bool]:
+    """How many model calls each actor made, as JSON, and whether any has exact tokens."""
+    actors: dict[str, int] = {}
+    has_tokens = False
+    for call in calls:
+        actors[call.actor] = actors.get(call.actor, 0) + 1
+        if call.tokens is not _NONE:
+            has_tokens = True
+    return _ACTORS.get((*actors.items(),)) or _written(actors), has_tokens
+
+
+_ACTORS: dict[tuple[tuple[str, int], ...], str] = {}
+"""The same few over and over."""
+
+
+def _written(actors: dict[str, int]) -> str:
+    text = orjson.dumps(actors).decode()
+    if len(_ACTORS) < _MOST_ACTORS:
+        _ACTORS[(*actors.items(),)] = text
+    return text
 
 
 def _task_id(row: _Row) -> str:
@@ -143,18 +160,14 @@ def _fields(line: bytes) -> str:
         task = parse_json(line)
     found: dict[str, Any] = {}
     for name, value in task.items():
-        if name in _NOT_OF_THE_TASK:
-            continue
-        if type(value) is dict:
-            for inner, deeper in value.items():
-                _keep(found, f"{name}.{inner}", deeper)
-        else:
-            _keep(found, name, value)
-    return encode_json(found).decode() if found else "{}"
-
-
-def _keep(found: dict[str, Any], name: str, value: Any) -> None:
-    if len(found) < _MOST_FIELDS and len(name) <= LONGEST:
         kind = type(value)
-        if (kind is str and len(value) <= LONGEST) or kind is int or kind is float or kind is bool:
+        if kind is dict:
+            if name not in _NOT_OF_THE_TASK:
+                for inner, deeper in value.items():
+                    if type(deeper) in _SHORT or (type(deeper) is str and len(deeper) <= LONGEST):
+                        found[f"{name}.{inner}"] = deeper
+        elif (kind in _SHORT or (kind is str and len(value) <= LONGEST)) and name not in _NOT_OF_THE_TASK:
             found[name] = value
+    if len(found) > _MOST_FIELDS:
+        found = dict(islice(found.items(), _MOST_FIELDS))
+    return encode_json(found).decode() if found else "{}"

@@ -32,6 +32,7 @@ FAILURES = 1 << 40
 _VERSION = 1
 _ENDS = 4096
 """Bytes at the beginning and at the end of what was read by which a file is known again."""
+_BUFFER = 1 << 20
 _BATCH_BYTES = 8 << 20
 _BATCH_ROWS = 5_000
 _SHOWN_ODD = 20
@@ -109,19 +110,25 @@ class RunIndex:
     def advance(self, seconds: float) -> Covered:
         """Read on for about so many seconds; raises `UsageError` for a file that cannot be read, or is no run."""
         until = time.monotonic() + seconds
-        new, whole = False, True
-        for part in (0, 1):
-            more = True
-            while more:
-                read, more = self._batch(part)
-                new = new or read
-                if more and time.monotonic() >= until:
-                    whole = False
-                    break
-        if whole and (new or not self._whole):
+        before = self.replaced
+        read = [self._part(part, until) for part in (0, 1)]
+        if self.replaced != before:  # a file that turned out to be another takes both from the index
+            read = [self._part(part, until) for part in (0, 1)]
+        whole = all(all_of_it for _, all_of_it in read)
+        if whole and (not self._whole or any(new for new, _ in read)):
             self._finish()
         self._whole = whole
         return self.covered
+
+    def _part(self, part: int, until: float) -> tuple[bool, bool]:
+        """Read on in a file; returns whether there was anything, and whether all is read."""
+        new, more = False, True
+        while more:
+            read, more = self._batch(part)
+            new = new or read
+            if more and time.monotonic() >= until:
+                return new, False
+        return new, True
 
     @property
     def covered(self) -> Covered:
@@ -238,7 +245,7 @@ class RunIndex:
         """Read some rows; returns whether there were any, and whether there may be more."""
         path = self.paths[part]
         try:
-            with self._lock, path.open("rb") as file:
+            with self._lock, path.open("rb", buffering=_BUFFER) as file:
                 return self._read_some(part, path, file)
         except FileNotFoundError:
             if part:
