@@ -173,7 +173,8 @@ def _account_of(outputs: Outputs) -> Mapping[str, Any]:
 
 
 def _manifest(path: Path) -> Manifest:
-    _refuse_odd(path)
+    if path.exists():
+        _refuse_odd(path)
     manifest = Manifest.read(path)
     if not isinstance(manifest.settings, Mapping) or not isinstance(manifest.created_at, str):
         raise UsageError(f"{path}: not a manifest")

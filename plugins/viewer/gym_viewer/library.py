@@ -229,6 +229,8 @@ class OpenRun:
             return Statistics(self.path).result
         except UsageError as error:
             return {"problem": error.message}
+        except Exception as error:  # whatever stands in a file
+            return {"problem": f"{self.path.name}: not what gym wrote ({type(error).__name__}: {error})"}
 
     def close(self) -> None:
         """Let go of its index."""
@@ -260,6 +262,7 @@ def _cited(path: Path, digest: str) -> Mapping[str, Any]:
 
 
 def _refuse_no_results(path: Path) -> None:
+    Outputs.of(path)  # first: a pipe would keep whoever opens it waiting
     try:
         with path.open("rb"):
             pass
@@ -267,4 +270,3 @@ def _refuse_no_results(path: Path) -> None:
         raise UsageError(
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}", hint=_NOT_A_RUN
         ) from None
-    Outputs.of(path)
