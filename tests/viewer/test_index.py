@@ -142,10 +142,12 @@ def test_only_what_was_appended_is_read_again(rows: Path, tmp_path: Path, monkey
     index = RunIndex(rows, tmp_path / "index")
     whole(index)
     read: list[int] = []
-    monkeypatch.setattr(
-        "gym_viewer.index.store.columns_of",
-        lambda content, number, offset: read.append(number) or columns_of(content, number, offset),
-    )
+
+    def noted(content: bytes, number: int, offset: int) -> tuple[Any, ...]:
+        read.append(number)
+        return columns_of(content, number, offset)
+
+    monkeypatch.setattr("gym_viewer.index.store.columns_of", noted)
     with rows.open("ab") as file:
         file.write(line(row("new")))
     whole(index)
