@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from gym_core.domain.tokens import CallTokens as CallTokens
     from gym_core.domain.tokens import Tokens as Tokens
     from gym_core.engine.api import collect as collect
+    from gym_core.engine.api import collect_groups as collect_groups
     from gym_core.engine.api import open as open
     from gym_core.engine.api import run as run
     from gym_core.engine.api import run_sync as run_sync
@@ -134,7 +135,7 @@ else:
             "gym_core.domain.stop_reasons": "StopReason",
             "gym_core.domain.task": "Task",
             "gym_core.domain.tokens": "CallTokens Tokens",
-            "gym_core.engine.api": "collect open run run_sync",
+            "gym_core.engine.api": "collect collect_groups open run run_sync",
             "gym_core.engine.bounds.deadlines": "Deadlines",
             "gym_core.engine.config": "GymSettings RunSettings",
             "gym_core.engine.open_engine.gym": "Gym Spent",

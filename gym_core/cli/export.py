@@ -67,9 +67,9 @@ def export(
 ) -> None:
     """Write the rollouts of a run as rows that the tools of others read.
 
-    FILE is what `gym run` wrote. Rollouts without a reward are left out, and counted, unless the format can say that
-    one failed. Which formats there are, `gym plugins list --kind exporter` tells; `gym plugins show NAME` tells the
-    options of one.
+    FILE is what `gym run` wrote. The reward is that of a rollout's group where it was scored. Rollouts without one are
+    left out, and counted, unless the format can say that one failed. Which formats there are is told by
+    `gym plugins list --kind exporter`, and the options of one by `gym plugins show NAME`.
     """
     from gym_core.cli.export_file import csv_lines, refuse_existing, write_export
     from gym_core.cli.export_selection import SelectedRollouts
@@ -87,7 +87,7 @@ def export(
         refuse_existing(output)
     terminal.redactor.add_variables(os.environ, os.environ)
     redact = terminal.redactor.redact_bytes
-    results = ResultsFile(file, redact)
+    results = ResultsFile(file, redact, judged=True)
     request = _request(exporter, format_, settings, results, redact)
     rollouts = SelectedRollouts(results, wanted)
     rollouts.check_fields()
@@ -101,6 +101,10 @@ def export(
         terminal.note(f"rows in {output}: {write_export(output, rows, columns):,}")
     for why, count in rollouts.left_out.items():
         terminal.note(f"left out, {why}: {count:,}")
+    if results.groups.failed:
+        terminal.note(
+            f"groups that could not be scored, whose rollouts have their own rewards: {results.groups.failed:,}"
+        )
     if results.torn:
         terminal.note(f"warning: {file}: the unfinished last line was left out")
     if exporter.untested:

@@ -42,7 +42,7 @@ class _Session(Session):
             return SIGNALS[self.interrupts.received]
         if run.error is not None:
             return RunStopped.exit_code
-        return 1 if summary["rescored"]["failed"] else 0
+        return 1 if summary["rescored"]["failed"] or (summary["groups"] or {}).get("failed") else 0
 
 
 def compare(terminal: Terminal, rescored: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.task import is_result, result_task_id
 from gym_core.engine.storage.files import refuse_odd
+from gym_core.engine.storage.groups import GroupLines, groups_of
 
 _DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
@@ -23,7 +24,10 @@ _FAILURES = ".failures.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A row, and where it stands: its file, the number of its line, and the bytes before it."""
+    """A row, and where it stands: its file, the number of its line, and the bytes before it.
+
+    What its group came to is in the row as `rollout.group`.
+    """
 
     path: Path
     number: int
@@ -71,6 +75,14 @@ class RunRows:
         self.torn = False
         of_failures = path.name.endswith(_FAILURES)
         self._failures = None if of_failures else path.with_name(path.name.removesuffix(".jsonl") + _FAILURES)
+        self._groups: GroupLines | None = None
+
+    def _parsed(self, path: Path, number: int, offset: int, line: bytes) -> Stored:
+        """A line of one of its files, with what its group came to."""
+        if self._groups is None:
+            self._groups = GroupLines(groups_of(self.path))
+        stored = _parsed(path, number, offset, line)
+        return replace(stored, row=self._groups.joined(stored.row))
 
     def find(self, wanted: str | None, selection: Selection) -> Iterator[Stored]:
         """What is wanted: by its place among the selected, counted from 1, by `TASK_ID` or `TASK_ID#REPEAT`, or all.
@@ -119,7 +131,7 @@ class RunRows:
         ranked = ((sign * stored.row["reward"], n, stored.path, stored.number, stored.offset) for n, stored in
                   enumerate(found) if stored.row.get("reward") is not None)  # fmt: skip
         for _, _, path, number, offset in heapq.nsmallest(count, ranked):
-            yield _read_at(path, number, offset)
+            yield self._read_at(path, number, offset)
 
     def _filtered(self, selection: Selection, known: list[bool] | None) -> Iterator[Stored]:
         for stored in self._all(failed=selection.failed):
@@ -139,7 +151,7 @@ class RunRows:
         count = 0
         for count, line in enumerate(self._lines(self.path), 1):  # a million rows are not parsed to be counted
             if count == wanted:
-                return _parsed(self.path, *line)
+                return self._parsed(self.path, *line)
         for stored in self._standing():
             count += 1
             if count == wanted:
@@ -178,7 +190,7 @@ class RunRows:
         if not failed or self._failures is None:
             for number, offset, line in self._lines(self.path):
                 if needle in line or b"\\u" in line:
-                    yield _parsed(self.path, number, offset, line)
+                    yield self._parsed(self.path, number, offset, line)
         yield from self._standing()
 
     def _standing(self) -> Iterator[Stored]:
@@ -187,16 +199,24 @@ class RunRows:
             return
         last: dict[tuple[str, Any], int] = {}
         for line in self._lines(self._failures):
-            stored = _parsed(self._failures, *line)
+            stored = self._parsed(self._failures, *line)
             last[stored.key] = stored.number
         if not last:
             return
         for line in self._lines(self.path):
-            last.pop(_parsed(self.path, *line).key, None)
+            last.pop(self._parsed(self.path, *line).key, None)
         for line in self._lines(self._failures):
-            stored = _parsed(self._failures, *line)
+            stored = self._parsed(self._failures, *line)
             if last.get(stored.key) == stored.number:
                 yield stored
+
+    def _read_at(self, path: Path, number: int, offset: int) -> Stored:
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                return self._parsed(path, number, offset, file.readline())
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
     def _lines(self, path: Path) -> Iterator[tuple[int, int, bytes]]:
         """Number, offset and text of each whole line; what a killed run has left unfinished at the end is left out."""
@@ -225,15 +245,6 @@ def _is_json(line: bytes) -> bool:
     except JsonError:
         return False
     return True
-
-
-def _read_at(path: Path, number: int, offset: int) -> Stored:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return _parsed(path, number, offset, file.readline())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _parsed(path: Path, number: int, offset: int, line: bytes) -> Stored:

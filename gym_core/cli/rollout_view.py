@@ -71,6 +71,7 @@ def header(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     reward = "none: a failure has no reward" if rollout.reward is None else f"{rollout.reward:g}"
     parts = "  ".join(f"{name} {_number(value)}" for name, value in rollout.reward_components.items())
     yield "reward", f"{reward}  ({parts})" if parts else reward, ""
+    yield from _in_group(about.get("group"))
     yield from _error(rollout.error)
     for name in ("model", "models", "env", "agent"):
         if about.get(name):
@@ -165,6 +166,19 @@ class _Told:
         if not actor and place >= self._end:
             title += " (given up)" if place in self._turns else " (of the agent)"
         return replace(block, title=title)
+
+
+def _in_group(group: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:
+    """What the environment said of the rollout beside the others of its task."""
+    if not group:
+        return
+    if error := group.get("error"):
+        yield "in group", f"not scored: {error.get('class')}: {error.get('message')}", "red"
+        return
+    parts = "  ".join(f"{name} {_number(value)}" for name, value in group["components"].items())
+    yield "in group", f"{group['reward']:g}  ({parts})" if parts else f"{group['reward']:g}", ""
+    if group["info"]:
+        yield "group info", on_one_line(group["info"]), ""
 
 
 def _error(error: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:

@@ -61,6 +61,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Rollouts per task: all tasks once, then all again.",
 )
+@click.option(
+    "--group/--no-group",
+    default=None,
+    help="Run the rollouts of a task together, as a group; by default where the environment scores groups.",
+)
 @concurrency_option()
 @click.option(
     "--workers",
@@ -144,9 +149,9 @@ if TYPE_CHECKING:
 def run(terminal: Terminal, /, **options: Any) -> int:
     """Run an agent with a model on an environment's tasks and write one row per rollout.
 
-    Exit status: 0 every rollout has a verdict, 1 some failed, 2 the command or its configuration was wrong, 3 the run
-    stopped early, 4 the mean reward is below --fail-under or there is none, 130 and 143 it was interrupted. Where
-    several hold, 130 and 143 come first, then 3, 4 and 1.
+    Exit status: 0 every rollout has a verdict, 1 some failed, or some groups, 2 the command or its configuration was
+    wrong, 3 the run stopped early, 4 the mean reward is below --fail-under or there is none, 130 and 143 it was
+    interrupted. Where several hold, 130 and 143 come first, then 3, 4 and 1.
     """
     from gym_core.cli.running import execute
 
@@ -209,6 +214,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
         mode="resume" if options["resume"] else "overwrite" if options["overwrite"] else "new",
         limit=options["limit"],
         repeats=options["repeats"],
+        group=options["group"],
         concurrency=options["concurrency"],
         seed=options["seed"],
         skip_invalid=options["skip_invalid"],

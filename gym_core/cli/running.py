@@ -138,7 +138,7 @@ class Session:
             found = "there is no reward at all" if mean is None else f"the mean reward {mean:g} is too low"
             self.terminal.error(f"{found}: --fail-under {self.fail_under:g}")
             return BELOW
-        return 1 if summary["rollouts"]["failed"] else 0
+        return 1 if summary["rollouts"]["failed"] or (summary["groups"] or {}).get("failed") else 0
 
 
 _REFUSED = (ModelNotFoundError, EndpointError, AllRefused)

@@ -32,6 +32,10 @@ def lines(results: Sequence[Result], detect: float | None = None) -> Iterator[li
     yield from _line("  95 %", [_interval(reward) for reward in rewards])
     yield from _line("  with failures as 0", [_over_all(reward) for reward in rewards])
     yield from _named([_components(reward) for reward in rewards])
+    groups = [result["groups"] or {} for result in results]
+    yield from _line("  in groups", [_in_groups(found) for found in groups])
+    yield from _counts("groups scored", [found.get("scored", 0) for found in groups])
+    yield from _counts("groups failed", [found.get("failed", 0) for found in groups])
     yield from _named([list(_passes(reward)) for reward in rewards])
     yield from _line("flips", [_flips(reward) for reward in rewards])
     yield from _power([result["power"] for result in results], detect)
@@ -53,6 +57,9 @@ def lines(results: Sequence[Result], detect: float | None = None) -> Iterator[li
     causes = [_causes(result) for result in results]
     for cause in _keys(causes):
         yield from _counts(f"failed: {cause}", [counts.get(cause, 0) for counts in causes])
+    failures = [{one["class"]: one["count"] for one in found.get("errors", ())} for found in groups]
+    for cause in _keys(failures):
+        yield from _counts(f"groups failed: {cause}", [counts.get(cause, 0) for counts in failures])
 
 
 def _line(label: str, cells: Sequence[str | None]) -> Iterator[list[str]]:
@@ -223,6 +230,10 @@ def _components(reward: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _over_all(reward: Mapping[str, Any]) -> str | None:
     return f"{reward['mean_over_all']:.4f}" if reward["left_out"] and reward["mean"] is not None else None
+
+
+def _in_groups(groups: Mapping[str, Any]) -> str | None:
+    return mean_text(groups["reward"]) if groups.get("scored") else None
 
 
 def _failed(result: Result) -> list[str]:

@@ -73,6 +73,7 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "reward", mean_text(reward) + _left_out(reward)
     for name, component in reward["components"].items():
         yield f"  {name}", mean_text(component)
+    yield from _groups(summary["groups"] or {})
     yield from by_lines(reward)
     yield from metric_lines(summary["metrics"])
     for measure in ("pass@k", "pass^k"):
@@ -95,6 +96,14 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "time", f"{duration(summary['seconds'])}, {summary['rollouts_per_second'] or 0:.3g} rollouts/s"
     if summary["output"]:
         yield "rows", summary["output"]
+
+
+def _groups(groups: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the environment said of the rollouts of a task together."""
+    if groups.get("scored"):
+        yield "  in groups", f"{mean_text(groups['reward'])} over {groups['scored']:,} groups"
+    for error in groups.get("errors", ()):
+        yield "groups failed", f"{error['count']:,}, {error['class']}: {error['example'][:300]}"
 
 
 def _left_out(reward: Mapping[str, Any]) -> str:

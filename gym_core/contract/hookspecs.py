@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gym_core.contract.resource_server import ResourceServer
     from gym_core.contract.runner import Runner
     from gym_core.contract.sandbox import SandboxProvider
+    from gym_core.domain.group import Group
     from gym_core.domain.rollout import Rollout
 
 CONTRACT_VERSION = 1
@@ -227,6 +228,14 @@ def gym_run_started(run: RunInfo) -> None:
 @hookspec
 def gym_rollout_finished(run: RunInfo, rollout: Rollout) -> None:
     """A rollout's row, or its failure, has been written."""
+
+
+@hookspec
+def gym_group_finished(run: RunInfo, group: Group) -> None:
+    """All rollouts of a task have ended, and what they came to together has been written.
+
+    Called in runs whose rollouts are grouped: with `--group`, and where the environment scores groups.
+    """
 
 
 @hookspec

@@ -257,6 +257,19 @@ class Verdict:
     rewards: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
+    def to_wire(self) -> dict[str, Any]:
+        """As a JSON object; `rewards` and `metrics` only where there are any."""
+        wire: dict[str, Any] = {
+            "reward": self.reward,
+            "components": dict(self.components),
+            "info": dict(self.info),
+        }
+        if self.rewards:
+            wire["rewards"] = dict(self.rewards)
+        if self.metrics:
+            wire["metrics"] = dict(self.metrics)
+        return wire
+
 
 class Rollout:
     """One attempt at one task, as the row that is written for it, read through names."""

@@ -1,4 +1,4 @@
-"""Runs from Python: `gym_core.collect` yields rollouts, `gym_core.run` and `run_sync` return all of them.
+"""Runs from Python: `collect` yields rollouts, `collect_groups` groups; `run` and `run_sync` return all of them.
 
 `gym_core.open` is no run: rollouts are asked for.
 """
@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Unpack
+from typing import Any, TypeVar, Unpack
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
+from gym_core.domain.errors import UsageError
+from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.config import GymSettings, RunConfig, RunSettings, known_settings, run_config
 from gym_core.engine.keywords import speaking_keywords
@@ -25,6 +27,8 @@ from gym_core.engine.run.result import RunResult
 from gym_core.engine.run.run import Run
 from gym_core.engine.run_file import config_from_file
 from gym_core.engine.tasks.job import Job
+
+Announced = TypeVar("Announced", Rollout, Group)
 
 
 def collect(
@@ -46,7 +50,31 @@ def collect(
     the first rollout, and what stopped the run after the last one. Leaving the loop early cancels what is under way.
     """
     with speaking_keywords():
-        return _collect(_wanted(model, env, config, settings))
+        return _stream(_wanted(model, env, config, settings), Rollout)
+
+
+def collect_groups(
+    *,
+    model: str | ModelBackend | Mapping[str, str | ModelBackend] | None = None,
+    env: str | ResourceServer | None = None,
+    config: str | Path | None = None,
+    **settings: Unpack[RunSettings],
+) -> AsyncGenerator[Group, None]:
+    """Run the rollouts of each task together, and yield each task's as a `Group` once all of them have ended.
+
+        async for group in gym_core.collect_groups(model="openai:gpt-4.1-mini", env="simple_weather", repeats=8):
+            print(group.task_id, group.rewards)
+
+    All as for `collect`; `repeats` is the size of a group. Failures are among its rollouts. Where the environment
+    scores groups, that has been done. With `output` all of it is on disk before it is yielded; where that is resumed,
+    groups that were whole before are not yielded again. A group is not yielded whose rollouts are cut off by the end of
+    the run.
+    """
+    with speaking_keywords():
+        if settings.get("group") not in (None, True):
+            raise UsageError("`collect_groups` gives groups: leave `group` out", hint="`collect` gives rollouts")
+        settings = {**settings, "group": True}
+        return _stream(_wanted(model, env, config, settings), Group)
 
 
 def open(
@@ -106,26 +134,37 @@ def _config(
     return config_from_file(config, models=models, env=env, **settings)
 
 
-async def _collect(config: RunConfig) -> AsyncGenerator[Rollout, None]:
+def _unheard(rollout: Rollout) -> None:
+    """Rollouts come with their groups."""
+
+
+async def _stream(config: RunConfig, kind: type[Announced]) -> AsyncGenerator[Announced, None]:
+    """What a run announces of a kind, rollouts or groups."""
     with speaking_keywords():
         async with open_run(config) as run:
-            finished: asyncio.Queue[Rollout | None] = asyncio.Queue()
+            finished: asyncio.Queue[Announced | None] = asyncio.Queue()
             room = asyncio.Event()
             room.set()
             enough = 2 * config.execution.concurrency
+            if kind is Group:
+                enough = max(1, enough // config.limits.repeats)
 
-            def announce(rollout: Rollout) -> None:
-                finished.put_nowait(rollout)
+            def announce(one: Any) -> None:
+                finished.put_nowait(one)
                 if finished.qsize() >= enough:  # a slow reader slows the run down instead of filling the memory
                     room.clear()
 
-            running = asyncio.create_task(run.execute(announce, room=room))
+            if kind is Group:
+                executing = run.execute(_unheard, room=room, announce_group=announce)
+            else:
+                executing = run.execute(announce, room=room)
+            running = asyncio.create_task(executing)
             running.add_done_callback(lambda task: finished.put_nowait(None))
             try:
-                while (rollout := await finished.get()) is not None:
+                while (one := await finished.get()) is not None:
                     if finished.qsize() < enough:
                         room.set()
-                    yield rollout
+                    yield one
             finally:
                 if not running.done():
                     run.stop("the caller left the loop")
@@ -153,12 +192,13 @@ async def run(
     it is raised. Cancelling it cancels what is under way; with `output`, what was finished is on disk.
     """
     rollouts: list[Rollout] = []
+    groups: list[Group] = []
     with speaking_keywords():
         async with open_run(_wanted(model, env, config, settings)) as opened, _watched(opened, progress):
-            summary = await opened.execute(rollouts.append)
+            summary = await opened.execute(rollouts.append, announce_group=groups.append)
         if opened.error is not None and not summary["rollouts"]["with_verdict"]:
             raise opened.error
-        return RunResult(rollouts, summary, opened.error)
+        return RunResult(rollouts, summary, opened.error, groups)
 
 
 def _watched(opened: Run[Job], progress: bool) -> AbstractAsyncContextManager[None]:

@@ -9,11 +9,13 @@ from typing import Any, Protocol
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Status
+from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.intervals import interval_of_difference
 from gym_core.engine.metrics.power import Noise
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.metrics.statistics import ClusteredMean, rounded
+from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.summary import account
@@ -75,6 +77,9 @@ class Statistics:
         self._counts: dict[int, int] = {}
         self._about: dict[str, Any] = {}
         progress = Progress(repeats=self.repeats, rewards=RewardTally(self.repeats, by))
+        if file.outputs.groups.exists():
+            progress.groups = GroupTally()
+            GroupLines(file.outputs.groups, progress.groups)
         begun, ended = math.inf, -math.inf
         for rollout in file.rollouts():
             progress.add(rollout.row)

@@ -84,10 +84,11 @@ class RunSettings(GymSettings, total=False):
     and `accept_changes` goes on although settings differ. `by`: fields of the rows over whose values the summary breaks
     the reward down. `log_file`: the log, as JSON lines.
 
-    How much. `repeats`: rollouts per task. `max_tokens`, `max_cost` (USD): what all models together may take. `prices`:
-    a file with their prices. `max_rollout_tokens`: what the policy's model may take in one rollout, which is cut then.
-    `finish_at`: with this share of the rollouts finished, and all others under way, those are let go. `deadlines`: how
-    long anything may take.
+    How much. `repeats`: rollouts per task. `group`: whether those of a task run together and are announced as a group;
+    None where the environment scores groups. `max_tokens`, `max_cost` (USD): what all models together may take.
+    `prices`: a file with their prices. `max_rollout_tokens`: what the policy's model may take in one rollout, which is
+    cut then. `finish_at`: with this share of the rollouts finished, and all others under way, those are let go.
+    `deadlines`: how long anything may take.
 
     How. `concurrency`: rollouts at once. `workers`: how many processes share them; with 1 they run in this one.
     `executor`: where the workers are, on this machine (`local`) or where a plugin of that name starts them;
@@ -96,6 +97,7 @@ class RunSettings(GymSettings, total=False):
 
     retry_failed: bool
     repeats: int
+    group: bool | None
     finish_at: float | None
     workers: int
     executor: str | WorkerLauncher
@@ -209,6 +211,7 @@ class Limits:
     """How much, see `RunSettings`."""
 
     repeats: int = 1
+    group: bool | None = None
     max_tokens: int | None = None
     max_cost: float | None = None
     max_rollout_tokens: int | None = None
@@ -351,6 +354,7 @@ _KINDS: tuple[tuple[tuple[str, ...], Any, str], ...] = (
     (("tasks",), (Iterable, AsyncIterable, NoneType), "something to go through, such as a list"),
     (("task_id",), (str, NoneType), "text"),
     (("skip_invalid", "retry_failed", "accept_changes"), bool, "True or False"),
+    (("group",), (bool, NoneType), "True, False or None"),
     (("deadlines",), Deadlines, "`Deadlines(...)`"),
 )
 

@@ -32,7 +32,7 @@ _TEXT: tuple[type, ...] = (str,)
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("model", "env", "agent", "sandbox", "task_id", "gateway", "executor", *PATHS), (_TEXT, "text")),
     **dict.fromkeys(("by", "extension", "disable_plugin"), (_TEXT, "text, or a list of it")),
-    **dict.fromkeys(("skip_invalid", "verbose", "quiet"), ((bool,), "true or false")),
+    **dict.fromkeys(("skip_invalid", "group", "verbose", "quiet"), ((bool,), "true or false")),
     **dict.fromkeys(
         ("limit", "repeats", "concurrency", "workers", "seed", "max_tokens", "max_rollout_tokens"),
         ((int,), "a whole number"),

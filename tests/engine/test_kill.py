@@ -50,6 +50,10 @@ class Numbers(ResourceServer):
 
     session_type = Checked
 
+    async def score_group(self, rollouts):
+        await asyncio.sleep(random.uniform(0.0, 0.02))
+        return [rollout.reward + len(rollouts) for rollout in rollouts]
+
 
 class Once(Agent):
     """Asks once."""
@@ -84,7 +88,7 @@ killed_agent = killed_plugin
 class Runs:
     """`gym run --resume` of one output, in processes of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.output = folder / "results" / "x.jsonl"
         self.failures = self.output.with_name("x.failures.jsonl")
         self._errors = folder / "stderr.txt"
@@ -102,7 +106,7 @@ class Runs:
         self._command = [
             sys.executable, "-m", "gym_core", "run", "--model", "killed_model", "--env", "killed_env",
             "--agent", "killed_agent", "--output", str(self.output), "--repeats", str(REPEATS),
-            "--concurrency", "8", "--quiet", "--resume",
+            "--concurrency", "8", "--quiet", "--resume", *options,
         ]  # fmt: skip
         self._environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]), "HOME": str(folder)}
         self._folder, self._source = folder, source
@@ -150,7 +154,7 @@ def tear(path: Path, chance: random.Random) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_whatever_a_kill_hits_every_rollout_ends_once(tmp_path: Path) -> None:
-    runs, chance = Runs(tmp_path), random.Random(20)
+    runs, chance = Runs(tmp_path, "--no-group"), random.Random(20)
     kills = 0
     for number in range(KILLS):
         # At any time, the start included, or while rows are being written; never so late that nothing is left to kill.
@@ -174,6 +178,27 @@ def test_whatever_a_kill_hits_every_rollout_ends_once(tmp_path: Path) -> None:
     assert summary["rollouts"]["with_verdict"] == len(rows)
     assert summary["rollouts"]["failed"] == len(failed)
     assert all(row["reward"] in (0.0, 1.0) for row in read_rows(runs.output))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_whatever_a_kill_hits_every_group_is_scored_in_the_end(tmp_path: Path) -> None:
+    runs, chance = Runs(tmp_path), random.Random(21)
+    groups = runs.output.with_name("x.groups.jsonl")
+    for number in range(8):
+        runs.kill(time.monotonic() + PATIENCE, runs.size() + chance.randrange(1_000, 30_000))
+        if number % 3 == 1:
+            tear(groups, chance)
+    assert runs.finish() == 1, runs.said  # some verdicts failed
+    rows, failed = runs.keys(runs.output), runs.keys(runs.failures)
+    names = [f"t{number}" if number % 2 else str(number + 1) for number in range(TASKS)]
+    assert sorted(rows + failed) == sorted((name, repeat) for name in names for repeat in range(REPEATS))
+    found = {line["task_id"]: line["verdicts"] for line in map(orjson.loads, groups.read_bytes().splitlines())}
+    whole = {name for name in names if (name, 0) in rows and (name, 1) in rows}
+    assert found.keys() == whole
+    assert all([verdict["repeat"] for verdict in verdicts] == [0, 1] for verdicts in found.values())
+    summary = orjson.loads(runs.output.with_name("x.summary.json").read_bytes())
+    assert (summary["groups"]["scored"], summary["groups"]["failed"]) == (len(whole), 0)
 
 
 REPLACING = """

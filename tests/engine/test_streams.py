@@ -485,7 +485,7 @@ class TestFinished:
             for number, size in enumerate(sizes):
                 row = {"task_id": str(number), "reward": 1.0, "pad": "p" * size, "rollout": about}
                 file.write(orjson.dumps(row) + b"\n")
-        assert list(read_rows_backwards(path)) == list(read_rows(path))[::-1]
+        assert [row for row, _ in read_rows_backwards(path)] == list(read_rows(path))[::-1]
 
 
 class TestDurability:

@@ -291,3 +291,29 @@ def test_rows_and_ids_come_back_as_they_went(tmp_path: Path) -> None:
     found = {row["rollout"]["task_index"]: (row["task_id"], row.get("x")) for row in rows}
     assert found == {0: (1.5, big), 1: (True, None), 2: ([big], None), 3: (None, None)}
     assert run(input=tmp_path / "in.jsonl", output=tmp_path / "x.jsonl", mode="resume").rollouts == []
+
+
+def test_groups_spread_over_workers_are_put_together_here(tmp_path: Path) -> None:
+    tasks = [told(number, {"reward_wanted": float(number)}, sleep=0.01) for number in range(6)]
+    source, output = write_tasks(tmp_path / "in.jsonl", tasks), tmp_path / "x.jsonl"
+    groups: list[gym_core.Group] = []
+
+    async def main(**given: Any) -> dict[str, Any]:
+        wanted = config(env="spread_groups", input=source, output=output, repeats=4, **given)
+        async with open_run(wanted) as opened:
+            return await opened.execute(announce_group=groups.append)
+
+    summary = wait(main())
+    assert sorted(group.task_id for group in groups) == [f"t{number}" for number in range(6)]
+    assert all([rollout.repeat for rollout in group] == [0, 1, 2, 3] for group in groups)
+    assert {verdict.info["scored_in"] for group in groups for verdict in group.verdicts.values()} == {os.getpid()}
+    assert len({rollout.info["process"] for group in groups for rollout in group}) == 2
+    assert summary["groups"]["scored"] == 6
+    lines = read_jsonl(output.with_name("x.groups.jsonl"))
+    output.with_name("x.groups.jsonl").unlink()
+    assert wait(main(mode="resume"))["groups"]["scored"] == 6
+
+    def by_task(lines: list[dict[str, Any]]) -> dict[str, Any]:
+        return {line["task_id"]: line["verdicts"] for line in lines}
+
+    assert by_task(read_jsonl(output.with_name("x.groups.jsonl"))) == by_task(lines)

@@ -28,6 +28,7 @@ from gym_core import (
     Request,
     ResourceServer,
     Response,
+    Rollout,
     Session,
     Stop,
     Task,
@@ -142,6 +143,15 @@ class SpreadEnv(ResourceServer):
         return [told(number) for number in range(12)]
 
 
+class SpreadGroups(SpreadEnv):
+    """The same, scoring rollouts of a task together: each has what its reward is above the mean."""
+
+    def score_group(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        """The verdicts, which say which process gave them."""
+        mean = sum(rollout.reward or 0.0 for rollout in rollouts) / len(rollouts)
+        return [Verdict((rollout.reward or 0.0) - mean, info={"scored_in": os.getpid()}) for rollout in rollouts]
+
+
 class SpreadAgent(Agent):
     """Asks once."""
 
@@ -157,7 +167,7 @@ def gym_model_backends() -> dict[str, type[ModelBackend]]:
 
 @hookimpl(contract=1)
 def gym_resource_servers() -> dict[str, type[ResourceServer]]:
-    return {"spread_env": SpreadEnv}
+    return {"spread_env": SpreadEnv, "spread_groups": SpreadGroups}
 
 
 @hookimpl(contract=1)
@@ -182,4 +192,6 @@ def write_tasks(path: Path, tasks: Sequence[Task]) -> Path:
 
 def install(plugins: IsolatedPlugins) -> None:
     """Make these components those that are installed."""
-    plugins.record("spread", {group: {name: __name__} for group, name in GROUPS.items()}, "1.0", "Spread")
+    named = {group: {name: __name__} for group, name in GROUPS.items()}
+    named["gym.resource_servers"]["spread_groups"] = __name__
+    plugins.record("spread", named, "1.0", "Spread")

@@ -311,10 +311,11 @@ class PooledExecutor:
             if entry is None:
                 continue
             self._out -= 1
-            task = entry.job.task
+            job = entry.job
+            task = job.task
             account["task_id"] = task.task_id
             cited, self._cited = self._cited, ()
-            rollout = EncodedRollout(line, account, source=task.source, names_task=names_task, cited=cited)
+            rollout = EncodedRollout(line, account, job.repeat, source=task.source, names_task=names_task, cited=cited)
             self._report(entry, rollout, cause_from_wire(cause) if cause is not None else None)
         self._failures.finished += len(results)
         handle.reported(len(results))

@@ -9,6 +9,7 @@ from typing import Any
 from gym_core.domain.responses import Usage, UsageCounter
 from gym_core.domain.rollout import Status
 from gym_core.domain.task import result_task_id
+from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.own import Metric
 from gym_core.engine.metrics.rewards import RewardTally
 
@@ -53,8 +54,9 @@ class Progress:
 
     `total`: rollouts to run, None when that is not known. `kept`: those of an earlier part of the run.
     `roles`: what each model took, where a run has several; None where one is all there is. `metrics`: the environment's
-    own, by name. `token_account`: breaks and problems of all rollouts, and how many of them mix versions of weights.
-    `done` counts rows on disk, `failed` failures on disk. `input_tokens` and `output_tokens` are of this process.
+    own, by name. `groups`: where those are scored. `token_account`: breaks and problems of all rollouts, and how many
+    of them mix versions of weights. `done` counts rows on disk, `failed` failures on disk. `input_tokens` and
+    `output_tokens` are of this process.
     """
 
     repeats: int = 1
@@ -77,6 +79,7 @@ class Progress:
     roles: dict[str, RoleSpending] | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
     token_account: dict[str, int] = field(default_factory=dict)
+    groups: GroupTally | None = None
 
     def add(self, row: dict[str, Any], *, kept: bool = False) -> None:
         """Count a rollout that is on disk by its row; `kept`: it was there before this process started."""

@@ -48,6 +48,17 @@ class ClusteredMean:
         self._cross += subtotal * size
         self._sizes += size * size
 
+    def remove(self, values: Sequence[float]) -> None:
+        """Take back a cluster that was added."""
+        size = len(values)
+        subtotal = math.fsum([value - self._origin for value in values])
+        self.count -= size
+        self.clusters -= size > 0
+        self._sum -= subtotal
+        self._squares -= subtotal * subtotal
+        self._cross -= subtotal * size
+        self._sizes -= size * size
+
     def add_single(self, value: float) -> None:
         """Add a cluster of one."""
         if not self.count:

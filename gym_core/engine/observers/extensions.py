@@ -21,8 +21,9 @@ import pluggy
 from gym_core.contract.hookspecs import CallInfo, RunControl, RunInfo
 from gym_core.domain.blame import blaming, described
 from gym_core.domain.errors import PluginError
+from gym_core.domain.group import Group
 from gym_core.domain.json_text import encode_json, parse_json
-from gym_core.domain.rollout import Rollout
+from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor
@@ -36,9 +37,9 @@ LIMIT = 10 * ROOM
 PATIENCE = 30.0
 """Seconds that the run waits for an extension that does not get on, at most once per stretch and once at the end."""
 
-CHECK, CONTROL, STARTED, ROLLOUT, MODEL, TOOL, FINISHED = (
-    "gym_extension_check", "gym_run_control", "gym_run_started", "gym_rollout_finished", "gym_model_called",
-    "gym_tool_called", "gym_run_finished",
+CHECK, CONTROL, STARTED, ROLLOUT, GROUP, MODEL, TOOL, FINISHED = (
+    "gym_extension_check", "gym_run_control", "gym_run_started", "gym_rollout_finished", "gym_group_finished",
+    "gym_model_called", "gym_tool_called", "gym_run_finished",
 )  # fmt: skip
 
 Hook = Callable[[Mapping[str, Any]], object]
@@ -204,6 +205,15 @@ class Extensions:
     def rollout_finished(self, rollout: Rollout) -> None:
         """Tell that a rollout is on disk."""
         self._put(ROLLOUT, lambda: {"run": self.info, "rollout": self._clean_rollout(rollout)})
+        self._look_after()
+
+    def group_finished(self, group: Group) -> None:
+        """Tell that a group is whole."""
+        self._put(GROUP, lambda: {"run": self.info, "group": self._clean_group(group)})
+        self._look_after()
+
+    def _look_after(self) -> None:
+        """Start nothing new while somebody is far behind."""
         for listener in self.listeners:
             if listener.waiting >= ROOM and not listener.crowded:
                 listener.crowded = True
@@ -284,6 +294,18 @@ class Extensions:
         row = encode_json(rollout.row)
         clean = self._redactor.redact_bytes(row)
         return rollout if clean == row else Rollout(parse_json(clean))
+
+    def _clean_group(self, group: Group) -> Group:
+        if not self._redactor:
+            return group
+        said = encode_json([{repeat: verdict.to_wire() for repeat, verdict in group.verdicts.items()}, group.error])
+        verdicts, error = parse_json(self._redactor.redact_bytes(said))
+        return Group(
+            group.task_id,
+            tuple(map(self._clean_rollout, group.rollouts)),
+            {int(repeat): Verdict(**verdict) for repeat, verdict in verdicts.items()},
+            error,
+        )
 
     def _clean_call(self, call: CallInfo) -> CallInfo:
         return replace(call, error=self._redactor.redact(call.error)) if call.error else call

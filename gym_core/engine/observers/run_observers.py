@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from gym_core.contract.hookspecs import CallInfo, RunControl, RunInfo
+from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.events.logs import LogFile, log, log_rollout, logger, logging_to
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.observed_gate import ObservedGate
 from gym_core.engine.observers.extensions import (
     CONTROL,
+    GROUP,
     MODEL,
     ROLLOUT,
     TOOL,
@@ -123,6 +125,20 @@ class RunObservers:
                 tell(rollout)
 
         return tell_all
+
+    def announcing_groups(self, announce: Callable[[Group], None] | None) -> Callable[[Group], None] | None:
+        """`announce`, and what the extensions are told of a group; None where nobody listens."""
+        if self._extensions is None or not self._heard(GROUP):
+            return announce
+        tell = self._extensions.group_finished
+        if announce is None:
+            return tell
+
+        def tell_both(group: Group) -> None:
+            announce(group)
+            tell(group)
+
+        return tell_both
 
     def room(self, room: Room | None) -> Room | None:
         """What says whether new rollouts may start."""

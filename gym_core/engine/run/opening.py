@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets as random_names
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,8 @@ from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import UsageError
+from gym_core.domain.group import FEWEST, Group
+from gym_core.domain.rollout import Rollout
 from gym_core.engine.assembly import Assembler, Assembly, Described
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import Limits, RunConfig, Selection
@@ -25,6 +27,7 @@ from gym_core.engine.executors.interface import RolloutExecutor
 from gym_core.engine.executors.processes import ProcessLauncher
 from gym_core.engine.executors.worker_pool import make_pool
 from gym_core.engine.functions.executor import Executor
+from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.budget import Budget, make_budget
@@ -33,12 +36,15 @@ from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.engine.preflight import check_models
+from gym_core.engine.rollout.group import score_group
 from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.run.groups import Earlier, Groups
 from gym_core.engine.run.record import Record, masked
 from gym_core.engine.run.run import Run
 from gym_core.engine.run.source import TaskSource
 from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.collisions import Named, refuse_outputs
+from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest, differences
 from gym_core.engine.storage.resume import Finished, read_finished
 from gym_core.engine.storage.store import EXISTS, Mode, Outputs, ResultStore
@@ -94,17 +100,27 @@ async def _open(
     opened = await open_components(stack, config, redactor, backends=backends, tasks=_checked_tasks)
     assert opened.tasks is not None
     tasks: FileSource | ReadSource | IterableSource = opened.tasks
+    if opened.scores:
+        progress.groups = GroupTally()
+        if limits.repeats < FEWEST:
+            opened.notices.append("the environment scores rollouts of a task together, and here is one: see --repeats")
     record, finished = await open_record(stack, opened, tasks.info, progress, report)
+    stage = open_stage(stack, opened, clock, record.manifest.run_id)
+    groups = None
+    if opened.grouped:
+        at_once = max(1, execution.concurrency // limits.repeats)
+        groups = make_groups(stage, record, progress, repeats=limits.repeats, at_once=at_once, earlier=opened.earlier)
     source = TaskSource(
         tasks,
         repeats=limits.repeats,
         limit=config.selection.limit,
         finished=finished,
         expected=None if destination.accept_changes else record.manifest.dataset.get("sha256"),
+        group=opened.grouped,
+        passed=groups.add_earlier if groups is not None else None,
     )
     stack.callback(source.close)
     progress.total = source.planned
-    stage = open_stage(stack, opened, clock, record.manifest.run_id)
     executor: RolloutExecutor[Job]
     if not execution.spread:
         executor = InlineExecutor(beginning(stage), concurrency=execution.concurrency)
@@ -138,6 +154,7 @@ async def _open(
         gates=opened.gates,
         budget=opened.budget,
         finish_at=limits.finish_at,
+        groups=groups,
     )
 
 
@@ -146,7 +163,7 @@ class Opened:
     """The components of a run, open and looked at, with what is known of them. Nothing has been written yet.
 
     `tasks`: of the input, else what was listed. `gates`: the ways to the models by role, whose endpoints are limited by
-    `limiters`.
+    `limiters`. `earlier`: what an earlier part of the run has left of groups.
     """
 
     config: RunConfig
@@ -161,6 +178,18 @@ class Opened:
     notices: list[str]
     limiters: Limiters = field(default_factory=Limiters)
     gates: dict[str, ModelGate] = field(default_factory=dict)
+    earlier: Earlier | None = None
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the rollouts of a task run together, and are put together."""
+        wanted = self.config.limits.group
+        return self.assembly.server.describe().scores_groups if wanted is None else wanted
+
+    @property
+    def scores(self) -> bool:
+        """Whether groups are scored."""
+        return self.grouped and self.assembly.server.describe().scores_groups
 
 
 async def open_components(
@@ -233,9 +262,16 @@ async def open_record(
             manifest = _continued(manifest, outputs, config, redactor, tasks)
             repeats = max(config.limits.repeats, manifest.extent["repeats"])
             progress.rewards = RewardTally(repeats, destination.by)
-        store = await stack.enter_async_context(ResultStore(outputs, redactor, destination.mode))
+        store = await stack.enter_async_context(
+            ResultStore(outputs, redactor, destination.mode, groups=progress.groups is not None)
+        )
         if resuming:
-            finished = await _read_finished(outputs, config, progress, opened.budget, report)
+            finished = await _read_finished(outputs, config, progress, opened.budget, report, places=opened.grouped)
+            if outputs.groups.exists():  # whatever this part of the run adds
+                progress.groups = progress.groups or GroupTally()
+            lines = await asyncio.to_thread(GroupLines, outputs.groups, progress.groups)
+            if opened.grouped:
+                opened.earlier = Earlier(finished, lines, manifest.extent["repeats"], destination.retry_failed)
             torn = store.torn + finished.torn
             if torn:
                 opened.notices.append(f"a torn last line of {torn} bytes was cut off; its rollout runs again")
@@ -266,6 +302,27 @@ def open_stage(stack: AsyncExitStack, opened: Opened, clock: Clock, run_id: str)
         run_id=run_id,
         budget=opened.budget,
         tool_called=observers.tool_called,
+    )
+
+
+def make_groups(
+    stage: Stage, record: Record, progress: Progress, *, repeats: int, at_once: int, earlier: Earlier | None = None
+) -> Groups:
+    """What puts the rollouts of a run's tasks together, and has them scored where the environment of the stage does."""
+
+    async def score(task_id: str, rollouts: Sequence[Rollout]) -> Group:
+        seconds = stage.deadlines.verify
+        return await score_group(
+            stage.server, task_id, rollouts, executor=stage.executor, watch=stage.watch, seconds=seconds
+        )
+
+    return Groups(
+        repeats,
+        score=score if stage.server.describe().scores_groups else None,
+        write=record.write_group,
+        at_once=at_once,
+        tally=progress.groups,
+        earlier=earlier,
     )
 
 
@@ -358,6 +415,7 @@ def _manifest(
         extent={"limit": config.selection.limit, "repeats": limits.repeats},
         argv=redactor.arguments(config.invocation.argv),
         operational={
+            "group": limits.group,
             "concurrency": execution.concurrency,
             "workers": execution.workers,
             "gateway": config.components.gateway,
@@ -397,7 +455,13 @@ def _continued(
 
 
 async def _read_finished(
-    outputs: Outputs, config: RunConfig, progress: Progress, budget: Budget | None, report: Callable[[str], None]
+    outputs: Outputs,
+    config: RunConfig,
+    progress: Progress,
+    budget: Budget | None,
+    report: Callable[[str], None],
+    *,
+    places: bool,
 ) -> Finished:
     destination = config.destination
     several = len(config.components.models) > 1
@@ -408,4 +472,5 @@ async def _read_finished(
         whole=several or any(field.partition(".")[0] == "response" for field in destination.by),
         report=report,
         spent=budget.earlier if budget is not None else None,
+        places=places,
     )

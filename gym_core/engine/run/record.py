@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gym_core.domain.group import Group
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.storage.manifest import Manifest
@@ -49,6 +50,11 @@ class Record:
         """Append a rollout. Raises `StoreError`, `JsonError`."""
         if self._store is not None:
             self._store.write(rollout)
+
+    def write_group(self, group: Group) -> None:
+        """Append what a group came to. Raises `StoreError`, `JsonError`."""
+        if self._store is not None:
+            self._store.write_group(group)
 
     def cite(self, cited: Cited) -> None:
         """Have what rows cite written once. Raises `StoreError`."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
+from gym_core.domain.group import FEWEST
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout, Status
+from gym_core.domain.task import result_task_id
 from gym_core.engine.assembly import Assembler, Described
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import LOCAL
 from gym_core.engine.executors.inline import InlineExecutor
+from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.gate import Clock
@@ -29,10 +33,12 @@ from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.rollout.replayed_rollout import Recorded, replayed
 from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.run.groups import Earlier, Groups
 from gym_core.engine.run.opening import (
     SHORT_SECRET,
     check_outputs,
     look_at_models,
+    make_groups,
     new_run_id,
     open_functions,
     running_clock,
@@ -41,9 +47,13 @@ from gym_core.engine.run.record import Record
 from gym_core.engine.run.run import Run
 from gym_core.engine.staging import make_gates
 from gym_core.engine.storage.collisions import Named
+from gym_core.engine.storage.files import read_rows
+from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile
+from gym_core.engine.storage.resume import Finished
 from gym_core.engine.storage.store import Mode, Outputs, ResultStore
+from gym_core.engine.tasks.keys import KeyTable, digest
 from gym_core.engine.tasks.source import SourceInfo
 from gym_core.wiring.config_file import ENV, SANDBOX, Configured
 from gym_core.wiring.secrets import Redactor
@@ -126,7 +136,8 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
     look = await look_at_models(models, config.deadlines, {})
     manifest = _manifest(config, redactor, assembler.about, results, repeats, look.prices)
     notices = [*look.notices, *([SHORT_SECRET] if redactor.passed_over else ()), *_differences(manifest)]
-    store = await stack.enter_async_context(ResultStore(outputs, redactor, mode))
+    scores = repeats >= FEWEST and server.describe().scores_groups
+    store = await stack.enter_async_context(ResultStore(outputs, redactor, mode, groups=scores))
     store.cite_all(results.outputs.tools)
     record = Record(manifest, store, redactor)
     record.begin()
@@ -144,6 +155,12 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
         sandboxes=sandboxes,
     )
     comparison = _Comparison(results.path, repeats, progress)
+    groups = None
+    if scores:
+        progress.groups = GroupTally()
+        at_once = max(1, config.concurrency // repeats)
+        groups = make_groups(stage, record, progress, repeats=repeats, at_once=at_once)
+        groups.gathers = False  # rows come in the order of the file: groups are scored when all of them are there
     return Run(
         source=StoredRollouts(results, record, progress),
         executor=InlineExecutor(
@@ -156,7 +173,20 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
         gates=gates,
         heard=comparison.add,
         further=comparison.to_wire,
+        groups=groups,
+        later=partial(_score_groups, groups, outputs, repeats) if groups is not None else None,
     )
+
+
+async def _score_groups(groups: Groups, outputs: Outputs, repeats: int) -> None:
+    """Have the rollouts of each task that were written scored together."""
+    finished = await asyncio.to_thread(Finished, outputs, Progress(), places=True)
+    groups.earlier = Earlier(finished, GroupLines(outputs.groups), repeats)
+    seen = KeyTable()
+    for row in read_rows(outputs.rows):
+        task_id = result_task_id(row)
+        if seen.add(digest(task_id)):
+            await groups.add_earlier(task_id)
 
 
 @dataclass(frozen=True, slots=True)

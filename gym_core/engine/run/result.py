@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, UsageError
+from gym_core.domain.group import Group
 from gym_core.domain.quoting import one_line
 from gym_core.domain.rollout import Rollout, Trajectory
 
@@ -24,11 +25,14 @@ class RunResult:
 
     `rollouts`: in order of completion, failures among them; of a run that was resumed, those that ran now. `summary`:
     what stands in `x.summary.json`, of all rollouts. `error`: what stopped the run early, None where nothing did.
+    `groups`: the rollouts by task, with what was said of them together, where the run has groups: with `group=True`,
+    and where the environment scores groups.
     """
 
     rollouts: list[Rollout]
     summary: Mapping[str, Any]
     error: BaseException | None = None
+    groups: list[Group] = field(default_factory=list)
 
     @property
     def reward(self) -> float | None:
@@ -47,9 +51,18 @@ class RunResult:
 
         `task_id, repeat, status, reward`, the components of the reward as `reward.NAME`, `answer` (the text of the
         last messages), `stop_reason, error`, tokens, `cost` in USD and `seconds`. What a rollout has not is None.
+        Where the environment has scored groups, `group_reward` is what it gave, and None where it gave nothing.
         """
         names = dict.fromkeys(name for rollout in self.rollouts for name in rollout.reward_components)
-        return [_record(rollout, list(names)) for rollout in self.rollouts]
+        records = [_record(rollout, list(names)) for rollout in self.rollouts]
+        scored = {
+            (group.task_id, repeat): verdict for group in self.groups for repeat, verdict in group.verdicts.items()
+        }
+        if scored:
+            for rollout, record in zip(self.rollouts, records, strict=True):
+                verdict = scored.get(rollout.key)
+                record["group_reward"] = verdict.reward if verdict is not None else None
+        return records
 
     def to_pandas(self) -> Any:
         """The records as a `pandas.DataFrame`. Raises `UsageError` where pandas is not installed."""

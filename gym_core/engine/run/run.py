@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from gym_core.contract.hookspecs import RunInfo
+from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, StoreError
+from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.executors.interface import JobT, RolloutExecutor
 from gym_core.engine.loops import seldom_collected
@@ -18,6 +20,7 @@ from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.observers.extensions import Room, Rooms
 from gym_core.engine.observers.run_observers import Announce, RunObservers
 from gym_core.engine.run.control import Control
+from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.pipeline import Pipeline, Source
 from gym_core.engine.run.record import Record
 from gym_core.engine.run.sink import Sink
@@ -34,7 +37,8 @@ class Run(Generic[JobT]):
 
     `progress` may be read at any time. `read_as`: how the tasks were read, where there is a word to say. `notices`:
     warnings. `gates`: the ways to the models by role. `finish_at`: see `Pipeline`. `heard`: hears of each rollout
-    before all others; `further`: what the summary says besides the usual.
+    before all others; `further`: what the summary says besides the usual. `groups`: where the rollouts of a task are
+    put together; `later`: what is to be done once all rollouts have ended.
     """
 
     source: Source[JobT]
@@ -49,16 +53,25 @@ class Run(Generic[JobT]):
     finish_at: float | None = None
     heard: Announce = _nobody
     further: Callable[[], dict[str, Any]] = dict
+    groups: Groups | None = None
+    later: Callable[[], Awaitable[None]] | None = None
     _pipeline: Pipeline[JobT] = field(init=False)
 
     def __post_init__(self) -> None:
         self._pipeline = Pipeline(self.source, self.executor, self.progress, finish_at=self.finish_at)
 
-    async def execute(self, announce: Announce = _nobody, *, room: Room | None = None) -> dict[str, Any]:
+    async def execute(
+        self,
+        announce: Announce = _nobody,
+        *,
+        room: Room | None = None,
+        announce_group: Callable[[Group], None] | None = None,
+    ) -> dict[str, Any]:
         """Collect all rollouts; returns the summary, which is on disk by then.
 
-        `announce` is called with each rollout once it is on disk; while `room` is not set nothing new is started. What
-        ended the run early is in `error`.
+        `announce` is called with each rollout once it is on disk, `announce_group` with each group once all of its
+        rollouts have been announced and what it came to is on disk; while `room` is not set nothing new is started.
+        What ended the run early is in `error`.
         """
 
         def tell(rollout: Rollout) -> None:
@@ -67,17 +80,23 @@ class Run(Generic[JobT]):
 
         told = tell if self.heard is not _nobody else announce
         with seldom_collected():
-            return await self._execute(told, room)
+            return await self._execute(told, room, announce_group)
 
-    async def _execute(self, announce: Announce, room: Room | None) -> dict[str, Any]:
+    async def _execute(
+        self, announce: Announce, room: Room | None, announce_group: Callable[[Group], None] | None
+    ) -> dict[str, Any]:
         self.observers.start(self._info(), [*filter(None, [self.read_as]), *self.notices])
-        sink = Sink(self.record.write, self.record.cite, self.progress, self.observers.announcing(announce))
+        announce, room = self.observers.announcing(announce), self.observers.room(room)
+        if self.groups is not None:
+            announce, room = self._grouping(self.groups, announce, room, announce_group)
+        sink = Sink(self.record.write, self.record.cite, self.progress, announce)
         known = self.source.look_through()
         if known is not None:
             known.add_done_callback(self._known)
         control = self._control() if self.observers.steer else None
         try:
-            await self._pipeline.run(sink, self.observers.room(room if control is None else Rooms(room, control.calm)))
+            await self._pipeline.run(sink, room if control is None else Rooms(room, control.calm))
+            await self._put_together()
             if known is not None and self.source.known:
                 await asyncio.wait([known])
             await self.record.flush()
@@ -86,14 +105,47 @@ class Run(Generic[JobT]):
         finally:
             if control is not None:
                 control.over = True
+            if self.groups is not None:
+                self.groups.end()
             await self.observers.drain()
             summary = self._sum_up()
             await self.observers.finish(summary, self.error)
         return summary
 
+    def _grouping(
+        self, groups: Groups, announce: Announce, room: Room | None, announce_group: Callable[[Group], None] | None
+    ) -> tuple[Announce, Room | None]:
+        """What is told of a rollout, and what says whether there is room, where groups are wanted by anybody."""
+        told = self.observers.announcing_groups(announce_group)
+        if told is None and not groups.scores:
+            return announce, room
+        if told is not None:
+            groups.announce = told
+        groups.broken = self._broken
+        if not groups.gathers:
+            return announce, room
+
+        def tell(rollout: Rollout) -> None:
+            announce(rollout)
+            groups.add(rollout)
+
+        return tell, Rooms(room, groups.room)
+
+    async def _put_together(self) -> None:
+        """All rollouts have ended: wait for their groups."""
+        if self.later is not None and not self._pipeline.stopped:
+            await self.later()
+        if self.groups is not None:
+            await self.groups.drain()
+
+    def _broken(self, error: BaseException) -> None:
+        self._pipeline.stop(described(error), error)
+
     def stop(self, reason: str) -> None:
         """End the run early; what is under way is recorded as cancelled."""
         self._pipeline.stop(reason)
+        if self.groups is not None:
+            self.groups.end()
 
     @property
     def error(self) -> BaseException | None:

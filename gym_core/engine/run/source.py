@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from functools import partial
 
@@ -29,7 +29,8 @@ class TaskSource:
 
     No more tasks are kept than `STRETCH`. So the tasks of a longer file are read again for each repeat; those of an
     iterable are repeated a stretch at a time. Of standard input and of an asynchronous iterable, where the next task
-    may come late or never, the repeats of a task follow each other.
+    may come late or never, the repeats of a task follow each other; and with `group` they do so always, `passed` being
+    told of each task of which nothing is left to run.
 
     `limit`: how many tasks; `finished`: the rollouts that are not to run again; `expected`: the SHA-256 that a long
     input had when the run began. What may have to be waited for, or passed over for long, is read in a thread, a little
@@ -44,12 +45,16 @@ class TaskSource:
         limit: int | None = None,
         finished: Finished | None = None,
         expected: str | None = None,
+        group: bool = False,
+        passed: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._tasks = tasks
         self._repeats = repeats
         self._limit = limit
         self._finished = finished
         self._expected = expected
+        self._group = group
+        self._passed = passed
         self._looked_through = isinstance(tasks, FileSource) and tasks.checked
         self._prefetch: Prefetch[list[Task]] | None = None
 
@@ -66,8 +71,31 @@ class TaskSource:
             return None if limit is None else limit * self._repeats
         return (tasks if limit is None else min(tasks, limit)) * self._repeats
 
-    async def jobs(self) -> AsyncGenerator[Job, None]:
+    def jobs(self) -> AsyncGenerator[Job, None]:
         """All that are to run. Raises what the tasks raise."""
+        return self._groups() if self._group else self._breadth_first()
+
+    async def _groups(self) -> AsyncGenerator[Job, None]:
+        attempts = self._finished.attempt if self._finished is not None else None
+        repeats, passed = range(self._repeats), 0
+        async with aclosing(self._batches()) as batches:
+            async for tasks in batches:
+                for task in tasks:
+                    left = len(repeats)
+                    for repeat in repeats:
+                        attempt = 1 if attempts is None else attempts(task.task_id, repeat)
+                        if attempt:
+                            yield Job(task, repeat, attempt)
+                        else:
+                            left -= 1
+                    if not left:
+                        passed += 1
+                        if self._passed is not None:
+                            await self._passed(task.task_id)
+                        if passed % PASSED_AT_ONCE == 0:
+                            await asyncio.sleep(0)
+
+    async def _breadth_first(self) -> AsyncGenerator[Job, None]:
         attempts = self._finished.attempt if self._finished is not None else None
         passed = 0
         async with aclosing(self._turns()) as turns:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.engine.standard_streams import standard_output
+from gym_core.engine.storage.groups import is_group_line
 from gym_core.engine.storage.requests import is_line
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Named: TypeAlias = tuple[str, str | Path]
 """What a file is to the command, such as `the input`, and its path. `-` is standard input."""
 LOG = "the log"
-SIBLINGS = (".failures.jsonl", ".tools.jsonl", ".run.json", ".summary.json")
+SIBLINGS = (".failures.jsonl", ".tools.jsonl", ".groups.jsonl", ".run.json", ".summary.json")
 """How the other files of a run end, beside `x.jsonl`."""
 _ELSEWHERE = "name another file"
 _LOG_BEGINS = b'{"time":"'
@@ -54,11 +55,11 @@ def of_a_run(file: Path) -> Iterator[Named]:
 
 def run_name(file: str) -> str:
     """The name, or the path, of a run's files without their endings, from that of one whose lines are appended."""
-    return file.removesuffix(".jsonl").removesuffix(".failures").removesuffix(".tools")
+    return file.removesuffix(".jsonl").removesuffix(".failures").removesuffix(".tools").removesuffix(".groups")
 
 
 def refuse_of_a_run(what: str, path: Path) -> None:
-    """Raise `UsageError` for a path by which a run keeps, or would keep, its failures, manifest, summary or tools."""
+    """Raise `UsageError` for a path by which a run keeps, or would keep, one of the files beside its rows."""
     for suffix in SIBLINGS:
         if path.name.endswith(suffix):
             rows = path.with_name(path.name.removesuffix(suffix) + ".jsonl")
@@ -78,10 +79,15 @@ def refuse_outputs(outputs: Outputs | None, mode: Mode, read: Iterable[Named], l
     refuse_collisions(read, written)
     if outputs is not None and mode != "new":
         _refuse_links(outputs)
-        for path in (outputs.rows, outputs.failures, outputs.tools):
+        kinds = {
+            outputs.rows: _is_row,
+            outputs.failures: _is_row,
+            outputs.tools: is_line,
+            outputs.groups: is_group_line,
+        }
+        for path, is_ours in kinds.items():
             _refuse_shared(path)
-            torn = outputs.manifest.exists() and not path.is_symlink()
-            _refuse_no_results(path, torn=torn, rows=path is not outputs.tools)
+            _refuse_no_results(path, is_ours, torn=outputs.manifest.exists() and not path.is_symlink())
 
 
 def _refuse_as_log(path: Path) -> None:
@@ -96,7 +102,7 @@ def _refuse_as_log(path: Path) -> None:
 
 def _refuse_links(outputs: Outputs) -> None:
     """Raise `UsageError` for links to the files of another run."""
-    for path in (outputs.rows, outputs.failures, outputs.tools):
+    for path in (outputs.rows, outputs.failures, outputs.tools, outputs.groups):
         real = Path(os.path.realpath(path))
         if real == Path(os.path.abspath(path)):
             continue
@@ -116,18 +122,19 @@ def _refuse_shared(path: Path) -> None:
             )
 
 
-def _refuse_no_results(path: Path, *, torn: bool, rows: bool) -> None:
-    """Raise `UsageError` for what is no output of a run. `torn`: whether its first line may be an unfinished one.
-
-    `rows`: whether it holds rows, and not what they cite.
-    """
-    line = _first_line(path)
-    if not line.strip() or (torn and not line.endswith(b"\n")):
-        return
+def _is_row(line: bytes) -> bool:
     row = None
     with contextlib.suppress(JsonError):
         row = parse_json(line)
-    if not isinstance(row, dict) or not (isinstance(row.get("rollout"), dict) if rows else is_line(line)):
+    return isinstance(row, dict) and isinstance(row.get("rollout"), dict)
+
+
+def _refuse_no_results(path: Path, is_ours: Callable[[bytes], bool], *, torn: bool) -> None:
+    """Raise `UsageError` for what is no output of a run. `torn`: whether its first line may be an unfinished one."""
+    line = _first_line(path)
+    if not line.strip() or (torn and not line.endswith(b"\n")):
+        return
+    if not is_ours(line):
         raise UsageError(
             f"{path} holds no results of a run: only those are replaced or continued",
             hint="--output takes another path; remove the file if it is no longer needed",

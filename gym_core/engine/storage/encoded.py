@@ -38,12 +38,20 @@ class FreshRollout(Rollout):
 class EncodedRollout(FreshRollout):
     """`line`: the row as it goes to disk, secrets masked. `account`: the part of the row that is counted."""
 
-    __slots__ = ("_row", "account", "line")
+    __slots__ = ("_repeat", "_row", "account", "line")
 
     def __init__(
-        self, line: bytes, account: dict[str, Any], *, source: bytes | None, names_task: bool, cited: Cited = ()
+        self,
+        line: bytes,
+        account: dict[str, Any],
+        repeat: int,
+        *,
+        source: bytes | None,
+        names_task: bool,
+        cited: Cited = (),
     ) -> None:
         self.line = line
+        self._repeat = repeat
         self.account = account
         self._row: dict[str, Any] | None = None
         self.source = source
@@ -61,6 +69,11 @@ class EncodedRollout(FreshRollout):
     def task_id(self) -> str:
         """Which task it was."""
         return str(self.account["task_id"])
+
+    @property
+    def repeat(self) -> int:
+        """Which of the task's repeats."""
+        return self._repeat
 
     @property
     def reward(self) -> float | None:

@@ -254,19 +254,20 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def read_rows_backwards(path: Path) -> Iterator[dict[str, Any]]:
-    """The same rows, the last one first."""
-    for line, offset in _lines_backwards(path):
+def read_rows_backwards(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """The same rows, the last one first, each with the bytes before it."""
+    for line, offset in lines_backwards(path):
         if line.isspace():
             continue
         try:
             row = parse_row(line)
         except ValueError as error:
-            raise UsageError(f"{path}:{_line_number(path, offset)}: {error}") from None
-        yield row
+            raise UsageError(f"{path}:{line_number(path, offset)}: {error}") from None
+        yield row, offset
 
 
-def _lines_backwards(path: Path) -> Iterator[tuple[bytes, int]]:
+def lines_backwards(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Each line of a file without its end, and the bytes before it, the last one first."""
     with path.open("rb") as file:
         start = file.seek(0, os.SEEK_END)
         held: list[bytes] = []  # the end of a line whose start is still to come, in reverse order
@@ -288,7 +289,8 @@ def _lines_backwards(path: Path) -> Iterator[tuple[bytes, int]]:
             yield first, 0
 
 
-def _line_number(path: Path, offset: int) -> int:
+def line_number(path: Path, offset: int) -> int:
+    """The number of the line that so many bytes stand before, from 1."""
     number = 1
     with path.open("rb") as file:
         while offset > 0 and (block := file.read(min(_BLOCK, offset))):

@@ -12,7 +12,9 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import is_result, result_task_id
+from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.storage.files import refuse_odd
+from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.store import Outputs
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
@@ -26,19 +28,23 @@ class ResultsFile:
     """The files of a run that has ended, was interrupted, or still goes on.
 
     Raises `UsageError` for a path that is no results file. `torn`: bytes of an unfinished last line that were left
-    out, known once the rollouts were read. `redact`: what is done to a line before it is parsed.
+    out, known once the rollouts were read. `redact`: what is done to a line before it is parsed. `judged`: whether what
+    was said of a rollout's group takes the place of its own verdict; `groups` counts those then.
     """
 
-    def __init__(self, path: str | Path, redact: Callable[[bytes], bytes] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, redact: Callable[[bytes], bytes] | None = None, *, judged: bool = False
+    ) -> None:
         self.path = Path(path)
         self._redact = redact
         name = self.path.name
         if name.endswith(".failures.jsonl"):
             rows = self.path.with_name(name.removesuffix(".failures.jsonl") + ".jsonl")
             raise UsageError(f"{path} holds failures only", hint=f"give {rows}; its failures are read with it")
-        if name.endswith(".tools.jsonl"):
-            rows = self.path.with_name(name.removesuffix(".tools.jsonl") + ".jsonl")
-            raise UsageError(f"{path} holds what rows cite", hint=f"give {rows}")
+        for suffix, held in ((".tools.jsonl", "what rows cite"), (".groups.jsonl", "what groups came to")):
+            if name.endswith(suffix):
+                rows = self.path.with_name(name.removesuffix(suffix) + ".jsonl")
+                raise UsageError(f"{path} holds {held}", hint=f"give {rows}")
         if not name.endswith(".jsonl"):
             raise UsageError(f"{path}: a results file ends in `.jsonl`", hint=_NOT_OURS)
         self.outputs = Outputs.of(self.path)
@@ -49,6 +55,8 @@ class ResultsFile:
             raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint=_NOT_OURS) from error
         self.torn = 0
         self.manifest = Manifest.read(self.outputs.manifest) if self.outputs.manifest.exists() else None
+        self.groups = GroupTally()
+        self._lines_of_groups = GroupLines(self.outputs.groups, self.groups, redact or bytes) if judged else None
 
     def extent(self) -> tuple[int, int]:
         """How many rows there are, and how many rollouts a task has: what the rows show and the manifest says."""
@@ -83,11 +91,11 @@ class ResultsFile:
                     hint="results of several runs cannot share a file; give each its own",
                 )
             last.pop(key, None)
-            yield offset * 2, Rollout(row)
+            yield offset * 2, self._rollout(row)
         if last:
             for number, offset, row in self._rows(self.outputs.failures):
                 if last.get(_key(row)) == number:
-                    yield offset * 2 + 1, Rollout(row)
+                    yield offset * 2 + 1, self._rollout(row)
 
     def at(self, places: Iterable[int]) -> Iterator[Rollout]:
         """The rollouts at these places, in their order. Raises `UsageError` where the files have changed there."""
@@ -107,7 +115,10 @@ class ResultsFile:
                     row = None
                 if not isinstance(row, dict) or not is_result(row):
                     raise UsageError(f"{path} was changed while it was read", hint="try again once nobody writes to it")
-                yield Rollout(row)
+                yield self._rollout(row)
+
+    def _rollout(self, row: dict[str, Any]) -> Rollout:
+        return Rollout(row if self._lines_of_groups is None else self._lines_of_groups.judged(row))
 
     def _rows(self, path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
         for number, offset, line in self._lines(path):

@@ -13,7 +13,7 @@ from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.scripts import files_of
 
-_RUNNING = ("concurrency", "workers", "gateway", "executor", "max_tokens", "max_cost")
+_RUNNING = ("group", "concurrency", "workers", "gateway", "executor", "max_tokens", "max_cost")
 _MISSING = "a manifest holds no secrets, time limits, extensions and prices: these are as they are given now"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gym_core.domain.errors import UsageError
-from gym_core.domain.rollout import Status
+from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.storage.files import parse_account, parse_row, read_rows_backwards, refuse_odd, repair
@@ -31,9 +31,9 @@ class Finished:
     one always runs again. Torn last lines are cut off first. `whole`: whether `progress` has to see the response, too,
     which takes time; `spent` sees the rest of it. `report` is called now and then with the number of
     rollouts read so far; what it raises ends the reading. `spent` is called with the `rollout` object of every line:
-    attempts that run again have been paid for, too.
+    attempts that run again have been paid for, too. `places`: whether single rollouts are going to be read again.
 
-    Each key takes 12 bytes, see `KeyTable`: whether it is done, and how many attempts failed.
+    Each key takes 12 bytes, see `KeyTable`: whether it is done, and how many attempts failed; with `places` another 16.
 
     Raises `UsageError` that names the line for one that is no row, and for a second row of one rollout.
     """
@@ -47,8 +47,12 @@ class Finished:
         whole: bool = False,
         report: Callable[[int], None] = lambda read: None,
         spent: Callable[[dict[str, Any]], None] | None = None,
+        places: bool = False,
     ) -> None:
         self._known = KeyTable(value_size=2)
+        self._places = KeyTable(value_size=6) if places else None
+        """Of those that are done: the bytes before the line, twice, and 1 more for a row."""
+        self._outputs = outputs
         self._report = report
         self._spent = spent
         self._done = 0
@@ -60,17 +64,21 @@ class Finished:
             self._read_failures(outputs.failures, progress, retry_failed)
 
     def _read_rows(self, path: Path, progress: Progress, parse: Callable[[bytes], dict[str, Any]]) -> None:
-        number = 0
+        number = offset = 0
         with path.open("rb", buffering=_BUFFER) as file:
             try:
                 for line in file:
                     number += 1
+                    start, offset = offset, offset + len(line)
                     if line.isspace():
                         continue
                     row = parse(line)
                     task_id, repeat = _key(row)
-                    if not self._known.add(for_repeat(digest(task_id), repeat), _DONE):
+                    key = for_repeat(digest(task_id), repeat)
+                    if not self._known.add(key, _DONE):
                         raise ValueError(f"a second row of task {task_id!r}, repeat {repeat}; gym writes one")
+                    if self._places is not None:
+                        self._places.add(key, start << 1 | 1)
                     progress.add(row, kept=True)
                     self._done += 1
                     self._count(row)
@@ -81,7 +89,7 @@ class Finished:
 
     def _read_failures(self, path: Path, progress: Progress, retry_failed: bool) -> None:
         """From the last attempt of each rollout to its first: the last one decides."""
-        for row in read_rows_backwards(path):
+        for row, offset in read_rows_backwards(path):
             try:
                 task_id, repeat = _key(row)
             except ValueError as error:
@@ -92,6 +100,8 @@ class Finished:
                 known = 0
                 if not retry_failed and row["rollout"]["status"] != Status.CANCELLED:
                     known = _DONE
+                    if self._places is not None:
+                        self._places.add(key, offset << 1)
                     self._done += 1
                     progress.add(row, kept=True)
             if known & _MOST_ATTEMPTS < _MOST_ATTEMPTS:
@@ -120,6 +130,26 @@ class Finished:
                 return False
         return True
 
+    def ended(self, task_id: str, repeats: int) -> dict[int, bool]:
+        """Which of the first `repeats` rollouts of a task are not to run: by repeat, whether it has a row."""
+        return {repeat: place & 1 == 1 for repeat, place in self._places_of(task_id, repeats)}
+
+    def read(self, task_id: str, repeats: int) -> list[Rollout]:
+        """The same rollouts, read from disk. Raises `UsageError` where they are no longer there."""
+        return [
+            _read_at(self._outputs.rows if place & 1 else self._outputs.failures, place >> 1)
+            for _, place in self._places_of(task_id, repeats)
+        ]
+
+    def _places_of(self, task_id: str, repeats: int) -> Iterator[tuple[int, int]]:
+        if self._places is None:
+            return
+        task = digest(task_id)
+        for repeat in range(repeats):
+            place = self._places.get(for_repeat(task, repeat))
+            if place is not None:
+                yield repeat, place
+
     def __len__(self) -> int:
         return self._done
 
@@ -132,6 +162,7 @@ async def read_finished(
     whole: bool,
     report: Callable[[str], None],
     spent: Callable[[dict[str, Any]], None] | None = None,
+    places: bool = False,
 ) -> Finished:
     """`Finished`, read in a thread; `report` is told every other second how far it has come."""
     loop = asyncio.get_running_loop()
@@ -148,7 +179,14 @@ async def read_finished(
 
     try:
         return await asyncio.to_thread(
-            Finished, outputs, progress, retry_failed=retry_failed, whole=whole, report=look, spent=spent
+            Finished,
+            outputs,
+            progress,
+            retry_failed=retry_failed,
+            whole=whole,
+            report=look,
+            spent=spent,
+            places=places,
         )
     except asyncio.CancelledError:
         abandoned.set()
@@ -159,6 +197,15 @@ def _key(row: dict[str, Any]) -> tuple[str, int]:
     repeat = row["rollout"]["repeat"]
     refuse_odd(row["reward"], repeat)
     return result_task_id(row), repeat
+
+
+def _read_at(path: Path, offset: int) -> Rollout:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return Rollout(parse_row(file.readline()))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: the row after {offset:,} bytes can no longer be read: {error}") from error
 
 
 def _what(error: Exception) -> str:

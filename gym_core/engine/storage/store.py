@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 import orjson
 
 from gym_core.domain.errors import StoreError, UsageError
+from gym_core.domain.group import Group
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import RESULT_FIELDS
@@ -32,6 +33,7 @@ from gym_core.engine.storage.files import (
     repair,
     write_json,
 )
+from gym_core.engine.storage.groups import encode_group
 from gym_core.engine.storage.requests import Cited, hashes_in, lines_of
 from gym_core.engine.tasks.keys import KeyTable
 from gym_core.wiring.secrets import Redactor
@@ -56,6 +58,7 @@ class Outputs:
     manifest: Path
     summary: Path
     tools: Path
+    groups: Path
 
     @classmethod
     def of(cls, output: str | Path) -> Outputs:
@@ -65,7 +68,8 @@ class Outputs:
         stem = run_name(rows.name)
         if not stem or rows.name != f"{stem}.jsonl":
             raise UsageError(
-                f"{rows}: an output file ends in `.jsonl`, and its name before that not in `.failures` or `.tools`",
+                f"{rows}: an output file ends in `.jsonl`, and its name before that not in `.failures`, `.tools` or "
+                "`.groups`",
                 hint=f"--output {rows.with_name(Path(stem).stem or 'results')}.jsonl",
             )
         outputs = cls(
@@ -74,6 +78,7 @@ class Outputs:
             rows.with_name(f"{stem}.run.json"),
             rows.with_name(f"{stem}.summary.json"),
             rows.with_name(f"{stem}.tools.jsonl"),
+            rows.with_name(f"{stem}.groups.jsonl"),
         )
         refuse_irregular(partial(outputs.summary))  # the longest of the names
         return outputs
@@ -83,6 +88,7 @@ class Outputs:
         yield "the output", self.rows
         yield "the failures of the output", self.failures
         yield "the tools of the output", self.tools
+        yield "the groups of the output", self.groups
         for what, path in (("the manifest of the output", self.manifest), ("the summary of the output", self.summary)):
             yield what, path
             yield what, partial(path)
@@ -93,7 +99,7 @@ class Outputs:
 
     def refuse_existing(self, hint: str) -> None:
         """Raise `UsageError` when there is anything of a run."""
-        for path in (self.rows, self.failures, self.manifest, self.summary, self.tools):
+        for path in (self.rows, self.failures, self.manifest, self.summary, self.tools, self.groups):
             if path.exists():
                 raise UsageError(f"{path} exists already", hint=hint)
 
@@ -102,10 +108,13 @@ class ResultStore:
     """The writer of a run. A rollout is finished when `write` returned.
 
     Opening it takes the files for this run alone, before anything in them is changed: `new` refuses what exists,
-    `resume` cuts torn last lines away (`torn`: the bytes cut), `overwrite` empties the files. Raises `UsageError`.
+    `resume` cuts torn last lines away (`torn`: the bytes cut), `overwrite` empties the files. `groups`: whether groups
+    are written, too. Raises `UsageError`.
     """
 
-    def __init__(self, outputs: Outputs, redactor: Redactor | None = None, mode: Mode = "resume") -> None:
+    def __init__(
+        self, outputs: Outputs, redactor: Redactor | None = None, mode: Mode = "resume", *, groups: bool = False
+    ) -> None:
         self.outputs = outputs
         self.torn = 0
         self._known = KeyTable()
@@ -129,13 +138,18 @@ class ResultStore:
                 self.torn = repair(outputs.rows) + repair(outputs.failures)
                 self._rows.measure()
                 repair(outputs.tools)  # what it held is written again with the row that cites it
+                repair(outputs.groups)  # whose line is made again
                 for digest in hashes_in(outputs.tools):
                     self._known.add(digest)
             self._failures = LineFile(outputs.failures)
             opened.callback(self._failures.close)
             self._tools = LineFile(outputs.tools)
+            opened.callback(self._tools.close)
+            self._groups = LineFile(outputs.groups) if groups else None
             opened.pop_all()
-        self._files = (self._tools, self._failures, self._rows)  # what is cited goes to the disk first
+        self._beside = tuple(filter(None, (self._tools, self._failures, self._groups)))
+        # what is cited goes to the disk first, and what is said of rows last
+        self._files = tuple(filter(None, (self._tools, self._failures, self._rows, self._groups)))
         self._spare = SpareDescriptor()
         self._folder = Path(os.path.abspath(outputs.rows.parent))  # a plugin may change the working directory
         self._timer: asyncio.TimerHandle | None = None
@@ -145,7 +159,8 @@ class ResultStore:
 
     def _clear(self) -> None:
         try:
-            for path in (self.outputs.manifest, self.outputs.summary, self.outputs.failures, self.outputs.tools):
+            files = self.outputs
+            for path in (files.manifest, files.summary, files.failures, files.tools, files.groups):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise UsageError(f"{error.filename}: {error.strerror}", hint="--output takes another path") from error
@@ -162,6 +177,16 @@ class ResultStore:
         # what comes as a line was masked where it comes from
         line = rollout.line if type(rollout) is EncodedRollout else self._redactor.redact_bytes(encode(rollout))
         (self._rows if rollout.reward is not None else self._failures).append(line)
+        if self._timer is None:
+            self._sync_later()
+
+    def write_group(self, group: Group) -> None:
+        """Append what a group came to. Raises `StoreError`, and `JsonError` for what cannot be written as JSON."""
+        if self._failed is not None:
+            self._told = True
+            raise self._failed
+        assert self._groups is not None
+        self._groups.append(self._redactor.redact_bytes(encode_group(group)))
         if self._timer is None:
             self._sync_later()
 
@@ -242,7 +267,7 @@ class ResultStore:
                 raise
         finally:
             self._spare.close()
-            for file in (self._tools, self._failures):
+            for file in self._beside:
                 file.close()
                 with contextlib.suppress(OSError):
                     empty = self._folder / file.path.name

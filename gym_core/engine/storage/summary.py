@@ -58,6 +58,7 @@ def account(progress: Progress) -> dict[str, Any]:
     return {
         "statuses": dict(sorted(progress.statuses.items())),
         "reward": progress.rewards.result(progress.failed - progress.cancelled),
+        "groups": progress.groups.to_wire() if progress.groups is not None else None,
         "metrics": {name: metric.to_wire() for name, metric in sorted(progress.metrics.items())},
         "usage": progress.tokens.to_wire(),
         "exact_tokens": {

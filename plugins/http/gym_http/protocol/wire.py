@@ -78,16 +78,7 @@ def items_from_wire(wire: Any, field: str) -> list[Item]:
 
 def verdict_to_wire(verdict: Verdict) -> VerdictBody:
     """A verdict as it is sent."""
-    body: VerdictBody = {
-        "reward": verdict.reward,
-        "components": dict(verdict.components),
-        "info": dict(verdict.info),
-    }
-    if verdict.rewards:
-        body["rewards"] = dict(verdict.rewards)
-    if verdict.metrics:
-        body["metrics"] = dict(verdict.metrics)
-    return body
+    return cast("VerdictBody", verdict.to_wire())
 
 
 def verdict_from_wire(wire: Any, field: str = "verdict") -> Verdict:

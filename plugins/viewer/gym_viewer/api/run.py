@@ -184,7 +184,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 def _files(opened: OpenRun) -> Iterator[FileEntry]:
     outputs = opened.outputs
-    for path in (outputs.rows, outputs.failures, outputs.tools, outputs.manifest, outputs.summary):
+    for path in (outputs.rows, outputs.failures, outputs.tools, outputs.groups, outputs.manifest, outputs.summary):
         if path.is_file():
             yield {"name": path.name, "bytes": path.stat().st_size}
 
