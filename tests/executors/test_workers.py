@@ -294,7 +294,9 @@ def test_rows_and_ids_come_back_as_they_went(tmp_path: Path) -> None:
 
 
 def test_groups_spread_over_workers_are_put_together_here(tmp_path: Path) -> None:
-    tasks = [told(number, {"reward_wanted": float(number)}, sleep=0.01) for number in range(6)]
+    folder = tmp_path / "meeting"
+    folder.mkdir()
+    tasks = [told(number, {"reward_wanted": float(number)}, meet=str(folder)) for number in range(6)]
     source, output = write_tasks(tmp_path / "in.jsonl", tasks), tmp_path / "x.jsonl"
     groups: list[gym_core.Group] = []
 
