@@ -54,7 +54,7 @@ def test_the_account_that_workers_send_has_them() -> None:
     progress = Progress()
     for number in (1, 4):
         row = rollout(session=Measuring, task=ask(number, steps=number)).row
-        progress.add(EncodedRollout(b"{}", account_of(row), source=None, names_task=False).account)
+        progress.add(EncodedRollout(b"{}", account_of(row), 0, source=None, names_task=False).account)
     assert progress.metrics["steps"].to_wire() == {"mean": 2.5, "min": 1.0, "max": 4.0, "rollouts": 2}
 
 
