@@ -119,7 +119,6 @@ if TYPE_CHECKING:
     from gym_core.domain.tool_calls import whole_call as whole_call
     from gym_core.domain.tool_calls import with_unique_ids as with_unique_ids
     from gym_core.engine.assembly import Assembler as Assembler
-    from gym_core.engine.assembly import Assembly as Assembly
     from gym_core.engine.bounds.alarms import NEVER as NEVER
     from gym_core.engine.bounds.alarms import Alarm as Alarm
     from gym_core.engine.bounds.alarms import Scope as Scope
@@ -179,7 +178,6 @@ if TYPE_CHECKING:
     from gym_core.engine.run.run import Run as Run
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
-    from gym_core.engine.staging import make_stage as make_stage
     from gym_core.engine.storage.collisions import of_a_run as of_a_run
     from gym_core.engine.storage.collisions import refuse_collisions as refuse_collisions
     from gym_core.engine.storage.manifest import Manifest as Manifest
@@ -279,7 +277,7 @@ else:
             "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
             "gym_core.domain.tokens": "TOKEN_FIELDS tokens_on",
             "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids",
-            "gym_core.engine.assembly": "Assembler Assembly",
+            "gym_core.engine.assembly": "Assembler",
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
             "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
@@ -313,7 +311,7 @@ else:
             "gym_core.engine.rollout.verify": "checked_verdict",
             "gym_core.engine.run.opening": "open_run",
             "gym_core.engine.run.run": "Run",
-            "gym_core.engine.staging": "beginning make_gates make_stage",
+            "gym_core.engine.staging": "beginning make_gates",
             "gym_core.engine.storage.collisions": "of_a_run refuse_collisions",
             "gym_core.engine.storage.manifest": "Manifest",
             "gym_core.engine.storage.reading": "ResultsFile",

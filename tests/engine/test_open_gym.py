@@ -10,7 +10,21 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import Deadlines, Group, ResourceServer, Rollout, Session, Status, Task, Trajectory, UsageError
+from gym_core import (
+    CompletedTask,
+    Deadlines,
+    Group,
+    ResourceServer,
+    Rollout,
+    Runner,
+    RunnerContext,
+    Session,
+    Status,
+    Task,
+    Trajectory,
+    UsageError,
+    Verdict,
+)
 from gym_core.errors import AuthenticationError, BadRequestError, BudgetExceeded, InputError, StoreError
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, ask, env, row
@@ -212,6 +226,18 @@ class TestRollouts:
         async with opened() as gym:
             with pytest.raises(TypeError, match="temprature"):
                 await gym.rollout(row(), sampling={"temprature": 1.0})
+
+    @asynchronous
+    async def test_a_runner_is_asked_by_the_row_alone(self) -> None:
+        class Answering(Runner):
+            async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
+                await context.models["policy"].respond("?")
+                return CompletedTask(Verdict(1.0), "completed")
+
+        async with opened(agent=Answering()) as gym:
+            assert (await gym.group(ask(), 2)).rewards == [1.0, 1.0]
+            with pytest.raises(UsageError, match="`sampling` means nothing to it"):
+                await gym.rollout(ask(), sampling={"temperature": 1.0})
 
     @asynchronous
     async def test_as_many_at_once_as_there_is_room_for_in_order(self) -> None:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gym_core
-from gym_core import Agent, Episode, Session, Stop, StopReason, Trajectory, UsageError
+from gym_core import (
+    Agent,
+    CompletedTask,
+    Episode,
+    Rollout,
+    Runner,
+    RunnerContext,
+    Session,
+    Stop,
+    StopReason,
+    Task,
+    Trajectory,
+    UsageError,
+    Verdict,
+)
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
 from tests.support.running import collect, config, read_jsonl, run
@@ -79,6 +94,63 @@ def test_sub_agents_count() -> None:
 
     (rollout,) = collect(None, env(), Splitting(), max_rollout_tokens=2 * OF_A_CALL)
     assert (len(rollout.model_calls), rollout.stop_reason) == (2, "max_rollout_tokens")
+
+
+def test_a_runner_is_told_and_its_rollout_has_no_reward_where_it_has_no_verdict() -> None:
+    class Asking(Runner):
+        async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
+            for _ in range(3):
+                await context.models["policy"].respond("?")
+            return CompletedTask(Verdict(1.0), "completed")
+
+    (rollout,) = collect(None, env(), Asking(), max_rollout_tokens=OF_A_CALL)
+    assert (rollout.status.value, rollout.reward, len(rollout.model_calls)) == ("agent_error", None, 1)
+    assert (rollout.error or {})["message"] == "the rollout has used up its tokens (--max-rollout-tokens)"
+
+
+def test_workers_keep_it(tmp_path: Path) -> None:
+    script = tmp_path / "talkative.py"
+    script.write_text(SCRIPT)
+    rollouts = asyncio.run(_collected(f"{script}:Talking", f"{script}:Tiny", f"{script}:Talkative"))
+    assert [(len(one.model_calls), one.stop_reason) for one in rollouts] == [(2, "max_rollout_tokens")] * 3
+
+
+async def _collected(model: str, environment: str, agent: str) -> list[Rollout]:
+    rollouts = gym_core.collect(model=model, env=environment, agent=agent, workers=2, max_rollout_tokens=13)
+    return [rollout async for rollout in rollouts]
+
+
+SCRIPT = """
+from gym_core import Agent, ModelBackend, ResourceServer, Response, Session, Stop, StopReason, Task
+
+
+class Talking(ModelBackend):
+    async def respond(self, request, context):
+        content = [{"type": "output_text", "text": "more", "annotations": []}]
+        item = {"type": "message", "role": "assistant", "status": "completed", "content": content}
+        usage = {"input_tokens": 10, "output_tokens": 2}
+        return Response({"id": "r", "model": "m", "status": "completed", "output": [item], "usage": usage})
+
+
+class TinySession(Session):
+    def verify(self, trajectory):
+        return 1.0
+
+
+class Tiny(ResourceServer):
+    session_type = TinySession
+
+    def tasks(self):
+        return [Task.ask(f"Task {number}.") for number in range(3)]
+
+
+class Talkative(Agent):
+    async def run(self, episode):
+        items = list(episode.request.input)
+        for _ in range(5):
+            items += (await episode.respond(items)).output
+        return Stop(StopReason.COMPLETED)
+"""
 
 
 def test_it_stands_in_the_manifest_and_a_run_with_another_is_refused(tmp_path: Path) -> None:
