@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import ClassVar
 
 from gym_core import Status, StopReason, ToolCall, encode_json
-from gym_core.spi import places_of
+from gym_core.spi import ResultsFile, places_of
 from gym_health.finding import Finding, Place, Seen, is_said
 
 ENOUGH = 20
@@ -355,6 +355,20 @@ CHECKS: Mapping[str, type[Check]] = {
     )
 }  # fmt: skip
 """All checks by their names, in the order in which they are reported."""
+
+
+def look_at(file: ResultsFile, names: Iterable[str] = CHECKS, examples: int = 5) -> tuple[int, list[Finding]]:
+    """How many rollouts with a verdict there are, and what was found. One row after the other."""
+    checks = [CHECKS[name](examples) for name in names]
+    looked = 0
+    for number, rollout in enumerate(file.rollouts(), 1):
+        if rollout.reward is None:
+            continue
+        looked += 1
+        seen = Seen.of(number, rollout, rollout.reward)
+        for check in checks:
+            check.look(seen)
+    return looked, [finding for check in checks for finding in check.findings()]
 
 
 class Histogram:

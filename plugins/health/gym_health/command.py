@@ -12,7 +12,6 @@ from gym_core import UsageError
 from gym_core.spi import Terminal, debug_option, json_option, one_line, pass_terminal, styled
 
 if TYPE_CHECKING:
-    from gym_core.spi import ResultsFile
     from gym_health.finding import Finding
 
 
@@ -39,14 +38,16 @@ def health(terminal: Terminal, run: Path, ignored: tuple[str, ...], examples: in
     The exit status is 0 where nothing was found, and 1 where something was.
     """
     from gym_core.spi import ResultsFile, latest_run
-    from gym_health.checks import CHECKS
+    from gym_health.checks import CHECKS, look_at
 
     unknown = next((name for name in ignored if name not in CHECKS), None)
     if unknown is not None:
         raise UsageError(f"there is no check named {unknown!r}", hint=f"they are {', '.join(CHECKS)}")
     path = latest_run(run) if run.is_dir() else run
     file = ResultsFile(path)
-    looked, findings = _look(file, [name for name in CHECKS if name not in ignored], examples)
+    looked, findings = look_at(file, [name for name in CHECKS if name not in ignored], examples)
+    if not looked:
+        raise UsageError(f"{file.path} holds no rollout with a verdict", hint="`gym show RUN --failed` shows failures")
     if file.torn:
         terminal.note(f"warning: {path}: an unfinished last line of {file.torn} bytes was left out")
     if as_json:
@@ -54,25 +55,6 @@ def health(terminal: Terminal, run: Path, ignored: tuple[str, ...], examples: in
     else:
         _print(terminal, path, looked, findings)
     return 1 if findings else 0
-
-
-def _look(file: ResultsFile, names: Sequence[str], examples: int) -> tuple[int, list[Finding]]:
-    """How many rollouts with a verdict there are, and what was found. One row after the other."""
-    from gym_health.checks import CHECKS
-    from gym_health.finding import Seen
-
-    checks = [CHECKS[name](examples) for name in names]
-    looked = 0
-    for number, rollout in enumerate(file.rollouts(), 1):
-        if rollout.reward is None:
-            continue
-        looked += 1
-        seen = Seen.of(number, rollout, rollout.reward)
-        for check in checks:
-            check.look(seen)
-    if not looked:
-        raise UsageError(f"{file.path} holds no rollout with a verdict", hint="`gym show RUN --failed` shows failures")
-    return looked, [finding for check in checks for finding in check.findings()]
 
 
 def _print(terminal: Terminal, path: Path, looked: int, findings: Sequence[Finding]) -> None:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from gym_core import GymError
 from gym_viewer.access import Access, json_answer, problem
-from gym_viewer.api import compare, events, rollout, rollouts, run, runs, tokens
+from gym_viewer.api import compare, events, health, rollout, rollouts, run, runs, tokens
 from gym_viewer.api.query import Query
 from gym_viewer.library import Library, NotThere
 
@@ -66,6 +66,7 @@ def build(library: Library, token: str) -> Access:
         f"{_RUN}/rollouts": rollouts.rollouts,
         f"{_RUN}/tasks": run.tasks,
         f"{_RUN}/by": run.by_field,
+        f"{_RUN}/health": health.health,
         _ROLLOUT: rollout.rollout,
         f"{_ROLLOUT}/items": rollout.items,
         f"{_ROLLOUT}/items/{{place:int}}": rollout.item,

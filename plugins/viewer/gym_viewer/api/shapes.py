@@ -13,6 +13,7 @@ request                                            answer
 `/api/runs/RUN/rollouts?...`                       `Rollouts`; see `Rollouts` for the query
 `/api/runs/RUN/tasks?text=&sort=&offset=&limit=`   `Tasks`; `sort`: `task`, `reward`, `rollouts`, `failed`, `spread`
 `/api/runs/RUN/by?field=FIELD`                     `ByField`, of a name in `RunView.fields`
+`/api/runs/RUN/health`                             `Health`
 `/api/runs/RUN/events`                             server-sent events, see `Progress`, `Added`
 `/api/runs/RUN/rollouts/N`                         `RolloutView`
 `/api/runs/RUN/rollouts/N/items?branch=&offset=`   `Items` (also `limit=`)
@@ -214,6 +215,35 @@ class FileEntry(TypedDict):
 
     name: str
     bytes: int
+
+
+class HealthPlace(TypedDict):
+    """A rollout to look at, and what is said of it."""
+
+    n: str
+    task_id: str
+    repeat: int
+    detail: str
+
+
+class HealthFinding(TypedDict):
+    """Something that looks wrong, as `gym health` says it: in `count` of `of`, some of which are `rollouts`."""
+
+    check: str
+    text: str
+    count: int
+    of: int
+    rollouts: list[HealthPlace]
+
+
+class Health(TypedDict):
+    """What looks wrong with the rollouts that have a verdict. `looked_at`: how many; None where the rows are too many
+    to be read while a page waits, and `command` finds them.
+    """
+
+    looked_at: int | None
+    findings: list[HealthFinding]
+    command: str
 
 
 class RolloutError(TypedDict):

@@ -4,6 +4,7 @@ import { Problem, ask, listen, runPath } from "./api.js";
 import { barList, histogram, interval, overTime, scaleOf } from "./charts.js";
 import { announce, fill, h, icon } from "./dom.js";
 import { bytes, clipped, exactMoment, moment, money, percent, plural, score, seconds, short, whole, words } from "./format.js";
+import { rolloutName } from "./rollout.js";
 import { RolloutList } from "./list.js";
 import { facts, jsonTree, panel, rewardMark, statePill } from "./parts.js";
 import { here, hrefOf, setQuery } from "./route.js";
@@ -19,14 +20,18 @@ export async function runPage(route, page) {
   page.title(view.entry.name);
   page.crumbs([{ label: view.entry.name }]);
   const top = h("div", {}), live = h("div", {});
-  let at = scaleOfRun(view);
+  let at = scaleOfRun(view), health = null;
   const rollouts = rolloutsSection(id, () => view, () => at, page);
   page.root.append(top, rollouts.root);
 
   function draw() {
     at = scaleOfRun(view);
-    fill(top, head(view), live, problems(view, id), tiles(view, at), charts(view, id, at, page));
+    fill(top, head(view), live, problems(view, id, health), tiles(view, at), charts(view, id, at, page));
     drawProgress(live, view.progress);
+  }
+  async function look() {
+    health = await ask(runPath(id, "health"), {}, page.signal).catch(() => null);
+    if (health?.findings.length) keepingPlace(draw);
   }
   let due = null;
   function redrawSoon(fresh = []) {
@@ -37,6 +42,7 @@ export async function runPage(route, page) {
       view = newer;
       keepingPlace(draw);
       rollouts.more(fresh);
+      look();
     }, STEPS.redraw);
   }
   listen(id, page.signal, (name, data) => {
@@ -56,6 +62,7 @@ export async function runPage(route, page) {
   };
   page.keys = rollouts.keys;
   draw();
+  look();
   await rollouts.updated(route);
 }
 
@@ -105,14 +112,16 @@ function drawProgress(element, progress) {
 }
 
 /** What is wrong with the run, or looks wrong. */
-function problems(view, id) {
+function problems(view, id, health) {
   const files = [view.entry.problem, ...view.notes, view.torn && "the last line is unfinished: it was left out"].filter(Boolean);
-  const signs = signsOf(view);
+  const signs = signsOf(view, health);
   return [
     files.length > 0 && h("section", { class: "notice bad" }, h("h2", {}, icon("alert"), "About its files"), h("ul", {}, files.map((note) => h("li", {}, note)))),
     signs.length > 0 && h("section", { class: "notice" }, h("h2", {}, icon("alert"), "Worth a look"),
       h("ul", {}, signs.map((sign) => h("li", {}, h("span", {}, sign.text),
-        sign.query && h("a", { href: hrefOf(["runs", id], sign.query), onclick: toRollouts }, "Show them"))))),
+        sign.query && h("a", { href: hrefOf(["runs", id], sign.query), onclick: toRollouts }, "Show them"),
+        sign.rollouts?.map((one) => h("a", { href: hrefOf(["runs", id, "rollouts", one.n]), title: one.detail }, h("bdi", {}, rolloutName(one)), one.detail && h("span", { class: "soft" }, ` ${clipped(one.detail, 60)}`))))))),
+    health?.looked_at === null && h("p", { class: "soft spaced" }, "So large a run is looked through in a terminal: ", h("code", {}, health.command)),
   ];
 }
 

@@ -1,13 +1,22 @@
 // What looks wrong with a run although nothing failed: what somebody who reads all of it would have stopped at.
 
-import { percent, plural, score, words } from "./format.js";
+import { percent, plural, score, whole, words } from "./format.js";
 
 const ENOUGH = 4; // rollouts, below which sameness says nothing
+const OF_WHAT = { "tool-never-works": "call" };
 
-/** Sentences about a run, each with the query that shows the rollouts it is about. */
-export function signsOf(view) {
+/**
+ * Sentences about a run, each with the query that shows the rollouts it is about, or with some of those. `health`: what
+ * `gym health` finds, null as long as that is not known.
+ */
+export function signsOf(view, health) {
   const count = view.entry.rollouts ?? 0;
-  return [...sameNumbers(view), ...failures(view, count), ...cutRollouts(view, count), ...toolErrors(view), ...odd(view)];
+  const found = (health?.findings ?? []).map((finding) => ({
+    text: `${finding.text[0].toUpperCase()}${finding.text.slice(1)}: ${whole(finding.count)} of ${plural(finding.of, OF_WHAT[finding.check] ?? "rollout")}.`,
+    rollouts: finding.rollouts,
+  }));
+  const same = health?.findings.some((finding) => finding.check === "same-reward") ? [] : sameNumbers(view);
+  return [...same, ...found, ...failures(view, count), ...cutRollouts(view, count), ...toolErrors(view), ...odd(view)];
 }
 
 function sameNumbers(view) {

@@ -90,8 +90,13 @@ def test_what_looks_wrong_is_said_at_the_top(page: Page, viewer: Viewer) -> None
     run_at(page, viewer, "constant")
     expect(page.locator(".notice")).to_contain_text("The reward is 1 in all 8 rollouts: a verifier that never varies")
     expect(page.locator(".notice")).to_contain_text("said nothing at all")
-    page.locator(".notice a").last.click()
+    page.locator(".notice a").filter(has_text="Show them").click()
     expect(page.locator("#rollouts > header [role=status]")).to_contain_text("8")
+    run_at(page, viewer, "shop-small")
+    loop = page.locator(".notice li").filter(has_text="The same tool call at least")
+    expect(loop).to_contain_text("4 of 45 rollouts")
+    loop.get_by_role("link").first.click()
+    expect(page.get_by_text("the same call again, 6 times now")).to_be_visible()
 
 
 def test_rows_appear_while_a_run_goes_on(page: Page, viewer: Viewer) -> None:
