@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "viewer.png"
-RUN = "--model local --env simple_weather --repeats 2 --output weather.jsonl --quiet"
+RUN = "--model local --env simple_weather --limit 16 --repeats 2 --output weather.jsonl --quiet"
 SIZE = {"width": 1280, "height": 1000}
 COLOURS = 128
 """Of the picture's palette: a page has few, and a file of them is a quarter as large."""

@@ -66,15 +66,17 @@ function withQuery(path, query) {
 
 // An exported page: lists are whole in it, so they are selected, sorted and paged here.
 
+const KEYED = ["field", "branch", "sequence"]; // parts of a query that have an answer of their own
+
 function fromPage(path, query) {
-  const answer = embedded.answers[withQuery(path, query)] ?? embedded.answers[path];
-  if (answer === undefined) throw new Problem("this was not exported", "the page of `gym view` has all of the run", 404);
+  const own = KEYED.filter((name) => query[name] !== undefined).map((name) => embedded.answers[withQuery(path, { [name]: query[name] })]);
+  const answer = own.find((one) => one !== undefined) ?? embedded.answers[path];
+  const others = ["branch", "sequence"].some((name) => query[name] !== undefined && answer?.[name] !== undefined && answer[name] !== Number(query[name]));
+  if (answer === undefined || others) throw new Problem("this was not exported", "the page of `gym view` has all of the run", 404);
   if (path.endsWith("/rollouts") && Array.isArray(answer.rollouts)) return selected(answer, query);
   if (Array.isArray(answer.tasks)) return pageOf(answer, "tasks", sortedTasks(answer.tasks, query), query);
-  if (Array.isArray(answer.items) && query.branch !== undefined && Number(query.branch) !== answer.branch) {
-    return { branch: Number(query.branch), total: 0, offset: 0, items: [] };
-  }
   if (Array.isArray(answer.items)) return pageOf(answer, "items", answer.items, query);
+  if (Array.isArray(answer.spans)) return pageOf(answer, "spans", answer.spans, query);
   return answer;
 }
 

@@ -44,7 +44,8 @@ export function seconds(value) {
   if (value < 0.001) return value === 0 ? "0 s" : "<1 ms";
   if (value < 1) return `${Math.round(value * 1000)} ms`;
   if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
-  if (value < 3600) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+  if (value < 600) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+  if (value < 3600) return `${Math.round(value / 60)} min`;
   return `${Math.floor(value / 3600)} h ${Math.round((value % 3600) / 60)} min`;
 }
 

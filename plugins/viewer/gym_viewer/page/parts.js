@@ -49,8 +49,13 @@ export function longText(text, { code = false, whole = null, length = text.lengt
   async function unfold() {
     const folded = body.hasAttribute("data-folded");
     if (folded && whole) {
-      body.textContent = await whole();
-      whole = null;
+      try {
+        body.textContent = await whole();
+        whole = null;
+      } catch (error) {
+        button.textContent = error.message;
+        return;
+      }
     }
     body.toggleAttribute("data-folded", !folded);
     button.setAttribute("aria-expanded", String(folded));

@@ -161,7 +161,7 @@ function charts(view, id, at, page) {
     view.fields.length > 0 && byField(view, id, at, page),
     view.causes.length > 0 && causes(view),
     endings(view),
-    timeChart(view));
+    timeChart(view, (2 + (view.fields.length > 0) + (view.causes.length > 0)) % 3));
 }
 
 function split(histograms) {
@@ -223,9 +223,15 @@ function byTask(id, at, page) {
   return h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Reward by task"), order), list, count);
 }
 
+/** Fields by which tasks fall into groups come first: one with another value for each task says nothing more than its name. */
+function fieldsThatTell(view) {
+  const rank = ({ values, more }) => (values < 2 ? 2 : more || values > view.tasks / 2 ? 1 : 0);
+  return [...view.fields].sort((a, b) => rank(a) - rank(b) || a.values - b.values);
+}
+
 function byField(view, id, at, page) {
   const list = h("div", {}, h("p", { class: "soft" }, "…"));
-  const names = view.fields.map((field) => field.name);
+  const names = fieldsThatTell(view).map((field) => field.name);
   if (!names.includes(byChoice.field)) byChoice.field = names[0];
   const load = async () => {
     const answer = await ask(runPath(id, "by"), { field: byChoice.field }, page.signal).catch(() => null);
@@ -264,7 +270,8 @@ function endings(view) {
     Object.keys(view.stop_reasons).length > 0 && [h("h3", {}, "Stop reason"), barList(entries(view.stop_reasons, "stop_reason", () => "even"))]);
 }
 
-function timeChart(view) {
+/** `before`: how many panels stand beside it already. */
+function timeChart(view, before) {
   const { moments } = view.time;
   if (moments.length < 2) return null;
   const points = (value) => moments.map((one) => [one.at, value(one)]).filter(([, y]) => y !== null && y !== undefined);
@@ -273,7 +280,7 @@ function timeChart(view) {
     { name: "Seconds of model calls", points: points((one) => one.model_seconds), format: seconds },
     { name: "Tokens", points: points((one) => one.input_tokens + one.output_tokens), format: short },
   ]);
-  return drawn && h("section", { class: "panel wide" }, h("header", {}, h("h2", {}, "Over time"), h("span", { class: "soft" }, `each point: ${seconds(view.time.width)}`)), drawn);
+  return drawn && h("section", { class: `panel ${["full", "wide", "third"][before]}` }, h("header", {}, h("h2", {}, "Over time"), h("span", { class: "soft" }, `each point: ${seconds(view.time.width)}`)), drawn);
 }
 
 // Its rollouts

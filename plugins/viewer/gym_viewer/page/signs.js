@@ -43,8 +43,9 @@ function toolErrors(view) {
   const { calls = 0, errors = {} } = view.account?.tools ?? {};
   const wrong = Object.values(errors).reduce((sum, one) => sum + one, 0);
   if (!wrong || wrong < 0.1 * calls) return [];
-  const kinds = Object.entries(errors).map(([kind, one]) => `${words(kind)} ${one}`).join(", ");
-  return [{ text: `${wrong} of ${plural(calls, "tool call")} went wrong (${kinds}).`, query: { sort: "-tool_calls" } }];
+  return Object.entries(errors).map(([kind, one]) => ({
+    text: `${whole(one)} of ${plural(calls, "tool call")} went wrong: ${words(kind)}.`, query: { where: `rollout.tools.errors.${kind}>0` },
+  }));
 }
 
 function odd(view) {

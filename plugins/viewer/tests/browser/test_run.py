@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Page, Route, expect
 
 from .conftest import Viewer
 from .samples import LiveRun
@@ -114,3 +116,36 @@ def test_rows_appear_while_a_run_goes_on(page: Page, viewer: Viewer) -> None:
         expect(page.locator(".page-head .pill")).to_have_text("finished")
         expect(page.get_by_role("progressbar")).to_have_count(0)
     live.remove()
+
+
+MANY = 1_000_000
+
+
+def test_a_million_rollouts_scroll(page: Page, viewer: Viewer) -> None:
+    """Only rows in sight exist, and only pages of them are asked for."""
+    asked: list[int] = []
+
+    def answer(route: Route) -> None:
+        query = parse_qs(urlsplit(route.request.url).query)
+        offset, limit = int(query["offset"][0]), int(query["limit"][0])
+        asked.append(offset)
+        found = route.fetch(url=route.request.url.replace(f"offset={offset}", "offset=0")).json()
+        rows = [{**found["rollouts"][0], "n": str(n + 1)} for n in range(offset, min(offset + limit, MANY))]
+        route.fulfill(json={**found, "total": MANY, "matched": MANY, "offset": offset, "rollouts": rows})
+
+    page.route("**/rollouts?*", answer)
+    try:
+        run_at(page, viewer, "shop-small")
+        expect(page.locator("#rollouts > header [role=status]")).to_have_text("1,000,000 rollouts")
+        scroll, rows = page.locator(".list .scroll"), page.locator(".list .row")
+        scroll.evaluate("one => { one.scrollTop = one.scrollHeight }")
+        expect(rows.last).to_have_attribute("aria-rowindex", str(MANY + 1))
+        expect(rows.last).to_contain_text("1000000")
+        rows.last.scroll_into_view_if_needed()
+        expect(rows.last).to_be_in_viewport()
+        scroll.evaluate("one => { one.scrollTop = one.scrollHeight / 2 }")
+        expect(rows.first).to_contain_text("price-00")
+        assert rows.count() < 60
+        assert len(asked) < 12
+    finally:
+        page.unroute("**/rollouts?*")
