@@ -92,13 +92,15 @@ discard_half_made() {
 
 # Plugins that need a C compiler, because a package below them comes as source only.
 compiled="plugins/reasoning_gym/pyproject.toml"
+# Plugins that are installed without their extras, which are large.
+lean="plugins/trackers/pyproject.toml"
 
 install_packages() {
     projects=pyproject.toml
     set -- -e .
     for plugin in plugins/*/pyproject.toml; do
         case " $compiled " in *" $plugin "*) continue ;; esac
-        projects="$projects $plugin"
+        case " $lean " in *" $plugin "*) ;; *) projects="$projects $plugin" ;; esac
         set -- "$@" -e "./${plugin%/pyproject.toml}"
     done
     requirements=""

@@ -35,7 +35,7 @@ _OTHERS = {
     Kind.GATEWAY: {"http": "gym-http"},
     Kind.SANDBOX: {"local": "gym-local-sandbox"},
     Kind.EXECUTOR: {"ray": "gym-ray"},
-    Kind.EXTENSION: {"ctl": "gym-ctl", "otel": "gym-otel"},
+    Kind.EXTENSION: {"ctl": "gym-ctl", "mlflow": "gym-trackers", "otel": "gym-otel", "wandb": "gym-trackers"},
     Kind.IMPORTER: {"nemo": "gym-nemo"},
     Kind.EXPORTER: {"nemo": "gym-nemo", "csv": "gym-tables", "parquet": "gym-tables"},
     Kind.SCHEME: {"http": "gym-http", "https": "gym-http", "unix": "gym-http"},

@@ -1,0 +1,1 @@
+"""Runs in Weights & Biases and MLflow: two extensions that tell a tracker the same."""

@@ -1,0 +1,99 @@
+"""`--extension wandb`: runs in Weights & Biases. The variables `WANDB_*` configure it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from gym_core import Rollout, RunInfo, UsageError, hookimpl
+from gym_trackers.tracking import COLUMNS, Row, Tracking, wanted_rollouts
+
+PATIENCE = 20
+"""Seconds for its service to begin and to end a run: less than an extension has before it is left behind."""
+
+
+class WandbRun:
+    """A run there. What the library would send besides is switched off: output, command line, code, machine."""
+
+    def __init__(self, run: RunInfo, settings: Mapping[str, str]) -> None:
+        import wandb
+
+        self._wandb = wandb
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT") or "gym",
+            id=run.run_id,
+            name=os.environ.get("WANDB_NAME") or run.run_id,
+            config=dict(settings),
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                save_code=False,
+                disable_code=True,
+                disable_git=True,
+                x_disable_meta=True,
+                x_disable_stats=True,
+                x_disable_machine_info=True,
+                init_timeout=PATIENCE,
+                login_timeout=PATIENCE,
+                finish_timeout=PATIENCE,
+            ),
+        )
+
+    def point(self, step: int, values: Mapping[str, float]) -> None:
+        """Curves at a step."""
+        self._run.log({**values}, step=step)
+
+    def end(self, state: str, step: int, values: Mapping[str, float], rows: list[Row]) -> None:
+        """The summary and the table."""
+        self._run.summary.update({**values, "state": state})
+        if rows:
+            self._run.log({"rollouts": self._wandb.Table(columns=[*COLUMNS], data=rows, allow_mixed_types=True)})
+        self._run.finish(exit_code=0 if state == "finished" else 1)
+
+
+_tracking = Tracking(WandbRun)
+
+
+@hookimpl(contract=1)
+def gym_extension_check() -> None:
+    """Refuse a run that could not be tracked, without the library or a key. Raises `UsageError`."""
+    try:
+        importlib.import_module("wandb")
+    except ImportError as error:
+        hint = 'pip install "gym-trackers[wandb]"'
+        raise UsageError(f"the extension `wandb` cannot work: {error}", hint=hint) from error
+    wanted_rollouts()
+    # asked for a key, the library would wait for somebody to type one
+    if os.environ.get("WANDB_MODE", "online").lower() not in ("offline", "disabled", "dryrun") and not _key():
+        raise UsageError(
+            "the extension `wandb` has no key", hint="set WANDB_API_KEY, or WANDB_MODE=offline, which needs none"
+        )
+
+
+def _key() -> str | None:
+    import wandb
+
+    key: str | None = wandb.api.api_key
+    return key
+
+
+@hookimpl(contract=1)
+def gym_run_started(run: RunInfo) -> None:
+    """Begin the run there."""
+    _tracking.started(run)
+
+
+@hookimpl(contract=1)
+def gym_rollout_finished(run: RunInfo, rollout: Rollout) -> None:
+    """Count a rollout."""
+    _tracking.rollout_finished(run, rollout)
+
+
+@hookimpl(contract=1)
+def gym_run_finished(run: RunInfo, summary: Mapping[str, Any]) -> None:
+    """End the run there."""
+    _tracking.finished(run, summary)
