@@ -194,6 +194,7 @@ class Audit:
                 agent=AuditAgent(),
                 tasks=tasks,
                 repeats=repeats,
+                group=False,
                 seed=seed,
                 concurrency=8,
                 deadlines=DEADLINES,
