@@ -310,3 +310,19 @@ def test_without_unix_sockets_it_listens_on_loopback(home: Path, monkeypatch: py
     monkeypatch.setattr(supervisor, "USES_UNIX_SOCKETS", False)
     rollouts = asyncio.run(collect("new:1", Script(("version", {}))))
     assert statuses(rollouts) == ["completed"]
+
+
+def test_an_isolated_environment_scores_groups_in_its_child(home: Path) -> None:
+    models = {"policy": ScriptedModel("done"), "judge": ScriptedModel("0.5")}
+
+    async def main() -> gym_core.Group:
+        groups = gym_core.collect_groups(model=models, env="judging", agent="simple_agent", repeats=2)
+        async with asyncio.timeout(120):
+            (group,) = [group async for group in groups]
+        return group
+
+    group = asyncio.run(main())
+    assert group.error is None
+    assert group.rewards == [0.25, 0.25]
+    (process,) = {verdict.info["pid"] for verdict in group.verdicts.values()}
+    assert process != os.getpid()

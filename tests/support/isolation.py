@@ -191,6 +191,9 @@ class Judging(ResourceServer):
     def tasks(self):
         yield Task.ask("Be good.")
 
+    def score_group(self, rollouts):
+        return [Verdict(rollout.reward / len(rollouts), info={"pid": os.getpid()}) for rollout in rollouts]
+
 
 class Echo(ModelBackend):
     """Says what the library is."""
