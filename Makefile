@@ -1,6 +1,6 @@
 # `make` lists the targets; each of them installs first whatever is missing.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint docs constraints clean force
+.PHONY: help install demo test test-foreign lint docs constraints clean force
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -17,7 +17,7 @@ RAY := plugins/ray/tests/test_ray.py
 ARGS ?=
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
 install: $(STAMP) ## Create .venv with gym, its plugins and the development tools
 
@@ -31,6 +31,10 @@ test: install ## Run every test in parallel, without network
 	@# A Ray of two nodes takes all cores, and sees no network but loopback: alone, and first.
 	$(OFFLINE) sh scripts/loopback_only.sh $(BIN)/python -m pytest $(RAY) $(ARGS) || test $$? -eq 5
 	$(OFFLINE) $(BIN)/python -m pytest -n auto --dist worksteal --ignore $(RAY) $(ARGS)
+
+test-foreign: install ## Load what gym writes with the packages that it is for, each in a venv of its own
+	rm -f .foreign/results.jsonl
+	$(BIN)/python -m pytest -m foreign $(ARGS); status=$$?; $(BIN)/python scripts/foreign_table.py; exit $$status
 
 lint: install ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

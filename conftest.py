@@ -12,6 +12,15 @@ settings.register_profile("gym", derandomize=True, deadline=None, suppress_healt
 settings.load_profile("gym")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs packages of others, from an index, is run only where the mark is asked for."""
+    if "foreign" not in config.getoption("markexpr"):
+        left_out = [item for item in items if item.get_closest_marker("foreign") is not None]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item.get_closest_marker("foreign") is None]
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """What `-n auto` means: twice the cores, since many tests wait, for processes and for deadlines."""

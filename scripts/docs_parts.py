@@ -29,6 +29,7 @@ from gym_core.wiring.fields import OptionField, option_fields, variable
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import PluginManager
 from gym_tables.columns import COLUMNS, FAMILIES
+from gym_training.statuses import TREATMENTS
 
 ROOT = Path(__file__).parents[1]
 _SETTERS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A", Kind.GATEWAY: "-G"}
@@ -259,6 +260,15 @@ def table_columns() -> str:
     return table(("column", "type", "holds"), [*fixed, *found])
 
 
+def training_statuses() -> str:
+    """What becomes of rollouts in each format by how they ended."""
+    rows = [
+        (code(name), said.failure.value, said.truncated or "as any other", said.field or "")
+        for name, said in TREATMENTS.items()
+    ]
+    return table(("format", "one that failed", "one that was cut", "said by"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "cli": command_line,
     "deadlines": deadline_table,
@@ -280,4 +290,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "retries": retry_table,
     "spi": docs_python.second_tier,
     "table-columns": table_columns,
+    "training-statuses": training_statuses,
 }

@@ -60,7 +60,7 @@ class Exporter(ABC, Generic[OptionsT]):
         """Takes the class of the options from the parameter."""
         super().__init_subclass__(**settings)
         for base in vars(cls).get("__orig_bases__", ()):
-            for parameter in get_args(base) if get_origin(base) is Exporter else ():
+            for parameter in get_args(base) if _is_exporter(base) else ():
                 if isinstance(parameter, type) and issubclass(parameter, Options):
                     cls.Options = parameter
 
@@ -76,6 +76,11 @@ class Exporter(ABC, Generic[OptionsT]):
         self, rollouts: Iterable[Rollout], request: ExportRequest[OptionsT]
     ) -> Iterator[Mapping[str, Any] | bytes]:
         """Each row of theirs, one after the other; as bytes one that is a line already, without its end."""
+
+
+def _is_exporter(base: Any) -> bool:
+    origin = get_origin(base)
+    return isinstance(origin, type) and issubclass(origin, Exporter)
 
 
 @dataclass(frozen=True, slots=True)

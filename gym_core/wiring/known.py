@@ -37,7 +37,14 @@ _OTHERS = {
     Kind.EXECUTOR: {"ray": "gym-ray"},
     Kind.EXTENSION: {"ctl": "gym-ctl", "mlflow": "gym-trackers", "otel": "gym-otel", "wandb": "gym-trackers"},
     Kind.IMPORTER: {"nemo": "gym-nemo"},
-    Kind.EXPORTER: {"nemo": "gym-nemo", "csv": "gym-tables", "parquet": "gym-tables"},
+    Kind.EXPORTER: {
+        "nemo": "gym-nemo",
+        **dict.fromkeys(("csv", "parquet"), "gym-tables"),
+        **dict.fromkeys(
+            ("sft", "preference", "kto", "prompts", "tokens", "trl", "verl", "prime-rl", "verifiers", "openenv"),
+            "gym-training",
+        ),
+    },
     Kind.SCHEME: {"http": "gym-http", "https": "gym-http", "unix": "gym-http"},
     Kind.SOURCE: {"isolated": "gym-isolated"},
     Kind.COMMAND: {name: distribution for name, (distribution, _) in COMMANDS.items()},

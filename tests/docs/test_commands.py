@@ -81,7 +81,7 @@ def test_every_command_exists(page: Path, monkeypatch: pytest.MonkeyPatch) -> No
             if words[0] == "gym":
                 check_gym(words[1:], command)
             elif words[0] == "make":
-                targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+                targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
                 assert set(words[1:]) <= set(targets), f"{command.block}: {command.text}"
             elif words[0] == "python":
                 assert words[1] in ("-c", "-m") or (ROOT / words[1]).is_file(), f"{command.block}: {command.text}"

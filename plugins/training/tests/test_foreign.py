@@ -1,0 +1,47 @@
+"""Each format is read by the class that it is for, from the package that was released, in a venv of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gym_core.spi import run_command
+from tests.support.foreign import foreign_check, foreign_python
+from tests.support.training import write_run
+
+CHECKS = Path(__file__).parent / "foreign"
+VERL = [
+    *("accelerate", "aiohttp", "cachetools", "cloudpickle", "codetiming", "datasets", "dill", "fastapi", "httpx"),
+    *("hydra-core", "msgspec", "numpy", "omegaconf", "orjson", "packaging", "pandas", "peft", "prometheus-client"),
+    *("pyarrow", "pydantic", "pylatexenc", "ray", "tensorboard", "tensordict", "torch", "torchdata", "transformers"),
+    *("uvicorn", "wandb"),
+]
+"""What the modules import that are looked at here; verl itself asks for a GPU's libraries besides."""
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A run with breaks, a failure, cut rollouts and tools, in every format."""
+    run = str(write_run(tmp_path / "run.jsonl", splits=True))
+    for name in ("tokens", "trl", "verl", "verifiers", "openenv"):
+        assert run_command(("export", "--format", name, run, "--output", str(tmp_path / f"{name}.jsonl"))) == 0
+    for name in ("sft", "preference", "kto", "prompts"):
+        assert run_command(("export", "--format", name, run, "--output", str(tmp_path / f"{name}.parquet"))) == 0
+    return tmp_path
+
+
+@pytest.mark.foreign
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("name", "requirements", "alone"),
+    [
+        ("verifiers", ["verifiers"], []),
+        ("openenv", ["openenv"], []),
+        ("trl", ["trl"], []),
+        ("verl", VERL, ["verl"]),
+    ],
+)
+def test_its_own_class_reads_it(name: str, requirements: list[str], alone: list[str], exported: Path) -> None:
+    python = foreign_python(name, requirements, alone)
+    foreign_check(python, CHECKS / f"check_{name}.py", str(exported))
