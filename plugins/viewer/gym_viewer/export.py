@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import ImmutableMultiDict
 
 from gym_core import UsageError, encode_json
-from gym_viewer.api import rollout, rollouts, run, runs, tokens
+from gym_viewer.api import health, rollout, rollouts, run, runs, tokens
 from gym_viewer.api.query import Query, name_of
 from gym_viewer.api.shapes import Embedded
 from gym_viewer.application import page_files
@@ -174,6 +174,7 @@ def _embedded(library: Library, opened: OpenRun, numbers: Sequence[int], *, all_
         },
     }  # fmt: skip
     if all_of_it:
+        answers[f"{path}/health"] = health.health(library, _query(opened))
         answers[f"{path}/tasks"] = run.tasks(library, _query(opened, limit="1000"))
         for field in view["fields"]:
             asked = {"field": field["name"]}

@@ -29,7 +29,7 @@ export async function rolloutPage(route, page) {
     raw.hidden = !wantsRaw;
     body.classList.toggle("is-raw", wantsRaw);
     fill(page.root.querySelector(".tabs-place"), tabLinks(view, run, n, here()));
-    if (wantsRaw && !raw.childNodes.length) fill(raw, await rawView(run, n, page.signal));
+    if (wantsRaw && !raw.childNodes.length) fill(raw, await rawView(run, n, page.signal).catch((error) => h("p", { class: "empty", role: "alert" }, `${error.message}: ${error.hint ?? ""}`)));
     if (!wantsRaw) goToTurn(query);
   };
   page.shown = () => page.updated(here());
