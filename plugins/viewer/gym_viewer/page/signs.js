@@ -15,8 +15,11 @@ export function signsOf(view, health) {
     text: `${finding.text[0].toUpperCase()}${finding.text.slice(1)}: ${whole(finding.count)} of ${plural(finding.of, OF_WHAT[finding.check] ?? "rollout")}.`,
     rollouts: finding.rollouts,
   }));
-  const same = health?.findings.some((finding) => finding.check === "same-reward") ? [] : sameNumbers(view);
-  return [...same, ...found, ...failures(view, count), ...cutRollouts(view, count), ...toolErrors(view), ...odd(view)];
+  const told = new Set(health?.findings.map((finding) => finding.check));
+  return [
+    ...(told.has("same-reward") ? [] : sameNumbers(view)), ...found, ...failures(view, count),
+    ...(told.has("cut-and-rewarded") ? [] : cutRollouts(view, count)), ...toolErrors(view), ...odd(view),
+  ];
 }
 
 function sameNumbers(view) {
