@@ -234,7 +234,8 @@ def gym_rollout_finished(run: RunInfo, rollout: Rollout) -> None:
 def gym_group_finished(run: RunInfo, group: Group) -> None:
     """All rollouts of a task have ended, and what they came to together has been written.
 
-    Called in runs whose rollouts are grouped: with `--group`, and where the environment scores groups.
+    Called in runs whose rollouts are grouped: with `--group`, and where the environment scores groups; of an open gym,
+    for each group that it hands out, of which nothing is written.
     """
 
 

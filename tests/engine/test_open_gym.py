@@ -397,7 +397,20 @@ class TestGroups:
         async with opened(ScriptedModel(lambda request, context: str(context.key[1])), Ranking()) as gym:
             group = await gym.group(await gym.task(0), 3)
             assert group.rewards == [0.0, 0.5, 1.0]
+            single = await gym.group(await gym.task(0), 1)
+            assert single.verdicts == {}
             assert [rollout.reward for rollout in group] == [0.0, 1.0, 2.0]
+        assert (gym.summary["groups"]["scored"], gym.summary["groups"]["failed"]) == (1, 0)
+
+    def test_scores_are_handed_out_and_not_written_also_where_a_file_is_continued(self, tmp_path: Path) -> None:
+        async def train(**settings: Any) -> list[float | None]:
+            model = ScriptedModel(lambda request, context: str(context.key[1] % 3))
+            async with opened(model, Ranking(), output=tmp_path / "x.jsonl", **settings) as gym:
+                return (await gym.group(ask(), 3)).rewards
+
+        assert asyncio.run(train()) == asyncio.run(train(mode="resume")) == [0.0, 0.5, 1.0]
+        assert [each["rollout"]["repeat"] for each in read_jsonl(tmp_path / "x.jsonl")] == [*range(6)]
+        assert not (tmp_path / "x.groups.jsonl").exists()
 
     @asynchronous
     async def test_they_come_as_they_are_whole(self) -> None:
@@ -862,9 +875,13 @@ class TestSettings:
             def gym_rollout_finished(self, run: Any, rollout: Rollout) -> None:
                 heard.append(rollout.task_id)
 
+            @gym_core.hookimpl(contract=1)
+            def gym_group_finished(self, run: Any, group: Group) -> None:
+                heard.append(f"group of {len(group)}")
+
         async with opened(extensions=[Diary()]) as gym:
             await gym.group(ask(3), 2)
-        assert heard == ["t3", "t3"]
+        assert heard == ["t3", "t3", "group of 2"]
 
 
 class TestMixing:

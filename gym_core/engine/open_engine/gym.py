@@ -68,6 +68,7 @@ class Gym:
         sink: Sink,
         progress: Progress,
         *,
+        announce: Callable[[Group], None] | None = None,
         room: Room | None = None,
         finished: Finished | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class Gym:
         self._weights = weights
         self._sink = sink
         self._progress = progress
+        self._announce = announce
         self._room = room
         self._finished = finished
         self._repeats: dict[str, int] = {}
@@ -152,7 +154,7 @@ class Gym:
             with speaking_keywords():
                 raise stop
         stage = self._rollouts.stage
-        return await score_group(
+        group = await score_group(
             stage.server,
             rollouts[0].task_id,
             rollouts,
@@ -160,6 +162,11 @@ class Gym:
             watch=stage.watch,
             seconds=stage.deadlines.verify,
         )
+        if self._progress.groups is not None and (group.verdicts or group.error is not None):
+            self._progress.groups.add([verdict.reward for verdict in group.verdicts.values()], group.error)
+        if self._announce is not None:
+            self._announce(group)
+        return group
 
     async def groups(
         self,

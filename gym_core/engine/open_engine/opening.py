@@ -11,6 +11,7 @@ from gym_core.domain.errors import StoreError, UsageError
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.config import RunConfig
 from gym_core.engine.loops import seldom_collected
+from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.gate import Clock
@@ -79,6 +80,8 @@ async def _opened(
     dataset = Dataset(opened.tasks, limit=config.selection.limit, skip_invalid=config.selection.skip_invalid)
     stack.push_async_callback(dataset.close)
     record, finished = await open_record(stack, opened, dataset.info, progress)
+    if opened.assembly.server.describe().scores_groups:
+        progress.groups = progress.groups or GroupTally()
     stage = open_stage(stack, opened, clock, record.manifest.run_id)
     weights = Weights()
     wire_weights(opened.gates, weights)
@@ -98,6 +101,7 @@ async def _opened(
         weights,
         sink,
         progress,
+        announce=observers.announcing_groups(None),
         room=observers.room(None),
         finished=finished,
     )
