@@ -403,7 +403,7 @@ class TestGroups:
         assert (gym.summary["groups"]["scored"], gym.summary["groups"]["failed"]) == (1, 0)
 
     def test_scores_are_handed_out_and_not_written_also_where_a_file_is_continued(self, tmp_path: Path) -> None:
-        async def train(**settings: Any) -> list[float | None]:
+        async def train(**settings: Any) -> Any:
             model = ScriptedModel(lambda request, context: str(context.key[1] % 3))
             async with opened(model, Ranking(), output=tmp_path / "x.jsonl", **settings) as gym:
                 return (await gym.group(ask(), 3)).rewards
