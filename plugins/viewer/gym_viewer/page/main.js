@@ -84,6 +84,14 @@ function problemView(error) {
     h("p", {}, known ? error.hint : String(error)));
 }
 
+/** Answers that nobody waits for any more, and those that did not come although the page was drawn. */
+function onLost(event) {
+  const { reason } = event;
+  if (reason?.name !== "AbortError" && !(reason instanceof Problem)) return;
+  event.preventDefault();
+  if (reason instanceof Problem) root.prepend(h("p", { class: "notice bad", role: "alert" }, [reason.message, reason.hint].filter(Boolean).join(": ")));
+}
+
 function title(text) {
   document.title = text ? `${text} · gym` : "gym";
   announce(text);
@@ -176,6 +184,7 @@ function begin() {
   document.getElementById("theme").addEventListener("click", switchTheme);
   document.getElementById("help").addEventListener("click", showKeys);
   document.addEventListener("keydown", onKey);
+  addEventListener("unhandledrejection", onLost);
   addEventListener("hashchange", show);
   addEventListener("scroll", () => places.set(visit, scrollY), { passive: true });
   history.scrollRestoration = "manual";
