@@ -14,7 +14,7 @@ import pytest
 from gym_core import UsageError
 from gym_viewer.application import page_files
 from gym_viewer.export import bundle, page_of, write_page
-from tests.viewer.stored import message, row, write_run
+from tests.viewer.stored import message, model_call, row, tool_call, tool_output, write_run
 
 HOSTILE = "</script><script>alert(1)</script><!--<script>\u2028"
 
@@ -120,6 +120,24 @@ def test_a_page_that_would_end_itself_is_refused() -> None:
     page = {"index.html": b"", "style.css": b"", "main.js": b"const a = '</script>';"}
     with pytest.raises(ValueError, match="within a page"):
         page_of({"start": "", "answers": {}}, page)
+
+
+def test_what_a_list_cuts_is_whole_beside_it(tmp_path: Path) -> None:
+    text = "word " * 10_000
+    output = [tool_call("f", "{}"), tool_output(text), message("assistant", text)]
+    runs = [{"actor": "policy", "call": 1, "output": 2}]
+    tokens = {"continues": None, "kept": 0, "prompt": [1], "sampled": [2], "logprobs": [-0.5], "version": None}
+    calls = [
+        model_call([[0, 1]], [[1, 2]], tokens=tokens),
+        model_call([[2, 3]], [[3, 4]], continues=0, kept=2, tokens=tokens),
+    ]
+    rows = write_run(tmp_path / "x.jsonl", [row("a", output=output, tool_calls=runs, model_calls=calls)])
+    write_page(tmp_path / "x.html", rows, ["1"])
+    answers = data_of(tmp_path / "x.html")["answers"]
+    beside = {path.rpartition("/")[2]: answer for path, answer in answers.items() if "/rollouts/1/" in path}
+    assert beside.keys() == {"2", "3", "tokens", "tokens?sequence=1"}
+    assert beside["2"]["parts"] == beside["3"]["parts"] == [{"kind": "text", "text": text}]
+    assert [beside[name]["sequence"] for name in ("tokens", "tokens?sequence=1")] == [0, 1]
 
 
 def test_other_files_are_not_written_over(rows: Path, tmp_path: Path) -> None:

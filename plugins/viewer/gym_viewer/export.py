@@ -15,6 +15,7 @@ from starlette.datastructures import ImmutableMultiDict
 
 from gym_core import UsageError, encode_json
 from gym_viewer.api import health, rollout, rollouts, run, runs, tokens
+from gym_viewer.api.item_view import item_view
 from gym_viewer.api.query import Query, name_of
 from gym_viewer.api.shapes import Embedded
 from gym_viewer.application import page_files
@@ -191,13 +192,20 @@ def _of_rollout(library: Library, opened: OpenRun, path: str, number: int) -> It
     view = rollout.view_of(library, found)
     yield path, view
     for branch in found.talks.branches:
+        items = rollout.items_of(found.talks, branch.number, 0, _WHOLE)
         if branch.number or len(branch.places) > rollout.ITEMS:
-            items = rollout.items_of(found.talks, branch.number, 0, _WHOLE)
             yield (f"{path}/items?branch={branch.number}" if branch.number else f"{path}/items"), items
+        for item in items["items"]:
+            for one in (item, item.get("output")):
+                if one and any("cut" in part for part in one["parts"]):
+                    yield f"{path}/items/{one['place']}", item_view(found.talks, one["place"], None, cut=None)
     if view["spans"]["total"] > len(view["spans"]["spans"]):
         yield f"{path}/spans", rollout.spans_of(found, 0, _WHOLE)
     if view["tokens"] is not None:
-        yield f"{path}/tokens", tokens.view_of(found, 0, 0, _WHOLE)
+        first = tokens.view_of(found, 0, 0, _WHOLE)
+        yield f"{path}/tokens", first
+        for number in range(1, len(first["sequences"])):
+            yield f"{path}/tokens?sequence={number}", tokens.view_of(found, number, 0, _WHOLE)
 
 
 def _query(opened: OpenRun, **values: str) -> Query:

@@ -681,7 +681,8 @@ class Embedded(TypedDict):
 
     Lists are whole there (`/api/runs/RUN/rollouts` holds all that were exported): the page selects, sorts and pages.
     Of a rollout `items` has all of branch 0 where its own answer has not, `items?branch=ID` all of each other branch;
-    `spans` and `tokens` (of the first sequence) hold all. `by?field=FIELD` stands for each field.
+    `spans` and `tokens` (of the first sequence, `tokens?sequence=ID` of the others) hold all; `items/PLACE` stands for
+    what is cut. `by?field=FIELD` stands for each field.
     """
 
     start: str
