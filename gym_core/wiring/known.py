@@ -29,6 +29,7 @@ _OTHERS = {
         "stateful_counter": "gym-stateful-counter",
         "reasoning_gym": "gym-reasoning-gym",
         "qa": "gym-qa",
+        "verifiers": "gym-verifiers",
     },
     Kind.AGENT: {"simple_agent": "gym-simple-agent"},
     Kind.RUNNER: {},

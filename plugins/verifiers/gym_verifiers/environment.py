@@ -1,0 +1,118 @@
+"""The environment: a package of verifiers, loaded by its own rules, with its dataset as tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from gym_core import (
+    Home,
+    Options,
+    ResourceServer,
+    ResourceServerInfo,
+    Rollout,
+    Selector,
+    Session,
+    SessionContext,
+    Task,
+    UsageError,
+    Verdict,
+)
+from gym_verifiers.loading import load
+from gym_verifiers.names import home_of, named
+
+if TYPE_CHECKING:
+    from gym_verifiers.loaded import Loaded
+
+
+class VerifiersOptions(Options):
+    """What is loaded, and how."""
+
+    id: Annotated[str, Selector()] = Field(
+        description="The id of the environment, `wordle` or `owner/wordle`; `@0.3` behind it names a version."
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What `load_environment` is called with, or the configuration of a taskset: `args.NAME=VALUE`, in "
+        "JSON or as text.",
+    )
+    env: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Of a taskset, the rest of the configuration of its environment, in JSON: `env.agent={...}`.",
+    )
+    split: Literal["train", "eval"] = Field(
+        default="train", description="Which dataset its tasks are; the other one stands in for one that is not there."
+    )
+    columns: list[str] = Field(
+        default_factory=list, description="Columns of the state that rows keep, in `rollout.info.state`."
+    )
+    see_keys: bool = Field(
+        default=False,
+        description="Whether it may see keys of models, such as OPENAI_API_KEY, while it is loaded: what it asks with "
+        "them passes by gym's limits, budget and record.",
+    )
+
+
+class Verifiers(ResourceServer[VerifiersOptions]):
+    """An environment that was written for verifiers: a package with `load_environment`, or a taskset of 0.4.
+
+    Its own loop runs its rollouts, with the models of the run. It lives in a venv of its own where verifiers and its
+    package are not installed beside gym: `gym install --isolated verifiers:ID`.
+    """
+
+    preferred_agent = "verifiers_loop"
+
+    def __init__(self, options: Any = None, context: Any = None) -> None:
+        super().__init__(options, context)
+        self.named = named(self.options.id)
+        self.loaded: Loaded | None = None
+        self._stack = AsyncExitStack()
+
+    @classmethod
+    def home(cls, selector: str | None) -> Home | None:
+        """A venv with verifiers and the environment's package, unless both are here."""
+        return home_of(named(selector))
+
+    def describe(self) -> ResourceServerInfo:
+        """Whether it scores groups only its rubric knows."""
+        return replace(super().describe(), scores_groups=self.loaded is not None and self.loaded.scores_groups)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            loaded = load(self.named, self.options)
+            await stack.enter_async_context(loaded)
+            self._stack = stack.pop_all()
+        self.loaded = loaded
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.loaded = None
+        await self._stack.aclose()
+
+    @property
+    def opened(self) -> Loaded:
+        """What was loaded. Raises `UsageError` before that."""
+        if self.loaded is None:
+            raise UsageError(f"{self.named} is not open")
+        return self.loaded
+
+    def tasks(self) -> Iterator[Task]:
+        """Its dataset. A task is known by what its row holds, wherever that stands."""
+        return self.opened.tasks()
+
+    def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
+        """Raises `UsageError`: its loop is its own."""
+        raise UsageError(
+            f"{self.named} runs its own loop, and has no sessions for an agent of gym", hint="leave --agent out"
+        )
+
+    async def score_group(self, rollouts: Sequence[Rollout]) -> Sequence[Verdict]:
+        """What its rubric says of the rollouts of one task together."""
+        return await self.opened.score_group(rollouts)

@@ -1,0 +1,73 @@
+"""Loading a package: by `load_environment`, or as a taskset, as its version of verifiers has it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from gym_core import UsageError
+from gym_verifiers.authors import KEYS, by_its_author
+from gym_verifiers.names import Named, fits, installed_version, unknown
+
+if TYPE_CHECKING:
+    from gym_verifiers.environment import VerifiersOptions
+    from gym_verifiers.loaded import Loaded
+
+TASKSETS = (0, 4)
+"""The version of verifiers since which environments are tasksets, and nothing else."""
+
+
+def load(wanted: Named, options: VerifiersOptions) -> Loaded:
+    """Load an environment. Raises `UsageError` for one that cannot be, whatever its code raises."""
+    version = installed_version()
+    if version is None:
+        raise UsageError("verifiers is not installed here", hint=f"gym install --isolated {wanted}")
+    if not fits(wanted, version):
+        raise UsageError(
+            f"{wanted} wants another verifiers than the {version} that is installed here",
+            hint=f"gym install --isolated --upgrade {wanted}",
+        )
+    if importlib.util.find_spec(wanted.module) is None:
+        raise unknown(wanted)
+    args = {name: _read(value) for name, value in options.args.items()}
+    env = {name: _read(value) for name, value in options.env.items()}
+    with by_its_author(wanted, hide=() if options.see_keys else KEYS):
+        module = importlib.import_module(wanted.module)
+        tasksets = tuple(map(int, re.findall(r"\d+", version)[:2])) >= TASKSETS
+        if tasksets:
+            _require_taskset(wanted, module, version)
+            from gym_verifiers.taskset import LoadedTaskset
+
+            return LoadedTaskset(wanted, args, env)
+        if not hasattr(module, "load_environment"):
+            raise UsageError(
+                f"{wanted.ident} has no `load_environment`, which verifiers {version} looks for",
+                hint=f"a taskset needs verifiers 0.4: {wanted.at('0.4')}",
+            )
+        if env:
+            raise UsageError("-E env= is for tasksets", hint="what `load_environment` takes is -E args.NAME=VALUE")
+        from gym_verifiers.classic import LoadedEnvironment
+
+        return LoadedEnvironment(wanted, args, options)
+
+
+def _require_taskset(wanted: Named, module: ModuleType, version: str) -> None:
+    if hasattr(module, "load_environment") and not hasattr(module, "__all__"):
+        raise UsageError(
+            f"{wanted.ident} is written for verifiers before 0.4, with `load_environment`, and {version} is here",
+            hint=f"--env {wanted.at('0.3')}",
+        )
+
+
+def _read(value: Any) -> Any:
+    """A value of the command line: JSON where it is some, else the text that it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,108 @@
+"""How environments of verifiers are named, and where they live: `ID[@VERSION]`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from gym_core import Home, UsageError
+
+_VERSION = re.compile(r"\d+(\.\d+){1,2}")
+_IDENT = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z][\w-]*")
+LINE = 2
+"""Parts of a version that name a line of releases, each of which may break what came before: `0.3`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An environment. `ident`: its id, `wordle` or `owner/wordle`. `version`: of verifiers; empty for any."""
+
+    ident: str
+    version: str = ""
+
+    @property
+    def module(self) -> str:
+        """The module that it is, as verifiers imports it."""
+        return self.package.replace("-", "_")
+
+    @property
+    def package(self) -> str:
+        """The distribution that brings it, as far as its id says."""
+        return self.ident.rpartition("/")[2]
+
+    @property
+    def requirement(self) -> str:
+        """The version of verifiers, as pip takes it."""
+        parts = self.version.split(".") if self.version else []
+        if len(parts) == LINE:
+            return f"verifiers>={self.version},<{parts[0]}.{int(parts[1]) + 1}"
+        return f"verifiers=={self.version}" if parts else "verifiers"
+
+    def at(self, version: str) -> Named:
+        """The same for another version."""
+        return Named(self.ident, version)
+
+    def __str__(self) -> str:
+        return f"verifiers:{self.ident}{'@' + self.version if self.version else ''}"
+
+
+def named(text: str | None) -> Named:
+    """What stands after the colon. Raises `UsageError`."""
+    ident, _, version = (text or "").strip().partition("@")
+    if not ident:
+        raise UsageError(
+            "verifiers needs the id of an environment", hint="--env verifiers:ID, such as verifiers:wordle"
+        )
+    if not _IDENT.fullmatch(ident):
+        raise UsageError(f"{ident!r} is no id of an environment", hint="NAME or OWNER/NAME; --with PKG names a package")
+    if version and not _VERSION.fullmatch(version):
+        raise UsageError(f"{version!r} is no version of verifiers", hint=f"verifiers:{ident}@0.3, or {ident}@0.3.1")
+    return Named(ident, version)
+
+
+def installed_version() -> str | None:
+    """The version of verifiers that is importable here."""
+    if importlib.util.find_spec("verifiers") is None:
+        return None
+    try:
+        return importlib.metadata.version("verifiers")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def fits(wanted: Named, version: str) -> bool:
+    """Whether a version of verifiers is the one that is wanted."""
+    return not wanted.version or version == wanted.version or version.startswith(f"{wanted.version}.")
+
+
+def home_of(wanted: Named) -> Home | None:
+    """The venv that an environment has to live in; None where all that it needs is here."""
+    here = installed_version()
+    if here is not None and fits(wanted, here):
+        if importlib.util.find_spec(wanted.module) is not None:
+            return None
+        if near_to(wanted):
+            raise unknown(wanted)
+    # `uv` runs the programs of 0.4, which bring their own dependencies
+    tools = [] if wanted.version.startswith(("0.1", "0.2", "0.3")) else ["uv"]
+    return Home(name=str(wanted), packages=(wanted.requirement, *tools, wanted.package))
+
+
+def near_to(wanted: Named) -> list[str]:
+    """Modules that are installed and called much like an environment."""
+    modules = importlib.metadata.packages_distributions()
+    return get_close_matches(wanted.module, modules, n=3, cutoff=0.8)
+
+
+def unknown(wanted: Named) -> UsageError:
+    """The error for an id that no module has, with those that are near it."""
+    near = near_to(wanted)
+    guess = f"; did you mean {' or '.join(f'verifiers:{one}' for one in near)}?" if near else ""
+    return UsageError(
+        f"there is no environment {wanted.ident!r}: no module {wanted.module} is installed with verifiers{guess}",
+        hint=f"gym install --isolated {wanted} --with PKG names the package that brings it",
+    )

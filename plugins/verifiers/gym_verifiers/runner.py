@@ -1,0 +1,20 @@
+"""The runner: it lets an environment of verifiers play its own loop, with the models of the run."""
+
+from __future__ import annotations
+
+from gym_core import CompletedTask, Runner, RunnerContext, Task, UsageError
+from gym_verifiers.environment import Verifiers
+
+
+class VerifiersLoop(Runner):
+    """The loop of an environment that was written for verifiers, which names it, with the models of the run."""
+
+    async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
+        """One rollout, scored. Raises `TaskFailed` for what failed in it, whatever verifiers makes of that."""
+        server = context.server
+        if not isinstance(server, Verifiers):
+            raise UsageError(
+                "the runner `verifiers_loop` plays environments of verifiers only", hint="--env verifiers:ID"
+            )
+        async with context.endpoint() as endpoint:
+            return await server.opened.run(task, context.repeat, endpoint)

@@ -1,0 +1,81 @@
+"""Small environments, written for verifiers before 0.4 as its documentation has them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import verifiers as vf
+from datasets import Dataset
+
+
+def exact(completion: Any, answer: str, **kwargs: Any) -> float:
+    return 1.0 if completion[-1]["content"].strip() == answer else 0.0
+
+
+def length(completion: Any, **kwargs: Any) -> float:
+    return float(len(completion[-1]["content"]))
+
+
+def broken(completion: Any, **kwargs: Any) -> float:
+    raise KeyError("no such column")
+
+
+def best(completions: Any, **kwargs: Any) -> list[float]:
+    longest = max(len(one[-1]["content"]) for one in completions)
+    return [float(len(one[-1]["content"]) == longest) for one in completions]
+
+
+async def add(a: int, b: int) -> int:
+    """Add two numbers.
+
+    Args:
+        a: One.
+        b: The other.
+    """
+    return a + b
+
+
+class Guess(vf.MultiTurnEnv):  # type: ignore[misc]
+    kind = "multi"
+
+    async def setup_state(self, state: Any) -> Any:
+        state["tries"] = 0
+        return state
+
+    @vf.stop  # type: ignore[untyped-decorator]
+    async def found(self, state: Any) -> bool:
+        return bool(state.get("found", False))
+
+    async def env_response(self, messages: Any, state: Any, **kwargs: Any) -> Any:
+        state["tries"] += 1
+        state["found"] = messages[-1]["content"] == state["answer"]
+        if self.kind == "infra":
+            raise vf.InfraError("the box is gone")
+        return [vf.UserMessage(content="another one")]
+
+
+def load_environment(kind: str = "single", count: int = 2) -> Any:
+    rows = [{"question": f"Say {number}.", "answer": str(number)} for number in range(count)]
+    data = Dataset.from_list(rows)
+    if kind == "single":
+        rubric = vf.Rubric(funcs=[exact, length], weights=[1.0, 0.0])
+        return vf.SingleTurnEnv(dataset=data, system_prompt="Be short.", rubric=rubric)
+    if kind == "broken":
+        return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[exact, broken]))
+    if kind == "group":
+        return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[exact, best], weights=[0.5, 1.0]))
+    if kind == "tool":
+        return vf.ToolEnv(dataset=data, tools=[add], max_turns=4, rubric=vf.Rubric(funcs=[exact]))
+    if kind in ("multi", "infra"):
+        return Guess(dataset=data, max_turns=3, rubric=vf.Rubric(funcs=[exact]), kind=kind)
+    if kind == "exit":
+        sys.exit(3)
+    if kind == "key":
+        import openai
+
+        openai.AsyncOpenAI()
+    if kind == "fetch":
+        raise ConnectionError("failed to connect to https://data.example/questions.parquet")
+    print("a word on standard output")
+    return load_environment("single", count)

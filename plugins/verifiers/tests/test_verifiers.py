@@ -1,0 +1,214 @@
+"""Environments of verifiers by their own loops; where verifiers is not installed, what can be said without it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+import gym_core
+from gym_core import Group, Rollout, TaskFailed, UsageError
+from gym_testing import call
+from gym_testing.models import ScriptedModel
+from gym_verifiers.authors import by_its_author
+from gym_verifiers.loaded import TaskIds, number, plain
+from gym_verifiers.names import Named, home_of, installed_version, named
+from gym_verifiers.scoring import _noting, noted
+
+VERSION = installed_version() or ""
+needs_verifiers = pytest.mark.skipif(not VERSION.startswith("0.3"), reason="verifiers 0.3 is not installed beside gym")
+tasksets = pytest.mark.skipif(not VERSION.startswith("0.4"), reason="verifiers 0.4 is not installed beside gym")
+ENV = "verifiers:saying"
+
+
+def test_an_id_is_a_name_with_or_without_an_owner_and_a_version() -> None:
+    assert named("wordle") == Named("wordle")
+    assert named("owner/two-words@0.3") == Named("owner/two-words", "0.3")
+    assert named("owner/two-words").module == "two_words"
+    assert (named("a@0.3").requirement, named("a@0.3.1").requirement) == ("verifiers>=0.3,<0.4", "verifiers==0.3.1")
+    assert named("a").requirement == "verifiers"
+    for wrong in ("", "@0.3", "../x", "a b", "a@latest", "a@0", "-r"):
+        with pytest.raises(UsageError):
+            named(wrong)
+
+
+def test_its_home_holds_verifiers_and_its_package() -> None:
+    old, new = home_of(named("no-such-environment@0.3")), home_of(named("no-such-environment"))
+    assert old is not None
+    assert new is not None
+    assert (old.name, old.packages) == (
+        "verifiers:no-such-environment@0.3",
+        ("verifiers>=0.3,<0.4", "no-such-environment"),
+    )
+    assert new.packages == ("verifiers", "uv", "no-such-environment")
+
+
+def test_without_its_home_one_line_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GYM_HOME", str(tmp_path))
+    with pytest.raises(UsageError) as refused:
+        run("verifiers:no-such-environment@0.3")
+    assert "lives in a venv of its own, which is not made yet" in refused.value.message
+    assert "`gym install --isolated verifiers:no-such-environment@0.3` makes it" in refused.value.hint
+
+
+def test_tasks_are_known_by_what_they_hold() -> None:
+    ids = TaskIds()
+    first, again, other = ids.of({"a": 1}), ids.of({"a": 1}), ids.of({"a": 2})
+    assert again == f"{first}-2"
+    assert other not in (first, again)
+    assert TaskIds().of({"a": 1}) == first
+
+
+def test_only_numbers_are_rewards() -> None:
+    assert (number(True, "x"), number(2, "x")) == (1.0, 2.0)
+    for wrong in (None, "1", float("nan"), float("inf"), [1.0]):
+        with pytest.raises(TaskFailed):
+            number(wrong, "the reward")
+    assert plain({"a": (1, float("nan"), object)})["a"][:2] == [1, "nan"]
+
+
+@pytest.mark.parametrize("returned", [KeyError("x"), "text", float("nan"), None])
+def test_what_a_reward_function_raises_or_returns_is_noted(returned: Any) -> None:
+    def reward(answer: str) -> Any:
+        if isinstance(returned, Exception):
+            raise returned
+        return returned
+
+    async def ask() -> list[str]:
+        with noted() as failures:
+            wrapped = _noting(reward, alone=True)
+            assert list(inspect.signature(wrapped).parameters) == ["answer"]
+            with pytest.raises((KeyError, ValueError, TypeError)):
+                await wrapped(answer="a")
+            return failures
+
+    (failure,) = asyncio.run(ask())
+    assert failure.startswith("the reward function reward failed: ")
+
+
+def test_what_an_author_does_to_the_process_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def load() -> None:
+        with by_its_author(Named("a"), hide=("OPENAI_API_KEY",)):
+            assert "OPENAI_API_KEY" not in os.environ
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            sys.exit(3)
+
+    with pytest.raises(UsageError, match=r"it left with sys.exit\(3\)"):
+        load()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert os.environ["OPENAI_API_KEY"] == "sk-mine"
+
+
+@pytest.fixture
+def saying(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environments of `saying.py`, importable as an installed package is."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    yield
+    for name in ("saying", "saying_taskset"):
+        sys.modules.pop(name, None)
+
+
+def run(env: str = ENV, *script: Any, **settings: Any) -> list[Rollout]:
+    async def collect() -> list[Rollout]:
+        model = ScriptedModel(*(script or ("0",)))
+        async with asyncio.timeout(120):
+            return [one async for one in gym_core.collect(model=model, env=env, concurrency=1, **settings)]
+
+    return asyncio.run(collect())
+
+
+def of(kind: str, *script: Any, **settings: Any) -> list[Rollout]:
+    options = {"args": {"kind": kind}, "columns": ["tries"]}
+    return run(ENV, *script, env_options=options, **settings)
+
+
+@needs_verifiers
+@pytest.mark.usefixtures("saying")
+class TestClassic:
+    """Packages with `load_environment`."""
+
+    def test_a_single_turn_earns_what_its_rubric_gives(self) -> None:
+        right, wrong = of("single")
+        assert [right.reward, wrong.reward] == [1.0, 0.0]
+        assert right.row["reward_components"] == {"exact": 1.0}
+        assert right.row["responses_create_params"]["input"][0]["role"] == "system"
+        assert (right.status.value, right.stop_reason, len(right.model_calls)) == ("completed", "completed", 1)
+
+    def test_tools_are_carried_out_by_its_loop(self) -> None:
+        rollouts = of("tool", call("add", a=0, b=1), "1")
+        assert [one.reward for one in rollouts] == [0.0, 1.0]
+        assert all(len(one.model_calls) == 2 for one in rollouts)
+
+    def test_several_turns_keep_their_state(self) -> None:
+        lost, won = of("multi", "5", "1", "0")
+        assert (lost.stop_reason, won.stop_reason) == ("max_turns", "found")
+        assert won.info["state"] == {"tries": 2}
+
+    def test_a_failure_is_no_reward(self) -> None:
+        for one in of("broken"):
+            assert (one.status.value, one.reward) == ("verifier_error", None)
+            assert "the reward function broken failed" in str(one.error)
+        for one in of("infra", "5", "6"):
+            assert (one.status.value, one.reward) == ("env_error", None)
+            assert "the box is gone" in str(one.error)
+
+    def test_a_rubric_of_the_group_scores_it(self) -> None:
+        async def collect() -> list[Group]:
+            options = {"args": {"kind": "group"}}
+            model = ScriptedModel("0")
+            return [one async for one in gym_core.collect_groups(model=model, env=ENV, repeats=2, env_options=options)]
+
+        groups = asyncio.run(collect())
+        assert sorted(group.verdicts[0].reward for group in groups) == [1.0, 1.5]
+        assert all(group.error is None for group in groups)
+
+    @pytest.mark.parametrize(
+        ("kind", "message", "hint"),
+        [
+            ("exit", "it left with sys.exit(3)", "-v"),
+            ("key", "OPENAI_API_KEY", "see_keys"),
+            ("fetch", "failed to connect", "it fetches something from https://data.example/questions.parquet"),
+        ],
+    )
+    def test_what_cannot_be_loaded_is_one_line(
+        self, kind: str, message: str, hint: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
+        with pytest.raises(UsageError) as refused:
+            of(kind)
+        assert message in refused.value.message
+        assert hint in refused.value.hint
+
+    def test_what_it_prints_is_no_matter_and_a_near_id_is_named(self) -> None:
+        assert [one.reward for one in of("print")] == [1.0, 0.0]
+        with pytest.raises(UsageError, match=r"no environment 'verifierz'.*did you mean verifiers:verifiers"):
+            run("verifiers:verifierz")
+
+
+@tasksets
+@pytest.mark.usefixtures("saying")
+class TestTasksets:
+    """Tasksets of 0.4, played by the chat that comes with them."""
+
+    ENV: ClassVar[dict[str, Any]] = {"agent": {"harness": {"id": "null"}, "runtime": {"type": "subprocess"}}}
+
+    def test_its_rewards_and_metrics_are_the_verdict(self) -> None:
+        right, wrong = run("verifiers:saying_taskset", env_options={"env": self.ENV})
+        assert [right.reward, wrong.reward] == [1.0, 0.0]
+        assert right.row["reward_components"] == {"exact": 1.0}
+        assert len(right.model_calls) == 1
+
+    def test_a_failure_is_no_reward(self) -> None:
+        options = {"env": self.ENV, "args": {"broken": True}}
+        for one in run("verifiers:saying_taskset", env_options=options):
+            assert (one.status.value, one.reward) == ("verifier_error", None)
