@@ -50,7 +50,9 @@ def test_a_rollout_with_tools_is_verified_there() -> None:
     assert rollout.info["final_count"] == 10
     assert "responses_create_params" not in rollout.info
     assert [path for path, _ in server.seen] == ["/seed_session", "/increment", "/increment", "/verify"]
-    assert server.seen[0][1] == row(), "the row is sent whole"
+    sent = {**row(), "_ng_task_index": 0, "_ng_rollout_index": 0}
+    assert server.seen[0][1] == sent, "the row is sent whole, with its place and its repeat"
+    assert "_ng_task_index" not in rollout.row, "and stays as it was here"
 
 
 def test_a_server_that_describes_nothing_is_taken_for_one() -> None:

@@ -50,7 +50,7 @@ async def test_a_rollout_of_nemo_gym() -> None:
         assert called.headers["content-type"].startswith("text/plain")
         for _ in range(2):
             verified = await rollout.post("/verify", {**task, "response": ANSWERED})
-            assert verified.body == {**task, "response": ANSWERED, "reward": 9.0, "reward_components": {}}
+            assert verified.body == {**task, "response": ANSWERED, "reward": 9.0}
 
 
 @asynchronous
@@ -223,3 +223,97 @@ def test_metrics_leave_out_what_was_not_measured() -> None:
     metrics = aggregate_metrics({"verify_responses": rows})["agent_metrics"]
     assert (metrics["mean/reward"], metrics["left_out"], metrics["rollouts"]) == (0.5, 2, 4)
     assert "mean/reward_components/a" not in metrics
+
+
+@pytest.mark.parametrize("prefix", ["/ng-rollout/0-0", "/ng-rollout/a.b_c-1/training-token-capture"])
+@asynchronous
+async def test_a_capture_prefix_leads_to_the_same_routes(prefix: str) -> None:
+    async with serving(counter(), token="secret") as served:
+        allowed = {"Authorization": "Bearer secret"}
+        seeded = await served.ask("POST", f"{prefix}/seed_session", row(start=3), headers=allowed)
+        assert seeded.status == 200
+        assert (await served.ask("POST", f"{prefix}/add", {"by": 5}, headers=allowed)).body == "8"
+        for path in ("/v1/component", "/seed_session"):
+            assert (await served.ask("POST", prefix + path, row())).status == 401, "it opens nothing that is closed"
+        for path in ("/ng-rollout/-x/health", "/ng-rollout/health", f"{prefix}{prefix}/health"):
+            assert (await served.ask("GET", path, headers=allowed)).status in (404, 405)
+
+
+class Halves(PlainSession):
+    """Its components do not sum to the reward."""
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        return Verdict(1.0, {"calls": 1.0, "answer": 0.5}, {"calls": "of the info"})
+
+
+@asynchronous
+async def test_components_that_do_not_sum_to_the_reward_stand_at_the_top() -> None:
+    async with serving(env(Halves)) as served:
+        task = row()
+        rollout = await Rollout.seed(served, task)
+        verified = await rollout.post("/verify", {**task, "response": ANSWERED})
+        assert verified.body == {**task, "response": ANSWERED, "reward": 1.0, "answer": 0.5, "calls": "of the info"}
+
+
+def seeding(name: str = "s1", rollout: str = "4-2", **data: Any) -> dict[str, Any]:
+    return {
+        "resources_session_id": name,
+        "episode_id": {"rollout_id": rollout, "attempt": 0},
+        "task_id": {"taskset": "counters:train", "task_id": "a"},
+        "task_data": {"start": 3, **data},
+    }
+
+
+def closing(name: str = "s1", rollout: str = "4-2") -> dict[str, Any]:
+    return {"resources_session_id": name, "episode_id": {"rollout_id": rollout, "attempt": 0}}
+
+
+@asynchronous
+async def test_a_session_under_an_id_of_the_callers() -> None:
+    async with serving(counter()) as served:
+        seeded, again = await asyncio.gather(*(served.ask("POST", "/seed_session", seeding()) for _ in range(2)))
+        assert seeded.body == again.body == {"resources_session_id": "s1"}, "any other field is refused there"
+        served.client.cookies.clear()
+        cookies = [answer.headers["set-cookie"].partition(";")[0].partition("=")[2] for answer in (seeded, again)]
+        assert cookies[0] == cookies[1], "seeding again opens no other"
+        rollout = Rollout(served, row(start=3), cookies[0])
+        assert (await rollout.post("/add", {"by": 5})).body == "8"
+        assert (await rollout.post("/verify", {**row(start=3), "response": ANSWERED})).body["reward"] == 9.0
+        for _ in range(2):
+            closed = await rollout.post("/close_session", closing())
+            assert (closed.status, closed.body) == (200, {"resources_session_id": "s1"})
+        assert CounterSession.closed == ["a"]
+        assert (await rollout.post("/add", {"by": 5})).status == 410
+        assert (await served.ask("POST", "/seed_session", seeding())).status == 410, "what was closed stays so"
+
+
+@asynchronous
+async def test_a_seed_that_arrives_after_its_close_opens_nothing() -> None:
+    async with serving(counter()) as served:
+        assert (await served.ask("POST", "/close_session", closing("late"))).status == 200
+        assert (await served.ask("POST", "/seed_session", seeding("late"))).status == 410
+        assert CounterSession.closed == []
+
+
+@asynchronous
+async def test_a_session_is_one_episodes_and_a_failed_seed_may_be_tried_again() -> None:
+    async with serving(counter()) as served:
+        assert (await served.ask("POST", "/seed_session", seeding())).status == 200
+        for path, body in (("/seed_session", seeding(rollout="4-3")), ("/close_session", closing(rollout="4-3"))):
+            refused = await served.ask("POST", path, body)
+            assert (refused.status, refused.error["field"]) == (409, "resources_session_id")
+        unknown = {"input": "", "tools": [{"type": "function", "name": "x"}]}
+        wrong = seeding("s2", responses_create_params=unknown)
+        assert (await served.ask("POST", "/seed_session", wrong)).status == 422
+        assert (await served.ask("POST", "/seed_session", seeding("s2"))).status == 200
+        for broken in ({**seeding(), "episode_id": "4-2"}, {"resources_session_id": 1}):
+            assert (await served.ask("POST", "/seed_session", broken)).status == 422
+
+
+@asynchronous
+async def test_a_session_of_a_cookie_is_closed_by_it() -> None:
+    async with serving(counter()) as served:
+        rollout = await Rollout.seed(served, row(start=3))
+        assert (await rollout.post("/close_session", {})).status == 200
+        assert (await rollout.post("/add", {"by": 5})).status == 410
+        assert (await served.ask("POST", "/close_session", {})).status == 401

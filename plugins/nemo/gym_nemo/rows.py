@@ -5,11 +5,20 @@ Its servers check a response with the models of the `openai` package, so everyth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gym_core import Item, Rollout
-from gym_core.spi import REQUEST_FIELD, is_whole, whole_call, with_flat_tools, with_tokens_on_items, without_result
+from gym_core import Item, Rollout, Task
+from gym_core.spi import (
+    REQUEST_FIELD,
+    is_whole,
+    whole_call,
+    with_flat_tools,
+    with_tokens_on_items,
+    without_failure,
+    without_result,
+)
 from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 AGENT_REF = "agent_ref"
@@ -21,6 +30,24 @@ def task_row(row: dict[str, Any]) -> dict[str, Any]:
     """A task's row as NeMo Gym takes it, which knows tools in the form of the Responses API alone."""
     request = row.get(REQUEST_FIELD)
     return {**row, REQUEST_FIELD: with_flat_tools(request)} if isinstance(request, dict) else row
+
+
+def row_for(task: Task, repeat: int) -> dict[str, Any]:
+    """The row of a task as it is sent: with its place and its repeat, under NeMo Gym's names for them."""
+    row = task_row(without_failure(task.row))
+    row.setdefault(TASK_INDEX, task.index)
+    if repeat or ROLLOUT_INDEX not in row:
+        row[ROLLOUT_INDEX] = repeat
+    return row
+
+
+def summing_components(reward: Any, components: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"reward_components": ...}` where they sum to the reward, else nothing: NeMo RL refuses all others."""
+    values = list(components.values())
+    if not values or not all(isinstance(value, int | float) for value in [reward, *values]):
+        return {}
+    fitting = math.isclose(math.fsum(values), reward, rel_tol=1e-9, abs_tol=1e-9)
+    return {"reward_components": dict(components)} if fitting else {}
 
 
 def as_response(
@@ -86,8 +113,7 @@ def result_row(row: Mapping[str, Any]) -> dict[str, Any]:
     task["response"] = as_response(body, items, request)
     task["reward"] = row.get("reward")
     components: Mapping[str, Any] = row.get("reward_components") or {}
-    if components:
-        task["reward_components"] = dict(components)
+    task |= summing_components(row.get("reward"), components)
     for name, value in {**(about.get("info") or {}), **components}.items():
         task.setdefault(name, value)
     task.setdefault(AGENT_REF, {"name": str(about.get("agent") or "gym")})

@@ -35,7 +35,7 @@ class Result(TypedDict):
     task_id: str | int
     response: OutputShape
     reward: Number | None
-    reward_components: Object
+    reward_components: NotRequired[Object]
     rollout: RolloutShape
 
 

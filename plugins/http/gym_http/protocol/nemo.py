@@ -20,6 +20,40 @@ class NumberedRow(Row):
 
 
 @shape
+class Episode(TypedDict):
+    """One attempt at one rollout, as NeMo Gym 0.7 names it."""
+
+    rollout_id: str
+    attempt: NotRequired[Count]
+
+
+@shape
+class TaskName(TypedDict):
+    """One task of a set."""
+
+    taskset: str
+    task_id: str
+
+
+@shape
+class SeedRequest(TypedDict):
+    """A session under an id that its caller has made."""
+
+    resources_session_id: str
+    episode_id: Episode
+    task_id: TaskName
+    task_data: Object
+
+
+@shape
+class CloseRequest(TypedDict):
+    """Which of them is done."""
+
+    resources_session_id: str
+    episode_id: Episode
+
+
+@shape
 class AnsweredRow(TypedDict):
     """A row and the response to it."""
 
@@ -40,7 +74,7 @@ class JudgedRow(AnsweredRow):
     """The row with its reward."""
 
     reward: Number
-    reward_components: dict[str, Number]
+    reward_components: NotRequired[dict[str, Number]]
 
 
 @shape

@@ -30,9 +30,10 @@ from gym_http.protocol.urls import host_of
 from gym_http.protocol.whole_tasks import COMPLETES
 from gym_http.remote.connection import Connection, has_not_begun
 from gym_http.remote.detect import AGENT, Served, recognise
-from gym_http.remote.nemo_agent import completed, failure, row_for
+from gym_http.remote.nemo_agent import completed, failure
 from gym_http.remote.options import RolloutOptions
 from gym_http.remote.runner import RemoteTaskRunner
+from gym_nemo.rows import row_for
 
 _SECONDS = 30.0
 

@@ -10,26 +10,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gym_core import CompletedTask, ModelError, Response, Task, TaskFailed, Trajectory
+from gym_core import CompletedTask, ModelError, Response, TaskFailed, Trajectory
 from gym_core.responses import COMPLETED, MAX_OUTPUT_TOKENS, as_items
-from gym_core.spi import REQUEST_FIELD, NotMeasured, check_measured, read_verdict, without_failure
+from gym_core.spi import REQUEST_FIELD, NotMeasured, check_measured, read_verdict
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
 from gym_http.protocol.wire import trajectory_from_wire
-from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
-from gym_nemo.rows import task_row
 
 _MODELS = frozenset({"model_error", "cancelled"})
 """The statuses of rollouts whose error may be that of a model call."""
-
-
-def row_for(task: Task, repeat: int) -> dict[str, Any]:
-    """The row of a task as an agent is sent it: with its place and its repeat, under NeMo Gym's names for them."""
-    row = dict(task_row(without_failure(task.row)))
-    row.setdefault(TASK_INDEX, task.index)
-    if repeat or ROLLOUT_INDEX not in row:
-        row[ROLLOUT_INDEX] = repeat
-    return row
 
 
 def completed(row: Mapping[str, Any], reply: Reply) -> CompletedTask:
@@ -49,6 +38,8 @@ def completed(row: Mapping[str, Any], reply: Reply) -> CompletedTask:
     about = about if isinstance(about, Mapping) else {}
     if isinstance(info := about.get("info"), Mapping):
         verdict = replace(verdict, info=dict(info))
+    if isinstance(components := about.get("reward_components"), Mapping):
+        verdict = replace(verdict, components=dict(components))
     said = Response(response)
     stop_reason = str(about.get("stop_reason") or said.stop_reason)
     if stop_reason == COMPLETED and result.get("is_truncated") is True:

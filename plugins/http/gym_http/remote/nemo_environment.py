@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from gym_core import Item, Session, SessionContext, Task, Trajectory, Verdict
 from gym_core.errors import SessionError
-from gym_core.spi import NotMeasured, read_verdict, without_failure
+from gym_core.spi import NotMeasured, read_verdict
 from gym_http.protocol.client import Reply
-from gym_nemo.rows import ROUTES, as_response, task_row
+from gym_nemo.rows import ROUTES, as_response, row_for
 
 if TYPE_CHECKING:
     from gym_http.remote.environment import RemoteResourceServer
@@ -50,7 +50,7 @@ class NemoSession(Session["RemoteResourceServer"]):
         super().__init__(task, server, context)
         self._cookies: dict[str, str] = {}
         self._opening: list[Item] = []
-        self._row = task_row(without_failure(task.row))
+        self._row = row_for(task, context.repeat)
 
     async def begin(self) -> None:
         """Open the session. Raises `SessionError` for a task with a tool that has the name of a route."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,8 @@ PUBLIC = frozenset({"/", "/health", "/ready"})
 PHASE = "gym.phase"
 """Where a route notes in the scope of a request what it is at: `setup`, `tool`, `reply`, `verify`, `score_group`."""
 _RETRY_SECONDS = "5"
+_CAPTURED = re.compile(r"/ng-rollout/[A-Za-z0-9][A-Za-z0-9._-]*(?:/training-token-capture)?(?=/)")
+"""What NeMo Gym puts before a path where it keeps what a rollout asked: the route is the one behind it."""
 _LONGEST_LENGTH = 18
 """Digits of a length that anybody may mean."""
 
@@ -136,8 +139,12 @@ class Application:
                 self._idle.set()
 
     async def _dispatch(self, scope: Scope, receive: _Limited, send: Send) -> None:
-        path, headers = scope["path"], scope["headers"]
+        headers = scope["headers"]
         route, allowed = self._find(scope)
+        if route is None and (captured := _CAPTURED.match(scope["path"])):
+            scope["path"] = scope["path"][captured.end() :]
+            route, allowed = self._find(scope)
+        path = scope["path"]
         public = path in PUBLIC
         if not public and not getattr(route, "own_token", False):
             if self.settings.token:

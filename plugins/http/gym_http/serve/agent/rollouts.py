@@ -26,6 +26,7 @@ from gym_http.protocol.errors import ServeError
 from gym_http.protocol.nemo import NumberedRow
 from gym_http.protocol.shapes import read
 from gym_http.serve.agent.conversation import answer_of
+from gym_nemo.rows import summing_components
 
 logger = logging.getLogger("gym")
 
@@ -68,7 +69,7 @@ class ServedRollouts:
         rollout = await self._in_turn(run)
         failure = run.failure
         try:
-            encoded = encode_json(_with_tokens(rollout))
+            encoded = encode_json(_for_trainers(rollout))
         except JsonError as error:
             rollout = unwritable(rollout, error)
             encoded = encode_json(rollout.row)
@@ -121,9 +122,19 @@ def task_of(row: Any) -> tuple[Task, int]:
     return Task(row, task_id=task_id, index=index or 0), repeat or 0
 
 
-def _with_tokens(rollout: Rollout) -> dict[str, Any]:
-    """The row as trainers of NeMo's read it: where it has exact tokens, they stand on the items, too."""
+def _for_trainers(rollout: Rollout) -> dict[str, Any]:
+    """The row as trainers of NeMo's read it.
+
+    Where it has exact tokens, they stand on the items, too. Components that do not sum to the reward stand below
+    `rollout` instead.
+    """
     row = rollout.row
+    components = row["reward_components"]
+    if not summing_components(row["reward"], components):
+        row = {**row}
+        del row["reward_components"]
+        if components:
+            row["rollout"] = {**row["rollout"], "reward_components": components}
     if not any("tokens" in call for call in rollout.model_calls):
         return row
     trajectory = rollout.trajectory

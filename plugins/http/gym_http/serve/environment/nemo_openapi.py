@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gym_http.protocol.nemo import AnsweredRow, AnsweredTask, JudgedRow, NumberedRow
+from gym_http.protocol.nemo import AnsweredRow, AnsweredTask, CloseRequest, JudgedRow, NumberedRow
 from gym_http.protocol.shapes import Objects
 from gym_http.serve import metrics
 from gym_http.serve.environment.openapi import ASKED, OPENING
@@ -33,6 +33,14 @@ def openapi(*, judges_rows: bool) -> dict[str, Any]:
                     f"Open a session for a row. The cookie {COOKIE} names it.",
                     {"200": _SEEDED, **_FAILURES},
                     NumberedRow,
+                )
+            },
+            "/close_session": {
+                "post": operation(
+                    "Close the session of an id that its caller has made; without one, that of the cookie.",
+                    {"200": answer("It is closed.", dict), **_FAILURES},
+                    CloseRequest,
+                    security=[*_COOKIE, {}],
                 )
             },
             "/verify": {

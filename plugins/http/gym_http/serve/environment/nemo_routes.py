@@ -1,4 +1,6 @@
-"""The routes of a served environment that NeMo Gym's agents and trainers ask: `/seed_session`, `/<tool>`, `/verify`.
+"""The routes of a served environment that NeMo Gym's agents and trainers ask.
+
+`/seed_session`, `/<tool>`, `/verify`, `/close_session`.
 
 The session is a cookie, signed with a secret of the process, that names it. A tool with the name of a route cannot be
 called by its path here, which is so in NeMo Gym, too; `/v1` reaches it.
@@ -6,30 +8,35 @@ called by its path here, which is so in NeMo Gym, too; `/v1` reaches it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from gym_core import ResourceServer, Trajectory, Verdict
+from gym_core import Item, ResourceServer, Trajectory, Verdict
 from gym_core import Response as ModelResponse
 from gym_core.errors import InputError
-from gym_core.spi import RESULT_FIELDS, derive_seed, session_info
+from gym_core.responses import as_items
+from gym_core.spi import REQUEST_FIELD, RESULT_FIELDS, derive_seed, session_info
 from gym_http.protocol.errors import ServeError
-from gym_http.protocol.nemo import AnsweredRow
+from gym_http.protocol.nemo import AnsweredRow, CloseRequest, SeedRequest
 from gym_http.protocol.shapes import read
 from gym_http.serve import metrics
 from gym_http.serve.agent.rollouts import task_of
 from gym_http.serve.application import PHASE
 from gym_http.serve.auth import CookieRoute
+from gym_http.serve.environment.nemo_sessions import NamedSessions, row_of
 from gym_http.serve.environment.routes import row_refused
 from gym_http.serve.environment.session import ServedSession
 from gym_http.serve.environment.sessions import Sessions, unknown_session
 from gym_http.serve.environment.tokens import COOKIE
 from gym_http.serve.json_body import read_object
 from gym_http.serve.json_reply import json_reply
+from gym_nemo.rows import summing_components
 
+NAME = "resources_session_id"
 VERIFIED_SECONDS = 60.0
 """A session that has been verified is not asked for more, and nobody closes it: it is idle after this time."""
 _ADDED = frozenset({*RESULT_FIELDS, "task_id"})
@@ -40,6 +47,7 @@ def routes(server: ResourceServer, sessions: Sessions) -> list[BaseRoute]:
     own = _Routes(server, sessions)
     return [
         Route("/seed_session", own.seed, methods=["POST"], name="seed_session"),
+        CookieRoute("/close_session", own.close, methods=["POST"], name="close_session"),
         CookieRoute("/verify", own.verify, methods=["POST"]),
         metrics.ROUTE,
         CookieRoute("/{tool}", own.tool, methods=["POST"]),
@@ -56,10 +64,33 @@ class _Routes:
     def __init__(self, server: ResourceServer, sessions: Sessions) -> None:
         self._server = server
         self._sessions = sessions
+        self._named = NamedSessions(sessions)
 
     async def seed(self, request: Request) -> Response:
-        served = await self._open(await read_object(request), request)
-        answer = json_reply({} if served.opening is None else {"opening": served.opening})
+        body = await read_object(request)
+        if NAME in body:
+            return await self._seed_named(read(SeedRequest, body), request)
+        served = await self._open(body, request)
+        return self._seeded(served, {} if served.opening is None else {"opening": served.opening})
+
+    async def _seed_named(self, body: SeedRequest, request: Request) -> Response:
+        name = body["resources_session_id"]
+        row = row_of(body)
+        served = await self._named.seed(name, body["episode_id"], lambda: self._open(row, request))
+        return self._seeded(served, {NAME: name})
+
+    async def close(self, request: Request) -> Response:
+        """By the id that the caller made, or, without one, by the cookie. Harmless for one that is gone."""
+        body = await read_object(request)
+        if NAME in body:
+            asked = read(CloseRequest, body)
+            await self._named.close(asked["resources_session_id"], asked["episode_id"])
+            return json_reply({NAME: asked["resources_session_id"]})
+        await self._sessions.close(self._ident(request))
+        return json_reply({})
+
+    def _seeded(self, served: ServedSession, body: Any) -> Response:
+        answer = json_reply(body)
         answer.set_cookie(
             COOKIE,
             self._sessions.tokens.sign(served.ident),
@@ -71,7 +102,7 @@ class _Routes:
 
     async def tool(self, request: Request) -> Response:
         request.scope[PHASE] = "tool"
-        ident = self._named(request)
+        ident = self._ident(request)
         arguments = (await request.body()).decode("utf-8", "replace")
         served = self._sessions.find(ident)
         answer = await served.tool(request.path_params["tool"], arguments)
@@ -82,13 +113,13 @@ class _Routes:
 
     async def verify(self, request: Request) -> Response:
         request.scope[PHASE] = "verify"
-        ident = self._named(request) if COOKIE in request.cookies or not judges_rows(self._server) else None
+        ident = self._ident(request) if COOKIE in request.cookies or not judges_rows(self._server) else None
         row = await read_object(request)
         response = read(AnsweredRow, row)["response"]
         if ident is None:
             return json_reply(_judged(row, await self._verify_row(row, response, request)))
         served = self._sessions.find(ident)
-        verdict = await served.verify(_trajectory(served, response))
+        verdict = await served.verify(_trajectory(served, row, response))
         self._sessions.touch(served, min(VERIFIED_SECONDS, self._sessions.settings.session_idle))
         return json_reply(_judged(row, verdict))
 
@@ -97,7 +128,7 @@ class _Routes:
         task = {name: value for name, value in row.items() if name not in RESULT_FIELDS}
         served = await self._open(task, request)
         try:
-            return await served.verify(_trajectory(served, response))
+            return await served.verify(_trajectory(served, row, response))
         finally:
             await self._sessions.close(served.ident)
 
@@ -115,7 +146,7 @@ class _Routes:
             if phase != "setup":
                 request.scope[PHASE] = phase
 
-    def _named(self, request: Request) -> str:
+    def _ident(self, request: Request) -> str:
         """The id of the session that the cookie names. Raises `ServeError`: 401 without one, 404 for a forged one."""
         signed = request.cookies.get(COOKIE)
         if signed is None:
@@ -126,12 +157,25 @@ class _Routes:
         return ident
 
 
-def _trajectory(served: ServedSession, response: dict[str, Any]) -> Trajectory:
+def _trajectory(served: ServedSession, row: dict[str, Any], response: dict[str, Any]) -> Trajectory:
+    """What is judged. A session that was seeded without its request learns here what was asked."""
+    request = row.get(REQUEST_FIELD)
+    given: Sequence[Item] = ()
+    if not served.task.input and isinstance(request, dict):
+        try:
+            given = as_items(request.get("input") or [])
+        except ValueError as error:
+            raise ServeError(422, str(error), field=f"{REQUEST_FIELD}.input") from None
     items = [*(served.opening or ()), *response["output"]]
-    return Trajectory(served.task.input, items, stop_reason=ModelResponse(response).stop_reason)
+    return Trajectory(served.task.input or given, items, stop_reason=ModelResponse(response).stop_reason)
 
 
 def _judged(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """The row with what the verifier says. Its info stands at the top, where it meets no other field."""
-    added = {name: value for name, value in verdict.info.items() if name not in row and name not in _ADDED}
-    return {**row, **added, "reward": verdict.reward, "reward_components": dict(verdict.components)}
+    """The row with what the verifier says. Its info stands at the top, where it meets no other field.
+
+    Components that do not sum to the reward stand there, too, since its trainers refuse them in their own place.
+    """
+    components = summing_components(verdict.reward, verdict.components)
+    kept = verdict.info if components else {**verdict.components, **verdict.info}
+    added = {name: value for name, value in kept.items() if name not in row and name not in _ADDED}
+    return {**row, **added, "reward": verdict.reward, **components}
