@@ -36,7 +36,7 @@ app = CommandGroup(
         "import": ("gym_core.cli.import_:import_", "Turn the configuration of another system into a run file."),
         "export": (
             "gym_core.cli.export:export",
-            "Write the rollouts of a results file as rows that the tools of others read.",
+            "Write the rollouts of a run as rows that the tools of others read.",
         ),
         "show": (
             "gym_core.cli.show:show",
