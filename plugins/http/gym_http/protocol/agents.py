@@ -9,8 +9,9 @@ from typing_extensions import TypedDict
 
 from gym_core import Status, StopReason
 from gym_http.protocol.errors import ErrorBody
-from gym_http.protocol.sessions import TaskRequest, Url
-from gym_http.protocol.shapes import AsItCame, Number, Object, Objects, Token, shape, whole_shape
+from gym_http.protocol.nemo import NumberedRow
+from gym_http.protocol.sessions import TaskRequest, Url, VerdictBody
+from gym_http.protocol.shapes import AsItCame, Count, Number, Object, Objects, Says, Token, shape, whole_shape
 
 
 @shape
@@ -44,6 +45,46 @@ class FailedRollout(ErrorBody):
     """Why a rollout failed, and its row."""
 
     row: NotRequired[Result]
+
+
+LARGEST_GROUP = 1024
+
+
+@whole_shape
+class GroupRun(TypedDict):
+    """A row, and how many rollouts of it are asked for."""
+
+    task: Annotated[dict[str, Any], AsItCame(NumberedRow)]
+    size: Annotated[int, Field(ge=1, le=LARGEST_GROUP), Says(f"must be a whole number from 1 to {LARGEST_GROUP}")]
+
+
+@shape
+class GroupVerdict(VerdictBody):
+    """What the environment said of one of a group's rollouts."""
+
+    repeat: Count
+
+
+@shape
+class GroupResult(TypedDict):
+    """Rollouts of one task and what they came to together."""
+
+    task_id: str
+    rollouts: Annotated[list[Result], Field(description="By repeat, failures among them.")]
+    rewards: Annotated[
+        list[Number | None], Field(description="Of each: the group's where there is one, null for a failure.")
+    ]
+    verdicts: Annotated[
+        list[GroupVerdict], Field(description="Of those that were scored together; empty where none were.")
+    ]
+    error: Annotated[Object | None, Field(description="Why they could not be scored together.")]
+
+
+@shape
+class FailedGroup(ErrorBody):
+    """Why all rollouts of a group failed, in the words of the first, and the group."""
+
+    group: NotRequired[GroupResult]
 
 
 @shape

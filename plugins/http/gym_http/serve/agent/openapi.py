@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gym_http.protocol.agents import FailedRollout, Result
+from gym_http.protocol.agents import FailedGroup, FailedRollout, GroupResult, GroupRun, Result
 from gym_http.protocol.nemo import NumberedRow
 from gym_http.protocol.openai import ResponseAnswer, ResponsesRequest
 from gym_http.serve import metrics
+from gym_http.serve.environment.openapi import TASKS
+from gym_http.serve.keep_alive import PARAMETER
 from gym_http.serve.model.openapi import FAILURES, asking
 from gym_http.serve.openapi import answer, error, operation
 
@@ -24,6 +26,7 @@ _FAILURES = {
 def openapi() -> dict[str, Any]:
     """The fragment of a served agent."""
     failed = {status: answer(words, FailedRollout) for status, words in _FAILURES.items()}
+    all_failed = {status: answer(words, FailedGroup) for status, words in _FAILURES.items()}
     not_offered = {"501": error("The agent works on whole tasks only.")}
     return {
         "paths": {
@@ -32,8 +35,18 @@ def openapi() -> dict[str, Any]:
                     "Run one rollout of a row.",
                     {"200": answer("The row with its result.", Result), **failed},
                     NumberedRow,
+                    parameters=[PARAMETER],
                 )
             },
+            "/run_group": {
+                "post": operation(
+                    "Run several rollouts of a row, and score them together where the environment does that.",
+                    {"200": answer("The rollouts, and what they came to.", GroupResult), **all_failed},
+                    GroupRun,
+                    parameters=[PARAMETER],
+                )
+            },
+            **TASKS,
             "/v1/responses": asking(
                 "Ask the agent as a model; its answer holds all items, tool outputs among them.",
                 ResponsesRequest,

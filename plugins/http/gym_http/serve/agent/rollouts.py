@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gym_core import JsonError, Rollout, Runner, Task, encode_json
+from gym_core import Group, JsonError, Rollout, Runner, Task, encode_json
+from gym_core.errors import SessionError
 from gym_core.spi import (
     REQUEST_FIELD,
     Failure,
@@ -17,8 +18,10 @@ from gym_core.spi import (
     check_row,
     content_id,
     conversation,
+    error_json,
     log_rollout,
     own_task_id,
+    score_group,
     unwritable,
     with_tokens_on_items,
 )
@@ -66,7 +69,35 @@ class ServedRollouts:
         """
         task, repeat = task_of(row)
         run = self._rollouts.begin(Job(task, repeat, 1))
-        rollout = await self._in_turn(run)
+        (rollout,) = await self._in_turn([run])
+        _, encoded, failure = self._written(run, rollout)
+        return self.redactor.redact_bytes(encoded), failure
+
+    async def run_group(self, row: Any, size: int) -> tuple[bytes, Failure | None]:
+        """`size` rollouts of a row, scored together where the environment does that; the repeats begin with the row's.
+
+        Returns them as the JSON of a `GroupResult`, and the failure of the first where all of them failed. Raises as
+        `run` does.
+        """
+        task, first = task_of(row)
+        runs = [self._rollouts.begin(Job(task, repeat, 1)) for repeat in range(first, first + size)]
+        written = [self._written(*each) for each in zip(runs, await self._in_turn(runs), strict=True)]
+        stage = self.stage
+        group = await score_group(
+            stage.server,
+            task.task_id,
+            [rollout for rollout, _, _ in written],
+            executor=stage.executor,
+            watch=stage.watch,
+            seconds=stage.deadlines.verify,
+        )
+        rows = b",".join(encoded for _, encoded, _ in written)
+        encoded = _result(group)[:-1] + b',"rollouts":[' + rows + b"]}"
+        failures = [failure for _, _, failure in written if failure is not None]
+        return self.redactor.redact_bytes(encoded), failures[0] if len(failures) == size else None
+
+    def _written(self, run: RolloutRun, rollout: Rollout) -> tuple[Rollout, bytes, Failure | None]:
+        """A rollout as it is told, as JSON, and why it failed if it did."""
         failure = run.failure
         try:
             encoded = encode_json(_for_trainers(rollout))
@@ -76,7 +107,7 @@ class ServedRollouts:
             failure = Failure(rollout.status, dict(rollout.error or {}), cause=error)
         if logger.isEnabledFor(logging.INFO):
             log_rollout(rollout, self.stage.run_id)
-        return self.redactor.redact_bytes(encoded), failure
+        return rollout, encoded, failure
 
     async def converse(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], Failure | None]:
         """The agent's answer to a Responses request, in a fresh session that is not asked for a verdict.
@@ -87,12 +118,12 @@ class ServedRollouts:
             raise ServeError(501, "a runner works on whole tasks and is no model", hint="POST /run", code="not_offered")
         task, repeat = task_of({REQUEST_FIELD: dict(request)})
         run = RolloutRun(self.stage, task, repeat, 1, conversation)
-        rollout = await self._in_turn(run)
+        (rollout,) = await self._in_turn([run])
         return answer_of(run, rollout.stop_reason), run.failure
 
-    async def _in_turn(self, run: RolloutRun) -> Rollout:
+    async def _in_turn(self, runs: Sequence[RolloutRun]) -> list[Rollout]:
         rollouts = self._rollouts
-        if rollouts.full and rollouts.waiting >= self._most:
+        if rollouts.full and rollouts.waiting + len(runs) > self._most:
             raise ServeError(
                 429,
                 f"{rollouts.running} rollouts run and {rollouts.waiting} wait",
@@ -100,7 +131,7 @@ class ServedRollouts:
                 hint="send fewer at once, or serve with a higher --concurrency",
                 headers={"Retry-After": RETRY_AFTER},
             )
-        return (await rollouts.carry_out([run]))[0]
+        return await rollouts.carry_out(runs)
 
 
 def task_of(row: Any) -> tuple[Task, int]:
@@ -120,6 +151,18 @@ def task_of(row: Any) -> tuple[Task, int]:
     except JsonError as error:
         raise ServeError(422, f"the row cannot be told from others: {error}", field="body") from None
     return Task(row, task_id=task_id, index=index or 0), repeat or 0
+
+
+def _result(group: Group) -> bytes:
+    """What is said of a group beside its rollouts."""
+    try:
+        verdicts = [{"repeat": repeat, **verdict.to_wire()} for repeat, verdict in group.verdicts.items()]
+        said = {"task_id": group.task_id, "rewards": group.rewards, "verdicts": verdicts, "error": group.error}
+        return encode_json(said)
+    except JsonError as error:
+        problem = SessionError(f"what `score_group` returned is no JSON: {error}")
+        described = error_json(problem, "score_group", retryable=False)
+        return _result(Group(group.task_id, group.rollouts, error=described))
 
 
 def _for_trainers(rollout: Rollout) -> dict[str, Any]:

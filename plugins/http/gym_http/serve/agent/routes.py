@@ -1,6 +1,7 @@
 """A served agent with its environment and its model: what a trainer calls.
 
-`POST /run` takes a row and answers with the result row of its rollout, `POST /v1/responses` offers the agent as a
+`POST /run` takes a row and answers with the result row of its rollout, `POST /run_group` with those of several and what
+they came to together; `GET /v1/tasks` has the rows of the environment, `POST /v1/responses` offers the agent as a
 model, `POST /aggregate_metrics` computes over result rows. A rollout that fails is an error status, never a reward of
 0; its row stands in the body under `row`.
 """
@@ -8,6 +9,7 @@ model, `POST /aggregate_metrics` computes over result rows. A rollout that fails
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,19 +19,22 @@ from starlette.types import Receive, Scope, Send
 from gym_core import ModelError, encode_json, parse_json
 from gym_core.errors import BadRequestError, InputError, OverloadedError, RateLimitError
 from gym_core.spi import DeadlineExceeded, Failure
+from gym_http.protocol.agents import GroupRun
 from gym_http.protocol.errors import ServeError
 from gym_http.protocol.openai import ResponsesRequest
+from gym_http.protocol.shapes import read
 from gym_http.serve import metrics
 from gym_http.serve.agent.rollouts import ServedRollouts
 from gym_http.serve.disconnects import while_connected, while_receiving
+from gym_http.serve.environment.tasks import TaskPages
+from gym_http.serve.environment.tokens import Tokens
 from gym_http.serve.json_body import parse_object
 from gym_http.serve.json_body import read_body as read_bytes
+from gym_http.serve.keep_alive import KeptAlive, seconds_of
 from gym_http.serve.model.bodies import whole_response
 from gym_http.serve.model.replies import responses_reply
 from gym_http.serve.model.requests import read_body, request_of
 from gym_http.serve.model.routes import answering
-
-_JSON = (b"content-type", b"application/json")
 
 
 def routes(rollouts: ServedRollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute]:
@@ -44,8 +49,11 @@ def routes(rollouts: ServedRollouts, more: Sequence[BaseRoute] = ()) -> list[Bas
         whole = whole_response(answer, body, rollouts.name)
         return responses_reply(whole, body)
 
+    pages = TaskPages(rollouts.stage.server, Tokens())
     return [
         Route("/run", _Run(rollouts), methods=["POST"]),
+        Route("/run_group", _RunGroup(rollouts), methods=["POST"]),
+        Route("/v1/tasks", pages.answer, methods=["GET"]),
         Route("/v1/responses", answering(responses), methods=["POST"]),
         metrics.ROUTE,
         *more,
@@ -59,14 +67,32 @@ class _Run:
         self._rollouts = rollouts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        way = KeptAlive(send, seconds_of(scope["headers"]))
         row = parse_object(await read_bytes(receive))
-        encoded, failure = await while_receiving(receive, self._rollouts.run(row))
-        if failure is not None:
-            await _failed(encoded, failure)(scope, receive, send)
-            return
-        headers = [_JSON, (b"content-length", b"%d" % len(encoded))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": encoded})
+        encoded, failure = await while_receiving(receive, way.work(self._rollouts.run(row)))
+        if failure is None:
+            await way.answer(200, encoded)
+        else:
+            described = parse_json(encoded)["rollout"]["error"]  # no secret is left in it
+            await _failed(way, failure, described, b"row", encoded)
+
+
+class _RunGroup:
+    """`POST /run_group`."""
+
+    def __init__(self, rollouts: ServedRollouts) -> None:
+        self._rollouts = rollouts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        way = KeptAlive(send, seconds_of(scope["headers"]))
+        asked = read(GroupRun, parse_object(await read_bytes(receive)))
+        work = self._rollouts.run_group(asked["task"], asked["size"])
+        encoded, failure = await while_receiving(receive, way.work(work))
+        if failure is None:
+            await way.answer(200, encoded)
+        else:
+            described = parse_json(encoded)["rollouts"][0]["rollout"]["error"]
+            await _failed(way, failure, described, b"group", encoded)
 
 
 def status_of(failure: Failure) -> int:
@@ -87,15 +113,13 @@ def status_of(failure: Failure) -> int:
     return 502 if isinstance(cause, ModelError) else 500
 
 
-def _failed(row: bytes, failure: Failure) -> Response:
-    """`{"error": {...}, "row": {...}}`. The error is the one in the row, which no secret is left in."""
-    error = parse_json(row)["rollout"]["error"]
-    headers = {}
+async def _failed(way: KeptAlive, failure: Failure, error: dict[str, Any], name: bytes, whole: bytes) -> None:
+    """`{"error": {...}, "row": {...}}`, or `group` for `row`. `error.status` is the status, which may be lost."""
+    status, headers = status_of(failure), []
     if isinstance(failure.cause, ModelError) and failure.cause.retry_after is not None:
-        headers["Retry-After"] = f"{failure.cause.retry_after:g}"
-    described = encode_json({**error, "code": failure.status.value})
-    body = b'{"error":' + described + b',"row":' + row + b"}"
-    return Response(body, status_of(failure), headers, "application/json")
+        headers.append((b"retry-after", f"{failure.cause.retry_after:g}".encode()))
+    described = encode_json({**error, "code": failure.status.value, "status": status})
+    await way.answer(status, b'{"error":' + described + b',"' + name + b'":' + whole + b"}", headers)
 
 
 def _for_clients_of_models(failure: Failure) -> Exception:

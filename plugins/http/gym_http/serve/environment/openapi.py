@@ -20,7 +20,7 @@ from gym_http.protocol.sessions import (
     VerdictBody,
     VerifyRequest,
 )
-from gym_http.serve.environment.tasks import CURSOR_HEADER, DEFAULT_LIMIT, MEDIA_TYPE, MOST
+from gym_http.serve.environment.tasks import CURSOR_HEADER, DEFAULT_LIMIT, LAST, MEDIA_TYPE, MOST
 from gym_http.serve.openapi import answer, error, operation, schema_of, text
 
 _ENVIRONMENT = {
@@ -59,6 +59,31 @@ _CURSOR = {
     "schema": {"type": "string"},
 }
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT}
+_START = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": LAST,
+    "default": 0,
+    "description": "The index to begin at, without a cursor.",
+}
+TASKS: dict[str, Any] = {
+    "/v1/tasks": {
+        "get": operation(
+            "The tasks that the environment ships, a page at a time.",
+            {
+                "200": {**answer("One row per line.", str, MEDIA_TYPE), "headers": {CURSOR_HEADER: _CURSOR}},
+                "404": error("There are fewer tasks, or the cursor is of another server."),
+                **INVALID,
+                "500": error("The environment cannot list its tasks."),
+            },
+            parameters=[
+                text("query", "cursor", minLength=1),
+                {"name": "start", "in": "query", "required": False, "schema": _START},
+                {"name": "limit", "in": "query", "required": False, "schema": _LIMIT},
+            ],
+        )
+    },
+}
 _PATHS: dict[str, Any] = {
     "/v1/sessions": {
         "post": operation(
@@ -116,19 +141,6 @@ _PATHS: dict[str, Any] = {
             GroupRequest,
         )
     },
-    "/v1/tasks": {
-        "get": operation(
-            "The tasks that the environment ships, a page at a time.",
-            {
-                "200": {**answer("One row per line.", str, MEDIA_TYPE), "headers": {CURSOR_HEADER: _CURSOR}},
-                **INVALID,
-                "500": error("The environment cannot list its tasks."),
-            },
-            parameters=[
-                text("query", "cursor", minLength=1),
-                {"name": "limit", "in": "query", "required": False, "schema": _LIMIT},
-            ],
-        )
-    },
+    **TASKS,
     "/v1/tools": {"get": operation("The tools of all sessions.", {"200": answer("The tools.", ToolList)})},
 }

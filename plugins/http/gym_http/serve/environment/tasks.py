@@ -14,10 +14,13 @@ from gym_core import JsonError, ResourceServer, Task, encode_json
 from gym_core.errors import InputError, SessionError
 from gym_core.spi import server_source
 from gym_http.protocol.errors import ServeError
+from gym_http.serve.disconnects import while_connected
 from gym_http.serve.environment.tokens import Tokens
 
 DEFAULT_LIMIT = 100
 MOST = 1000
+LAST = 999_999
+"""The greatest index that a request may begin at: an environment may ship tasks without end, and reads up to there."""
 CURSOR_HEADER = "Gym-Next-Cursor"
 MEDIA_TYPE = "application/x-ndjson"
 _PARKED = 16
@@ -41,9 +44,10 @@ class TaskPages:
 
     async def answer(self, request: Request) -> Response:
         """The tasks that a request asks for, as JSON lines."""
-        start, limit = self._start(request.query_params.get("cursor")), _limit(request.query_params.get("limit"))
+        asked = request.query_params
+        start, limit = self._start(asked.get("cursor"), asked.get("start")), _limit(asked.get("limit"))
         try:
-            rows, more = await self._page(start, limit)
+            rows, more = await while_connected(request, self._page(start, limit))
         except InputError as error:  # the environment's fault here, not the request's
             raise SessionError(error.message, hint=error.hint) from error
         headers = {CURSOR_HEADER: self._tokens.sign(str(start + len(rows)))} if more else {}
@@ -55,7 +59,7 @@ class TaskPages:
             reading = _read(self._server)
             for number in range(start):
                 if await anext(reading, None) is None:
-                    raise ServeError(404, "there are fewer tasks than before", field="cursor", hint="start over")
+                    raise ServeError(404, f"there are {number} tasks only", field="start", hint="start over")
                 if number % _BREATH == 0:
                     await asyncio.sleep(0)
         rows: list[bytes] = []
@@ -81,9 +85,9 @@ class TaskPages:
             if old is not None:
                 await old.aclose()
 
-    def _start(self, cursor: str | None) -> int:
+    def _start(self, cursor: str | None, index: str | None) -> int:
         if cursor is None:
-            return 0
+            return 0 if index is None else _number(index, "start", 0, LAST)
         place = self._tokens.unsign(cursor)
         if place is None or not place.isdigit():
             raise ServeError(
@@ -102,8 +106,10 @@ def _row(task: Task) -> dict[str, Any]:
 
 
 def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST and len(text) < 9):
-        raise ServeError(422, f"`limit` must be a whole number from 1 to {MOST}", field="limit")
+    return DEFAULT_LIMIT if text is None else _number(text, "limit", 1, MOST)
+
+
+def _number(text: str, field: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+        raise ServeError(422, f"`{field}` must be a whole number from {least} to {most}", field=field)
     return int(text)
