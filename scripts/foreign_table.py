@@ -10,7 +10,7 @@ from docs_markdown import code, table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / ".foreign" / "results.jsonl"
-PAGE = ROOT / "docs" / "how-to" / "train.md"
+PAGE = ROOT / "docs" / "train" / "trainers.md"
 _PART = re.compile(r"(<!-- generated:foreign -->\n).*?(<!-- end:foreign -->)", re.DOTALL)
 
 
@@ -19,8 +19,8 @@ def main() -> None:
     found = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
     if not found:
         raise SystemExit("nothing was run: the table stays as it is")
-    rows = [(code(line["what"]), line["loaded"], line["package"], line["date"]) for line in found]
-    made = table(("format", "loaded by", "package", "run on"), sorted(rows))
+    rows = [(line["package"], code(line["what"]), line["loaded"], line["date"]) for line in found]
+    made = table(("trainer", "format", "loaded by", "run on"), sorted(rows))
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(_PART.sub(lambda part: f"{part[1]}\n{made}\n\n{part[2]}", page), encoding="utf-8")
 

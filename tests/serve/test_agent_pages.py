@@ -39,9 +39,9 @@ def serving(command: str, endpoint: str) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["serve-a-model", "use-from-a-trainer"])
+@pytest.mark.parametrize("name", ["how-to/serve-a-model", "train/over-http"])
 def test_the_clients_of_a_page_talk_to_its_server(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    page = ROOT / "docs" / "how-to" / f"{name}.md"
+    page = ROOT / "docs" / f"{name}.md"
     shown = [command for block in blocks(page) if block.language == "sh" for command in commands(block)]
     start = next(command for command in shown if command.text.startswith("gym serve"))
     clients = [block for block in blocks(page) if block.language == "python"]

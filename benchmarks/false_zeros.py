@@ -1,0 +1,553 @@
+"""Whether a failure ever becomes a reward: `python benchmarks/false_zeros.py [--rollouts 1000] [--faults NAME,...]`.
+
+A failed rollout that is taken for a reward of 0 is trained on, and shifts what the others of its group are compared
+with. Here groups of four run against an endpoint of this process, two members well and two into a fault: one at its
+first model call, one at its second. Each fault hits `--rollouts` of them asked of an open gym, and as many by
+`POST /run` over loopback. The verifier gives a reward that is never 0 to a whole answer, and 0 to half of one, as
+verifiers do. Then every place where a trainer takes rewards is read: the groups, what they are for TRL, the replies of
+`/run`, and the rows in each format of `gym export`. Counted are rewards that are not the true one, and groups
+whose mean is not that of their true rewards. `--docs` writes the table into the documentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import io
+import re
+import resource
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import aiohttp
+import orjson
+
+import gym_core
+from gym_core import ComponentContext, Group, Gym, Item, ResourceServer, Session, Task, Trajectory, tool, user_message
+from gym_core.errors import GymError, SessionError
+from gym_core.responses import item_text
+from gym_core.spi import Deadlines, Redactor, open_rollouts, run_command, run_config
+from gym_http.serve.agent import openapi, routes
+from gym_http.serve.agent.rollouts import ServedRollouts
+from gym_http.serve.application import build
+from gym_http.serve.listener import Listener
+from gym_http.serve.settings import ServeSettings
+from gym_testing import FakeOpenAI, Received, Reply, faults
+from gym_training import as_columns, to_trl
+
+SIZE, WELL = 4, 2
+"""Members of a group; of those the first ones are well."""
+TRUE = (0.25, 0.75)
+"""The rewards of members, in turns."""
+SECONDS = 2.0
+"""What a model call, and what a tool call may take where it is the fault."""
+FAULTS = (
+    "5xx to the end",
+    "finish_reason: abort",
+    "dead server",
+    "time-out",
+    "killed tool",
+    "raising verifier",
+    "judge answers 429",
+    "weight update in a call",
+    "cancellation",
+    "full disk",
+)
+HELD = ("dead server", "time-out", "weight update in a call", "cancellation")
+"""Faults for which model calls are left without an answer."""
+_MEMBER = re.compile(rb"Group (\d+) of ([^.]+)\.(?:.*?)Member (\d+)\.", re.DOTALL)
+ASKED, FOR_TRL, SERVED = "an open gym", "for TRL", "`POST /run`"
+"""Places where rewards are taken while a trainer trains; the others are formats of `gym export`."""
+PAGE = Path(__file__).parents[1] / "docs" / "train" / "failures.md"
+PART = re.compile(r"(<!-- generated:false-zeros -->\n).*?(<!-- end:false-zeros -->)", re.DOTALL)
+AT_ONCE = 250
+"""Groups that run at once."""
+Reward = tuple[str, int, float | None]
+"""What a reader takes from a rollout: task, member, reward."""
+
+
+def true_reward(member: int) -> float:
+    """The reward of a member, where it has one."""
+    return TRUE[member % len(TRUE)]
+
+
+# The environment
+
+
+class Member(Session[Any]):
+    """Looks once, then says its number."""
+
+    def __init__(self, task: Task, server: Any, context: Any) -> None:
+        super().__init__(task, server, context)
+        self.member = context.repeat
+        self.fault = task["fault"] if self.member >= WELL else ""
+
+    def setup(self) -> list[Item]:
+        """Say which member it is."""
+        return [user_message(f"Member {self.member}.")]
+
+    @tool
+    async def look(self) -> str:
+        """Look around, by a program."""
+        if self.fault == "time-out" and self.member % 2:
+            await asyncio.sleep(3600)
+        if self.fault == "killed tool":
+            program = await asyncio.create_subprocess_exec("/bin/sh", "-c", "kill -9 $$; echo seen")
+            status = await program.wait()
+            raise SessionError(f"the program that looks ended with {status}")
+        return "seen"
+
+    async def verify(self, trajectory: Trajectory) -> float:
+        """The member's reward for its whole answer, 0 for anything else."""
+        if self.fault == "raising verifier":
+            raise ZeroDivisionError("no tests were found")
+        if "judge" in self.models:
+            await self.models["judge"].respond(
+                f"Group {self.task['group']} of {self.task['fault']}. Member {self.member}."
+            )
+        said = item_text(trajectory.items[-1]) if trajectory.items else ""
+        return true_reward(self.member) if said == answer(self.member) else 0.0
+
+
+class Judged(Member):
+    """The same, with a judge."""
+
+    roles = ("judge",)
+
+
+class Faulty(ResourceServer):
+    """Groups whose later members run into a fault."""
+
+    session_type = Member
+
+    def tasks(self) -> list[Task]:
+        """None of its own."""
+        return [task(FAULTS[0], 0)]
+
+
+class FaultyJudged(Faulty):
+    """The same, with a judge."""
+
+    session_type = Judged
+
+
+def task(fault: str, group: int) -> Task:
+    """The task of a group."""
+    asked = f"Group {group} of {fault}."
+    return Task.ask(asked, task_id=f"{fault} {group}", fault=fault, group=group)
+
+
+def answer(member: int) -> str:
+    """What a member says at last."""
+    return f"This is all that member {member} has to say."
+
+
+# The endpoint
+
+
+@dataclass
+class Endpoint:
+    """Answers with tokens, and does to the calls of those members what their fault says."""
+
+    aborts: bool = False
+    """Whether a weight update is the server's own doing: calls end with `abort` once."""
+    held: int = 0
+    updated: bool = False
+    retried: bool = True
+    aborted: set[tuple[int, int]] = field(default_factory=set)
+
+    def begin(self, *, retried: bool) -> None:
+        """Begin a batch. `retried`: calls that a weight update breaks off are made again."""
+        self.held, self.updated, self.retried = 0, False, retried
+
+    def turn(self, request: Received) -> Reply:
+        """The reply to a model call."""
+        found = _MEMBER.search(request.data)
+        assert found is not None, request.data[:400]
+        group, fault, member = int(found[1]), found[2].decode(), int(found[3])
+        if request.body["model"] == "judge":
+            return faults.rate_limited(retry_after=0) if member >= WELL else completion([], "fine", "stop")
+        turn = len(request.tool_outputs)
+        read = [1000 + group, 200 + member]
+        first, second = [7, 8, 9], [20 + member, 21, 22]
+        if member >= WELL and turn == member % 2:
+            broken = self._fault(fault, group, member, read)
+            if broken is not None:
+                return broken
+        if not turn:
+            return completion(read, None, "tool_calls", first)
+        return completion([*read, *first, 11, 12], answer(member), "stop", second)
+
+    def _fault(self, fault: str, group: int, member: int, read: list[int]) -> Reply | None:
+        if fault == "5xx to the end":
+            return faults.server_error((500, 502, 503, 504, 529)[group % 5])
+        if fault == "finish_reason: abort":
+            return completion(read, "This is all", "abort", [20])
+        if fault == "dead server" and group % 2:
+            return faults.drop_before() if member % 2 else faults.drop_inside()
+        if fault == "time-out" and member % 2:
+            return None
+        if fault == "weight update in a call" and self.aborts:
+            if (group, member) in self.aborted:
+                return None
+            self.aborted.add((group, member))
+            return completion(read, "This is all", "abort", [20])
+        if fault not in HELD or self.updated:
+            return None
+        self.held += 1
+        return faults.hang()
+
+
+def completion(read: list[int], text: str | None, finish: str, sampled: Iterable[int] = (20,)) -> Reply:
+    """A chat completion with its tokens as vLLM says them; without a text it looks."""
+    ids = [*sampled]
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if text is None:
+        message["tool_calls"] = [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+    entries = [{"token": f"token_id:{one}", "logprob": -one / 64, "bytes": None, "top_logprobs": []} for one in ids]
+    choice = {
+        "index": 0,
+        "message": message,
+        "finish_reason": finish,
+        "token_ids": ids,
+        "logprobs": {"content": entries},
+    }
+    usage = {"prompt_tokens": len(read), "completion_tokens": len(ids), "total_tokens": len(read) + len(ids)}
+    body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "policy", "prompt_token_ids": read}
+    return Reply({**body, "choices": [choice], "usage": usage})
+
+
+# What was taken for a reward
+
+
+@dataclass
+class Account:
+    """What readers took for the rewards of the rollouts of a fault, by place, and how many rollouts it befell."""
+
+    fault: str
+    asked: int = 0
+    served: int = 0
+    read: dict[str, list[Reward]] = field(default_factory=lambda: defaultdict(list))
+
+    def fails(self, place: str, task: str, member: int) -> bool:
+        """Whether no reward of this member can be true."""
+        if member < WELL or self.fault == "full disk":
+            return False
+        retried = place == SERVED or int(task.rpartition(" ")[2]) % 2
+        return not (self.fault == "weight update in a call" and retried)
+
+    def false(self, place: str) -> int:
+        """How many rewards are not true ones."""
+        return sum(
+            reward is not None and (self.fails(place, task, member) or reward != true_reward(member))
+            for task, member, reward in self.read[place]
+        )
+
+    def groups(self, place: str) -> dict[str, dict[int, float]]:
+        """The rewards of each group that has some."""
+        found: dict[str, dict[int, float]] = defaultdict(dict)
+        for task, member, reward in self.read[place]:
+            if reward is not None:
+                found[task][member] = reward
+        return found
+
+    def shifted(self, place: str) -> int:
+        """How many groups have another mean than that of their true rewards."""
+        shifted = 0
+        for task, rewards in self.groups(place).items():
+            true = [true_reward(member) for member in rewards if not self.fails(place, task, member)]
+            shifted += not true or fmean(rewards.values()) != fmean(true)
+        return shifted
+
+    def take_group(self, group: int, ended: Group | BaseException) -> None:
+        """Read what an open gym handed out, and what of it a `rollout_func` returns to TRL."""
+        if isinstance(ended, BaseException):
+            if not isinstance(ended, GymError):
+                raise ended
+            self.asked += SIZE
+            return
+        for rollout, reward in zip(ended.rollouts, ended.rewards, strict=True):
+            self.asked += rollout.repeat >= WELL and self.fault != "full disk"
+            self.read[ASKED].append((rollout.task_id, rollout.repeat, reward))
+        columns = as_columns(to_trl(ended.rollouts))
+        self.read[FOR_TRL] += zip(columns["task_id"], columns["repeat"], columns["reward"], strict=True)
+
+    def take_reply(self, group: int, member: int, status: int, body: Any) -> None:
+        """Read a reply of `POST /run`."""
+        self.served += member >= WELL
+        row = body if status == 200 else body.get("row") or {}
+        self.read[SERVED].append((f"{self.fault} {group}", member, row.get("reward")))
+
+
+# Asking for rollouts
+
+OPTIONS = {"api": "chat", "api_key": "unused", "max_retries": 1}
+
+
+def settings(fault: str, url: str) -> dict[str, Any]:
+    """Of an open gym, and of a served agent."""
+    policy: dict[str, Any] = {**OPTIONS, "base_url": url, "tokens": True, "token_server": "vllm"}
+    if fault == "time-out":
+        policy = {**policy, "request_timeout": SECONDS, "max_retries": 0}
+    judged = fault == "judge answers 429"
+    models = {"policy": "openai:policy"} | ({"judge": "openai:judge"} if judged else {})
+    options = {"policy": policy} | ({"judge": {**OPTIONS, "base_url": url}} if judged else {})
+    server = (FaultyJudged if judged else Faulty)(None, ComponentContext(name="faulty"))
+    deadlines = Deadlines(tool=SECONDS) if fault == "time-out" else Deadlines()
+    return {
+        "model": models,
+        "model_options": options,
+        "env": server,
+        "agent": "simple_agent",
+        "concurrency": 4096,
+        "deadlines": deadlines,
+    }
+
+
+async def act(fault: str, gym: Gym | None, endpoint: Endpoint, server: FakeOpenAI, ready: Callable[[], bool]) -> None:
+    """Do what the fault is, once all calls that it is to befall are under way."""
+    while not ready():  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    if fault == "dead server":
+        await server.go_down()
+    elif gym is not None and fault == "cancellation":
+        gym.cancel()
+    elif gym is not None and fault == "weight update in a call":
+        async with gym.paused(abort=True, retry=endpoint.retried):
+            gym.version = int(gym.version or 0) + 1
+            endpoint.updated = True
+
+
+def held(fault: str, batch: Sequence[int], *, served: bool) -> int:
+    """How many model calls of these groups are left without an answer until something is done."""
+    if fault not in ("dead server", "weight update in a call", "cancellation") or (
+        served and fault.startswith("weight")
+    ):
+        return 0
+    return sum(not (fault == "dead server" and group % 2) for group in batch) * (SIZE - WELL)
+
+
+def batches(groups: int) -> Iterator[list[int]]:
+    """Groups to run at once: those with an even number first."""
+    for half in (0, 1):
+        numbers = [*range(half, groups, 2)]
+        for start in range(0, len(numbers), AT_ONCE):
+            yield numbers[start : start + AT_ONCE]
+
+
+async def ask(fault: str, groups: int, output: Path, account: Account) -> None:
+    """Ask an open gym for groups, and keep what it hands out, and what that is for TRL."""
+    endpoint = Endpoint()
+    async with FakeOpenAI(endpoint.turn, models=("policy", "judge")) as server, AsyncExitStack() as stack:
+        gym = await stack.enter_async_context(gym_core.open(**settings(fault, server.base_url), output=output))
+        for number, batch in enumerate(batches(groups)):
+            endpoint.begin(retried=bool(batch[0] % 2))
+            well = gym.spent.rollouts + len(batch) * WELL
+            if fault == "full disk" and number:
+                fill_disk(output)
+            going = [asyncio.create_task(gym.group(task(fault, group), SIZE)) for group in batch]
+            if wanted := held(fault, batch, served=False):
+                await act(
+                    fault, gym, endpoint, server,
+                    lambda wanted=wanted, well=well: endpoint.held >= wanted and gym.spent.rollouts >= well,
+                )  # fmt: skip
+            for group, ended in zip(batch, await asyncio.gather(*going, return_exceptions=True), strict=True):
+                account.take_group(group, ended)
+            if fault == "dead server" and wanted:
+                await server.come_back()
+        free_disk()
+
+
+def fill_disk(output: Path) -> None:
+    """Let the file of rows grow by no more than half of one: from then on the system refuses its writes."""
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (output.stat().st_size + 500, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    )
+
+
+def free_disk() -> None:
+    """Let files grow again."""
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+async def ask_served(fault: str, groups: int, account: Account) -> None:
+    """Ask a served agent for the same by `POST /run`, a member at a time."""
+    endpoint = Endpoint(aborts=True)
+    redactor = Redactor()
+    async with FakeOpenAI(endpoint.turn, models=("policy", "judge")) as server, AsyncExitStack() as stack:
+        given = settings(fault, server.base_url)
+        opened, _ = await open_rollouts(stack, run_config(models=given.pop("model"), **given), redactor)
+        app = build(
+            "agent",
+            routes.routes(ServedRollouts(opened, redactor=redactor)),
+            settings=ServeSettings(),
+            describe={"name": "faulty", "gym_core": "0"},
+            openapi=[openapi.openapi()],
+            redactor=redactor,
+        )
+        listener = await stack.enter_async_context(Listener(app))
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+
+        async def run(group: int, member: int) -> None:
+            row = {**task(fault, group).row, "_ng_rollout_index": member}
+            async with http.post(f"{listener.url}/run", json=row) as reply:
+                account.take_reply(group, member, reply.status, await reply.json())
+
+        for batch in batches(groups):
+            endpoint.begin(retried=True)
+            members = [(group, member) for group in batch for member in range(SIZE)]
+            going = {key: asyncio.create_task(run(*key)) for key in members}
+            if wanted := held(fault, batch, served=True):
+                well = [going[key] for key in members if key[1] < WELL]
+                await act(
+                    fault, None, endpoint, server,
+                    lambda wanted=wanted, well=well: endpoint.held >= wanted and all(one.done() for one in well),
+                )  # fmt: skip
+                if fault == "cancellation":
+                    for one in going.values():
+                        one.cancel()  # which closes the caller's connection
+            for key, ended in zip(members, await asyncio.gather(*going.values(), return_exceptions=True), strict=True):
+                if isinstance(ended, asyncio.CancelledError):
+                    account.take_reply(*key, 0, {})
+                elif ended is not None:
+                    raise ended
+            if fault == "dead server" and wanted:
+                await server.come_back()
+
+
+# Reading what was exported
+
+
+def exported(name: str, output: Path) -> list[Reward]:
+    """The rewards that a format has of a run."""
+    written = output.with_name(f"{name}.jsonl")
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        status = run_command(("export", "--format", name, str(output), "--output", str(written)))
+    if status:
+        raise SystemExit(f"gym export --format {name} ended with {status}: {said.getvalue()}")
+    rows = [orjson.loads(line) for line in written.read_bytes().splitlines()]
+    return [reward for row in rows for reward in READERS[name](row)]
+
+
+def _plain(row: Mapping[str, Any]) -> Iterator[Reward]:
+    yield row["task_id"], row["repeat"], row["reward"]
+
+
+def _kto(row: Mapping[str, Any]) -> Iterator[Reward]:
+    yield row["task_id"], row["repeat"], TRUE[row["label"]]
+
+
+def _preference(row: Mapping[str, Any]) -> Iterator[Reward]:
+    for side in ("rejected", "chosen"):
+        member = int(item_text({"content": row[side][-1]["content"]}).split()[5])
+        yield row["task_id"], member, row[f"{side}_reward"]
+
+
+def _verl(row: Mapping[str, Any]) -> Iterator[Reward]:
+    yield row["extra_fields"]["task_id"], row["extra_fields"]["repeat"], row["reward_score"]
+
+
+def _verifiers(row: Mapping[str, Any]) -> Iterator[Reward]:
+    reward = row["rewards"]["reward"]
+    yield row["info"]["gym"]["task_id"], row["info"]["gym"]["repeat"], None if reward is None else reward["score"]
+
+
+def _openenv(row: Mapping[str, Any]) -> Iterator[Reward]:
+    for turn in row["turns"]:
+        yield turn["metadata"]["task_id"], turn["metadata"]["repeat"], turn["metadata"]["reward"]
+
+
+def _nemo(row: Mapping[str, Any]) -> Iterator[Reward]:
+    yield row["task_id"], row["_ng_rollout_index"], row["reward"]
+
+
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Reward]]] = {
+    **dict.fromkeys(("sft", "tokens", "trl", "prime-rl"), _plain),
+    "kto": _kto,
+    "preference": _preference,
+    "verl": _verl,
+    "verifiers": _verifiers,
+    "openenv": _openenv,
+    "nemo": _nemo,
+}
+
+
+# All of it
+
+
+def measured(fault: str, rollouts: int) -> Account:
+    """Have a fault befall so many rollouts of an open gym, and as many that are served; read all places."""
+    groups = max(rollouts // (SIZE - WELL), 2)
+    account = Account(fault)
+    with TemporaryDirectory(prefix="false-zeros-") as folder:
+        output = Path(folder) / "x.jsonl"
+        try:
+            asyncio.run(ask(fault, groups, output, account))
+        except GymError:
+            if fault != "full disk":
+                raise
+        finally:
+            free_disk()
+        if fault != "full disk":  # a served agent writes no file
+            asyncio.run(ask_served(fault, groups, account))
+        for name in READERS:
+            account.read[name] = exported(name, output)
+    return account
+
+
+HEADS = (
+    *("fault", "rollouts that it befell", "an open gym's", "those for TRL", "`POST /run`"),
+    *(f"{len(READERS)} formats", "groups shifted"),
+)
+
+
+def line(account: Account) -> tuple[str, ...]:
+    """The line of a fault: how many false rewards there are in each place, and how many groups have another mean."""
+    places = (*READERS, ASKED, FOR_TRL, SERVED)
+    groups = sum(len(account.groups(place)) for place in places)
+    return (
+        account.fault,
+        f"{account.asked:,} and {account.served:,} served" if account.served else f"{account.asked:,}",
+        str(account.false(ASKED)),
+        str(account.false(FOR_TRL)),
+        str(account.false(SERVED)) if account.served else "writes none",
+        str(sum(account.false(name) for name in READERS)),
+        f"{sum(map(account.shifted, places))} of {groups:,}",
+    )
+
+
+def write_table(lines: Sequence[Sequence[str]]) -> None:
+    """Put the table into the documentation, with the day."""
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADS, ["---"] * len(HEADS), *lines))
+    day = f"Run on {datetime.now(UTC):%Y-%m-%d}: `python benchmarks/false_zeros.py --docs`."
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(PART.sub(lambda part: f"{part[1]}\n{day}\n\n{table}\n\n{part[2]}", text), encoding="utf-8")
+
+
+def main() -> None:
+    """Measure, print, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rollouts", type=int, default=1000, help="that each fault befalls")
+    parser.add_argument("--faults", default=",".join(FAULTS))
+    parser.add_argument("--docs", action="store_true", help="write the table into the documentation")
+    arguments = parser.parse_args()
+    lines = []
+    for fault in arguments.faults.split(","):
+        lines.append(line(measured(fault, arguments.rollouts)))
+        print(" | ".join(lines[-1]), flush=True)
+    if arguments.docs:
+        write_table(lines)
+
+
+if __name__ == "__main__":
+    main()
