@@ -14,8 +14,8 @@ from gym_core.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from gym_core.cli.export_selection import ExportSelection
-    from gym_core.contract.component import Component
-    from gym_core.contract.formats import Exporter, ExportRequest
+    from gym_core.contract.component import Component, Options
+    from gym_core.contract.formats import Exporter
 
 _COUNT = click.IntRange(min=1)
 
@@ -73,14 +73,17 @@ def export(
     """
     from gym_core.cli.export_file import csv_lines, refuse_existing, write_export
     from gym_core.cli.export_selection import SelectedRollouts
+    from gym_core.contract.formats import ExportRequest
     from gym_core.domain.json_text import encode_json
     from gym_core.engine.storage.collisions import of_a_run, refuse_collisions, refuse_of_a_run
     from gym_core.engine.storage.reading import ResultsFile
+    from gym_core.engine.storage.requests import StoredRequests
     from gym_core.wiring.kinds import Kind
     from gym_core.wiring.manager import PluginManager
 
     exporter: Exporter = PluginManager(disabled).load(Kind.EXPORTER, format_).component
-    wanted = _selection(exporter, **selection)
+    options = _options(exporter, format_, settings)
+    wanted = _selection(exporter, options, **selection)
     refuse_collisions(of_a_run(file), [])
     if output is not None:
         refuse_of_a_run("the output", output)
@@ -88,7 +91,7 @@ def export(
     terminal.redactor.add_variables(os.environ, os.environ)
     redact = terminal.redactor.redact_bytes
     results = ResultsFile(file, redact, judged=True)
-    request = _request(exporter, format_, settings, results, redact)
+    request = ExportRequest(options, StoredRequests(results.outputs.tools, redact))
     rollouts = SelectedRollouts(results, wanted)
     rollouts.check_fields()
     columns = _columns(exporter, format_, output, rollouts, request)
@@ -111,7 +114,9 @@ def export(
         terminal.note(f"warning: {format_} is untested: {exporter.untested}")
 
 
-def _selection(exporter: Exporter, *, select: tuple[str, ...], pairs: int | None, **others: Any) -> ExportSelection:
+def _selection(
+    exporter: Exporter, options: Options, *, select: tuple[str, ...], pairs: int | None, **others: Any
+) -> ExportSelection:
     from gym_core.cli.export_selection import ExportSelection
     from gym_core.cli.where import Condition
 
@@ -120,17 +125,17 @@ def _selection(exporter: Exporter, *, select: tuple[str, ...], pairs: int | None
         pairs = 1
     if pairs is not None and others["best"] is not None:
         raise UsageError("--best and --pairs exclude one another", hint="give one of them")
-    return ExportSelection(where, pairs=pairs, failures=exporter.keeps_failures, **others)
+    return ExportSelection(where, pairs=pairs, failures=exporter.wants_failures(options), **others)
 
 
-def _request(exporter: Exporter, name: str, settings: tuple[str, ...], results: Any, redact: Any) -> ExportRequest[Any]:
-    from gym_core.contract.formats import ExportRequest
-    from gym_core.engine.storage.requests import StoredRequests
+def _options(exporter: Exporter, name: str, settings: tuple[str, ...]) -> Options:
     from gym_core.wiring.options import resolve_options
 
     given = parse_settings(settings, "-O")
-    resolved = resolve_options(cast("type[Component]", type(exporter)), name, given, environ={}, what="-O")
-    return ExportRequest(resolved.options, StoredRequests(results.outputs.tools, redact))
+    options: Options = resolve_options(
+        cast("type[Component]", type(exporter)), name, given, environ={}, what="-O"
+    ).options
+    return options
 
 
 def _columns(exporter: Exporter, name: str, output: Path | None, rollouts: Any, request: Any) -> Any:

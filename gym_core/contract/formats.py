@@ -64,6 +64,10 @@ class Exporter(ABC, Generic[OptionsT]):
                 if isinstance(parameter, type) and issubclass(parameter, Options):
                     cls.Options = parameter
 
+    def wants_failures(self, options: OptionsT) -> bool:
+        """Whether rollouts that failed are among those it is given, where that depends on its options."""
+        return self.keeps_failures
+
     def columns(self, rollouts: Iterable[Rollout], request: ExportRequest[OptionsT]) -> Mapping[str, Column] | None:
         """The columns of a table, by name; None for rows that go into no table: those are JSON lines alone.
 

@@ -72,5 +72,8 @@ class Gateway(Component[OptionsT_co], ABC):
     def offer_model(self, model: Model) -> AbstractAsyncContextManager[Endpoint]:
         """Offer one model, within a block."""
 
+    def check_workers(self, count: int) -> None:
+        """Raise `UsageError` where so many workers of one machine could not open one each."""
+
     def check_reachable(self, host: str) -> None:
         """Raise `UsageError` where programs on `host` could not reach it; `localhost` is this machine."""

@@ -140,7 +140,8 @@ class Assembler:
         self._seed = seed
         self._closing = closing
         self.gateway = LazyGateway(lambda: self._make(Kind.GATEWAY, gateway, gateway_options), closing)
-        if gateway != HTTP or gateway_options or GATEWAY in configured:  # what is said of it is looked at now
+        self._gateway_given = gateway != HTTP or bool(gateway_options) or GATEWAY in configured
+        if self._gateway_given:  # what is said of it is looked at now
             self.gateway.make()
 
     @classmethod
@@ -182,6 +183,8 @@ class Assembler:
         agent = self._make(Kind.AGENT, wanted.agent or preferred, wanted.agent_options)
         if wanted.agent is None and isinstance(agent, Agent):
             wanted.require_parts()
+        if self._gateway_given and config.execution.workers > 1:
+            self.gateway.make().check_workers(config.execution.workers)
         launcher = self._make_launcher(config.execution) if config.execution.spread else None
         return Parts(models, server, agent, launcher, preferred, sandboxes)
 

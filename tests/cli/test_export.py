@@ -36,6 +36,20 @@ def test_rows_go_to_standard_output(gym: Gym) -> None:
     assert done.err == "left out, without a reward: 1\n"
 
 
+def test_failures_are_masked_rows_where_that_is_asked_for(gym: Gym) -> None:
+    done = gym("export", "--format", "nemo", "-O", "failures=masked", str(results(1.0, None, 0.0)))
+    assert (done.status, done.err) == (0, "")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [(row["_ng_task_index"], row["reward"], row.get("mask_sample")) for row in rows] == [
+        (0, 1.0, None),
+        (1, 0.0, True),
+        (2, 0.0, None),
+    ]
+    wrong = gym("export", "--format", "nemo", "-O", "failures=zero", str(results(1.0)))
+    assert wrong.status == 2
+    assert "failures" in wrong.err
+
+
 def test_rows_go_to_a_file_that_does_not_exist(gym: Gym) -> None:
     file = str(results(1.0))
     done = gym("export", "--format", "nemo", file, "--output", "y.jsonl")

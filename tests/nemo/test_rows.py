@@ -11,7 +11,8 @@ import pytest
 from gym_core import Episode, user_message
 from gym_core.errors import UsageError
 from gym_nemo.formats import NemoExporter
-from gym_nemo.rows import as_response, result_row
+from gym_nemo.metrics import aggregate_metrics
+from gym_nemo.rows import as_response, masked_row, result_row
 from gym_testing import think
 from tests.support.agents import FunctionAgent
 from tests.support.envs import env
@@ -133,3 +134,15 @@ def test_exact_tokens_stand_on_the_last_item_of_each_call() -> None:
         assert [*item["prompt_token_ids"]] == prompt
         assert [*item["generation_token_ids"]] == sampled
         assert [*item["generation_log_probs"]] == logprobs
+
+
+def test_a_failure_is_masked_wherever_its_tools_look() -> None:
+    error = {"class": "RuntimeError", "message": "the judge is down", "phase": "verify"}
+    about = {**result()["rollout"], "status": "verifier_error", "error": error}
+    made = masked_row(result(reward=None, reward_components={}, rollout=about))
+    assert (made["reward"], made["mask_sample"], made["instance_config"]) == (0.0, True, {"mask_sample": True})
+    assert (made["failure_kind"], made["_ng_failure_class"]) == ("gym:verifier_error", "verifier_error")
+    assert made["failure_reason"] == "RuntimeError: the judge is down"
+    assert made["response"]["output"][0]["content"][0]["text"] == "Ten."
+    metrics = aggregate_metrics({"verify_responses": [made, result_row(result())]})["agent_metrics"]
+    assert (metrics["mean/reward"], metrics["left_out"]) == (0.5, 1)

@@ -26,7 +26,7 @@ from gym_core import (
     tool,
 )
 from gym_core.errors import ContextLengthError
-from gym_core.spi import OpenSession
+from gym_core.spi import OpenSession, open_run, run_config
 from gym_http.gateway.server import GatewayServer
 from gym_local_model.backend import LocalModel, LocalModelOptions
 from gym_testing import IsolatedPlugins
@@ -558,3 +558,16 @@ def test_exact_tokens_of_a_real_model_reach_the_record_through_a_gateway() -> No
     trained = [number for number, mask in zip(sequence.ids, sequence.mask, strict=True) if mask]
     assert trained == [*first["sampled"], *second["sampled"]]
     assert found.row["rollout"].get("token_breaks", 0) == 0
+
+
+def test_one_port_for_several_workers_is_refused_before_the_run() -> None:
+    wanted = run_config(models={"policy": "openai:m"}, env="simple_weather", gateway_options={"port": 8123}, workers=4)
+
+    async def main() -> None:
+        async with open_run(wanted):
+            pass
+
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(main())
+    assert caught.value.message == "-G port=8123 is one port, and each of the 4 workers has a gateway of its own"
+    assert "--workers 1" in caught.value.hint

@@ -91,6 +91,7 @@ async def served_agent(
     clock: Clock | None = None,
     secrets: tuple[str, ...] = (),
     waiting: int = 1000,
+    masks_failures: bool = False,
     **settings: Any,
 ) -> AsyncIterator[AgentServer]:
     """Serve an agent; arguments as for `tests.support.running.config`."""
@@ -101,7 +102,7 @@ async def served_agent(
         rollouts = ServedRollouts(opened, waiting=waiting, redactor=redactor)
         app = build(
             "agent",
-            agent_routes.routes(rollouts),
+            agent_routes.routes(rollouts, masks_failures=masks_failures),
             settings=ServeSettings(),
             describe=DESCRIBED,
             openapi=[agent_openapi.openapi()],

@@ -314,3 +314,17 @@ async def test_exact_tokens_stand_on_items_for_trainers_that_read_them_there() -
         assert (item["prompt_token_ids"], item["generation_token_ids"]) == (prompt, sampled)
         assert item["generation_log_probs"] == logprobs
     assert found["rollout"]["model_calls"][1]["tokens"]["continues"] == 0
+
+
+@asynchronous
+async def test_a_failure_is_a_masked_row_where_that_is_asked_for() -> None:
+    broken = failing(errors.ServerError("oops", status=500))
+    async with served_agent(broken, clock=FakeClock().clock, masks_failures=True) as server:
+        status, result = await server.post("/run", row(0))
+        assert (status, result["reward"], result["mask_sample"]) == (200, 0.0, True)
+        assert (result["_ng_failure_class"], result["rollout"]["status"]) == ("model_error", "model_error")
+        assert "oops" in result["failure_reason"]
+        assert {"id", "object", "output", "tools"} <= set(result["response"]), "whole, as its types want it"
+    unsaid = failing(errors.BadRequestError("the request cannot be sent"))
+    async with served_agent(unsaid, masks_failures=True) as server:
+        assert (await server.post("/run", row(0)))[0] == 422, "what the asker did wrong stays an error"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gym_core import Task, Trajectory, Verdict, tool
+from gym_core.spi import NotMeasured, read_verdict
 from gym_nemo.metrics import aggregate_metrics
 from tests.serve.environments import Answer, CounterSession, Served, counter, serving
 from tests.support.envs import PlainSession, env, row
@@ -317,3 +318,26 @@ async def test_a_session_of_a_cookie_is_closed_by_it() -> None:
         assert (await rollout.post("/close_session", {})).status == 200
         assert (await rollout.post("/add", {"by": 5})).status == 410
         assert (await served.ask("POST", "/close_session", {})).status == 401
+
+
+class Unjudged(PlainSession):
+    def verify(self, trajectory: Trajectory) -> float:
+        raise RuntimeError("the judge is down")
+
+
+@asynchronous
+async def test_a_verdict_that_failed_is_a_masked_row_where_that_is_asked_for() -> None:
+    for masks in (False, True):
+        async with serving(env(Unjudged), masks_failures=masks) as served:
+            task = row(instance_config={"image": "x"})
+            rollout = await Rollout.seed(served, task)
+            verified = await rollout.post("/verify", {**task, "response": ANSWERED})
+            if not masks:
+                assert verified.status == 500
+                continue
+            assert (verified.status, verified.body["reward"], verified.body["mask_sample"]) == (200, 0.0, True)
+            assert verified.body["instance_config"] == {"image": "x", "mask_sample": True}
+            assert "the judge is down" in verified.body["failure_reason"]
+            with pytest.raises(NotMeasured):
+                read_verdict(verified.body, task)
+            assert (await rollout.post("/verify", {**task, "response": 1})).status == 422

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gym_core import hookimpl
 
@@ -20,7 +20,7 @@ def gym_importers() -> Mapping[str, Importer]:
 
 
 @hookimpl(contract=1)
-def gym_exporters() -> Mapping[str, Exporter]:
+def gym_exporters() -> Mapping[str, Exporter[Any]]:
     """The rows of NeMo Gym."""
     from gym_nemo.formats import NemoExporter
 

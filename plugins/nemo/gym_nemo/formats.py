@@ -5,22 +5,36 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from gym_core import Rollout
+from pydantic import Field
+
+from gym_core import Options, Rollout
 from gym_core.spi import Exporter, ExportRequest, ImportedRun, Importer, ImportRequest
 from gym_nemo.config_import import import_configuration
-from gym_nemo.rows import result_row
+from gym_nemo.rows import masked_row, result_row
 from gym_nemo.run_file import run_file_text
 from gym_nemo.yaml_files import read_configuration
 
 
-class NemoExporter(Exporter):
+class NemoOptions(Options):
+    """The options of the format."""
+
+    failures: Literal["left-out", "masked"] = Field(
+        default="left-out", description="Rollouts that failed: left out, or rows of reward 0 with `mask_sample`."
+    )
+
+
+class NemoExporter(Exporter[NemoOptions]):
     """Results of gym as rows that NeMo Gym's tools read."""
 
-    def rows(self, rollouts: Iterable[Rollout], request: ExportRequest) -> Iterator[Mapping[str, Any]]:
+    def wants_failures(self, options: NemoOptions) -> bool:
+        """Where they are to be masked."""
+        return options.failures == "masked"
+
+    def rows(self, rollouts: Iterable[Rollout], request: ExportRequest[NemoOptions]) -> Iterator[Mapping[str, Any]]:
         """One row for each rollout."""
-        return (result_row(rollout.row) for rollout in rollouts)
+        return (masked_row(rollout.row) if rollout.reward is None else result_row(rollout.row) for rollout in rollouts)
 
 
 class NemoImporter(Importer):

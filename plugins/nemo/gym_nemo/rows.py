@@ -22,6 +22,8 @@ from gym_core.spi import (
 from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 AGENT_REF = "agent_ref"
+_REASON = 2000
+"""Characters of a reason that its types take."""
 ROUTES = frozenset({"seed_session", "verify", "aggregate_metrics", "close_session", "sandbox_access", "mcp"})
 """The names that a resource server there has routes of its own for: a tool so called cannot be reached."""
 
@@ -91,6 +93,31 @@ def _whole(item: Item, place: int) -> Item:
     if kind == "function_call" and not is_whole(item):
         return whole_call(item)
     return item if "type" in item else {"type": "message", **item}
+
+
+def masked(row: Mapping[str, Any], status: str, reason: str) -> dict[str, Any]:
+    """A row of a rollout that failed, for those who want a number there: a reward of 0 that nobody is to count.
+
+    The mask stands in all the places where versions of NeMo Gym and NeMo RL look for it.
+    """
+    config = row.get("instance_config")
+    return {
+        **row,
+        "reward": 0.0,
+        "mask_sample": True,
+        "failure_kind": f"gym:{status}",
+        "failure_reason": reason[:_REASON],
+        "instance_config": {**(config if isinstance(config, Mapping) else {}), "mask_sample": True},
+        "_ng_failure_class": status,
+    }
+
+
+def masked_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A rollout of gym that failed, as a masked result of NeMo Gym."""
+    about: Mapping[str, Any] = row.get("rollout") or {}
+    error: Mapping[str, Any] = about.get("error") or {}
+    reason = f"{error.get('class') or 'error'}: {error.get('message') or 'it says no more'}"
+    return masked(result_row(row), str(about.get("status")), reason)
 
 
 def result_row(row: Mapping[str, Any]) -> dict[str, Any]:

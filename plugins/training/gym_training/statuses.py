@@ -52,10 +52,11 @@ TREATMENTS: Mapping[str, Treatment] = {
     "verifiers": Treatment(Failure.MARKED, "is_truncated", "`rewards`, `ok`, `errors`, `stop_condition`"),
     "openenv": Treatment(Failure.DROPPED, "truncated", "`metadata.status` of each turn"),
     "nemo": Treatment(Failure.DROPPED),
-    "nemo, served": Treatment(Failure.MASK_SAMPLE, "", "`mask_sample`"),
+    "nemo, masked": Treatment(Failure.MASK_SAMPLE, "", "`mask_sample`, `instance_config.mask_sample`"),
     "slime": Treatment(Failure.REMOVE_SAMPLE, "truncated", "`remove_sample`, `status`"),
 }
-"""By format, and by trainer where there is no file: those two are what a seam of their own has to do."""
+"""By format, and by trainer where there is no file. NeMo's rows hold failures where they are asked for, in an export
+(`-O failures=masked`) and from a server (`gym serve --failures masked`)."""
 
 
 def is_trained(rollout: Rollout, trainer: str) -> bool:

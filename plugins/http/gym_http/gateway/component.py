@@ -60,7 +60,7 @@ class HttpGateway(Gateway[HttpGatewayOptions]):
         except UsageError as error:
             raise UsageError(
                 f"the gateway: {error.message}",
-                hint="-G port=0 takes a free port, as several workers need, -G host= another address",
+                hint="-G port=0 takes a free port, -G host= another address",
             ) from error
         return self
 
@@ -76,6 +76,14 @@ class HttpGateway(Gateway[HttpGatewayOptions]):
     def offer_model(self, model: Model) -> AbstractAsyncContextManager[Endpoint]:
         """A model under a URL of its own."""
         return self._opened.offer_model(model)
+
+    def check_workers(self, count: int) -> None:
+        """One port is one gateway's."""
+        if self.options.port:
+            raise UsageError(
+                f"-G port={self.options.port} is one port, and each of the {count} workers has a gateway of its own",
+                hint="leave it out, so that each takes a free one; or --workers 1",
+            )
 
     def check_reachable(self, host: str) -> None:
         """Another machine does not reach loopback."""

@@ -117,6 +117,14 @@ TOKEN_VARIABLE = "GYM_SERVE_TOKEN"
     show_default=True,
     help="Seconds that requests under way may take when the server is to end.",
 )
+@click.option(
+    "--failures",
+    type=click.Choice(["status", "masked"]),
+    default="status",
+    show_default=True,
+    help="Rollouts and verdicts that failed, for those who ask as NeMo Gym does: an error status, or 200 and a row "
+    "with `mask_sample`.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="S", show_default=True, help="Seed of sessions.")
 @timeout_options
 @component_settings
@@ -188,6 +196,7 @@ def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
         drain=options["drain"],
         seed=options["seed"],
         callbacks=options["callbacks"],
+        masks_failures=options["failures"] == "masked",
         connections=ConnectionLimits(
             connections=options["max_connections"],
             per_client=options["max_client_connections"],

@@ -200,7 +200,7 @@ async def _agent(
         hosted = (await stack.enter_async_context(alone)).routes
     app = build(
         "agent",
-        module.routes(ServedRollouts(rollouts, redactor=redactor), hosted),
+        module.routes(ServedRollouts(rollouts, redactor=redactor), hosted, masks_failures=settings.masks_failures),
         settings=settings,
         describe=describe(agent, opened.assembler, "agent", runs=True),
         openapi=[agent_openapi.openapi(), *([episodes.OPENAPI] if hosted else [])],

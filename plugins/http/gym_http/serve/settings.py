@@ -22,6 +22,7 @@ class ServeSettings:
     with nothing asked of it. `max_body`: bytes of a request. `drain`: how long requests under way may take once the
     server is to end. `seed`: of sessions whose opener gives none. `deadlines`: bounds of `setup`, tools, `reply`,
     `verify` and `close`. `callbacks`: hosts whose URLs the server asks when it is told to, see `Callbacks`.
+    `masks_failures`: answer those who ask as NeMo Gym does with a masked row where a rollout or a verdict failed.
     `connections`: how many there may be, and for how long without a word.
     """
 
@@ -34,6 +35,7 @@ class ServeSettings:
     drain: float = 30.0
     seed: int = 0
     callbacks: tuple[str, ...] = ()
+    masks_failures: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 

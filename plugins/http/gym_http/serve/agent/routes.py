@@ -3,7 +3,8 @@
 `POST /run` takes a row and answers with the result row of its rollout, `POST /run_group` with those of several and what
 they came to together; `GET /v1/tasks` has the rows of the environment, `POST /v1/responses` offers the agent as a
 model, `POST /aggregate_metrics` computes over result rows. A rollout that fails is an error status, never a reward of
-0; its row stands in the body under `row`.
+0; its row stands in the body under `row`. Where failures are to be masked it is a row that says so, since the
+collectors of NeMo Gym end at a status.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from gym_core import ModelError, encode_json, parse_json
+from gym_core import ModelError, Status, encode_json, parse_json
 from gym_core.errors import BadRequestError, InputError, OverloadedError, RateLimitError
 from gym_core.spi import DeadlineExceeded, Failure
 from gym_http.protocol.agents import GroupRun
@@ -35,10 +36,13 @@ from gym_http.serve.model.bodies import whole_response
 from gym_http.serve.model.replies import responses_reply
 from gym_http.serve.model.requests import read_body, request_of
 from gym_http.serve.model.routes import answering
+from gym_nemo.rows import masked_row
 
 
-def routes(rollouts: ServedRollouts, more: Sequence[BaseRoute] = ()) -> list[BaseRoute]:
-    """The routes of a served agent; `more` come after them."""
+def routes(
+    rollouts: ServedRollouts, more: Sequence[BaseRoute] = (), *, masks_failures: bool = False
+) -> list[BaseRoute]:
+    """The routes of a served agent; `more` come after them. `masks_failures`: answer them with a masked row."""
 
     async def responses(request: Request) -> Response:
         body = await read_body(ResponsesRequest, request)
@@ -51,7 +55,7 @@ def routes(rollouts: ServedRollouts, more: Sequence[BaseRoute] = ()) -> list[Bas
 
     pages = TaskPages(rollouts.stage.server, Tokens())
     return [
-        Route("/run", _Run(rollouts), methods=["POST"]),
+        Route("/run", _Run(rollouts, masks_failures), methods=["POST"]),
         Route("/run_group", _RunGroup(rollouts), methods=["POST"]),
         Route("/v1/tasks", pages.answer, methods=["GET"]),
         Route("/v1/responses", answering(responses), methods=["POST"]),
@@ -63,8 +67,9 @@ def routes(rollouts: ServedRollouts, more: Sequence[BaseRoute] = ()) -> list[Bas
 class _Run:
     """`POST /run`. Plain ASGI: it is what a trainer calls thousands of times a second."""
 
-    def __init__(self, rollouts: ServedRollouts) -> None:
+    def __init__(self, rollouts: ServedRollouts, masks_failures: bool) -> None:
         self._rollouts = rollouts
+        self._masks = masks_failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         way = KeptAlive(send, seconds_of(scope["headers"]))
@@ -72,6 +77,8 @@ class _Run:
         encoded, failure = await while_receiving(receive, way.work(self._rollouts.run(row)))
         if failure is None:
             await way.answer(200, encoded)
+        elif self._masks and _may_mask(failure):
+            await way.answer(200, _masked(encoded))
         else:
             described = parse_json(encoded)["rollout"]["error"]  # no secret is left in it
             await _failed(way, failure, described, b"row", encoded)
@@ -111,6 +118,16 @@ def status_of(failure: Failure) -> int:
     if isinstance(cause, RateLimitError | OverloadedError):
         return 503
     return 502 if isinstance(cause, ModelError) else 500
+
+
+def _may_mask(failure: Failure) -> bool:
+    """Whether a failure is of its rollout alone. A row that does not fit is the asker's, and `cancelled` hits all."""
+    return failure.status is not Status.CANCELLED and status_of(failure) != 422
+
+
+def _masked(encoded: bytes) -> bytes:
+    row = parse_json(encoded)
+    return encode_json({**masked_row(row), "rollout": row["rollout"]})
 
 
 async def _failed(way: KeptAlive, failure: Failure, error: dict[str, Any], name: bytes, whole: bytes) -> None:

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from gym_core import Item, ResourceServer, Trajectory, Verdict
+from gym_core import Item, ResourceServer, Status, Trajectory, Verdict
 from gym_core import Response as ModelResponse
 from gym_core.errors import InputError
 from gym_core.responses import as_items
 from gym_core.spi import REQUEST_FIELD, RESULT_FIELDS, derive_seed, session_info
-from gym_http.protocol.errors import ServeError
+from gym_http.protocol.errors import ServeError, WireError, error_to_wire
 from gym_http.protocol.nemo import AnsweredRow, CloseRequest, SeedRequest
 from gym_http.protocol.shapes import read
 from gym_http.serve import metrics
@@ -34,7 +34,7 @@ from gym_http.serve.environment.sessions import Sessions, unknown_session
 from gym_http.serve.environment.tokens import COOKIE
 from gym_http.serve.json_body import read_object
 from gym_http.serve.json_reply import json_reply
-from gym_nemo.rows import summing_components
+from gym_nemo.rows import masked, summing_components
 
 NAME = "resources_session_id"
 VERIFIED_SECONDS = 60.0
@@ -119,7 +119,13 @@ class _Routes:
         if ident is None:
             return json_reply(_judged(row, await self._verify_row(row, response, request)))
         served = self._sessions.find(ident)
-        verdict = await served.verify(_trajectory(served, row, response))
+        try:
+            verdict = await served.verify(_trajectory(served, row, response))
+        except Exception as error:
+            if not self._sessions.settings.masks_failures or isinstance(error, ServeError | WireError | InputError):
+                raise
+            described = error_to_wire(error, "verify")[1]["error"]
+            return json_reply(masked(row, Status.VERIFIER_ERROR.value, f"{described['class']}: {described['message']}"))
         self._sessions.touch(served, min(VERIFIED_SECONDS, self._sessions.settings.session_idle))
         return json_reply(_judged(row, verdict))
 
