@@ -1,0 +1,1 @@
+"""The libraries: each as a `Library` that makes a `Game`."""

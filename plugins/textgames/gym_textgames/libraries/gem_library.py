@@ -1,0 +1,54 @@
+"""GEM: worlds whose actions and observations are text."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from gym_textgames.game import Game, Library, Seen, Settings
+
+
+class GemGame(Game):
+    """A world of GEM; it has rules of its own for an answer that it cannot read."""
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+
+    def reset(self, seed: int) -> Seen:
+        """Begin."""
+        observation, info = self._world.reset(seed=seed)
+        return Seen(_text(observation, info))
+
+    def step(self, answer: str) -> Seen:
+        """Hand the answer on as it is."""
+        observation, reward, terminated, truncated, info = self._world.step(answer)
+        ended = "terminated" if terminated else "truncated" if truncated else ""
+        return Seen(_text(observation, {} if ended else info), reward=float(reward), ended=ended)
+
+
+class GemLibrary(Library):
+    """The package gem-llm."""
+
+    package = "gem"
+    extra = "gem"
+
+    def ids(self) -> Sequence[str]:
+        """The ids of its registry."""
+        return list(self._registry())
+
+    def make(self, name: str, settings: Settings) -> Game:
+        """A world by its id."""
+        if name not in self._registry():
+            raise LookupError(name)
+        return GemGame(importlib.import_module("gem").make(name, **settings.arguments))
+
+    @staticmethod
+    def _registry() -> Any:
+        importlib.import_module("gem")
+        return importlib.import_module("gem.envs.registration").ENV_REGISTRY
+
+
+def _text(observation: Any, info: Any) -> str:
+    suffix = info.get("suffix") if isinstance(info, dict) else None
+    return "\n".join(str(part) for part in (observation, suffix) if part)
