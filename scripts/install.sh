@@ -93,7 +93,7 @@ discard_half_made() {
 # Plugins that need a C compiler, because a package below them comes as source only.
 compiled="plugins/reasoning_gym/pyproject.toml"
 # Plugins that are installed without their extras, which are large.
-lean="plugins/trackers/pyproject.toml"
+lean="plugins/textgames/pyproject.toml plugins/trackers/pyproject.toml"
 
 install_packages() {
     projects=pyproject.toml

@@ -24,6 +24,8 @@ from typing import Any
 PAGE = Path(__file__).parents[1] / "docs" / "environments" / "textgames.md"
 SECONDS = 60
 ANSWERS = 200
+WRAPPED = re.compile(r"-(train|raw)$")
+"""Ids of TextArena that differ in how a player is shown the game, which makes no difference here."""
 _PART = re.compile(r"(<!-- generated:textgames -->\n).*?(<!-- end:textgames -->)", re.DOTALL)
 
 
@@ -82,7 +84,7 @@ def try_all(library: str, results: Path) -> None:
 
     server: Any = gym_resource_servers()[library]
     done = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
-    waiting = [name for name in server.choices() if name not in done]
+    waiting = [name for name in server.choices() if name not in done and not WRAPPED.search(name)]
     while waiting:
         command = [sys.executable, __file__, "some", library, *waiting]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -118,7 +120,7 @@ def write(results: list[Path]) -> None:
         "|---|---|---|---|---|---|",
     ]
     for library in dict.fromkeys(line["library"] for line in lines):
-        mine = [line for line in lines if line["library"] == library]
+        mine = [line for line in lines if line["library"] == library and not WRAPPED.search(line["id"])]
         states = Counter(line["state"] for line in mine)
         judged = [line for line in mine if line["state"] == "verdict"]
         families = len({family(line["id"]) for line in judged})

@@ -30,6 +30,7 @@ _OTHERS = {
         "reasoning_gym": "gym-reasoning-gym",
         "qa": "gym-qa",
         "verifiers": "gym-verifiers",
+        **dict.fromkeys(("gymnasium", "textarena", "gem"), "gym-textgames"),
     },
     Kind.AGENT: {"simple_agent": "gym-simple-agent"},
     Kind.RUNNER: {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from difflib import get_close_matches
@@ -296,7 +297,8 @@ def _name(player: int, players: int, seat: int) -> str:
 
 def _words(error: BaseException) -> str:
     """What an error says, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" \t*")]
+    plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip(" \t*")]
     return f"{type(error).__name__}: {' '.join(lines)[:300]}" if lines else type(error).__name__
 
 

@@ -59,8 +59,8 @@ class Switches(gymnasium.Env[Any, Any]):
         return 0, float(action.sum()), True, False, {}
 
 
-gymnasium.register("gym-test/Words-v0", Words)
-gymnasium.register("gym-test/Switches-v0", Switches)
+gymnasium.register("gym-test/Words-v0", lambda **_: Words())
+gymnasium.register("gym-test/Switches-v0", lambda **_: Switches())
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def _render_modes(spec: Any) -> Sequence[str]:
     if isinstance(maker, str):
         module, _, attribute = maker.partition(":")
         maker = getattr(importlib.import_module(module), attribute, None)
-    return (getattr(maker, "metadata", None) or {}).get("render_modes", ())
+    return list((getattr(maker, "metadata", None) or {}).get("render_modes", ()))
 
 
 def without_colours(text: str) -> str:
