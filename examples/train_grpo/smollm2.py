@@ -22,6 +22,7 @@ class Model(torch.nn.Module):
         file = find_default()
         self.tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         self.model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        self.model.is_quantized = False  # the file is; here its weights are numbers of 32 bits
         self.end = self.tokenizer.eos_token_id
 
     def forward(self, ids):

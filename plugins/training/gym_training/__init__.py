@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gym_training.tokens import to_tokens as to_tokens
     from gym_training.tokens import to_trl as to_trl
     from gym_training.tokens import to_verl as to_verl
+    from gym_training.trl import TrlRollouts as TrlRollouts
+    from gym_training.trl import trl_rollouts as trl_rollouts
     from gym_training.verifiers import to_verifiers as to_verifiers
 else:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -30,6 +32,7 @@ else:
             "gym_training.statuses": "TREATMENTS is_truncated mask_sample remove_sample",
             "gym_training.supervised": "best_and_worst to_kto to_preference to_prompts to_sft",
             "gym_training.tokens": "as_columns to_openenv to_prime_rl to_tokens to_trl to_verl",
+            "gym_training.trl": "TrlRollouts trl_rollouts",
             "gym_training.verifiers": "to_verifiers",
         },
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gym_core.spi import run_command
-from tests.support.foreign import foreign_check, foreign_python
+from tests.support.foreign import ROOT, foreign_check, foreign_python
 from tests.support.training import write_run
 
 CHECKS = Path(__file__).parent / "foreign"
@@ -45,3 +45,12 @@ def exported(tmp_path: Path) -> Path:
 def test_its_own_class_reads_it(name: str, requirements: list[str], alone: list[str], exported: Path) -> None:
     python = foreign_python(name, requirements, alone)
     foreign_check(python, CHECKS / f"check_{name}.py", str(exported))
+
+
+@pytest.mark.foreign
+@pytest.mark.timeout(1800)
+def test_trl_learns_on_rollouts_of_an_open_gym(tmp_path: Path) -> None:
+    ours = [ROOT, ROOT / "plugins" / "training", ROOT / "plugins" / "simple_agent"]
+    editable = [word for folder in ours for word in ("-e", str(folder))]
+    python = foreign_python("trl-live", ["trl", *editable])
+    foreign_check(python, CHECKS / "check_trl_live.py", str(tmp_path))

@@ -27,10 +27,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def model(folder: Path) -> LlamaForCausalLM:
+def model(folder: Path, tokens: int = 1024) -> LlamaForCausalLM:
     """One that lies in a folder, since some trainers load it a second time."""
     config = LlamaConfig(
-        vocab_size=1024,
+        vocab_size=tokens,
         hidden_size=16,
         intermediate_size=16,
         num_hidden_layers=1,
