@@ -108,4 +108,4 @@ async def main() -> tuple[float, float]:
 
 first, last = asyncio.run(main())
 said = f"`GRPOTrainer(rollout_func=trl_rollouts(...))`, {steps} steps, which learn; failures count in no mean"
-print(json.dumps({"package": f"trl {trl.__version__}", "ran": {"trl, live": said}}))
+print(json.dumps({"package": f"trl {trl.__version__}", "ran": {"trl": said}}))
