@@ -33,8 +33,8 @@ def import_(
 ) -> None:
     """Turn the configuration of another system into a run file.
 
-    FILE... are its files, each laid over those before it. What a run file cannot say is listed. Which systems are
-    known, `gym plugins list --kind importer` tells.
+    FILE... are its files, each laid over those before it, or what else the format takes in place of one. What a run
+    file cannot say is listed. Which systems are known, `gym plugins list --kind importer` tells.
     """
     from gym_core.contract.formats import ImportRequest
     from gym_core.engine.storage.collisions import refuse_collisions, refuse_of_a_run

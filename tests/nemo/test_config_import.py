@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 
 from gym_core import UsageError
 from gym_nemo.config_import import RunFile, import_configuration
-from gym_nemo.yaml_files import read_configuration
+from gym_nemo.inheritance import inherited
+from gym_nemo.yaml_files import head_server, read_configuration, search_folders
 
 ENVIRONMENT = """
 workplace_assistant:
@@ -211,3 +216,114 @@ def test_a_name_that_leads_nowhere(tmp_path: Path) -> None:
         imported(tmp_path, ENVIRONMENT)
     with pytest.raises(UsageError, match="no server named 'nobody'"):
         imported(tmp_path, ENVIRONMENT, MODEL, urls={"nobody": "http://x"})
+
+
+INCLUDED = """
+generic:
+  resources_servers:
+    judge: {entrypoint: app.py, host: 127.0.0.1, port: 7001, threshold: 0.5}
+generic_agent:
+  responses_api_agents:
+    simple_agent:
+      entrypoint: app.py
+      max_steps: 6
+      resources_server: {type: resources_servers, name: generic}
+      datasets:
+      - {name: train, type: train, jsonl_fpath: train.jsonl}
+"""
+BENCHMARK = """
+config_paths:
+- resources_servers/judge/configs/judge.yaml
+mine:
+  _inherit_from: generic
+mine_agent:
+  _inherit_from: generic_agent
+  responses_api_agents:
+    simple_agent:
+      resources_server: {name: mine}
+      datasets:
+      - {name: bench, type: benchmark, jsonl_fpath: bench.jsonl, num_repeats: 4}
+"""
+
+
+def benchmark(folder: Path, text: str = BENCHMARK) -> Path:
+    """A repository with a benchmark that inherits an environment."""
+    inner, outer = folder / "resources_servers/judge/configs/judge.yaml", folder / "benchmarks/b/config.yaml"
+    for file, content in ((inner, INCLUDED), (outer, text)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    (folder / "bench.jsonl").write_text("")
+    return outer
+
+
+def followed(*files: Path) -> Any:
+    return import_configuration(read_configuration(files, {}), folders=search_folders(files))
+
+
+def test_what_a_file_includes_and_inherits(tmp_path: Path) -> None:
+    made = followed(benchmark(tmp_path))
+    assert made.options == {
+        "env": "http://127.0.0.1:7001",
+        "agent": "simple_agent",
+        "input": str(tmp_path / "bench.jsonl"),
+        "repeats": 4,
+    }
+    assert made.agent_options == {"max_turns": 6}
+
+
+def test_what_is_inherited_is_moved_copied_or_left_out() -> None:
+    values = {
+        "a": {"x": {"deep": 1}, "y": 2},
+        "b": {"_inherit_from": "a", "x": {"more": 3}, "_delete_key": "y"},
+        "c": {"_copy": "b", "z": "${copy:a.y}"},
+        "d": {"_inherit_from": "c.z"},
+    }
+    assert inherited({name: values[name] for name in ("a", "b", "c")}) == {
+        "b": {"x": {"deep": 1, "more": 3}},
+        "c": {"x": {"deep": 1, "more": 3}, "z": 2},
+    }
+    assert inherited({"a": 1, "l": [{"b": "${inherit_from:a}"}]}) == {"l": [{"b": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("config_paths: [none.yaml]", "names none.yaml, which is not here"),
+        ("config_paths: none.yaml", "must be a list of paths"),
+        ("mine: {_inherit_from: nobody}", "inherits from 'nobody', which the configuration does not have"),
+        ("a: {_inherit_from: b}\nb: {_inherit_from: a}", "in a circle"),
+    ],
+)
+def test_what_cannot_be_followed_is_said(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        followed(benchmark(tmp_path, text))
+
+
+def test_files_that_include_each_other_are_each_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("config_paths: [b.yaml]\nx: 1")
+    (tmp_path / "b.yaml").write_text("config_paths: [a.yaml]\nx: 2\ny: 3")
+    assert read_configuration([tmp_path / "a.yaml"], {}).values == {"x": 1, "y": 3}
+
+
+def test_a_head_server_has_the_whole_configuration() -> None:
+    text = yaml.safe_dump({**yaml.safe_load(INCLUDED)})
+    answers = {"/global_config_dict_yaml": json.dumps(text).encode()}
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *words: Any) -> None: ...
+
+        def do_GET(self) -> None:
+            body = answers.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        assert head_server(Path(url)) == url
+        assert followed(Path(url)).options["env"] == "http://127.0.0.1:7001"
+        answers.clear()
+        with pytest.raises(UsageError, match=f"{url} does not answer as NeMo Gym's head server: Not Found"):
+            followed(Path(url))
+        server.shutdown()

@@ -14,7 +14,7 @@ from gym_core.spi import Exporter, ExportRequest, ImportedRun, Importer, ImportR
 from gym_nemo.config_import import import_configuration
 from gym_nemo.rows import masked_row, result_row
 from gym_nemo.run_file import run_file_text
-from gym_nemo.yaml_files import read_configuration
+from gym_nemo.yaml_files import head_server, read_configuration, search_folders
 
 
 class NemoOptions(Options):
@@ -38,7 +38,7 @@ class NemoExporter(Exporter[NemoOptions]):
 
 
 class NemoImporter(Importer):
-    """The YAML files of NeMo Gym: env.yaml, the model's, the environment's. The servers run elsewhere."""
+    """The YAML files of NeMo Gym: env.yaml, the model's, the environment's; or its head server. They run elsewhere."""
 
     def run_file(self, request: ImportRequest) -> ImportedRun:
         """The run that the files describe. Raises `UsageError`."""
@@ -47,16 +47,12 @@ class NemoImporter(Importer):
             agent=request.agent,
             dataset=request.dataset,
             urls=request.urls,
-            folders=_folders(request.files),
+            folders=search_folders(request.files),
         )
         if request.folder is not None and "input" in run.options:
             run.options["input"] = os.path.relpath(run.options["input"], request.folder)
-        return ImportedRun(run_file_text(run, ", ".join(file.name for file in request.files)), run.notices)
+        return ImportedRun(run_file_text(run, _origin(request.files)), run.notices)
 
 
-def _folders(files: Iterable[Path]) -> list[Path]:
-    """Where the paths of datasets may start: here, or at the root of the repository that a file is from."""
-    folders = [Path()]
-    for file in files:
-        folders += [folder for folder in file.resolve().parents if folder not in folders]
-    return folders
+def _origin(files: Iterable[Path]) -> str:
+    return ", ".join(head_server(file) or file.name for file in files)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gym_core import UsageError
+from gym_nemo.inheritance import inherited, merge
 
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 _SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|credentials?|authorization)s?$", re.IGNORECASE)
 _MISSING = "???"
 _NESTED = 8
+_SECONDS = 10.0
+_LONGEST = 64 << 20
 
 
 def is_secret_name(name: str) -> bool:
@@ -58,37 +62,91 @@ class Configuration:
 
 
 def read_configuration(paths: Sequence[Path], environ: Mapping[str, str]) -> Configuration:
-    """Read YAML files, a later one over an earlier one. Raises `UsageError` with file, line and column."""
+    """Read YAML files, a later one over an earlier one, each over those that its `config_paths` names.
+
+    `http://HOST:PORT` in place of a file is NeMo Gym's head server, which has the merged configuration of all that it
+    has started, with hosts and ports. Raises `UsageError` with file, line and column.
+    """
     merged: dict[str, Any] = {}
+    seen: set[Path] = set()
     for path in paths:
-        _merge(merged, _read(path))
-    return Configuration(merged, environ)
+        url = head_server(path)
+        for content in [_fetched(url)] if url else _with_included(path, seen):
+            merge(merged, content)
+    return Configuration(inherited(merged), environ)
+
+
+def head_server(path: Path) -> str:
+    """The URL that was given in place of a file, empty for a file; of a `Path` one of its slashes is gone."""
+    scheme, colon, rest = path.as_posix().partition(":/")
+    return f"{scheme}://{rest.lstrip('/')}" if colon and scheme in ("http", "https") else ""
+
+
+def search_folders(files: Iterable[Path]) -> list[Path]:
+    """Where relative paths may start: here, or at the root of the repository that a file is from."""
+    folders = [Path()]
+    for file in files:
+        if not head_server(file):
+            folders += [folder for folder in file.resolve().parents if folder not in folders]
+    return folders
+
+
+def _with_included(path: Path, seen: set[Path]) -> Iterator[dict[str, Any]]:
+    """What a file pulls in, then the file: each once, so that a circle ends."""
+    if path.resolve() in seen:
+        return
+    seen.add(path.resolve())
+    content = _read(path)
+    included = content.pop("config_paths", None) or []
+    if not isinstance(included, list) or not all(isinstance(name, str) for name in included):
+        raise UsageError(f"{path}: `config_paths` must be a list of paths")
+    for name in included:
+        found = next((one for folder in search_folders([path]) if (one := folder / name).is_file()), None)
+        if found is None:
+            raise UsageError(
+                f"{path}: its `config_paths` names {name}, which is not here",
+                hint="run this at the root of the repository that the file is from, or name the file, too",
+            )
+        yield from _with_included(found, seen)
+    yield content
+
+
+def _fetched(url: str) -> dict[str, Any]:
+    from urllib.request import urlopen
+
+    place = f"{url.rstrip('/')}/global_config_dict_yaml"
+    try:
+        with urlopen(place, timeout=_SECONDS) as reply:
+            text = json.loads(reply.read(_LONGEST))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UsageError(
+            f"{url} does not answer as NeMo Gym's head server: {reason}", hint="it listens on port 11000 by default"
+        ) from None
+    return _parsed(text, place)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}", hint="name a YAML file of NeMo Gym") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text", hint="name a YAML file of NeMo Gym") from error
+    return _parsed(text, str(path))
+
+
+def _parsed(text: Any, origin: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(text) if isinstance(text, str) else text
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
+        place = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark is not None else origin
         raise UsageError(f"{place}: not YAML: {getattr(error, 'problem', None) or error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: it must be a mapping of servers by name", hint="name a YAML file of NeMo Gym")
+        raise UsageError(f"{origin}: it must be a mapping of servers by name", hint="name a YAML file of NeMo Gym")
     return {str(name): value for name, value in content.items()}
-
-
-def _merge(under: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for name, value in over.items():
-        known = under.get(name)
-        if isinstance(known, dict) and isinstance(value, Mapping):
-            _merge(known, value)
-        else:
-            under[name] = value

@@ -41,10 +41,11 @@ def gym_agents() -> Mapping[str, type[Agent]]:
 
 @hookimpl(contract=1)
 def gym_runners() -> Mapping[str, type[Runner]]:
-    """The runner of an environment that is elsewhere."""
+    """The runner of an environment that is elsewhere, and the loop over NeMo Gym's `/reset` and `/step`."""
+    from gym_http.remote.nemo_steps import StepRunner
     from gym_http.remote.runner import ServedRunner
 
-    return {"served": ServedRunner}
+    return {"served": ServedRunner, "steps": StepRunner}
 
 
 @hookimpl(contract=1)

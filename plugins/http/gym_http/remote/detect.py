@@ -29,12 +29,14 @@ _IN_BETWEEN = frozenset({301, 302, 303, 307, 308, 407, 511})
 class Served:
     """What a server says of itself.
 
-    `nemo`: it speaks NeMo Gym's protocol and nothing else; all but `kind` is empty then. `name`: the reference by which
+    `nemo`: it speaks NeMo Gym's protocol and nothing else; all but `kind` is empty then. `steps`: by `/reset`
+    and `/step`. `name`: the reference by which
     it is served. `options`: the component's, without secrets. `capabilities`: see `GET /v1/component`.
     """
 
     kind: str
     nemo: bool = False
+    steps: bool = False
     name: str = ""
     distribution: str = ""
     version: str = ""
@@ -121,6 +123,8 @@ async def _nemo(connection: Connection, first: Reply) -> Served:
     except RemoteError:
         paths = None
     if isinstance(paths, dict):
+        if {"/reset", "/step"} <= paths.keys() and "/verify" not in paths:
+            return Served(RESOURCE_SERVER, nemo=True, steps=True)
         if "/verify" in paths:
             return Served(RESOURCE_SERVER, nemo=True)
         if "/run" in paths:

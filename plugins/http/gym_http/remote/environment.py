@@ -40,6 +40,8 @@ from gym_http.remote.session import OpenRemote, remote_tool
 
 SERVED = "gym-http/served"
 """The runner that stands for one that is served with its environment."""
+STEPS = "gym-http/steps"
+"""The loop over `/reset` and `/step` of NeMo Gym."""
 PAGE = 200
 """Tasks per request."""
 NEXT_CURSOR = "Gym-Next-Cursor"
@@ -87,6 +89,8 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
             completes = bool(self.served.capabilities.get(COMPLETES))
             if completes:  # the runner is where its environment is
                 self.there = replace(self.there, preferred_agent=SERVED)
+            if self.served.steps:
+                self.there = replace(self.there, preferred_agent=STEPS)
             if self.there.roles or completes:  # it asks models of the run
                 self.there = replace(self.there, calls_from=host_of(self.connection.url))
             self._stack = stack.pop_all()

@@ -15,12 +15,36 @@ from gym_core import Item, Session, SessionContext, Task, Trajectory, Verdict
 from gym_core.errors import SessionError
 from gym_core.spi import NotMeasured, read_verdict
 from gym_http.protocol.client import Reply
+from gym_http.remote.connection import Connection
 from gym_nemo.rows import ROUTES, as_response, row_for
 
 if TYPE_CHECKING:
     from gym_http.remote.environment import RemoteResourceServer
 
 POLICY = "policy"
+
+
+class CookieSession:
+    """A session that a cookie names, which every answer may replace."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._cookies: dict[str, str] = {}
+
+    async def post(self, path: str, body: Any) -> Reply:
+        """One request of the session, sent once."""
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
+        reply = await self.connection.request("POST", path, body, headers=headers if self._cookies else None)
+        self.keep(reply)
+        return reply
+
+    def keep(self, reply: Reply) -> None:
+        """Take the cookies of an answer."""
+        for name, value in reply.cookies.items():
+            if value:
+                self._cookies[name] = value
+            else:
+                self._cookies.pop(name, None)
 
 
 class OpenNemo:
@@ -48,7 +72,7 @@ class NemoSession(Session["RemoteResourceServer"]):
 
     def __init__(self, task: Task, server: RemoteResourceServer, context: SessionContext) -> None:
         super().__init__(task, server, context)
-        self._cookies: dict[str, str] = {}
+        self._asked = CookieSession(server.connection)
         self._opening: list[Item] = []
         self._row = row_for(task, context.repeat)
 
@@ -58,7 +82,7 @@ class NemoSession(Session["RemoteResourceServer"]):
         if taken:
             raise SessionError(f"the task's tool `{taken[0]}` cannot be called: the server has a route of that name")
         reply = await self.server.connection.open("POST", "/seed_session", self._row)
-        self._keep(reply)
+        self._asked.keep(reply)
         if isinstance(answer := reply.json(), dict) and isinstance(opening := answer.get("opening"), list):
             self._opening = opening
 
@@ -68,7 +92,7 @@ class NemoSession(Session["RemoteResourceServer"]):
 
     async def call_open_tool(self, name: str, arguments: Mapping[str, Any]) -> str:
         """One call, sent once: `POST /<name>` with the arguments; the text of the answer is the output."""
-        reply = await self._post(f"/{quote(name, safe='')}", arguments)
+        reply = await self._asked.post(f"/{quote(name, safe='')}", arguments)
         return reply.text
 
     async def verify(self, trajectory: Trajectory) -> Verdict:
@@ -78,22 +102,9 @@ class NemoSession(Session["RemoteResourceServer"]):
         body = {"id": last.response_id, "model": last.model} if last is not None else {}
         response = as_response(body, trajectory.unique_items[len(self._opening) :], request)
         sent = {**self._row, "response": response}
-        reply = self.server.connection.checked(await self._post("/verify", sent))
+        reply = self.server.connection.checked(await self._asked.post("/verify", sent))
         answer = reply.object()
         try:
             return read_verdict(answer, sent)
         except NotMeasured as error:
             raise SessionError(f"{self.server.connection.name} {error.message}") from None
-
-    async def _post(self, path: str, body: Any) -> Reply:
-        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
-        reply = await self.server.connection.request("POST", path, body, headers=headers if self._cookies else None)
-        self._keep(reply)
-        return reply
-
-    def _keep(self, reply: Reply) -> None:
-        for name, value in reply.cookies.items():
-            if value:
-                self._cookies[name] = value
-            else:
-                self._cookies.pop(name, None)
