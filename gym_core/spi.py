@@ -180,6 +180,7 @@ if TYPE_CHECKING:
     from gym_core.engine.staging import make_gates as make_gates
     from gym_core.engine.storage.collisions import of_a_run as of_a_run
     from gym_core.engine.storage.collisions import refuse_collisions as refuse_collisions
+    from gym_core.engine.storage.groups import GroupLines as GroupLines
     from gym_core.engine.storage.manifest import Manifest as Manifest
     from gym_core.engine.storage.reading import ResultsFile as ResultsFile
     from gym_core.engine.storage.requests import lines_of as lines_of
@@ -313,6 +314,7 @@ else:
             "gym_core.engine.run.run": "Run",
             "gym_core.engine.staging": "beginning make_gates",
             "gym_core.engine.storage.collisions": "of_a_run refuse_collisions",
+            "gym_core.engine.storage.groups": "GroupLines",
             "gym_core.engine.storage.manifest": "Manifest",
             "gym_core.engine.storage.reading": "ResultsFile",
             "gym_core.engine.storage.requests": "lines_of",

@@ -223,6 +223,37 @@ def test_two_rollouts_stand_beside_one_another(viewer: Viewer) -> None:
     assert viewer.get("/api/compare/rollouts", a=first, n="1", b=second, m="2")["common"] == 0
 
 
+def test_what_groups_came_to_stands_beside_the_rewards(viewing: Opening, tmp_path: Path) -> None:
+    rows = write_run(tmp_path / "x.jsonl", [row("a", 0), row("a", 1), row("b", 0), row("c", 0)], [row("a", 2, None)])
+    verdict = {"repeat": 1, "reward": 0.25, "components": {"best": 1.0}, "info": {"rank": 2}, "rewards": {}}
+    error = {"class": "PluginError", "message": "no judge"}
+    groups = sibling(rows, ".groups.jsonl")
+    groups.write_bytes(
+        line({"task_id": "a", "verdicts": [], "error": error})
+        + line({"task_id": "a", "verdicts": [verdict], "error": None})
+        + line({"task_id": "b", "verdicts": [], "error": error})
+    )
+    viewer = viewing(rows)
+    path = viewer.run("x")
+    listed = viewer.get(f"{path}/rollouts")["rollouts"]
+    assert [entry["group_reward"] for entry in listed] == [None, 0.25, None, None, None]
+    said = [viewer.get(f"{path}/rollouts/{n}")["verdict"]["group"] for n in ("1", "2", "3", "4", "f1")]
+    assert said == [
+        None,
+        {"reward": 0.25, "components": {"best": 1.0}, "info": '{\n  "rank": 2\n}', "error": ""},
+        {"reward": None, "components": {}, "info": "", "error": "PluginError: no judge"},
+        None,
+        None,
+    ]
+    account = viewer.get(path)["account"]["groups"]
+    assert (account["scored"], account["failed"]) == (1, 1)
+
+    groups.write_bytes(groups.read_bytes() + b'{"task_id":1}\n')
+    shown = viewer.get(path)
+    assert any("x.groups.jsonl:4" in note for note in shown["notes"])
+    assert viewer.get(f"{path}/rollouts/2")["verdict"]["reward"] == 1.0
+
+
 def test_a_failure_says_why(viewer: Viewer) -> None:
     view = viewer.get(f"{viewer.run('first')}/rollouts/f2")
     fits(view, shapes.RolloutView)

@@ -17,6 +17,7 @@ import orjson
 
 from gym_core import JsonError, UsageError, parse_json
 from gym_core.spi import Outputs, RewardTally, Statistics, StoredRun, lines_of, manifests, stored_run
+from gym_viewer.groups import Groups
 from gym_viewer.index.search import Searches
 from gym_viewer.index.store import Covered, RunIndex
 
@@ -114,6 +115,7 @@ class OpenRun:
         self.path = path
         self.outputs = Outputs.of(path)
         self.index = RunIndex(path, indexes)
+        self.groups = Groups(self.outputs.groups)
         self.searches = Searches(self.index)
         self._lock = threading.Lock()
         self._reading: threading.Thread | None = None

@@ -19,6 +19,7 @@ from gym_viewer.api.run import repeats_of
 from gym_viewer.api.runs import entry_of
 from gym_viewer.api.shapes import (
     ErrorView,
+    GroupView,
     Items,
     ItemView,
     RolloutView,
@@ -96,7 +97,7 @@ def view_of(library: Library, opened: Opened, *, limit: int = ITEMS) -> RolloutV
         "next": after,
         "others": [one for one in repeats_of(run, opened.rollout.task_id) if one["n"] != name_of(opened.number)],
         "task": _task(run, row, about),
-        "verdict": _verdict(row, about),
+        "verdict": _verdict(run, row, about),
         "stop_detail": opened.rollout.stop_detail,
         "error": _error(about.get("error")),
         "actors": [*talks.actors()],
@@ -185,7 +186,7 @@ def _tool(tool: Mapping[str, Any]) -> ToolView:
     }
 
 
-def _verdict(row: Mapping[str, Any], about: Mapping[str, Any]) -> VerdictView:
+def _verdict(run: OpenRun, row: Mapping[str, Any], about: Mapping[str, Any]) -> VerdictView:
     rescored = about.get("rescored")
     before = rescored.get("from") if isinstance(rescored, Mapping) else None
     rollout = Rollout({**row})
@@ -196,6 +197,21 @@ def _verdict(row: Mapping[str, Any], about: Mapping[str, Any]) -> VerdictView:
         "rewards": {**rollout.rewards},
         "metrics": {**rollout.metrics},
         "before": before if isinstance(before, int | float) else None,
+        "group": _in_group(run, row),
+    }
+
+
+def _in_group(run: OpenRun, row: Mapping[str, Any]) -> GroupView | None:
+    """What the environment said of the rollout beside the others of its task."""
+    found = run.groups.joined({**row})["rollout"].get("group") if isinstance(row.get("rollout"), Mapping) else None
+    if found is None:
+        return None
+    error, info = found.get("error"), found.get("info")
+    return {
+        "reward": found.get("reward"),
+        "components": {**(found.get("components") or {})},
+        "info": json_text(info) if info else "",
+        "error": f"{error.get('class')}: {error.get('message')}" if error else "",
     }
 
 

@@ -58,7 +58,7 @@ def rollouts(library: Library, query: Query) -> Rollouts:
         "total": counts["rollouts"],
         "matched": matched,
         "offset": offset,
-        "rollouts": [entry_of(row) for row in found],
+        "rollouts": [entry_of(opened, row) for row in found],
         "search": search,
     }
 
@@ -68,7 +68,7 @@ def entry(opened: OpenRun, number: int) -> RolloutEntry:
     found = opened.index.read(f"SELECT {_SHOWN} FROM rollout WHERE id = ?", (number,))
     if not found:
         raise NotThere(f"there is no rollout {name_of(number)} in {opened.path.name}")
-    return entry_of(found[0])
+    return entry_of(opened, found[0])
 
 
 def latest(opened: OpenRun, after: tuple[int, int], limit: int) -> tuple[int, list[RolloutEntry]]:
@@ -78,7 +78,7 @@ def latest(opened: OpenRun, after: tuple[int, int], limit: int) -> tuple[int, li
     found = opened.index.read(
         f"SELECT {_SHOWN} FROM rollout WHERE {where} ORDER BY finished_at DESC LIMIT ?", [*after, limit]
     )
-    return count, [entry_of(row) for row in found]
+    return count, [entry_of(opened, row) for row in found]
 
 
 def selection(query: Query) -> tuple[str, list[Any]]:
@@ -111,7 +111,7 @@ def selection(query: Query) -> tuple[str, list[Any]]:
     return " AND ".join(parts), values
 
 
-def entry_of(row: Sequence[Any]) -> RolloutEntry:
+def entry_of(opened: OpenRun, row: Sequence[Any]) -> RolloutEntry:
     """A rollout as a list says it."""
     (number, task, repeat, attempt, status, stop_reason, reward, components, error_class, error_phase, error_message,
      sent, received, cost, seconds, model_seconds, waited, finished, model_calls, tool_calls, tool_errors, has_tokens,
@@ -124,6 +124,7 @@ def entry_of(row: Sequence[Any]) -> RolloutEntry:
         "status": status,
         "stop_reason": stop_reason,
         "reward": reward,
+        "group_reward": opened.groups.rewards(task).get(repeat) if reward is not None else None,
         "components": orjson.loads(components),
         "error": None
         if error_class is None

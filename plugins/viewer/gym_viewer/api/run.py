@@ -64,7 +64,7 @@ def run(library: Library, query: Query) -> RunView:
         "fields": index.remembered("fields", lambda: _fields(opened)),
         **index.remembered("overview", lambda: _overview(opened)),
         "torn": index.covered.torn,
-        "notes": [*notes, *index.problems()],
+        "notes": [*notes, *index.problems(), *_problems_of_groups(opened)],
         "files": [*_files(opened)],
     }
     shown: RunView = view
@@ -170,6 +170,11 @@ def _account(opened: OpenRun, summary: Mapping[str, Any] | None, notes: list[str
         notes.append(found["problem"])
         return None
     return {**found} if found is not None else None
+
+
+def _problems_of_groups(opened: OpenRun) -> list[str]:
+    problem = opened.groups.problem()
+    return [f"what groups came to is left out: {problem}"] if problem else []
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

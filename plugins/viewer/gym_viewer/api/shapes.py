@@ -258,7 +258,8 @@ class RolloutEntry(TypedDict):
     """A rollout in a list.
 
     `n`: a row by its place, from `1`, as `gym show RUN N` counts them; a failure as `f` and its line. `fields`: those
-    fields of its task that are short, by name. `seconds`: of the whole rollout, `model_seconds` of its model calls.
+    fields of its task that are short, by name. `group_reward`: what the environment gave it beside the others of its
+    task, None where it gave nothing. `seconds`: of the whole rollout, `model_seconds` of its model calls.
     """
 
     n: str
@@ -268,6 +269,7 @@ class RolloutEntry(TypedDict):
     status: str
     stop_reason: str | None
     reward: float | None
+    group_reward: float | None
     components: dict[str, float]
     error: RolloutError | None
     input_tokens: int
@@ -489,7 +491,7 @@ class Spans(TypedDict):
 
 class VerdictView(TypedDict):
     """`info`: what the verifier kept, as indented JSON. `rewards`: by actor, where there are several. `before`: the
-    reward before it was rescored.
+    reward before it was rescored. `group`: what the environment said of it beside the others of its task, if anything.
     """
 
     reward: float | None
@@ -498,6 +500,18 @@ class VerdictView(TypedDict):
     rewards: dict[str, float]
     metrics: dict[str, float]
     before: float | None
+    group: GroupView | None
+
+
+class GroupView(TypedDict):
+    """What a rollout's group came to for it. `error`: why there is no `reward`, empty where there is one; `info` is
+    indented JSON.
+    """
+
+    reward: float | None
+    components: dict[str, float]
+    info: str
+    error: str
 
 
 class ErrorView(TypedDict):

@@ -132,9 +132,17 @@ function verdict({ verdict: said, entry }) {
       said.before !== null && h("span", { class: "soft" }, `${score(said.before)} before it was rescored`),
       said.reward === null && h("span", { class: "soft" }, `a failure is never reward 0: ${words(entry.status)}`)),
     components.length > 0 && [h("h3", { class: "apart" }, "Components"), barList(components.map(([name, value]) => ({ label: name, value: score(value), share: at(value), at: at(value) })))],
+    said.group && inGroup(said.group),
     Object.keys(said.rewards).length > 0 && [h("h3", { class: "apart" }, "By actor"), facts(Object.entries(said.rewards).map(([name, value]) => [name, score(value)]))],
     Object.keys(said.metrics).length > 0 && [h("h3", { class: "apart" }, "Metrics"), facts(Object.entries(said.metrics).map(([name, value]) => [name, score(value)]))],
     said.info && said.info !== "null" && said.info !== "{}" && [h("h3", { class: "apart" }, "Info of the verifier"), jsonText(said.info)]);
+}
+
+/** What the environment said of the rollout beside the others of its task. */
+function inGroup(group) {
+  return [h("h3", { class: "apart" }, "In its group"), group.error ? h("p", { class: "bad-text" }, `not scored: ${group.error}`)
+    : facts([["reward", h("b", {}, score(group.reward))], ...Object.entries(group.components).map(([name, value]) => [name, score(value)])]),
+  group.info && jsonText(group.info)];
 }
 
 function errorPanel(error) {

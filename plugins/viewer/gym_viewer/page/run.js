@@ -127,7 +127,7 @@ function problems(view, id, health) {
 
 function tiles(view, at) {
   const { entry, account } = view;
-  const reward = entry.reward, calls = account?.tools ?? {};
+  const reward = entry.reward, calls = account?.tools ?? {}, groups = account?.groups;
   const wrong = Object.values(calls.errors ?? {}).reduce((sum, count) => sum + count, 0);
   const passes = ["pass@k", "pass^k"].flatMap((name) => Object.entries(account?.reward?.[name] ?? {}).slice(-1).filter(([k]) => k > 1)
     .map(([k, value]) => [name.replace("k", k), value.mean]));
@@ -140,6 +140,7 @@ function tiles(view, at) {
     tile("Rollouts", whole(entry.rollouts), `${plural(view.tasks, "task")}${view.repeats > 1 ? `, ${view.repeats} repeats` : ""}${entry.planned && entry.planned !== entry.rollouts ? `, ${whole(entry.planned)} planned` : ""}`),
     tile("Failed", whole(entry.failed), entry.failed ? percent(entry.failed / (entry.failed + entry.rollouts)) : "none", entry.failed > 0),
     passes.map(([name, value]) => tile(name, score(value), name.includes("@") ? "any of them right" : "all of them right")),
+    groups && tile("In groups", score(groups.reward?.mean), `${plural(groups.scored, "group")} scored${groups.failed ? `, ${groups.failed} not` : ""}`, groups.failed > 0),
     tile("Tokens", short(entry.input_tokens === null ? null : entry.input_tokens + entry.output_tokens), `${short(entry.input_tokens)} in, ${short(entry.output_tokens)} out`),
     tile("Tool calls", short(calls.calls), wrong ? h("span", { class: "bad-text" }, `${plural(wrong, "error")}: ${Object.entries(calls.errors).map(([kind, count]) => `${words(kind)} ${count}`).join(", ")}`) : "no errors"),
     entry.cost !== null && tile("Cost", money(entry.cost), entry.rollouts ? `${money(entry.cost / entry.rollouts)} each` : null),
@@ -290,11 +291,12 @@ const listPlaces = new Map(); // how far a list was scrolled, for whoever comes 
 function rolloutsSection(id, view, at, page) {
   const chips = h("div", { class: "chips" }), count = h("p", { class: "soft", role: "status" });
   const form = filterForm();
+  const grouped = hasGroups(view());
   let shown = null;
 
   const list = new RolloutList({
-    label: "Rollouts", columns: columnsOf(view().components),
-    draw: (entry) => rowOf(entry, id, at(), view().components.slice(0, 2)),
+    label: "Rollouts", columns: columnsOf(view()),
+    draw: (entry) => rowOf(entry, id, at(), view().components.slice(0, 2), grouped),
     load: async (offset, limit) => {
       const answer = await ask(runPath(id, "rollouts"), { ...filters(here().query), sort: here().query.get("sort"), offset, limit }, page.signal);
       return { ...answer, rows: answer.rollouts };
@@ -382,12 +384,18 @@ function filterForm() {
   };
 }
 
-function columnsOf(components) {
+/** Whether the environment scored the rollouts of a task together. */
+function hasGroups(view) {
+  return Boolean(view.account?.groups) || view.files.some((file) => file.name.endsWith(".groups.jsonl"));
+}
+
+function columnsOf(view) {
   return [
     { label: "#", sort: "n", number: true, template: "52px" },
     { label: "Task", sort: "task", template: "minmax(120px, 3fr)" },
     { label: "Reward", sort: "reward", template: "112px" },
-    ...components.slice(0, 2).map((name) => ({ label: name, sort: `component:${name}`, number: true, template: "minmax(60px, 84px)" })),
+    ...(hasGroups(view) ? [{ label: "In group", template: "112px" }] : []),
+    ...view.components.slice(0, 2).map((name) => ({ label: name, sort: `component:${name}`, number: true, template: "minmax(60px, 84px)" })),
     { label: "Status", sort: "status", template: "minmax(170px, 3fr)" },
     { label: "Model calls", sort: "model_calls", number: true, template: "84px" },
     { label: "Tool calls", sort: "tool_calls", number: true, template: "84px" },
@@ -396,7 +404,7 @@ function columnsOf(components) {
   ];
 }
 
-function rowOf(entry, id, at, components) {
+function rowOf(entry, id, at, components, grouped) {
   const cell = (name, ...children) => h("span", { role: "cell", class: name }, children);
   const failed = entry.reward === null;
   const what = failed ? entry.error?.message : entry.stop_reason && entry.stop_reason !== "completed" ? words(entry.stop_reason) : "";
@@ -407,6 +415,7 @@ function rowOf(entry, id, at, components) {
       cell("number soft minor", entry.n),
       cell("task", h("bdi", { title: entry.task_id }, entry.task_id), entry.repeat > 0 && h("span", { class: "soft" }, ` #${entry.repeat}`)),
       cell("", rewardMark(entry.reward, at)),
+      grouped && cell("minor", rewardMark(entry.group_reward, at)),
       components.map((name) => cell("number minor", score(entry.components[name]))),
       cell("", statePill(entry.status), " ", h("span", { class: failed ? "bad-text" : "soft", title: what }, what)),
       cell("number minor", whole(entry.model_calls)),

@@ -17,7 +17,7 @@ export function signsOf(view, health) {
   }));
   const told = new Set(health?.findings.map((finding) => finding.check));
   return [
-    ...(told.has("same-reward") ? [] : sameNumbers(view)), ...found, ...failures(view, count),
+    ...(told.has("same-reward") ? [] : sameNumbers(view)), ...found, ...failures(view, count), ...groupFailures(view),
     ...(told.has("cut-and-rewarded") ? [] : cutRollouts(view, count)), ...toolErrors(view), ...odd(view),
   ];
 }
@@ -33,6 +33,11 @@ function failures(view, count) {
   const failed = view.entry.failed ?? 0;
   if (!failed || failed < 0.05 * (failed + count)) return [];
   return [{ text: `${plural(failed, "rollout")} failed (${percent(failed / (failed + count))}); the mean leaves them out.`, query: { status: "failed" } }];
+}
+
+function groupFailures(view) {
+  const { failed = 0, scored = 0, errors = [] } = view.account?.groups ?? {};
+  return errors.map((error) => ({ text: `${whole(error.count)} of ${plural(failed + scored, "group")} could not be scored: ${error.class}: ${error.example}` }));
 }
 
 function cutRollouts(view, count) {
