@@ -9,6 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from gym_core.spi import Outputs, RewardTally, Statistics, StoredRun, lines_of, 
 from gym_viewer.groups import Groups
 from gym_viewer.index.search import Searches
 from gym_viewer.index.store import Covered, RunIndex
+from gym_viewer.sums import sums
 
 _FRESH_SECONDS = 1.0
 """So long a list of runs is not made anew."""
@@ -119,6 +121,7 @@ class OpenRun:
         self.searches = Searches(self.index)
         self._lock = threading.Lock()
         self._reading: threading.Thread | None = None
+        self.summing = False
         self._counting: threading.Thread | None = None
         self._counted_at = ""
         self._kept: OrderedDict[Any, Any] = OrderedDict()
@@ -128,7 +131,7 @@ class OpenRun:
         """Read what is new: all where that is little, else some now and the rest beside. Raises `UsageError`."""
         with self._lock:
             if self._reading is not None and self._reading.is_alive():
-                return self.index.covered
+                return replace(self.index.covered, whole=False)  # its sums may be missing yet
             covered = self.index.advance(_SECONDS)
             if not covered.whole:
                 self._reading = threading.Thread(target=self._read, name="gym-viewer-index", daemon=True)
@@ -139,6 +142,9 @@ class OpenRun:
         with contextlib.suppress(UsageError, sqlite3.Error):  # whoever asks next is told
             while not self._closed and not self.index.advance(_SECONDS).whole:
                 pass
+            self.summing = True
+            sums(self.index)
+        self.summing = False
 
     def kept(self, key: Any, make: Callable[[], Any]) -> Any:
         """What was made for a key lately, or what is made for it now."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,18 +9,14 @@ from typing import Any
 import orjson
 
 from gym_core import JsonError, UsageError, parse_json
-from gym_core.spi import RewardTally, remedy
+from gym_core.spi import RewardTally
 from gym_viewer.api.query import Query, name_of
 from gym_viewer.api.runs import entry_of
 from gym_viewer.api.shapes import (
     ByField,
-    Cause,
-    FieldEntry,
     FieldValue,
     FileEntry,
     Histogram,
-    Moment,
-    OverTime,
     Progress,
     RepeatEntry,
     RunView,
@@ -30,12 +24,8 @@ from gym_viewer.api.shapes import (
     Tasks,
 )
 from gym_viewer.library import Library, OpenRun
+from gym_viewer.sums import sums
 
-_BINS = 40
-_FEW_VALUES = 24
-_MOMENTS = 80
-_KNOWN_VALUES = 1_000
-"""So many values of a field are told apart."""
 _LARGEST = 64 << 20
 _RECENT = 200
 _REPEATS = 64
@@ -52,17 +42,15 @@ def run(library: Library, query: Query) -> RunView:
     index = opened.index
     summary = _read_json(opened.outputs.summary)
     account = _account(opened, summary, notes)
+    made = sums(index, older=opened.summing)
     view: Any = {
         "entry": entry_of(library, stored),
         "manifest": _read_json(opened.outputs.manifest),
         "summary": summary,
         "account": account,
         "progress": progress,
-        "histograms": _with_means(index.remembered("histograms", lambda: _histograms(opened)), account),
-        "causes": index.remembered("causes", lambda: _causes(opened)),
-        "time": index.remembered("time", lambda: _over_time(opened)),
-        "fields": index.remembered("fields", lambda: _fields(opened)),
-        **index.remembered("overview", lambda: _overview(opened)),
+        **made,
+        "histograms": _with_means(made["histograms"], account),
         "torn": index.covered.torn,
         "notes": [*notes, *index.problems(), *_problems_of_groups(opened)],
         "files": [*_files(opened)],
@@ -119,7 +107,10 @@ def progress_of(library: Library, opened: OpenRun) -> Progress:
         "reward": counts["mean"],
         "per_second": pace,
         "seconds_left": left,
-        "indexing": {"done": covered.total if covered.whole else covered.done, "total": covered.total},
+        "indexing": {
+            "done": covered.total if covered.whole else min(covered.done, covered.total - 1),
+            "total": covered.total,
+        },
     }
 
 
@@ -194,49 +185,6 @@ def _files(opened: OpenRun) -> Iterator[FileEntry]:
             yield {"name": path.name, "bytes": path.stat().st_size}
 
 
-def _overview(opened: OpenRun) -> dict[str, Any]:
-    read = opened.index.read
-    actors: Counter[str] = Counter()
-    for made, count in read("SELECT actors, COUNT(*) FROM rollout WHERE standing GROUP BY actors"):
-        for actor, calls in orjson.loads(made).items():
-            actors[actor] += calls * count
-    tasks, repeats, has_tokens = read(
-        "SELECT COUNT(DISTINCT task), MAX(repeat) + 1, MAX(has_tokens) FROM rollout WHERE standing"
-    )[0]
-    components: set[str] = set()
-    for (names,) in read("SELECT DISTINCT components FROM rollout LIMIT 10000"):
-        components.update(orjson.loads(names))
-    return {
-        "statuses": dict(read("SELECT status, COUNT(*) FROM rollout WHERE standing GROUP BY status ORDER BY 2 DESC")),
-        "stop_reasons": dict(
-            read(
-                "SELECT stop_reason, COUNT(*) FROM rollout WHERE standing AND stop_reason IS NOT NULL "
-                "GROUP BY stop_reason ORDER BY 2 DESC"
-            )
-        ),
-        "components": sorted(components),
-        "actors": dict(actors.most_common()),
-        "tasks": tasks,
-        "repeats": repeats or 1,
-        "has_tokens": bool(has_tokens),
-    }
-
-
-def _histograms(opened: OpenRun) -> list[Histogram]:
-    """Of the rewards, and of the values of each component."""
-    rewards = array("d")
-    components: dict[str, array[float]] = {}
-    for reward, parts in opened.index.iterate(
-        "SELECT reward, components FROM rollout WHERE standing AND reward IS NOT NULL"
-    ):
-        rewards.append(reward)
-        if parts != "{}":
-            for name, value in orjson.loads(parts).items():
-                if value is not None:
-                    components.setdefault(name, array("d")).append(value)
-    return [_histogram(name, values) for name, values in [("reward", rewards), *sorted(components.items())] if values]
-
-
 def _with_means(found: list[Histogram], account: Mapping[str, Any] | None) -> list[Histogram]:
     """The same with what the account says of each, which may come later."""
     reward = (account or {}).get("reward") or {}
@@ -245,98 +193,6 @@ def _with_means(found: list[Histogram], account: Mapping[str, Any] | None) -> li
         about = said.get(histogram["name"]) or {}
         histogram["mean"], histogram["standard_error"] = about.get("mean"), about.get("standard_error")
     return found
-
-
-def _histogram(name: str, values: array[float]) -> Histogram:
-    low, high = min(values), max(values)
-    counts = Counter(values)
-    few = len(counts) <= _FEW_VALUES
-    bins = [0] * (0 if few else _BINS)
-    if not few:
-        scale = _BINS / (high - low)
-        for value, count in counts.items():
-            bins[min(int((value - low) * scale), _BINS - 1)] += count
-    return {
-        "name": name,
-        "count": len(values),
-        "low": low,
-        "high": high,
-        "bins": bins,
-        "values": sorted(counts.items()) if few else [],
-        "mean": None,
-        "standard_error": None,
-    }
-
-
-def _causes(opened: OpenRun) -> list[Cause]:
-    found = opened.index.read(
-        "SELECT status, COALESCE(error_class, ''), COALESCE(error_phase, ''), COUNT(*), error_message, MIN(id) "
-        "FROM rollout WHERE standing AND reward IS NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"
-    )
-    return [
-        {
-            "status": status,
-            "error_class": error_class,
-            "phase": phase,
-            "count": count,
-            "example": example or "",
-            "remedy": remedy(error_class),
-            "where": orjson.dumps([status, error_class, phase]).decode(),
-        }
-        for status, error_class, phase, count, example, _ in found
-    ]
-
-
-def _over_time(opened: OpenRun) -> OverTime:
-    read = opened.index.read
-    first, last = read("SELECT MIN(finished_at), MAX(finished_at) FROM rollout WHERE standing AND finished_at > 0")[0]
-    if first is None:
-        return {"width": 1.0, "moments": []}
-    width = max((last - first) / _MOMENTS, 0.001)
-    found = {
-        number: values
-        for number, *values in read(
-            "SELECT MIN(CAST((finished_at - ?) / ? AS INTEGER), ?), COUNT(reward), SUM(reward IS NULL), AVG(reward), "
-            "AVG(seconds), AVG(model_seconds), SUM(input_tokens), SUM(output_tokens) "
-            "FROM rollout WHERE standing AND finished_at > 0 GROUP BY 1",
-            (first, width, _MOMENTS - 1),
-        )
-    }
-    moments = []
-    for number in range(max(found) + 1):
-        done, failed, reward, seconds, model_seconds, sent, received = found.get(number, (0, 0, None, None, None, 0, 0))
-        moment: Moment = {
-            "at": first + number * width,
-            "rollouts": done,
-            "failed": failed,
-            "reward": reward,
-            "seconds": seconds,
-            "model_seconds": model_seconds,
-            "input_tokens": sent,
-            "output_tokens": received,
-        }
-        moments.append(moment)
-    return {"width": width, "moments": moments}
-
-
-def _fields(opened: OpenRun) -> list[FieldEntry]:
-    counts: Counter[str] = Counter()
-    values: dict[str, set[Any]] = {}
-    for (fields,) in opened.index.iterate("SELECT fields FROM rollout WHERE standing AND fields != '{}'"):
-        for name, value in orjson.loads(fields).items():
-            counts[name] += 1
-            known = values.setdefault(name, set())
-            if len(known) < _KNOWN_VALUES:
-                known.add(value)
-    return [
-        {
-            "name": name,
-            "rollouts": count,
-            "values": len(values[name]),
-            "more": len(values[name]) >= _KNOWN_VALUES,
-        }
-        for name, count in sorted(counts.items())
-    ]
 
 
 def _by_field(opened: OpenRun, field: str) -> ByField:

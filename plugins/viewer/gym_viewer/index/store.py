@@ -165,16 +165,16 @@ class RunIndex:
             str(value) for row in self.read("SELECT done, changed FROM file ORDER BY part") for value in row
         )
 
-    def remembered(self, name: str, make: Callable[[], Any]) -> Any:
+    def remembered(self, name: str, make: Callable[[], Any], *, older: bool = False) -> Any:
         """An answer as JSON that holds as long as nothing is new, made where there is none.
 
         One that took long may be older: it is made anew only after ten times as long, so that a run that goes on does
-        not keep the machine busy.
+        not keep the machine busy. `older`: one that is not up to date will do.
         """
         generation = self.generation
         known = self._answers.get(name)
         if known is not None and (
-            known.generation == generation or time.monotonic() < known.made + _PATIENCE * known.took
+            older or known.generation == generation or time.monotonic() < known.made + _PATIENCE * known.took
         ):
             return known.value
         found = self.read("SELECT json FROM answer WHERE name = ? AND generation = ?", (name, generation))
