@@ -7,6 +7,9 @@ first model call, one at its second. Each fault hits `--rollouts` of them asked 
 verifiers do. Then every place where a trainer takes rewards is read: the groups, what they are for TRL, the replies of
 `/run`, and the rows in each format of `gym export`. Counted are rewards that are not the true one, and groups
 whose mean is not that of their true rewards. `--docs` writes the table into the documentation.
+
+`--beside PYTHON`, an interpreter with verifiers before 0.4, has the loop of verifiers meet those of the faults that do
+not need gym, in a `SingleTurnEnv` of its own, instead.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ import argparse
 import asyncio
 import contextlib
 import io
+import json
 import re
 import resource
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -67,7 +72,6 @@ _MEMBER = re.compile(rb"Group (\d+) of ([^.]+)\.(?:.*?)Member (\d+)\.", re.DOTAL
 ASKED, FOR_TRL, SERVED = "an open gym", "for TRL", "`POST /run`"
 """Places where rewards are taken while a trainer trains; the others are formats of `gym export`."""
 PAGE = Path(__file__).parents[1] / "docs" / "train" / "failures.md"
-PART = re.compile(r"(<!-- generated:false-zeros -->\n).*?(<!-- end:false-zeros -->)", re.DOTALL)
 AT_ONCE = 250
 """Groups that run at once."""
 Reward = tuple[str, int, float | None]
@@ -179,14 +183,15 @@ class Endpoint:
         read = [1000 + group, 200 + member]
         first, second = [7, 8, 9], [20 + member, 21, 22]
         if member >= WELL and turn == member % 2:
-            broken = self._fault(fault, group, member, read)
+            broken = self.broken(fault, group, member, read)
             if broken is not None:
                 return broken
         if not turn:
             return completion(read, None, "tool_calls", first)
         return completion([*read, *first, 11, 12], answer(member), "stop", second)
 
-    def _fault(self, fault: str, group: int, member: int, read: list[int]) -> Reply | None:
+    def broken(self, fault: str, group: int, member: int, read: list[int]) -> Reply | None:
+        """What a fault makes of a model call; None for the usual reply."""
         if fault == "5xx to the end":
             return faults.server_error((500, 502, 503, 504, 529)[group % 5])
         if fault == "finish_reason: abort":
@@ -526,12 +531,49 @@ def line(account: Account) -> tuple[str, ...]:
     )
 
 
-def write_table(lines: Sequence[Sequence[str]]) -> None:
-    """Put the table into the documentation, with the day."""
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADS, ["---"] * len(HEADS), *lines))
-    day = f"Run on {datetime.now(UTC):%Y-%m-%d}: `python benchmarks/false_zeros.py --docs`."
+def write_table(part: str, heads: Sequence[str], lines: Sequence[Sequence[str]], about: str) -> None:
+    """Put a table into the documentation, with the day."""
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines))
+    made = f"\n{about}, run on {datetime.now(UTC):%Y-%m-%d}.\n\n{table}\n\n"
+    found = re.compile(rf"(<!-- generated:{part} -->\n).*?(<!-- end:{part} -->)", re.DOTALL)
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(PART.sub(lambda part: f"{part[1]}\n{day}\n\n{table}\n\n{part[2]}", text), encoding="utf-8")
+    PAGE.write_text(found.sub(lambda old: f"{old[1]}{made}{old[2]}", text), encoding="utf-8")
+
+
+BESIDE = ("5xx to the end", "finish_reason: abort", "dead server", "time-out", "raising verifier", "judge answers 429")
+BESIDE_HEADS = ("fault", "rollouts that it befell", "with a reward of 0.0", "without an error")
+SCRIPT = Path(__file__).parents[1] / "plugins" / "training" / "tests" / "foreign" / "faults_verifiers.py"
+
+
+def beside(python: str, rollouts: int) -> tuple[str, list[tuple[str, ...]]]:
+    """What verifiers makes of the same faults: which version it is, and the lines of a table."""
+
+    def turn(request: Received) -> Reply:
+        found = _MEMBER.search(request.data)
+        assert found is not None
+        fault, member = found[2].decode(), int(found[3])
+        if member >= WELL and fault == "time-out":
+            return faults.hang()
+        if member >= WELL and fault == "dead server":
+            return faults.drop_before()
+        if member >= WELL and fault in BESIDE[:2]:
+            return endpoint.broken(fault, int(found[1]), member, [1]) or faults.hang()
+        if request.body["model"] == "judge":
+            return faults.rate_limited(retry_after=0)
+        return completion([1], answer(member), "stop")
+
+    endpoint = Endpoint()
+    with FakeOpenAI(turn, models=("policy", "judge")) as server:
+        command = [python, str(SCRIPT), server.base_url, str(rollouts), json.dumps(BESIDE)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-3000:])
+    said = json.loads(done.stdout.splitlines()[-1])
+    lines = [
+        (fault, *(f"{found[name]:,}" for name in ("befell", "rewards", "unmarked")))
+        for fault, found in said["found"].items()
+    ]
+    return said["package"], lines
 
 
 def main() -> None:
@@ -540,13 +582,20 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=1000, help="that each fault befalls")
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--docs", action="store_true", help="write the table into the documentation")
+    parser.add_argument("--beside", metavar="PYTHON", help="an interpreter that has verifiers, whose loop is tried")
     arguments = parser.parse_args()
     lines = []
+    if arguments.beside:
+        package, lines = beside(arguments.beside, arguments.rollouts)
+        print(package, *map(" | ".join, lines), sep="\n")
+        if arguments.docs:
+            write_table("false-zeros-beside", BESIDE_HEADS, lines, f"{package}, its own loop and rubric")
+        return
     for fault in arguments.faults.split(","):
         lines.append(line(measured(fault, arguments.rollouts)))
         print(" | ".join(lines[-1]), flush=True)
     if arguments.docs:
-        write_table(lines)
+        write_table("false-zeros", HEADS, lines, "`python benchmarks/false_zeros.py --docs`")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from docs_parts import PARTS
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = frozenset({"false-zeros", "foreign", "performance", "textgames"})
+ELSEWHERE = frozenset({"false-zeros", "false-zeros-beside", "foreign", "performance", "textgames"})
 """Parts that another program prints."""
 
 _PART = re.compile(r"(<!-- generated:([\w-]+) -->\n)(.*?)(<!-- end:\2 -->)", re.DOTALL)
