@@ -12,7 +12,7 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.engine.metrics.breakdown import field_value
 
-_CONDITION = re.compile(r"(.+?)(!=|<=|>=|=|<|>|~)(.*)", re.DOTALL)
+_CONDITION = re.compile(r"(.+?)(!=|<=|>=|==?|<|>|~)(.*)", re.DOTALL)
 _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": lambda one, other: bool(one < other),
     ">": lambda one, other: bool(one > other),
@@ -25,9 +25,9 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 class Condition:
     """What the field at a dotted path must be.
 
-    `=` and `!=` compare with the value as JSON and as text, and null is a field that is not there; `<`, `>`, `<=` and
-    `>=` compare numbers, and text where the field is text; `~` searches the text of the field, or its JSON, for a
-    regular expression, in capitals or not.
+    `=` (or `==`) and `!=` compare with the value as JSON and as text, and null is a field that is not there; `<`, `>`,
+    `<=` and `>=` compare numbers, and text where the field is text; `~` searches the text of the field, or its JSON,
+    for a regular expression, in capitals or not.
     """
 
     field: str
@@ -45,7 +45,7 @@ class Condition:
                 f"{option} {text}: this is no condition",
                 hint=f"write {option} FIELD=VALUE, or with !=, <, >, <=, >= or ~, as in rollout.stop_reason=max_turns",
             )
-        field, operator, value = found[1].strip(), found[2], found[3].strip()
+        field, operator, value = found[1].strip(), found[2].replace("==", "="), found[3].strip()
         if operator in _COMPARED and not value:
             raise UsageError(f"{option} {text}: there is nothing to compare with", hint=f"write {field}{operator}VALUE")
         pattern = _pattern(f"{option} {text}", value) if operator == "~" else None

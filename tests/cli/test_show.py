@@ -271,6 +271,7 @@ RUN = [
         (["--highest", "2", "2"], ["a"]),
         (["--lowest", "3", "c"], ["c"]),
         (["--where", "level=10"], ["c", "c"]),
+        (["--where", "level==10"], ["c", "c"]),
         (["--where", "level>1", "--where", "level<10"], ["b"]),
         (["--where", "level>=2", "--lowest", "1"], ["b"]),
         (["--where", "reward<=0.25"], ["b", "c"]),

@@ -326,6 +326,7 @@ function rolloutsSection(id, view, at, page) {
       list.scroll.scrollTop = listPlaces.get(location.hash) ?? 0;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      list.scroll.hidden = true; // rows of another filter would pass for those of this one
       fill(count, h("span", { class: "bad-text" }, error.message, error.hint && ` – ${error.hint}`));
     }
   }
@@ -355,11 +356,15 @@ function drawChips(element, query) {
 }
 
 function filterForm() {
-  let timer = null;
+  let timer = null, waiting = {}; // what was typed, in any field, and is not in the address yet
   const typed = (name) => (event) => {
     clearTimeout(timer);
-    const { value } = event.target;
-    timer = setTimeout(() => setQuery({ [name]: value.trim() }, { replace: true }), STEPS.typing);
+    waiting[name] = event.target.value.trim();
+    timer = setTimeout(() => {
+      const changes = waiting;
+      waiting = {};
+      setQuery(changes, { replace: true });
+    }, STEPS.typing);
   };
   const text = h("input", { type: "search", "data-search": true, "aria-label": "Text in the rollout", placeholder: "Text anywhere in a rollout  ( / )", oninput: typed("text") });
   const task = h("input", { type: "search", "aria-label": "Task", placeholder: "Task", size: 14, oninput: typed("task") });
@@ -378,7 +383,7 @@ function filterForm() {
       options(status, "Any status", view.statuses, query.get("status"));
       options(reason, "Any stop reason", view.stop_reasons, query.get("stop_reason"));
       for (const [input, name] of [[text, "text"], [task, "task"], [least, "min_reward"], [most, "max_reward"]]) {
-        if (document.activeElement !== input) input.value = query.get(name) ?? "";
+        if (document.activeElement !== input && !(name in waiting)) input.value = query.get(name) ?? "";
       }
     },
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, Route, expect
@@ -62,11 +63,21 @@ def test_filters_are_links_and_are_taken_away(page: Page, viewer: Viewer) -> Non
     expect(page.locator("#rollouts > header [role=status]")).to_have_text("2 of 48 rollouts")
 
 
+def test_what_is_typed_in_one_field_after_another_counts_in_both(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    page.get_by_label("Task", exact=True).press_sequentially("price-03")
+    page.keyboard.press("Tab")
+    page.get_by_label("Lowest reward").press_sequentially("0")
+    expect(page).to_have_url(re.compile("task=price-03.*min_reward=0|min_reward=0.*task=price-03"))
+    expect(page.get_by_label("Task", exact=True)).to_have_value("price-03")
+
+
 def test_a_condition_that_is_none_is_said(page: Page, viewer: Viewer, wrong: list[str]) -> None:
     run_at(page, viewer, "shop-small")
     page.get_by_label("Field condition").fill("nonsense")
     page.keyboard.press("Enter")
     expect(page.locator("#rollouts > header .bad-text")).to_contain_text("nonsense")
+    expect(page.locator("#rollouts .list .row").first).not_to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("shop-small")
     assert all("422" in text for text in wrong)
     wrong.clear()
