@@ -37,8 +37,8 @@ def check(terminal: Terminal, as_json: bool, disabled: tuple[str, ...]) -> int:
         rows.append({**row, "problem": str(problem or "")})
     damage = find_damage()
     for one in damage:
-        where = {"kind": "", "name": "", "distribution": one.distribution, "version": one.version, "summary": ""}
-        rows.append({**where, "state": "damaged", "problem": one.message})
+        row = {"kind": "", "name": "", "distribution": one.distribution, "version": one.version, "python": ""}
+        rows.append({**row, "summary": "", "state": "damaged", "problem": one.message})
     if as_json:
         terminal.out_json(rows)
     elif rows:

@@ -270,4 +270,5 @@ def test_check_and_doctor_name_what_hides_a_plugin(gym: Gym, site: Site) -> None
     assert "1 plugin, none broken" in result.err
     listed = json.loads(gym("plugins", "check", "--json").out)
     assert [(row["distribution"], row["state"]) for row in listed] == [("gym-toy", "ready"), ("gym-left", "damaged")]
+    assert listed[0].keys() == listed[1].keys()
     assert "gym_left-1.0.dist-info holds no metadata" in gym("doctor").out

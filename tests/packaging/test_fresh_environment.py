@@ -63,5 +63,6 @@ def test_all_distributions_install_side_by_side(fresh_env: Callable[..., FreshEn
         ("resource_server", "workplace", "gym-workplace"),
         ("extension", "otel", "gym-otel"),
     }
-    assert all(set(row) == {"kind", "name", "distribution", "version", "summary", "state"} for row in listed)
+    told = {"kind", "name", "distribution", "version", "python", "summary", "state"}
+    assert all(set(row) == told for row in listed)
     env.run("gym", "plugins", "check")
