@@ -215,6 +215,7 @@ async def test_the_document_describes_every_route() -> None:
             "/v1/tools",
             "/seed_session",
             "/verify",
+            "/close_session",
             "/aggregate_metrics",
             "/{tool}",
         }
