@@ -25,7 +25,9 @@ PROJECT_FILE = "pyproject.toml"
 MANIFEST = ".json"
 """What the name of a manifest ends with; any other file is TOML."""
 PATHS = frozenset({"input", "output", "prices", "log_file"})
-ELSEWHERE = frozenset({"resume", "retry_failed", "accept_changes", "overwrite", "json", "config", "no_config", "debug"})
+ELSEWHERE = frozenset(
+    {"resume", "retry_failed", "accept_changes", "overwrite", "json", "config", "no_config", "debug", "yes"}
+)
 """Options that belong to one invocation: neither a file nor the environment can set them."""
 TIMEOUTS = tuple(f"{name}_timeout" for name in ("rollout", "setup", "tool", "verify"))
 _TEXT: tuple[type, ...] = (str,)

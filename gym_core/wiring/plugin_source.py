@@ -22,7 +22,7 @@ class HomeMissing(UsageError):
     def __init__(self, plugin: Plugin, home: Home) -> None:
         super().__init__(
             f"{home.name} lives in a venv of its own, which is not made yet",
-            hint=f"`gym install --isolated {home.name}` makes it, and so does --yes",
+            hint=f"`gym install --isolated {home.name}` makes it, and so does `gym run --yes`",
         )
         self.plugin = plugin
         self.home = home

@@ -79,7 +79,7 @@ def test_a_misspelt_stop_reason_is_the_agents_failure_and_names_those_there_are(
     assert (error["class"], error["phase"]) == ("ValueError", "agent")
     assert error["message"] == (
         "'max_turn' is no stop reason (did you mean max_turns?); there are completed, incomplete, empty, "
-        "reasoning_only, refusal, content_filter, max_output_tokens, max_turns, context_length"
+        "reasoning_only, refusal, content_filter, max_output_tokens, max_turns, context_length, max_rollout_tokens"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gym_core.spi import find_plugins
 from gym_core.wiring.discovery import find_damage
-from gym_isolated.records import store_folder
+from gym_isolated.records import FORMAT, store_folder
 from gym_testing import IsolatedPlugins
 from gym_testing.site import Site
 
@@ -148,7 +148,8 @@ def test_a_record_of_an_isolated_environment_that_cannot_be_read_is_named(
     store.mkdir(parents=True)
     (store / "gym-left.json").write_text('{"format": 1, "folder')
     whole = dict.fromkeys(("request", "distribution", "version", "summary", "core"), "gym-other")
-    record = {"format": 1, "folder": "gone", "components": [], "extensions": [], **whole}
+    whole |= {"contract": "1", "python": "3.12", "home": ""}
+    record = {"format": FORMAT, "folder": "gone", "components": [], "extensions": [], **whole}
     (store / "gym-other.json").write_text(json.dumps(record))
     messages = [damage.message for damage in find_damage(environ=variables)]
     assert any("gym-left.json, cannot be read" in message for message in messages)

@@ -36,7 +36,7 @@ from gym_core.engine.tasks.keys import content_id
 
 STALE = "stale"
 """The stop reason of a rollout that was cancelled because the weights are others now."""
-TaskLike: TypeAlias = "Task | Mapping[str, Any]"
+TaskLike: TypeAlias = Task | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,21 @@ class Spent:
     rollouts: int
     usage: Usage
     cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GymParts:
+    """What a gym is made of."""
+
+    rollouts: Rollouts
+    dataset: Dataset
+    stages: Stages
+    weights: Weights
+    sink: Sink
+    progress: Progress
+    announce: Callable[[Group], None] | None = None
+    room: Room | None = None
+    finished: Finished | None = None
 
 
 class Gym:
@@ -59,31 +74,19 @@ class Gym:
     Cancelling a call of a method ends its rollouts, whose sessions and model calls are closed at once.
     """
 
-    def __init__(
-        self,
-        rollouts: Rollouts,
-        dataset: Dataset,
-        stages: Stages,
-        weights: Weights,
-        sink: Sink,
-        progress: Progress,
-        *,
-        announce: Callable[[Group], None] | None = None,
-        room: Room | None = None,
-        finished: Finished | None = None,
-    ) -> None:
-        self._rollouts = rollouts
-        self._dataset = dataset
-        self._stages = stages
-        self._weights = weights
-        self._sink = sink
-        self._progress = progress
-        self._announce = announce
-        self._room = room
-        self._finished = finished
+    def __init__(self, _parts: GymParts) -> None:
+        self._rollouts = _parts.rollouts
+        self._dataset = _parts.dataset
+        self._stages = _parts.stages
+        self._weights = _parts.weights
+        self._sink = _parts.sink
+        self._progress = _parts.progress
+        self._announce = _parts.announce
+        self._room = _parts.room
+        self._finished = _parts.finished
         self._repeats: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
-        self._work = runner_rollout if isinstance(rollouts.stage.agent, Runner) else agent_rollout
+        self._work = runner_rollout if isinstance(self._rollouts.stage.agent, Runner) else agent_rollout
         self.summary: Mapping[str, Any] = {}
         """What stands in `x.summary.json`, once the gym is closed; empty before."""
 

@@ -17,7 +17,7 @@ from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.gate import Clock
 from gym_core.engine.model_calls.weights import Weights
 from gym_core.engine.open_engine.dataset import Dataset
-from gym_core.engine.open_engine.gym import Gym
+from gym_core.engine.open_engine.gym import Gym, GymParts
 from gym_core.engine.open_engine.rollouts import Rollouts
 from gym_core.engine.open_engine.stages import Stages, wire_weights
 from gym_core.engine.rollout.agent_rollout import POLICY
@@ -94,17 +94,18 @@ async def _opened(
         [*filter(None, [dataset.info.read_as]), *opened.notices],
     )
     sink = Sink(record.write, record.cite, progress, observers.announcing(_nobody))
-    gym = Gym(
-        rollouts,
-        dataset,
-        Stages(stage, opened, stack, clock, weights),
-        weights,
-        sink,
-        progress,
+    parts = GymParts(
+        rollouts=rollouts,
+        dataset=dataset,
+        stages=Stages(stage, opened, stack, clock, weights),
+        weights=weights,
+        sink=sink,
+        progress=progress,
         announce=observers.announcing_groups(None),
         room=observers.room(None),
         finished=finished,
     )
+    gym = Gym(parts)
     stopped: BaseException | None = None
     with seldom_collected():
         try:

@@ -23,7 +23,7 @@ from gym_core.engine.storage.requests import SharedRequests
 from gym_core.wiring.config_file import split_roles
 from gym_core.wiring.reference import Reference
 
-ModelOverride: TypeAlias = "str | ModelBackend | Mapping[str, str | ModelBackend]"
+ModelOverride: TypeAlias = str | ModelBackend | Mapping[str, str | ModelBackend]
 
 
 class Stages:

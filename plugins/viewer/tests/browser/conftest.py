@@ -72,8 +72,9 @@ def _printed_url(process: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the viewer printed no URL: {''.join(lines)}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser. No longer than a module: while Playwright is there, its event loop runs, and no other can."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine: apt-get install -y chromium")
@@ -83,7 +84,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser: Browser, viewer: Viewer) -> Iterator[BrowserContext]:
     """A browser that has opened the URL which the viewer printed."""
     context = browser.new_context(viewport=WIDE, color_scheme="light")  # type: ignore[arg-type]
@@ -96,7 +97,7 @@ def context(browser: Browser, viewer: Viewer) -> Iterator[BrowserContext]:
     context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _tab(context: BrowserContext) -> Page:
     return context.new_page()
 
