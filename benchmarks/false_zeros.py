@@ -595,7 +595,7 @@ def main() -> None:
         lines.append(line(measured(fault, arguments.rollouts)))
         print(" | ".join(lines[-1]), flush=True)
     if arguments.docs:
-        write_table("false-zeros", HEADS, lines, "`python benchmarks/false_zeros.py --docs`")
+        write_table("false-zeros", HEADS, lines, "`python benchmarks/false_zeros.py`")
 
 
 if __name__ == "__main__":
