@@ -111,8 +111,9 @@ class RunControl(Protocol):
         """How it is doing, secrets masked.
 
         `run_id, output, state` (`running`, `paused`), `concurrency`, `rollouts` (`total`, None where that is not known,
-        `done, failed, in_flight`), `reward` (the mean so far), `tokens, cost, seconds`, and `under_way`: the rollouts
-        that are, the oldest first and no more than some hundred, each `task_id, repeat`.
+        `done, failed, in_flight`), `reward` (the mean so far), `tokens, cost, seconds`, `waiting`: how many model calls
+        wait for the `endpoint` and the `budget`, and `under_way`: the rollouts that are, the oldest first and no more
+        than some hundred, each `task_id, repeat`.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -472,14 +473,35 @@ def test_many_may_ask_at_once(viewer: Viewer) -> None:
     assert not problems
 
 
-def test_a_run_that_goes_on_is_said_to(viewing: Opening, runs: Path) -> None:
+class Waiting:
+    """What a run says of itself while model calls of it wait."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: {"rollouts": {"in_flight": 64}, "waiting": {"endpoint": 3, "budget": 1}}
+
+
+def test_a_run_that_goes_on_is_said_to(viewing: Opening, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
+
+    from gym_ctl.server import Server
+
+    with tempfile.TemporaryDirectory(prefix="gym", dir="/tmp") as folder:  # the path of a socket is short
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        server = Server(json.loads((runs / "first.run.json").read_text())["run_id"], Waiting())
+        try:
+            with (runs / "first.jsonl").open("ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                viewer = viewing(runs)
+                waiting = viewer.get(viewer.run("first"))["progress"]["waiting"]
+        finally:
+            server.close()
+    assert waiting == ["64 in flight", "3 waiting for the endpoint", "1 waiting for the budget"]
 
     with (runs / "first.jsonl").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         viewer = viewing(runs)
         progress = viewer.get(viewer.run("first"))["progress"]
-        assert progress["state"] == "running"
+        assert (progress["state"], progress["waiting"]) == ("running", [])
         assert progress["per_second"] is not None
         begun = time.monotonic()
         assert progress["seconds_left"] == 0.0

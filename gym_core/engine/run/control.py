@@ -24,8 +24,8 @@ SHOWN = 100
 class Control:
     """A run that is going on, see `RunControl`. To be made in the event loop.
 
-    `stop` ends the run; `about` completes and masks what is said of it. `calm` is set while it is not paused; `over`:
-    whether it has ended.
+    `stop` ends the run; `about` completes and masks what is said of it; `waiting`: see `Run`. `calm` is set while it is
+    not paused; `over`: whether it has ended.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Control:
         progress: Progress,
         stop: Callable[[str, BaseException], None],
         about: Callable[[dict[str, Any]], Mapping[str, Any]],
+        waiting: Callable[[], Mapping[str, int]],
     ) -> None:
         self.calm = asyncio.Event()
         self.calm.set()
@@ -42,6 +43,7 @@ class Control:
         self._progress = progress
         self._stop = stop
         self._about = about
+        self._waiting = waiting
         self._loop = asyncio.get_running_loop()
 
     def state(self) -> Mapping[str, Any]:
@@ -101,6 +103,7 @@ class Control:
                 "tokens": progress.usage.total_tokens,
                 "cost": progress.cost,
                 "seconds": round(progress.seconds, 3),
+                "waiting": self._waiting(),
                 "under_way": [
                     {"task_id": task_id, "repeat": repeat} for task_id, repeat in islice(executor.under_way(), SHOWN)
                 ],

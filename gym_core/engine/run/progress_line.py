@@ -52,12 +52,7 @@ def line(run: Run[Any], pace: Pace, *, over: bool = False) -> str:
     if left is not None:
         parts.insert(0, f"{duration(left)} left")
     parts += [f"{speed:.0f} tok/s", f"{progress.in_flight} in flight"]
-    limiters = {id(limiter): limiter for gate in run.gates.values() for limiter in gate.limiters}
-    waiting = sum(limiter.waiting for limiter in limiters.values())
-    if waiting:
-        parts.append(f"{waiting} waiting for the endpoint")
-    if run.budget is not None and run.budget.waiting:
-        parts.append(f"{run.budget.waiting} waiting for the budget")
+    parts += [f"{count} waiting for the {what}" for what, count in run.waiting().items()]
     if progress.expected is not None:
         tokens, cost = progress.expected
         money = f" and {cost:.3g} USD" if cost is not None else ""

@@ -152,8 +152,17 @@ class Run(Generic[JobT]):
         """What stopped the run, if anything did."""
         return self._pipeline.error
 
+    def waiting(self) -> dict[str, int]:
+        """How many model calls wait, by what for, `endpoint` or `budget`; without what nobody waits for."""
+        limiters = {id(limiter): limiter for gate in self.gates.values() for limiter in gate.limiters}
+        waiting = {
+            "endpoint": sum(limiter.waiting for limiter in limiters.values()),
+            "budget": self.budget.waiting if self.budget is not None else 0,
+        }
+        return {what: count for what, count in waiting.items() if count}
+
     def _control(self) -> Control:
-        control = Control(self.executor, self.progress, self._pipeline.stop, self._about)
+        control = Control(self.executor, self.progress, self._pipeline.stop, self._about, self.waiting)
         self.observers.hand_over(control)
         return control
 

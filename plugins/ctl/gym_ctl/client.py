@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gym_core import JsonError, UsageError, encode_json, parse_json
 from gym_ctl.folder import SUFFIX, check_peer, own_folder
@@ -83,10 +83,24 @@ def _names(runs: list[Going]) -> str:
     return ", ".join(run.name for run in runs)
 
 
-def ask(path: Path, do: str, *given: Any) -> Any:
+def state_of(run_id: str, *, patience: float = 1.0) -> Mapping[str, Any] | None:
+    """How a run of this user is doing: see `RunControl.state`. None where it cannot be asked within `patience` seconds.
+
+    That is any run without `--extension ctl`, one that has ended, and one whose event loop is held.
+    """
+    if Path(run_id).name != run_id or "\0" in run_id:  # whoever wrote the manifest may have written anything
+        return None
+    try:
+        path = own_folder() / f"{run_id}{SUFFIX}"
+        return cast("Mapping[str, Any]", ask(path, "state", patience=patience)) if path.exists() else None
+    except UsageError:
+        return None
+
+
+def ask(path: Path, do: str, *given: Any, patience: float = PATIENCE) -> Any:
     """Ask the run behind a socket, and return what it said. Raises `UsageError`, and `Stale`, which is one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(patience)
         try:
             connection.connect(str(path))
             check_peer(connection)
@@ -95,7 +109,7 @@ def ask(path: Path, do: str, *given: Any) -> Any:
         except (ConnectionRefusedError, FileNotFoundError):
             raise Stale("nobody listens: the run was killed") from None
         except TimeoutError:
-            raise UsageError(f"the run has not answered in {PATIENCE:g} s") from None
+            raise UsageError(f"the run has not answered in {patience:g} s") from None
         except OSError as error:
             raise UsageError(f"the run cannot be asked: {error.strerror or error}") from None
     if not isinstance(reply, dict) or not {"said", "error"} & reply.keys():

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -43,7 +44,7 @@ class Fake:
         rollouts = {"total": None, "done": 3, "failed": 1, "in_flight": 2}
         return {
             "run_id": "abc", "output": self.output, "state": "running", "concurrency": 4, "rollouts": rollouts,
-            "reward": None, "tokens": 0, "cost": None, "seconds": 1.0, "under_way": [],
+            "reward": None, "tokens": 0, "cost": None, "seconds": 1.0, "waiting": {}, "under_way": [],
         }  # fmt: skip
 
     def pause(self) -> None:
@@ -107,6 +108,8 @@ def test_a_run_is_steered_from_another_terminal(capsys: pytest.CaptureFixture[st
         await reached.wait()
         (state,) = json.loads(await ask("list", "--json"))
         assert (state["pid"], state["output"], state["concurrency"]) == (os.getpid(), "x.jsonl", 2)
+        assert await asyncio.to_thread(client.state_of, state["run_id"]) == state | {"seconds": ANY}
+        assert state["waiting"] == {}
         assert state["under_way"] == [{"task_id": "t0", "repeat": 0}, {"task_id": "t1", "repeat": 0}]
         assert " running 0 of 6 0 2 2 - x.jsonl" in " ".join((await ask("list")).split())
         assert "starts nothing new; 2 rollouts are under way" in await ask("pause")
@@ -195,6 +198,14 @@ def test_the_socket_of_a_run_that_was_killed_is_removed(capsys: pytest.CaptureFi
     assert (status, err) == (0, f"removed: {stale}, whose run was killed\n")
     assert run.asked == [("pause",)]
     assert not stale.exists()
+
+
+@pytest.mark.parametrize("run_id", ["dead", "unknown", "../gym/abc", "a\0b", ""])
+def test_a_run_that_cannot_be_asked_has_no_state(run_id: str) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(folder.own_folder(make=True) / f"dead{folder.SUFFIX}"))
+    with serving():
+        assert client.state_of(run_id) is None
 
 
 def test_two_runs_at_once_have_to_be_told_apart(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from gym_core import GymError
 from gym_core.spi import GroupLines
 
 _PATIENCE = 10
-"""A file that grows is read anew only after so many times as long as that took."""
+"""A large file that grows is read anew only after so many times as long as that took."""
+_LARGE = 1 << 20
 _Found = TypeVar("_Found")
 
 
@@ -62,7 +63,7 @@ class Groups:
             self._lines, self._mark, self._problem = None, None, ""
             return
         mark, began = (state.st_size, state.st_mtime_ns), time.monotonic()
-        if mark == self._mark or began < self._next:
+        if mark == self._mark or (state.st_size > _LARGE and began < self._next):
             return
         try:
             self._lines, self._problem = GroupLines(self._path), ""

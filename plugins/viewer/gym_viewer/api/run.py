@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from gym_core import JsonError, UsageError, parse_json
-from gym_core.spi import RewardTally
+from gym_core.spi import RewardTally, StoredRun
+from gym_ctl.client import state_of
 from gym_viewer.api.query import Query, name_of
 from gym_viewer.api.runs import entry_of
 from gym_viewer.api.shapes import (
@@ -111,7 +112,17 @@ def progress_of(library: Library, opened: OpenRun) -> Progress:
             "done": covered.total if covered.whole else min(covered.done, covered.total - 1),
             "total": covered.total,
         },
+        "waiting": _waiting(stored) if stored.state == "running" else [],
     }
+
+
+def _waiting(stored: StoredRun) -> list[str]:
+    """Who waits for what in a run that goes on, where it can be asked."""
+    state = state_of(stored.run_id) if stored.run_id else None
+    if state is None:
+        return []
+    said = [f"{state['rollouts']['in_flight']:,} in flight"]
+    return said + [f"{count:,} waiting for the {what}" for what, count in state["waiting"].items()]
 
 
 def repeats_of(opened: OpenRun, task_id: str) -> list[RepeatEntry]:

@@ -165,7 +165,8 @@ class FieldEntry(TypedDict):
 class Progress(TypedDict):
     """How a run is doing. `per_second`: rollouts of late; `seconds_left`: until all are done, where that is known.
 
-    `indexing`: how far its files are read.
+    `indexing`: how far its files are read. `waiting`: who waits for what, as text for people, where the run can be
+    asked: it has the extension `ctl`.
     """
 
     state: str
@@ -176,6 +177,7 @@ class Progress(TypedDict):
     per_second: float | None
     seconds_left: float | None
     indexing: Indexing
+    waiting: list[str]
 
 
 class RunView(TypedDict):
