@@ -129,7 +129,8 @@ function tiles(view, at) {
   const { entry, account } = view;
   const reward = entry.reward, calls = account?.tools ?? {}, groups = account?.groups;
   const wrong = Object.values(calls.errors ?? {}).reduce((sum, count) => sum + count, 0);
-  const passes = ["pass@k", "pass^k"].flatMap((name) => Object.entries(account?.reward?.[name] ?? {}).slice(-1).filter(([k]) => k > 1)
+  const right = view.histograms.some((one) => one.name === "reward" && one.high >= 1); // else no rollout could pass
+  const passes = !right ? [] : ["pass@k", "pass^k"].flatMap((name) => Object.entries(account?.reward?.[name] ?? {}).slice(-1).filter(([k]) => k > 1)
     .map(([k, value]) => [name.replace("k", k), value.mean]));
   const bounds = reward?.interval_95;
   const tile = (name, value, more, bad = false) => h("div", { class: `tile ${bad ? "bad" : ""}` }, h("dt", {}, name), h("dd", {}, value, more && h("small", {}, more)));
@@ -313,7 +314,7 @@ function rolloutsSection(id, view, at, page) {
     sortBy: { now: () => here().query.get("sort") ?? "n", set: (sort) => setQuery({ sort }) },
   });
   list.scroll.addEventListener("scroll", () => listPlaces.set(location.hash, list.scroll.scrollTop), { passive: true });
-  const empty = h("p", { class: "empty", hidden: true }, "No rollout is like this.");
+  const empty = h("p", { class: "empty", hidden: true }, "No rollout is like this. A task is found by a part of its name, a field by its whole path, such as ", h("code", {}, "rollout.info.words"), ".");
 
   async function updated({ query }) {
     form.show(query, view());
@@ -367,7 +368,7 @@ function filterForm() {
     }, STEPS.typing);
   };
   const text = h("input", { type: "search", "data-search": true, "aria-label": "Text in the rollout", placeholder: "Text anywhere in a rollout  ( / )", oninput: typed("text") });
-  const task = h("input", { type: "search", "aria-label": "Task", placeholder: "Task", size: 14, oninput: typed("task") });
+  const task = h("input", { type: "search", "aria-label": "Task", placeholder: "Part of a task", size: 14, oninput: typed("task") });
   const status = h("select", { "aria-label": "Status", onchange: () => setQuery({ status: status.value }) });
   const reason = h("select", { "aria-label": "Stop reason", onchange: () => setQuery({ stop_reason: reason.value }) });
   const least = h("input", { type: "number", step: "any", class: "narrow-number", "aria-label": "Lowest reward", placeholder: "reward ≥", oninput: typed("min_reward") });
