@@ -89,6 +89,8 @@ def test_the_commands_of_the_guide(
     }
     page = (ROOT / "docs" / "how-to" / "isolation.md").read_text()
     commands = [line.split() for line in page.splitlines() if line.startswith("gym ")]
+    elsewhere = {"3.12", "verifiers:wordle"}  # another interpreter, and a framework, which are not among the wheels
+    commands = [command for command in commands if not elsewhere & {*command}]
     assert len(commands) == 9
     for command in commands:
         made.run(*command, env=variables)
