@@ -183,7 +183,8 @@ if TYPE_CHECKING:
     from gym_core.engine.storage.groups import GroupLines as GroupLines
     from gym_core.engine.storage.manifest import Manifest as Manifest
     from gym_core.engine.storage.reading import ResultsFile as ResultsFile
-    from gym_core.engine.storage.requests import lines_of as lines_of
+    from gym_core.engine.storage.reading import files_of_results as files_of_results
+    from gym_core.engine.storage.requests import StoredRequests as StoredRequests
     from gym_core.engine.storage.store import Outputs as Outputs
     from gym_core.engine.storage.summary import remedy as remedy
     from gym_core.engine.stored_runs import StoredRun as StoredRun
@@ -316,8 +317,8 @@ else:
             "gym_core.engine.storage.collisions": "of_a_run refuse_collisions",
             "gym_core.engine.storage.groups": "GroupLines",
             "gym_core.engine.storage.manifest": "Manifest",
-            "gym_core.engine.storage.reading": "ResultsFile",
-            "gym_core.engine.storage.requests": "lines_of",
+            "gym_core.engine.storage.reading": "ResultsFile files_of_results",
+            "gym_core.engine.storage.requests": "StoredRequests",
             "gym_core.engine.storage.store": "Outputs",
             "gym_core.engine.storage.summary": "remedy",
             "gym_core.engine.stored_runs": "StoredRun latest_run manifests stored_run",

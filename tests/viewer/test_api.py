@@ -450,7 +450,8 @@ def test_many_may_ask_at_once(viewer: Viewer) -> None:
         try:
             for _ in range(5):
                 answer = viewer.http.get(path + what)
-                assert answer.status_code == 200
+                if answer.status_code != 200:
+                    problems.append(f"{what}: {answer.status_code} {answer.text}")
         except Exception as error:
             problems.append(error)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gym_core import UsageError
+from gym_core.spi import Condition
 from gym_viewer.index.row import COLUMNS, columns_of
+from gym_viewer.index.search import Searched, Searches
 from gym_viewer.index.store import FAILURES, RunIndex
 from tests.viewer.stored import line, model_call, row, sibling
 
@@ -281,4 +285,35 @@ def test_a_file_that_is_no_run_is_not_read_to_its_end(rows: Path, tmp_path: Path
     index = RunIndex(rows, tmp_path / "index")
     with pytest.raises(UsageError, match="not a row that gym wrote"):
         whole(index)
+    index.close()
+
+
+class Slow(Condition):
+    """A condition that holds, once it may; it notes what it is asked about."""
+
+    asked: ClassVar[list[Any]] = []
+    begun, may = threading.Event(), threading.Event()
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        self.asked.append(row["task_id"])
+        self.begun.set()
+        return self.may.wait(30)
+
+
+def test_two_that_search_for_the_same_look_at_each_row_once(rows: Path, tmp_path: Path) -> None:
+    rows.write_bytes(b"".join(line(row(name, 0)) for name in "abc"))
+    index = RunIndex(rows, tmp_path / "indexes")
+    whole(index)
+    searches, condition = Searches(index), Slow("x", "=", "1", 1)
+
+    def search() -> Searched:
+        return searches.advance(b"key", "", [condition], "standing", [])
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(search)
+        assert condition.begun.wait(30)
+        second = pool.submit(search)
+        condition.may.set()
+        assert first.result() is second.result()
+    assert first.result().searched == first.result().of == len(condition.asked)
     index.close()

@@ -24,6 +24,28 @@ _REPEAT = re.compile(rb'"rollout":\{"run_id":"[^"]*","task_index":\d+,"repeat":(
 _NOT_OURS = "give a file that `gym run --output` wrote"
 
 
+def files_of_results(path: Path) -> Outputs:
+    """The files of a run that has written to `path`. Raises `UsageError` where that is no results file."""
+    name = path.name
+    if name.endswith(".failures.jsonl"):
+        rows = path.with_name(name.removesuffix(".failures.jsonl") + ".jsonl")
+        raise UsageError(f"{path} holds failures only", hint=f"give {rows}; its failures are read with it")
+    for suffix, held in ((".tools.jsonl", "what rows cite"), (".groups.jsonl", "what groups came to")):
+        if name.endswith(suffix):
+            rows = path.with_name(name.removesuffix(suffix) + ".jsonl")
+            raise UsageError(f"{path} holds {held}", hint=f"give {rows}")
+    if not name.endswith(".jsonl"):
+        raise UsageError(f"{path}: a results file ends in `.jsonl`", hint=_NOT_OURS)
+    outputs = Outputs.of(path)  # before it is opened: a pipe would keep whoever opens it waiting
+    try:
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be read: {reason}", hint=_NOT_OURS) from error
+    return outputs
+
+
 class ResultsFile:
     """The files of a run that has ended, was interrupted, or still goes on.
 
@@ -37,22 +59,7 @@ class ResultsFile:
     ) -> None:
         self.path = Path(path)
         self._redact = redact
-        name = self.path.name
-        if name.endswith(".failures.jsonl"):
-            rows = self.path.with_name(name.removesuffix(".failures.jsonl") + ".jsonl")
-            raise UsageError(f"{path} holds failures only", hint=f"give {rows}; its failures are read with it")
-        for suffix, held in ((".tools.jsonl", "what rows cite"), (".groups.jsonl", "what groups came to")):
-            if name.endswith(suffix):
-                rows = self.path.with_name(name.removesuffix(suffix) + ".jsonl")
-                raise UsageError(f"{path} holds {held}", hint=f"give {rows}")
-        if not name.endswith(".jsonl"):
-            raise UsageError(f"{path}: a results file ends in `.jsonl`", hint=_NOT_OURS)
-        self.outputs = Outputs.of(self.path)
-        try:
-            with self.path.open("rb"):
-                pass
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint=_NOT_OURS) from error
+        self.outputs = files_of_results(self.path)
         self.torn = 0
         self.manifest = Manifest.read(self.outputs.manifest) if self.outputs.manifest.exists() else None
         self.groups = GroupTally()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
 
-from gym_core import Rollout, RunInfo, UsageError, hookimpl
-from gym_trackers.tracking import COLUMNS, Row, Tracking, wanted_rollouts
+from gym_core import RunInfo, hookimpl
+from gym_trackers.tracking import COLUMNS, Row, Tracking, check_tracker
 
 TABLE = "rollouts.json"
 RUN_ID = "gym.run_id"
@@ -72,32 +70,12 @@ def _name(name: str) -> str:
 
 
 _tracking = Tracking(MlflowRun)
+gym_run_started = _tracking.gym_run_started
+gym_rollout_finished = _tracking.gym_rollout_finished
+gym_run_finished = _tracking.gym_run_finished
 
 
 @hookimpl(contract=1)
 def gym_extension_check() -> None:
     """Refuse a run that could not be tracked, without the library. Raises `UsageError`."""
-    try:
-        importlib.import_module("mlflow")
-    except ImportError as error:
-        hint = 'pip install "gym-trackers[mlflow]"'
-        raise UsageError(f"the extension `mlflow` cannot work: {error}", hint=hint) from error
-    wanted_rollouts()
-
-
-@hookimpl(contract=1)
-def gym_run_started(run: RunInfo) -> None:
-    """Begin the run there."""
-    _tracking.started(run)
-
-
-@hookimpl(contract=1)
-def gym_rollout_finished(run: RunInfo, rollout: Rollout) -> None:
-    """Count a rollout."""
-    _tracking.rollout_finished(run, rollout)
-
-
-@hookimpl(contract=1)
-def gym_run_finished(run: RunInfo, summary: Mapping[str, Any]) -> None:
-    """End the run there."""
-    _tracking.finished(run, summary)
+    check_tracker("mlflow")

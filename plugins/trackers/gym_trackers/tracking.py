@@ -6,6 +6,7 @@ told at all. A tracker that has failed once is told nothing more: one warning sa
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import random
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from gym_core import Rollout, RunInfo, UsageError, responses
+from gym_core import Rollout, RunInfo, UsageError, hookimpl, responses
 
 ROLLOUTS = "GYM_TRACKED_ROLLOUTS"
 """The variable that says how many rollouts the table has; 0 for no table, and so no text of tasks and models."""
@@ -43,23 +44,29 @@ class Tracker(Protocol):
 
 
 class Tracking:
-    """The runs that one tracker is told of. `begin`: makes a run in it, from what is known and the settings, flat."""
+    """The runs that one tracker is told of: the hooks of its extension, which its module names.
+
+    `begin`: makes a run in it, from what is known and the settings, flat.
+    """
 
     def __init__(self, begin: Callable[[RunInfo, Mapping[str, str]], Tracker]) -> None:
         self._begin = begin
         self._runs: dict[str, Tracked] = {}
 
-    def started(self, run: RunInfo) -> None:
+    @hookimpl(contract=1)
+    def gym_run_started(self, run: RunInfo) -> None:
         """Begin a run. Raises what the tracker raises; then it is told nothing of it."""
         manifest = run.manifest
         settings = {"settings": manifest.get("settings"), "extent": manifest.get("extent"), "output": run.output}
         self._runs[run.run_id] = Tracked(self._begin(run, dict(flat(settings))), run.run_id, wanted_rollouts())
 
-    def rollout_finished(self, run: RunInfo, rollout: Rollout) -> None:
+    @hookimpl(contract=1)
+    def gym_rollout_finished(self, run: RunInfo, rollout: Rollout) -> None:
         """Count a rollout."""
         self._tell(run, lambda tracked: tracked.add(rollout))
 
-    def finished(self, run: RunInfo, summary: Mapping[str, Any]) -> None:
+    @hookimpl(contract=1)
+    def gym_run_finished(self, run: RunInfo, summary: Mapping[str, Any]) -> None:
         """End a run."""
         self._tell(run, lambda tracked: tracked.end(summary))
         self._runs.pop(run.run_id, None)
@@ -139,6 +146,16 @@ class Tracked:
 
 _LEFT_OUT = frozenset({"errors", "health", "budget", "format_version"})
 """Parts of a summary that are no numbers to compare runs by."""
+
+
+def check_tracker(library: str) -> None:
+    """Refuse a run that could not be tracked, without the library or with no sound setting. Raises `UsageError`."""
+    try:
+        importlib.import_module(library)
+    except ImportError as error:
+        hint = f'pip install "gym-trackers[{library}]"'
+        raise UsageError(f"the extension `{library}` cannot work: {error}", hint=hint) from error
+    wanted_rollouts()
 
 
 def wanted_rollouts() -> int:

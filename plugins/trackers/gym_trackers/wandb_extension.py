@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
-from typing import Any
 
-from gym_core import Rollout, RunInfo, UsageError, hookimpl
-from gym_trackers.tracking import COLUMNS, Row, Tracking, wanted_rollouts
+from gym_core import RunInfo, UsageError, hookimpl
+from gym_trackers.tracking import COLUMNS, Row, Tracking, check_tracker
 
 PATIENCE = 20
 """Seconds for its service to begin and to end a run: less than an extension has before it is left behind."""
@@ -56,17 +54,15 @@ class WandbRun:
 
 
 _tracking = Tracking(WandbRun)
+gym_run_started = _tracking.gym_run_started
+gym_rollout_finished = _tracking.gym_rollout_finished
+gym_run_finished = _tracking.gym_run_finished
 
 
 @hookimpl(contract=1)
 def gym_extension_check() -> None:
     """Refuse a run that could not be tracked, without the library or a key. Raises `UsageError`."""
-    try:
-        importlib.import_module("wandb")
-    except ImportError as error:
-        hint = 'pip install "gym-trackers[wandb]"'
-        raise UsageError(f"the extension `wandb` cannot work: {error}", hint=hint) from error
-    wanted_rollouts()
+    check_tracker("wandb")
     # asked for a key, the library would wait for somebody to type one
     if os.environ.get("WANDB_MODE", "online").lower() not in ("offline", "disabled", "dryrun") and not _key():
         raise UsageError(
@@ -79,21 +75,3 @@ def _key() -> str | None:
 
     key: str | None = wandb.api.api_key
     return key
-
-
-@hookimpl(contract=1)
-def gym_run_started(run: RunInfo) -> None:
-    """Begin the run there."""
-    _tracking.started(run)
-
-
-@hookimpl(contract=1)
-def gym_rollout_finished(run: RunInfo, rollout: Rollout) -> None:
-    """Count a rollout."""
-    _tracking.rollout_finished(run, rollout)
-
-
-@hookimpl(contract=1)
-def gym_run_finished(run: RunInfo, summary: Mapping[str, Any]) -> None:
-    """End the run there."""
-    _tracking.finished(run, summary)

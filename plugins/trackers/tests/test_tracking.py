@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Rollout, RunInfo, UsageError, hookimpl
+from gym_core import Rollout, RunInfo, UsageError
 from gym_core.engine.observers import extensions
 from gym_core.spi import Redactor
 from gym_trackers import mlflow_extension, wandb_extension
@@ -37,29 +37,21 @@ class Noted:
         self.ended.append((state, step, values, rows))
 
 
-class Extension:
-    """An extension over a tracker that the test has made."""
-
-    def __init__(self, begin: Callable[[RunInfo, Mapping[str, str]], Any]) -> None:
-        self.tracking = Tracking(begin)
-
-    @hookimpl(contract=1)
-    def gym_run_started(self, run: RunInfo) -> None:
-        self.tracking.started(run)
-
-    @hookimpl(contract=1)
-    def gym_rollout_finished(self, run: RunInfo, rollout: Rollout) -> None:
-        self.tracking.rollout_finished(run, rollout)
-
-    @hookimpl(contract=1)
-    def gym_run_finished(self, run: RunInfo, summary: Mapping[str, Any]) -> None:
-        self.tracking.finished(run, summary)
+def extension(begin: Callable[[RunInfo, Mapping[str, str]], Any]) -> ModuleType:
+    """A module that names the hooks of a tracker, as those of the trackers do."""
+    module, tracking = ModuleType("tracker"), Tracking(begin)
+    vars(module).update(
+        gym_run_started=tracking.gym_run_started,
+        gym_rollout_finished=tracking.gym_rollout_finished,
+        gym_run_finished=tracking.gym_run_finished,
+    )
+    return module
 
 
 def tracked(begin: Callable[[RunInfo, Mapping[str, str]], Any], **settings: Any) -> Ended:
     tasks = [ask(n, reward_wanted=n % 2) for n in range(6)]
     model = ScriptedModel(lambda request, context: ValueError("no") if context.key[0] == "t5" else "yes " * 2000)
-    ended: Ended = run(model, env(tasks=tasks), extensions=[Extension(begin)], **settings)
+    ended: Ended = run(model, env(tasks=tasks), extensions=[extension(begin)], **settings)
     return ended
 
 
@@ -105,7 +97,7 @@ def test_secrets_reach_no_tracker(monkeypatch: pytest.MonkeyPatch) -> None:
         from gym_core.spi import open_run
 
         model = ScriptedModel("it is hunter2-secret")
-        wanted = config(model, env(tasks=[ask(0, key="hunter2-secret")]), extensions=[Extension(begin)])
+        wanted = config(model, env(tasks=[ask(0, key="hunter2-secret")]), extensions=[extension(begin)])
         async with open_run(wanted, redactor=redactor) as opened:
             await opened.execute()
 

@@ -49,6 +49,8 @@ def write_page(path: Path, rows: Path, chosen: Sequence[str]) -> int:
             while not opened.advance().whole:
                 pass
             numbers = [*_chosen(opened, chosen)]
+            if not numbers:
+                raise UsageError(f"{rows} holds no rollout", hint="give what `gym run --output` wrote")
             content = page_of(_embedded(library, opened, numbers, all_of_it=not chosen), page_files())
         finally:
             library.close()

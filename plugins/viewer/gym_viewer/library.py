@@ -16,8 +16,17 @@ from typing import Any
 
 import orjson
 
-from gym_core import JsonError, UsageError, parse_json
-from gym_core.spi import Outputs, RewardTally, Statistics, StoredRun, lines_of, manifests, stored_run
+from gym_core import JsonError, UsageError
+from gym_core.spi import (
+    Outputs,
+    RewardTally,
+    Statistics,
+    StoredRequests,
+    StoredRun,
+    files_of_results,
+    manifests,
+    stored_run,
+)
 from gym_viewer.groups import Groups
 from gym_viewer.index.search import Searches
 from gym_viewer.index.store import Covered, RunIndex
@@ -32,7 +41,6 @@ _SMALL = 32 << 20
 _SECONDS = 0.5
 """So long a request waits for rows to be read."""
 _KEPT = 8
-_NOT_A_RUN = "give what `gym run --output` wrote, or a folder of it"
 
 
 class NotThere(UsageError):
@@ -56,7 +64,7 @@ class Library:
         for place in self._places:
             if place.is_dir():
                 continue
-            _refuse_no_results(place)
+            files_of_results(place)
             self._paths[run_id(place)] = place
         files = [place for place in self._places if not place.is_dir()]
         self.selected = run_id(files[0]) if len(self._places) == len(files) == 1 else None
@@ -70,7 +78,7 @@ class Library:
             return found
         paths: dict[Path, None] = {}
         for place in self._places:
-            paths |= dict.fromkeys(manifests(place) if place.is_dir() else [manifest_of(place)])
+            paths |= dict.fromkeys(manifests(place) if place.is_dir() else [Outputs.of(place).manifest])
         found = sorted(map(self._stored, paths), key=lambda run: (run.started, str(run.path)), reverse=True)
         with self._lock:
             self._paths |= {run_id(run.path): run.path for run in found}
@@ -92,7 +100,7 @@ class Library:
 
     def entry(self, run: OpenRun) -> StoredRun:
         """What the list says of a run, as it is now."""
-        return self._stored(manifest_of(run.path))
+        return self._stored(run.outputs.manifest)
 
     def _stored(self, manifest: Path) -> StoredRun:
         return stored_run(manifest, self._account)
@@ -161,7 +169,14 @@ class OpenRun:
         """The tools and sampling that a row cites by a hash; empty where they are not known."""
         if not isinstance(digest, str):
             return {}
-        found: Mapping[str, Any] = self.kept(("request", digest), lambda: _cited(self.outputs.tools, digest))
+
+        def read() -> Mapping[str, Any]:
+            try:
+                return StoredRequests(self.outputs.tools).get(digest, {})
+            except (OSError, JsonError, TypeError, KeyError):  # whatever stands in the file
+                return {}
+
+        found: Mapping[str, Any] = self.kept(("request", digest), read)
         return found
 
     def counts(self) -> dict[str, Any]:
@@ -251,30 +266,3 @@ class OpenRun:
 def run_id(rows: Path) -> str:
     """What a run is called in the API: the same each time, and nothing that a path could be made of."""
     return blake2b(os.fsencode(os.path.abspath(rows)), digest_size=8).hexdigest()
-
-
-def manifest_of(rows: Path) -> Path:
-    """The path of a run's manifest."""
-    return rows.with_name(rows.name.removesuffix(".jsonl") + ".run.json")
-
-
-def _cited(path: Path, digest: str) -> Mapping[str, Any]:
-    try:
-        for known, line in lines_of(path):
-            if known.hex() == digest:
-                found = parse_json(line)
-                return found if isinstance(found, dict) else {}
-    except (OSError, JsonError):
-        pass
-    return {}
-
-
-def _refuse_no_results(path: Path) -> None:
-    Outputs.of(path)  # first: a pipe would keep whoever opens it waiting
-    try:
-        with path.open("rb"):
-            pass
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}", hint=_NOT_A_RUN
-        ) from None

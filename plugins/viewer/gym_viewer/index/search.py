@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gym_core import JsonError, encode_json, parse_json
@@ -25,6 +26,7 @@ class Searched:
     of: int
     searched: int = 0
     last: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Searches:
@@ -34,15 +36,20 @@ class Searches:
         self._index = index
         self._known: OrderedDict[bytes, Searched] = OrderedDict()
         self._count = 0
+        self._lock = threading.Lock()
 
     def advance(
         self, key: bytes, text: str, conditions: Sequence[Condition], where: str, values: Sequence[Any]
     ) -> Searched:
         """Search on for a while among the rollouts for which `where` holds. `key`: what makes it another search."""
-        search = self._known.get(key)
-        if search is None:
-            search = self._begin(key, where, values)
-        holds = _holding(text, conditions)
+        with self._lock:
+            search = self._known.get(key) or self._begin(key, where, values)
+        # Several may ask for the same search at once, as two tabs do: both would look at the same rows.
+        with search.lock:
+            self._go_on(search, _holding(text, conditions), where, values)
+        return search
+
+    def _go_on(self, search: Searched, holds: Callable[[bytes], bool], where: str, values: Sequence[Any]) -> None:
         until = time.monotonic() + _SECONDS
         while search.searched < search.of and time.monotonic() < until:
             found = self._index.read(
@@ -56,7 +63,6 @@ class Searches:
             self._index.note_found(search.number, hits)
             search.searched += len(numbers)
             search.last = numbers[-1]
-        return search
 
     def _begin(self, key: bytes, where: str, values: Sequence[Any]) -> Searched:
         self._count += 1
