@@ -291,7 +291,11 @@ const listPlaces = new Map(); // how far a list was scrolled, for whoever comes 
 
 function rolloutsSection(id, view, at, page) {
   const chips = h("div", { class: "chips" }), count = h("p", { class: "soft", role: "status" });
-  const form = filterForm();
+  const form = filterForm(page.signal);
+  const clear = () => {
+    form.forget();
+    setQuery(Object.fromEntries(FILTERS.map((name) => [name, []])));
+  };
   const grouped = hasGroups(view());
   let shown = null;
 
@@ -318,7 +322,7 @@ function rolloutsSection(id, view, at, page) {
 
   async function updated({ query }) {
     form.show(query, view());
-    drawChips(chips, query);
+    drawChips(chips, query, clear);
     const state = JSON.stringify([filters(query), query.get("sort")]);
     if (state === shown) return;
     shown = state;
@@ -338,7 +342,7 @@ function rolloutsSection(id, view, at, page) {
     more: (fresh) => list.reload({ keep: true, fresh }).catch(() => null),
     keys: {
       j: () => list.move(1), k: () => list.move(-1), ArrowDown: () => list.move(1), ArrowUp: () => list.move(-1), Enter: () => list.open(),
-      Escape: () => setQuery(Object.fromEntries(FILTERS.map((name) => [name, []]))),
+      Escape: clear,
     },
   };
 }
@@ -348,15 +352,16 @@ export function filters(query) {
   return Object.fromEntries(FILTERS.map((name) => [name, query.getAll(name)]).filter(([, values]) => values.length));
 }
 
-function drawChips(element, query) {
+function drawChips(element, query, clear) {
   const all = FILTERS.flatMap((name) => query.getAll(name).map((value) => [name, value]));
   fill(element, all.map(([name, value]) => h("button", { type: "button", "aria-label": `Take the filter ${name} ${value} away`,
     onclick: () => setQuery({ [name]: query.getAll(name).filter((one) => one !== value) }) },
   `${FILTER_WORDS[name] ?? words(name)} ${clipped(["status", "stop_reason"].includes(name) ? words(value) : value, 60)} ×`)),
-  all.length > 1 && h("button", { type: "button", onclick: () => setQuery(Object.fromEntries(FILTERS.map((name) => [name, []]))) }, "Clear all ×"));
+  all.length > 1 && h("button", { type: "button", onclick: clear }, "Clear all ×"));
 }
 
-function filterForm() {
+/** `signal`: aborted when the page is left; what was typed last is no business of the next one then. */
+function filterForm(signal) {
   let timer = null, waiting = {}; // what was typed, in any field, and is not in the address yet
   const typed = (name) => (event) => {
     clearTimeout(timer);
@@ -367,6 +372,11 @@ function filterForm() {
       setQuery(changes, { replace: true });
     }, STEPS.typing);
   };
+  const forget = () => {
+    clearTimeout(timer);
+    waiting = {};
+  };
+  signal.addEventListener("abort", forget);
   const text = h("input", { type: "search", "data-search": true, "aria-label": "Text in the rollout", placeholder: "Text anywhere in a rollout  ( / )", oninput: typed("text") });
   const task = h("input", { type: "search", "aria-label": "Task", placeholder: "Part of a task", size: 14, oninput: typed("task") });
   const status = h("select", { "aria-label": "Status", onchange: () => setQuery({ status: status.value }) });
@@ -380,6 +390,7 @@ function filterForm() {
     Object.keys(counts).sort().map((value) => h("option", { value, selected: value === now }, `${words(value)} (${counts[value]})`)));
   return {
     root: h("div", { class: "toolbar", role: "search" }, h("div", { class: "search" }, icon("search"), text), task, status, reason, least, most, where),
+    forget,
     show(query, view) {
       options(status, "Any status", view.statuses, query.get("status"));
       options(reason, "Any stop reason", view.stop_reasons, query.get("stop_reason"));

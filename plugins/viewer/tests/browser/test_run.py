@@ -72,6 +72,22 @@ def test_what_is_typed_in_one_field_after_another_counts_in_both(page: Page, vie
     expect(page.get_by_label("Task", exact=True)).to_have_value("price-03")
 
 
+def test_what_was_typed_last_does_not_come_back_after_all_filters_are_cleared(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small", "?status=failed&stop_reason=max_turns")
+    page.get_by_role("button", name="Clear all").wait_for()
+    page.evaluate(
+        """() => {
+            const task = document.querySelector('[aria-label="Task"]');
+            task.value = "price-03";
+            task.dispatchEvent(new Event("input"));
+            [...document.querySelectorAll("button")].find((one) => one.textContent.startsWith("Clear all")).click();
+        }"""
+    )
+    page.wait_for_timeout(400)  # longer than what is typed waits for
+    assert "price-03" not in page.url
+    expect(page.get_by_label("Task", exact=True)).to_have_value("")
+
+
 def test_a_condition_that_is_none_is_said(page: Page, viewer: Viewer, wrong: list[str]) -> None:
     run_at(page, viewer, "shop-small")
     page.get_by_label("Field condition").fill("nonsense")
