@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NotRequired, get_origin, get_type_hints
 
@@ -17,6 +18,16 @@ from gym_core.spi import Statistics, difference
 from gym_viewer.api import shapes
 from tests.viewer.conftest import Opening, Viewer
 from tests.viewer.stored import line, message, model_call, row, sibling, tool_call, tool_output, write_run
+
+
+@contextmanager
+def locked(rows: Path) -> Iterator[None]:
+    """As the results of a run are while it goes on."""
+    import fcntl
+
+    with rows.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
@@ -365,6 +376,20 @@ def test_exact_tokens_are_shown_as_they_are_trained(conversations: Any) -> None:
     assert viewer.get(f"{path}/tokens", offset=1, limit=1)["ids"] == [2]
 
 
+def test_the_pace_of_a_run_is_that_of_what_ended_last(viewing: Opening, tmp_path: Path) -> None:
+    def ended(at: float, task_id: str, reward: float | None) -> dict[str, Any]:
+        made = row(task_id, 0, reward)
+        made["rollout"]["timing"]["finished_at"] = at
+        return made
+
+    rows = [ended(2_000_000.0 + n, f"t{n}", 1.0) for n in range(201)]
+    failures = [ended(1_000_000.0 + n, f"f{n}", None) for n in range(300)]  # of long ago
+    write_run(tmp_path / "r" / "x.jsonl", rows, failures)
+    viewer = viewing(tmp_path / "r")
+    with locked(tmp_path / "r" / "x.jsonl"):
+        assert viewer.get(viewer.run("x"))["progress"]["per_second"] == 1.0
+
+
 def test_a_long_text_is_cut_in_a_list_and_whole_alone(viewing: Opening, tmp_path: Path) -> None:
     text = "é" * 50_000
     write_run(tmp_path / "r" / "x.jsonl", [row("a", output=[message("assistant", text)])])
@@ -373,6 +398,19 @@ def test_a_long_text_is_cut_in_a_list_and_whole_alone(viewing: Opening, tmp_path
     (_, cut) = viewer.get(path)["items"]["items"]
     assert (cut["parts"][0]["cut"], len(cut["parts"][0]["text"])) == (50_000, 20_000)
     assert viewer.get(f"{path}/items/{cut['place']}")["parts"] == [{"kind": "text", "text": text}]
+
+
+def test_long_arguments_of_a_call_are_cut_and_to_be_had_whole(viewing: Opening, tmp_path: Path) -> None:
+    arguments = json.dumps({"text": "x" * 50_000})
+    output = [tool_call("write", arguments), tool_output("done")]
+    rows = write_run(tmp_path / "x.jsonl", [row("a", output=output)])
+    viewer = viewing(rows)
+    path = f"{viewer.run('x')}/rollouts/1"
+    (call,) = [item for item in viewer.get(path)["items"]["items"] if item["kind"] == "function_call"]
+    assert (call["json"], call["cut"], len(call["arguments"])) == (True, len(arguments) + 4, 20_000)
+    whole = viewer.get(f"{path}/items/{call['place']}")
+    assert json.loads(whole["arguments"]) == json.loads(arguments)
+    assert "cut" not in whole
 
 
 def test_images_are_shown_where_they_are_data_and_images(viewing: Opening, tmp_path: Path) -> None:
@@ -482,24 +520,20 @@ class Waiting:
 
 
 def test_a_run_that_goes_on_is_said_to(viewing: Opening, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fcntl
-
     from gym_ctl.server import Server
 
     with tempfile.TemporaryDirectory(prefix="gym", dir="/tmp") as folder:  # the path of a socket is short
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
         server = Server(json.loads((runs / "first.run.json").read_text())["run_id"], Waiting())
         try:
-            with (runs / "first.jsonl").open("ab") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with locked(runs / "first.jsonl"):
                 viewer = viewing(runs)
                 waiting = viewer.get(viewer.run("first"))["progress"]["waiting"]
         finally:
             server.close()
     assert waiting == ["64 in flight", "3 waiting for the endpoint", "1 waiting for the budget"]
 
-    with (runs / "first.jsonl").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(runs / "first.jsonl"):
         viewer = viewing(runs)
         progress = viewer.get(viewer.run("first"))["progress"]
         assert (progress["state"], progress["waiting"]) == ("running", [])

@@ -109,6 +109,9 @@ def test_a_row_is_read_as_the_core_reads_it(task: str, reward: float | None, cal
     assert found["model_calls"] == len(rollout.model_calls)
 
 
+ABOUT = b'{"run_id":"r","repeat":0,"status":"completed"}'
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -119,6 +122,10 @@ def test_a_row_is_read_as_the_core_reads_it(task: str, reward: float | None, cal
         (b'{"task_id":"a","reward":"1","rollout":{"run_id":"r","repeat":0,"status":"completed"}}', "reward"),
         (b'{"task_id":"a","rollout":{"run_id":"r","repeat":-1,"status":"completed"}}', "repeat"),
         (b'{"task_id":"a","rollout":{"run_id":"r","repeat":1e300,"status":"completed"}}', "repeat"),
+        *(
+            (b'{"task_id":"a","reward":1,"reward_components":%s,"rollout":%s}' % (odd, ABOUT), "reward_components")
+            for odd in (b"[1]", b"null", b'{"a":"x"}')
+        ),
         (b"[" * 100_000, "deep|JSON"),
         (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "not a row|deep"),
         (b"\xff\xfe\x00", "JSON"),

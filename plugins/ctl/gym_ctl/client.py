@@ -73,9 +73,10 @@ def one_run(wanted: str | None, note: Callable[[str], object]) -> Going:
 
 
 def _means(wanted: str, state: Mapping[str, Any]) -> bool:
-    output = state["output"]
-    if output is not None and os.path.exists(wanted) and os.path.exists(output):
-        return os.path.samefile(wanted, output)
+    if state["output"] is not None:
+        output = os.path.join(state["folder"], state["output"])  # as the run says it, wherever this is asked
+        if os.path.exists(wanted) and os.path.exists(output):
+            return os.path.samefile(wanted, output)
     return bool(wanted) and str(state["run_id"]).startswith(wanted)
 
 

@@ -29,8 +29,9 @@ class Server:
 
     def __init__(self, run_id: str, control: RunControl) -> None:
         self.path = own_folder(make=True) / f"{run_id}{SUFFIX}"
+        folder = os.getcwd()  # which the path of its output starts from
         self._acts: dict[str, Callable[..., Any]] = {
-            "state": lambda: {"pid": os.getpid(), **control.state()},
+            "state": lambda: {"pid": os.getpid(), "folder": folder, **control.state()},
             "pause": control.pause,
             "resume": control.resume,
             "cancel": control.cancel,

@@ -223,6 +223,21 @@ def test_two_runs_at_once_have_to_be_told_apart(capsys: pytest.CaptureFixture[st
     assert [asked[0] for asked in other.asked] == ["pause"]
 
 
+def test_the_output_of_a_run_is_where_the_run_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("there", "here"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jsonl").touch()
+    monkeypatch.chdir(tmp_path / "there")
+    with serving(output="x.jsonl") as (run, _):
+        monkeypatch.chdir(tmp_path / "here")
+        status, _, err = ctl(capsys, "stop", "--run", "x.jsonl")
+        assert (status, run.asked) == (2, []), err
+        assert ctl(capsys, "pause", "--run", "../there/x.jsonl")[0] == 0
+        assert run.asked == [("pause",)]
+
+
 def test_a_run_that_ends_while_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     with serving() as (run, path):
         run.error = UsageError("the run has ended")

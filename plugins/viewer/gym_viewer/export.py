@@ -114,9 +114,7 @@ def bundle(page: Mapping[str, bytes]) -> str:
         for _, needed in _IMPORT.findall(source):
             add(needed, (*above, name))
         names = [found for _, found in _EXPORT.findall(source)]
-        source = _IMPORT.sub(
-            lambda found: f"const {{ {found[1].replace(' as ', ': ')} }} = {_variable(found[2])};", source
-        )
+        source = _IMPORT.sub(_destructured, source)
         source = _EXPORT.sub(r"\1 \2", source)
         if _MODULE_WORDS.search(source):
             raise ValueError(f"{name}.js imports or exports in another form than the exporter reads")
@@ -199,7 +197,7 @@ def _of_rollout(library: Library, opened: OpenRun, path: str, number: int) -> It
             yield (f"{path}/items?branch={branch.number}" if branch.number else f"{path}/items"), items
         for item in items["items"]:
             for one in (item, item.get("output")):
-                if one and any("cut" in part for part in one["parts"]):
+                if one and ("cut" in one or any("cut" in part for part in one["parts"])):
                     yield f"{path}/items/{one['place']}", item_view(found.talks, one["place"], None, cut=None)
     if view["spans"]["total"] > len(view["spans"]["spans"]):
         yield f"{path}/spans", rollout.spans_of(found, 0, _WHOLE)

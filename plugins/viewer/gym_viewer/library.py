@@ -151,8 +151,10 @@ class OpenRun:
             while not self._closed and not self.index.advance(_SECONDS).whole:
                 pass
             self.summing = True
-            sums(self.index)
-        self.summing = False
+            try:
+                sums(self.index)
+            finally:
+                self.summing = False
 
     def kept(self, key: Any, make: Callable[[], Any]) -> Any:
         """What was made for a key lately, or what is made for it now."""

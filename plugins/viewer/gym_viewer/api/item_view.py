@@ -78,8 +78,9 @@ def _add_call(view: ItemView, item: Mapping[str, Any], cut: int | None) -> None:
         text, is_json = arguments if isinstance(arguments, str) else json_text(arguments), False
     view["name"] = str(item.get("name") or "")
     view["call_id"] = call_id_of(item)
-    view["arguments"] = text if cut is None else text[:cut]
-    view["json"] = is_json
+    view["arguments"], view["json"] = text, is_json
+    if cut is not None and len(text) > cut:
+        view["arguments"], view["cut"] = text[:cut], len(text)
 
 
 def _parts(kind: str, item: Mapping[str, Any]) -> Iterator[Part]:

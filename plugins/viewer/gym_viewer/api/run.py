@@ -24,6 +24,7 @@ from gym_viewer.api.shapes import (
     TaskEntry,
     Tasks,
 )
+from gym_viewer.index.store import FAILURES
 from gym_viewer.library import Library, OpenRun
 from gym_viewer.sums import sums
 
@@ -151,9 +152,15 @@ def _task(
 
 
 def _pace(opened: OpenRun) -> float | None:
+    # Failures have ids of their own above those of rows: the latest of each, and of these the latest.
     times = [
-        row[0] for row in opened.index.read("SELECT finished_at FROM rollout ORDER BY id DESC LIMIT ?", (_RECENT,))
+        row[0]
+        for above, below in ((0, FAILURES), (FAILURES, 1 << 62))
+        for row in opened.index.read(
+            "SELECT finished_at FROM rollout WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?", (above, below, _RECENT)
+        )
     ]
+    times = sorted(times)[-_RECENT:]
     span = max(times) - min(times) if len(times) > 1 else 0.0
     return (len(times) - 1) / span if span > 0 else None
 

@@ -390,10 +390,10 @@ class ItemView(TypedDict):
     `place`: where it stands in the rollout. `kind`: `message`, `reasoning`, `function_call`, `function_call_output`, or
     what else the server called it. `role`: of a message. `turn`: which answer of the actor gave it, from 1; None for
     what it was shown. `call`: the number of that model call. `again`: it stood in an earlier branch already. Of a tool
-    call: `name`, `call_id`, `arguments` (indented JSON, or what the model wrote instead; `json`: whether it is some),
-    `output`: what answered it, an item without an output of its own, None where nothing did; `error`: what was wrong
-    with the call; `seconds`: how long it took. An output that is beside its call stands nowhere else in the branch.
-    `tokens`: whether this answer has exact tokens.
+    call: `name`, `call_id`, `arguments` (indented JSON, or what the model wrote instead; `json`: whether it is some;
+    `cut`: how many characters they have, where not all of them are here), `output`: what answered it, an item without
+    an output of its own, None where nothing did; `error`: what was wrong with the call; `seconds`: how long it took. An
+    output that is beside its call stands nowhere else in the branch. `tokens`: whether this answer has exact tokens.
     """
 
     place: int
@@ -407,6 +407,7 @@ class ItemView(TypedDict):
     call_id: NotRequired[str]
     arguments: NotRequired[str]
     json: NotRequired[bool]
+    cut: NotRequired[int]
     output: NotRequired[ItemView | None]
     error: NotRequired[str]
     seconds: NotRequired[float]

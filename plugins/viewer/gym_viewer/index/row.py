@@ -68,7 +68,7 @@ class _Row(msgspec.Struct, gc=False):
     rollout: _About
     task_id: Any
     reward: float | None = None
-    reward_components: msgspec.Raw = _NONE
+    reward_components: dict[str, float | None] = {}
 
 
 _decode = msgspec.json.Decoder(_Row).decode
@@ -91,7 +91,7 @@ def columns_of(line: bytes, number: int, offset: int) -> tuple[Any, ...]:
     usage = about.usage if type(about.usage) is dict else {}
     return (
         number, offset, len(line), _task_id(row), about.repeat, about.attempt, about.status, _text(about.stop_reason),
-        row.reward, bytes(row.reward_components).decode(),
+        row.reward, orjson.dumps(row.reward_components).decode(),
         _text(error.name) if error is not None else None,
         _text(error.phase) if error is not None else None,
         (_text(error.message) or "")[:_MESSAGE] if error is not None else None,

@@ -158,7 +158,7 @@ class BranchView {
 
   async whole(item, part) {
     const answer = await ask(runPath(this.where.run, "rollouts", this.where.n, "items", String(item.place)), {}, this.where.signal);
-    return answer.parts[part]?.text ?? "";
+    return (part === undefined ? answer.arguments : answer.parts[part]?.text) ?? "";
   }
 }
 
@@ -207,7 +207,7 @@ function callView(item, branch, id) {
   return h("article", { class: `item call-item ${failed ? "failed" : ""}`, id },
     h("div", { class: "call" },
       h("div", {}, h("h3", {}, icon("tool"), "calls ", h("b", {}, h("bdi", {}, item.name || "(no name)")), count > 1 && h("span", { class: "repeat" }, `the same call again, ${count} times now`)),
-        item.json ? jsonText(item.arguments) : [item.arguments ? h("p", { class: "bad-text" }, "not a JSON object:") : h("span", { class: "soft" }, "no arguments"), item.arguments && longText(item.arguments, { code: true })]),
+        item.json && !item.cut ? jsonText(item.arguments) : [item.arguments ? !item.json && h("p", { class: "bad-text" }, "not a JSON object:") : h("span", { class: "soft" }, "no arguments"), item.arguments && longText(item.arguments, { code: true, ...(item.cut ? { whole: () => branch.whole(item), length: item.cut } : {}) })]),
       h("div", {}, h("h3", {}, failed ? h("span", { class: "bad" }, icon("alert"), ` ${words(item.error)}`) : "Output", item.seconds !== undefined && h("span", { class: "number" }, seconds(item.seconds))),
         output ? outputView(output, branch) : h("em", { class: "bad-text" }, "nobody answered this call"))));
 }

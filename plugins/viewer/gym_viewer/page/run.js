@@ -46,6 +46,10 @@ export async function runPage(route, page) {
     }, STEPS.redraw);
   }
   listen(id, page.signal, (name, data) => {
+    if (data?.problem) {
+      fill(live, h("p", { class: "notice bad", role: "alert" }, data.problem));
+      return;
+    }
     if (name === "progress") {
       const ended = view.progress.state === "running" && data.state !== "running";
       const indexing = data.indexing.done < data.indexing.total || view.progress.indexing.done < view.progress.indexing.total;
