@@ -60,6 +60,24 @@ def test_a_server_that_describes_nothing_is_taken_for_one() -> None:
     assert rollout.reward == 1.0
 
 
+OPTIONAL: dict[str, Any] = {"requestBody": {"content": {}}}
+
+
+@pytest.mark.parametrize("last", [say("Done."), RuntimeError("the model is down")])
+def test_a_session_is_closed_where_the_server_closes_those_of_cookies(last: Any) -> None:
+    server = CounterServer(closing=OPTIONAL)
+    collect(server, call("increment", {"by": 7}), last)
+    assert server.seen[-1] == ("/close_session", {})
+    assert not server.sessions
+
+
+@pytest.mark.parametrize("closing", [None, {"requestBody": {"required": True}}])
+def test_a_server_that_closes_by_an_id_alone_is_not_asked_to(closing: dict[str, Any] | None) -> None:
+    server = CounterServer(closing=closing)
+    (rollout,) = collect(server, call("increment", {"by": 7}), say("Done.")).rollouts
+    assert (rollout.reward, server.seen[-1][0]) == (1.0, "/verify")
+
+
 def test_what_the_server_says_to_a_bad_call_is_the_answer_to_the_model() -> None:
     ended = collect(CounterServer(), call("increment", {"by": "7"}), call("increment", "{by"), say("I give up."))
     (rollout,) = ended.rollouts

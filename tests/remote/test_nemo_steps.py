@@ -98,7 +98,7 @@ def test_it_ends_after_so_many_steps_and_closes() -> None:
     assert server.seen[-1][0] == "/close"
 
 
-@pytest.mark.parametrize("said", [{"mask_sample": True}, {"reward": "much"}])
+@pytest.mark.parametrize("said", [{"mask_sample": True}, {"reward": "much"}, {"reward": None}])
 def test_a_step_without_a_reward_is_a_failure(said: dict[str, Any]) -> None:
     server = Guessing(**said)
     (rollout,) = collect(server, call("guess", {"n": 3}), say("7")).rollouts

@@ -341,3 +341,18 @@ async def test_a_verdict_that_failed_is_a_masked_row_where_that_is_asked_for() -
             with pytest.raises(NotMeasured):
                 read_verdict(verified.body, task)
             assert (await rollout.post("/verify", {**task, "response": 1})).status == 422
+
+
+class UnjudgedAlone(Unjudged):
+    """Judges by what was said alone, so that it may be asked without a session."""
+
+    judges_trajectory = True
+
+
+@asynchronous
+async def test_a_verdict_without_a_session_that_failed_is_a_masked_row_too() -> None:
+    for masks, status in ((False, 500), (True, 200)):
+        async with serving(env(UnjudgedAlone), masks_failures=masks) as served:
+            verified = await served.ask("POST", "/verify", {**row(), "response": ANSWERED})
+            assert verified.status == status
+            assert (verified.body.get("mask_sample") is True) == masks

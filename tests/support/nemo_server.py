@@ -34,9 +34,13 @@ _ITEMS = {
 
 @dataclass
 class CounterServer:
-    """The server. `seen`: the path and the body of each request. `sessions`: the state of each."""
+    """The server. `seen`: the path and the body of each request. `sessions`: the state of each.
+
+    `closing`: what it says of the body of `/close_session`; None for a server without.
+    """
 
     described: bool = True
+    closing: dict[str, Any] | None = None
     seen: list[tuple[str, Any]] = field(default_factory=list)
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -51,6 +55,7 @@ class CounterServer:
             Route("/verify", self.verify, methods=["POST"]),
             Route("/aggregate_metrics", self.aggregate_metrics, methods=["POST"]),
             Route("/increment", self.increment, methods=["POST"]),
+            Route("/close_session", self.close_session, methods=["POST"]),
             Route("/forget", self.forget, methods=["POST"]),
             Route("/", self.root),
         ]
@@ -65,6 +70,8 @@ class CounterServer:
         paths: dict[str, Any] = {
             path: {"post": {}} for path in ("/seed_session", "/verify", "/aggregate_metrics", "/increment")
         }
+        if self.closing is not None:
+            paths["/close_session"] = {"post": self.closing}
         return JSONResponse({"openapi": "3.1.0", "paths": paths})
 
     async def seed_session(self, request: Request) -> Response:
@@ -90,6 +97,14 @@ class CounterServer:
         await self._body(request)
         self.sessions.clear()
         return PlainTextResponse("gone")
+
+    async def close_session(self, request: Request) -> Response:
+        body = await self._body(request)
+        name = self._session(request)
+        if body or name is None:
+            return JSONResponse({"detail": "no such session"}, 422)
+        del self.sessions[name]
+        return JSONResponse({"closed": True})
 
     async def verify(self, request: Request) -> Response:
         row = await self._body(request)

@@ -20,6 +20,7 @@ _FLAGS = {RESOURCE_SERVER: "--env", MODEL: "--model", AGENT: "--agent"}
 _FIRST_WAIT = 5.0
 _SECONDS = 30.0
 """How long the first answer may take."""
+_CLOSING = ("/close_session", "/close")
 _REFUSED = frozenset({401, 403})
 _IN_BETWEEN = frozenset({301, 302, 303, 307, 308, 407, 511})
 """What proxies answer with that stand before a server."""
@@ -29,14 +30,15 @@ _IN_BETWEEN = frozenset({301, 302, 303, 307, 308, 407, 511})
 class Served:
     """What a server says of itself.
 
-    `nemo`: it speaks NeMo Gym's protocol and nothing else; all but `kind` is empty then. `steps`: by `/reset`
-    and `/step`. `name`: the reference by which
-    it is served. `options`: the component's, without secrets. `capabilities`: see `GET /v1/component`.
+    `nemo`: it speaks NeMo Gym's protocol and nothing else; all below is empty then. `steps`: by `/reset` and `/step`.
+    `closes`: the path that closes the session of a cookie, if there is one. `name`: the reference by which it is
+    served. `options`: the component's, without secrets. `capabilities`: see `GET /v1/component`.
     """
 
     kind: str
     nemo: bool = False
     steps: bool = False
+    closes: str = ""
     name: str = ""
     distribution: str = ""
     version: str = ""
@@ -72,7 +74,8 @@ async def recognise(connection: Connection, kind: str, api: str = "auto") -> Ser
     try:
         if api == "nemo":
             await connection.open("GET", "/", wait=_FIRST_WAIT, timeout=_SECONDS, check=False)
-            return Served(kind, nemo=True)
+            described = await connection.request("GET", "/openapi.json", timeout=_SECONDS)
+            return _by_routes(_paths(described)) or Served(kind, nemo=True)
         reply = await connection.open("GET", "/v1/component", wait=_FIRST_WAIT, timeout=_SECONDS, check=False)
         served = _ours(url, reply)
         if served is None and api == "gym":
@@ -118,20 +121,10 @@ def _ours(url: str, reply: Reply) -> Served | None:
 async def _nemo(connection: Connection, first: Reply) -> Served:
     """A server of NeMo Gym by its routes, which it describes. Raises `UsageError`."""
     described = await connection.request("GET", "/openapi.json", timeout=_SECONDS)
-    try:
-        paths = described.object().get("paths") if described.ok else None
-    except RemoteError:
-        paths = None
-    if isinstance(paths, dict):
-        if {"/reset", "/step"} <= paths.keys() and "/verify" not in paths:
-            return Served(RESOURCE_SERVER, nemo=True, steps=True)
-        if "/verify" in paths:
-            return Served(RESOURCE_SERVER, nemo=True)
-        if "/run" in paths:
-            return Served(AGENT, nemo=True)
-        if "/v1/responses" in paths:
-            return Served(MODEL, nemo=True)
-    else:
+    paths = _paths(described)
+    if (found := _by_routes(paths)) is not None:
+        return found
+    if paths is None:
         root = await connection.request("GET", "/", timeout=_SECONDS)
         if _is_json(root) and root.status in (200, 404) and first.status in (404, 405):
             return Served(RESOURCE_SERVER, nemo=True)
@@ -142,6 +135,38 @@ async def _nemo(connection: Connection, first: Reply) -> Served:
         f"GET /openapi.json {described.status}",
         hint="start one with `gym serve`, or check the URL",
     )
+
+
+def _paths(described: Reply) -> Mapping[str, Any] | None:
+    """The routes that a server describes, with their descriptions; None where it describes nothing."""
+    try:
+        paths = described.object().get("paths") if described.ok else None
+    except RemoteError:
+        return None
+    return paths if isinstance(paths, dict) else None
+
+
+def _by_routes(paths: Mapping[str, Any] | None) -> Served | None:
+    """The server of NeMo Gym that has these routes, if there is one."""
+    if not paths:
+        return None
+    if {"/reset", "/step"} <= paths.keys() and "/verify" not in paths:
+        return Served(RESOURCE_SERVER, nemo=True, steps=True)
+    if "/verify" in paths:
+        closes = next((path for path in _CLOSING if _takes_nothing(paths.get(path))), "")
+        return Served(RESOURCE_SERVER, nemo=True, closes=closes)
+    if "/run" in paths:
+        return Served(AGENT, nemo=True)
+    return Served(MODEL, nemo=True) if "/v1/responses" in paths else None
+
+
+def _takes_nothing(path: Any) -> bool:
+    """Whether a route may be posted to without a body. Most close sessions by an id that their caller has made."""
+    operation = path.get("post") if isinstance(path, Mapping) else None
+    if not isinstance(operation, Mapping):
+        return False
+    body = operation.get("requestBody")
+    return not isinstance(body, Mapping) or body.get("required") is not True
 
 
 def _is_json(reply: Reply) -> bool:

@@ -7,6 +7,7 @@ call, of any status, is the answer to the model, as it is there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from gym_core import Item, Session, SessionContext, Task, Trajectory, Verdict
 from gym_core.errors import SessionError
 from gym_core.spi import NotMeasured, read_verdict
 from gym_http.protocol.client import Reply
+from gym_http.protocol.errors import RemoteError
 from gym_http.remote.connection import Connection
 from gym_nemo.rows import ROUTES, as_response, row_for
 
@@ -30,6 +32,11 @@ class CookieSession:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._cookies: dict[str, str] = {}
+
+    @property
+    def named(self) -> bool:
+        """Whether there is a cookie."""
+        return bool(self._cookies)
 
     async def post(self, path: str, body: Any) -> Reply:
         """One request of the session, sent once."""
@@ -48,7 +55,7 @@ class CookieSession:
 
 
 class OpenNemo:
-    """Seeds a session at the server. There is nothing to end there."""
+    """Seeds a session at the server, and closes it where the server does that."""
 
     __slots__ = ("_session",)
 
@@ -62,7 +69,7 @@ class OpenNemo:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        return None
+        await self._session.end()
 
 
 class NemoSession(Session["RemoteResourceServer"]):
@@ -85,6 +92,14 @@ class NemoSession(Session["RemoteResourceServer"]):
         self._asked.keep(reply)
         if isinstance(answer := reply.json(), dict) and isinstance(opening := answer.get("opening"), list):
             self._opening = opening
+
+    async def end(self) -> None:
+        """Close the session, if it was seeded and the server does that; it ends what is left by its own limits."""
+        served = self.server.served
+        if served is None or not served.closes or not self._asked.named:
+            return
+        with suppress(RemoteError):
+            await self._asked.post(served.closes, {})
 
     def setup(self) -> Sequence[Item]:
         """The opening observation, which a server of gym gives on these routes, too; theirs has none."""

@@ -109,7 +109,7 @@ class _Episode(CookieSession):
             check_measured(step, body)
         except NotMeasured as error:
             raise TaskFailed(f"{reply.where} {error.message}", phase=error.phase) from None
-        if not is_number(step.setdefault("reward", 0.0)):
+        if not is_number(step.get("reward")):
             raise RemoteError(f"{reply.where} answered without a number as `reward`", code=BROKEN, status=reply.status)
         return step
 

@@ -116,17 +116,18 @@ class _Routes:
         ident = self._ident(request) if COOKIE in request.cookies or not judges_rows(self._server) else None
         row = await read_object(request)
         response = read(AnsweredRow, row)["response"]
-        if ident is None:
-            return json_reply(_judged(row, await self._verify_row(row, response, request)))
-        served = self._sessions.find(ident)
         try:
-            verdict = await served.verify(_trajectory(served, row, response))
+            if ident is None:
+                verdict = await self._verify_row(row, response, request)
+            else:
+                served = self._sessions.find(ident)
+                verdict = await served.verify(_trajectory(served, row, response))
+                self._sessions.touch(served, min(VERIFIED_SECONDS, self._sessions.settings.session_idle))
         except Exception as error:
             if not self._sessions.settings.masks_failures or isinstance(error, ServeError | WireError | InputError):
                 raise
             described = error_to_wire(error, "verify")[1]["error"]
             return json_reply(masked(row, Status.VERIFIER_ERROR.value, f"{described['class']}: {described['message']}"))
-        self._sessions.touch(served, min(VERIFIED_SECONDS, self._sessions.settings.session_idle))
         return json_reply(_judged(row, verdict))
 
     async def _verify_row(self, row: dict[str, Any], response: dict[str, Any], request: Request) -> Verdict:
