@@ -31,6 +31,7 @@ _OTHERS = {
         "qa": "gym-qa",
         "verifiers": "gym-verifiers",
         **dict.fromkeys(("gymnasium", "textarena", "gem"), "gym-textgames"),
+        "inspect": "gym-inspect",
     },
     Kind.AGENT: {"simple_agent": "gym-simple-agent"},
     Kind.RUNNER: {},

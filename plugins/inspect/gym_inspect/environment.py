@@ -1,0 +1,112 @@
+"""The environment: a task of Inspect, loaded by its own rules, with its dataset as tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from gym_core import (
+    Home,
+    Options,
+    ResourceServer,
+    Selector,
+    Session,
+    SessionContext,
+    Task,
+    UsageError,
+    encode_json,
+)
+from gym_inspect.loading import load
+from gym_inspect.messages import to_items
+from gym_inspect.model import model
+from gym_inspect.names import home_of, named
+
+ROW = "inspect"
+"""The field of a task that holds the sample: input, target, choices, metadata, files."""
+
+
+class InspectOptions(Options):
+    """What is loaded, and how."""
+
+    task: Annotated[str, Selector()] = Field(
+        description="The task: `inspect_evals/gsm8k`, or a file, `./mine.py@task`, whose only task goes unnamed."
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="What the task is called with: `args.NAME=VALUE`, in JSON or as text."
+    )
+    reward: str | None = Field(
+        default=None,
+        description="The score that is the reward, a scorer or `scorer.name`; otherwise the first scorer's is.",
+    )
+    sandbox: str | None = Field(
+        default=None, description="The kind of sandbox instead of the task's own: `local`, which protects nothing."
+    )
+
+
+class Inspect(ResourceServer[InspectOptions]):
+    """A task that was written for Inspect: of a package that registers with it, or of a file.
+
+    Its own solver runs its rollouts, with the models of the run, and its scorers give the reward. It lives in a venv
+    of its own where Inspect and its package are not beside gym: `gym install --isolated inspect:PACKAGE/TASK`.
+    """
+
+    preferred_agent = "inspect_loop"
+
+    def __init__(self, options: Any = None, context: Any = None) -> None:
+        super().__init__(options, context)
+        self.named = named(self.options.task)
+        self.loaded: Any = None
+
+    @classmethod
+    def home(cls, selector: str | None) -> Home | None:
+        """A venv with Inspect and the task's package, unless both are here."""
+        return home_of(named(selector))
+
+    async def __aenter__(self) -> Self:
+        self.loaded = load(self.named, self.options.args, self.options.sandbox)
+        model("policy")  # Inspect imports all that registers with it at the first look: not within a rollout
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.loaded = None
+
+    @property
+    def opened(self) -> Any:
+        """The `inspect_ai.Task` that was loaded. Raises `UsageError` before that."""
+        if self.loaded is None:
+            raise UsageError(f"{self.named} is not open")
+        return self.loaded
+
+    def tasks(self) -> Iterator[Task]:
+        """Its samples, each by its own id; one that has none is known by what it holds."""
+        seen: dict[str, int] = {}
+        for index, sample in enumerate(self.opened.dataset):
+            held = sample.model_dump(mode="json", exclude_none=True, fallback=str)
+            ident = str(sample.id) if sample.id is not None else _known_by(held)
+            count = seen[ident] = seen.get(ident, 0) + 1
+            messages = sample.input
+            opening = [{"role": "user", "content": messages}] if isinstance(messages, str) else to_items(messages, {})
+            yield Task(
+                {
+                    "task_id": ident if count == 1 else f"{ident}-{count}",
+                    "responses_create_params": {"input": opening},
+                    ROW: {"id": index + 1, **held},
+                }
+            )
+
+    def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
+        """Raises `UsageError`: its solver is its own."""
+        raise UsageError(
+            f"{self.named} runs its own solver, and has no sessions for an agent of gym", hint="leave --agent out"
+        )
+
+
+def _known_by(held: dict[str, Any]) -> str:
+    return hashlib.sha256(encode_json(held, fallback=str)).hexdigest()[:16]

@@ -1,0 +1,55 @@
+"""How tasks of Inspect are named, and where they live: `PACKAGE/TASK`, or `FILE.py@TASK`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+from dataclasses import dataclass
+
+from gym_core import Home, UsageError
+
+REQUIREMENT = "inspect_ai>=0.3.285,<0.4"
+"""The releases whose way of running a sample is followed here."""
+_TASK = re.compile(r"([A-Za-z][\w.-]*)/([A-Za-z_]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A task. `package`: what registers it, empty for a `file`. `task`: its name, empty for the only one of a file."""
+
+    task: str
+    package: str = ""
+    file: str = ""
+
+    def __str__(self) -> str:
+        if self.file:
+            return f"inspect:{self.file}{'@' + self.task if self.task else ''}"
+        return f"inspect:{self.package}/{self.task}"
+
+
+def named(text: str | None) -> Named:
+    """What stands after the colon. Raises `UsageError`."""
+    given = (text or "").strip()
+    if not given:
+        raise UsageError("inspect needs a task", hint="--env inspect:PACKAGE/TASK, such as inspect:inspect_evals/gsm8k")
+    file, _, task = given.partition("@")
+    if file.endswith(".py"):
+        return Named(task, file=file)
+    if found := _TASK.fullmatch(given):
+        return Named(found[2], package=found[1])
+    raise UsageError(f"{given!r} is no task of Inspect", hint="PACKAGE/TASK, or ./FILE.py@TASK")
+
+
+def home_of(wanted: Named) -> Home | None:
+    """The venv that a task has to live in; None where all that it needs is here."""
+    here = importlib.util.find_spec("inspect_ai") is not None
+    if here and (wanted.file or wanted.package in registered()):
+        return None
+    packages = [] if wanted.file else [wanted.package.replace("_", "-")]
+    return Home(name=str(wanted), packages=(REQUIREMENT, *packages))
+
+
+def registered() -> set[str]:
+    """The packages that register with Inspect here, and Inspect itself, which has no tasks."""
+    return {entry.name for entry in importlib.metadata.entry_points(group="inspect_ai")}
