@@ -324,3 +324,29 @@ def test_two_that_search_for_the_same_look_at_each_row_once(rows: Path, tmp_path
         assert first.result() is second.result()
     assert first.result().searched == first.result().of == len(condition.asked)
     index.close()
+
+
+class Noting(Condition):
+    """A condition that holds, and notes what it is asked about."""
+
+    asked: ClassVar[list[Any]] = []
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        self.asked.append((row["task_id"], row["rollout"]["repeat"]))
+        return True
+
+
+def test_a_search_over_a_run_that_grows_looks_at_what_is_new(rows: Path, tmp_path: Path) -> None:
+    failures = sibling(rows, ".failures.jsonl")
+    rows.write_bytes(line(row("a", 0)))
+    failures.write_bytes(line(row("b", 0, None)))
+    index = RunIndex(rows, tmp_path / "indexes")
+    searches, condition = Searches(index), Noting("x", "=", "1", 1)
+    for number in range(1, 4):
+        whole(index)
+        searched = searches.advance(b"key", "", [condition], "standing", [])
+        assert searched.searched == searched.of == len(condition.asked) == len(set(condition.asked)) == 2 * number
+        with rows.open("ab") as results, failures.open("ab") as failed:
+            results.write(line(row("a", number)))
+            failed.write(line(row("b", number, None)))
+    index.close()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from gym_core import RunInfo, hookimpl
-from gym_trackers.tracking import COLUMNS, Row, Tracking, check_tracker
+from gym_trackers.tracking import COLUMNS, FINISHED, Row, Tracking, check_tracker
 
 TABLE = "rollouts.json"
 RUN_ID = "gym.run_id"
@@ -31,9 +31,11 @@ class MlflowRun:
 
         self._metric, self._client = Metric, MlflowClient()
         experiment = self._experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or "gym")
+        self.reached = 0
         earlier = self._client.search_runs([experiment], f"tags.`{RUN_ID}` = '{run.run_id}'", max_results=1)
         if earlier:
             self._id: str = earlier[0].info.run_id
+            self.reached = int(earlier[0].data.metrics.get(_name(FINISHED), 0))
             self._client.update_run(self._id, status="RUNNING")
             return
         made = self._client.create_run(experiment, run_name=run.run_id, tags={RUN_ID: run.run_id})

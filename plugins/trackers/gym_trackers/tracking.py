@@ -28,11 +28,19 @@ COLUMNS = (
     "seconds", "tool_calls", "task", "answer", "error",
 )  # fmt: skip
 
+FINISHED = "rollouts/finished"
+"""The curve that tells how far a run has come: its value is its step."""
+
 Row = list[Any]
 
 
 class Tracker(Protocol):
-    """A run in a tracker. Whatever it raises ends its part in the run."""
+    """A run in a tracker. Whatever it raises ends its part in the run.
+
+    `reached`: the step that it stands at already, where a run is resumed; 0 in a new one.
+    """
+
+    reached: int
 
     def point(self, step: int, values: Mapping[str, float]) -> None:
         """Curves at a step, which is the number of rollouts that have finished."""
@@ -93,6 +101,7 @@ class Tracked:
         self._rows: list[tuple[int, Row]] = []
         self._since = clock()
         self._count = self._rewarded = self._failed = 0
+        self._reached = tracker.reached
         self._reward = self._seconds = self._cost = 0.0
         self._tokens = [0, 0]
 
@@ -106,15 +115,18 @@ class Tracked:
         now = self._clock()
         if now - self._since >= POINT_SECONDS:
             self._since = now
-            self._tracker.point(self._count, self._values())
+            self._point()
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Tell the last point, the summary and the table."""
         if self._count:
-            self._tracker.point(self._count, self._values())
+            self._point()
         numbers = {name: value for name, value in _numbers(summary) if name.partition(".")[0] not in _LEFT_OUT}
         rows = [row for _, row in sorted(self._rows, key=lambda entry: entry[0])]
-        self._tracker.end(str(summary["state"]), self._count, numbers, rows)
+        self._tracker.end(str(summary["state"]), self._reached + self._count, numbers, rows)
+
+    def _point(self) -> None:
+        self._tracker.point(self._reached + self._count, self._values())
 
     def _fold(self, rollout: Rollout) -> None:
         self._count += 1
@@ -131,7 +143,7 @@ class Tracked:
 
     def _values(self) -> dict[str, float]:
         values: dict[str, float] = {
-            "rollouts/finished": self._count,
+            FINISHED: self._reached + self._count,
             "rollouts/failed": self._failed,
             "tokens/input": self._tokens[0],
             "tokens/output": self._tokens[1],

@@ -40,6 +40,7 @@ class WandbRun:
                 finish_timeout=PATIENCE,
             ),
         )
+        self.reached = int(self._run.step)
 
     def point(self, step: int, values: Mapping[str, float]) -> None:
         """Curves at a step."""

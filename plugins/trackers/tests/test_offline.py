@@ -84,3 +84,5 @@ def test_mlflow_in_a_database(mlflow: Any) -> None:
     assert json.loads(found.data.tags["mlflow.loggedArtifacts"]) == [{"path": "rollouts.json", "type": "table"}]
     collected("mlflow", output="x.jsonl", mode="resume")
     assert [one.info.run_id for one in mlflow.search_runs([experiment])] == [found.info.run_id]
+    history = mlflow.get_metric_history(found.info.run_id, "summary.rollouts.with_verdict")
+    assert [metric.step for metric in history] == [4, 4]

@@ -25,7 +25,8 @@ from tests.support.running import Ended, config, execute, run
 class Noted:
     """A tracker that notes what it is told."""
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None, reached: int = 0) -> None:
+        self.reached = reached
         self.settings = dict(settings or {})
         self.points: list[tuple[int, Mapping[str, float]]] = []
         self.ended: list[tuple[str, int, Mapping[str, float], list[Row]]] = []
@@ -82,6 +83,14 @@ def test_a_run_is_told_from_its_settings_to_its_summary() -> None:
     assert len(by_task["t1"]["answer"]) == TEXT
     assert by_task["t5"]["error"].startswith("BackendError: ")
     assert by_task["t5"]["reward"] is None
+
+
+def test_a_resumed_run_goes_on_at_the_step_that_it_had_reached() -> None:
+    noted = Noted(reached=40)
+    tracked(lambda run, settings: noted)
+    step, last = noted.points[-1]
+    assert step == noted.ended[0][1] == last["rollouts/finished"] == 46
+    assert last["reward/mean"] == 0.4  # of what this part of the run has seen
 
 
 def test_secrets_reach_no_tracker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Any
@@ -33,6 +34,7 @@ _RUN = "/api/runs/{run:str}"
 _ROLLOUT = f"{_RUN}/rollouts/{{n:str}}"
 
 
+@cache
 def page_files() -> dict[str, bytes]:
     """The files of the page by their names; which there are is known before anybody asks for one."""
     found = files("gym_viewer") / "page"

@@ -176,7 +176,7 @@ def _embedded(library: Library, opened: OpenRun, numbers: Sequence[int], *, all_
     }  # fmt: skip
     if all_of_it:
         answers[f"{path}/health"] = health.health(library, _query(opened))
-        answers[f"{path}/tasks"] = run.tasks(library, _query(opened, limit="1000"))
+        answers[f"{path}/tasks"] = run.tasks_of(opened, "task", 0, _WHOLE)
         for field in view["fields"]:
             asked = {"field": field["name"]}
             answers[f"{path}/by?{_written(asked)}"] = run.by_field(library, _query(opened, **asked))

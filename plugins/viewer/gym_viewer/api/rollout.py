@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from gym_core import JsonError, Rollout, parse_json
-from gym_core.spi import MAIN, REQUEST_FIELD, RESULT_FIELDS, remedy
+from gym_core.spi import MAIN, REQUEST_FIELD, remedy
 from gym_viewer.api.conversations import Conversations
 from gym_viewer.api.item_view import field_view, item_view, json_text
 from gym_viewer.api.query import Query, name_of
@@ -30,6 +30,7 @@ from gym_viewer.api.shapes import (
     ToolView,
     VerdictView,
 )
+from gym_viewer.index.row import NOT_OF_THE_TASK
 from gym_viewer.index.store import FAILURES
 from gym_viewer.library import Library, NotThere, OpenRun
 
@@ -37,7 +38,6 @@ ITEMS = 100
 """Items of a branch in an answer, unless asked otherwise."""
 _MOST = 1000
 _SPANS = 2000
-_NOT_OF_THE_TASK = frozenset({"task_id", REQUEST_FIELD, *RESULT_FIELDS})
 _SHOWN_ELSEWHERE = frozenset(
     {"run_id", "task_index", "repeat", "attempt", "status", "stop_reason", "stop_detail", "info", "error", "usage",
      "cost", "model_calls", "tool_calls", "items", "request", "seed", "rewards", "metrics", "task_id"}
@@ -170,7 +170,7 @@ def _task(run: OpenRun, row: Mapping[str, Any], about: Mapping[str, Any]) -> Tas
         "task_id": Rollout({**row}).task_id,
         "index": index if type(index) is int else None,
         "instructions": str(request.get("instructions") or ""),
-        "fields": [field_view(name, value) for name, value in row.items() if name not in _NOT_OF_THE_TASK],
+        "fields": [field_view(name, value) for name, value in row.items() if name not in NOT_OF_THE_TASK],
         "request": [field_view(name, value) for name, value in others.items()],
         "tools": [_tool(tool) for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else [],
     }

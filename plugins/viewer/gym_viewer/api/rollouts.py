@@ -150,7 +150,7 @@ def _searched(opened: OpenRun, query: Query, where: str, values: Sequence[Any]) 
     conditions = tuple(Condition.parse(one) for one in query.texts("where"))
     if not text and not conditions:
         return None
-    key = orjson.dumps([opened.index.generation, where, values, text, [str(one) for one in conditions]])
+    key = orjson.dumps([opened.index.replaced, where, values, text, [str(one) for one in conditions]])
     return opened.searches.advance(key, text, conditions, where, values)
 
 

@@ -66,7 +66,12 @@ def tasks(library: Library, query: Query) -> Tasks:
     opened = library.run(query.path["run"])
     opened.advance()
     order, down = query.sort([*_TASK_ORDERS], "task")
-    text, offset, limit = query.text("text"), query.count("offset", 0), query.count("limit", 100, 1000)
+    offset, limit = query.count("offset", 0), query.count("limit", 100, 1000)
+    return tasks_of(opened, order, offset, limit, down=down, text=query.text("text"))
+
+
+def tasks_of(opened: OpenRun, order: str, offset: int, limit: int, *, down: bool = False, text: str = "") -> Tasks:
+    """The tasks of a run, those that have a text in their name."""
     where, values = ("AND instr(lower(task), lower(?))", [text]) if text else ("", [])
     total = opened.index.read(f"SELECT COUNT(DISTINCT task) FROM rollout WHERE standing {where}", values)[0][0]
     found = opened.index.read(

@@ -17,7 +17,7 @@ LONGEST = 100
 _MESSAGE = 500
 _MOST_FIELDS = 40
 _MOST_ACTORS = 10_000
-_NOT_OF_THE_TASK = frozenset({"task_id", REQUEST_FIELD, *RESULT_FIELDS})
+NOT_OF_THE_TASK = frozenset({"task_id", REQUEST_FIELD, *RESULT_FIELDS})
 _SHORT = frozenset({int, float, bool})
 _RESPONSE = b',"response":'
 _NONE = msgspec.Raw(b"{}")
@@ -162,11 +162,11 @@ def _fields(line: bytes) -> str:
     for name, value in task.items():
         kind = type(value)
         if kind is dict:
-            if name not in _NOT_OF_THE_TASK:
+            if name not in NOT_OF_THE_TASK:
                 for inner, deeper in value.items():
                     if type(deeper) in _SHORT or (type(deeper) is str and len(deeper) <= LONGEST):
                         found[f"{name}.{inner}"] = deeper
-        elif (kind in _SHORT or (kind is str and len(value) <= LONGEST)) and name not in _NOT_OF_THE_TASK:
+        elif (kind in _SHORT or (kind is str and len(value) <= LONGEST)) and name not in NOT_OF_THE_TASK:
             found[name] = value
     if len(found) > _MOST_FIELDS:
         found = dict(islice(found.items(), _MOST_FIELDS))

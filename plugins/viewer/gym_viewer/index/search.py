@@ -11,21 +11,26 @@ from typing import Any
 
 from gym_core import JsonError, encode_json, parse_json
 from gym_core.spi import Condition
-from gym_viewer.index.store import RunIndex
+from gym_viewer.index.store import FAILURES, RunIndex
 
 _SECONDS = 0.5
 _KEPT = 16
 _AT_ONCE = 500
+_ENDS = (FAILURES, 1 << 62)
+"""Below these are the ids of rows, and those of failures. Either may grow while the other is looked at."""
 
 
 @dataclass(slots=True)
 class Searched:
-    """A search. `number`: by which `temp.found` has what was found; `searched` of `of` rollouts were looked at."""
+    """A search. `number`: by which `temp.found` has what was found; `searched` of `of` rollouts were looked at.
+
+    `last`: the ids of the last row and of the last failure that were looked at.
+    """
 
     number: int
-    of: int
+    of: int = 0
     searched: int = 0
-    last: int = 0
+    last: list[int] = field(default_factory=lambda: [0, FAILURES])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -43,7 +48,7 @@ class Searches:
     ) -> Searched:
         """Search on for a while among the rollouts for which `where` holds. `key`: what makes it another search."""
         with self._lock:
-            search = self._known.get(key) or self._begin(key, where, values)
+            search = self._known.get(key) or self._begin(key)
         # Several may ask for the same search at once, as two tabs do: both would look at the same rows.
         with search.lock:
             self._go_on(search, _holding(text, conditions), where, values)
@@ -51,23 +56,24 @@ class Searches:
 
     def _go_on(self, search: Searched, holds: Callable[[bytes], bool], where: str, values: Sequence[Any]) -> None:
         until = time.monotonic() + _SECONDS
-        while search.searched < search.of and time.monotonic() < until:
-            found = self._index.read(
-                f"SELECT id FROM rollout WHERE {where} AND id > ? ORDER BY id LIMIT ?", [*values, search.last, _AT_ONCE]
-            )
-            if not found:
-                search.searched = search.of
-                break
-            numbers = [row[0] for row in found]
-            hits = [number for number, line in self._index.lines(numbers) if holds(line)]
-            self._index.note_found(search.number, hits)
-            search.searched += len(numbers)
-            search.last = numbers[-1]
+        search.of = self._index.read(f"SELECT COUNT(*) FROM rollout WHERE {where}", values)[0][0]
+        for part, end in enumerate(_ENDS):
+            while found := self._index.read(
+                f"SELECT id FROM rollout WHERE {where} AND id > ? AND id < ? ORDER BY id LIMIT ?",
+                [*values, search.last[part], end, _AT_ONCE],
+            ):
+                numbers = [row[0] for row in found]
+                self._index.note_found(search.number, [n for n, line in self._index.lines(numbers) if holds(line)])
+                search.searched += len(numbers)
+                search.last[part] = numbers[-1]
+                if time.monotonic() >= until:
+                    search.searched = min(search.searched, search.of - 1)  # some may stand no longer
+                    return
+        search.searched = search.of
 
-    def _begin(self, key: bytes, where: str, values: Sequence[Any]) -> Searched:
+    def _begin(self, key: bytes) -> Searched:
         self._count += 1
-        count = self._index.read(f"SELECT COUNT(*) FROM rollout WHERE {where}", values)[0][0]
-        search = self._known[key] = Searched(self._count, count)
+        search = self._known[key] = Searched(self._count)
         while len(self._known) > _KEPT:
             self._index.forget_found(self._known.popitem(last=False)[1].number)
         return search

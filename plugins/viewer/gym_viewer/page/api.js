@@ -66,6 +66,7 @@ function withQuery(path, query) {
 
 // An exported page: lists are whole in it, so they are selected, sorted and paged here.
 
+const texts = {}; // by path, made when somebody searches
 const KEYED = ["field", "branch", "sequence"]; // parts of a query that have an answer of their own
 
 function fromPage(path, query) {
@@ -73,7 +74,7 @@ function fromPage(path, query) {
   const answer = own.find((one) => one !== undefined) ?? embedded.answers[path];
   const others = ["branch", "sequence"].some((name) => query[name] !== undefined && answer?.[name] !== undefined && answer[name] !== Number(query[name]));
   if (answer === undefined || others) throw new Problem("this was not exported", "the page of `gym view` has all of the run", 404);
-  if (path.endsWith("/rollouts") && Array.isArray(answer.rollouts)) return selected(answer, query);
+  if (path.endsWith("/rollouts") && Array.isArray(answer.rollouts)) return selected(path, answer, query);
   if (Array.isArray(answer.tasks)) return pageOf(answer, "tasks", sortedTasks(answer.tasks, query), query);
   if (Array.isArray(answer.items)) return pageOf(answer, "items", answer.items, query);
   if (Array.isArray(answer.spans)) return pageOf(answer, "spans", answer.spans, query);
@@ -85,14 +86,16 @@ function pageOf(answer, name, all, query) {
   return { ...answer, total: all.length, offset, [name]: all.slice(offset, offset + Number(query.limit ?? PAGE)) };
 }
 
-function selected(answer, query) {
-  const found = answer.rollouts.filter((entry) => selects(entry, query));
+function selected(path, answer, query) {
+  if ([query.where ?? []].flat().length) throw new Problem("an exported page has no whole rows to look into", "`gym view` and `gym show --where` do");
+  const found = answer.rollouts.filter((entry) => selects(entry, `${path}/${encodeURIComponent(entry.n)}`, query));
   sortBy(found, query.sort ?? "n", rolloutKey);
   const page = pageOf(answer, "rollouts", found, query);
   return { ...page, total: answer.rollouts.length, matched: found.length, search: null };
 }
 
-function selects(entry, query) {
+/** `path`: of the answers about the rollout. */
+function selects(entry, path, query) {
   const wanted = (name) => [query[name] ?? []].flat().filter((value) => value !== "");
   const status = wanted("status");
   if (status.length && !status.some((one) => one === entry.status || (one === "failed" && entry.reward === null))) return false;
@@ -100,9 +103,25 @@ function selects(entry, query) {
   if (reasons.length && !reasons.includes(entry.stop_reason)) return false;
   if (query.min_reward && !(entry.reward !== null && entry.reward >= Number(query.min_reward))) return false;
   if (query.max_reward && !(entry.reward !== null && entry.reward <= Number(query.max_reward))) return false;
-  if (query.task && !entry.task_id.includes(query.task)) return false;
-  if (query.text && !JSON.stringify(entry).toLowerCase().includes(query.text.toLowerCase())) return false;
+  const [task, repeat, actor, cause, text] = ["task", "repeat", "actor", "cause", "text"].map((name) => wanted(name)[0]);
+  if (task && !entry.task_id.toLowerCase().includes(task.toLowerCase())) return false;
+  if (repeat && entry.repeat !== Number(repeat)) return false;
+  if (actor && !embedded.answers[path].actors.some((one) => one.name === actor)) return false;
+  if (cause && (entry.reward !== null || cause !== causeOf(entry))) return false;
+  if (text && !said(path).includes(JSON.stringify(text).slice(1, -1).toLowerCase())) return false;
   return true;
+}
+
+/** As a run's causes say it. */
+function causeOf({ status, error }) {
+  return JSON.stringify([status, error?.error_class ?? "", error?.phase ?? ""]);
+}
+
+/** All that the page knows of a rollout, in small letters. */
+function said(path) {
+  texts[path] ??= Object.entries(embedded.answers).filter(([name]) => name === path || name.startsWith(`${path}/`))
+    .map(([, answer]) => JSON.stringify(answer)).join().toLowerCase();
+  return texts[path];
 }
 
 function rolloutKey(entry, name) {
@@ -115,7 +134,7 @@ function rolloutKey(entry, name) {
 
 function sortedTasks(tasks, query) {
   const keys = { task: "task_id", spread: null };
-  const found = tasks.filter((task) => !query.text || task.task_id.includes(query.text));
+  const found = tasks.filter((task) => !query.text || task.task_id.toLowerCase().includes(query.text.toLowerCase()));
   return sortBy(found, query.sort ?? "task", (task, name) =>
     name === "spread" ? (task.highest ?? 0) - (task.lowest ?? 0) : task[keys[name] ?? name]);
 }

@@ -40,17 +40,11 @@ export async function comparePage(route, page) {
     draw(query);
   };
   fill(page.root,
-    h("div", { class: "page-head" }, h("h1", {}, "Compare"), h("a", { class: "button", href: hrefOf(["compare"], { a: b, b: a }), onclick: swap }, "Swap A and B")),
+    h("div", { class: "page-head" }, h("h1", {}, "Compare"), h("a", { class: "button", href: hrefOf(["compare"], { a: b, b: a }) }, "Swap A and B")),
     !answer.same_tasks && h("section", { class: "notice" }, "The two runs do not say that they ran the same tasks: only tasks with the same id are paired."),
     h("div", { class: "versus" }, side("A", answer.first, answer.difference, -1), side("B", answer.second, answer.difference, 1)),
     outcome(answer), h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Task by task"), h("span", { class: "soft" }, plural(answer.total, "task"))), list));
   draw(route.query);
-
-  function swap(event) {
-    event.preventDefault();
-    location.hash = hrefOf(["compare"], { a: b, b: a });
-    location.reload();
-  }
 }
 
 function side(letter, run, difference, sign) {
@@ -108,14 +102,15 @@ function besides(task, a, b) {
 export async function pairPage(route, page) {
   const [a, n, b, m] = ["a", "n", "b", "m"].map((name) => route.query.get(name));
   const pair = await ask("/api/compare/rollouts", { a, n, b, m }, page.signal);
-  page.title(`${rolloutName(pair.first.entry)}, side by side`);
-  page.crumbs([...(a === b ? [{ label: pair.first.run.name, href: hrefOf(["runs", a]) }] : [{ label: "Compare", href: hrefOf(["compare"], { a, b }) }]), { label: rolloutName(pair.first.entry) }]);
+  const name = rolloutName(pair.first.entry, pair.first.others.length > 0);
+  page.title(`${name}, side by side`);
+  page.crumbs([...(a === b ? [{ label: pair.first.run.name, href: hrefOf(["runs", a]) }] : [{ label: "Compare", href: hrefOf(["compare"], { a, b }) }]), { label: name }]);
   const sides = await Promise.all([[pair.first, a, n, "A"], [pair.second, b, m, "B"]].map(async ([view, run, number, letter]) => {
     const turnHref = (actor, turn) => hrefOf(["runs", run, "rollouts", number], { turn, actor_turn: actor === "policy" ? "" : actor });
     const talk = await conversations({ ...view, actors: view.actors.slice(0, 1) }, run, number, page.signal, { actor: "policy", turn: null }, turnHref, { compact: true });
     const { entry, verdict, error } = view;
     return h("section", { "aria-label": letter }, h("div", { class: "panel spaced" },
-      h("header", {}, h("h2", {}, h("span", { class: "side" }, letter), " ", h("a", { href: hrefOf(["runs", run, "rollouts", number]) }, h("bdi", {}, `${rolloutName(entry)} in ${view.run.name}`))), statePill(entry.status)),
+      h("header", {}, h("h2", {}, h("span", { class: "side" }, letter), " ", h("a", { href: hrefOf(["runs", run, "rollouts", number]) }, h("bdi", {}, `${rolloutName(entry, view.others.length > 0)} in ${view.run.name}`))), statePill(entry.status)),
       h("p", {}, rewardMark(entry.reward), " ", h("span", { class: "soft" }, Object.entries(verdict.components).map(([name, value]) => `${name} ${score(value)}`).join(" · "))),
       error && h("p", { class: "bad-text" }, `${error.error_class}: ${error.message}`),
       h("p", { class: "soft" }, `${view.run.model ?? ""} · ${plural(entry.model_calls, "model call")} · ${plural(entry.tool_calls, "tool call")} · ${seconds(entry.seconds)}`),

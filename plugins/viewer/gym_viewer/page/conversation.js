@@ -13,7 +13,7 @@ const KINDS = {
 const SPEAKERS = { user: "User", system: "System", developer: "Developer", assistant: "Assistant", tool: "Tool" };
 
 /**
- * One actor's conversation. `where`: `{run, n, signal, spans, turnHref(actor, turn)}`; `first`: `Items` that are here
+ * One actor's conversation: `root`, `ready`, and `goTo(turn)`, which draws a turn if need be and gives its element. `where`: `{run, n, signal, spans, turnHref(actor, turn)}`; `first`: `Items` that are here
  * already; `target`: the turn to go to.
  */
 export function conversation(actor, where, { first = null, target = null, compact = false } = {}) {
@@ -21,12 +21,19 @@ export function conversation(actor, where, { first = null, target = null, compac
   const views = actor.branches.map((branch) => new BranchView(actor, branch, where, first?.branch === branch.id ? first : null, target));
   const parts = views.map((view) => section(view, actor.branches.length > 1));
   const name = actor.name || "Nobody";
+  const goTo = async (turn) => {
+    for (const view of views.filter((one) => one.holds(turn))) {
+      const element = await view.show(turn);
+      if (element) return element;
+    }
+    return null;
+  };
   const root = h("section", { class: "actor", "aria-label": `Conversation of ${name}` },
     !compact && h("header", {}, h("h2", {}, h("bdi", {}, name)), h("span", { class: "soft" },
       [actor.role && actor.role !== actor.name && `role ${actor.role}`, actor.model, plural(actor.model_calls, "model call"), plural(actor.tool_calls, "tool call"),
         `${short(actor.input_tokens)} tokens in, ${short(actor.output_tokens)} out`].filter(Boolean).join(" · "))),
     actor.branches.length > 1 && outline(actor, views), parts);
-  return { root, ready: Promise.all(views.map((view) => view.begin())), views };
+  return { name: actor.name, root, ready: Promise.all(views.map((view) => view.begin())), goTo };
 }
 
 function section(view, several) {
@@ -34,8 +41,9 @@ function section(view, several) {
   const { branch } = view;
   const line = branchLine(branch, view.actor);
   const head = h("div", { class: "soft" }, line);
-  if (!branch.given_up) return h("section", { class: "branch", id: `branch-${branch.id}`, tabindex: "-1" }, head, view.root);
-  return h("details", { class: "branch", id: `branch-${branch.id}`, open: view.holdsTarget }, h("summary", {}, `Given up: ${line}`), view.root);
+  if (branch.given_up) view.section = h("details", { class: "branch", open: view.holds(view.target) }, h("summary", {}, `Given up: ${line}`), view.root);
+  else view.section = h("section", { class: "branch", tabindex: "-1" }, head, view.root);
+  return view.section;
 }
 
 function branchLine(branch, actor) {
@@ -49,8 +57,8 @@ function branchLine(branch, actor) {
 function outline(actor, views) {
   const depth = new Map();
   for (const { id, parent } of actor.branches) depth.set(id, parent === null ? 0 : (depth.get(parent) ?? 0) + 1);
-  return h("nav", { class: "outline", "aria-label": "Branches" }, h("ol", {}, views.map(({ branch }) => h("li", { vars: { depth: depth.get(branch.id) } },
-    h("button", { type: "button", class: "plain", onclick: () => goToBranch(branch.id) }, branchLine(branch, actor)),
+  return h("nav", { class: "outline", "aria-label": "Branches" }, h("ol", {}, views.map((view) => [view, view.branch]).map(([view, branch]) => h("li", { vars: { depth: depth.get(branch.id) } },
+    h("button", { type: "button", class: "plain", onclick: () => goToBranch(view) }, branchLine(branch, actor)),
     h("span", { class: "soft" }, branch.turns ? turnsOf(branch.turns) : "", branch.given_up ? ", given up" : "")))));
 }
 
@@ -58,17 +66,16 @@ function turnsOf([first, last]) {
   return first === last ? ` turn ${first}` : ` turns ${first}–${last}`;
 }
 
-function goToBranch(id) {
-  const element = document.getElementById(`branch-${id}`);
-  if (element instanceof HTMLDetailsElement) element.open = true;
-  element?.scrollIntoView({ block: "start" });
-  element?.focus({ preventScroll: true });
+function goToBranch(view) {
+  view.unfold();
+  view.section.scrollIntoView({ block: "start" });
+  view.section.focus({ preventScroll: true });
 }
 
 /** The items of a branch: a stretch of them, which grows at both ends. */
 class BranchView {
   constructor(actor, branch, where, first, target) {
-    Object.assign(this, { actor, branch, where, target });
+    Object.assign(this, { actor, branch, where, target, section: null });
     this.items = first?.items ?? [];
     this.from = first?.offset ?? 0;
     this.known = first !== null;
@@ -79,13 +86,30 @@ class BranchView {
     this.root = h("div", { class: "items-of" }, this.before, this.turns, this.after);
   }
 
-  get holdsTarget() {
+  /** Whether a turn may be here: turns of other branches can lie between its own. */
+  holds(turn) {
     const { turns } = this.branch;
-    return this.target !== null && turns !== null && turns[0] <= this.target && this.target <= turns[1];
+    return turn !== null && turns !== null && turns[0] <= turn && turn <= turns[1];
+  }
+
+  /** The element of a turn, drawn and unfolded; null where it is none of this branch. */
+  async show(turn) {
+    const find = () => this.turns.querySelector(`[data-turn="${turn}"]`);
+    if (!find()) {
+      this.target = turn;
+      await this.begin();
+    }
+    const found = find();
+    if (found) this.unfold();
+    return found;
+  }
+
+  unfold() {
+    if (this.section instanceof HTMLDetailsElement) this.section.open = true;
   }
 
   async begin() {
-    if (this.holdsTarget && !this.items.some((item) => item.turn === this.target)) {
+    if (this.holds(this.target) && !this.items.some((item) => item.turn === this.target)) {
       this.items = [];
       this.known = true;
       this.from = Math.max(0, (await this.#offsetOf(this.target)) - 4);
@@ -143,7 +167,7 @@ class BranchView {
     const span = this.where.spans.get(`${this.actor.name} ${turn}`);
     const measure = span && [seconds(span.seconds), span.waited > 0.05 && `waited ${seconds(span.waited)}`, span.attempts > 1 && `${span.attempts} attempts`,
       span.output_tokens !== null && `${short(span.input_tokens)} in, ${short(span.output_tokens)} out`, span.broken && "tokens break here"].filter(Boolean).join(" · ");
-    return h("section", { class: `turn ${turn === this.target ? "target" : ""}`, id: `turn-${this.actor.name}-${turn}`, "data-turn": String(turn), "aria-label": `Turn ${turn}` },
+    return h("section", { class: `turn ${turn === this.target ? "target" : ""}`, "data-turn": String(turn), "aria-label": `Turn ${turn}` },
       h("div", { class: "rule" }, h("a", { href: this.where.turnHref(this.actor.name, turn), title: "A link to this turn" }, `Turn ${turn}`), measure && h("span", { class: "measure" }, measure)),
       h("div", { class: "items" }, views.length ? views : h("p", { class: "soft" }, "nothing")));
   }
@@ -174,21 +198,20 @@ function grouped(items) {
 }
 
 function itemView(item, branch) {
-  const id = `item-${item.place}`;
-  if (item.kind === "function_call") return callView(item, branch, id);
-  if (item.kind === "reasoning") return reasoningView(item, branch, id);
+  if (item.kind === "function_call") return callView(item, branch);
+  if (item.kind === "reasoning") return reasoningView(item, branch);
   const output = item.kind === "function_call_output";
   const role = output ? "tool" : item.role || "";
   const speaker = item.kind === "message" || output ? SPEAKERS[role] ?? role : words(item.kind);
   const empty = !item.parts.some((part) => part.text || part.url);
-  return h("article", { class: `item ${SPEAKERS[role] ? role : ""}`, id },
+  return h("article", { class: `item ${SPEAKERS[role] ? role : ""}` },
     h("header", {}, h("b", {}, h("bdi", {}, speaker)), output && h("span", {}, "an output whose call is not here"), item.again && h("span", {}, "said before")),
     h("div", { class: "body" }, empty ? h("em", { class: "bad-text" }, "says nothing") : item.parts.map((part, n) => partView(part, item, n, branch))));
 }
 
-function reasoningView(item, branch, id) {
+function reasoningView(item, branch) {
   const length = item.parts.reduce((sum, part) => sum + (part.cut ?? part.text.length), 0);
-  return h("article", { class: "item reasoning", id },
+  return h("article", { class: "item reasoning" },
     h("details", {}, h("summary", {}, length ? `Reasoning, ${whole(length)} characters` : "Reasoning, not shown by the server"), item.parts.map((part, n) => partView(part, item, n, branch))));
 }
 
@@ -201,10 +224,10 @@ function partView(part, item, n, branch) {
   return h("div", {}, h("span", { class: "soft" }, part.kind === "image" ? "not loaded from elsewhere:" : `${part.kind}:`), longText(part.text, { code: true, ...cut }));
 }
 
-function callView(item, branch, id) {
+function callView(item, branch) {
   const count = branch.again(item), failed = Boolean(item.error);
   const output = item.output;
-  return h("article", { class: `item call-item ${failed ? "failed" : ""}`, id },
+  return h("article", { class: `item call-item ${failed ? "failed" : ""}` },
     h("div", { class: "call" },
       h("div", {}, h("h3", {}, icon("tool"), "calls ", h("b", {}, h("bdi", {}, item.name || "(no name)")), count > 1 && h("span", { class: "repeat" }, `the same call again, ${count} times now`)),
         item.json && !item.cut ? jsonText(item.arguments) : [item.arguments ? !item.json && h("p", { class: "bad-text" }, "not a JSON object:") : h("span", { class: "soft" }, "no arguments"), item.arguments && longText(item.arguments, { code: true, ...(item.cut ? { whole: () => branch.whole(item), length: item.cut } : {}) })]),

@@ -9,10 +9,10 @@ const TALLEST = 12000000; // browsers lay out no element that is much taller: ab
 
 /**
  * `columns`: `{label, sort, number, minor, template}`; `load(offset, limit)` gives `{matched, rows}`; `draw(row)` gives
- * cells and `{href, label}`.
+ * cells and `{href, label}`; `signal`: aborted when the list is left.
  */
 export class RolloutList {
-  constructor({ columns, load, draw, sortBy, loaded, rowHeight = 44, narrowHeight = 68, label }) {
+  constructor({ columns, load, draw, sortBy, loaded, signal, rowHeight = 44, narrowHeight = 68, label }) {
     Object.assign(this, { load, draw, loaded, columns, sortBy });
     this.narrow = matchMedia("(max-width: 720px)");
     this.heights = { rowHeight, narrowHeight };
@@ -27,7 +27,7 @@ export class RolloutList {
     this.head = h("div", { class: "head", role: "row" });
     this.root = h("div", { class: "list", role: "table", "aria-label": label, vars: { columns: columns.map((column) => column.template).join(" ") } },
       h("div", { role: "rowgroup" }, this.head), this.scroll);
-    this.narrow.addEventListener("change", () => this.#size());
+    this.narrow.addEventListener("change", () => this.#size(), { signal });
     new ResizeObserver(() => this.#paint()).observe(this.scroll);
   }
 

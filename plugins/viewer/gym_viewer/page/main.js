@@ -46,7 +46,7 @@ function pageOfRoute({ parts }) {
 
 async function show() {
   const route = here();
-  const key = route.parts.join("/");
+  const key = [...route.parts, ...["a", "b"].map((name) => route.query.get(name))].join("/"); // what is compared is in the query
   if (current?.key === key && current.page.updated) {
     placeOfVisit();
     current.page.updated(route);

@@ -13,7 +13,7 @@ const OWN = ["turn", "actor_turn", "raw"]; // of the query; the rest is what the
 export async function rolloutPage(route, page) {
   const [, run, , n] = route.parts;
   const view = await ask(runPath(run, "rollouts", n), {}, page.signal);
-  const name = rolloutName(view.entry);
+  const name = rolloutName(view.entry, view.others.length > 0);
   page.title(`${name} in ${view.run.name}`);
   page.crumbs([{ label: view.run.name, href: hrefOf(["runs", run], listQueryOf(route.query)) }, { label: name }]);
   const talk = await conversations(view, run, n, page.signal, {
@@ -30,7 +30,7 @@ export async function rolloutPage(route, page) {
     body.classList.toggle("is-raw", wantsRaw);
     fill(page.root.querySelector(".tabs-place"), tabLinks(view, run, n, here()));
     if (wantsRaw && !raw.childNodes.length) fill(raw, await rawView(run, n, page.signal).catch((error) => h("p", { class: "empty", role: "alert" }, `${error.message}: ${error.hint ?? ""}`)));
-    if (!wantsRaw) goToTurn(query);
+    if (!wantsRaw) await goToTurn(talk, query);
   };
   page.shown = () => page.updated(here());
   const step = turnStepper(talk.root);
@@ -41,9 +41,14 @@ export async function rolloutPage(route, page) {
   };
 }
 
-/** What a rollout is called: its task, and which attempt at it. */
-export function rolloutName(entry) {
-  return entry.repeat > 0 ? `${entry.task_id} #${entry.repeat}` : entry.task_id;
+/** What a rollout is called: its task and, where there are `several` of it, which one. */
+export function rolloutName(entry, several) {
+  return `${entry.task_id}${repeatMark(entry, several)}`;
+}
+
+/** Which rollout of its task it is. */
+export function repeatMark(entry, several) {
+  return several || entry.repeat > 0 ? ` #${entry.repeat}` : "";
 }
 
 function numberOf(text) {
@@ -54,14 +59,13 @@ function listQueryOf(query) {
   return new URLSearchParams([...query].filter(([name]) => !OWN.includes(name)));
 }
 
-function goToTurn(query) {
+async function goToTurn({ root, talks }, query) {
   const turn = numberOf(query.get("turn"));
   if (turn === null) return;
-  const element = document.getElementById(`turn-${query.get("actor_turn") ?? "policy"}-${turn}`);
-  for (const other of document.querySelectorAll(".turn.target")) other.classList.remove("target");
-  if (!element) return;
-  element.classList.add("target");
-  element.scrollIntoView({ block: "start" });
+  const element = await talks.find((talk) => talk.name === (query.get("actor_turn") ?? "policy"))?.goTo(turn);
+  for (const other of root.querySelectorAll(".turn.target")) other.classList.toggle("target", other === element);
+  element?.classList.add("target");
+  element?.scrollIntoView({ block: "start" });
 }
 
 /** The conversations of all actors, side by side where there are several. */
@@ -89,7 +93,7 @@ function heading(view, run, n, route) {
   const neighbour = (other, label, side) => h("a", { class: "button", "aria-disabled": String(!other), title: `${label} rollout (${side === "back" ? "[" : "]"})`,
     href: other ? hrefOf(["runs", run, "rollouts", other], listQueryOf(route.query)) : null }, side === "back" ? [icon("back"), label] : [label, icon("forward")]);
   return h("div", { class: "page-head" },
-    h("div", {}, h("h1", {}, h("bdi", {}, entry.task_id), entry.repeat > 0 && h("span", { class: "soft" }, ` #${entry.repeat}`)),
+    h("div", {}, h("h1", {}, h("bdi", {}, entry.task_id), h("span", { class: "soft" }, repeatMark(entry, view.others.length > 0))),
       h("p", { class: "under" }, statePill(entry.status), entry.stop_reason && entry.stop_reason !== entry.status && h("span", {}, words(entry.stop_reason)),
         view.stop_detail && h("span", {}, h("bdi", {}, view.stop_detail)), entry.attempt > 1 && h("span", {}, `attempt ${entry.attempt}`),
         h("span", { title: exactMoment(entry.finished_at) }, moment(entry.finished_at)), h("span", { class: "mono" }, h("bdi", {}, view.place)))),

@@ -4,7 +4,7 @@ import { Problem, ask, listen, runPath } from "./api.js";
 import { barList, histogram, interval, overTime, scaleOf } from "./charts.js";
 import { announce, fill, h, icon } from "./dom.js";
 import { bytes, clipped, exactMoment, moment, money, percent, plural, score, seconds, short, whole, words } from "./format.js";
-import { rolloutName } from "./rollout.js";
+import { repeatMark, rolloutName } from "./rollout.js";
 import { RolloutList } from "./list.js";
 import { facts, jsonTree, panel, rewardMark, statePill } from "./parts.js";
 import { here, hrefOf, setQuery } from "./route.js";
@@ -20,12 +20,13 @@ export async function runPage(route, page) {
   page.title(view.entry.name);
   page.crumbs([{ label: view.entry.name }]);
   const top = h("div", {}), live = h("div", {});
-  let at = scaleOfRun(view), health = null;
+  let at = scaleOfRun(view), health = null, chosen = null;
   const rollouts = rolloutsSection(id, () => view, () => at, page);
   page.root.append(top, rollouts.root);
 
   function draw() {
     at = scaleOfRun(view);
+    chosen = chosenBar();
     fill(top, head(view), live, problems(view, id, health), tiles(view, at), charts(view, id, at, page));
     drawProgress(live, view.progress);
   }
@@ -62,7 +63,7 @@ export async function runPage(route, page) {
   page.signal.addEventListener("abort", () => clearTimeout(due));
   page.updated = (now) => {
     rollouts.updated(now);
-    keepingPlace(draw);
+    if (chosenBar() !== chosen) keepingPlace(draw); // nothing else of what stands above depends on a filter
   };
   page.keys = rollouts.keys;
   draw();
@@ -77,6 +78,10 @@ function keepingPlace(draw) {
   draw();
   if (below) scrollTo({ top: document.documentElement.scrollHeight - before });
   if (focused) [...document.querySelectorAll("[title]")].find((one) => one.title === focused)?.focus({ preventScroll: true });
+}
+
+function chosenBar() {
+  return ["min_reward", "max_reward"].map((name) => here().query.get(name)).join();
 }
 
 function scaleOfRun(view) {
@@ -124,7 +129,7 @@ function problems(view, id, health) {
     signs.length > 0 && h("section", { class: "notice" }, h("h2", {}, icon("alert"), "Worth a look"),
       h("ul", {}, signs.map((sign) => h("li", {}, h("span", {}, sign.text),
         sign.query && h("a", { href: hrefOf(["runs", id], sign.query), onclick: toRollouts }, "Show them"),
-        sign.rollouts?.map((one) => h("a", { href: hrefOf(["runs", id, "rollouts", one.n]), title: one.detail }, h("bdi", {}, rolloutName(one)), one.detail && h("span", { class: "soft" }, ` ${clipped(one.detail, 60)}`))))))),
+        sign.rollouts?.map((one) => h("a", { href: hrefOf(["runs", id, "rollouts", one.n]), title: one.detail }, h("bdi", {}, rolloutName(one, view.repeats > 1)), one.detail && h("span", { class: "soft" }, ` ${clipped(one.detail, 60)}`))))))),
     health?.looked_at === null && h("p", { class: "soft spaced" }, "So large a run is looked through in a terminal: ", h("code", {}, health.command)),
   ];
 }
@@ -295,7 +300,7 @@ const listPlaces = new Map(); // how far a list was scrolled, for whoever comes 
 
 function rolloutsSection(id, view, at, page) {
   const chips = h("div", { class: "chips" }), count = h("p", { class: "soft", role: "status" });
-  const form = filterForm(page.signal);
+  const form = filterForm(id, page.signal);
   const clear = () => {
     form.forget();
     setQuery(Object.fromEntries(FILTERS.map((name) => [name, []])));
@@ -305,7 +310,8 @@ function rolloutsSection(id, view, at, page) {
 
   const list = new RolloutList({
     label: "Rollouts", columns: columnsOf(view()),
-    draw: (entry) => rowOf(entry, id, at(), view().components.slice(0, 2), grouped),
+    signal: page.signal,
+    draw: (entry) => rowOf(entry, id, at(), view().components.slice(0, 2), grouped, view().repeats > 1),
     load: async (offset, limit) => {
       const answer = await ask(runPath(id, "rollouts"), { ...filters(here().query), sort: here().query.get("sort"), offset, limit }, page.signal);
       return { ...answer, rows: answer.rollouts };
@@ -365,7 +371,7 @@ function drawChips(element, query, clear) {
 }
 
 /** `signal`: aborted when the page is left; what was typed last is no business of the next one then. */
-function filterForm(signal) {
+function filterForm(id, signal) {
   let timer = null, waiting = {}; // what was typed, in any field, and is not in the address yet
   const typed = (name) => (event) => {
     clearTimeout(timer);
@@ -387,8 +393,20 @@ function filterForm(signal) {
   const reason = h("select", { "aria-label": "Stop reason", onchange: () => setQuery({ stop_reason: reason.value }) });
   const least = h("input", { type: "number", step: "any", class: "narrow-number", "aria-label": "Lowest reward", placeholder: "reward ≥", oninput: typed("min_reward") });
   const most = h("input", { type: "number", step: "any", class: "narrow-number", "aria-label": "Highest reward", placeholder: "reward ≤", oninput: typed("max_reward") });
-  const where = h("input", { "aria-label": "Field condition", placeholder: "any field, such as rollout.tools.calls>3", size: 34, onchange: () => { addWhere(where.value.trim()); where.value = ""; } });
-  const addWhere = (condition) => condition && setQuery({ where: [...here().query.getAll("where"), condition] });
+  const where = h("input", { "aria-label": "Field condition", placeholder: "any field, such as rollout.tools.calls>3", size: 34, oninput: () => where.setCustomValidity(""), onchange: () => addWhere(where.value.trim()) });
+  const addWhere = async (condition) => {
+    if (!condition) return;
+    try {
+      await ask(runPath(id, "rollouts"), { where: condition, limit: 0 }, signal);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      where.setCustomValidity([error.message, error.hint].filter(Boolean).join(": ")); // what was typed stays, to be mended
+      where.reportValidity();
+      return;
+    }
+    if (where.value.trim() === condition) where.value = "";
+    setQuery({ where: [...here().query.getAll("where"), condition] });
+  };
   const options = (element, all, counts, now) => fill(element, h("option", { value: "" }, all),
     element === status && h("option", { value: "failed", selected: now === "failed" }, "failed, any way"),
     Object.keys(counts).sort().map((value) => h("option", { value, selected: value === now }, `${words(value)} (${counts[value]})`)));
@@ -425,7 +443,7 @@ function columnsOf(view) {
   ];
 }
 
-function rowOf(entry, id, at, components, grouped) {
+function rowOf(entry, id, at, components, grouped, several) {
   const cell = (name, ...children) => h("span", { role: "cell", class: name }, children);
   const failed = entry.reward === null;
   const what = failed ? entry.error?.message : entry.stop_reason && entry.stop_reason !== "completed" ? words(entry.stop_reason) : "";
@@ -434,7 +452,7 @@ function rowOf(entry, id, at, components, grouped) {
     href: hrefOf(["runs", id, "rollouts", entry.n], listQuery()),
     cells: [
       cell("number soft minor", entry.n),
-      cell("task", h("bdi", { title: entry.task_id }, entry.task_id), entry.repeat > 0 && h("span", { class: "soft" }, ` #${entry.repeat}`)),
+      cell("task", h("bdi", { title: entry.task_id }, entry.task_id), h("span", { class: "soft" }, repeatMark(entry, several))),
       cell("", rewardMark(entry.reward, at)),
       grouped && cell("minor", rewardMark(entry.group_reward, at)),
       components.map((name) => cell("number minor", score(entry.components[name]))),

@@ -17,7 +17,7 @@ export async function tokensPage(route, page) {
     ask(runPath(run, "rollouts", n), {}, page.signal),
     ask(runPath(run, "rollouts", n, "tokens"), { sequence: chosen, offset: 0, limit: CHUNK }, page.signal),
   ]);
-  const name = rolloutName(view.entry);
+  const name = rolloutName(view.entry, view.others.length > 0);
   page.title(`Tokens of ${name}`);
   page.crumbs([{ label: view.run.name, href: hrefOf(["runs", run]) }, { label: name, href: hrefOf(["runs", run, "rollouts", n]) }, { label: "Tokens" }]);
   fill(page.root,

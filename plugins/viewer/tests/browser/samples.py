@@ -22,6 +22,7 @@ from gym_core import (
     Response,
     Session,
     Stop,
+    StopReason,
     Task,
     Tokens,
     Trajectory,
@@ -52,6 +53,7 @@ async def _make_all(folder: Path) -> None:
         "team": team,
         "hostile": hostile,
         "constant": constant,
+        "long": long,
     }.items():
         await _run(folder / f"{name}.jsonl", **make())
 
@@ -195,6 +197,37 @@ class TokenSayer(ScriptedModel):
             prompt[-1] += 1
         logprobs = [-0.02 * (place % 30) ** 1.5 for place in range(len(sampled))]
         return Response(response.body, Tokens(prompt, sampled, logprobs, str(17 + len(self.requests) // 4)))
+
+
+def long() -> dict[str, Any]:
+    """A rollout of more turns than a page holds at once."""
+
+    class CountingSession(Session[Any]):
+        def verify(self, trajectory: Trajectory) -> float:
+            return 1.0
+
+    class Counting(ResourceServer):
+        """A task."""
+
+        session_type = CountingSession
+
+        def tasks(self) -> Iterable[Task]:
+            yield Task({"task_id": "count", "responses_create_params": {"input": "Count."}})
+
+    class Counts(Agent):
+        """Says more and more."""
+
+        async def run(self, episode: Episode) -> Stop:
+            items = list(episode.request.input)
+            for _ in range(240):
+                items += (await episode.respond(items)).output
+            return Stop(StopReason.COMPLETED)
+
+    return {
+        "model": ScriptedModel(*[f"That makes {number}." for number in range(1, 241)]),
+        "env": Counting(None, ComponentContext(name="counting")),
+        "agent": Counts(None, ComponentContext(name="counts")),
+    }
 
 
 def hostile() -> dict[str, Any]:

@@ -51,6 +51,23 @@ def test_a_run_is_read_from_a_file(page: Page, exported: Callable[[str], str]) -
     assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
 
 
+def test_a_file_is_filtered_as_the_viewer_filters(page: Page, exported: Callable[[str], str]) -> None:
+    page.goto(exported("shop-small"))
+    count = page.locator("#rollouts > header [role=status]")
+    causes = page.locator("section").filter(has=page.get_by_role("heading", name="Failures by cause"))
+    causes.get_by_role("button").first.click()
+    expect(count).to_have_text("2 of 48 rollouts")
+    page.evaluate("location.hash = location.hash.split('?')[0] + '?repeat=1&task=PRICE-0'")
+    expect(count).to_have_text("10 of 48 rollouts")
+    page.evaluate("location.hash = location.hash.split('?')[0] + '?actor=nobody'")
+    expect(count).to_have_text("0 of 48 rollouts")
+    page.evaluate("location.hash = location.hash.split('?')[0] + '?text=it+COSTS'")
+    expect(count).not_to_have_text("0 of 48 rollouts")
+    expect(page.locator(".list .row").first).to_be_visible()
+    page.evaluate("location.hash = location.hash.split('?')[0] + '?where=rollout.tools.calls%3E1'")
+    expect(count).to_contain_text("an exported page has no whole rows to look into")
+
+
 def test_actors_branches_and_tokens_are_in_the_file(page: Page, exported: Callable[[str], str]) -> None:
     page.goto(exported("team"))
     page.locator(".list .row").first.click()

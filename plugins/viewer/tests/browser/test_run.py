@@ -92,6 +92,21 @@ def test_a_condition_that_is_none_is_said(page: Page, viewer: Viewer, wrong: lis
     run_at(page, viewer, "shop-small")
     page.get_by_label("Field condition").fill("nonsense")
     page.keyboard.press("Enter")
+    field = page.get_by_label("Field condition")
+    page.wait_for_function("document.querySelector('#rollouts input:invalid')?.validationMessage.includes('nonsense')")
+    expect(field).to_have_value("nonsense")
+    expect(page.locator(".chips button")).to_have_count(0)
+    expect(page.locator("#rollouts .list .row").first).to_be_visible()
+    field.fill("rollout.tools.calls>1000")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chips button")).to_have_count(1)
+    expect(page.get_by_text("No rollout is like this.")).to_be_visible()
+    assert all("422" in text for text in wrong)
+    wrong.clear()
+
+
+def test_a_link_with_a_condition_that_is_none_shows_no_rows(page: Page, viewer: Viewer, wrong: list[str]) -> None:
+    run_at(page, viewer, "shop-small", "?where=nonsense")
     expect(page.locator("#rollouts > header .bad-text")).to_contain_text("nonsense")
     expect(page.locator("#rollouts .list .row").first).not_to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("shop-small")
