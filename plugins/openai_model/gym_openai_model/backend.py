@@ -236,6 +236,11 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         except TransportError as error:
             raise transport_failure(error, target.base_url) from None
         except llama_cpp.NotSaid as why:
+            if why.reply is not None:
+                asked = replace(target, url=target.endpoint.url(why.path, at_root=True))
+                refused = self._refused(asked, why.reply, why.reply.status, why.reply.body)
+                if refused.retryable:  # it is loading, or busy: that says nothing of its tokens
+                    raise refused from None
             return Tokens((), (), (), problem=f"no ids of the prompt: {why}")
         self._says_tokens = True
         problem = llama_cpp.missing(response, prompt, len(tokens.sampled))

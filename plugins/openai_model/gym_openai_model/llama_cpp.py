@@ -16,14 +16,19 @@ from gym_core import JsonError, Response, encode_json, parse_json
 
 if TYPE_CHECKING:
     from gym_openai_model.endpoint import Endpoint
-    from gym_openai_model.transports import Transport
+    from gym_openai_model.transports import HttpReply, Transport
 
 UNTOUCHED: Mapping[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "top_logprobs": 1}
 """What stands in a request that says nothing else: by default the server cuts the distribution off by all three."""
 
 
 class NotSaid(Exception):
-    """The server does not say the ids of a prompt; the message says why."""
+    """The server does not say the ids of a prompt; the message says why. `path`, `reply`: of a refusal."""
+
+    def __init__(self, why: str, path: str = "", reply: HttpReply | None = None) -> None:
+        super().__init__(why)
+        self.path = path
+        self.reply = reply
 
 
 async def prompt_ids(transport: Transport, endpoint: Endpoint, body: bytes) -> list[int]:
@@ -55,7 +60,7 @@ def missing(response: Response, prompt: list[int], sampled: int) -> str:
 async def _asked(transport: Transport, endpoint: Endpoint, path: str, body: bytes, field: str) -> Any:
     reply = await transport.post(endpoint.url(path, at_root=True), body)
     if not 200 <= reply.status < 300:
-        raise NotSaid(f"{path} answers with HTTP {reply.status}")
+        raise NotSaid(f"{path} answers with HTTP {reply.status}", path, reply)
     try:
         value = parse_json(reply.body)
     except JsonError:

@@ -195,6 +195,20 @@ def test_a_server_that_is_none_of_llama_cpp_is_an_error(endpoint: Endpoint, repl
         chat(endpoint)(tokens=True, token_server="llama.cpp")
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("path", ["/apply-template", "/tokenize"])
+def test_what_passes_at_a_llama_cpp_server_is_tried_again(endpoint: Endpoint, path: str, status: int) -> None:
+    """Also where it has said tokens before: else the answer would stand without any."""
+    said = llama()
+    before = said[: 1 + (path == "/tokenize")]
+    endpoint.script(*said, *before, Reply({"error": {"message": "Loading model"}}, status, {"Retry-After": "7"}))
+    with pytest.raises(ModelError, match="Loading model") as raised:
+        chat(endpoint)("one", "two", tokens=True, token_server="llama.cpp")
+    assert raised.value.retryable
+    assert raised.value.retry_after == 7
+    assert path in raised.value.message
+
+
 def test_probabilities_that_are_none_are_a_broken_reply(endpoint: Endpoint) -> None:
     said = llama()[0]
     said["choices"][0]["logprobs"]["content"][0]["prob"] = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, starmap
 from operator import itemgetter
 from typing import Any
 
@@ -28,8 +28,8 @@ def samples(rollouts: Iterable[Rollout], trainer: str) -> Iterator[tuple[Rollout
 
 
 def prompt_length(mask: Sequence[int]) -> int:
-    """How many tokens stand before the first that is trained."""
-    return mask.index(1)
+    """How many tokens stand before the first that is trained; all but one where none is."""
+    return mask.index(1) if 1 in mask else len(mask) - 1
 
 
 def to_tokens(rollouts: Iterable[Rollout]) -> Iterator[Row]:
@@ -59,19 +59,23 @@ def to_trl(rollouts: Iterable[Rollout]) -> Iterator[Row]:
     `env_mask` is 0 where tokens came from tools and users. `reward` is for the reward function; None, which TRL leaves
     out of the loss and of the group's baseline, for a rollout that failed.
     """
-    for rollout, number, sequence, reward in samples(rollouts, "trl"):
-        start = prompt_length(sequence.mask)
-        yield {
-            "prompt_ids": sequence.ids[:start],
-            "completion_ids": sequence.ids[start:],
-            "logprobs": sequence.logprobs[start:],
-            "env_mask": sequence.mask[start:],
-            "reward": reward,
-            "task_id": rollout.task_id,
-            "repeat": rollout.repeat,
-            "sequence": number,
-            "status": rollout.status.value,
-        }
+    return starmap(trl_row, samples(rollouts, "trl"))
+
+
+def trl_row(rollout: Rollout, number: int, sequence: TokenSequence, reward: float | None) -> Row:
+    """One completion for TRL, see `to_trl`."""
+    start = prompt_length(sequence.mask)
+    return {
+        "prompt_ids": sequence.ids[:start],
+        "completion_ids": sequence.ids[start:],
+        "logprobs": sequence.logprobs[start:],
+        "env_mask": sequence.mask[start:],
+        "reward": reward,
+        "task_id": rollout.task_id,
+        "repeat": rollout.repeat,
+        "sequence": number,
+        "status": rollout.status.value,
+    }
 
 
 def to_verl(rollouts: Iterable[Rollout]) -> Iterator[Row]:

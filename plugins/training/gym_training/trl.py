@@ -23,8 +23,9 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gym_core import Group, Gym, Rollout, Sampling, Task, TokenSequence, UsageError
+from gym_core.spi import MAIN
 from gym_training.statuses import checked_reward
-from gym_training.tokens import as_columns, prompt_length
+from gym_training.tokens import as_columns, trl_row
 
 
 async def trl_rollouts(
@@ -51,8 +52,8 @@ class TrlRollouts:
     together where the environment does that; the trainer's step is announced as `gym.version`.
 
     A rollout that failed has None for its reward, which TRL leaves out of the group's mean, and no token that is
-    trained. A rollout whose tokens were encoded anew is several sequences, and a completion is one: the one with most
-    sampled tokens is trained, and `left_out` counts the others.
+    trained. A rollout whose tokens were encoded anew, or with sub-agents, is several sequences, and a completion is
+    one: of the policy's own that with most sampled tokens is trained, and `left_out` counts the others.
     """
 
     def __init__(
@@ -124,35 +125,27 @@ class TrlRollouts:
         return [self._row(rollout, filler) for rollout in group.judged]
 
     def _row(self, rollout: Rollout, filler: int) -> dict[str, Any]:
-        reward = checked_reward(rollout)
-        self.failed += reward is None
-        sequences = rollout.sequences() if reward is not None else []
-        if reward is not None and not sequences and rollout.model_calls:
+        if checked_reward(rollout) is None:
+            self.failed += 1
+            return trl_row(rollout, 0, _nothing(filler), None)
+        sequences = rollout.sequences()
+        if not sequences and rollout.model_calls:
             raise UsageError(
                 f"the rollout {rollout.task_id}/{rollout.repeat} has no exact tokens",
                 hint="-M tokens=true asks a server for them; a backend of yours returns `Response(body, tokens)`",
             )
-        self.left_out += max(0, len(sequences) - 1)
-        return {
-            **_completion(max(sequences, key=lambda sequence: sum(sequence.mask)) if sequences else None, filler),
-            "reward": reward,
-            "task_id": rollout.task_id,
-            "repeat": rollout.repeat,
-            "status": rollout.status.value,
-        }
+        if not sequences:
+            return trl_row(rollout, 0, _nothing(filler), rollout.reward)
+        self.left_out += len(sequences) - 1
+        # The group is compared by the policy's rewards, which say nothing of what a sub-agent sampled.
+        own = [one for one in enumerate(sequences) if one[1].actor == MAIN] or [*enumerate(sequences)]
+        number, sequence = max(own, key=lambda one: sum(one[1].mask))
+        return trl_row(rollout, number, sequence, sequence.reward)
 
 
-def _completion(sequence: TokenSequence | None, filler: int) -> dict[str, Any]:
-    """The fields of TRL; for None, a completion of which nothing is trained, since there has to be one."""
-    if sequence is None:
-        return {"prompt_ids": [filler], "completion_ids": [filler], "logprobs": [0.0], "env_mask": [0]}
-    start = prompt_length(sequence.mask)
-    return {
-        "prompt_ids": [*sequence.ids[:start]],
-        "completion_ids": [*sequence.ids[start:]],
-        "logprobs": [*sequence.logprobs[start:]],
-        "env_mask": [*sequence.mask[start:]],
-    }
+def _nothing(filler: int) -> TokenSequence:
+    """A completion of which nothing is trained, since there has to be one."""
+    return TokenSequence([filler] * 2, [0, 0], [0.0, 0.0], (), None, MAIN, ())
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import dropwhile
 from typing import Any
 
-from gym_core import Item, Rollout, StopReason, TokenSequence
+from gym_core import Item, ModelCall, Rollout, StopReason, TokenSequence, Trajectory
 from gym_core.chat import chat_request
-from gym_core.spi import without_result
+from gym_core.spi import REQUEST_FIELD, path_length, places_of, shown_to, without_result
 from gym_training.messages import Shared, tools_of
 from gym_training.statuses import checked_reward, is_trained
 
@@ -78,46 +78,61 @@ def _task(rollout: Rollout) -> Row:
 
 def _nodes(rollout: Rollout) -> list[Row]:
     nodes: list[Row] = []
+    trajectory = rollout.trajectory
+    opening = (rollout.row.get(REQUEST_FIELD) or {}).get("instructions")
     sequences = rollout.sequences()
     for sequence in sequences:
-        _add_branch(nodes, rollout, sequence)
+        _add_branch(nodes, trajectory, sequence, opening)
     if not sequences:
-        trajectory = rollout.trajectory
-        _add(nodes, None, [*trajectory.input, *trajectory.unique_items])
+        _add(nodes, None, [*trajectory.input, *trajectory.unique_items], opening=opening)
     return nodes
 
 
-def _add_branch(nodes: list[Row], rollout: Rollout, sequence: TokenSequence) -> None:
+def _add_branch(nodes: list[Row], trajectory: Trajectory, sequence: TokenSequence, opening: Any) -> None:
     """The nodes of a sequence: what was shown before each answer with its tokens, then the answer with its own."""
-    trajectory = rollout.trajectory
-    whole = [*trajectory.input, *trajectory.items, *trajectory.others]
-    calls = iter([trajectory.model_calls[number] for number in sequence.calls])
-    parent: int | None = None
-    for trained, start, stop in _stretches(sequence.mask):
-        ids, logprobs = sequence.ids[start:stop], sequence.logprobs[start:stop]
-        if not trained:
-            context = (ids, start, stop)
-            continue
-        call = next(calls, None)
-        shown = [] if call is None else [whole[place] for one in call.shown for place in range(*one)]
-        gave = [] if call is None else [whole[place] for one in call.gave for place in range(*one)]
-        parent = _add(nodes, parent, shown, ids=context[0] if start and context[2] == start else [])
-        parent = _add_answer(nodes, parent, gave, ids, logprobs)
-    if sequence.mask and not sequence.mask[-1]:
-        parent = _add(nodes, parent, [], ids=context[0])
+    calls = trajectory.model_calls
+    whole = [*trajectory.input, *trajectory.unique_items, *trajectory.others]
+    before = parent = None
+    end = 0
+    for number in sequence.calls:
+        tokens = calls[number].tokens
+        assert tokens is not None, "a sequence is made of calls with tokens"
+        # Each call is cut by its own span: two answers may stand side by side, and one may have no tokens.
+        start, stop = tokens.length - len(tokens.sampled), tokens.length
+        if before is None:
+            opening = (calls[number].sampling or {}).get("instructions", opening)
+        shown = [whole[place] for place in _new(calls, number, before, whole)]
+        parent = _add(nodes, parent, shown, sequence.ids[end:start], opening if before is None else None)
+        gave = [whole[place] for place in places_of(calls[number].gave)]
+        parent = _add_answer(nodes, parent, gave, sequence.ids[start:stop], sequence.logprobs[start:stop])
+        before, end = number, stop
 
 
-def _stretches(mask: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    start = 0
-    for trained, found in groupby(mask):
-        stop = start + sum(1 for _ in found)
-        yield trained, start, stop
-        start = stop
+def _new(calls: Sequence[ModelCall], number: int, before: int | None, whole: Sequence[Item]) -> Sequence[int]:
+    """The places of what a call was shown besides what the one before it was shown and gave.
+
+    Where an agent wrote an answer anew, whose very tokens the model read all the same, that answer stands already.
+    """
+    call = calls[number]
+    if before is None:
+        return shown_to(calls, number)
+    if call.continues == before and call.kept == path_length(calls[before]):
+        return places_of(call.shown)
+    shown, told = shown_to(calls, number), [*shown_to(calls, before), *places_of(calls[before].gave)]
+    same = next((n for n, (one, other) in enumerate(zip(told, shown, strict=False)) if one != other), len(told))
+    return [*dropwhile(lambda place: _is_answer(whole[place]), shown[same:])]
 
 
-def _add(nodes: list[Row], parent: int | None, items: Sequence[Item], ids: Sequence[int] = ()) -> int | None:
+def _is_answer(item: Item) -> bool:
+    kind = item.get("type", "message")
+    return item.get("role") == "assistant" if kind == "message" else not kind.endswith("_output")
+
+
+def _add(
+    nodes: list[Row], parent: int | None, items: Sequence[Item], ids: Sequence[int] = (), opening: Any = None
+) -> int | None:
     """Messages that a model was shown; the tokens are those of all of them, and stand with the last."""
-    messages = _messages(items) or ([{"role": "user", "content": ""}] if ids else [])
+    messages = _messages(items, opening) or ([{"role": "user", "content": ""}] if ids else [])
     for number, message in enumerate(messages, 1):
         own = [*ids] if number == len(messages) else []
         nodes.append({"parent": parent, "message": message, "token_ids": own, "mask": [False] * len(own)})
@@ -128,8 +143,11 @@ def _add(nodes: list[Row], parent: int | None, items: Sequence[Item], ids: Seque
 def _add_answer(
     nodes: list[Row], parent: int | None, items: Sequence[Item], ids: Sequence[int], logprobs: Sequence[float]
 ) -> int:
-    said = [message for message in _messages(items) if message["role"] == "assistant"]
-    message = said[0] if len(said) == 1 else {"role": "assistant", "content": "".join(m["content"] or "" for m in said)}
+    message: Row = {"role": "assistant", "content": ""}
+    for said in _messages(items):
+        content = message["content"] + (said["content"] or "")
+        called = [*message.get("tool_calls", ()), *said.get("tool_calls", ())]
+        message = {**message, **said, "content": content} | ({"tool_calls": called} if called else {})
     nodes.append(
         {
             "parent": parent,
@@ -143,10 +161,11 @@ def _add_answer(
     return len(nodes) - 1
 
 
-def _messages(items: Sequence[Item]) -> list[Row]:
+def _messages(items: Sequence[Item], opening: Any = None) -> list[Row]:
     """Messages in their form, whose calls have no `function` and whose developers are systems."""
     try:
-        found = chat_request({"input": [*items]})["messages"] if items else []
+        asked = {"input": [*items]} | ({"instructions": opening} if opening else {})
+        found = chat_request(asked)["messages"] if items or opening else []
     except (ValueError, TypeError, AttributeError):
         return []
     return [_message(message) for message in found]

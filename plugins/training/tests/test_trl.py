@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import ComponentContext, ResourceServer, Rollout, Task, UsageError
+from gym_core import ComponentContext, Episode, ResourceServer, Rollout, Stop, StopReason, Task, UsageError, Verdict
 from gym_training import TrlRollouts, trl_rollouts
+from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, say
 from tests.support.tokens import TokenModel
@@ -42,13 +43,13 @@ class Counted(PlainSession):
 
 
 def asked(
-    prompts: Sequence[str], model: Any, server: ResourceServer, step: int = 3
+    prompts: Sequence[str], model: Any, server: ResourceServer, step: int = 3, **others: Any
 ) -> tuple[dict[str, list[Any]], TrlRollouts]:
     """What a trainer in a thread gets."""
     Counted.numbers = itertools.count()
 
     async def work() -> tuple[dict[str, list[Any]], TrlRollouts]:
-        async with gym_core.open(model=model, env=server, concurrency=1) as gym:
+        async with gym_core.open(model=model, env=server, concurrency=1, **others) as gym:
             rollouts = await trl_rollouts(gym, gym.tasks())
             found = await asyncio.to_thread(rollouts, prompts, trainer(step))
             assert gym.version == str(step)
@@ -112,6 +113,40 @@ def test_of_tokens_that_were_encoded_anew_the_longest_sequence_is_trained() -> N
     assert rollouts.left_out == 1
     assert sum(found["env_mask"][0]) > 0
     assert found["reward"] == [0.0]
+
+
+class TwoActors(Counted):
+    """Gives the sub-agent a reward of its own."""
+
+    def verify(self, trajectory: Any) -> Any:
+        return Verdict(0.25, rewards={"helper": 1.0})
+
+
+async def _asks_a_helper(episode: Episode) -> Stop:
+    helper = episode.actor("helper")
+    await helper.respond([gym_core.user_message("help me with this")])
+    await episode.respond(episode.request.input)
+    return Stop(StopReason.COMPLETED)
+
+
+def test_a_sub_agents_tokens_are_not_trained_with_the_policys_reward() -> None:
+    model = TokenModel("a long answer of the helper", "ok")
+    found, rollouts = asked(["t0"], model, env(TwoActors), agent=FunctionAgent(_asks_a_helper))
+    assert found["reward"] == [0.25]
+    assert found["completion_ids"] == [model.seen[1][1]]
+    assert rollouts.left_out == 1
+
+
+async def _asks_only_a_helper(episode: Episode) -> Stop:
+    await episode.actor("helper").respond([gym_core.user_message("do it")])
+    return Stop(StopReason.COMPLETED)
+
+
+def test_where_only_a_sub_agent_spoke_its_reward_goes_with_its_tokens() -> None:
+    model = TokenModel("done")
+    found, _ = asked(["t0"], model, env(TwoActors), agent=FunctionAgent(_asks_only_a_helper))
+    assert found["reward"] == [1.0]
+    assert found["completion_ids"] == [model.seen[0][1]]
 
 
 class Best(ResourceServer):
