@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gym_core.cli.boundary import run_command as run_command
     from gym_core.cli.component_options import component_config_options as component_config_options
     from gym_core.cli.component_options import read_components as read_components
+    from gym_core.cli.export_file import csv_lines as csv_lines
     from gym_core.cli.install import DECLINED as DECLINED
     from gym_core.cli.install import agreed as agreed
     from gym_core.cli.install import show_plan as show_plan
@@ -240,6 +241,7 @@ else:
         {
             "gym_core.cli.boundary": "run_command",
             "gym_core.cli.component_options": "component_config_options read_components",
+            "gym_core.cli.export_file": "csv_lines",
             "gym_core.cli.install": "DECLINED agreed show_plan show_plugins",
             "gym_core.cli.installer": "Change find_installer",
             "gym_core.cli.interrupts": "Interrupts",

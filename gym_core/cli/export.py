@@ -71,7 +71,7 @@ def export(
     left out, and counted, unless the format can say that one failed. Which formats there are is told by
     `gym plugins list --kind exporter`, and the options of one by `gym plugins show NAME`.
     """
-    from gym_core.cli.export_file import csv_lines, refuse_existing, write_export
+    from gym_core.cli.export_file import cells_of, csv_lines, refuse_existing, write_export
     from gym_core.cli.export_selection import SelectedRollouts
     from gym_core.contract.formats import ExportRequest
     from gym_core.domain.json_text import encode_json
@@ -97,7 +97,8 @@ def export(
     columns = _columns(exporter, format_, output, rollouts, request)
     rows = exporter.rows(rollouts, request)
     if output is None:
-        lines = csv_lines(rows, columns) if columns else (r if isinstance(r, bytes) else encode_json(r) for r in rows)
+        plain = (row if isinstance(row, bytes) else encode_json(row) for row in rows)
+        lines = csv_lines(columns, cells_of(rows, columns)) if columns else plain
         for line in lines:
             terminal.out_json_line(line)
     else:

@@ -96,24 +96,29 @@ class _Csv(_Writer):
 
     def write(self, rows: Iterable[Row]) -> int:
         count = -1
-        for count, line in enumerate(csv_lines(rows, self._columns)):  # noqa: B007
+        for count, line in enumerate(csv_lines(self._columns, cells_of(rows, self._columns))):  # noqa: B007
             self._file.write(line + b"\n")
         return count
 
 
-def csv_lines(rows: Iterable[Row], columns: Columns) -> Iterator[bytes]:
-    """The names of the columns, and then each row, without the ends of lines.
+def csv_lines(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[bytes]:
+    """The names of the columns, and then the cells of each row, without the ends of lines.
 
     Objects and lists are JSON in their cells. What a spreadsheet would take for a formula gets an apostrophe, and
     characters that speak to a terminal are escaped.
     """
     line = io.StringIO(newline="")
     writer = csv.writer(line, lineterminator="")
-    for cells in chain([[*columns]], ([_cell(_mapping(row).get(name)) for name in columns] for row in rows)):
-        writer.writerow(cells)
+    for cells in chain([names], rows):
+        writer.writerow(map(_cell, cells))
         yield line.getvalue().encode()
         line.seek(0)
         line.truncate()
+
+
+def cells_of(rows: Iterable[Row], columns: Columns) -> Iterator[list[Any]]:
+    """The cells of each row, one for each column."""
+    return ([_mapping(row).get(name) for name in columns] for row in rows)
 
 
 def _mapping(row: Row) -> Mapping[str, Any]:
@@ -127,7 +132,7 @@ def _cell(value: Any) -> Any:
         return f"'{value}" if value.startswith(_FORMULA) and not _is_number(value) else value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return encode_json(value).decode() if isinstance(value, Mapping | list | tuple) else value
+    return encode_json(value, fallback=str).decode() if isinstance(value, Mapping | list | tuple) else value
 
 
 def _is_number(text: str) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import Any
 
 import duckdb
 
@@ -19,8 +19,8 @@ from gym_tables.tool_calls import TOOL_CALLS, tool_call_rows
 
 _BATCH = 1_000
 _TYPES: Mapping[Any, str] = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", Json: "JSON"}
-_LARGEST = 1 << 30
-"""Bytes of a row that DuckDB reads."""
+_SMALLEST = 1 << 20
+"""Bytes of a row for which DuckDB makes room at least: it takes twice as much for each thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,17 @@ def _rows(database: duckdb.DuckDBPyConnection, types: Sequence[str]) -> Iterator
 
 
 def _refused(error: Exception) -> UsageError:
-    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return UsageError(f"the SQL cannot be carried out: {first}", hint="`DESCRIBE rollouts` lists the columns")
+    return UsageError(
+        f"the SQL cannot be carried out: {_first_line(error)}", hint="`DESCRIBE rollouts` lists the columns"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _fill(database: duckdb.DuckDBPyConnection, folder: Path, runs: Sequence[ResultsFile], sql: str) -> None:
-    """Make the tables. Calls are read only where the SQL speaks of them."""
+    """Make the tables. Calls are read only where the SQL speaks of them. Raises `UsageError` where there is no room."""
     shape = Shape()
     calls = {
         name: (columns, rows)
@@ -85,35 +90,53 @@ def _fill(database: duckdb.DuckDBPyConnection, folder: Path, runs: Sequence[Resu
         )
         if name in sql
     }
-    files = {name: (folder / f"{name}.json").open("wb") for name in ("rollouts", *calls)}
     try:
-        for run in runs:
-            for rollout in run.rollouts():
-                path = str(run.path)
-                _write(files["rollouts"], {"run": path, **shape.row(rollout)})
-                key = {"run": path, "task_id": rollout.task_id, "repeat": rollout.repeat}
-                for name, (_, rows) in calls.items():
-                    for number, row in enumerate(rows(rollout)):
-                        _write(files[name], {**key, "number": number, **row})
-    finally:
-        for file in files.values():
-            file.close()
-    _table(database, folder, "rollouts", {"run": str, **shape.columns()})
-    for name, (columns, _) in calls.items():
-        _table(database, folder, name, {"run": str, "task_id": str, "repeat": int, "number": int, **columns})
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(_Rows(folder / f"{name}.json")) for name in ("rollouts", *calls)}
+            for run in runs:
+                for rollout in run.rollouts():
+                    path = str(run.path)
+                    files["rollouts"].write({"run": path, **shape.row(rollout)})
+                    key = {"run": path, "task_id": rollout.task_id, "repeat": rollout.repeat}
+                    for name, (_, rows) in calls.items():
+                        for number, row in enumerate(rows(rollout)):
+                            files[name].write({**key, "number": number, **row})
+        _table(database, files["rollouts"], "rollouts", {"run": str, **shape.columns()})
+        for name, (columns, _) in calls.items():
+            _table(database, files[name], name, {"run": str, "task_id": str, "repeat": int, "number": int, **columns})
+    except (duckdb.Error, OSError) as error:
+        raise UsageError(
+            f"the runs cannot be made tables of: {_first_line(error)}",
+            hint=f"it takes as much room as they have, in memory and in {folder.parent}; TMPDIR names another folder",
+        ) from error
     database.execute("CREATE VIEW failures AS SELECT * FROM rollouts WHERE reward IS NULL")
 
 
-def _write(file: BinaryIO, row: Mapping[str, Any]) -> None:
-    file.write(encode_json(row, fallback=str) + b"\n")
+class _Rows:
+    """A file of rows that DuckDB reads. `longest`: bytes of the longest line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.longest = 0
+        self._file = path.open("wb")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        line = encode_json(row, fallback=str) + b"\n"
+        self.longest = max(self.longest, len(line))
+        self._file.write(line)
+
+    def __enter__(self) -> _Rows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
-def _table(database: duckdb.DuckDBPyConnection, folder: Path, name: str, columns: Mapping[str, Column]) -> None:
+def _table(database: duckdb.DuckDBPyConnection, file: _Rows, name: str, columns: Mapping[str, Column]) -> None:
     declared = ", ".join(f"{_quoted(column)}: '{_TYPES[kind]}'" for column, kind in columns.items())
-    source = _quoted(str(folder / f"{name}.json"))
     database.execute(
-        f"CREATE TABLE {name} AS SELECT * FROM read_json({source}, format='newline_delimited', "
-        f"maximum_object_size={_LARGEST}, columns={{{declared}}})"
+        f"CREATE TABLE {name} AS SELECT * FROM read_json({_quoted(str(file.path))}, format='newline_delimited', "
+        f"maximum_object_size={max(_SMALLEST, file.longest)}, columns={{{declared}}})"
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +35,7 @@ def query(terminal: Terminal, /, runs: tuple[str, ...], as_json: bool, as_csv: b
 
       gym query results/a.jsonl "select stop_reason, count(*), avg(reward) from rollouts group by all"
     """
-    from gym_core.spi import ResultsFile, latest_run, of_a_run, refuse_collisions
+    from gym_core.spi import ResultsFile, csv_lines, latest_run, of_a_run, refuse_collisions
     from gym_tables.database import ask
 
     *named, sql = runs
@@ -58,22 +56,10 @@ def query(terminal: Terminal, /, runs: tuple[str, ...], as_json: bool, as_csv: b
             for row in answer.rows:
                 terminal.out_json_line(encode_json(dict(zip(answer.names, row, strict=True)), fallback=str))
         elif as_csv:
-            for line in _csv(answer):
-                terminal.out(line)
+            for line in csv_lines(answer.names, answer.rows):
+                terminal.out_json_line(line)
         else:
             _draw(terminal, answer)
-
-
-def _csv(answer: Answer) -> Iterator[str]:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="")
-    writer.writerow(answer.names)
-    yield text.getvalue()
-    for row in answer.rows:
-        text.seek(0)
-        text.truncate()
-        writer.writerow([encode_json(cell).decode() if isinstance(cell, dict | list) else cell for cell in row])
-        yield text.getvalue()
 
 
 def _draw(terminal: Terminal, answer: Answer) -> None:

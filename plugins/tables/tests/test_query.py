@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.support.exports import Gym, result, stored
@@ -66,6 +67,43 @@ def test_what_can_be_asked(sql: str, expected: dict[str, object], gym: Gym, run:
     done = gym("query", run, sql, "--json")
     assert done.status == 0, done.err
     assert json.loads(done.out) == expected
+
+
+def test_csv_has_no_formulas_and_every_column(gym: Gym, run: str) -> None:
+    sql = "select '=1+1' as \"=a\", '-2' as n, 1 as x, 2 as x, [date '2026-01-02'] as days, true as yes, null as no"
+    done = gym("query", run, sql, "--csv")
+    assert done.status == 0, done.err
+    head, row = csv.reader(io.StringIO(done.out))
+    assert head == ["'=a", "n", "x", "x", "days", "yes", "no"]
+    assert row == ["'=1+1", "-2", "1", "2", '["2026-01-02"]', "true", ""]
+
+
+def test_calls_are_called_so_in_every_table(gym: Gym, run: str) -> None:
+    done = gym("query", run, "select model_calls, tool_calls from rollouts where task_id = 't1'", "--json")
+    assert json.loads(done.out) == {"model_calls": 2, "tool_calls": 1}
+
+
+def test_rows_of_any_length_are_read(gym: Gym, tmp_path: Path) -> None:
+    run = str(stored(tmp_path, result(1, text="x" * 20_000_000), result(2)))
+    done = gym("query", run, "select sum(length(field_text)) as n from rollouts", "--json")
+    assert json.loads(done.out) == {"n": 20_000_000}, done.err
+
+
+def test_short_rows_need_little_memory(gym: Gym, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room is made for the rows that there are, whatever is ever touched of it."""
+    connect = duckdb.connect
+    monkeypatch.setattr(duckdb, "connect", lambda: connect(config={"memory_limit": "100MB", "threads": 1}))
+    done = gym("query", run, "select count(*) as n from rollouts", "--json")
+    assert json.loads(done.out) == {"n": 3}, done.err
+
+
+def test_tables_for_which_there_is_no_room_are_one_error(gym: Gym, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gym_tables.database.encode_json", lambda *_, **__: b"{broken")
+    done = gym("query", run, "select 1")
+    assert done.status == 2
+    assert "the runs cannot be made tables of: " in done.err
+    assert "TMPDIR" in done.err
+    assert len(done.err.splitlines()) == 2
 
 
 def test_several_runs_are_told_apart(gym: Gym, run: str, tmp_path: Path) -> None:
