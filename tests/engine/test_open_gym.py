@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 import gym_core
@@ -25,13 +26,14 @@ from gym_core import (
     UsageError,
     Verdict,
 )
-from gym_core.errors import AuthenticationError, BadRequestError, BudgetExceeded, InputError, StoreError
+from gym_core.errors import AuthenticationError, BadRequestError, BudgetExceeded, InputError, PluginError, StoreError
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, ask, env, row
 from tests.support.loop import asynchronous, settle
 from tests.support.models import ScriptedModel
 from tests.support.running import read_jsonl
 from tests.support.tokens import TokenModel
+from tests.support.work import LINEAR, growth
 
 
 def opened(model: Any = None, server: ResourceServer | None = None, **settings: Any) -> Any:
@@ -125,8 +127,6 @@ class TestTasks:
 
     @asynchronous
     async def test_of_a_file(self, tmp_path: Path) -> None:
-        import orjson
-
         path = tmp_path / "tasks.jsonl"
         path.write_bytes(b"".join(orjson.dumps(row(number)) + b"\n" for number in range(300)))
         async with opened(input=path, limit=250) as gym:
@@ -167,6 +167,76 @@ class TestTasks:
         async with opened(server=env(tasks=[row(0), 7, row(2)]), skip_invalid=True) as gym:
             assert [task.task_id async for task in gym.tasks()] == ["t0", "t2"]
         assert gym.summary["rollouts"]["skipped_rows"] == 1
+
+    @asynchronous
+    async def test_who_is_cancelled_while_one_is_read_ends_the_reading_for_nobody(self) -> None:
+        gate = asyncio.Event()
+
+        async def slow() -> AsyncIterator[Task]:
+            for number in range(3):
+                await gate.wait()
+                yield ask(number)
+
+        async with opened(tasks=slow()) as gym:
+            first, second = (asyncio.create_task(gym.task(0)) for _ in range(2))
+            await settle()
+            first.cancel()
+            await asyncio.wait([first])
+            gate.set()
+            assert (await second).task_id == "t0"
+            assert [task.task_id async for task in gym.tasks()] == ["t0", "t1", "t2"]
+
+    @asynchronous
+    async def test_leaving_the_block_ends_the_wait_for_one(self) -> None:
+        ended: list[str] = []
+
+        async def never() -> AsyncIterator[Task]:
+            try:
+                await asyncio.Event().wait()
+                yield ask(0)
+            finally:
+                ended.append("closed")
+
+        async with opened(tasks=never()) as gym:
+            waiting = asyncio.create_task(gym.task(0))
+            await settle()
+        assert ended == ["closed"]
+        with pytest.raises(UsageError, match="none at the index 0"):
+            await waiting
+
+    @pytest.mark.parametrize("waits", [False, True])
+    @asynchronous
+    async def test_what_ends_their_reading_is_raised_to_whoever_asks(self, waits: bool) -> None:
+        def broken() -> Iterable[Task]:
+            yield ask(0)
+            raise ZeroDivisionError("the loader")
+
+        async def slowly() -> AsyncIterator[Task]:
+            for task in broken():
+                await asyncio.sleep(0)
+                yield task
+
+        async with opened(tasks=slowly() if waits else broken()) as gym:
+            for _ in range(2):
+                with pytest.raises(PluginError, match="its tasks cannot be listed: ZeroDivisionError: the loader"):
+                    await gym.task(1)
+                with pytest.raises(PluginError, match="the loader"):
+                    async for _ in gym.groups(gym.tasks(), 2):
+                        pass
+            assert (await gym.task(0)).task_id == "t0"
+
+    @asynchronous
+    async def test_what_is_wrong_with_a_long_file_is_said_to_every_epoch(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gym_core.engine.tasks.source.CHECKED_WHOLE", 100)
+        path = tmp_path / "tasks.jsonl"
+        path.write_bytes(b"".join(orjson.dumps(row(number)) + b"\n" for number in range(100)) + b"{}\n")
+        async with opened(input=path) as gym:
+            for _ in range(2):
+                groups = [group async for group in gym.groups(gym.tasks(), 1)]
+                (bad,) = (group.error for group in groups if group.error is not None)
+                assert f"{path}:101" in bad["message"]
 
 
 class TestRollouts:
@@ -304,7 +374,7 @@ class TestRollouts:
             assert {(rollout.error or {})["message"] for rollout in group} == {"the gym was closed"}
         with pytest.raises(UsageError, match="the gym is closed"):
             await gym.rollout(ask())
-        assert gym.summary["rollouts"]["cancelled"] == 2  # the others have never begun
+        assert gym.summary["rollouts"]["cancelled"] == 4
 
     @asynchronous
     async def test_leaving_it_does_not_wait_for_code_that_ignores_its_end(self) -> None:
@@ -628,6 +698,31 @@ class TestOutput:
         }
 
     @asynchronous
+    async def test_what_is_cancelled_before_its_turn_is_on_record_and_heard_of(self, tmp_path: Path) -> None:
+        gate, path = Gate(), tmp_path / "x.jsonl"
+        heard: list[tuple[str, int]] = []
+
+        class Diary:
+            @gym_core.hookimpl(contract=1)
+            def gym_rollout_finished(self, run: Any, rollout: Rollout) -> None:
+                heard.append(rollout.key)
+
+        async with opened(ScriptedModel(gate), output=path, concurrency=1, extensions=[Diary()]) as gym:
+            going = [asyncio.create_task(gym.group(ask(number), 2)) for number in range(3)]
+            await gate.until(1)
+            going[2].cancel()
+            await asyncio.wait([going[2]])
+            assert gym.cancel() == 4
+            groups = await asyncio.gather(*going[:2])
+            assert gym.spent.rollouts == 6
+        failures = read_jsonl(tmp_path / "x.failures.jsonl")
+        written = [(each["task_id"], each["rollout"]["repeat"]) for each in failures]
+        assert sorted(written) == sorted(heard) == [(f"t{number}", repeat) for number in range(3) for repeat in (0, 1)]
+        assert {each["rollout"]["status"] for each in failures} == {"cancelled"}
+        assert {key for group in groups for key in keys(group)} <= {*written}
+        assert gym.summary["rollouts"]["cancelled"] == 6
+
+    @asynchronous
     async def test_a_row_that_cannot_be_written_says_so_to_who_asked_for_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -794,6 +889,50 @@ class TestWeights:
             kept, cut = await going
         assert kept.reward == 1.0  # no call of it was under way
         assert (cut.status, cut.stop_reason, cut.reward) == (Status.CANCELLED, "stale", None)
+
+    def test_breaking_off_calls_is_as_much_work_as_there_are(self) -> None:
+        def cut(size: int) -> None:
+            async def main() -> None:
+                gate = Gate()
+                async with opened(ScriptedModel(gate), concurrency=size) as gym:
+                    going = asyncio.create_task(gym.group(ask(), size))
+                    await gate.until(size)
+                    async with gym.paused(abort=True, retry=False):
+                        assert {rollout.stop_reason for rollout in await going} == {"stale"}
+
+            asyncio.run(main())
+
+        assert growth("asyncio", cut, 50) <= LINEAR
+
+    @pytest.mark.parametrize("given_up", [True, False])
+    @asynchronous
+    async def test_a_call_that_ignores_its_end_holds_up_no_pause(self, given_up: bool) -> None:
+        released = asyncio.Event()
+
+        async def stubborn(request: Any, context: Any) -> str:
+            while not released.is_set():
+                try:
+                    await released.wait()
+                except asyncio.CancelledError:
+                    continue
+            return "done"
+
+        class Careless(LoopAgent):
+            async def run(self, episode: Any) -> Any:
+                self.left = asyncio.create_task(super().run(episode))
+                await settle()
+                return gym_core.Stop(gym_core.StopReason.COMPLETED)
+
+        agent = LoopAgent() if given_up else Careless()
+        async with opened(ScriptedModel(stubborn), agent=agent) as gym:
+            going = asyncio.create_task(gym.rollout(ask()))
+            await settle()
+            if given_up:
+                gym.cancel()
+            await going
+            async with asyncio.timeout(10), gym.paused():
+                pass
+            released.set()
 
     @asynchronous
     async def test_a_pause_counts_towards_no_time_limit(self) -> None:

@@ -15,7 +15,7 @@ from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.sampling import Sampling, inherited, sampling_fields
 from gym_core.domain.tool_calls import is_whole, whole_call
-from gym_core.engine.bounds.alarms import Alarm
+from gym_core.engine.bounds.alarms import Alarm, Scope
 from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
 from gym_core.engine.events.logs import log_decrease, log_retry
 from gym_core.engine.model_calls.placement import Place, Placement
@@ -136,11 +136,11 @@ class ModelGate:
                     continue
             if reservation is not None or (weights is not None and weights.paused):
                 waited += await self._afford(reservation, limiter, alarm)
-            held = (limiter, reservation)
+            bound = alarm.within("model_call", self.deadlines.model_call)
+            held = (limiter, reservation, weights, bound)
             alarm.held.append(held)
             epoch = limiter.epoch
             started = clock.time()
-            bound = alarm.within("model_call", self.deadlines.model_call)
             if weights is not None:
                 version = weights.begun(bound)
             try:
@@ -189,8 +189,6 @@ class ModelGate:
                     f"model backend `{self.backend.context.name}`: {described(defect)}"
                 ) from defect
             finally:
-                if weights is not None:
-                    weights.ended(bound)
                 if held in alarm.held:  # else it was released when the call was given up
                     alarm.held.remove(held)
                     release(*held)
@@ -321,11 +319,13 @@ class ModelGate:
         return error
 
 
-def release(limiter: Limiter, reservation: Reservation | None) -> None:
-    """Give back what an attempt holds: its slot, and what the budget has reserved for it."""
+def release(limiter: Limiter, reservation: Reservation | None, weights: Weights | None, bound: Scope) -> None:
+    """Give back what an attempt holds: its slot, what the budget has reserved for it, the weights that answer it."""
     limiter.release()
     if reservation is not None:
         reservation.close()
+    if weights is not None:
+        weights.ended(bound)
 
 
 class Ask(Protocol):

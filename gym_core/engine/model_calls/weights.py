@@ -53,15 +53,9 @@ class Weights:
             self._aborted.add(scope)
             scope.ring()
 
-    def asking(self, alarm: Alarm) -> bool:
-        """Whether an attempt of this rollout is under way."""
-        return any(scope.alarm is alarm for scope in self._under_way)
-
-    def forget(self, alarm: Alarm) -> None:
-        """A rollout was given up, and does not say any more when its attempts end."""
-        for scope in [*self._under_way]:
-            if scope.alarm is alarm:
-                self.ended(scope)
+    def asking(self) -> set[Alarm]:
+        """Of which rollouts an attempt is under way, by their alarms."""
+        return {scope.alarm for scope in self._under_way}
 
     # What gates say
 

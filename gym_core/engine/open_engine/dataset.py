@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 
-from gym_core.domain.errors import InputError, UsageError
+from gym_core.domain.abandoned import background, end
+from gym_core.domain.blame import blaming
+from gym_core.domain.errors import GymError, InputError, UsageError
 from gym_core.domain.task import Task
 from gym_core.engine.run.source import TaskSource
 from gym_core.engine.tasks.read_source import ReadSource
@@ -27,8 +29,10 @@ class Dataset:
         self._limit = limit
         self._skips = skip_invalid
         self._known: list[Task | InputError] = []
-        self._all = False
-        self._reading = asyncio.Lock()
+        self._over = False
+        self._failed: GymError | None = None
+        self._reading: asyncio.Future[None] | None = None
+        self._inline = isinstance(source, IterableSource) and not source.streamed
         self._unread = self._read()
 
     @property
@@ -48,27 +52,43 @@ class Dataset:
         return found
 
     async def at(self, index: int) -> Task | InputError | None:
-        """What is at an index; None behind the last."""
-        known = self._known
-        while index >= len(known):
-            async with self._reading:
-                if index < len(known):
-                    break
-                if self._all:
-                    return None
-                try:
-                    known.append(await anext(self._unread))
-                except StopAsyncIteration:
-                    self._all = True
-        return known[index]
+        """What is at an index; None behind the last. Raises what has ended the reading, whoever asks."""
+        while index >= len(self._known):
+            if self._failed is not None:
+                raise self._failed
+            if self._over:
+                return None
+            if self._inline:  # where nothing is waited for
+                await self._read_on()
+                continue
+            if self._reading is None:
+                # In a task of its own: a generator ends with the task that it is read in, and who has asked first may
+                # be cancelled while others wait for the same.
+                self._reading = background(self._read_on())
+            await asyncio.wait([self._reading])
+        return self._known[index]
+
+    async def _read_on(self) -> None:
+        read: Sequence[Task | InputError] = []
+        try:
+            with blaming(self.info.name, "its tasks cannot be listed"):
+                read = await anext(self._unread, [])
+        except GymError as error:
+            self._failed = error
+        self._known += read
+        self._over = not read
+        self._reading = None
 
     async def close(self) -> None:
         """Read no more."""
-        self._all = True
-        with suppress(RuntimeError):  # somebody waits for the next task
+        self._over = True
+        if self._reading is not None:
+            await end([self._reading], "the listing of tasks")
+        with suppress(RuntimeError):  # it ignores its end
             await self._unread.aclose()
 
-    async def _read(self) -> AsyncGenerator[Task | InputError, None]:
+    async def _read(self) -> AsyncGenerator[Sequence[Task | InputError], None]:
+        """All tasks, some at a time."""
         source = self._source
         if self._limit == 0:
             return
@@ -79,7 +99,7 @@ class Dataset:
                     if isinstance(task, InputError) and self._skips:
                         self.info.skipped += 1
                         continue
-                    yield task
+                    yield [task]
                     many += 1
                     if many == self._limit:
                         return
@@ -87,9 +107,9 @@ class Dataset:
         tasks = TaskSource(source, repeats=1, limit=self._limit)
         known = tasks.look_through()
         try:
-            async with aclosing(tasks.jobs()) as jobs:
-                async for job in jobs:
-                    yield job.task
+            async with aclosing(tasks.batches()) as batches:
+                async for batch in batches:
+                    yield batch
             if known is not None:
                 await known  # which is where a long file says what is wrong with it
         finally:
@@ -119,7 +139,11 @@ class _Tasks(AsyncIterator[Task]):
     async def __anext__(self) -> Task:
         if self._stop is not None and self._next >= self._stop:
             raise StopAsyncIteration
-        found = await self._dataset.at(self._next)
+        try:
+            found = await self._dataset.at(self._next)
+        except GymError:
+            self._stop = self._next  # nothing comes after that
+            raise
         if found is None:
             raise StopAsyncIteration
         self._next += 1

@@ -29,7 +29,6 @@ from gym_core.engine.rollout.group import score_group
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.runner_rollout import runner_rollout
 from gym_core.engine.rollout.stage import Stage
-from gym_core.engine.rollout.underway import Underway
 from gym_core.engine.run.sink import Sink
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.tasks.keys import content_id
@@ -224,12 +223,9 @@ class Gym:
         request = self._request(task, sampling) if sampling else None
         stop: GymError | None = None
 
-        def ended(underway: Underway) -> None:
+        def ended(run: RolloutRun, rollout: Rollout) -> None:
             nonlocal stop
-            if underway.given_up:
-                self._weights.forget(underway.run.alarm)
-            failure = underway.run.failure
-            early = self._sink.take(underway.rollout, failure.cause if failure is not None else None)
+            early = self._sink.take(rollout, run.failure.cause if run.failure is not None else None)
             if early is not None and stop is None:
                 stop = early.error
 
@@ -312,9 +308,10 @@ class Gym:
             if abort and retry:
                 weights.abort()
             elif abort:
+                asking = weights.asking()
                 for batch in self._rollouts.batches:
                     for underway in [*batch.open]:
-                        if underway.run.started is not None and weights.asking(underway.run.alarm):
+                        if underway.run.started is not None and underway.run.alarm in asking:
                             underway.end("its weights were replaced while its model answered", STALE)
             await weights.drained()
             yield

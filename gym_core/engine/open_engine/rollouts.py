@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Rollout
@@ -18,24 +18,27 @@ from gym_core.engine.staging import beginning
 CALLER_CANCELLED = "whoever asked for it was cancelled"
 
 
-def _nobody(underway: Underway) -> None:
+Ended: TypeAlias = Callable[[RolloutRun, Rollout], None]
+
+
+def _nobody(run: RolloutRun, rollout: Rollout) -> None:
     """Hears of a rollout."""
 
 
 class Batch:
-    """Rollouts that were asked for together, in order. `ended` hears of each of them that has begun and ended.
+    """Rollouts that were asked for together, in order. `ended` hears of each of them that has ended.
 
     `epoch`: that of `Rollouts` when the first of them began, None before. `error`: the first that `ended` has raised,
     or that kept a rollout from being carried out.
     """
 
-    __slots__ = ("_done", "_rollouts", "_runs", "ended", "epoch", "error", "open", "waiting")
+    __slots__ = ("_done", "_ended", "_rollouts", "_runs", "epoch", "error", "open", "waiting")
 
-    def __init__(self, runs: Sequence[RolloutRun], ended: Callable[[Underway], None]) -> None:
+    def __init__(self, runs: Sequence[RolloutRun], ended: Ended) -> None:
         self._runs = runs
         self._rollouts: dict[RolloutRun, Rollout] = {}
         self._done: asyncio.Future[None] | None = None
-        self.ended = ended
+        self._ended = ended
         self.waiting = deque(runs)
         self.open: set[Underway] = set()
         self.epoch: int | None = None
@@ -51,8 +54,13 @@ class Batch:
         """All of them, once they are over."""
         return [self._rollouts[run] for run in self._runs]
 
-    def note(self, run: RolloutRun, rollout: Rollout) -> None:
-        """One has ended."""
+    def note(self, run: RolloutRun, rollout: Rollout, error: BaseException | None = None) -> None:
+        """One has ended. `error`: a defect that kept it from being carried out."""
+        try:
+            self._ended(run, rollout)
+        except Exception as raised:
+            error = raised
+        self.error = self.error or error
         self._rollouts[run] = rollout
         if self._done is not None and self.over and not self._done.done():
             self._done.set_result(None)
@@ -92,7 +100,7 @@ class Rollouts:
         """Whether one more would have to wait."""
         return not self._free
 
-    async def carry_out(self, runs: Sequence[RolloutRun], ended: Callable[[Underway], None] = _nobody) -> list[Rollout]:
+    async def carry_out(self, runs: Sequence[RolloutRun], ended: Ended = _nobody) -> list[Rollout]:
         """Carry rollouts out, which begin in order, each in its turn; returns them in order, failures among them.
 
         Cancelling it ends them, and waits for that. Raises what `ended` raises, once all of them have ended, and
@@ -165,14 +173,8 @@ class Rollouts:
         if closing is not None:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-        error = underway.error
-        try:
-            batch.ended(underway)
-        except Exception as raised:
-            error = raised
-        batch.error = batch.error or error
         batch.open.discard(underway)
-        batch.note(underway.run, underway.rollout)
+        batch.note(underway.run, underway.rollout, underway.error)
         if self._line:
             self._next()
         if self._idle is not None and not self.running and not self._idle.done():

@@ -78,7 +78,7 @@ class TaskSource:
     async def _groups(self) -> AsyncGenerator[Job, None]:
         attempts = self._finished.attempt if self._finished is not None else None
         repeats, passed = range(self._repeats), 0
-        async with aclosing(self._batches()) as batches:
+        async with aclosing(self.batches()) as batches:
             async for tasks in batches:
                 for task in tasks:
                     left = len(repeats)
@@ -122,7 +122,7 @@ class TaskSource:
             if turn.start and isinstance(tasks, FileSource):
                 await asyncio.to_thread(tasks.refuse_changed)
             stretch: list[Task] = []
-            async with aclosing(self._batches()) as batches:
+            async with aclosing(self.batches()) as batches:
                 async for batch in batches:
                     yield batch, turn
                     if later:
@@ -133,7 +133,8 @@ class TaskSource:
             if stretch:
                 yield stretch, later
 
-    async def _batches(self) -> AsyncGenerator[list[Task], None]:
+    async def batches(self) -> AsyncGenerator[list[Task], None]:
+        """The tasks in order, some at a time, whatever is done. Raises what they raise."""
         if self._limit == 0:
             return
         batches = self._read()
