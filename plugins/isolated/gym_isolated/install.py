@@ -68,13 +68,13 @@ class Isolation(Installation):
         python: str = "",
         instead: Sequence[str] = (),
     ) -> int | None:
-        """Build the venv that a component has to live in, if there is none, or `again`."""
+        """Build the venv that a component has to live in: if there is none, `again`, or with packages `instead`."""
         from gym_isolated.store import Wanted
 
-        if instead:
-            home = replace(home, packages=[*home.packages[:-1], *instead])
-        interpreter = find_interpreter(python or home.python) if python or home.python else ""
-        built = self._build(Wanted(home.name, interpreter, home, plugin), options, again=again)
+        interpreter = find_interpreter(python) if python else ""
+        wanted = Wanted(home.name, interpreter, home, plugin, tuple(instead))
+        # what other packages are to be in it is not what is in it
+        built = self._build(wanted, options, again=again or bool(instead))
         if built is not None:
             self.terminal.note(f"{home.name} lives in {built.folder}, on Python {built.python_version}")
         return None if built is not None or self._dry_run else DECLINED
@@ -84,6 +84,10 @@ class Isolation(Installation):
         from gym_core.spi import find_installer
 
         installer = find_installer(here=False)
+        if again and (known := self.store.recorded(wanted.request)) is not None:
+            wanted = replace(
+                wanted, python=wanted.python or known.interpreter, instead=wanted.instead or tuple(known.instead)
+            )
 
         def agree(changes: Sequence[Change]) -> bool:
             place = f"an environment of its own for {wanted.request}, in {self.store.folder}"
@@ -116,8 +120,8 @@ class Isolation(Installation):
         if not agreed(self.terminal, self._yes):
             return DECLINED
         for environment in found:
-            self.store.remove(environment.distribution)
-        self.terminal.note(f"removed {', '.join(environment.distribution for environment in found)}")
+            self.store.remove(environment.name)
+        self.terminal.note(f"removed {', '.join(environment.name for environment in found)}")
         return None
 
     def _refuse_installed(self, package: str) -> None:

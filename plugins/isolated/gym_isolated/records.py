@@ -17,7 +17,7 @@ from typing import Any
 
 from gym_core.spi import canonical, data_folder
 
-FORMAT = 2
+FORMAT = 3
 """The version of a record's shape. Records of another one are not read."""
 
 
@@ -28,7 +28,8 @@ class Environment:
     `folder`: where it lies. `request`: what the user asked for. `core`: the version of gym-core in it, and `contract`
     that of its contract, by which it is spoken to. `components`: each as `describe_component` gives it. `extensions`:
     the names of those that it holds and that cannot be used. `home`: of one that a component lives in whose plugin is
-    installed beside gym, its name.
+    installed beside gym, its name. `instead` and `interpreter`: what --with and --python named, for when it is built
+    again.
     """
 
     folder: Path
@@ -42,6 +43,13 @@ class Environment:
     components: Sequence[Mapping[str, Any]]
     extensions: Sequence[str] = ()
     home: str = ""
+    instead: Sequence[str] = ()
+    interpreter: str = ""
+
+    @property
+    def name(self) -> str:
+        """By what it is known: the home that it is, or its distribution."""
+        return self.home or self.distribution
 
     @property
     def python(self) -> Path:
@@ -66,6 +74,8 @@ class Environment:
             "contract": self.contract,
             "python": self.python_version,
             "home": self.home,
+            "instead": list(self.instead),
+            "interpreter": self.interpreter,
             "extensions": list(self.extensions),
             "components": list(self.components),
         }
@@ -135,6 +145,8 @@ def read_environment(record: Path) -> Environment | None:
             contract=read["contract"],
             python_version=read["python"],
             home=read["home"],
+            instead=tuple(read["instead"]),
+            interpreter=read["interpreter"],
             components=[component for component in read["components"] if component["kind"] and component["name"]],
             extensions=read["extensions"],
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gym_core import hookimpl
+from gym_core import UsageError, hookimpl
 from gym_core.spi import Damage, HomeMissing, Kind, Plugin, PluginSource
 from gym_isolated.records import (
     broken_environments,
@@ -79,8 +79,15 @@ class IsolatedPlugins(PluginSource):
         from gym_isolated.stand_in import stand_in
 
         record = store_folder() / record_name(plugin.distribution, home.name)
-        if read_environment(record) is None:
+        environment = read_environment(record)
+        if environment is None:
             raise HomeMissing(plugin, home)
+        if environment.version != plugin.version:  # a copy was put there when it was made
+            raise UsageError(
+                f"{home.name} lives in a venv that has {plugin.distribution} {environment.version}, and "
+                f"{plugin.version} is installed beside gym",
+                hint=environment.remedy,
+            )
         return stand_in(replace(plugin, source=NAME, environment=str(record)))
 
     def check(self, plugin: Plugin) -> None:

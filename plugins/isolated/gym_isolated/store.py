@@ -22,6 +22,7 @@ import gym_core
 from gym_core import Home, UsageError
 from gym_core.spi import Plugin, canonical, requested_name
 from gym_isolated.core_wheels import PACKAGES, write_wheels
+from gym_isolated.interpreters import find_interpreter
 from gym_isolated.process import ask
 from gym_isolated.records import Environment, python_of, read_environments, record_name, store_folder
 
@@ -53,19 +54,29 @@ class Builder(Protocol[ChangeT]):
 class Wanted:
     """An environment to be built.
 
-    `request`: what the user asked for, which names it. `python`: the path of its interpreter, empty for the one that
-    runs. `home`: of a component whose plugin is installed beside gym, what it needs there, and `plugin` its plugin.
+    `request`: what the user asked for, which names it. `python`: the path of the interpreter that was asked for.
+    `home`: of a component whose plugin is installed beside gym, what it needs there, and `plugin` its plugin.
+    `instead`: packages in place of the last of that home.
     """
 
     request: str
     python: str = ""
     home: Home | None = None
     plugin: Plugin | None = None
+    instead: Sequence[str] = ()
+
+    @property
+    def interpreter(self) -> str:
+        """The path of its interpreter, empty for the one that runs. Raises `UsageError`."""
+        wanted = "" if self.home is None else self.home.python
+        return self.python or (find_interpreter(wanted) if wanted else "")
 
     @property
     def packages(self) -> list[str]:
         """What is installed there."""
-        return [self.request] if self.home is None else [*self.home.packages]
+        if self.home is None:
+            return [self.request]
+        return [*self.home.packages[:-1], *self.instead] if self.instead else [*self.home.packages]
 
     @property
     def beside(self) -> dict[str, str]:
@@ -85,6 +96,10 @@ class Store:
         """The environment that was built for a distribution."""
         wanted = canonical(distribution)
         return next((found for _, found in self._environments() if _is_called(found, distribution, wanted)), None)
+
+    def recorded(self, request: str) -> Environment | None:
+        """An environment that was built for the same request, whether or not it can be used."""
+        return next((found for _, found in self._environments() if found.request == request), None)
 
     def requested(self, request: str) -> Environment | None:
         """An environment that was built for the same request, keeps this version of the contract, and can be used."""
@@ -111,7 +126,7 @@ class Store:
         request = wanted.request
         with self._locked():
             known = None if again else self.requested(request)
-            if known is not None and _runs_on(known, wanted.python):
+            if known is not None and _runs_on(known, wanted.interpreter):
                 return known, False
             self._sweep()
             stem = "".join(letter if letter.isalnum() else "-" for letter in Path(request).name.lower())[:40].strip("-")
@@ -195,7 +210,7 @@ def _build(
     agreed: Callable[[Sequence[ChangeT]], bool],
 ) -> Environment | None:
     request = wanted.request
-    builder.make_environment(folder, wanted.python)
+    builder.make_environment(folder, wanted.interpreter)
     bound = builder.bound_to(python_of(folder))
     with tempfile.TemporaryDirectory(dir=folder) as wheels:
         # among the options, because no user has asked for it: a message about what was asked leaves it out
@@ -220,6 +235,8 @@ def _build(
         components=found["components"],
         extensions=found["extensions"],
         home=wanted.home.name if wanted.home is not None else "",
+        instead=wanted.instead,
+        interpreter=wanted.python,
     )
 
 
