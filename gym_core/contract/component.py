@@ -79,12 +79,14 @@ class Home:
 
     `name`: by what that venv is known, the reference that needs it: `verifiers:wordle`. `packages`: what is installed
     into it besides the component's own distribution, as pip takes it; the last one is what goes by the selector.
-    `python`: the version that they want, `3.12`; empty for the one that gym runs on.
+    `python`: the version that they want, `3.12`; empty for the one that gym runs on. `near`: references of what is here
+    and called much alike, for who has mistyped it.
     """
 
     name: str
     packages: Sequence[str]
     python: str = ""
+    near: Sequence[str] = ()
 
 
 OptionsT_co = TypeVar("OptionsT_co", bound=Options, default=Options, covariant=True)

@@ -20,8 +20,9 @@ class HomeMissing(UsageError):
     """The venv that a component has to live in is not there. `home`: what it is, of a component of `plugin`."""
 
     def __init__(self, plugin: Plugin, home: Home) -> None:
+        guess = f"; did you mean {' or '.join(home.near)}, which is here?" if home.near else ""
         super().__init__(
-            f"{home.name} lives in a venv of its own, which is not made yet",
+            f"{home.name} lives in a venv of its own, which is not made yet{guess}",
             hint=f"`gym install --isolated {home.name}` makes it, and so does `gym run --yes`",
         )
         self.plugin = plugin

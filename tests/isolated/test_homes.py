@@ -21,6 +21,14 @@ from gym_isolated.store import Wanted
 NAME = "player:game"
 HOME = Home(name=NAME, packages=("engine", "game"))
 PLUGIN = Plugin(Kind.RESOURCE_SERVER, "player", "gym_player:x", "gym-player", "1.0", "")
+COMPONENT: dict[str, Any] = {
+    "kind": Kind.RESOURCE_SERVER.value,
+    "name": "player",
+    "doc": "Games.",
+    "choices": [],
+    "preferred_agent": "simple_agent",
+    "tools": None,
+}
 Installs = list[tuple[list[str], str]]
 
 
@@ -44,7 +52,7 @@ def installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installs:
             "",
             gym_core.CONTRACT_VERSION,
             "",
-            ({"kind": "resource server", "name": "player"},),
+            (COMPONENT,),
             home=wanted.home.name if wanted.home else "",
             instead=wanted.instead,
             interpreter=wanted.python,
@@ -55,14 +63,13 @@ def installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installs:
 
 
 @pytest.fixture
-def isolation(installs: Installs, capsys: pytest.CaptureFixture[str]) -> Isolation:
+def isolation(installs: Installs) -> Isolation:
     return Isolation(Terminal(), yes=True, dry_run=False)
 
 
-def test_a_home_is_removed_by_its_name(isolation: Isolation, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_home_is_removed_by_its_name(isolation: Isolation) -> None:
     isolation.make_home(PLUGIN, HOME)
     assert isolation.uninstall([NAME]) is None
-    assert f"removed {NAME}" in capsys.readouterr().err
     assert isolation.store.find(NAME) is None
     with pytest.raises(HomeMissing):
         IsolatedPlugins().at_home(PLUGIN, HOME)
@@ -85,3 +92,9 @@ def test_a_home_with_another_version_of_its_plugin_is_refused(isolation: Isolati
     with pytest.raises(UsageError, match=r"gym-player 1\.0, and 1\.1 is installed") as refused:
         IsolatedPlugins().at_home(replace(PLUGIN, version="1.1"), HOME)
     assert f"--upgrade {NAME}" in refused.value.hint
+
+
+def test_what_is_here_and_called_much_alike_is_no_bar_and_is_named() -> None:
+    missing = HomeMissing(PLUGIN, replace(HOME, near=("player:games",)))
+    assert "not made yet; did you mean player:games, which is here?" in missing.message
+    assert "`gym install --isolated player:game` makes it" in missing.hint

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
-from gym_core import ModelBackend, ResourceServer
+from gym_core import ModelBackend, ResourceServer, Runner
 from gym_core.spi import Assembler, Redactor
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.listener import Listener
@@ -25,6 +25,7 @@ async def served(
     models: Mapping[str, ModelBackend] | None = None,
     uds: str | None = None,
     port: int = 0,
+    runner: Runner | None = None,
     **settings: Any,
 ) -> AsyncIterator[str]:
     """Serve an environment as `gym serve --env` does; gives its URL. `settings`: of `ServeSettings`."""
@@ -41,6 +42,7 @@ async def served(
             models=own,
             redactor=redactor,
             lend=parts.gateway.offer_model,
+            runner=runner,
         )
         listener = await stack.enter_async_context(Listener(app, uds=uds, port=port))
         yield listener.url

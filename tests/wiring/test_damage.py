@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,7 +148,7 @@ def test_a_record_of_an_isolated_environment_that_cannot_be_read_is_named(
     store = store_folder(variables)
     store.mkdir(parents=True)
     (store / "gym-left.json").write_text('{"format": 1, "folder')
-    whole = dict.fromkeys(("request", "distribution", "version", "summary", "core"), "gym-other")
+    whole: dict[str, Any] = dict.fromkeys(("request", "distribution", "version", "summary", "core"), "gym-other")
     whole |= {"contract": "1", "python": "3.12", "home": "", "instead": [], "interpreter": ""}
     record = {"format": FORMAT, "folder": "gone", "components": [], "extensions": [], **whole}
     (store / "gym-other.json").write_text(json.dumps(record))

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from packaging.version import Version
+
 from gym_core import UsageError
 
-OLDEST = (3, 11)
+OLDEST = Version("3.11")
 """What gym-core asks for."""
 _SECONDS = 30.0
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
@@ -31,11 +33,12 @@ def find_interpreter(wanted: str) -> str:
     if not _VERSION.fullmatch(text):
         raise UsageError(f"--python {wanted}: that is no version", hint="--python 3.12, or the path of an interpreter")
     _require_new_enough(text, wanted)
-    found: dict[tuple[int, ...], str] = {}
+    release = Version(text).release
+    found: dict[Version, str] = {}
     for path in _candidates(text):
-        version = _version_of(path)
-        if version is not None and (version == text or version.startswith(f"{text}.")):
-            found.setdefault(_numbers(version), path)
+        said = _version_of(path)
+        if said is not None and (its := Version(said)).release[: len(release)] == release:
+            found.setdefault(its, path)
     if not found:
         raise UsageError(
             f"there is no Python {text} that uv, pyenv or PATH know",
@@ -53,8 +56,8 @@ def _candidates(version: str) -> Iterator[str]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     for folder in sorted(pyenv.glob(f"{version}*")):
         yield str(folder / "bin" / "python")
-    minor = ".".join(version.split(".")[:2])
-    if (on_path := shutil.which(f"python{minor}")) is not None:
+    numbers = Version(version)
+    if (on_path := shutil.which(f"python{numbers.major}.{numbers.minor}")) is not None:
         yield on_path
 
 
@@ -72,11 +75,6 @@ def _said(command: list[str]) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
-
-
 def _require_new_enough(version: str, wanted: str) -> None:
-    if _numbers(version)[:2] < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise UsageError(f"--python {wanted}: gym runs on Python {oldest} and newer", hint=f"--python {oldest}")
+    if Version(version) < OLDEST:
+        raise UsageError(f"--python {wanted}: gym runs on Python {OLDEST} and newer", hint=f"--python {OLDEST}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -39,6 +39,8 @@ INVALID = "invalid_action"
 """The stop reason of an episode whose model has named no action too often."""
 STEP_LIMIT = "step_limit"
 """The stop reason of an episode that has used up its steps."""
+CUT = (INVALID, STEP_LIMIT)
+"""The stop reasons of episodes whose game was not over."""
 NOTHING = "(You see nothing new.)"
 """What a player is shown who has to act and is shown nothing."""
 SEEDS = 2**31
@@ -129,10 +131,17 @@ class GameSession(Session["GameServer"]):
         if given is None:
             return Verdict(sum(self._made), info=info)
         del info["rewards"]
-        players = {_name(player, game.players, seat): given.get(player, 0.0) for player in range(game.players)}
+        players = {_name(player, game.players, seat): self._given(given, player) for player in range(game.players)}
         details = {"game": _jsonable(game.details())} if game.details() else {}
         rewards = players if game.players > 1 else {}
         return Verdict(players["policy"], info=info | details, rewards=rewards)
+
+    def _given(self, given: Mapping[int, float], player: int) -> float:
+        """What the library gave a player: nothing yet in a game that was cut, and never nothing in one that is over."""
+        reward = given.get(player)
+        if reward is None and self._ended not in (*CUT, ""):
+            raise SessionError(f"{self.server.options.id} is over and gave player {player} no reward")
+        return reward or 0.0
 
     async def close(self) -> None:
         """Close the game."""

@@ -2,6 +2,9 @@
 
 The libraries draw from the generators that Python and NumPy have for the whole process, and print. Games that are
 played at once would draw from each other, so each has its state put in place while its code runs.
+
+A thread cannot be ended. A call that hangs, for which nobody waits any more, loses its turn: the others go on, and
+whatever it does later no longer puts states back.
 """
 
 from __future__ import annotations
@@ -11,13 +14,76 @@ import logging
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 ResultT = TypeVar("ResultT")
 
-_running = threading.Lock()
+HANGING = 5.0
+"""Seconds for which a call may go on that nobody waits for, before the others do."""
+
+
+class _Turn:
+    """Whoever holds its lock runs. `left`: when its holder was given up by who had waited for it, 0.0 while not."""
+
+    __slots__ = ("left", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.left = 0.0
+
+    @property
+    def hangs(self) -> bool:
+        return self.left > 0.0 and time.monotonic() - self.left > HANGING
+
+
+_turn = _Turn()
+_turns = threading.Lock()
+"""Held while `_turn` is replaced."""
+
+
+class _Call:
+    """One call. `turn`: the one that it has, while it runs."""
+
+    __slots__ = ("given_up", "turn")
+
+    def __init__(self) -> None:
+        self.turn: _Turn | None = None
+        self.given_up = False
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more."""
+        self.given_up = True
+        if (turn := self.turn) is not None:
+            turn.left = time.monotonic()
+
+    @contextmanager
+    def in_turn(self) -> Iterator[_Turn]:
+        """Wait until no other call runs but those that hang."""
+        self.turn = turn = _take_turn()
+        if self.given_up:
+            turn.left = time.monotonic()
+        try:
+            yield turn
+        finally:
+            self.turn, turn.left = None, 0.0
+            turn.lock.release()
+
+
+def _take_turn() -> _Turn:
+    global _turn
+    while True:
+        turn = _turn
+        if turn.lock.acquire(timeout=HANGING / 4):
+            if turn is _turn:
+                return turn
+            turn.lock.release()  # it was replaced meanwhile
+        with _turns:
+            if turn is _turn and turn.hangs:
+                logging.getLogger("gym").warning("a game hangs, and is left behind; the others go on without it")
+                _turn = _Turn()
 
 
 class RandomState:
@@ -28,8 +94,8 @@ class RandomState:
         self._seed = seed
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Put the state in place, and afterwards the one that was there."""
+    def in_place(self, turn: _Turn) -> Iterator[None]:
+        """Put the state in place, and afterwards the one that was there, unless the turn was lost."""
         numpy_random = _numpy_random()
         others = _states(numpy_random)
         if self._own is None:
@@ -41,8 +107,9 @@ class RandomState:
         try:
             yield
         finally:
-            self._own = _states(_numpy_random())
-            _restore(others, numpy_random)
+            if turn is _turn:
+                self._own = _states(_numpy_random())
+                _restore(others, numpy_random)
 
 
 def _numpy_random() -> Any:
@@ -90,20 +157,25 @@ def heed_muted() -> None:
 
 
 @contextmanager
-def _logging_kept() -> Iterator[None]:
+def _logging_kept(turn: _Turn) -> Iterator[None]:
     """Undo what a library does to everybody's logging, such as to have all of it printed."""
     handlers, level = list(logging.root.handlers), logging.root.level
     try:
         yield
     finally:
-        logging.root.handlers[:] = handlers
-        if logging.root.level != level:
-            logging.root.setLevel(level)
+        if turn is _turn:
+            logging.root.handlers[:] = handlers
+            if logging.root.level != level:
+                logging.root.setLevel(level)
 
 
 def guarded(state: RandomState, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
     """Call a function of a library here, alone. `SystemExit` of its becomes a `RuntimeError`."""
-    with _running, state.in_place(), _logging_kept():
+    return _guarded(_Call(), state, function, *arguments)
+
+
+def _guarded(call: _Call, state: RandomState, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
+    with call.in_turn() as turn, state.in_place(turn), _logging_kept(turn):
         _muted.on = True
         try:
             return function(*arguments)
@@ -118,6 +190,7 @@ async def in_thread(state: RandomState, function: Callable[..., ResultT], *argum
     heed_muted()
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[ResultT] = loop.create_future()
+    call = _Call()
 
     def settle(result: Any, error: BaseException | None) -> None:
         if not waiting.done():
@@ -126,7 +199,7 @@ async def in_thread(state: RandomState, function: Callable[..., ResultT], *argum
     def work() -> None:
         result, failure = None, None
         try:
-            result = guarded(state, function, *arguments)
+            result = _guarded(call, state, function, *arguments)
         except BaseException as error:
             # A future takes no StopIteration.
             failure = RuntimeError(f"it raised {error!r}") if isinstance(error, StopIteration) else error
@@ -134,4 +207,8 @@ async def in_thread(state: RandomState, function: Callable[..., ResultT], *argum
             loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=work, name="gym-textgames", daemon=True).start()
-    return await waiting
+    try:
+        return await waiting
+    except asyncio.CancelledError:
+        call.give_up()
+        raise

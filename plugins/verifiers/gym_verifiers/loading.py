@@ -5,20 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import re
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import Version
+
 from gym_core import UsageError
 from gym_verifiers.authors import KEYS, by_its_author
-from gym_verifiers.names import Named, fits, installed_version, unknown
+from gym_verifiers.names import TASKSETS, Named, fits, installed_version, unknown
 
 if TYPE_CHECKING:
     from gym_verifiers.environment import VerifiersOptions
     from gym_verifiers.loaded import Loaded
-
-TASKSETS = (0, 4)
-"""The version of verifiers since which environments are tasksets, and nothing else."""
 
 
 def load(wanted: Named, options: VerifiersOptions) -> Loaded:
@@ -37,8 +35,7 @@ def load(wanted: Named, options: VerifiersOptions) -> Loaded:
     env = {name: _read(value) for name, value in options.env.items()}
     with by_its_author(wanted, hide=() if options.see_keys else KEYS):
         module = importlib.import_module(wanted.module)
-        tasksets = tuple(map(int, re.findall(r"\d+", version)[:2])) >= TASKSETS
-        if tasksets:
+        if Version(version) >= TASKSETS:
             _require_taskset(wanted, module, version)
             from gym_verifiers.taskset import LoadedTaskset
 

@@ -9,12 +9,15 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
+
 from gym_core import Home, UsageError
 
 _VERSION = re.compile(r"\d+(\.\d+){1,2}")
 _IDENT = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z][\w-]*")
-LINE = 2
-"""Parts of a version that name a line of releases, each of which may break what came before: `0.3`."""
+TASKSETS = Version("0.4.dev0")
+"""The version of verifiers since which environments are tasksets, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,11 @@ class Named:
     @property
     def requirement(self) -> str:
         """The version of verifiers, as pip takes it."""
-        parts = self.version.split(".") if self.version else []
-        if len(parts) == LINE:
-            return f"verifiers>={self.version},<{parts[0]}.{int(parts[1]) + 1}"
-        return f"verifiers=={self.version}" if parts else "verifiers"
+        if not self.version:
+            return "verifiers"
+        # two parts name a line of releases, each of which may break what came before
+        is_line = len(Version(self.version).release) < 3
+        return f"verifiers=={self.version}{'.*' if is_line else ''}"
 
     def at(self, version: str) -> Named:
         """The same for another version."""
@@ -76,32 +80,43 @@ def installed_version() -> str | None:
 
 def fits(wanted: Named, version: str) -> bool:
     """Whether a version of verifiers is the one that is wanted."""
-    return not wanted.version or version == wanted.version or version.startswith(f"{wanted.version}.")
+    return Requirement(wanted.requirement).specifier.contains(version, prereleases=True)
 
 
 def home_of(wanted: Named) -> Home | None:
     """The venv that an environment has to live in; None where all that it needs is here."""
     here = installed_version()
+    near: list[str] = []
     if here is not None and fits(wanted, here):
         if importlib.util.find_spec(wanted.module) is not None:
             return None
-        if near_to(wanted):
-            raise unknown(wanted)
+        near = near_to(wanted)
     # `uv` runs the programs of 0.4, which bring their own dependencies
-    tools = [] if wanted.version.startswith(("0.1", "0.2", "0.3")) else ["uv"]
-    return Home(name=str(wanted), packages=(wanted.requirement, *tools, wanted.package))
+    tools = [] if wanted.version and Version(wanted.version) < TASKSETS else ["uv"]
+    return Home(name=str(wanted), packages=(wanted.requirement, *tools, wanted.package), near=near)
 
 
 def near_to(wanted: Named) -> list[str]:
-    """Modules that are installed and called much like an environment."""
-    modules = importlib.metadata.packages_distributions()
-    return get_close_matches(wanted.module, modules, n=3, cutoff=0.8)
+    """Environments that are installed here and called much like another: modules whose distribution needs verifiers."""
+    owners = importlib.metadata.packages_distributions()
+    close = get_close_matches(wanted.module, owners, n=3, cutoff=0.8)
+    return [f"verifiers:{module}" for module in close if any(_needs_verifiers(owner) for owner in owners[module])]
+
+
+def _needs_verifiers(distribution: str) -> bool:
+    for text in importlib.metadata.requires(distribution) or ():
+        try:
+            if Requirement(text).name == "verifiers":
+                return True
+        except InvalidRequirement:
+            continue
+    return False
 
 
 def unknown(wanted: Named) -> UsageError:
     """The error for an id that no module has, with those that are near it."""
     near = near_to(wanted)
-    guess = f"; did you mean {' or '.join(f'verifiers:{one}' for one in near)}?" if near else ""
+    guess = f"; did you mean {' or '.join(near)}?" if near else ""
     return UsageError(
         f"there is no environment {wanted.ident!r}: no module {wanted.module} is installed with verifiers{guess}",
         hint=f"gym install --isolated {wanted} --with PKG names the package that brings it",

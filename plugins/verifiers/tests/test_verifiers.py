@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import inspect
 import os
 import signal
@@ -17,9 +18,10 @@ import gym_core
 from gym_core import Group, Rollout, TaskFailed, UsageError
 from gym_testing import call
 from gym_testing.models import ScriptedModel
+from gym_verifiers import names
 from gym_verifiers.authors import by_its_author
 from gym_verifiers.loaded import TaskIds, number, plain
-from gym_verifiers.names import Named, home_of, installed_version, named
+from gym_verifiers.names import Named, fits, home_of, installed_version, named
 from gym_verifiers.scoring import _noting, noted
 
 VERSION = installed_version() or ""
@@ -32,8 +34,10 @@ def test_an_id_is_a_name_with_or_without_an_owner_and_a_version() -> None:
     assert named("wordle") == Named("wordle")
     assert named("owner/two-words@0.3") == Named("owner/two-words", "0.3")
     assert named("owner/two-words").module == "two_words"
-    assert (named("a@0.3").requirement, named("a@0.3.1").requirement) == ("verifiers>=0.3,<0.4", "verifiers==0.3.1")
+    assert (named("a@0.3").requirement, named("a@0.3.1").requirement) == ("verifiers==0.3.*", "verifiers==0.3.1")
     assert named("a").requirement == "verifiers"
+    assert fits(named("a@0.3"), "0.3.2.dev1")
+    assert not fits(named("a@0.3"), "0.30.1")
     for wrong in ("", "@0.3", "../x", "a b", "a@latest", "a@0", "-r"):
         with pytest.raises(UsageError):
             named(wrong)
@@ -45,9 +49,21 @@ def test_its_home_holds_verifiers_and_its_package() -> None:
     assert new is not None
     assert (old.name, old.packages) == (
         "verifiers:no-such-environment@0.3",
-        ("verifiers>=0.3,<0.4", "no-such-environment"),
+        ("verifiers==0.3.*", "no-such-environment"),
     )
     assert new.packages == ("verifiers", "uv", "no-such-environment")
+
+
+def test_a_near_name_is_named_and_bars_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = {"wordle_game": ["wordle-game"], "wordle_gam": ["of-something-else"], "odd": ["odd"]}
+    needs = {"wordle-game": ["verifiers>=0.3; python_version>'3'"], "of-something-else": ["not ; a requirement"]}
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: owners)
+    monkeypatch.setattr(importlib.metadata, "requires", needs.get)
+    monkeypatch.setattr(names, "installed_version", lambda: "0.3.1")
+    home = home_of(named("wordle-game2@0.3"))
+    assert home is not None
+    assert home.near == ["verifiers:wordle_game"]
+    assert "did you mean verifiers:wordle_game?" in names.unknown(named("wordle-game2")).message
 
 
 def test_without_its_home_one_line_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,10 +205,8 @@ class TestClassic:
         assert message in refused.value.message
         assert hint in refused.value.hint
 
-    def test_what_it_prints_is_no_matter_and_a_near_id_is_named(self) -> None:
+    def test_what_it_prints_is_no_matter(self) -> None:
         assert [one.reward for one in of("print")] == [1.0, 0.0]
-        with pytest.raises(UsageError, match=r"no environment 'verifierz'.*did you mean verifiers:verifiers"):
-            run("verifiers:verifierz")
 
 
 @tasksets

@@ -29,9 +29,7 @@ from gym_http.remote.connection import Connection, has_not_begun
 from gym_http.remote.detect import Served
 
 
-async def complete(
-    connection: Connection, task: Task, context: RunnerContext, roles: Sequence[str] = ("policy",)
-) -> CompletedTask:
+async def complete(connection: Connection, task: Task, context: RunnerContext, roles: Sequence[str]) -> CompletedTask:
     """Have a task completed there. `roles`: the models that are offered for it.
 
     Raises `TaskFailed` as the runner there did, the error of a model call that it let pass, and `RemoteError`.
@@ -89,7 +87,7 @@ class ServedRunner(Runner):
                 "the runner `served` works in an environment that is served, and this one is here",
                 hint="leave --agent out, and the environment names its own",
             )
-        return await complete(connection, task, context)
+        return await complete(connection, task, context, [*context.models])
 
 
 class RemoteTaskRunner(Runner):
