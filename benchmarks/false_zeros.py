@@ -22,6 +22,7 @@ import json
 import re
 import resource
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -533,11 +534,10 @@ def line(account: Account) -> tuple[str, ...]:
 
 def write_table(part: str, heads: Sequence[str], lines: Sequence[Sequence[str]], about: str) -> None:
     """Put a table into the documentation, with the day."""
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines))
-    made = f"\n{about}, run on {datetime.now(UTC):%Y-%m-%d}.\n\n{table}\n\n"
-    found = re.compile(rf"(<!-- generated:{part} -->\n).*?(<!-- end:{part} -->)", re.DOTALL)
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(found.sub(lambda old: f"{old[1]}{made}{old[2]}", text), encoding="utf-8")
+    sys.path.append(str(PAGE.parents[2] / "scripts"))
+    from docs_markdown import replace_part, table
+
+    replace_part(PAGE, part, f"Run on {datetime.now(UTC):%Y-%m-%d}: {about}.\n\n{table(heads, lines)}")
 
 
 BESIDE = ("5xx to the end", "finish_reason: abort", "dead server", "time-out", "raising verifier", "judge answers 429")

@@ -8,18 +8,16 @@ A part stands between `<!-- generated:NAME -->` and `<!-- end:NAME -->`; what is
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from docs_markdown import parts_of, with_parts
 from docs_parts import PARTS
 
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = frozenset({"false-zeros", "false-zeros-beside", "foreign", "performance", "textgames"})
 """Parts that another program prints."""
-
-_PART = re.compile(r"(<!-- generated:([\w-]+) -->\n)(.*?)(<!-- end:\2 -->)", re.DOTALL)
 
 
 def pages() -> Iterator[Path]:
@@ -28,21 +26,13 @@ def pages() -> Iterator[Path]:
     yield from sorted((ROOT / "docs").rglob("*.md"))
 
 
-def renewed(text: str, stale: list[str]) -> str:
-    """A page with its parts as they should be; the names of those that differ are added to `stale`."""
-
-    def renew(part: re.Match[str]) -> str:
-        opening, name, before, closing = part.groups()
-        if name in ELSEWHERE:
-            return part[0]
-        if name not in PARTS:
-            raise SystemExit(f"nothing generates `{name}`; there are {', '.join(sorted(PARTS))}")
-        content = f"\n{PARTS[name]().strip()}\n\n"
-        if content != before:
-            stale.append(name)
-        return f"{opening}{content}{closing}"
-
-    return _PART.sub(renew, text)
+def made(name: str) -> str | None:
+    """A part as it should be; None for one that another program prints."""
+    if name in ELSEWHERE:
+        return None
+    if name not in PARTS:
+        raise SystemExit(f"nothing generates `{name}`; there are {', '.join(sorted(PARTS))}")
+    return PARTS[name]()
 
 
 def main(arguments: list[str]) -> int:
@@ -51,13 +41,15 @@ def main(arguments: list[str]) -> int:
         raise SystemExit(__doc__)
     status = 0
     for path in pages():
-        stale: list[str] = []
         before = path.read_text(encoding="utf-8")
-        after = renewed(before, stale)
-        for name in stale:
-            status = 1
+        after = with_parts(before, made)
+        if after == before:
+            continue
+        status = 1
+        old, new = parts_of(before), parts_of(after)
+        for name in (name for name in new if new[name] != old[name]):
             print(f"{path.relative_to(ROOT)}: {name} {'is out of date' if arguments else 'written'}")
-        if after != before and not arguments:
+        if not arguments:
             path.write_text(after, encoding="utf-8")
     if status and arguments:
         print("write them with: .venv/bin/python scripts/docs_generate.py")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
-from docs_markdown import code, table
+from docs_markdown import code, replace_part, table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / ".foreign" / "results.jsonl"
 PAGE = ROOT / "docs" / "train" / "trainers.md"
-_PART = re.compile(r"(<!-- generated:foreign -->\n).*?(<!-- end:foreign -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -20,9 +18,7 @@ def main() -> None:
     if not found:
         raise SystemExit("nothing was run: the table stays as it is")
     rows = [(line["package"], code(line["what"]), line["loaded"], line["date"]) for line in found]
-    made = table(("trainer", "format", "loaded by", "run on"), sorted(rows))
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(_PART.sub(lambda part: f"{part[1]}\n{made}\n\n{part[2]}", page), encoding="utf-8")
+    replace_part(PAGE, "foreign", table(("trainer", "format", "loaded by", "run on"), sorted(rows)))
 
 
 if __name__ == "__main__":

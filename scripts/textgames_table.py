@@ -21,12 +21,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from docs_markdown import code, replace_part, table
+
 PAGE = Path(__file__).parents[1] / "docs" / "environments" / "textgames.md"
 SECONDS = 60
 ANSWERS = 200
 WRAPPED = re.compile(r"-(train|raw)$")
 """Ids of TextArena that differ in how a player is shown the game, which makes no difference here."""
-_PART = re.compile(r"(<!-- generated:textgames -->\n).*?(<!-- end:textgames -->)", re.DOTALL)
 
 
 def attempt(library: str, name: str) -> dict[str, Any]:
@@ -115,10 +116,8 @@ def family(name: str) -> str:
 def write(results: list[Path]) -> None:
     """Replace the table."""
     lines = [json.loads(line) for path in results for line in path.read_text(encoding="utf-8").splitlines()]
-    rows = [
-        "| library | ids | begin | reach a verdict | in families | end within 200 answers |",
-        "|---|---|---|---|---|---|",
-    ]
+    titles = ("library", "ids", "begin", "reach a verdict", "in families", "end within 200 answers")
+    rows = []
     for library in dict.fromkeys(line["library"] for line in lines):
         mine = [line for line in lines if line["library"] == library and not WRAPPED.search(line["id"])]
         states = Counter(line["state"] for line in mine)
@@ -126,10 +125,8 @@ def write(results: list[Path]) -> None:
         families = len({family(line["id"]) for line in judged})
         ended = sum(line["ended"] != "max_turns" for line in judged)
         begin = states["verdict"] + states["loads"]
-        rows.append(f"| `{library}` | {len(mine)} | {begin} | {states['verdict']} | {families} | {ended} |")
-    table = "\n".join([f"Tried on {datetime.now(UTC):%Y-%m-%d}:", "", *rows])
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(_PART.sub(lambda part: f"{part[1]}\n{table}\n\n{part[2]}", page), encoding="utf-8")
+        rows.append((code(library), *map(str, (len(mine), begin, states["verdict"], families, ended))))
+    replace_part(PAGE, "textgames", f"Tried on {datetime.now(UTC):%Y-%m-%d}:\n\n{table(titles, rows)}")
 
 
 if __name__ == "__main__":

@@ -86,14 +86,17 @@ def to_prompts(
 
 
 def best_and_worst(rollouts: Iterable[Rollout]) -> Iterator[tuple[Rollout, Rollout]]:
-    """Of each task the rollout with the highest and the one with the lowest reward, where these differ."""
+    """Of each task the rollout with the highest and the one with the lowest reward, where these differ.
+
+    Of equal ones the first is the best and the last the worst, as `gym export --pairs 1` has it.
+    """
     found: dict[str, tuple[Rollout, Rollout]] = {}
     for rollout in rollouts:
         if rollout.reward is not None:
             best, worst = found.get(rollout.task_id, (rollout, rollout))
             if best.reward is not None and rollout.reward > best.reward:
                 best = rollout
-            if worst.reward is not None and rollout.reward < worst.reward:
+            if worst.reward is not None and rollout.reward <= worst.reward:
                 worst = rollout
             found[rollout.task_id] = best, worst
     return (pair for pair in found.values() if pair[0].reward != pair[1].reward)

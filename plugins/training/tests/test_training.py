@@ -31,7 +31,7 @@ from gym_training import (
     to_verl,
 )
 from gym_training.formats import FORMATS
-from tests.support.exports import NEEDED, export_rows
+from tests.support.exports import NEEDED, export_rows, selected
 from tests.support.training import FAILED, REWARDS, ROLLOUTS, write_run
 
 
@@ -75,6 +75,19 @@ def test_preferences_are_of_one_task_and_differ(results: Path) -> None:
     assert made["calls"]["prompt"][-1] == {"role": "user", "content": "calls please"}
     rollouts = read(results)
     assert [row["task_id"] for row in to_preference(best_and_worst(rollouts))] == [*made]
+
+
+def test_pairs_are_the_same_in_python_and_of_a_file(tmp_path: Path) -> None:
+    """Also of equal rewards."""
+    rewards = (1.0, 0.0, 1.0, 0.0, 0.5, 0.0)
+    lines = [{**stored(reward), "task_id": "t"} for reward in rewards]
+    for repeat, line in enumerate(lines):
+        line["rollout"] = {**line["rollout"], "repeat": repeat}
+    file = tmp_path / "x.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = [(pair[0].repeat, pair[1].repeat) for pair in best_and_worst(read(file))]
+    chosen = [rollout.repeat for rollout in selected(file, pairs=1)]
+    assert found == [(chosen[0], chosen[1])] == [(0, 5)]
 
 
 def test_labels_follow_a_threshold(results: Path) -> None:
