@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from gym_training.trl import TrlRollouts as TrlRollouts
     from gym_training.trl import trl_rollouts as trl_rollouts
     from gym_training.verifiers import to_verifiers as to_verifiers
+    from gym_training.verl import VerlPolicy as VerlPolicy
+    from gym_training.verl import verl_outputs as verl_outputs
+    from gym_training.verl import verl_sampling as verl_sampling
+    from gym_training.verl import verl_task as verl_task
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -34,5 +38,6 @@ else:
             "gym_training.tokens": "as_columns to_openenv to_prime_rl to_tokens to_trl to_verl",
             "gym_training.trl": "TrlRollouts trl_rollouts",
             "gym_training.verifiers": "to_verifiers",
+            "gym_training.verl": "VerlPolicy verl_outputs verl_sampling verl_task",
         },
     )

@@ -204,7 +204,7 @@ class Verl(TokenFormat):
         "reward_score": float,
         "num_turns": int,
         "metrics": {"generate_sequences": float, "tool_calls": float, "compute_score": float},
-        "extra_fields": {**_KEY, "sequence": int, "status": str, "versions": [str]},
+        "extra_fields": {**_KEY, "sequence": int, "actor": str, "status": str, "versions": [str]},
     }
 
     def of(self, rollouts: Iterable[Rollout], request: ExportRequest) -> Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from gym_core import JsonError, Rollout, parse_json
+from gym_core import JsonError, Rollout, Task, parse_json
 from gym_core.chat import chat_request
 from gym_core.errors import InputError
 from gym_core.spi import REQUEST_FIELD, Column, Json
@@ -35,15 +35,24 @@ def conversation(rollout: Rollout) -> tuple[Messages, Messages]:
     instructions = (rollout.row.get(REQUEST_FIELD) or {}).get("instructions")
     if instructions:
         opening["instructions"] = instructions
+    name = f"{rollout.task_id}#{rollout.repeat}"
+    return _messages(opening, name), _messages({"input": trajectory.unique_items}, name)
+
+
+def opening(task: Task) -> Messages:
+    """What a task opens with. Raises `InputError`."""
+    body = task.request.body
+    return _messages({name: body[name] for name in ("input", "instructions") if body.get(name)}, task.task_id)
+
+
+def _messages(body: dict[str, Any], name: str) -> Messages:
     try:
-        before: Messages = chat_request(opening)["messages"]
-        after: Messages = chat_request({"input": trajectory.unique_items})["messages"]
+        return [*map(plain, chat_request(body)["messages"])]
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{rollout.task_id}#{rollout.repeat}: its conversation cannot be said as chat messages: {error}",
+            f"{name}: its conversation cannot be said as chat messages: {error}",
             hint="--select leaves it out",
         ) from error
-    return [*map(_plain, before)], [*map(_plain, after)]
 
 
 def tools_of(rollout: Rollout, shared: Shared) -> list[dict[str, Any]]:
@@ -55,7 +64,7 @@ def tools_of(rollout: Rollout, shared: Shared) -> list[dict[str, Any]]:
     return found
 
 
-def _plain(message: dict[str, Any]) -> dict[str, Any]:
+def plain(message: dict[str, Any]) -> dict[str, Any]:
     """A message with text for its content where it has nothing but text, and with objects for arguments."""
     content = message.get("content")
     if isinstance(content, list) and all(part.get("type") == "text" for part in content):

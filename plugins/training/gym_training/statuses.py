@@ -48,6 +48,7 @@ TREATMENTS: Mapping[str, Treatment] = {
     "tokens": Treatment(Failure.NO_REWARD, "truncated", "`reward` and `status`"),
     "trl": Treatment(Failure.NO_REWARD, "truncated", "`reward`, which the reward function hands on, and `status`"),
     "verl": Treatment(Failure.DROPPED, "truncated", "`extra_fields.status`"),
+    "verl, live": Treatment(Failure.DROPPED, "truncated", "no output at all; `extra_fields.status`"),
     "prime-rl": Treatment(Failure.DROPPED),
     "verifiers": Treatment(Failure.MARKED, "is_truncated", "`rewards`, `ok`, `errors`, `stop_condition`"),
     "openenv": Treatment(Failure.DROPPED, "truncated", "`metadata.status` of each turn"),

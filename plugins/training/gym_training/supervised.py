@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gym_core import Rollout, encode_json
+from gym_core import Rollout, Task, encode_json
 from gym_core.spi import without_result
-from gym_training.messages import Shared, conversation, tools_of
+from gym_training.messages import Shared, conversation, opening, tools_of
 from gym_training.statuses import is_trained
 
 Row = dict[str, Any]
@@ -50,7 +50,7 @@ def to_kto(rollouts: Iterable[Rollout], shared: Shared = _NONE, *, threshold: fl
 
 
 def to_prompts(
-    rollouts: Iterable[Rollout],
+    rollouts: Iterable[Rollout | Task],
     shared: Shared = _NONE,
     *,
     data_source: str = "",
@@ -59,26 +59,27 @@ def to_prompts(
 ) -> Iterator[Row]:
     """Each task once, in verl's form: `data_source, prompt, ability, reward_model, extra_info`; TRL reads `prompt`.
 
-    `data_source`: by default the environment. `ground_truth`: a field of the task, as text; by default its id, since it
-    is gym that verifies. `extra_info.task` holds the task's row as JSON. A task whose rollouts failed is one all the
-    same.
+    `rollouts`: or tasks that nobody has worked on yet. `data_source`: by default the environment. `ground_truth`: a
+    field of the task, as text; by default its id, since it is gym that verifies. `extra_info.task` holds the task's row
+    as JSON. A task whose rollouts failed is one all the same.
     """
     seen: set[str] = set()
     for rollout in rollouts:
         if rollout.task_id in seen:
             continue
         seen.add(rollout.task_id)
-        about = rollout.row.get("rollout") or {}
+        about = {} if isinstance(rollout, Task) else rollout.row.get("rollout") or {}
         task = without_result(dict(rollout.row))
         truth = task.get(ground_truth) if ground_truth else rollout.task_id
+        index = rollout.index if isinstance(rollout, Task) else about.get("task_index") or 0
         yield {
             "data_source": data_source or str(about.get("env") or "gym"),
-            "prompt": conversation(rollout)[0],
+            "prompt": opening(rollout) if isinstance(rollout, Task) else conversation(rollout)[0],
             "ability": ability,
             "reward_model": {"style": "rule", "ground_truth": truth if isinstance(truth, str) else _text(truth)},
             "extra_info": {
                 "split": "train",
-                "index": about.get("task_index") or 0,
+                "index": index,
                 "task_id": rollout.task_id,
                 "task": _text(task),
             },

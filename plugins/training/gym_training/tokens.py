@@ -89,7 +89,7 @@ def to_verl(rollouts: Iterable[Rollout]) -> Iterator[Row]:
             "response_mask": sequence.mask[start:],
             "response_logprobs": sequence.logprobs[start:],
             "reward_score": reward,
-            "num_turns": len(sequence.calls),
+            "num_turns": sum(1 for _ in groupby(sequence.mask)),  # what the model said, and what it was told
             "metrics": {
                 "generate_sequences": float(timing.get("model_seconds") or 0.0),
                 "tool_calls": float(sum(call.get("seconds") or 0.0 for call in rollout.tool_calls)),
@@ -99,6 +99,7 @@ def to_verl(rollouts: Iterable[Rollout]) -> Iterator[Row]:
                 "task_id": rollout.task_id,
                 "repeat": rollout.repeat,
                 "sequence": number,
+                "actor": sequence.actor,
                 "status": rollout.status.value,
                 "versions": [*sequence.versions],
             },

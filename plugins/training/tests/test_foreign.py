@@ -47,10 +47,19 @@ def test_its_own_class_reads_it(name: str, requirements: list[str], alone: list[
     foreign_check(python, CHECKS / f"check_{name}.py", str(exported))
 
 
+OURS = [ROOT, ROOT / "plugins" / "training", ROOT / "plugins" / "simple_agent"]
+EDITABLE = [word for folder in OURS for word in ("-e", str(folder))]
+
+
+@pytest.mark.foreign
+@pytest.mark.timeout(1800)
+def test_verls_workers_run_its_agent_loop(tmp_path: Path) -> None:
+    python = foreign_python("verl-live", [*VERL, "TransferQueue", *EDITABLE], ["verl"])
+    foreign_check(python, CHECKS / "check_verl_live.py", str(tmp_path))
+
+
 @pytest.mark.foreign
 @pytest.mark.timeout(1800)
 def test_trl_learns_on_rollouts_of_an_open_gym(tmp_path: Path) -> None:
-    ours = [ROOT, ROOT / "plugins" / "training", ROOT / "plugins" / "simple_agent"]
-    editable = [word for folder in ours for word in ("-e", str(folder))]
-    python = foreign_python("trl-live", ["trl", *editable])
+    python = foreign_python("trl-live", ["trl", *EDITABLE])
     foreign_check(python, CHECKS / "check_trl_live.py", str(tmp_path))
