@@ -305,3 +305,21 @@ def test_a_failure_beside_the_result_in_an_envelope_is_one(tasks: Path) -> None:
         assert ended.statuses() == ["agent_error"]
 
     go(main())
+
+
+def test_a_server_that_takes_episodes_is_given_those(tasks: Path) -> None:
+    async def main() -> None:
+        def answer(asked: dict[str, Any]) -> Any:
+            task = asked["task"]
+            made = result(task["task_input"], 1.0, n=task["task_input"]["expected"])
+            return {"episode_id": asked["episode_id"], "task_id": task["task_id"], "result": made}
+
+        async with nemo_agent(answer, episodes=True) as agent:
+            ended = await execute(wanted(agent.url, tasks, repeats=2, concurrency=1))
+            assert ended.statuses() == ["completed"] * 6
+            last = agent.received[-1]
+        assert last["episode_id"] == {"rollout_id": "2-1", "attempt": 0}
+        assert last["task"]["task_id"] == {"taskset": "gym", "task_id": "t2"}
+        assert set(last["task"]["task_input"]) == {"responses_create_params", "task_id", "expected"}
+
+    go(main())

@@ -328,3 +328,42 @@ async def test_a_failure_is_a_masked_row_where_that_is_asked_for() -> None:
     unsaid = failing(errors.BadRequestError("the request cannot be sent"))
     async with served_agent(unsaid, masks_failures=True) as server:
         assert (await server.post("/run", row(0)))[0] == 422, "what the asker did wrong stays an error"
+
+
+def episode(task: dict[str, Any], rollout: str = "7-2") -> dict[str, Any]:
+    """A row as NeMo Gym 0.7 asks its environment servers for it."""
+    request = task["responses_create_params"]
+    data = {name: value for name, value in task.items() if name not in ("responses_create_params", "task_id")}
+    name = {"taskset": "theirs", "task_id": task["task_id"]}
+    given = {"responses_create_params": request, "task_data": data}
+    return {"episode_id": {"rollout_id": rollout, "attempt": 1}, "task": {"task_id": name, "task_input": given}}
+
+
+@asynchronous
+async def test_an_episode_is_answered_with_an_episodes_result() -> None:
+    asked = episode(row(1, target=5))
+    async with served_agent(counting(2, 3), env(Counting)) as server:
+        status, answered = await server.post("/run", asked)
+    assert status == 200
+    assert set(answered) == {"episode_id", "task_id", "result"}
+    assert (answered["episode_id"], answered["task_id"]) == (asked["episode_id"], asked["task"]["task_id"])
+    result = answered["result"]
+    assert (result["reward"], result["task_id"], result["target"]) == (1.0, "t1", 5)
+    assert (result["rollout"]["task_index"], result["rollout"]["repeat"]) == (7, 2)
+    assert not [name for name in result if name.startswith("_ng_")], "collectors refuse names of their own"
+
+
+@pytest.mark.parametrize("fail", ["setup", "verify"])
+@asynchronous
+async def test_an_episode_that_failed_says_so_without_a_reward(fail: str) -> None:
+    async with served_agent(server=env(Broken)) as server:
+        status, answered = await server.post("/run", episode(row(0, fail=fail)))
+        assert (status, set(answered)) == (200, {"episode_id", "task_id", "failure"})
+        failure = answered["failure"]
+        assert failure["stage"] == {"setup": "seed", "verify": "verification"}[fail]
+        assert failure["terminal"] is True
+        wrong = episode(row(0))
+        wrong["task"]["task_input"] = {"task_data": {}}
+        assert (await server.post("/run", wrong))[0] == 422
+        del wrong["episode_id"]["rollout_id"]
+        assert (await server.post("/run", wrong))[0] == 422

@@ -216,6 +216,9 @@ async def test_the_document_describes_every_route() -> None:
             "/seed_session",
             "/verify",
             "/close_session",
+            "/reset",
+            "/step",
+            "/close",
             "/aggregate_metrics",
             "/{tool}",
         }

@@ -54,8 +54,8 @@ def result(row: dict[str, Any], reward: float = 1.0, **more: Any) -> dict[str, A
 
 
 @asynccontextmanager
-async def nemo_agent(run: Run = result, *, openapi: bool = True) -> AsyncIterator[NemoAgent]:
-    """Serve one. `openapi`: whether it describes itself, as those of FastAPI do."""
+async def nemo_agent(run: Run = result, *, openapi: bool = True, episodes: bool = False) -> AsyncIterator[NemoAgent]:
+    """Serve one. `openapi`: whether it describes itself, as those of FastAPI do. `episodes`: it says it takes those."""
     agent = NemoAgent()
 
     async def answer(request: Request) -> Response:
@@ -66,7 +66,10 @@ async def nemo_agent(run: Run = result, *, openapi: bool = True) -> AsyncIterato
         return made if isinstance(made, Response) else JSONResponse(made)
 
     async def described(request: Request) -> Response:
-        return JSONResponse({"openapi": "3.1.0", "paths": {"/run": {}, "/v1/responses": {}, "/aggregate_metrics": {}}})
+        asked = {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Asked"}}}}}
+        paths = {"/run": {"post": asked}, "/v1/responses": {}, "/aggregate_metrics": {}}
+        fields: dict[str, Any] = {"episode_id": {}, "task": {}} if episodes else {"responses_create_params": {}}
+        return JSONResponse({"paths": paths, "components": {"schemas": {"Asked": {"properties": fields}}}})
 
     routes = [Route("/run", answer, methods=["POST"])]
     if openapi:

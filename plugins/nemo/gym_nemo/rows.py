@@ -22,7 +22,7 @@ from gym_core.spi import (
 from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 AGENT_REF = "agent_ref"
-_REASON = 2000
+REASON = 2000
 """Characters of a reason that its types take."""
 ROUTES = frozenset({"seed_session", "verify", "aggregate_metrics", "close_session", "sandbox_access", "mcp"})
 """The names that a resource server there has routes of its own for: a tool so called cannot be reached."""
@@ -106,7 +106,7 @@ def masked(row: Mapping[str, Any], status: str, reason: str) -> dict[str, Any]:
         "reward": 0.0,
         "mask_sample": True,
         "failure_kind": f"gym:{status}",
-        "failure_reason": reason[:_REASON],
+        "failure_reason": reason[:REASON],
         "instance_config": {**(config if isinstance(config, Mapping) else {}), "mask_sample": True},
         "_ng_failure_class": status,
     }

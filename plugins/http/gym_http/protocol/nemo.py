@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from gym_http.protocol.sessions import ResponseBody, Row, TaskRequest, without_results
-from gym_http.protocol.shapes import Count, Number, Object, Objects, shape
+from gym_http.protocol.shapes import AsItCame, Count, Number, Object, Objects, shape
 
 
 @with_config(ConfigDict(strict=True, json_schema_extra=without_results))
@@ -33,6 +33,44 @@ class TaskName(TypedDict):
 
     taskset: str
     task_id: str
+
+
+@with_config(ConfigDict(strict=True, json_schema_extra=without_results))
+class EpisodeData(TypedDict):
+    """Fields of a row."""
+
+
+@with_config(ConfigDict(strict=True, json_schema_extra=without_results))
+class EpisodeInput(Row):
+    """The row of an episode, whose fields may stand in `task_data`."""
+
+    task_data: NotRequired[Annotated[dict[str, Any], AsItCame(EpisodeData)]]
+
+
+@shape
+class EpisodeTask(TypedDict):
+    """A task: its name, and its row."""
+
+    task_id: TaskName
+    task_input: Annotated[dict[str, Any], AsItCame(EpisodeInput)]
+
+
+@shape
+class EpisodeRequest(TypedDict):
+    """One rollout of a task, as NeMo Gym 0.7 asks its environment servers for it."""
+
+    episode_id: Episode
+    task: EpisodeTask
+
+
+@shape
+class EpisodeResult(TypedDict):
+    """Its result, or why it failed."""
+
+    episode_id: Episode
+    task_id: TaskName
+    result: NotRequired[Object]
+    failure: NotRequired[Object]
 
 
 @shape
@@ -75,6 +113,23 @@ class JudgedRow(AnsweredRow):
 
     reward: Number
     reward_components: NotRequired[dict[str, Number]]
+
+
+@shape
+class Observed(TypedDict):
+    """How a rollout begins."""
+
+    observation: str | None
+    info: Object
+
+
+@shape
+class Stepped(Observed):
+    """What came of a response: outputs of its calls in `info.tool_outputs`, a reply, and at the end the reward."""
+
+    reward: Number
+    terminated: bool
+    truncated: bool
 
 
 @shape

@@ -33,6 +33,7 @@ from gym_http.remote.detect import AGENT, Served, recognise
 from gym_http.remote.nemo_agent import completed, failure
 from gym_http.remote.options import RolloutOptions
 from gym_http.remote.runner import RemoteTaskRunner
+from gym_nemo.episodes import episode_of
 from gym_nemo.rows import row_for
 
 _SECONDS = 30.0
@@ -152,7 +153,9 @@ class RemoteRunner(Runner[RemoteAgentOptions]):
     async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
         """Have it carry out a whole rollout. Raises what its failure stands for."""
         row = row_for(task, context.repeat)
-        reply = await _hand_over(self._connection, "/run", row)
+        episodes = self._served is not None and self._served.episodes
+        asked = episode_of(row, task.task_id) if episodes else row
+        reply = await _hand_over(self._connection, "/run", asked)
         if not reply.ok:
             raise failure(reply, self._connection.error(reply))
         return completed(row, reply)

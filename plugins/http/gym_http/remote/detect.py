@@ -31,14 +31,16 @@ class Served:
     """What a server says of itself.
 
     `nemo`: it speaks NeMo Gym's protocol and nothing else; all below is empty then. `steps`: by `/reset` and `/step`.
-    `closes`: the path that closes the session of a cookie, if there is one. `name`: the reference by which it is
-    served. `options`: the component's, without secrets. `capabilities`: see `GET /v1/component`.
+    `closes`: the path that closes the session of a cookie, if there is one. `episodes`: its `/run` takes
+    episodes. `name`: the reference by which it is served. `options`: the component's, without secrets.
+    `capabilities`: see `GET /v1/component`.
     """
 
     kind: str
     nemo: bool = False
     steps: bool = False
     closes: str = ""
+    episodes: bool = False
     name: str = ""
     distribution: str = ""
     version: str = ""
@@ -75,7 +77,7 @@ async def recognise(connection: Connection, kind: str, api: str = "auto") -> Ser
         if api == "nemo":
             await connection.open("GET", "/", wait=_FIRST_WAIT, timeout=_SECONDS, check=False)
             described = await connection.request("GET", "/openapi.json", timeout=_SECONDS)
-            return _by_routes(_paths(described)) or Served(kind, nemo=True)
+            return _by_routes(_document(described)) or Served(kind, nemo=True)
         reply = await connection.open("GET", "/v1/component", wait=_FIRST_WAIT, timeout=_SECONDS, check=False)
         served = _ours(url, reply)
         if served is None and api == "gym":
@@ -121,10 +123,10 @@ def _ours(url: str, reply: Reply) -> Served | None:
 async def _nemo(connection: Connection, first: Reply) -> Served:
     """A server of NeMo Gym by its routes, which it describes. Raises `UsageError`."""
     described = await connection.request("GET", "/openapi.json", timeout=_SECONDS)
-    paths = _paths(described)
-    if (found := _by_routes(paths)) is not None:
+    document = _document(described)
+    if (found := _by_routes(document)) is not None:
         return found
-    if paths is None:
+    if document is None:
         root = await connection.request("GET", "/", timeout=_SECONDS)
         if _is_json(root) and root.status in (200, 404) and first.status in (404, 405):
             return Served(RESOURCE_SERVER, nemo=True)
@@ -137,26 +139,27 @@ async def _nemo(connection: Connection, first: Reply) -> Served:
     )
 
 
-def _paths(described: Reply) -> Mapping[str, Any] | None:
-    """The routes that a server describes, with their descriptions; None where it describes nothing."""
+def _document(described: Reply) -> Mapping[str, Any] | None:
+    """What a server says of its routes; None where it describes none."""
     try:
-        paths = described.object().get("paths") if described.ok else None
+        document = described.object() if described.ok else {}
     except RemoteError:
         return None
-    return paths if isinstance(paths, dict) else None
+    return document if isinstance(document.get("paths"), dict) else None
 
 
-def _by_routes(paths: Mapping[str, Any] | None) -> Served | None:
+def _by_routes(document: Mapping[str, Any] | None) -> Served | None:
     """The server of NeMo Gym that has these routes, if there is one."""
-    if not paths:
+    if document is None:
         return None
+    paths = document["paths"]
     if {"/reset", "/step"} <= paths.keys() and "/verify" not in paths:
         return Served(RESOURCE_SERVER, nemo=True, steps=True)
     if "/verify" in paths:
         closes = next((path for path in _CLOSING if _takes_nothing(paths.get(path))), "")
         return Served(RESOURCE_SERVER, nemo=True, closes=closes)
     if "/run" in paths:
-        return Served(AGENT, nemo=True)
+        return Served(AGENT, nemo=True, episodes="episode_id" in _fields(paths["/run"], document))
     return Served(MODEL, nemo=True) if "/v1/responses" in paths else None
 
 
@@ -167,6 +170,17 @@ def _takes_nothing(path: Any) -> bool:
         return False
     body = operation.get("requestBody")
     return not isinstance(body, Mapping) or body.get("required") is not True
+
+
+def _fields(path: Any, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of the body that a route takes, as far as the document says which those are."""
+    try:
+        schema = path["post"]["requestBody"]["content"]["application/json"]["schema"]
+        if name := schema.get("$ref", "").rpartition("/")[2]:
+            schema = document["components"]["schemas"][name]
+        return dict(schema["properties"])
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return {}
 
 
 def _is_json(reply: Reply) -> bool:

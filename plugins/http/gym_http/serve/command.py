@@ -125,6 +125,15 @@ TOKEN_VARIABLE = "GYM_SERVE_TOKEN"
     help="Rollouts and verdicts that failed, for those who ask as NeMo Gym does: an error status, or 200 and a row "
     "with `mask_sample`.",
 )
+@click.option(
+    "--max-steps",
+    type=click.IntRange(min=1),
+    default=10,
+    metavar="N",
+    show_default=True,
+    help="Responses after which a rollout that goes by `/step` is judged as it stands; no more than the `max_steps` of "
+    "NeMo Gym's agent that plays it.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="S", show_default=True, help="Seed of sessions.")
 @timeout_options
 @component_settings
@@ -197,6 +206,7 @@ def to_settings(options: dict[str, Any], terminal: Terminal) -> ServeSettings:
         seed=options["seed"],
         callbacks=options["callbacks"],
         masks_failures=options["failures"] == "masked",
+        max_steps=options["max_steps"],
         connections=ConnectionLimits(
             connections=options["max_connections"],
             per_client=options["max_client_connections"],

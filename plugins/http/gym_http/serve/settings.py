@@ -23,6 +23,7 @@ class ServeSettings:
     server is to end. `seed`: of sessions whose opener gives none. `deadlines`: bounds of `setup`, tools, `reply`,
     `verify` and `close`. `callbacks`: hosts whose URLs the server asks when it is told to, see `Callbacks`.
     `masks_failures`: answer those who ask as NeMo Gym does with a masked row where a rollout or a verdict failed.
+    `max_steps`: responses after which a rollout that goes by `/step` is judged as it stands.
     `connections`: how many there may be, and for how long without a word.
     """
 
@@ -36,6 +37,7 @@ class ServeSettings:
     seed: int = 0
     callbacks: tuple[str, ...] = ()
     masks_failures: bool = False
+    max_steps: int = 10
     deadlines: Deadlines = field(default_factory=Deadlines)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gym_http.protocol.agents import FailedGroup, FailedRollout, GroupResult, GroupRun, Result
-from gym_http.protocol.nemo import NumberedRow
+from gym_http.protocol.nemo import EpisodeRequest, EpisodeResult, NumberedRow
 from gym_http.protocol.openai import ResponseAnswer, ResponsesRequest
 from gym_http.serve import metrics
 from gym_http.serve.environment.openapi import TASKS
@@ -32,9 +32,9 @@ def openapi() -> dict[str, Any]:
         "paths": {
             "/run": {
                 "post": operation(
-                    "Run one rollout of a row.",
-                    {"200": answer("The row with its result.", Result), **failed},
-                    NumberedRow,
+                    "Run one rollout of a row, or of an episode.",
+                    {"200": answer("The row with its result, or the episode's.", Result | EpisodeResult), **failed},
+                    NumberedRow | EpisodeRequest,
                     parameters=[PARAMETER],
                 )
             },

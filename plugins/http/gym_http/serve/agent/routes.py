@@ -4,7 +4,8 @@
 they came to together; `GET /v1/tasks` has the rows of the environment, `POST /v1/responses` offers the agent as a
 model, `POST /aggregate_metrics` computes over result rows. A rollout that fails is an error status, never a reward of
 0; its row stands in the body under `row`. Where failures are to be masked it is a row that says so, since the
-collectors of NeMo Gym end at a status.
+collectors of NeMo Gym end at a status. An episode, which NeMo Gym 0.7 asks `/run` for, is answered with an episode's
+result or failure.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gym_core.errors import BadRequestError, InputError, OverloadedError, RateLi
 from gym_core.spi import DeadlineExceeded, Failure
 from gym_http.protocol.agents import GroupRun
 from gym_http.protocol.errors import ServeError
+from gym_http.protocol.nemo import EpisodeRequest
 from gym_http.protocol.openai import ResponsesRequest
 from gym_http.protocol.shapes import read
 from gym_http.serve import metrics
@@ -36,6 +38,7 @@ from gym_http.serve.model.bodies import whole_response
 from gym_http.serve.model.replies import responses_reply
 from gym_http.serve.model.requests import read_body, request_of
 from gym_http.serve.model.routes import answering
+from gym_nemo.episodes import failure_of_episode, is_episode, result_of_episode, row_of_episode
 from gym_nemo.rows import masked_row
 
 
@@ -73,9 +76,13 @@ class _Run:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         way = KeptAlive(send, seconds_of(scope["headers"]))
-        row = parse_object(await read_bytes(receive))
+        body = parse_object(await read_bytes(receive))
+        asked = read(EpisodeRequest, body) if is_episode(body) else None
+        row = body if asked is None else _row_of(asked)
         encoded, failure = await while_receiving(receive, way.work(self._rollouts.run(row)))
-        if failure is None:
+        if asked is not None and (failure is None or _may_mask(failure)):
+            await way.answer(200, _episode(asked, encoded, failure))
+        elif failure is None:
             await way.answer(200, encoded)
         elif self._masks and _may_mask(failure):
             await way.answer(200, _masked(encoded))
@@ -123,6 +130,19 @@ def status_of(failure: Failure) -> int:
 def _may_mask(failure: Failure) -> bool:
     """Whether a failure is of its rollout alone. A row that does not fit is the asker's, and `cancelled` hits all."""
     return failure.status is not Status.CANCELLED and status_of(failure) != 422
+
+
+def _row_of(asked: EpisodeRequest) -> dict[str, Any]:
+    task = asked["task"]
+    return row_of_episode(task["task_id"], asked["episode_id"]["rollout_id"], task["task_input"])
+
+
+def _episode(asked: EpisodeRequest, encoded: bytes, failure: Failure | None) -> bytes:
+    """The answer to an episode, which has words of its own for a failure."""
+    row = parse_json(encoded)
+    if failure is None:
+        return encode_json(result_of_episode(asked, row))
+    return encode_json(failure_of_episode(asked, row["rollout"]["error"], failure.status.value))
 
 
 def _masked(encoded: bytes) -> bytes:

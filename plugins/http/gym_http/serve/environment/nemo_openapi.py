@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from gym_http.protocol.nemo import AnsweredRow, AnsweredTask, CloseRequest, JudgedRow, NumberedRow
+from gym_http.protocol.nemo import AnsweredRow, AnsweredTask, CloseRequest, JudgedRow, NumberedRow, Observed, Stepped
 from gym_http.protocol.shapes import Objects
 from gym_http.serve import metrics
 from gym_http.serve.environment.openapi import ASKED, OPENING
 from gym_http.serve.environment.tokens import COOKIE
-from gym_http.serve.openapi import answer, content, operation, text
+from gym_http.serve.openapi import answer, content, error, operation, text
 
 _FAILURES = {**ASKED, **OPENING}
 _COOKIE: list[dict[str, list[str]]] = [{"cookie": []}]
 _SEEDED = {**answer("The session is open.", dict), "headers": {"Set-Cookie": {"schema": {"type": "string"}}}}
+_UNSAID = {"501": error("The environment says more than text.")}
 _OUTPUT = {"description": "The output for the model.", "content": {**content(str, "text/plain"), **content(Objects)}}
 
 
@@ -52,6 +53,28 @@ def openapi(*, judges_rows: bool) -> dict[str, Any]:
                 )
             },
             **metrics.OPENAPI,
+            "/reset": {
+                "post": operation(
+                    f"Begin a rollout that goes by `/step`. The cookie {COOKIE} names its session.",
+                    {"200": {**_SEEDED, **answer("How it begins.", Observed)}, **_FAILURES, **_UNSAID},
+                    NumberedRow,
+                )
+            },
+            "/step": {
+                "post": operation(
+                    "Answer a response: run its calls, reply to it, or judge what there is.",
+                    {"200": answer("What came of it.", Stepped), **_FAILURES, **_UNSAID},
+                    AnsweredRow,
+                    security=_COOKIE,
+                )
+            },
+            "/close": {
+                "post": operation(
+                    "End a rollout that goes by `/step`.",
+                    {"200": answer("It is over.", dict), **_FAILURES},
+                    security=_COOKIE,
+                )
+            },
             "/{tool}": {"post": tool},
         }
     }

@@ -1,9 +1,10 @@
 """The routes of a served environment that NeMo Gym's agents and trainers ask.
 
-`/seed_session`, `/<tool>`, `/verify`, `/close_session`.
+`/seed_session`, `/<tool>`, `/verify`, `/close_session`; and `/reset`, `/step`, `/close` for those who play by steps.
 
 The session is a cookie, signed with a secret of the process, that names it. A tool with the name of a route cannot be
-called by its path here, which is so in NeMo Gym, too; `/v1` reaches it.
+called by its path here, which is so in NeMo Gym, too; `/v1` reaches it. Names of those who play by steps are none: in a
+session that was seeded they call tools.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gym_http.serve.agent.rollouts import task_of
 from gym_http.serve.application import PHASE
 from gym_http.serve.auth import CookieRoute
 from gym_http.serve.environment.nemo_sessions import NamedSessions, row_of
+from gym_http.serve.environment.nemo_steps import opened, step
 from gym_http.serve.environment.routes import row_refused
 from gym_http.serve.environment.session import ServedSession
 from gym_http.serve.environment.sessions import Sessions, unknown_session
@@ -50,6 +52,9 @@ def routes(server: ResourceServer, sessions: Sessions) -> list[BaseRoute]:
         CookieRoute("/close_session", own.close, methods=["POST"], name="close_session"),
         CookieRoute("/verify", own.verify, methods=["POST"]),
         metrics.ROUTE,
+        CookieRoute("/step", own.step, methods=["POST"]),
+        Route("/reset", own.reset, methods=["POST"]),
+        CookieRoute("/close", own.end, methods=["POST"]),
         CookieRoute("/{tool}", own.tool, methods=["POST"]),
     ]
 
@@ -100,12 +105,49 @@ class _Routes:
         )
         return answer
 
+    async def reset(self, request: Request) -> Response:
+        if COOKIE in request.cookies and self._is_seeded(self._ident(request)):
+            return await self.tool(request)
+        served = await self._open(await read_object(request), request)
+        try:
+            return self._seeded(served, opened(served))
+        except ServeError:
+            await self._sessions.close(served.ident)
+            raise
+
+    async def step(self, request: Request) -> Response:
+        """An error status for what failed, whether or not failures are masked: who asks this forgets marks."""
+        served = self._sessions.find(self._ident(request))
+        if served.played is None:
+            return await self.tool(request)
+        request.scope[PHASE] = "verify"
+        response = read(AnsweredRow, await read_object(request))["response"]
+        stepped = await step(served, response, self._sessions.settings.max_steps)
+        if served.played.stop_reason:
+            await self._sessions.close(served.ident)
+        else:
+            self._sessions.touch(served)
+        return json_reply(stepped)
+
+    async def end(self, request: Request) -> Response:
+        ident = self._ident(request)
+        if self._is_seeded(ident):
+            return await self.tool(request)
+        await self._sessions.close(ident)
+        return json_reply({})
+
+    def _is_seeded(self, ident: str) -> bool:
+        """Whether a session is open that goes by tools and `/verify`."""
+        served = self._sessions.known(ident)
+        return served is not None and served.played is None
+
     async def tool(self, request: Request) -> Response:
         request.scope[PHASE] = "tool"
         ident = self._ident(request)
         arguments = (await request.body()).decode("utf-8", "replace")
         served = self._sessions.find(ident)
-        answer = await served.tool(request.path_params["tool"], arguments)
+        name = request.path_params.get("tool") or request.url.path.rpartition("/")[2]
+        answer = await served.tool(name, arguments)
         self._sessions.touch(served)
         if isinstance(answer.output, str):
             return Response(answer.output, media_type="text/plain")

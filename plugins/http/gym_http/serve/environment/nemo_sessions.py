@@ -17,17 +17,15 @@ from gym_http.protocol.errors import ServeError
 from gym_http.protocol.nemo import Episode, SeedRequest
 from gym_http.serve.environment.session import ServedSession, gone
 from gym_http.serve.environment.sessions import REMEMBERED, Sessions
+from gym_nemo.episodes import row_of_episode
 
 Opener = Callable[[], Awaitable[ServedSession]]
 
 
 def row_of(body: SeedRequest) -> dict[str, Any]:
     """The row that a seed request brings. Its own request stays with the agent there, so it may be without one."""
-    row = {REQUEST_FIELD: {"input": []}, "task_id": body["task_id"]["task_id"], **body["task_data"]}
-    head, dash, repeat = body["episode_id"]["rollout_id"].rpartition("-")
-    if dash and head.isdecimal() and repeat.isdecimal():  # which its collector makes of its two indices
-        row = {"_ng_task_index": int(head), "_ng_rollout_index": int(repeat), **row}
-    return row
+    given = {REQUEST_FIELD: {"input": []}, **body["task_data"]}
+    return row_of_episode(body["task_id"], body["episode_id"]["rollout_id"], given)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from gym_core import (
     CallContext,
@@ -42,6 +42,9 @@ from gym_http.protocol.errors import ServeError
 from gym_http.protocol.sessions import ToolAnswerBody
 from gym_http.serve.environment.bounds import AnyTask, asking
 from gym_http.serve.environment.session_lock import SessionLock
+
+if TYPE_CHECKING:
+    from gym_http.serve.environment.nemo_steps import Played
 
 Answer = TypeVar("Answer")
 Lend: TypeAlias = Callable[[Model], AbstractAsyncContextManager[Endpoint]]
@@ -86,7 +89,8 @@ class ToolAnswer:
 class ServedSession:
     """A session from its setup to its closing. `opening`: what `setup` returned; `closed`: why it is closed, if it is.
 
-    `life_due` and `idle_due`: when it expires, by the clock of whoever keeps it.
+    `life_due` and `idle_due`: when it expires, by the clock of whoever keeps it. `played`: how far a rollout has come
+    that goes by `/step`.
     """
 
     __slots__ = (
@@ -101,6 +105,7 @@ class ServedSession:
         "idle_due",
         "life_due",
         "opening",
+        "played",
         "repeat",
         "running",
         "task",
@@ -111,6 +116,7 @@ class ServedSession:
         self.task = task
         self.repeat = repeat
         self.opening: Sequence[Item] | None = None
+        self.played: Played | None = None
         self.closed = ""
         self.life_due = self.idle_due = 0.0
         self.running: set[asyncio.Task[Any]] = set()

@@ -122,6 +122,10 @@ class Sessions:
         served.idle_due = now + self.settings.session_idle
         return served
 
+    def known(self, ident: str) -> ServedSession | None:
+        """A session that has not been closed, be it overdue."""
+        return self._open.get(ident)
+
     def lacking(self, roles: Iterable[str]) -> list[str]:
         """Those of the roles that the server itself has no model for."""
         return [role for role in roles if role not in self._host.gates]
