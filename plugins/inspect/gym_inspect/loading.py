@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from gym_core import UsageError
 from gym_core.spi import asked_to_end, described
+from gym_inspect.model import POLICY, model, standing_in
 from gym_inspect.names import REQUIREMENT, Named, registered
 
 SANDBOXES = ("local",)
@@ -31,7 +34,8 @@ def load(wanted: Named, args: Mapping[str, Any], sandbox: str | None) -> Any:
         ) from error
     read = {name: _read(value) for name, value in args.items()}
     with _by_its_author(wanted):
-        task = _of_file(wanted, read) if wanted.file else _of_package(wanted, read)
+        # in a context of its own: that the policy is the model at work ends with the loading
+        task = copy_context().run(_made, wanted, read)
         if sandbox is not None:
             task.sandbox = _spec(sandbox)
             for sample in task.dataset:
@@ -43,6 +47,25 @@ def load(wanted: Named, args: Mapping[str, Any], sandbox: str | None) -> Any:
             hint="-E sandbox=local runs its commands in a folder of this machine, which protects nothing",
         )
     return task
+
+
+def _made(wanted: Named, args: Mapping[str, Any]) -> Any:
+    from inspect_ai.model import GenerateConfig
+    from inspect_ai.model._model import init_active_model
+
+    with standing_in(), _without_keys():
+        init_active_model(model(POLICY), GenerateConfig())
+        return _of_file(wanted, args) if wanted.file else _of_package(wanted, args)
+
+
+@contextmanager
+def _without_keys() -> Iterator[None]:
+    """What is loaded must not ask a model with the user's key, past the run."""
+    hidden = {name: os.environ.pop(name) for name in tuple(os.environ) if name.endswith("_API_KEY")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _spec(kind: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from inspect_ai.model import Model
 
 POLICY = "policy"
+JUDGE = "judge"
 SCORER = "scorer"
 _FIELDS = frozenset(Sampling.__annotations__) - {"extra"}
 _MANY = 1_000_000
+_ITSELF = frozenset({"gym", "mockllm", "none"})
+"""Providers that ask nobody."""
 
 
 class Calls:
@@ -47,7 +51,7 @@ class Calls:
 
             self.failed.pop(role, None)
             return ModelOutput.from_content(f"gym/{role}", error.message, stop_reason="model_length")
-        except ModelError as error:
+        except (ModelError, TaskFailed) as error:
             self.failed[role] = error
             raise
         self.failed.pop(role, None)
@@ -61,14 +65,24 @@ class Calls:
             return await self.context.actor(SCORER).respond(items, **settings, extra=extra)
         if role == POLICY:
             settings |= self.sampling
-        if role not in self.context.models:
-            raise TaskFailed(
-                f"the task asks a model `gym/{role}`, and the run has no `{role}`", hint=f"--model {role}="
-            )
-        return await self.context.models[role].respond(Request({**settings, "input": list(items)}))
+        asked = self.context.models.get(JUDGE if "/" in role else role)
+        if asked is None:
+            raise _not_here(role)
+        return await asked.respond(Request({**settings, "input": list(items)}))
+
+
+def _not_here(role: str) -> TaskFailed:
+    if "/" not in role:
+        return TaskFailed(f"the task asks a model `gym/{role}`, which the run has not", hint=f"--model {role}=REF")
+    return TaskFailed(
+        f"the task asks the model {role} by its name, and none of the run stands for it",
+        phase="setup",
+        hint=f"--model {JUDGE}=REF is asked instead, such as {JUDGE}={role.replace('/', ':', 1)}",
+    )
 
 
 _calls: ContextVar[Calls] = ContextVar("gym_inspect_calls")
+_tasks_code: ContextVar[bool] = ContextVar("gym_inspect_tasks_code", default=False)
 
 
 @contextmanager
@@ -77,9 +91,20 @@ def calls_of(context: RunnerContext, sampling: Mapping[str, Any]) -> Iterator[Ca
     calls = Calls(context, sampling)
     token = _calls.set(calls)
     try:
-        yield calls
+        with standing_in():
+            yield calls
     finally:
         _calls.reset(token)
+
+
+@contextmanager
+def standing_in() -> Iterator[None]:
+    """Within a block, where code of a task is at work, whatever model it names is one of the run: see `register`."""
+    token = _tasks_code.set(True)
+    try:
+        yield
+    finally:
+        _tasks_code.reset(token)
 
 
 def model(role: str) -> Model:
@@ -90,13 +115,14 @@ def model(role: str) -> Model:
     return get_model(f"gym/{role}")
 
 
+@cache
 def register() -> None:
-    """Tell Inspect of `gym/ROLE`, once in a process."""
-    from inspect_ai._util.registry import registry_has
-    from inspect_ai.model import ModelAPI, modelapi
+    """Tell Inspect of `gym/ROLE`, once in a process, and have `gym/PROVIDER/NAME` stand for what code of a task names.
 
-    if registry_has("modelapi", "gym"):
-        return
+    A task's code may ask for `openai/gpt-4o` wherever it likes, and Inspect would ask that with the user's key: neither
+    limits nor budget nor record of the run would know.
+    """
+    from inspect_ai.model import ModelAPI, modelapi
 
     class Gym(ModelAPI):  # type: ignore[misc]
         """A model of the run. gym retries, limits and counts: Inspect has nothing to do for it."""
@@ -107,9 +133,41 @@ def register() -> None:
                 raise RuntimeError(f"gym/{self.model_name} answers within rollouts only")
             return await calls.generate(self.model_name, input, tools, tool_choice, config)
 
+        async def count_text_tokens(self, text: str) -> int:
+            return len(text) // 4 + 1  # an estimate: Inspect's own fetches a tokenizer
+
         def max_connections(self) -> int:
             return _MANY
 
     @modelapi("gym")  # type: ignore[untyped-decorator]
     def gym() -> type[ModelAPI]:
         return Gym
+
+    _stand_in(gym, Gym)
+
+
+def _stand_in(gym: Any, kind: type[Any]) -> None:
+    """Put `gym` in the place of providers where `get_model` looks them up, and keep both kinds apart in its cache."""
+    from inspect_ai._util.registry import registry_unqualified_name
+    from inspect_ai.model import _model
+
+    find, cached = _model.registry_find, _model.cached_model
+
+    def registry_find(predicate: Any) -> list[Any]:
+        found: list[Any] = find(predicate)
+        provider = registry_unqualified_name(found[0]) if found else ""
+        if not found or provider in _ITSELF or not _tasks_code.get():
+            return found
+
+        def made(model_name: str, config: Any, **others: Any) -> Any:
+            return gym(model_name=f"{provider}/{model_name}", config=config)
+
+        return [made]
+
+    def cached_model(key: str) -> Any:
+        found = cached(key)
+        if found is None or isinstance(found.api, kind) is _tasks_code.get():
+            return found
+        return None
+
+    _model.registry_find, _model.cached_model = registry_find, cached_model

@@ -6,6 +6,7 @@ its own parts, each of which keeps what it knows in context variables: samples t
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
@@ -13,7 +14,7 @@ from typing import Any
 
 from gym_core import TaskFailed, Verdict
 from gym_core.errors import EpisodeOver, GymError
-from gym_core.spi import described
+from gym_core.spi import asked_to_end, described
 from gym_inspect.model import Calls, model
 from gym_inspect.scores import verdict
 
@@ -40,7 +41,7 @@ async def run_sample(task: Any, sample: Any, calls: Calls, epoch: int, reward: s
             _require_answers(calls)
         finally:
             if task.cleanup is not None:
-                await task.cleanup(state)
+                await _clean_up(task, state)
     return verdict(scores, reward), stop or _STOPS.get(_last(state), "completed")
 
 
@@ -84,16 +85,10 @@ def _prepare(task: Any, sample: Any, calls: Calls, epoch: int) -> Any:
 
 
 def _roles(task: Any, calls: Calls) -> dict[str, Any]:
-    """The models of the run by role. A grader is the judge where there is no model called grader."""
-    names = [role for role in calls.context.models if role != "policy"]
-    roles = {role: model(role) for role in names}
+    """The models of the run by role, before those that the task names. A grader is the judge where there is none."""
+    roles = {role: model(role) for role in calls.context.models if role != "policy"}
     if "judge" in roles:
         roles.setdefault("grader", roles["judge"])
-    for role, own in (task.model_roles or {}).items():
-        if role not in roles and not str(own).startswith("gym/"):
-            raise TaskFailed(
-                f"the task names a model of its own as its `{role}`, {own}", phase="setup", hint=f"--model {role}=REF"
-            )
     return {**(task.model_roles or {}), **roles}
 
 
@@ -117,7 +112,9 @@ async def _solve(task: Any, state: Any) -> tuple[Any, str]:
             ):
                 limits.enter_context(limit)
             return await resolve_plan(task, None)(state, generate), ""
-    except Exception as error:
+    except BaseException as error:
+        if asked_to_end(error):
+            raise
         for one in _flat(error):
             if isinstance(one, EpisodeOver):
                 return sample_state() or state, "max_rollout_tokens"
@@ -126,6 +123,13 @@ async def _solve(task: Any, state: Any) -> tuple[Any, str]:
             if type(one).__name__ == "TerminateSampleError":
                 return sample_state() or state, "terminated"
         raise _failed(error, "agent", "its solver failed") from error
+
+
+async def _clean_up(task: Any, state: Any) -> None:
+    try:
+        await task.cleanup(state)
+    except Exception as error:  # as Inspect has it: what was scored stands
+        logging.getLogger("gym").warning("the cleanup of a task of Inspect failed: %s", described(error))
 
 
 def _generating(task: Any) -> Any:
@@ -155,7 +159,9 @@ async def _score(task: Any, sample: Any, state: Any) -> Mapping[str, Any]:
             name = unique_scorer_name(scorer, [*by_solver, *found])
             try:
                 score = await scorer(state, Target(sample.target))
-            except Exception as error:
+            except BaseException as error:
+                if asked_to_end(error):
+                    raise
                 raise _failed(error, "verify", f"the scorer {name} failed") from error
             if score is not None:
                 found[name] = state.scores[name] = score
@@ -168,12 +174,13 @@ def _require_answers(calls: Calls) -> None:
         raise error
 
 
-def _failed(error: Exception, phase: str, what: str) -> BaseException:
+def _failed(error: BaseException, phase: str, what: str) -> BaseException:
     for one in _flat(error):
         if isinstance(one, GymError):
             return one
     last = _flat(error)[0]
-    return TaskFailed(" ".join(f"{what}: {described(last)}".split())[:500], phase=phase)
+    words = f"it left with sys.exit({last.code!r})" if isinstance(last, SystemExit) else described(last)
+    return TaskFailed(" ".join(f"{what}: {words}".split())[:500], phase=phase)
 
 
 def _flat(error: BaseException) -> list[BaseException]:

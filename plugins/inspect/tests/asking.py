@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from typing import Any
 
 from inspect_ai import Task, task
@@ -64,6 +66,28 @@ def deaf() -> Solver:
             return await generate(state)
         except Exception:
             return state
+
+    return solve
+
+
+@solver
+def leaving() -> Solver:
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        print("on my way out")
+        sys.exit(3)
+
+    return solve
+
+
+@solver
+def naming(role: str | None = None) -> Solver:
+    """Asks a model of its own choice, which Inspect would ask with the user's key."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        state = await generate(state)
+        asked = get_model("openai/gpt-4o") if role is None else get_model(role=role, default="anthropic/claude-x")
+        state.output.completion = (await asked.generate("What do you say?")).completion
+        return state
 
     return solve
 
@@ -142,13 +166,47 @@ def graded() -> Task:
 
 
 @task
+def named_by_solver(role: str | None = None) -> Task:
+    return Task(dataset=SAMPLES, solver=naming(role), scorer=includes())
+
+
+@task
+def named_by_scorer() -> Task:
+    return Task(dataset=SAMPLES, solver=generate(), scorer=model_graded_qa(model=get_model("openai/gpt-4o")))
+
+
+@task
+def named_as_a_role() -> Task:
+    return Task(
+        dataset=SAMPLES,
+        solver=generate(),
+        scorer=model_graded_qa(model_role="grader"),
+        model_roles={"grader": "openai/gpt-4o"},
+    )
+
+
+@task
+def printing() -> Task:
+    print("loading the task")
+    assert not os.environ.get("OPENAI_API_KEY")
+    return Task(dataset=SAMPLES, solver=generate(), scorer=includes())
+
+
+@task
+def leaving_at_once() -> Task:
+    sys.exit(3)
+
+
+@task
 def scored_by_itself() -> Task:
     return Task(dataset=SAMPLES, solver=generate(), scorer=asking_the_model())
 
 
 @task
 def broken(how: str = "failing") -> Task:
-    return Task(dataset=SAMPLES, solver={"failing": failing, "deaf": deaf}[how](), scorer=includes())
+    return Task(
+        dataset=SAMPLES, solver={"failing": failing, "deaf": deaf, "leaving": leaving}[how](), scorer=includes()
+    )
 
 
 @task

@@ -113,6 +113,35 @@ class TestTasks:
         for one in run("scored_by_itself", "1", "C"):
             assert [made["actor"] for made in one.model_calls] == ["policy", "scorer"]
 
+    @pytest.mark.parametrize("task", ["named_by_solver", "named_by_scorer", "named_as_a_role"])
+    def test_a_model_that_a_task_names_is_the_runs_judge_or_refused(
+        self, task: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
+        judge = ScriptedModel("1, GRADE: C", role="judge")
+        for one in run(task, model={"policy": ScriptedModel("5"), "judge": judge}, limit=1):
+            assert (one.reward, [made["role"] for made in one.model_calls]) == (1.0, ["policy", "judge"])
+        for one in run(task, "5", limit=1):
+            assert one.reward is None
+            assert "asks the model openai/gpt-4o by its name, and none of the run stands for it" in str(one.error)
+            assert "--model judge=REF" in str(one.error)
+
+    def test_a_model_that_stands_in_for_a_role_is_the_runs_too(self) -> None:
+        models = {"policy": ScriptedModel("5"), "writer": ScriptedModel("1", role="writer")}
+        (one,) = run("named_by_solver", model=models, env_options={"args": {"role": "writer"}}, limit=1)
+        assert (one.reward, [made["role"] for made in one.model_calls]) == (1.0, ["policy", "writer"])
+        (one,) = run("named_by_solver", "5", env_options={"args": {"role": "writer"}}, limit=1)
+        assert "anthropic/claude-x by its name" in str(one.error)
+
+    def test_a_task_that_leaves_ends_itself_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
+        for one in of("broken", "1", how="leaving"):
+            assert (one.status.value, one.reward) == ("agent_error", None)
+            assert "its solver failed: it left with sys.exit(3)" in str(one.error)
+        with pytest.raises(UsageError, match=r"it left with sys.exit\(3\)"):
+            of("leaving_at_once")
+        assert [one.reward for one in run("printing", "1")] == [1.0, 0.0]
+
     def test_a_local_sandbox_is_opened_and_others_are_refused(self) -> None:
         assert [one.reward for one in of("boxed", "1")] == [1.0, 0.0]
         with pytest.raises(UsageError, match="sandbox of Inspect's kind `docker`") as refused:
