@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -14,6 +15,7 @@ from gym_core import (
     Home,
     Options,
     ResourceServer,
+    ResourceServerInfo,
     Selector,
     Session,
     SessionContext,
@@ -25,9 +27,8 @@ from gym_inspect.loading import load
 from gym_inspect.messages import to_items
 from gym_inspect.model import model
 from gym_inspect.names import home_of, named
-
-ROW = "inspect"
-"""The field of a task that holds the sample: input, target, choices, metadata, files."""
+from gym_inspect.sample import ROW
+from gym_inspect.session import InspectSession
 
 
 class InspectOptions(Options):
@@ -43,6 +44,11 @@ class InspectOptions(Options):
         default=None,
         description="The score that is the reward, a scorer or `scorer.name`; otherwise the first scorer's is.",
     )
+    solver: Literal["own", "agent"] = Field(
+        default="own",
+        description="Who works on a sample: the task's solver, or `agent`, an agent of gym's with what the solver asks "
+        "and the tools that it gives.",
+    )
     sandbox: str | None = Field(
         default=None, description="The kind of sandbox instead of the task's own: `local`, which protects nothing."
     )
@@ -56,6 +62,7 @@ class Inspect(ResourceServer[InspectOptions]):
     """
 
     preferred_agent = "inspect_loop"
+    session_type = InspectSession
 
     def __init__(self, options: Any = None, context: Any = None) -> None:
         super().__init__(options, context)
@@ -66,6 +73,11 @@ class Inspect(ResourceServer[InspectOptions]):
     def home(cls, selector: str | None) -> Home | None:
         """A venv with Inspect and the task's package, unless both are here."""
         return home_of(named(selector))
+
+    def describe(self) -> ResourceServerInfo:
+        """Who works on its samples only its options know."""
+        agent = ResourceServer.preferred_agent if self.options.solver == "agent" else self.preferred_agent
+        return replace(super().describe(), preferred_agent=agent)
 
     async def __aenter__(self) -> Self:
         self.loaded = load(self.named, self.options.args, self.options.sandbox)
@@ -102,10 +114,13 @@ class Inspect(ResourceServer[InspectOptions]):
             )
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
-        """Raises `UsageError`: its solver is its own."""
-        raise UsageError(
-            f"{self.named} runs its own solver, and has no sessions for an agent of gym", hint="leave --agent out"
-        )
+        """A session for an agent of gym. Raises `UsageError` where its solver is its own."""
+        if self.options.solver == "own":
+            raise UsageError(
+                f"{self.named} runs its own solver, and has no sessions for an agent of gym",
+                hint="leave --agent out, or take -E solver=agent",
+            )
+        return super().open_session(task, context)
 
 
 def _known_by(held: dict[str, Any]) -> str:

@@ -66,6 +66,40 @@ def _part(part: Any) -> dict[str, Any]:
     raise TaskFailed(f"a message of the task holds {part.type}, which no model here is given", phase="setup")
 
 
+def to_messages(items: Sequence[Mapping[str, Any]]) -> list[ChatMessage]:
+    """Items as messages of Inspect: what was said at once by an assistant is one message."""
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser
+    from inspect_ai.model._call_tools import parse_tool_call
+
+    messages: list[Any] = []
+    functions: dict[str, str] = {}
+    for item in items:
+        kind, role = item.get("type", "message"), item.get("role")
+        if kind == "function_call":
+            functions[item["call_id"]] = item["name"]
+            call = parse_tool_call(item["call_id"], item["name"], item["arguments"], None)
+            if not messages or messages[-1].role != "assistant":
+                messages.append(ChatMessageAssistant(content=""))
+            messages[-1].tool_calls = [*(messages[-1].tool_calls or ()), call]
+        elif kind == "function_call_output":
+            ident = item["call_id"]
+            messages.append(
+                ChatMessageTool(content=_text(item["output"]), tool_call_id=ident, function=functions.get(ident))
+            )
+        elif kind == "message" and role == "assistant":
+            messages.append(ChatMessageAssistant(content=_text(item["content"])))
+        elif kind == "message":
+            made = ChatMessageUser if role == "user" else ChatMessageSystem
+            messages.append(made(content=_text(item["content"])))
+    return messages
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text") or part.get("refusal") or "") for part in content)
+
+
 def to_settings(tools: Sequence[ToolInfo], choice: ToolChoice, config: GenerateConfig) -> dict[str, Any]:
     """Tools and settings as fields of a request."""
     if (config.num_choices or 1) > 1:
@@ -81,14 +115,15 @@ def to_settings(tools: Sequence[ToolInfo], choice: ToolChoice, config: GenerateC
         body["text"] = {"format": {"type": "json_schema", "name": wanted.name, "schema": schema}}
     body |= config.extra_body or {}
     if tools:
-        body["tools"] = [_tool(tool) for tool in tools]
+        body["tools"] = [tool_schema(tool) for tool in tools]
         body["tool_choice"] = {"type": "function", "name": choice.name} if not isinstance(choice, str) else choice
         if choice == "any":
             body["tool_choice"] = "required"
     return body
 
 
-def _tool(tool: ToolInfo) -> dict[str, Any]:
+def tool_schema(tool: ToolInfo) -> dict[str, Any]:
+    """A tool as the Responses API has it."""
     parameters = tool.parameters.model_dump(exclude_none=True, by_alias=True)
     return {"type": "function", "name": tool.name, "description": tool.description, "parameters": parameters}
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from gym_core import Response, RunnerContext, Sampling, TaskFailed
+from gym_core import Actor, Response, Sampling, TaskFailed
+from gym_core import Model as ModelOfRun
 from gym_core.errors import ContextLengthError, ModelError
 from gym_core.responses import Request
 from gym_inspect.messages import to_items, to_output, to_settings
@@ -26,6 +27,19 @@ _ITSELF = frozenset({"gym", "mockllm", "none"})
 """Providers that ask nobody."""
 
 
+class Models(Protocol):
+    """What the models of a run are asked through: a runner's context, or a session."""
+
+    @property
+    def models(self) -> Mapping[str, ModelOfRun]:
+        """By role."""
+        ...
+
+    def actor(self, name: str, role: str = "policy") -> Actor:
+        """Another actor than the policy."""
+        ...
+
+
 class Calls:
     """The model calls of one rollout. Each rollout has its own, which its code finds by its context.
 
@@ -33,12 +47,20 @@ class Calls:
     the errors of calls that nobody made good, by role: code that passes over one has not come to an honest end.
     """
 
-    def __init__(self, context: RunnerContext, sampling: Mapping[str, Any]) -> None:
+    def __init__(self, context: Models, sampling: Mapping[str, Any]) -> None:
         self.context = context
         self.sampling = sampling
         self.scoring = False
         self.failed: dict[str, BaseException] = {}
         self._said: dict[str, list[Any]] = {}
+
+    def policy(self) -> Model:
+        """What the solver asks."""
+        return model(POLICY)
+
+    async def conclude(self, state: Any) -> None:
+        """Asked once, between solver and scorers."""
+        return
 
     async def generate(self, role: str, messages: Any, tools: Any, choice: Any, config: Any) -> Any:
         """One call, and its answer as Inspect has it."""
@@ -86,13 +108,12 @@ _tasks_code: ContextVar[bool] = ContextVar("gym_inspect_tasks_code", default=Fal
 
 
 @contextmanager
-def calls_of(context: RunnerContext, sampling: Mapping[str, Any]) -> Iterator[Calls]:
+def calls_of(calls: Calls) -> Iterator[None]:
     """Have the models of the run answer within a block, as this rollout's."""
-    calls = Calls(context, sampling)
     token = _calls.set(calls)
     try:
         with standing_in():
-            yield calls
+            yield
     finally:
         _calls.reset(token)
 

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
-from gym_core import TaskFailed, Verdict
+from gym_core import Task, TaskFailed, Verdict
 from gym_core.errors import EpisodeOver, GymError
 from gym_core.spi import asked_to_end, described
 from gym_inspect.model import Calls, model
 from gym_inspect.scores import verdict
 
+ROW = "inspect"
+"""The field of a task that holds the sample: input, target, choices, metadata, files."""
 _LIMITS = {"message": "max_turns", "turn": "max_turns", "token": "max_rollout_tokens", "cost": "max_rollout_tokens"}
 _STOPS = {"max_tokens": "max_output_tokens", "model_length": "context_length", "content_filter": "content_filter"}
 
@@ -28,14 +30,16 @@ async def run_sample(task: Any, sample: Any, calls: Calls, epoch: int, reward: s
 
     state = _prepare(task, sample, calls, epoch)
     async with AsyncExitStack() as stack:
+        active = await stack.enter_async_context(_active(task, sample, state))
         if task.sandbox is not None or sample.sandbox is not None:
             try:
                 await stack.enter_async_context(sandboxenv_context(task.name, task.sandbox, None, True, sample))
             except Exception as error:
                 raise _failed(error, "setup", "its sandbox did not start") from error
         try:
-            state, stop = await _solve(task, state)
+            state, stop = await _solve(task, state, calls, active)
             _require_answers(calls)
+            await calls.conclude(state)
             calls.scoring = True
             scores = await _score(task, sample, state)
             _require_answers(calls)
@@ -43,6 +47,19 @@ async def run_sample(task: Any, sample: Any, calls: Calls, epoch: int, reward: s
             if task.cleanup is not None:
                 await _clean_up(task, state)
     return verdict(scores, reward), stop or _STOPS.get(_last(state), "completed")
+
+
+def sample_of(task: Task) -> Any:
+    """The sample that a task holds. Raises `TaskFailed`."""
+    from inspect_ai.dataset import Sample
+
+    held = task.get(ROW)
+    if not isinstance(held, Mapping):
+        raise TaskFailed(f"the task has no sample of Inspect in its field `{ROW}`", phase="setup")
+    try:
+        return Sample.model_validate(dict(held))
+    except ValueError as error:
+        raise TaskFailed(f"the task's field `{ROW}` is no sample: {error}"[:400], phase="setup") from error
 
 
 def _prepare(task: Any, sample: Any, calls: Calls, epoch: int) -> Any:
@@ -58,7 +75,7 @@ def _prepare(task: Any, sample: Any, calls: Calls, epoch: int) -> Any:
     from inspect_ai.solver._task_state import set_sample_state
     from inspect_ai.util._store import init_subtask_store
 
-    policy = model("policy")
+    policy = calls.policy()
     init_task_context(policy, _roles(task, calls), task.config, task.approval)
     init_sample_model_data()
     init_sample_working_time(time.monotonic())
@@ -92,13 +109,37 @@ def _roles(task: Any, calls: Calls) -> dict[str, Any]:
     return {**(task.model_roles or {}), **roles}
 
 
-async def _solve(task: Any, state: Any) -> tuple[Any, str]:
+def _active(task: Any, sample: Any, state: Any) -> Any:
+    """The sample as Inspect knows those that are under way: its agents ask for that."""
+    from inspect_ai.log._samples import active_sample
+    from inspect_ai.log._transcript import transcript
+
+    return active_sample(
+        task=task.name,
+        log_location="",
+        model=str(state.model),
+        sample=sample,
+        epoch=state.epoch,
+        message_limit=state.message_limit,
+        token_limit=state.token_limit,
+        cost_limit=state.cost_limit,
+        time_limit=task.time_limit,
+        working_limit=task.working_limit,
+        fails_on_error=True,
+        transcript=transcript(),
+        eval_id="gym",
+        sample_uuid=state.uuid,
+    )
+
+
+async def _solve(task: Any, state: Any, calls: Calls, active: Any) -> tuple[Any, str]:
+    from anyio import create_task_group
     from inspect_ai._eval.task.run import resolve_plan
     from inspect_ai.solver._fork import set_task_generate
     from inspect_ai.solver._task_state import sample_state
     from inspect_ai.util import LimitExceededError, time_limit, turn_limit, working_limit
 
-    generate = _generating(task)
+    generate = _generating(task, calls.policy())
     set_task_generate(generate)
     try:
         with ExitStack() as limits:
@@ -111,7 +152,11 @@ async def _solve(task: Any, state: Any) -> tuple[Any, str]:
                 working_limit(task.working_limit),
             ):
                 limits.enter_context(limit)
-            return await resolve_plan(task, None)(state, generate), ""
+            async with create_task_group() as background:
+                active.start(background)
+                solved = await resolve_plan(task, None)(state, generate)
+                background.cancel_scope.cancel()
+            return solved, ""
     except BaseException as error:
         if asked_to_end(error):
             raise
@@ -132,13 +177,13 @@ async def _clean_up(task: Any, state: Any) -> None:
         logging.getLogger("gym").warning("the cleanup of a task of Inspect failed: %s", described(error))
 
 
-def _generating(task: Any) -> Any:
+def _generating(task: Any, policy: Any) -> Any:
     from inspect_ai._eval.task.generate import task_generate
 
     async def generate(state: Any, tool_calls: Any = "loop", **settings: Any) -> Any:
         # an answer that was kept from another rollout is none of this one's
         settings.pop("cache", None)
-        return await task_generate(model("policy"), state, tool_calls, False, task.config.merge(settings))
+        return await task_generate(policy, state, tool_calls, False, task.config.merge(settings))
 
     return generate
 

@@ -9,10 +9,21 @@ import sys
 from typing import Any
 
 from inspect_ai import Task, task
+from inspect_ai.agent import react
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageUser, get_model
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, includes, match, mean, model_graded_qa, scorer
-from inspect_ai.solver import Generate, Solver, TaskState, generate, multiple_choice, solver, system_message, use_tools
+from inspect_ai.solver import (
+    Generate,
+    Solver,
+    TaskState,
+    generate,
+    multiple_choice,
+    self_critique,
+    solver,
+    system_message,
+    use_tools,
+)
 from inspect_ai.tool import Tool, tool
 from inspect_ai.util import sandbox
 
@@ -121,6 +132,15 @@ def giving(value: Any) -> Scorer:
     return score
 
 
+@scorer(metrics=[mean()])
+def used_tools() -> Scorer:
+    async def score(state: TaskState, target: Target) -> Score:
+        said = [one for one in state.messages if one.role == "tool"]
+        return Score(value=len(said), answer=" | ".join(f"{one.function}: {one.text}" for one in said))
+
+    return score
+
+
 @scorer(metrics=[accuracy()])
 def asking_the_model() -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:
@@ -137,6 +157,18 @@ def single() -> Task:
 @task
 def tools() -> Task:
     return Task(dataset=SAMPLES, solver=[use_tools(add()), generate()], scorer=includes())
+
+
+@task
+def reacting() -> Task:
+    return Task(
+        dataset=SAMPLES, solver=react(prompt="Use your tools.", tools=[add()]), scorer=[includes(), used_tools()]
+    )
+
+
+@task
+def criticized() -> Task:
+    return Task(dataset=SAMPLES, solver=[generate(), self_critique()], scorer=includes())
 
 
 @task

@@ -156,6 +156,53 @@ class TestTasks:
             run("singel")
 
 
+@needs_inspect
+class TestAgents:
+    """Agents of gym's in the place of the model that a solver asks."""
+
+    AGENT = {"solver": "agent"}
+
+    def test_an_agent_has_the_tools_of_the_solver_and_is_scored_by_its_scorers(self) -> None:
+        model = ScriptedModel(call("add", x=0, y=1), "it is 1")
+        (right, wrong) = run("tools", model=model, env_options=self.AGENT)
+        assert [right.reward, wrong.reward] == [1.0, 0.0]
+        assert [tool["name"] for tool in model.requests[0].tools] == ["add"]
+        assert model.requests[-1].input[-1]["output"] == "1"
+
+    def test_what_the_solver_says_beside_the_input_opens_the_episode(self) -> None:
+        model = ScriptedModel("1")
+        (first, _) = run("single", model=model, env_options=self.AGENT)
+        assert first.reward == 1.0
+        assert [(one["role"], one["content"]) for one in model.requests[0].input] == [
+            ("user", "What is 0 + 1?"),
+            ("user", "Be brief."),
+        ]
+
+    def test_a_solver_goes_on_with_what_the_agent_has_answered(self) -> None:
+        (one,) = run("choices", "ANSWER: B", env_options=self.AGENT)
+        assert one.reward == 1.0
+        for one in run("criticized", "1", env_options=self.AGENT, limit=1):
+            assert (one.reward, len(one.model_calls)) == (1.0, 1)
+
+    def test_submitting_ends_the_episode_and_is_what_is_scored(self) -> None:
+        model = ScriptedModel(call("add", x=0, y=1), call("submit", answer="1"))
+        (right, wrong) = run("reacting", model=model, env_options=self.AGENT)
+        assert [right.reward, wrong.reward] == [1.0, 0.0]
+        assert right.stop_reason == "submitted"
+        assert right.row["reward_components"]["used_tools"] >= 1.0
+        assert "add: 1" in right.info["scores"]["used_tools"]["answer"]
+
+    def test_sandboxes_failures_and_scorers_are_as_with_a_solver(self) -> None:
+        assert [one.reward for one in run("boxed", "1", env_options=self.AGENT)] == [1.0, 0.0]
+        for one in run("broken", "1", env_options=self.AGENT):
+            assert (one.status.value, one.reward) == ("env_error", None)
+            assert "the solver is broken" in str(one.error)
+        for one in run("valued", "1", env_options={**self.AGENT, "args": {"value": "raise"}}):
+            assert (one.status.value, one.reward) == ("verifier_error", None)
+        for one in run("scored_by_itself", "1", "C", env_options=self.AGENT):
+            assert [made["actor"] for made in one.model_calls] == ["policy", "scorer"]
+
+
 def alone(task: str, *script: Any, log_dir: Path) -> tuple[dict[str, float], list[Any]]:
     """What Inspect's own evaluation asks and gives, with the same answers."""
     from inspect_ai import eval
@@ -207,6 +254,8 @@ def conversation(items: Any) -> list[tuple[str, str]]:
         ("tools", [call("add", x=0, y=1), "it is 1"]),
         ("turns", ["5", "1", "2"]),
         ("choices", ["ANSWER: B"]),
+        ("boxed", ["1"]),
+        ("reacting", [call("add", x=0, y=1), call("submit", answer="1")]),
     ],
 )
 def test_inspect_alone_asks_the_same_and_gives_the_same(task: str, script: list[Any], tmp_path: Path) -> None:
