@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gym_training.tokens import to_verl as to_verl
     from gym_training.trl import TrlRollouts as TrlRollouts
     from gym_training.trl import trl_rollouts as trl_rollouts
+    from gym_training.trl_environment import GymSpec as GymSpec
     from gym_training.verifiers import to_verifiers as to_verifiers
     from gym_training.verl import VerlPolicy as VerlPolicy
     from gym_training.verl import verl_outputs as verl_outputs
@@ -37,6 +38,7 @@ else:
             "gym_training.supervised": "best_and_worst to_kto to_preference to_prompts to_sft",
             "gym_training.tokens": "as_columns to_openenv to_prime_rl to_tokens to_trl to_verl",
             "gym_training.trl": "TrlRollouts trl_rollouts",
+            "gym_training.trl_environment": "GymSpec",
             "gym_training.verifiers": "to_verifiers",
             "gym_training.verl": "VerlPolicy verl_outputs verl_sampling verl_task",
         },

@@ -60,6 +60,13 @@ def test_verls_workers_run_its_agent_loop(tmp_path: Path) -> None:
 
 @pytest.mark.foreign
 @pytest.mark.timeout(1800)
+def test_trl_trains_on_environments_of_gym(tmp_path: Path) -> None:
+    python = foreign_python("trl-live", ["trl", *EDITABLE])
+    foreign_check(python, CHECKS / "check_trl_environment.py", str(tmp_path))
+
+
+@pytest.mark.foreign
+@pytest.mark.timeout(1800)
 def test_trl_learns_on_rollouts_of_an_open_gym(tmp_path: Path) -> None:
     python = foreign_python("trl-live", ["trl", *EDITABLE])
     foreign_check(python, CHECKS / "check_trl_live.py", str(tmp_path))
