@@ -44,6 +44,8 @@ CONTEXT_LENGTH = StopReason.CONTEXT_LENGTH
 MAX_ROLLOUT_TOKENS = StopReason.MAX_ROLLOUT_TOKENS
 SESSION_DONE = "session_done"
 BUDGET = "budget"
+FINISH_AT = "finish_at"
+"""Of a rollout that was let go."""
 
 TRUNCATING = frozenset({MAX_OUTPUT_TOKENS, MAX_TURNS, CONTEXT_LENGTH, MAX_ROLLOUT_TOKENS})
 """Stop reasons that mean the rollout was cut: its status is `truncated`, and it is verified all the same."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -34,15 +34,19 @@ def make_gates(
     *,
     clock: Clock,
     prices: Mapping[str, Price] = NO_PRICES,
+    answered: Collection[str] = (),
     gate: Callable[..., ModelGate] = ModelGate,
     limiters: Limiters | None = None,
 ) -> dict[str, ModelGate]:
-    """The ways to the models by role; those of one endpoint share a limiter."""
+    """The ways to the models by role; those of one endpoint share a limiter. `answered`: who has said something yet."""
     limiters = limiters or Limiters()
-    return {
+    gates = {
         role: gate(role, model, limiters=limiters, deadlines=deadlines, clock=clock, price=prices.get(role))
         for role, model in models.items()
     }
+    for role in answered:
+        gates[role].answered = True
+    return gates
 
 
 def make_stage(

@@ -31,7 +31,9 @@ from gym_core.engine.comparison import Statistics
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.rescore import RescoreConfig, open_rescore
 from gym_core.engine.storage.groups import GroupLines
-from gym_core.spi import open_run
+from gym_core.engine.storage.store import ResultStore
+from gym_core.errors import StoreError
+from gym_core.spi import RunControl, open_run
 from gym_testing import Served
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, ask, env
@@ -448,6 +450,90 @@ def test_what_stops_a_run_ends_what_is_being_scored(tmp_path: Path) -> None:
     ended = run(speaking(), scoring(), repeats=2, output=output, mode="resume", accept_changes=True)
     assert ended.rollouts == []
     assert ended.summary["groups"]["scored"] == 3
+
+
+class Endless:
+    """Scoring that never ends of itself. `ended`: how many groups of it were cut off."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.ended = 0
+
+    async def __call__(self, rollouts: Sequence[Rollout]) -> Any:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended += 1
+
+
+def test_whoever_steers_a_run_ends_what_is_being_scored(tmp_path: Path) -> None:
+    async def main() -> Ended:
+        scorer, controls = Endless(), []
+
+        class Steering:
+            @hookimpl(contract=1)
+            def gym_run_control(self, run: RunInfo, control: RunControl) -> None:
+                controls.append(control)
+
+        wanted = config(
+            speaking(), scoring(scorer), repeats=2, output=tmp_path / "x.jsonl", extensions=[Steering()],
+            deadlines=Deadlines(verify=600),
+        )  # fmt: skip
+        running = asyncio.create_task(execute(wanted))
+        await scorer.begun.wait()
+        while not controls:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(controls[0].stop, "enough")
+        ended = await running
+        assert scorer.ended > 0
+        return ended
+
+    ended = asyncio.run(asyncio.wait_for(main(), 30))
+    assert (ended.summary["state"], ended.summary["message"]) == ("stopped", "enough")
+    assert lines(tmp_path / "x.jsonl") == []
+
+
+@pytest.mark.parametrize("writes", [1, 5])
+def test_a_full_disk_ends_what_is_being_scored(writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = ResultStore.write
+
+    async def main() -> Ended:
+        scorer, written = Endless(), 0
+
+        def full(self: ResultStore, rollout: Rollout) -> None:
+            nonlocal written
+            if written == 2 * writes:
+                raise StoreError("the disk is full")
+            write(self, rollout)
+            written += 1
+
+        monkeypatch.setattr(ResultStore, "write", full)
+        wanted = config(
+            speaking(), scoring(scorer, 10), repeats=2, concurrency=20, output=tmp_path / "x.jsonl",
+            deadlines=Deadlines(verify=600),
+        )  # fmt: skip
+        return await execute(wanted)
+
+    ended = asyncio.run(asyncio.wait_for(main(), 30))
+    assert (ended.summary["state"], str(ended.error)) == ("stopped", "the disk is full")
+
+
+def test_a_run_that_is_cancelled_while_groups_are_scored_is_not_called_finished(tmp_path: Path) -> None:
+    async def main() -> None:
+        scorer = Endless()
+        wanted = config(speaking(), scoring(scorer), repeats=2, output=tmp_path / "x.jsonl")
+        running = asyncio.create_task(execute(wanted))
+        while len(read_jsonl(tmp_path / "x.jsonl")) < 6:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await scorer.begun.wait()
+        await asyncio.sleep(0.02)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert orjson.loads((tmp_path / "x.summary.json").read_bytes())["state"] == "interrupted"
 
 
 def test_overwrite_leaves_no_group_of_before(tmp_path: Path) -> None:

@@ -26,7 +26,15 @@ from gym_core import (
     UsageError,
     Verdict,
 )
-from gym_core.errors import AuthenticationError, BadRequestError, BudgetExceeded, InputError, PluginError, StoreError
+from gym_core.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BrokenReplyError,
+    BudgetExceeded,
+    InputError,
+    PluginError,
+    StoreError,
+)
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, ask, env, row
 from tests.support.loop import asynchronous, settle
@@ -439,6 +447,61 @@ class TestModels:
             with pytest.raises(UsageError, match=message):
                 await gym.rollout(ask(), **override)
             assert (await gym.rollout(ask())).reward == 1.0
+
+    @asynchronous
+    async def test_one_that_is_refused_is_closed(self) -> None:
+        class Refused(ScriptedModel):
+            entered = left = 0
+
+            async def __aenter__(self) -> Any:
+                self.entered += 1
+                return await super().__aenter__()
+
+            async def __aexit__(self, *error: Any) -> None:
+                self.left += 1
+
+            async def check(self) -> Sequence[str]:
+                raise AuthenticationError("bad key")
+
+        model = Refused()
+        async with opened() as gym:
+            for number in range(2):
+                with pytest.raises(UsageError, match="bad key"):
+                    await gym.rollout(ask(), model=model)
+                assert (model.entered, model.left) == (number + 1, number + 1)
+            assert [*gym.summary] == []
+        assert gym.summary["health"]["models"].keys() == {"policy"}
+
+    @asynchronous
+    async def test_one_without_a_price_is_refused_and_closed(self, tmp_path: Path) -> None:
+        closed: list[str] = []
+
+        class Closing(ScriptedModel):
+            async def __aexit__(self, *error: Any) -> None:
+                closed.append(self.describe().model_id)
+
+        prices = tmp_path / "prices.toml"
+        prices.write_text("[known]\ninput = 1\noutput = 1\n")
+        async with opened(ScriptedModel(name="known"), prices=prices, max_cost=1.0) as gym:
+            assert (await gym.rollout(ask(), model=Closing(name="known"))).reward == 1.0
+            with pytest.raises(UsageError, match=r"there is none in .* known for the model `unknown`"):
+                await gym.rollout(ask(), model=Closing(name="unknown"))
+            assert closed == ["unknown"]
+        assert closed == ["unknown", "known"]
+
+    @asynchronous
+    async def test_the_summary_counts_the_calls_of_all_by_role(self) -> None:
+        def fails_once(request: Any, context: Any) -> Any:
+            return BrokenReplyError("half") if len(other.requests) == 1 else "done"
+
+        other = ScriptedModel(fails_once, name="other")
+        async with opened(ScriptedModel(name="own")) as gym:
+            await gym.group(ask(), 2)
+            await gym.group(ask(), 3, model=other)
+        assert gym.summary["rollouts"]["with_verdict"] == 5
+        health = gym.summary["health"]["models"]
+        assert health.keys() == {"policy"}
+        assert (health["policy"]["calls"], health["policy"]["retries"]) == (5, 1)
 
 
 class Ranked(PlainSession):
@@ -977,6 +1040,30 @@ class TestWeights:
             async with gym.paused():
                 begin.set()
                 assert (await going).reward == 1.0
+
+    @pytest.mark.parametrize(("name", "waits"), [("policy", True), ("elsewhere", False)])
+    @asynchronous
+    async def test_another_judge_waits_where_it_is_at_the_policys_endpoint(self, name: str, waits: bool) -> None:
+        class Judged(Session[Any]):
+            async def verify(self, trajectory: Trajectory) -> float:
+                reached.set()
+                await begin.wait()
+                return float((await self.models["judge"].respond("?")).output_text)
+
+        reached, begin = asyncio.Event(), asyncio.Event()
+        models = {"policy": ScriptedModel(name="policy"), "judge": ScriptedModel("1", name="judge")}
+        judge = ScriptedModel("0.5", name=name)
+        async with opened(models, env(Judged)) as gym:
+            going = asyncio.create_task(gym.rollout(ask(), model={"judge": judge}))
+            await reached.wait()
+            async with gym.paused():
+                begin.set()
+                if waits:
+                    await settle(200)
+                    assert judge.requests == []
+                else:
+                    await going
+            assert (await going).reward == 0.5
 
 
 class TestSettings:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 from gym_core.contract.executor import Head
@@ -33,9 +34,9 @@ from gym_core.engine.executors.settings import WorkerSettings
 from gym_core.engine.executors.worker_budget import WorkerBudget
 from gym_core.engine.executors.worker_limiter import WorkerLimiter
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.model_calls.budget import Meter
-from gym_core.engine.model_calls.gate import Clock, ModelGate
-from gym_core.engine.model_calls.observed_gate import ObservedGate
+from gym_core.engine.model_calls.budget import make_meters
+from gym_core.engine.model_calls.gate import Clock
+from gym_core.engine.model_calls.observed_gate import made_gate
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.health import Heartbeat
 from gym_core.engine.observers.watchdog import Watchdog
@@ -210,11 +211,10 @@ class Worker:
             config.limits.deadlines,
             clock=clock,
             prices=settings.prices,
-            gate=self._gate,
+            answered=settings.answered,
+            gate=partial(made_gate, self._model_called if settings.hears_models else None),
             limiters=self._limiters,
         )
-        for role, gate in gates.items():
-            gate.answered = role in settings.answered
         budget = self._changes.budget = self._leased(
             config.limits.max_tokens is not None, config.limits.max_cost is not None, assembly
         )
@@ -242,15 +242,8 @@ class Worker:
     def _leased(self, tokens: bool, cost: bool, assembly: Assembly) -> WorkerBudget | None:
         if not tokens and not cost:
             return None
-        meters = {role: Meter(role, model, self._settings.prices.get(role)) for role, model in assembly.models.items()}
+        meters = make_meters(assembly.models, self._settings.prices)
         return WorkerBudget(meters, tokens=tokens, cost=cost, changed=self._note_budget)
-
-    def _gate(self, *arguments: Any, **keywords: Any) -> ModelGate:
-        if not self._settings.hears_models:
-            return ModelGate(*arguments, **keywords)
-        gate = ObservedGate(*arguments, **keywords)
-        gate.tell = self._model_called
-        return gate
 
     def _new_limiter(self) -> WorkerLimiter:
         self._outbox.soon()  # the coordinator may not know the endpoint

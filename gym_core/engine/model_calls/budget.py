@@ -211,6 +211,20 @@ class Budget:
         }
 
 
+def make_meters(
+    models: Mapping[str, ModelBackend],
+    prices: Mapping[str, Price],
+    *,
+    max_cost: float | None = None,
+    price_file: str | Path | None = None,
+) -> dict[str, Meter]:
+    """What measures the calls of models. Raises `UsageError` for `max_cost` and a model that nobody has a price for."""
+    for role, model in models.items():
+        if max_cost is not None and role not in prices:
+            raise unknown_price(role, model, price_file)
+    return {role: Meter(role, model, prices.get(role)) for role, model in models.items()}
+
+
 def make_budget(
     models: Mapping[str, ModelBackend],
     prices: Mapping[str, Price],
@@ -226,11 +240,7 @@ def make_budget(
     """
     if max_tokens is None and max_cost is None:
         return None
-    meters = {role: Meter(role, model, prices.get(role)) for role, model in models.items()}
-    if max_cost is not None:
-        for role, model in models.items():
-            if role not in prices:
-                raise unknown_price(role, model, price_file)
+    meters = make_meters(models, prices, max_cost=max_cost, price_file=price_file)
     for role, meter in meters.items():
         if not meter.bounded:
             option = "max_output_tokens" if role == "policy" else f"{role}.max_output_tokens"

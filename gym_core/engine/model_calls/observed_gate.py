@@ -67,5 +67,14 @@ class ObservedGate(ModelGate):
         self.tell(CallInfo(context.key, self.info.model_id, seconds, started, error, about))
 
 
+def made_gate(tell: Tell | None, *arguments: Any, **keywords: Any) -> ModelGate:
+    """A gate, which is a plain one when nobody listens."""
+    if tell is None:
+        return ModelGate(*arguments, **keywords)
+    gate = ObservedGate(*arguments, **keywords)
+    gate.tell = tell
+    return gate
+
+
 def _text(error: BaseException | None) -> str | None:
     return None if error is None else described(error)

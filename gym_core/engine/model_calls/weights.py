@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gym_core.engine.bounds.alarms import Alarm, Scope
+from gym_core.engine.model_calls.rate_limits import Limiter
 
 
 class Weights:
@@ -16,6 +17,8 @@ class Weights:
 
     def __init__(self) -> None:
         self.version: str | None = None
+        self.limiters: set[Limiter] = set()
+        """Those of the endpoints that they are behind."""
         self.paused = 0
         self._under_way: set[Scope] = set()
         self._aborted: set[Scope] = set()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
+
+from gym_core.engine.model_calls.gate import ModelGate
 
 PROBE_SECONDS = 0.1
 _FLOOR = 1e-4
@@ -37,6 +41,22 @@ class LagTally:
     def to_wire(self) -> dict[str, Any]:
         """As it stands in the summary, in seconds."""
         return {"max": round(self.max, 6), "p99": round(self.quantile(0.99), 6)}
+
+
+def gates_health(gates: Sequence[ModelGate]) -> dict[str, Any]:
+    """What went through several gates together, as it stands in the summary; seconds, added up over all calls."""
+    endpoints: dict[str, Counter[str]] = {}
+    for gate in gates:
+        for name, counts in gate.placement.to_wire().items() if gate.placement is not None else ():
+            endpoints.setdefault(name, Counter()).update(counts)
+    slept = sum(gate.counts.slept for gate in gates)
+    return {
+        **{what: sum(getattr(gate.counts, what) for gate in gates) for what in ("calls", "retries", "failures")},
+        "waited_seconds": round(sum(gate.counts.waited for gate in gates) - slept, 3),
+        "slept_seconds": round(slept, 3),
+        "decreases": sum(limiter.decreases for limiter in {limiter for gate in gates for limiter in gate.limiters}),
+        **({"endpoints": endpoints} if endpoints else {}),
+    }
 
 
 class Heartbeat:

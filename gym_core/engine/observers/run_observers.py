@@ -14,7 +14,7 @@ from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.events.logs import LogFile, log, log_rollout, logger, logging_to
 from gym_core.engine.model_calls.gate import ModelGate
-from gym_core.engine.model_calls.observed_gate import ObservedGate
+from gym_core.engine.model_calls.observed_gate import made_gate
 from gym_core.engine.observers.extensions import (
     CONTROL,
     GROUP,
@@ -27,7 +27,7 @@ from gym_core.engine.observers.extensions import (
     Rooms,
     load_extensions,
 )
-from gym_core.engine.observers.health import Heartbeat
+from gym_core.engine.observers.health import Heartbeat, gates_health
 from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor
@@ -43,6 +43,7 @@ class RunObservers:
         self._redactor = redactor
         self._stack = ExitStack()
         self._file: LogFile | None = None
+        self._gates: list[ModelGate] = []
         self._found: list[Extension] = []
         self._extensions: Extensions | None = None
         self._info: RunInfo | None = None
@@ -67,10 +68,8 @@ class RunObservers:
 
     def gate(self, *arguments: Any, **keywords: Any) -> ModelGate:
         """A gate, which is a plain one when nobody listens."""
-        if not self._heard(MODEL):
-            return ModelGate(*arguments, **keywords)
-        gate = ObservedGate(*arguments, **keywords)
-        gate.tell = self._model_called
+        gate = made_gate(self.model_called, *arguments, **keywords)
+        self._gates.append(gate)
         return gate
 
     @property
@@ -166,23 +165,15 @@ class RunObservers:
         if self._extensions is not None:
             await self._extensions.finish(summary)
 
-    def health(self, gates: Mapping[str, ModelGate]) -> dict[str, Any]:
-        """How well the event loop and the ways to the models did; seconds, added up over all calls."""
+    def health(self) -> dict[str, Any]:
+        """How well the event loop and the ways to the models did, by role; seconds, added up over all calls."""
+        models: dict[str, list[ModelGate]] = {}
+        for gate in self._gates:
+            models.setdefault(gate.role, []).append(gate)
         return {
             "loop_lag": self._heartbeat.lag.to_wire(),
             "loop_held": [hold.to_wire() for hold in [*self._watchdog.holds.values()]],
-            "models": {
-                role: {
-                    "calls": gate.counts.calls,
-                    "retries": gate.counts.retries,
-                    "failures": gate.counts.failures,
-                    "waited_seconds": round(gate.counts.waited - gate.counts.slept, 3),
-                    "slept_seconds": round(gate.counts.slept, 3),
-                    "decreases": sum(limiter.decreases for limiter in gate.limiters),
-                    **({"endpoints": gate.placement.to_wire()} if gate.placement is not None else {}),
-                }
-                for role, gate in gates.items()
-            },
+            "models": {role: gates_health(gates) for role, gates in models.items()},
             "extensions": self._extensions.to_wire() if self._extensions is not None else [],
         }
 

@@ -139,7 +139,7 @@ async def _close(
             source=dataset.info,
             output=record.output,
             budget=opened.budget.to_wire() if opened.budget is not None else None,
-            health=observers.health(opened.gates),
+            health=observers.health(),
         )
     )
     try:

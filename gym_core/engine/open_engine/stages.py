@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 from gym_core.contract.model import ModelBackend
 from gym_core.domain.errors import UsageError
 from gym_core.engine.assembly import Assembler
-from gym_core.engine.model_calls.budget import Meter
+from gym_core.engine.model_calls.budget import make_meters
 from gym_core.engine.model_calls.gate import Clock, ModelGate
-from gym_core.engine.model_calls.prices import read_prices, unknown_price
 from gym_core.engine.model_calls.weights import Weights
 from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.rollout.stage import Stage
@@ -67,31 +66,33 @@ class Stages:
         return self._known[key][0]
 
     async def _with(self, wanted: Mapping[str, str | ModelBackend], given: Mapping[str, Mapping[str, Any]]) -> Stage:
-        opened, limits = self._opened, self._opened.config.limits
         if self._assembler is None:  # of its own: what the manifest says of the models stays as it is
-            self._assembler = Assembler.of(opened.config, opened.redactor)
+            self._assembler = Assembler.of(self._opened.config, self._opened.redactor)
         options = {role: {**self._kept(role, one), **given.get(role, {})} for role, one in wanted.items()}
-        backends = await self._assembler.open_models(self._stack, wanted, options)
-        prices = read_prices(limits.prices) if limits.prices is not None else {}
-        look = await look_at_models(backends, limits.deadlines, prices)
+        async with AsyncExitStack() as opening:  # what is refused stays open for nobody
+            backends = await self._assembler.open_models(opening, wanted, options)
+            stage = await self._looked_at(backends)
+            self._stack.push_async_callback(opening.pop_all().aclose)
+        return stage
+
+    async def _looked_at(self, backends: Mapping[str, ModelBackend]) -> Stage:
+        opened, limits = self._opened, self._opened.config.limits
+        look = await look_at_models(backends, limits.deadlines, opened.given_prices)
+        stage = self._stage
+        if opened.budget is not None:
+            meters = make_meters(backends, look.prices, max_cost=limits.max_cost, price_file=limits.prices)
+            stage = replace(stage, meters={**opened.budget.meters, **meters})
         gates = make_gates(
             backends,
             limits.deadlines,
             clock=self._clock,
             prices=look.prices,
+            answered=look.answered,
             gate=opened.observers.gate,
             limiters=opened.limiters,
         )
-        for role, gate in gates.items():
-            gate.answered = role in look.answered
         wire_weights(gates, self._weights)
-        stage = replace(self._stage, gates={**self._stage.gates, **gates})
-        if opened.budget is not None:
-            for role, backend in backends.items():
-                if limits.max_cost is not None and role not in look.prices:
-                    raise unknown_price(role, backend, limits.prices)
-            meters = {role: Meter(role, backend, look.prices.get(role)) for role, backend in backends.items()}
-            stage = replace(stage, meters={**opened.budget.meters, **meters})
+        stage = replace(stage, gates={**stage.gates, **gates})
         if POLICY in backends:
             info = backends[POLICY].describe()
             about = {**(stage.about or {}), "model": info.model_id, "seed_sent": stage.model_seeds and info.sends_seed}
@@ -109,9 +110,12 @@ class Stages:
 
 
 def wire_weights(gates: Mapping[str, ModelGate], weights: Weights) -> None:
-    """Have calls to the policy's model, and to whatever is at its endpoint, wait while the weights are replaced."""
-    policy = gates.get(POLICY)
-    if policy is not None:
-        for gate in gates.values():
-            if gate.info.endpoint == policy.info.endpoint:
-                gate.weights = weights
+    """Have calls to the policy's model, and to whatever is at an endpoint of it, wait while the weights are replaced.
+
+    Of one endpoint are those that share its limiter. What has been an endpoint of a policy stays one.
+    """
+    if POLICY in gates:
+        weights.limiters.update(gates[POLICY].limiters)
+    for gate in gates.values():
+        if not weights.limiters.isdisjoint(gate.limiters):
+            gate.weights = weights

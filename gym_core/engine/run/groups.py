@@ -17,10 +17,10 @@ from gym_core.domain.error_json import error_json
 from gym_core.domain.group import FEWEST, Group
 from gym_core.domain.json_text import JsonError
 from gym_core.domain.rollout import Rollout, Status
+from gym_core.domain.stop_reasons import FINISH_AT
 from gym_core.engine.events.logs import log
 from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.rollout.group import SCORE_GROUP
-from gym_core.engine.run.pipeline import FINISH_AT
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.resume import Finished
 

@@ -162,8 +162,9 @@ async def _open(
 class Opened:
     """The components of a run, open and looked at, with what is known of them. Nothing has been written yet.
 
-    `tasks`: of the input, else what was listed. `gates`: the ways to the models by role, whose endpoints are limited by
-    `limiters`. `earlier`: what an earlier part of the run has left of groups.
+    `tasks`: of the input, else what was listed. `given_prices`: those of a file, by model. `gates`: the ways to the
+    models by role, whose endpoints are limited by `limiters`. `earlier`: what an earlier part of the run has left of
+    groups.
     """
 
     config: RunConfig
@@ -173,6 +174,7 @@ class Opened:
     assembler: Assembler
     assembly: Assembly
     tasks: FileSource | ReadSource | IterableSource | None
+    given_prices: Mapping[str, Price]
     look: ModelLook
     budget: Budget | None
     notices: list[str]
@@ -238,6 +240,7 @@ async def open_components(
         assembler=assembler,
         assembly=assembly,
         tasks=source,
+        given_prices=given_prices,
         look=look,
         budget=budget,
         notices=notices,
@@ -288,11 +291,10 @@ def open_stage(stack: AsyncExitStack, opened: Opened, clock: Clock, run_id: str)
         config.limits.deadlines,
         clock=clock,
         prices=opened.look.prices,
+        answered=opened.look.answered,
         gate=observers.gate,
         limiters=opened.limiters,
     )
-    for role in opened.look.answered:
-        opened.gates[role].answered = True
     return make_stage(
         config,
         assembly,

@@ -9,18 +9,16 @@ from typing import Generic, Protocol, TypeVar
 
 from gym_core.domain.blame import described
 from gym_core.domain.errors import BudgetExceeded
-from gym_core.domain.stop_reasons import BUDGET
+from gym_core.domain.stop_reasons import BUDGET, FINISH_AT
 from gym_core.engine.executors.interface import Finished, JobT, RolloutExecutor
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.observers.extensions import Room
 from gym_core.engine.rollout.underway import CANCELLED
+from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.sink import Sink
 from gym_core.engine.tasks.source import SourceInfo
 
 NewJobT = TypeVar("NewJobT", covariant=True)
-
-FINISH_AT = "finish_at"
-"""The stop reason of a rollout that was let go."""
 
 
 class Source(Protocol[NewJobT]):
@@ -54,7 +52,7 @@ class Source(Protocol[NewJobT]):
 
 
 class Pipeline(Generic[JobT]):
-    """The jobs of a source, carried out by an executor.
+    """The jobs of a source, carried out by an executor, and put together in `groups`, where there are any.
 
     `finish_at`: with this share of all rollouts finished and no job left, the others are let go. `stop` ends the run
     early; why it ended is in `reason`, and what went wrong in `error`.
@@ -66,11 +64,13 @@ class Pipeline(Generic[JobT]):
         executor: RolloutExecutor[JobT],
         progress: Progress,
         *,
+        groups: Groups | None = None,
         finish_at: float | None = None,
     ) -> None:
         self._source = source
         self._executor = executor
         self._progress = progress
+        self._groups = groups
         self._finish_at = finish_at
         self._exhausted = False
         self._draining = False
@@ -84,9 +84,6 @@ class Pipeline(Generic[JobT]):
             async with aclosing(self._jobs(sink, room)) as jobs:
                 async for finished in self._executor.run(jobs):
                     self._take(finished, sink)
-        except asyncio.CancelledError:
-            self.stop(CANCELLED)
-            raise
         except Exception as error:
             self.stop(described(error), error)
         finally:
@@ -94,9 +91,9 @@ class Pipeline(Generic[JobT]):
             sink.close()
 
     def stop(self, reason: str, error: BaseException | None = None, *, drain: bool = False) -> None:
-        """Start nothing more and end what is under way; every open rollout is recorded as cancelled.
+        """Start nothing more and end what is under way; every open rollout is recorded as cancelled, no group scored.
 
-        `drain`: open rollouts may go on to their end; another stop ends them, too.
+        `drain`: what is open may go on to its end; another stop ends it, too.
         """
         if self.stopped and (drain or not self._draining):
             return
@@ -106,6 +103,8 @@ class Pipeline(Generic[JobT]):
         self.stopped, self._draining = True, drain
         spent = isinstance(self.error, BudgetExceeded)
         self._executor.end(self.reason or CANCELLED, BUDGET if spent else None, drain=drain)
+        if self._groups is not None and not drain:
+            self._groups.end()
 
     def fail(self, error: BaseException) -> None:
         """Note what went wrong after the last rollout; an earlier error stands."""

@@ -141,9 +141,9 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
     store.cite_all(results.outputs.tools)
     record = Record(manifest, store, redactor)
     record.begin()
-    gates = make_gates(models, config.deadlines, clock=clock, prices=look.prices, gate=observers.gate)
-    for role in look.answered:
-        gates[role].answered = True
+    gates = make_gates(
+        models, config.deadlines, clock=clock, prices=look.prices, answered=look.answered, gate=observers.gate
+    )
     stage = Stage(
         server=server,
         gates=gates,

@@ -19,6 +19,7 @@ from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.observers.extensions import Room, Rooms
 from gym_core.engine.observers.run_observers import Announce, RunObservers
+from gym_core.engine.rollout.underway import CANCELLED
 from gym_core.engine.run.control import Control
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.pipeline import Pipeline, Source
@@ -58,7 +59,9 @@ class Run(Generic[JobT]):
     _pipeline: Pipeline[JobT] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._pipeline = Pipeline(self.source, self.executor, self.progress, finish_at=self.finish_at)
+        self._pipeline = Pipeline(
+            self.source, self.executor, self.progress, groups=self.groups, finish_at=self.finish_at
+        )
 
     async def execute(
         self,
@@ -100,13 +103,14 @@ class Run(Generic[JobT]):
             if known is not None and self.source.known:
                 await asyncio.wait([known])
             await self.record.flush()
-        except StoreError as error:
+        except asyncio.CancelledError:
+            self.stop(CANCELLED)
+            raise
+        except Exception as error:  # what was put together may not be all, or not be on the disk
             self._pipeline.fail(error)
         finally:
             if control is not None:
                 control.over = True
-            if self.groups is not None:
-                self.groups.end()
             await self.observers.drain()
             summary = self._sum_up()
             await self.observers.finish(summary, self.error)
@@ -121,7 +125,7 @@ class Run(Generic[JobT]):
             return announce, room
         if told is not None:
             groups.announce = told
-        groups.broken = self._broken
+        groups.broken = lambda error: self.stop(described(error), error)
         if not groups.gathers:
             return announce, room
 
@@ -138,14 +142,9 @@ class Run(Generic[JobT]):
         if self.groups is not None:
             await self.groups.drain()
 
-    def _broken(self, error: BaseException) -> None:
-        self._pipeline.stop(described(error), error)
-
-    def stop(self, reason: str) -> None:
-        """End the run early; what is under way is recorded as cancelled."""
-        self._pipeline.stop(reason)
-        if self.groups is not None:
-            self.groups.end()
+    def stop(self, reason: str, error: BaseException | None = None) -> None:
+        """End the run early, for an error that there was; what is under way is recorded as cancelled."""
+        self._pipeline.stop(reason, error)
 
     @property
     def error(self) -> BaseException | None:
@@ -162,7 +161,7 @@ class Run(Generic[JobT]):
         return {what: count for what, count in waiting.items() if count}
 
     def _control(self) -> Control:
-        control = Control(self.executor, self.progress, self._pipeline.stop, self._about, self.waiting)
+        control = Control(self.executor, self.progress, self.stop, self._about, self.waiting)
         self.observers.hand_over(control)
         return control
 
@@ -180,7 +179,7 @@ class Run(Generic[JobT]):
             self.progress.total = self.source.planned
             self.record.complete(self.source.info.found())
         except GymError as error:
-            self._pipeline.stop(error.message, error)
+            self.stop(error.message, error)
 
     def _info(self) -> RunInfo:
         record = self.record
@@ -197,7 +196,7 @@ class Run(Generic[JobT]):
             state=state,
             message=pipeline.reason,
             source=self.source.info,
-            health=self.observers.health(self.gates) | self.executor.health(),
+            health=self.observers.health() | self.executor.health(),
             output=self.record.output,
             budget=self.budget.to_wire() if self.budget is not None else None,
         )

@@ -43,9 +43,8 @@ async def open_environment(
     sessions. `time`: the clock by which sessions expire. `more`: further routes over the same sessions. `lend`: offers
     a model to programs. `runner`: what the environment's tasks are given to whole, where its home owns the loop.
     """
-    gates = make_gates(models or {}, settings.deadlines, clock=Clock(asyncio.get_running_loop().time))
-    for role in answered:
-        gates[role].answered = True
+    clock = Clock(asyncio.get_running_loop().time)
+    gates = make_gates(models or {}, settings.deadlines, clock=clock, answered=answered)
     executor = Executor()
     stack.callback(executor.close)
     host = Host(server, gates, executor, Watch(), AnyTask(), settings.deadlines, lend, sandboxes)
