@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import docs_catalog
 import docs_http
 import docs_python
 from docs_markdown import code, first_upper, table
@@ -270,6 +271,9 @@ def training_statuses() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "catalog-alone": docs_catalog.alone,
+    "catalog-families": docs_catalog.families,
+    "catalog-homes": docs_catalog.homes,
     "cli": command_line,
     "deadlines": deadline_table,
     "errors": error_table,

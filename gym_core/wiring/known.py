@@ -14,6 +14,7 @@ COMMANDS = {
     "ctl": ("gym-ctl", "Steer a run that is going on: pause it, make it wider, cancel a task, stop it."),
     "health": ("gym-health", "Find finished rollouts that look wrong."),
     "query": ("gym-tables", "Ask runs with SQL."),
+    "search": ("gym-catalog", "Find environments that exist."),
     "new": ("gym-check", "Start a package of your own: an environment, a model backend or an agent."),
 }
 """Commands: who brings them, and what `gym --help` says of them."""

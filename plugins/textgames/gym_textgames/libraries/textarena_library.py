@@ -72,7 +72,8 @@ class TextArenaGame(Game):
         for sender, text, *kind in messages:
             if sender == player and self._own_action in kind:
                 continue  # it is the player's own answer
-            lines.append(f"{text}" if sender < 0 else f"[{roles.get(sender, f'Player {sender}')}] {text}")
+            told = not isinstance(sender, int) or sender < 0  # by the game, some of which name no sender
+            lines.append(f"{text}" if told else f"[{roles.get(sender, f'Player {sender}')}] {text}")
         return "\n".join(lines)
 
 
