@@ -11,6 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
+from orjson import OPT_APPEND_NEWLINE
+
 from gym_core.contract.formats import Column, Json
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import encode_json
@@ -21,6 +23,8 @@ Columns: TypeAlias = Mapping[str, Column]
 
 TABLES = (".csv", ".parquet")
 """The endings of files that are tables, which have columns."""
+_BLOCK = 1 << 20
+"""Bytes that are written at once."""
 _BATCH = 1_000
 _BATCH_VALUES = 2_000_000
 """How many rows, or values in lists and letters in texts, go into a part of a Parquet file."""
@@ -35,7 +39,7 @@ def write_export(output: Path, rows: Iterable[Row], columns: Columns | None) -> 
     """
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
-        with unfinished.open("xb") as file:
+        with unfinished.open("xb", buffering=_BLOCK) as file:
             count = _writer(output, file, columns or {}).write(rows)
             file.flush()
             os.fsync(file.fileno())
@@ -83,8 +87,7 @@ class _JsonLines(_Writer):
     def write(self, rows: Iterable[Row]) -> int:
         count, write = 0, self._file.write
         for row in rows:
-            write(row if isinstance(row, bytes) else encode_json(row))
-            write(b"\n")
+            write(row + b"\n" if isinstance(row, bytes) else encode_json(row, OPT_APPEND_NEWLINE))
             count += 1
         return count
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 from gym_core.domain.conversation import MAIN, ModelCall, ToolRun, answers_that_stand
@@ -74,9 +73,9 @@ def token_sequences(
         here = [number for number in _spans(calls, leaf) if number in trained and number not in done]
         done.update(here)
         actor = calls[leaf].actor
-        sequence = _sequence(calls, leaf, here[::-1], reward if actor == MAIN else rewards.get(actor, reward))
-        if any(sequence.mask):
-            sequences.append(sequence)
+        if any(_tokens(calls, number).sampled for number in here):
+            own = reward if actor == MAIN else rewards.get(actor, reward)
+            sequences.append(_sequence(calls, leaf, here[::-1], own))
     return sequences
 
 
@@ -136,30 +135,38 @@ def _spans(calls: Sequence[ModelCall], leaf: int) -> list[int]:
 
 def path_ids(calls: Sequence[ModelCall], number: int, *, sampled: bool = True) -> list[int]:
     """The ids of all that a call read and, unless not `sampled`, wrote."""
-    own = _tokens(calls, number)
-    parts: list[Sequence[int]] = [own.sampled] if sampled else []
-    parts.append(own.prompt)
-    kept, before = own.kept, _before(calls, number)
+    tokens = _tokens(calls, number)
+    parts: list[Sequence[int]] = [tokens.sampled, tokens.prompt] if sampled else [tokens.prompt]
+    kept, before = tokens.kept, _before(calls, number)
     while before is not None and kept > 0:
         tokens = _tokens(calls, before)
-        if kept > tokens.kept:
+        if kept >= tokens.length:  # nearly always: all that was there
+            parts += tokens.sampled, tokens.prompt
+            kept = tokens.kept
+        elif kept > tokens.kept:
             parts.append([*tokens.prompt, *tokens.sampled][: kept - tokens.kept])
             kept = tokens.kept
         before = _before(calls, before)
-    return [*chain.from_iterable(reversed(parts))]
+    ids: list[int] = []
+    for part in reversed(parts):
+        ids += part
+    return ids
 
 
 def _sequence(calls: Sequence[ModelCall], leaf: int, trained: Sequence[int], reward: float | None) -> TokenSequence:
     ids = path_ids(calls, leaf)
     mask, logprobs = [0] * len(ids), [0.0] * len(ids)
+    versions: dict[str, None] = {}
     for number in trained:
         tokens = _tokens(calls, number)
-        start, stop = tokens.length - len(tokens.sampled), tokens.length
-        mask[start:stop] = [1] * (stop - start)
-        logprobs[start:stop] = tokens.logprobs
-    found = [tokens.version for number in trained if (tokens := _tokens(calls, number)).sampled]
-    versions = tuple(dict.fromkeys(version for version in found if version is not None))
-    return TokenSequence(ids, mask, logprobs, versions, reward, calls[leaf].actor, tuple(trained))
+        stop = tokens.length
+        size = len(tokens.sampled)
+        if size:
+            mask[stop - size : stop] = [1] * size
+            logprobs[stop - size : stop] = tokens.logprobs
+            if tokens.version is not None:
+                versions[tokens.version] = None
+    return TokenSequence(ids, mask, logprobs, tuple(versions), reward, calls[leaf].actor, tuple(trained))
 
 
 def with_tokens_on_items(items: Sequence[Item], start: int, calls: Sequence[ModelCall]) -> list[Item]:

@@ -256,6 +256,20 @@ def test_what_a_generator_raises_passes() -> None:
         encode_json({"numbers": numbers()})
 
 
+@pytest.mark.parametrize("text", ["[-0.0001220703125000001234]", '{"a":1.5e-07,"b":0.000000000000000000012}'])
+def test_digits_behind_a_point_are_read_as_fast_as_others(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log probabilities have many: the slow way is for integers."""
+    monkeypatch.setattr(json, "loads", None)
+    assert parse_json(text) == orjson.loads(text)
+
+
+@pytest.mark.parametrize("before", ["", "-", "[", "[1,", '{"a":', '{"a": ', "[\n", "[\t-", "[\r"])
+def test_a_long_integer_is_exact_wherever_it_stands(before: str) -> None:
+    number = "1" + "0" * 25 + "7"
+    after = "]" * before.count("[") + "}" * before.count("{")
+    assert parse_json(f"{before}{number}{after}") == json.loads(f"{before}{number}{after}")
+
+
 @pytest.mark.parametrize("depth", [253, 300, 700])
 def test_a_deep_value_is_written_and_read(depth: int) -> None:
     text = "[" * depth + "]" * depth

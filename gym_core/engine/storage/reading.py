@@ -21,6 +21,8 @@ from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
 
 _NEEDED = ("repeat", "status", "stop_reason", "usage", "cost", "timing", "tools", "model_calls", "error", "seed")
 _REPEAT = re.compile(rb'"rollout":\{"run_id":"[^"]*","task_index":\d+,"repeat":(\d+),')
+_BLOCK = 1 << 18
+"""Bytes that are read at once: a row of tokens is longer than what is usual, and was put together of pieces."""
 _NOT_OURS = "give a file that `gym run --output` wrote"
 
 
@@ -155,7 +157,7 @@ class ResultsFile:
         """Number, offset and text of each line that is not blank."""
         offset = 0
         try:
-            with path.open("rb") as file:
+            with path.open("rb", buffering=_BLOCK) as file:
                 for number, line in enumerate(file, 1):
                     if not line.isspace():
                         yield number, offset, line

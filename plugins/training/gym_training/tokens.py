@@ -29,7 +29,10 @@ def samples(rollouts: Iterable[Rollout], trainer: str) -> Iterator[tuple[Rollout
 
 def prompt_length(mask: Sequence[int]) -> int:
     """How many tokens stand before the first that is trained; all but one where none is."""
-    return mask.index(1) if 1 in mask else len(mask) - 1
+    try:
+        return mask.index(1)
+    except ValueError:
+        return len(mask) - 1
 
 
 def to_tokens(rollouts: Iterable[Rollout]) -> Iterator[Row]:
