@@ -288,6 +288,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "options-reasoning-gym": lambda: options_of(reasoning_gym(), Kind.RESOURCE_SERVER, "reasoning_gym"),
     "options-simple-agent": lambda: options(Kind.AGENT, "simple_agent"),
     "options-simple-weather": lambda: options(Kind.RESOURCE_SERVER, "simple_weather"),
+    "options-openenv": lambda: options(Kind.RESOURCE_SERVER, "openenv"),
     "options-textgames": lambda: options(Kind.RESOURCE_SERVER, "gymnasium"),
     "options-stateful-counter": lambda: options(Kind.RESOURCE_SERVER, "stateful_counter"),
     "options-workplace": lambda: options(Kind.RESOURCE_SERVER, "workplace"),

@@ -30,6 +30,7 @@ _OTHERS = {
         "stateful_counter": "gym-stateful-counter",
         "reasoning_gym": "gym-reasoning-gym",
         "qa": "gym-qa",
+        "openenv": "gym-openenv",
         "verifiers": "gym-verifiers",
         **dict.fromkeys(("gymnasium", "textarena", "gem"), "gym-textgames"),
         "inspect": "gym-inspect",
