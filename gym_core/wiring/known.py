@@ -34,6 +34,7 @@ _OTHERS = {
         "verifiers": "gym-verifiers",
         **dict.fromkeys(("gymnasium", "textarena", "gem"), "gym-textgames"),
         "inspect": "gym-inspect",
+        "nemo": "gym-nemo-servers",
     },
     Kind.AGENT: {"simple_agent": "gym-simple-agent"},
     Kind.RUNNER: {},

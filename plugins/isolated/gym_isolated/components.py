@@ -129,8 +129,9 @@ class IsolatedResourceServer(Isolated, ResourceServer):
         """What the environment says. What makes its sandboxes is there, too."""
         said = self.said(ResourceServerInfo)
         preferred = self.preferred_agent if said.preferred_agent == SERVED else said.preferred_agent
-        if self.origin.environment.home:  # its runner is known there only
-            preferred = self.preferred_agent
+        if self.origin.environment.home:  # its runners are known there only
+            served = said.preferred_agent == SERVED or said.preferred_agent in self.origin.runners
+            preferred = SERVED if served else said.preferred_agent or self.preferred_agent
         return replace(said, sandbox_roles=(), preferred_agent=preferred)
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:

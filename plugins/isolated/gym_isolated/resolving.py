@@ -31,6 +31,12 @@ class Origin:
         """What it is."""
         return Kind(self.component["kind"])
 
+    @property
+    def runners(self) -> set[str]:
+        """How the runners of its distribution may be named."""
+        names = {str(one["name"]) for one in self.environment.components if one["kind"] == Kind.RUNNER.value}
+        return names | {f"{self.environment.distribution}/{name}" for name in names}
+
 
 class ResolvedOptions(Options):
     """The options as they were resolved there. What they were resolved from, the secrets among

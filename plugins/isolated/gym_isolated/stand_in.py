@@ -35,17 +35,11 @@ def stand_in(plugin: Plugin) -> type[Component]:
     }
     if plugin.kind is Kind.RESOURCE_SERVER:
         attributes["preferred_agent"] = component["preferred_agent"]
-        if origin.environment.home and component["preferred_agent"] in _runners(origin):
+        if origin.environment.home and component["preferred_agent"] in origin.runners:
             attributes["preferred_agent"] = SERVED
         if component["tools"] is not None:
             attributes["session_type"] = _session_class(component)
     return type(component["name"], (BASES[plugin.kind],), attributes)
-
-
-def _runners(origin: Origin) -> set[str]:
-    """How the runners of an environment's distribution may be named."""
-    names = {str(one["name"]) for one in origin.environment.components if one["kind"] == Kind.RUNNER.value}
-    return names | {f"{origin.environment.distribution}/{name}" for name in names}
 
 
 def check(plugin: Plugin) -> None:

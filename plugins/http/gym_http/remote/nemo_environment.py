@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from gym_core import Item, Session, SessionContext, Task, Trajectory, Verdict
@@ -21,7 +21,7 @@ from gym_http.remote.connection import Connection
 from gym_nemo.rows import ROUTES, as_response, row_for
 
 if TYPE_CHECKING:
-    from gym_http.remote.environment import RemoteResourceServer
+    from gym_http.remote.detect import Served
 
 POLICY = "policy"
 
@@ -54,12 +54,26 @@ class CookieSession:
                 self._cookies.pop(name, None)
 
 
+class NemoPlace(Protocol):
+    """What a session is opened at: a server of NeMo Gym, and what is known of it."""
+
+    @property
+    def connection(self) -> Connection:
+        """The way there."""
+        ...
+
+    @property
+    def served(self) -> Served | None:
+        """What it says of itself, once that is known."""
+        ...
+
+
 class OpenNemo:
     """Seeds a session at the server, and closes it where the server does that."""
 
     __slots__ = ("_session",)
 
-    def __init__(self, server: RemoteResourceServer, task: Task, context: SessionContext) -> None:
+    def __init__(self, server: NemoPlace, task: Task, context: SessionContext) -> None:
         self._session = NemoSession(task, server, context)
 
     async def __aenter__(self) -> NemoSession:
@@ -72,12 +86,12 @@ class OpenNemo:
         await self._session.end()
 
 
-class NemoSession(Session["RemoteResourceServer"]):
+class NemoSession(Session[Any]):
     """One rollout at a resource server of NeMo Gym."""
 
     open_tools = True
 
-    def __init__(self, task: Task, server: RemoteResourceServer, context: SessionContext) -> None:
+    def __init__(self, task: Task, server: NemoPlace, context: SessionContext) -> None:
         super().__init__(task, server, context)
         self._asked = CookieSession(server.connection)
         self._opening: list[Item] = []

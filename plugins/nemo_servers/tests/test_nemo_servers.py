@@ -1,0 +1,120 @@
+"""What is known of resources servers before one is made, and how an application in this process is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gym_core import Request as ModelRequest
+from gym_core import Response as ModelResponse
+from gym_core import UsageError
+from gym_http.protocol.errors import RemoteError
+from gym_nemo_servers.application import Application
+from gym_nemo_servers.environment import NemoServer, NemoServerOptions
+from gym_nemo_servers.loading import _hint, mount
+from gym_nemo_servers.models import ASKED, JUDGE, _asked
+from gym_nemo_servers.names import home_of, known, named, table
+
+
+def test_a_server_is_named_by_its_folder_or_its_class() -> None:
+    assert named(" mcqa ") == "mcqa"
+    assert named("simple_weather") == "example_single_tool_call"
+    for wrong in ("", None, "a b", "../x"):
+        with pytest.raises(UsageError, match="id of a resources server"):
+            named(wrong)
+
+
+def test_servers_that_need_nothing_else_share_a_home() -> None:
+    shared, own, unknown = home_of("example_single_tool_call"), home_of("mcqa"), home_of("of_a_later_version")
+    assert shared is not None
+    assert own is not None
+    assert (shared.name, list(shared.packages), shared.python) == ("nemo", ["nemo-gym"], "3.13")
+    assert (own.name, list(own.packages)) == ("nemo:mcqa", ["tiktoken", "nemo-gym"])
+    assert unknown == shared
+    assert known("blackjack").steps
+    assert not known("mcqa").steps
+    assert len(table()["servers"]) == 143
+
+
+def test_it_says_what_is_missing() -> None:
+    with pytest.raises(UsageError, match="NeMo Gym is not installed here"):
+        mount("mcqa", {})
+    server = NemoServer(NemoServerOptions(id="blackjack"))
+    assert server.describe().preferred_agent == "gym-nemo-servers/nemo_steps"
+    for ask in (lambda: list(server.tasks()), lambda: server.open_session(None, None)):  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="is not open"):
+            ask()
+    missing = ModuleNotFoundError("No module named 'toml'", name="toml")
+    assert "--with nemo-gym --with toml" in _hint("structeval", Path("x"), missing)
+
+
+class Judge:
+    """A model, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    async def respond(self, request: ModelRequest, **sampling: Any) -> ModelResponse:
+        self.asked.append(request.body)
+        content = [{"type": "output_text", "text": "[[A]]"}]
+        return ModelResponse({"output": [{"type": "message", "role": "assistant", "content": content}]})
+
+
+def application() -> Starlette:
+    async def judged(request: Request) -> Response:
+        reply = await _asked("policy_model", "/v1/responses", {"input": "Which?", "model": "theirs"})
+        answer = PlainTextResponse((await reply.json())["output"][0]["content"][0]["text"])
+        answer.set_cookie("a", "1")
+        answer.set_cookie("b", request.cookies.get("b", "none"))
+        return answer
+
+    async def broken(request: Request) -> Response:
+        raise ValueError("no luck")
+
+    async def echo(request: Request) -> Response:
+        return JSONResponse({"body": await request.json(), "path": request.url.path}, 422)
+
+    paths = {"/judged": judged, "/broken": broken, "/echo": echo}
+    return Starlette(routes=[Route(path, one, methods=["POST"]) for path, one in paths.items()])
+
+
+def test_an_application_is_asked_as_a_server_is() -> None:
+    judge = Judge()
+
+    async def main() -> None:
+        async with Application(application(), "nemo:it") as connection:
+            bound = connection.asking({JUDGE: judge})  # type: ignore[dict-item]
+            reply = await bound.request("POST", "/judged", {}, headers={"Cookie": "b=2"})
+            assert (reply.ok, reply.text, reply.cookies) == (True, "[[A]]", {"a": "1", "b": "2"})
+            echoed = await connection.request("POST", "/echo", {"x": "ü"})
+            assert (echoed.status, echoed.json()) == (422, {"body": {"x": "ü"}, "path": "/echo"})
+            assert (await connection.request("GET", "/nowhere")).status == 404
+            for asked, words in (("/broken", "no luck"), ("/judged", "may ask")):
+                with pytest.raises(RemoteError, match=words):
+                    await connection.request("POST", asked, {})
+
+    asyncio.run(main())
+    assert judge.asked == [{"input": "Which?"}]
+
+
+def test_a_judge_is_asked_in_either_dialect() -> None:
+    judge = Judge()
+
+    async def main() -> None:
+        ASKED.set({JUDGE: judge})  # type: ignore[dict-item]
+        body = {"model": "m", "messages": [{"role": "user", "content": "Which?"}], "temperature": 0.5}
+        reply = await _asked("judge_model", "/v1/chat/completions", body)
+        assert json.loads(await reply.text())["choices"][0]["message"]["content"] == "[[A]]"
+        with pytest.raises(RuntimeError, match="is no model"):
+            await _asked("other_server", "/tool", {})
+
+    asyncio.run(main())
+    assert judge.asked[0]["temperature"] == 0.5
