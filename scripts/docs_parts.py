@@ -139,7 +139,7 @@ def retry_table() -> str:
 
 
 _WAITS = {
-    "rollout": "one whole rollout; waiting for a slot or for a retry does not count",
+    "rollout": "one whole rollout; waiting for a slot, for a retry or for a session's turn does not count",
     "setup": "opening a session, its `setup`, and each `reply`",
     "model_call": "one attempt of a model call; a backend's own `request_timeout` may be shorter",
     "tool": "one tool call",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import TracebackType
@@ -63,6 +63,10 @@ class SessionHost:
         """The session's sandboxes by role."""
         return {}
 
+    def waiting(self) -> AbstractContextManager[None]:
+        """See `SessionContext.waiting`."""
+        return nullcontext()
+
     async def open_sandbox(self, spec: SandboxSpec, role: str) -> Sandbox:
         """See `Session.open_sandbox`."""
         raise SandboxError(f"the sandbox `{role}` is asked for by a session that is not open")
@@ -95,6 +99,13 @@ class SessionContext:
     def endpoint(self, role: str) -> AbstractAsyncContextManager[Endpoint]:
         """A model by its role for a program, which asks it as the session does."""
         return self.lend(self.models[role])
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """A block in which a session waits its turn: for a place at a server that takes so many, say.
+
+        No deadline of the rollout comes nearer meanwhile; the run's `waiting` bounds the block instead.
+        """
+        return self.host.waiting()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,19 @@ def test_setup() -> None:
     assert_timed_out(rollout(session=Slow, setup=SHORT), "setup")
 
 
+def test_waiting_its_turn_is_no_set_up() -> None:
+    class Waiting(Closing):
+        async def setup(self) -> None:
+            with self._context.waiting():
+                await asyncio.sleep(1.5)
+
+    ended = rollout(session=Waiting, setup=1.0, rollout=1.0)
+    assert ended.error is None
+    ended = rollout(session=Waiting, waiting=SHORT)
+    assert ended.reward is None
+    assert f"the environment waited its turn for {SHORT:g} s" in str(ended.error)
+
+
 def test_tool() -> None:
     class Slow(Closing):
         @tool

@@ -11,8 +11,9 @@ from gym_core.domain.errors import GymError
 class Deadlines:
     """Bounds on every asynchronous wait of a rollout, in seconds.
 
-    `rollout` bounds the whole; waiting for a slot or for a retry does not count towards it. `model_call` is one attempt
-    (a backend may be stricter), `waiting` all waits of one model call for a slot.
+    `rollout` bounds the whole; waiting for a slot, for a retry or for a session's turn does not count towards it.
+    `model_call` is one attempt (a backend may be stricter), `waiting` all waits of one model call for a slot, and one
+    wait of a session for its turn.
     """
 
     rollout: float = 3600.0

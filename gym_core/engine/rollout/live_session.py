@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -180,6 +181,22 @@ class LiveSession(SessionHost):
         if not task.done():
             raise DeadlineExceeded("close", seconds)
         await task
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """See `SessionContext.waiting`. Raises `SessionError` where the turn does not come."""
+        paused = self._alarm.pause()
+        try:
+            with self._alarm.within("waiting", self._deadlines.waiting):
+                yield
+        except DeadlineExceeded as error:
+            if error.phase != "waiting":
+                raise
+            raise SessionError(
+                f"the environment waited its turn for {self._deadlines.waiting:g} s", hint="lower the concurrency"
+            ) from None
+        finally:
+            self._alarm.proceed(paused)
 
     async def set_up(
         self, requested: Sequence[dict[str, Any]] | None, tool_called: Callable[[CallInfo], None] | None = None

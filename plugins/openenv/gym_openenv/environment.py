@@ -162,7 +162,7 @@ class OpenEnv(ResourceServer[OpenEnvOptions]):
         """A session of the server's with the fewest, waited for while it is full."""
         server = min(self._servers, key=lambda one: one.open)
         session = OpenEnvSession(task, self, context)
-        async with server.session(self._reset_of(task)) as (session.connection, session.opening):
+        async with server.session(self._reset_of(task), context.waiting) as (session.connection, session.opening):
             if self._asks_for_tools:
                 await session.list_tools()
             yield session

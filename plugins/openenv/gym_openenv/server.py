@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from itertools import chain, repeat
 from typing import Any
 
@@ -17,6 +17,8 @@ from gym_openenv.connection import LONGEST, Connection, Refused, ServerGone, Ses
 FULL = "CAPACITY_REACHED"
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds until a session is asked for again; the last one is repeated until the deadline of the set-up."""
+_PATIENCE = 3600.0
+"""Seconds of such pauses after which a server that is full because of others is given up."""
 _TRIES = 8
 """How often a session is begun where the connection breaks, or cannot be made, before anything has happened in it."""
 
@@ -68,26 +70,34 @@ class Server:
         return body
 
     @asynccontextmanager
-    async def session(self, reset: Mapping[str, Any]) -> AsyncIterator[tuple[Connection, dict[str, Any]]]:
-        """A session that has been reset, and what the reset gave. Waits while the server is full.
+    async def session(
+        self, reset: Mapping[str, Any], waiting: Callable[[], AbstractContextManager[None]]
+    ) -> AsyncIterator[tuple[Connection, dict[str, Any]]]:
+        """A session that has been reset, and what the reset gave. Waits while the server is full, within `waiting`.
 
         A connection that breaks before the reset was answered is tried again: nothing has been shown to anybody. Raises
         `SessionError`.
         """
         async with AsyncExitStack() as stack:
-            yield await self._begun(stack, reset)
+            yield await self._begun(stack, reset, waiting)
 
-    async def _begun(self, stack: AsyncExitStack, reset: Mapping[str, Any]) -> tuple[Connection, dict[str, Any]]:
-        tries = 0
+    async def _begun(
+        self,
+        stack: AsyncExitStack,
+        reset: Mapping[str, Any],
+        waiting: Callable[[], AbstractContextManager[None]],
+    ) -> tuple[Connection, dict[str, Any]]:
+        tries, waited = 0, 0.0
         for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
             async with AsyncExitStack() as trial:
                 try:
-                    await trial.enter_async_context(self._place())
+                    with waiting():
+                        await trial.enter_async_context(self._place())
                     connection = await self._connect()
                     trial.push_async_callback(connection.close)
                     opening = await connection.ask("reset", reset)
                 except Refused as error:
-                    if error.code != FULL:
+                    if error.code != FULL or waited > _PATIENCE:
                         raise SessionError(f"{self.name}: {error.code}: {error}") from error
                     self.most = error.most or self.most
                 except (SessionLost, ServerGone):
@@ -97,7 +107,9 @@ class Server:
                 else:
                     stack.push_async_exit(trial.pop_all())
                     return connection, opening
-            await asyncio.sleep(pause)
+            with waiting():
+                await asyncio.sleep(pause)
+            waited += pause
         raise AssertionError  # the pauses do not end
 
     @asynccontextmanager

@@ -51,6 +51,19 @@ def test_a_full_server_is_waited_for() -> None:
     assert (server.sessions, server.peak, server.open) == (12, 2, 0)
 
 
+@pytest.mark.slow
+def test_waiting_for_a_place_is_no_set_up() -> None:
+    server = SmallServer(most=1, slow=3.0)
+    rollouts = play(server, call("step", by=10), limit=2, deadlines=Deadlines(setup=2.0))
+    assert [rollout.reward for rollout in rollouts] == [1.0] * 2
+
+
+def test_a_place_that_does_not_come_free_is_a_failure() -> None:
+    rollouts = play(SmallServer(most=1, slow=1.0), limit=2, deadlines=Deadlines(waiting=0.3))
+    assert sorted(rollout.status.value for rollout in rollouts) == ["completed", "env_error"]
+    assert "the environment waited its turn for 0.3 s" in str([rollout.error for rollout in rollouts])
+
+
 def test_a_connection_that_breaks_before_anything_was_seen_is_made_again() -> None:
     server = SmallServer(dropped=2)
     (rollout,) = play(server)

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from openenv.core.generic_client import GenericEnvClient
 
 import gym_core
 from gym_core import Rollout, UsageError
+from gym_openenv.serving import load
 from gym_openenv.started import StartedServer
 from gym_testing import ScriptedModel, call
 
@@ -126,35 +127,50 @@ def started_here() -> None:
     assert all(rollout.reward is None for rollout in rollouts)
 
 
-FAULTS = {
-    "exit": ("playground.faults", "it left with sys.exit(3)"),
-    "fetch": ("playground.faults", "it fetches something from localhost when it is imported"),
-    "key": ("playground.faults", "-E see_keys=true"),
-    "gone": ("playground.faults", "ended (exit code 9): This is printed at import."),
-    "missing": ("playground.faults", "--with no_such_module"),
-    "nothing": ("playground.nothing", "No module named 'playground.nothing' (what stands after"),
-    "name": ("playground.faults:ap", "did you mean playground.faults:app"),
-    "number": ("playground.faults:number", "is no application and no class of an environment"),
-    "class": ("playground.worlds:Guess", "is no environment of OpenEnv"),
-    "none": ("playground.server", "neither playground.server nor playground.server.server.app has an application"),
+AT_IMPORT = {
+    "exit": "it left with sys.exit(3)",
+    "fetch": "it fetches something from localhost when it is imported",
+    "key": "-E see_keys=true",
+    "gone": "ended (exit code 9): This is printed at import.",
+    "missing": "--with no_such_module",
+}
+PATHS = {
+    "playground.faults:ap": "did you mean playground.faults:app",
+    "playground.faults:number": "is no application and no class of an environment",
+    "playground.worlds:Guess": "is no environment of OpenEnv",
+    "playground.server": "neither playground.server nor playground.server.server.app has an application",
 }
 
 
 def not_startable() -> None:
     os.environ["OPENAI_API_KEY"] = "sk-mine"
-    for fault, (path, words) in FAULTS.items():
+    for fault, words in AT_IMPORT.items():
         os.environ["FAULT"] = fault
-        server = StartedServer(path)
-        try:
-            server.begin(1)
-        except UsageError as error:
-            said = f"{error.message} ({error.hint})"
-            assert words in said, (fault, said)
-            assert "\n" not in said, (fault, said)
-        else:
-            raise AssertionError(fault)
-        finally:
-            server.close()
+        assert words in refused("playground.faults"), fault
+    said = refused("playground.nothing")
+    assert "No module named 'playground.nothing' (what stands after" in said, said
+    os.environ["FAULT"] = ""
+    for path, words in PATHS.items():
+        assert words in line(load, path), path
+
+
+def refused(path: str) -> str:
+    """The one line for what cannot be started."""
+    server = StartedServer(path)
+    try:
+        return line(server.begin, 1)
+    finally:
+        server.close()
+
+
+def line(function: Callable[[Any], object], argument: Any) -> str:
+    """What a function is refused with, which is one line."""
+    try:
+        function(argument)
+    except UsageError as error:
+        said = f"{error.message} ({error.hint})"
+    assert "\n" not in said, said
+    return said
 
 
 @contextmanager
