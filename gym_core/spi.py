@@ -143,6 +143,9 @@ if TYPE_CHECKING:
     from gym_core.engine.executors.worker import Worker as Worker
     from gym_core.engine.functions.executor import Executor as Executor
     from gym_core.engine.loops import run_loop as run_loop
+    from gym_core.engine.metrics.columns import FLAT_COLUMNS as FLAT_COLUMNS
+    from gym_core.engine.metrics.columns import FLAT_FAMILIES as FLAT_FAMILIES
+    from gym_core.engine.metrics.columns import flat_row as flat_row
     from gym_core.engine.metrics.rewards import RewardTally as RewardTally
     from gym_core.engine.metrics.statistics import SUCCESS as SUCCESS
     from gym_core.engine.metrics.statistics import pass_at_k as pass_at_k
@@ -293,6 +296,7 @@ else:
             "gym_core.engine.executors.worker": "Worker",
             "gym_core.engine.functions.executor": "Executor",
             "gym_core.engine.loops": "run_loop",
+            "gym_core.engine.metrics.columns": "FLAT_COLUMNS FLAT_FAMILIES flat_row",
             "gym_core.engine.metrics.rewards": "RewardTally",
             "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
             "gym_core.engine.model_calls.gate": "BoundModel Clock ModelGate Models",

@@ -16,6 +16,7 @@ import pytest
 import gym_core
 from gym_core import RunResult, UsageError
 from gym_core.errors import AuthenticationError, BadRequestError, BudgetExceeded
+from gym_core.spi import flat_row
 from gym_testing import run_rollout
 from tests.support.agents import LoopAgent
 from tests.support.envs import env
@@ -112,9 +113,19 @@ def test_records_are_flat_and_alike() -> None:
     assert len({tuple(record) for record in records}) == 1
     failed = next(record for record in records if record["task_id"] == "t1")
     assert failed["reward"] is None
-    assert "no" in failed["error"]
+    assert "no" in failed["error_message"]
     done = next(record for record in records if record["task_id"] == "t0")
-    assert (done["answer"], done["status"], done["error"]) == ("done", "completed", None)
+    assert (done["answer"], done["status"], done["error_message"]) == ("done", "completed", None)
+
+
+def test_records_are_called_and_read_as_in_tables() -> None:
+    """A data frame of a run has columns of the table that `gym export` makes of its file."""
+    result = run(failing(BadRequestError("no", status=400), 1))
+    for rollout, record in zip(result.rollouts, result.records(), strict=True):
+        row = flat_row(rollout)
+        assert {name: row[name] for name in record if name in row} == {
+            name: value for name, value in record.items() if not name.startswith("component_")
+        }
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

@@ -12,11 +12,15 @@ from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, UsageError
 from gym_core.domain.group import Group
 from gym_core.domain.quoting import one_line
-from gym_core.domain.rollout import Rollout, Trajectory
+from gym_core.domain.rollout import Rollout
+from gym_core.engine.metrics.columns import flat_row
 
 SHOWN = 20
 """How many rollouts the table of a notebook shows."""
 _LETTERS = 300
+_BEFORE = ("task_id", "repeat", "status", "reward")
+_AFTER = ("answer", "stop_reason", "error_message", "input_tokens", "output_tokens", "cost", "seconds")
+"""Columns of a record, before and after the components of the reward."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,8 +53,9 @@ class RunResult:
     def records(self) -> list[dict[str, Any]]:
         """A flat record for each rollout, as data frames want them.
 
-        `task_id, repeat, status, reward`, the components of the reward as `reward.NAME`, `answer` (the text of the
-        last messages), `stop_reason, error`, tokens, `cost` in USD and `seconds`. What a rollout has not is None.
+        `task_id, repeat, status, reward`, the components of the reward as `component_NAME`, `answer` (the text of the
+        last messages), `stop_reason, error_message`, tokens, `cost` in USD and `seconds`: columns of the tables that
+        `gym export` writes. What a rollout has not is None.
         Where the environment has scored groups, `group_reward` is what it gave, and None where it gave nothing.
         """
         names = dict.fromkeys(name for rollout in self.rollouts for name in rollout.reward_components)
@@ -86,7 +91,7 @@ class RunResult:
         # Notebooks would typeset what stands between dollars; these classes keep them from it.
         parts = ['<div class="tex2jax_ignore mathjax_ignore">', f"<p>{_text(self._said())}</p>"]
         if self.rollouts:
-            columns = ("task_id", "repeat", "status", "reward", "answer", "error")
+            columns = ("task_id", "repeat", "status", "reward", "answer", "error_message")
             head = "".join(f"<th>{name}</th>" for name in columns)
             parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>")
             for rollout in self.rollouts[:SHOWN]:
@@ -114,21 +119,8 @@ class RunResult:
 
 
 def _record(rollout: Rollout, components: list[str]) -> dict[str, Any]:
-    usage, about = rollout.usage, rollout.row.get("rollout") or {}
-    return {
-        "task_id": rollout.task_id,
-        "repeat": rollout.repeat,
-        "status": rollout.status.value,
-        "reward": rollout.reward,
-        **{f"reward.{name}": rollout.reward_components.get(name) for name in components},
-        "answer": Trajectory((), rollout.response.output).output_text,
-        "stop_reason": rollout.stop_reason,
-        "error": (rollout.error or {}).get("message"),
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cost": about.get("cost"),
-        "seconds": (about.get("timing") or {}).get("seconds"),
-    }
+    parts = {f"component_{name}": rollout.reward_components.get(name) for name in components}
+    return flat_row(rollout, _BEFORE) | parts | flat_row(rollout, _AFTER)
 
 
 def _text(value: Any) -> str:

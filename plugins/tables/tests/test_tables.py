@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gym_core import Rollout
-from gym_core.spi import Json
-from gym_tables.columns import COLUMNS, Shape
+from gym_core.spi import FLAT_COLUMNS, Json
+from gym_tables.columns import Shape
 from tests.support.exports import Gym, result, stored
 
 
@@ -25,7 +25,7 @@ def test_a_table_has_documented_columns_and_those_of_the_rows(gym: Gym, tmp_path
     assert done.err == "", "failures are part of the table"
     first, third, second = csv.DictReader(io.StringIO(done.out))
     named = ["component_exact", "metric_steps", "reward_helper", "field_answer", "field_level", "field_good"]
-    assert [*first] == [*COLUMNS, *named]
+    assert [*first] == [*FLAT_COLUMNS, *named]
     known = {
         "task_id": "t1",
         "reward": "1.0",
