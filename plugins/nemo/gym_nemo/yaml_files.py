@@ -123,7 +123,7 @@ def _fetched(url: str) -> dict[str, Any]:
         raise UsageError(
             f"{url} does not answer as NeMo Gym's head server: {reason}", hint="it listens on port 11000 by default"
         ) from None
-    return _parsed(text, place)
+    return parsed(text, place)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -133,10 +133,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error.strerror or error}", hint="name a YAML file of NeMo Gym") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text", hint="name a YAML file of NeMo Gym") from error
-    return _parsed(text, str(path))
+    return parsed(text, str(path))
 
 
-def _parsed(text: Any, origin: str) -> dict[str, Any]:
+def parsed(text: Any, origin: str) -> dict[str, Any]:
+    """The mapping that a text holds. Raises `UsageError` that names its `origin`."""
     import yaml
 
     try:
