@@ -14,6 +14,7 @@ from zipfile import ZipFile
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "plugins" / "nemo_servers" / "gym_nemo_servers" / "servers.json"
 _OWN = re.compile(r"-e\s|nemo-gym\b")
+_REQUIRED = re.compile(r"^Requires-Dist: (.*)$", re.MULTILINE)
 _CLASS = re.compile(r"^class (\w+)\(([^)]*)\):", re.MULTILINE)
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -23,6 +24,9 @@ def main(wheel: str) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
         apps = sorted(name for name in names if re.fullmatch(r"resources_servers/\w+/app\.py", name))
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        said = archive.read(metadata).decode()
+        there = {_bare(line) for line in _REQUIRED.findall(said) if "extra ==" not in line}
         servers, aliases = {}, {}
         for app in apps:
             folder = app.rpartition("/")[0]
@@ -30,7 +34,7 @@ def main(wheel: str) -> None:
             text = archive.read(app).decode()
             wants = f"{folder}/requirements.txt"
             lines = archive.read(wants).decode().splitlines() if wants in names else []
-            needs = _needs(lines)
+            needs = [one for one in _needs(lines) if one.lower() not in there]
             servers[ident] = {**({"needs": needs} if needs else {}), **({"steps": True} if _steps(text) else {})}
             if (alias := _alias(text)) is not None and alias != ident:
                 aliases.setdefault(alias, []).append(ident)
@@ -39,6 +43,10 @@ def main(wheel: str) -> None:
     lines = ",\n".join(f"{json.dumps(ident)}: {json.dumps(about)}" for ident, about in servers.items())
     text = f'{{"version": "{version}",\n"aliases": {json.dumps(only)},\n"servers": {{\n{lines}\n}}}}\n'
     TABLE.write_text(text, encoding="utf-8")
+
+
+def _bare(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0].lower()
 
 
 def _needs(lines: list[str]) -> list[str]:
