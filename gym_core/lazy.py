@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -11,7 +12,7 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str], modules: str = ""
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """The `__getattr__`, `__dir__` and `__all__` of a package.
+    """The `__getattr__`, `__dir__` and `__all__` of a package. The latter has no name of a builtin, to hide none.
 
     `homes`: the modules that have the names, with these, separated by spaces; `.pool` is a module of the package.
     `modules`: those of its own modules that are names of it. Hide all three from type checkers, or a misspelt name is
@@ -35,4 +36,4 @@ def lazy_names(
         setattr(sys.modules[package], name, value)
         return value
 
-    return get, public.copy, public
+    return get, public.copy, [name for name in public if not hasattr(builtins, name)]

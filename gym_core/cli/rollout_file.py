@@ -14,7 +14,7 @@ from gym_core.cli.where import Condition
 from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.task import is_result, result_task_id
-from gym_core.engine.storage.files import refuse_odd
+from gym_core.engine.storage.files import line_at, numbered_lines, refuse_odd
 from gym_core.engine.storage.groups import GroupLines, groups_of
 
 _DIGITS = 19
@@ -211,27 +211,15 @@ class RunRows:
                 yield stored
 
     def _read_at(self, path: Path, number: int, offset: int) -> Stored:
-        try:
-            with path.open("rb") as file:
-                file.seek(offset)
-                return self._parsed(path, number, offset, file.readline())
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+        return self._parsed(path, number, offset, line_at(path, offset))
 
     def _lines(self, path: Path) -> Iterator[tuple[int, int, bytes]]:
         """Number, offset and text of each whole line; what a killed run has left unfinished at the end is left out."""
-        offset = 0
-        try:
-            with path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    if not line.endswith(b"\n") and not _is_json(line):
-                        self.torn = True
-                        return
-                    if not line.isspace():
-                        yield number, offset, line
-                    offset += len(line)
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror or error}", hint=_missing(path)) from error
+        for number, offset, line in numbered_lines(path):
+            if not line.endswith(b"\n") and not _is_json(line):
+                self.torn = True
+                return
+            yield number, offset, line
 
 
 def _number(text: str) -> int | None:
@@ -259,7 +247,3 @@ def _parsed(path: Path, number: int, offset: int, line: bytes) -> Stored:
     except ValueError as error:
         raise InputError(f"{path}:{number}: {error}") from None
     return Stored(path, number, offset, row)
-
-
-def _missing(path: Path) -> str:
-    return "" if path.exists() else "`gym run` names the file it writes; `gym runs` lists those of a folder"

@@ -134,10 +134,6 @@ def _config(
     return config_from_file(config, models=models, env=env, **settings)
 
 
-def _unheard(rollout: Rollout) -> None:
-    """Rollouts come with their groups."""
-
-
 async def _stream(config: RunConfig, kind: type[Announced]) -> AsyncGenerator[Announced, None]:
     """What a run announces of a kind, rollouts or groups."""
     with speaking_keywords():
@@ -155,7 +151,7 @@ async def _stream(config: RunConfig, kind: type[Announced]) -> AsyncGenerator[An
                     room.clear()
 
             if kind is Group:
-                executing = run.execute(_unheard, room=room, announce_group=announce)
+                executing = run.execute(room=room, announce_group=announce)
             else:
                 executing = run.execute(announce, room=room)
             running = asyncio.create_task(executing)

@@ -9,14 +9,19 @@ from gym_core.contract.model import ModelBackend
 from gym_core.domain.abandoned import Late, within
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import ConnectionFailedError, ModelError, UsageError
+from gym_core.engine.model_calls.prices import Price
 
 
 @dataclass(slots=True)
 class FirstLook:
-    """What the look came to. `answered`: the roles whose endpoints said something. `notices`: warnings for the user."""
+    """What the look came to. `answered`: the roles whose endpoints said something. `notices`: warnings for the user.
+
+    `prices`: of the models by role, where somebody has looked for them.
+    """
 
     answered: set[str] = field(default_factory=set)
     notices: list[str] = field(default_factory=list)
+    prices: dict[str, Price] = field(default_factory=dict)
 
 
 async def check_models(models: Mapping[str, ModelBackend], seconds: float) -> FirstLook:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import importlib
 import inspect
@@ -21,7 +22,8 @@ FACADES = ("chat", "errors", "responses")
 
 def public(module: ModuleType) -> dict[str, Any]:
     """The names of a module that are there for others."""
-    return {name: getattr(module, name) for name in module.__all__ if not name.startswith("__")}
+    names = dir(module) if "__dir__" in vars(module) else module.__all__
+    return {name: getattr(module, name) for name in names if not name.startswith("__")}
 
 
 PUBLIC = {name: value for name, value in public(gym_core).items() if name not in FACADES}
@@ -90,11 +92,18 @@ def test_everything_imports_what_is_public_and_nothing_else(name: str) -> None:
     exec(f"from {name} import *", found)
     found.pop("__builtins__")
     assert set(found) == set(module.__all__)
+    assert not {*found} & {*dir(builtins)}, "it hides a builtin"
     foreign = [key for key, value in found.items() if inspect.ismodule(value) and key not in FACADES]
     assert not foreign
     for key, value in found.items():
         if value is not Any and (inspect.isclass(value) or inspect.isfunction(value)):
             assert value.__module__.startswith(("gym_core", "pluggy")), f"{key} is {value.__module__}'s"
+
+
+def test_what_is_named_like_a_builtin_is_public_all_the_same() -> None:
+    assert "open" in dir(gym_core)
+    assert "open" in PUBLIC
+    assert gym_core.open.__module__ == "gym_core.engine.api"
 
 
 def test_the_public_members_of_a_rollout_are_what_its_row_says() -> None:

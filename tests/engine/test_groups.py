@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -736,6 +737,31 @@ def test_groups_are_scored_again_with_the_rollouts(group: bool, tmp_path: Path) 
     assert [verdict["repeat"] for verdict in found["t1"]["verdicts"]] == [0, 2]
     assert (summary["groups"]["scored"], summary["groups"]["failed"]) == (3, 0)
     assert_same(Statistics(tmp_path / "y.jsonl").result["groups"], summary["groups"])
+
+
+def test_what_is_verified_again_is_read_beside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: Any, context: Any) -> str:
+        return "?" if context.key == ("t1", 1) else words(request, context)
+
+    output = tmp_path / "x.jsonl"
+    run(speaking(answer), scoring(), repeats=3, output=output)
+    held: list[str] = []
+    open_path = Path.open
+
+    def opening(self: Path, *arguments: Any, **keywords: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            held.append(self.name)
+        return open_path(self, *arguments, **keywords)
+
+    async def main() -> dict[str, Any]:
+        wanted = RescoreConfig(file=output, env=scoring(best), output=tmp_path / "y.jsonl")
+        async with open_rescore(wanted) as opened:
+            monkeypatch.setattr(Path, "open", opening)
+            return await opened.execute()
+
+    summary = asyncio.run(asyncio.wait_for(main(), 30))
+    assert summary["groups"]["scored"] == 3
+    assert not {*held} & {"x.jsonl", "x.failures.jsonl", "y.jsonl", "y.failures.jsonl"}
 
 
 def test_tasks_of_any_name_are_put_together(tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gym_core import UsageError
-from gym_core.engine.storage.store import repair
+from gym_core.engine.metrics.progress import Progress
+from gym_core.engine.storage.reading import ResultsFile
+from gym_core.engine.storage.resume import Finished
+from gym_core.engine.storage.store import Outputs, repair
 from gym_core.errors import AuthenticationError, BadRequestError
 from gym_core.spi import open_run
 from tests.support.envs import env
@@ -82,6 +85,36 @@ def test_overwrite_removes_nothing_when_the_run_is_refused(output: Path) -> None
     with pytest.raises(UsageError):
         run(model_options={"policy": {"x": 1}}, output=output, mode="overwrite")
     assert output.read_bytes() == before
+
+
+def test_a_rollout_is_found_again_where_it_stood(output: Path) -> None:
+    run(refusing("t1"), env(tasks=3), output=output, repeats=2)
+    results = ResultsFile(output)
+    placed = dict(results.placed())
+    assert len(placed) == 6
+    assert [rollout.row for rollout in results.at(placed)] == [rollout.row for rollout in placed.values()]
+    finished = Finished(Outputs.of(output), Progress(), places=True)
+    for task_id, has_rows in (("t0", True), ("t1", False), ("t9", None)):
+        assert finished.ended(task_id, 2) == ({} if has_rows is None else {0: has_rows, 1: has_rows})
+        mine = [rollout.row for rollout in placed.values() if rollout.task_id == task_id]
+        assert sorted(row["rollout"]["repeat"] for row in mine) == [*range(len(mine))]
+        assert [rollout.row for rollout in finished.read(task_id, 2)] == mine
+
+
+@pytest.mark.parametrize("change", ["cut", "removed"])
+def test_a_rollout_that_no_longer_stands_there_is_said_to(change: str, output: Path) -> None:
+    run(None, env(tasks=2), output=output)
+    results, finished = ResultsFile(output), Finished(Outputs.of(output), Progress(), places=True)
+    places = dict(results.placed())
+    if change == "cut":
+        output.write_bytes(output.read_bytes()[1:])
+    else:
+        output.unlink()
+    said = "was changed while it was read" if change == "cut" else "cannot be read: No such file"
+    with pytest.raises(UsageError, match=said):
+        list(results.at(places))
+    with pytest.raises(UsageError, match=said):
+        finished.read("t1", 1)
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x", "x.jsonl.gz", "x.failures.jsonl"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gym_core.domain.group import Group
 from gym_core.engine.metrics.statistics import ClusteredMean
 
 
@@ -28,6 +29,11 @@ class GroupTally:
         name = str(error.get("class"))
         count, example = self.errors.get(name, (0, str(error.get("message"))))
         self.errors[name] = count + 1, example
+
+    def add_group(self, group: Group) -> None:
+        """Count a group that was made just now; one that was not asked about does not count."""
+        if group.verdicts or group.error is not None:
+            self.add([verdict.reward for verdict in group.verdicts.values()], group.error)
 
     def remove(self, rewards: Sequence[float], error: Mapping[str, Any] | None) -> None:
         """Take back a group that was counted, and is scored again."""

@@ -184,10 +184,9 @@ class Extensions:
         self.info = info
         self._redactor = redactor
         self._loop = asyncio.get_running_loop()
-        self._calm = asyncio.Event()
-        self._calm.set()
+        self.room = asyncio.Event()
+        self.room.set()
         self.listeners = [Listener(extension, self._room_made) for extension in extensions]
-        self.room = self._calm
         self._giving_up: asyncio.TimerHandle | None = None
 
     def listens(self, hook: str) -> bool:
@@ -217,17 +216,13 @@ class Extensions:
         for listener in self.listeners:
             if listener.waiting >= ROOM and not listener.crowded:
                 listener.crowded = True
-                self._calm.clear()
+                self.room.clear()
                 if self._giving_up is None:
                     self._giving_up = self._loop.call_later(PATIENCE, self._give_up)
 
-    def model_called(self, call: CallInfo) -> None:
-        """Tell that a model call has ended."""
-        self._put(MODEL, lambda: {"run": self.info, "call": self._clean_call(call)})
-
-    def tool_called(self, call: CallInfo) -> None:
-        """Tell that a tool call has ended."""
-        self._put(TOOL, lambda: {"run": self.info, "call": self._clean_call(call)})
+    def called(self, hook: str, call: CallInfo) -> None:
+        """Tell that a call has ended, of a model or a tool by the hook."""
+        self._put(hook, lambda: {"run": self.info, "call": self._clean_call(call)})
 
     async def drain(self, seconds: float = PATIENCE) -> None:
         """Wait until all that is queued is delivered, or until it is clear that somebody is stuck."""
@@ -272,7 +267,7 @@ class Extensions:
         self._giving_up = None
         for listener in self.listeners:
             listener.stuck = listener.crowded
-        self._calm.set()
+        self.room.set()
 
     def _room_made(self) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop has been closed
@@ -284,7 +279,7 @@ class Extensions:
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
-        self._calm.set()
+        self.room.set()
 
     # Secrets are masked in the extension's thread, and only where there are any.
 

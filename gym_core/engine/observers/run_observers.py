@@ -75,12 +75,12 @@ class RunObservers:
     @property
     def model_called(self) -> Callable[[CallInfo], None] | None:
         """What is to be told of model calls, if anybody listens."""
-        return self._model_called if self._heard(MODEL) else None
+        return self._telling(MODEL)
 
     @property
     def tool_called(self) -> Callable[[CallInfo], None] | None:
         """What is to be told of tool calls, if anybody listens."""
-        return self._tool_called if self._heard(TOOL) else None
+        return self._telling(TOOL)
 
     def start(self, info: RunInfo, notices: Sequence[str]) -> None:
         """The run is about to start its first rollout."""
@@ -180,10 +180,9 @@ class RunObservers:
     def _heard(self, hook: str) -> bool:
         return any(hook in extension.hooks for extension in self._found)
 
-    def _model_called(self, call: CallInfo) -> None:
-        if self._extensions is not None:
-            self._extensions.model_called(call)
+    def _telling(self, hook: str) -> Callable[[CallInfo], None] | None:
+        def tell(call: CallInfo) -> None:
+            if self._extensions is not None:
+                self._extensions.called(hook, call)
 
-    def _tool_called(self, call: CallInfo) -> None:
-        if self._extensions is not None:
-            self._extensions.tool_called(call)
+        return tell if self._heard(hook) else None

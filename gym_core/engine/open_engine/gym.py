@@ -25,7 +25,7 @@ from gym_core.engine.open_engine.dataset import Dataset, Tasks
 from gym_core.engine.open_engine.rollouts import Rollouts
 from gym_core.engine.open_engine.stages import ModelOverride, Stages
 from gym_core.engine.rollout.agent_rollout import agent_rollout
-from gym_core.engine.rollout.group import score_group
+from gym_core.engine.rollout.group import stage_group
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.runner_rollout import runner_rollout
 from gym_core.engine.rollout.stage import Stage
@@ -74,15 +74,10 @@ class Gym:
     """
 
     def __init__(self, _parts: GymParts) -> None:
+        self._parts = _parts
         self._rollouts = _parts.rollouts
-        self._dataset = _parts.dataset
-        self._stages = _parts.stages
         self._weights = _parts.weights
-        self._sink = _parts.sink
         self._progress = _parts.progress
-        self._announce = _parts.announce
-        self._room = _parts.room
-        self._finished = _parts.finished
         self._repeats: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
         self._work = runner_rollout if isinstance(self._rollouts.stage.agent, Runner) else agent_rollout
@@ -96,7 +91,7 @@ class Gym:
 
         Raises `UsageError` where there is none, and `InputError` for one that is broken.
         """
-        return await self._dataset.task(index)
+        return await self._parts.dataset.task(index)
 
     def tasks(self, start: int = 0, limit: int | None = None) -> AsyncIterable[Task]:
         """`limit` tasks from the index `start` on, or all of them: `async for task in gym.tasks()`.
@@ -107,7 +102,7 @@ class Gym:
         for name, value in (("start", start), ("limit", limit)):
             if value is not None and (type(value) is not int or value < 0):
                 raise UsageError(f"`{name}` must be a whole number of at least 0, not {value!r:.80}")
-        return Tasks(self._dataset, start, None if limit is None else start + limit)
+        return Tasks(self._parts.dataset, start, None if limit is None else start + limit)
 
     # Rollouts
 
@@ -155,19 +150,11 @@ class Gym:
         if stop is not None and all(rollout.reward is None for rollout in rollouts):
             with speaking_keywords():
                 raise stop
-        stage = self._rollouts.stage
-        group = await score_group(
-            stage.server,
-            rollouts[0].task_id,
-            rollouts,
-            executor=stage.executor,
-            watch=stage.watch,
-            seconds=stage.deadlines.verify,
-        )
-        if self._progress.groups is not None and (group.verdicts or group.error is not None):
-            self._progress.groups.add([verdict.reward for verdict in group.verdicts.values()], group.error)
-        if self._announce is not None:
-            self._announce(group)
+        group = await stage_group(self._rollouts.stage, rollouts[0].task_id, rollouts)
+        if self._progress.groups is not None:
+            self._progress.groups.add_group(group)
+        if self._parts.announce is not None:
+            self._parts.announce(group)
         return group
 
     async def groups(
@@ -216,8 +203,8 @@ class Gym:
         task, stage = checked_task(task), self._rollouts.stage
         if model is not None or model_options is not None:
             with speaking_keywords():
-                stage = await self._stages.of(model, model_options or {})
-        room = self._room
+                stage = await self._parts.stages.of(model, model_options or {})
+        room = self._parts.room
         if room is not None and not room.is_set():
             await room.wait()
         request = self._request(task, sampling) if sampling else None
@@ -225,7 +212,7 @@ class Gym:
 
         def ended(run: RolloutRun, rollout: Rollout) -> None:
             nonlocal stop
-            early = self._sink.take(rollout, run.failure.cause if run.failure is not None else None)
+            early = self._parts.sink.take(rollout, run.failure.cause if run.failure is not None else None)
             if early is not None and stop is None:
                 stop = early.error
 
@@ -234,7 +221,7 @@ class Gym:
 
     def _begun(self, stage: Stage, task: Task, request: Request | None) -> RolloutRun:
         repeat = self._repeats.get(task.task_id, 0)
-        finished = self._finished
+        finished = self._parts.finished
         if finished is not None:  # of a file that is continued
             while finished.attempt(task.task_id, repeat) != 1:
                 repeat += 1

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from gym_core.contract.hookspecs import RunInfo
 from gym_core.domain.errors import StoreError, UsageError
-from gym_core.domain.rollout import Rollout
 from gym_core.engine.config import RunConfig
 from gym_core.engine.loops import seldom_collected
 from gym_core.engine.metrics.groups import GroupTally
@@ -93,7 +92,7 @@ async def _opened(
         RunInfo(record.manifest.run_id, record.described(), record.output or ""),
         [*filter(None, [dataset.info.read_as]), *opened.notices],
     )
-    sink = Sink(record.write, record.cite, progress, observers.announcing(_nobody))
+    sink = Sink(record.write, record.cite, progress, observers.announcing(lambda rollout: None))
     parts = GymParts(
         rollouts=rollouts,
         dataset=dataset,
@@ -149,7 +148,3 @@ async def _close(
     if failed is not None:
         raise failed
     return summary
-
-
-def _nobody(rollout: Rollout) -> None:
-    """Hears of a rollout."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from gym_core.contract.resource_server import ResourceServer
@@ -15,6 +15,7 @@ from gym_core.engine.bounds.alarms import Alarm, Watch
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.rollout.items import kind_of
+from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.rollout.verify import checked_verdict
 
 SCORE_GROUP = "score_group"
@@ -50,6 +51,12 @@ async def score_group(
     finally:
         alarm.close()
     return Group(task_id, whole, {rollout.repeat: one for rollout, one in zip(scored, verdicts, strict=True)})
+
+
+def stage_group(stage: Stage, task_id: str, rollouts: Sequence[Rollout]) -> Awaitable[Group]:
+    """`score_group`, by the environment of a stage and within its bounds."""
+    seconds = stage.deadlines.verify
+    return score_group(stage.server, task_id, rollouts, executor=stage.executor, watch=stage.watch, seconds=seconds)
 
 
 async def group_verdicts(

@@ -24,8 +24,8 @@ SHOWN = 100
 class Control:
     """A run that is going on, see `RunControl`. To be made in the event loop.
 
-    `stop` ends the run; `about` completes and masks what is said of it; `waiting`: see `Run`. `calm` is set while it is
-    not paused; `over`: whether it has ended.
+    `stop` ends the run; `about` completes and masks what is said of it; `waiting`: see `Run`. `unpaused` is set while
+    it is not paused; `over`: whether it has ended.
     """
 
     def __init__(
@@ -36,8 +36,8 @@ class Control:
         about: Callable[[dict[str, Any]], Mapping[str, Any]],
         waiting: Callable[[], Mapping[str, int]],
     ) -> None:
-        self.calm = asyncio.Event()
-        self.calm.set()
+        self.unpaused = asyncio.Event()
+        self.unpaused.set()
         self.over = False
         self._executor = executor
         self._progress = progress
@@ -54,7 +54,7 @@ class Control:
         """Start no new rollouts."""
 
         def pause() -> None:
-            self.calm.clear()
+            self.unpaused.clear()
             self._executor.pause(True)
 
         self._ask(pause)
@@ -64,7 +64,7 @@ class Control:
 
         def resume() -> None:
             self._executor.pause(False)
-            self.calm.set()
+            self.unpaused.set()
 
         self._ask(resume)
 
@@ -91,7 +91,7 @@ class Control:
         progress, executor = self._progress, self._executor
         return self._about(
             {
-                "state": "running" if self.calm.is_set() else "paused",
+                "state": "running" if self.unpaused.is_set() else "paused",
                 "concurrency": executor.concurrency,
                 "rollouts": {
                     "total": progress.total,

@@ -49,20 +49,12 @@ class Earlier:
         return line is not None and line.error is not None and not self.again
 
 
-def _nobody(group: Group) -> None:
-    """Hears of a group."""
-
-
-def _nothing(error: BaseException) -> None:
-    """Is done about an error."""
-
-
 class Groups:
     """The groups of a run. `repeats`: how many rollouts a task has; `at_once`: how many groups are scored at once.
 
     `score`: None for an environment that scores no groups. `write`: puts a group on disk. `announce` hears of each that
     is whole, and `broken` of what kept one from being written. While `room` is not set nothing new is to be started.
-    `gathers`: whether rollouts are put together as they end; where not, from what they have left on disk.
+    `later`: where rollouts are not put together as they end, what does that with all that they have left on disk.
     """
 
     def __init__(
@@ -76,9 +68,9 @@ class Groups:
         earlier: Earlier | None = None,
     ) -> None:
         self.scores = score is not None
-        self.announce: Callable[[Group], None] = _nobody
-        self.broken: Callable[[BaseException], None] = _nothing
-        self.gathers = True
+        self.announce: Callable[[Group], None] = lambda group: None
+        self.broken: Callable[[BaseException], None] = lambda error: None
+        self.later: Callable[[], Awaitable[None]] | None = None
         self.room = asyncio.Event()
         self.room.set()
         self._repeats = repeats
@@ -89,7 +81,7 @@ class Groups:
         self._open: dict[str, list[Rollout]] = {}
         self._to_run: dict[str, int] = {}
         self._slots = asyncio.Semaphore(at_once)
-        self._crowd = 2 * at_once
+        self._enough = 2 * at_once
         self._finishing: set[asyncio.Task[None]] = set()
         self._over = False
         self._warned = False
@@ -120,8 +112,10 @@ class Groups:
             await self.room.wait()
 
     async def drain(self) -> None:
-        """Wait for the groups that are being scored."""
+        """All rollouts have ended: wait for the groups that are being scored."""
         try:
+            if self.later is not None and not self._over:
+                await self.later()
             while self._finishing:
                 await asyncio.wait(self._finishing)
         finally:
@@ -152,7 +146,7 @@ class Groups:
         task = asyncio.create_task(self._finish(task_id, ended))
         self._finishing.add(task)
         task.add_done_callback(self._finished)
-        if len(self._finishing) >= self._crowd:
+        if len(self._finishing) >= self._enough:
             self.room.clear()
 
     async def _finish(self, task_id: str, ended: list[Rollout]) -> None:
@@ -165,11 +159,11 @@ class Groups:
             if self._score is not None:
                 group = await self._score(task_id, ended)
         if group.verdicts or group.error is not None:
-            group = self._kept(group)
+            group = self._written(group)
             self._count(group)
         self.announce(group)
 
-    def _kept(self, group: Group) -> Group:
+    def _written(self, group: Group) -> Group:
         """A group that is on disk."""
         try:
             self._write(group)
@@ -183,7 +177,7 @@ class Groups:
         if self._tally is not None:
             if before is not None:
                 self._tally.remove(before.rewards, before.error)
-            self._tally.add([verdict.reward for verdict in group.verdicts.values()], group.error)
+            self._tally.add_group(group)
         if group.error is not None:
             about = f"{group.error.get('class')}: {group.error.get('message')}"
             log(
@@ -197,7 +191,7 @@ class Groups:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._finishing.discard(task)
-        if len(self._finishing) < self._crowd:
+        if len(self._finishing) < self._enough:
             self.room.set()
         error = None if task.cancelled() else task.exception()
         if error is not None:

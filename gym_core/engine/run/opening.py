@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets as random_names
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,7 @@ from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import UsageError
-from gym_core.domain.group import FEWEST, Group
-from gym_core.domain.rollout import Rollout
+from gym_core.domain.group import FEWEST
 from gym_core.engine.assembly import Assembler, Assembly, Described
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import Limits, RunConfig, Selection
@@ -35,8 +35,8 @@ from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.run_observers import RunObservers
-from gym_core.engine.preflight import check_models
-from gym_core.engine.rollout.group import score_group
+from gym_core.engine.preflight import FirstLook, check_models
+from gym_core.engine.rollout.group import stage_group
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run.groups import Earlier, Groups
 from gym_core.engine.run.record import Record, masked
@@ -175,7 +175,7 @@ class Opened:
     assembly: Assembly
     tasks: FileSource | ReadSource | IterableSource | None
     given_prices: Mapping[str, Price]
-    look: ModelLook
+    look: FirstLook
     budget: Budget | None
     notices: list[str]
     limiters: Limiters = field(default_factory=Limiters)
@@ -311,16 +311,9 @@ def make_groups(
     stage: Stage, record: Record, progress: Progress, *, repeats: int, at_once: int, earlier: Earlier | None = None
 ) -> Groups:
     """What puts the rollouts of a run's tasks together, and has them scored where the environment of the stage does."""
-
-    async def score(task_id: str, rollouts: Sequence[Rollout]) -> Group:
-        seconds = stage.deadlines.verify
-        return await score_group(
-            stage.server, task_id, rollouts, executor=stage.executor, watch=stage.watch, seconds=seconds
-        )
-
     return Groups(
         repeats,
-        score=score if stage.server.describe().scores_groups else None,
+        score=partial(stage_group, stage) if stage.server.describe().scores_groups else None,
         write=record.write_group,
         at_once=at_once,
         tally=progress.groups,
@@ -359,25 +352,17 @@ def open_functions(stack: AsyncExitStack) -> Executor:
     return executor
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLook:
-    """What is known of the models before the first rollout. `answered`: the roles whose endpoints said something."""
-
-    prices: dict[str, Price]
-    answered: set[str]
-    notices: list[str]
-
-
 async def look_at_models(
     models: Mapping[str, ModelBackend], deadlines: Deadlines, given_prices: Mapping[str, Price]
-) -> ModelLook:
+) -> FirstLook:
     """Have each checked, and find its price meanwhile. Raises `UsageError` for what no rollout would survive."""
     pricing = asyncio.create_task(asyncio.to_thread(find_prices, models, given_prices))
     try:
         look = await check_models(models, deadlines.setup)
     finally:
         prices = await pricing
-    return ModelLook(prices, look.answered, look.notices)
+    look.prices = prices
+    return look
 
 
 async def _checked_input(selection: Selection, server: ResourceServer) -> FileSource | ReadSource | None:

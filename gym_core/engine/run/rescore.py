@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,16 +47,20 @@ from gym_core.engine.run.record import Record
 from gym_core.engine.run.run import Run
 from gym_core.engine.staging import make_gates
 from gym_core.engine.storage.collisions import Named
-from gym_core.engine.storage.files import read_rows
+from gym_core.engine.storage.files import parse_account, read_rows
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.storage.store import Mode, Outputs, ResultStore
 from gym_core.engine.tasks.keys import KeyTable, digest
+from gym_core.engine.tasks.prefetch import Prefetch
 from gym_core.engine.tasks.source import SourceInfo
 from gym_core.wiring.config_file import ENV, SANDBOX, Configured
 from gym_core.wiring.secrets import Redactor
+
+READ_AHEAD = 16
+"""How many stored rollouts wait to be verified again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +164,7 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
         progress.groups = GroupTally()
         at_once = max(1, config.concurrency // repeats)
         groups = make_groups(stage, record, progress, repeats=repeats, at_once=at_once)
-        groups.gathers = False  # rows come in the order of the file: groups are scored when all of them are there
+        groups.later = partial(_score_groups, groups, outputs, repeats)  # rows come in the order of the file
     return Run(
         source=StoredRollouts(results, record, progress),
         executor=InlineExecutor(
@@ -174,7 +178,6 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
         heard=comparison.add,
         further=comparison.to_wire,
         groups=groups,
-        later=partial(_score_groups, groups, outputs, repeats) if groups is not None else None,
     )
 
 
@@ -182,11 +185,20 @@ async def _score_groups(groups: Groups, outputs: Outputs, repeats: int) -> None:
     """Have the rollouts of each task that were written scored together."""
     finished = await asyncio.to_thread(Finished, outputs, Progress(), places=True)
     groups.earlier = Earlier(finished, GroupLines(outputs.groups), repeats)
+    tasks = Prefetch(_tasks_of(outputs.rows))
+    try:
+        async for task_id in tasks:
+            await groups.add_earlier(task_id)
+    finally:
+        tasks.close()
+
+
+def _tasks_of(rows: Path) -> Generator[str, None, None]:
     seen = KeyTable()
-    for row in read_rows(outputs.rows):
+    for row in read_rows(rows, parse_account):
         task_id = result_task_id(row)
         if seen.add(digest(task_id)):
-            await groups.add_earlier(task_id)
+            yield task_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +228,17 @@ class StoredRollouts:
     async def jobs(self) -> AsyncGenerator[StoredJob, None]:
         """All that have a verdict. Raises `UsageError` for what is no row."""
         progress = self._progress
-        for rollout in self._results.rollouts():
-            if rollout.reward is not None:
-                yield StoredJob(Recorded(rollout), int(rollout.row["rollout"].get("attempt", 1)))
-                continue
-            self._record.write(rollout)
-            progress.total = (progress.total or 0) + 1
-            progress.add(rollout.row, kept=True)
+        rollouts = Prefetch(self._results.rollouts(), READ_AHEAD)
+        try:
+            async for rollout in rollouts:
+                if rollout.reward is not None:
+                    yield StoredJob(Recorded(rollout), int(rollout.row["rollout"].get("attempt", 1)))
+                    continue
+                self._record.write(rollout)
+                progress.total = (progress.total or 0) + 1
+                progress.add(rollout.row, kept=True)
+        finally:
+            rollouts.close()
 
     def look_through(self) -> None:
         """There is nothing that is not known."""

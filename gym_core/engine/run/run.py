@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -39,7 +39,7 @@ class Run(Generic[JobT]):
     `progress` may be read at any time. `read_as`: how the tasks were read, where there is a word to say. `notices`:
     warnings. `gates`: the ways to the models by role. `finish_at`: see `Pipeline`. `heard`: hears of each rollout
     before all others; `further`: what the summary says besides the usual. `groups`: where the rollouts of a task are
-    put together; `later`: what is to be done once all rollouts have ended.
+    put together.
     """
 
     source: Source[JobT]
@@ -55,7 +55,6 @@ class Run(Generic[JobT]):
     heard: Announce = _nobody
     further: Callable[[], dict[str, Any]] = dict
     groups: Groups | None = None
-    later: Callable[[], Awaitable[None]] | None = None
     _pipeline: Pipeline[JobT] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,8 +97,9 @@ class Run(Generic[JobT]):
             known.add_done_callback(self._known)
         control = self._control() if self.observers.steer else None
         try:
-            await self._pipeline.run(sink, room if control is None else Rooms(room, control.calm))
-            await self._put_together()
+            await self._pipeline.run(sink, room if control is None else Rooms(room, control.unpaused))
+            if self.groups is not None:
+                await self.groups.drain()
             if known is not None and self.source.known:
                 await asyncio.wait([known])
             await self.record.flush()
@@ -126,7 +126,7 @@ class Run(Generic[JobT]):
         if told is not None:
             groups.announce = told
         groups.broken = lambda error: self.stop(described(error), error)
-        if not groups.gathers:
+        if groups.later is not None:
             return announce, room
 
         def tell(rollout: Rollout) -> None:
@@ -134,13 +134,6 @@ class Run(Generic[JobT]):
             groups.add(rollout)
 
         return tell, Rooms(room, groups.room)
-
-    async def _put_together(self) -> None:
-        """All rollouts have ended: wait for their groups."""
-        if self.later is not None and not self._pipeline.stopped:
-            await self.later()
-        if self.groups is not None:
-            await self.groups.drain()
 
     def stop(self, reason: str, error: BaseException | None = None) -> None:
         """End the run early, for an error that there was; what is under way is recorded as cancelled."""

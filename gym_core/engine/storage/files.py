@@ -7,7 +7,7 @@ import errno
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from gym_core.domain.errors import StoreError, UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 
 _BLOCK = 1 << 16
+_BUFFER = 1 << 18
+"""Bytes that are read at once: a row of tokens is longer than what is usual, and was put together of pieces."""
 _ACCOUNT = {"task_id", "reward", "reward_components", "rollout"}
 _ABOUT = {"repeat", "status", "error", "usage", "cost", "timing", "tools"}
 
@@ -241,17 +243,44 @@ def parse_account(line: bytes) -> dict[str, Any]:
     return parse_row(line)
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_rows(
+    path: Path, parse: Callable[[bytes], dict[str, Any]] = parse_row
+) -> Generator[dict[str, Any], None, None]:
     """The rows of a results file. Raises `UsageError` with file name and line number for a line that is none."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.isspace():
-                continue
-            try:
-                row = parse_row(line)
-            except ValueError as error:
-                raise UsageError(f"{path}:{number}: {error}") from None
-            yield row
+    for number, _, line in numbered_lines(path):
+        try:
+            row = parse(line)
+        except ValueError as error:
+            raise UsageError(f"{path}:{number}: {error}") from None
+        yield row
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Each line that is not blank: its number, from 1, the bytes before it, and itself. Raises `UsageError`."""
+    offset = 0
+    try:
+        with path.open("rb", buffering=_BUFFER) as file:
+            for number, line in enumerate(file, 1):
+                if not line.isspace():
+                    yield number, offset, line
+                offset += len(line)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def line_at(path: Path, offset: int) -> bytes:
+    """The line that so many bytes stand before. Raises `UsageError` where the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.readline()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    hint = "" if path.exists() else "`gym run` names the file it writes; `gym runs` lists those of a folder"
+    return UsageError(f"{path} cannot be read: {error.strerror or error}", hint=hint)
 
 
 def read_rows_backwards(path: Path) -> Iterator[tuple[dict[str, Any], int]]:

@@ -17,7 +17,7 @@ from gym_core.domain.group import Group, judged
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.storage.files import line_number, lines_backwards, refuse_odd
+from gym_core.engine.storage.files import line_at, line_number, lines_backwards, refuse_odd
 from gym_core.engine.tasks.keys import KeyTable, digest
 
 LINES_KEPT = 64
@@ -102,9 +102,7 @@ class GroupLines:
             offset = self._places.get(digest(task_id))
             if offset is None:
                 return None
-            with self._path.open("rb") as file:
-                file.seek(offset)
-                _, known = _parsed(self._redact(file.readline()))
+            _, known = _parsed(self._redact(line_at(self._path, offset)))
             if len(self._kept) >= LINES_KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[task_id] = known

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import is_result, result_task_id
 from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.storage.files import refuse_odd
+from gym_core.engine.storage.files import numbered_lines, refuse_odd
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.store import Outputs
@@ -21,8 +20,6 @@ from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
 
 _NEEDED = ("repeat", "status", "stop_reason", "usage", "cost", "timing", "tools", "model_calls", "error", "seed")
 _REPEAT = re.compile(rb'"rollout":\{"run_id":"[^"]*","task_index":\d+,"repeat":(\d+),')
-_BLOCK = 1 << 18
-"""Bytes that are read at once: a row of tokens is longer than what is usual, and was put together of pieces."""
 _NOT_OURS = "give a file that `gym run --output` wrote"
 
 
@@ -56,16 +53,14 @@ class ResultsFile:
     was said of a rollout's group takes the place of its own verdict; `groups` counts those then.
     """
 
-    def __init__(
-        self, path: str | Path, redact: Callable[[bytes], bytes] | None = None, *, judged: bool = False
-    ) -> None:
+    def __init__(self, path: str | Path, redact: Callable[[bytes], bytes] = bytes, *, judged: bool = False) -> None:
         self.path = Path(path)
         self._redact = redact
         self.outputs = files_of_results(self.path)
         self.torn = 0
         self.manifest = Manifest.read(self.outputs.manifest) if self.outputs.manifest.exists() else None
         self.groups = GroupTally()
-        self._lines_of_groups = GroupLines(self.outputs.groups, self.groups, redact or bytes) if judged else None
+        self._lines_of_groups = GroupLines(self.outputs.groups, self.groups, redact) if judged else None
 
     def extent(self) -> tuple[int, int]:
         """How many rows there are, and how many rollouts a task has: what the rows show and the manifest says."""
@@ -78,7 +73,7 @@ class ResultsFile:
         planned = self.manifest.extent.get("repeats", 1) if self.manifest is not None else 1
         return count, max(most + 1, planned)
 
-    def rollouts(self) -> Iterator[Rollout]:
+    def rollouts(self) -> Generator[Rollout, None, None]:
         """Every rollout once. Of several failed attempts the last stands, unless a later one left a row.
 
         Raises `UsageError` with file name and line number for a line that is no rollout, and for a rollout that stands
@@ -100,31 +95,16 @@ class ResultsFile:
                     hint="results of several runs cannot share a file; give each its own",
                 )
             last.pop(key, None)
-            yield offset * 2, self._rollout(row)
+            yield Outputs.place(offset, failed=False), self._rollout(row)
         if last:
             for number, offset, row in self._rows(self.outputs.failures):
                 if last.get(_key(row)) == number:
-                    yield offset * 2 + 1, self._rollout(row)
+                    yield Outputs.place(offset, failed=True), self._rollout(row)
 
     def at(self, places: Iterable[int]) -> Iterator[Rollout]:
         """The rollouts at these places, in their order. Raises `UsageError` where the files have changed there."""
-        with ExitStack() as stack:
-            files: dict[int, BinaryIO] = {}
-            for place in places:
-                offset, which = divmod(place, 2)
-                path = self.outputs.failures if which else self.path
-                try:
-                    if which not in files:
-                        files[which] = stack.enter_context(path.open("rb"))
-                    files[which].seek(offset)
-                    row = self._parsed(files[which].readline())
-                except OSError as error:
-                    raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-                except JsonError:
-                    row = None
-                if not isinstance(row, dict) or not is_result(row):
-                    raise UsageError(f"{path} was changed while it was read", hint="try again once nobody writes to it")
-                yield self._rollout(row)
+        for place in places:
+            yield self._rollout(self.outputs.row(place, self._redact))
 
     def _rollout(self, row: dict[str, Any]) -> Rollout:
         return Rollout(row if self._lines_of_groups is None else self._lines_of_groups.judged(row))
@@ -132,7 +112,7 @@ class ResultsFile:
     def _rows(self, path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
         for number, offset, line in self._lines(path):
             try:
-                row = self._parsed(line)
+                row = parse_json(self._redact(line))
             except JsonError as error:
                 if not line.endswith(b"\n"):  # a run that was killed, or one that is writing just now
                     self.torn = len(line)
@@ -149,23 +129,9 @@ class ResultsFile:
                 raise UsageError(f"{path}:{number}: {error}", hint=_NOT_OURS) from None
             yield number, offset, row
 
-    def _parsed(self, line: bytes) -> Any:
-        return parse_json(line if self._redact is None else self._redact(line))
-
     @staticmethod
     def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-        """Number, offset and text of each line that is not blank."""
-        offset = 0
-        try:
-            with path.open("rb", buffering=_BLOCK) as file:
-                for number, line in enumerate(file, 1):
-                    if not line.isspace():
-                        yield number, offset, line
-                    offset += len(line)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+        return numbered_lines(path) if path.exists() else iter(())
 
 
 def _key(row: dict[str, Any]) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import Any
 
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.sampling import in_force
+from gym_core.engine.storage.files import line_at, numbered_lines
 from gym_core.engine.tasks.keys import DIGEST_SIZE
 
 _BEGINS = b'{"hash":"'
@@ -72,19 +72,15 @@ class SharedRequests:
 
 def hashes_in(path: Path) -> Iterator[bytes]:
     """The hash of each line of an `x.tools.jsonl`, which is not decoded."""
-    for digest, _ in lines_of(path):
+    for digest, _, _ in lines_of(path):
         yield digest
 
 
-def lines_of(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Each whole line of an `x.tools.jsonl` with its hash, none where there is no file."""
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if is_line(line) and line.endswith(b"\n"):
-                    yield bytes.fromhex(line[_HASH].decode()), line
-    except FileNotFoundError:
-        return
+def lines_of(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
+    """Each whole line of an `x.tools.jsonl`: its hash, the bytes before it, and itself; none where there is no file."""
+    for _, offset, line in numbered_lines(path) if path.exists() else ():
+        if is_line(line) and line.endswith(b"\n"):
+            yield bytes.fromhex(line[_HASH].decode()), offset, line
 
 
 class StoredRequests(Mapping[str, Mapping[str, Any]]):
@@ -108,18 +104,11 @@ class StoredRequests(Mapping[str, Mapping[str, Any]]):
     @property
     def _known(self) -> Mapping[str, int]:
         if self._places is None:
-            self._places, offset = {}, 0
-            with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
-                for line in file:
-                    if is_line(line) and line.endswith(b"\n"):
-                        self._places[line[_HASH].decode()] = offset
-                    offset += len(line)
+            self._places = {digest.hex(): offset for digest, offset, _ in lines_of(self._path)}
         return self._places
 
     def _line_at(self, offset: int) -> Mapping[str, Any]:
-        with self._path.open("rb") as file:
-            file.seek(offset)
-            return SharedRequest.of(parse_json(self._redact(file.readline()))).fields
+        return SharedRequest.of(parse_json(self._redact(line_at(self._path, offset)))).fields
 
 
 def is_line(line: bytes) -> bool:

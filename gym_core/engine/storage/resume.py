@@ -13,13 +13,19 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.storage.files import parse_account, parse_row, read_rows_backwards, refuse_odd, repair
+from gym_core.engine.storage.files import (
+    numbered_lines,
+    parse_account,
+    parse_row,
+    read_rows_backwards,
+    refuse_odd,
+    repair,
+)
 from gym_core.engine.storage.store import Outputs
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
 
 LOOKED_EVERY = 5_000
 REPORTED_SECONDS = 2.0
-_BUFFER = 1 << 18
 _DONE = 1 << 15
 _MOST_ATTEMPTS = _DONE - 1
 
@@ -51,7 +57,7 @@ class Finished:
     ) -> None:
         self._known = KeyTable(value_size=2)
         self._places = KeyTable(value_size=6) if places else None
-        """Of those that are done: the bytes before the line, twice, and 1 more for a row."""
+        """Of those that are done: see `Outputs.place`."""
         self._outputs = outputs
         self._report = report
         self._spent = spent
@@ -64,24 +70,18 @@ class Finished:
             self._read_failures(outputs.failures, progress, retry_failed)
 
     def _read_rows(self, path: Path, progress: Progress, parse: Callable[[bytes], dict[str, Any]]) -> None:
-        number = offset = 0
-        with path.open("rb", buffering=_BUFFER) as file:
+        for number, offset, line in numbered_lines(path):
             try:
-                for line in file:
-                    number += 1
-                    start, offset = offset, offset + len(line)
-                    if line.isspace():
-                        continue
-                    row = parse(line)
-                    task_id, repeat = _key(row)
-                    key = for_repeat(digest(task_id), repeat)
-                    if not self._known.add(key, _DONE):
-                        raise ValueError(f"a second row of task {task_id!r}, repeat {repeat}; gym writes one")
-                    if self._places is not None:
-                        self._places.add(key, start << 1 | 1)
-                    progress.add(row, kept=True)
-                    self._done += 1
-                    self._count(row)
+                row = parse(line)
+                task_id, repeat = _key(row)
+                key = for_repeat(digest(task_id), repeat)
+                if not self._known.add(key, _DONE):
+                    raise ValueError(f"a second row of task {task_id!r}, repeat {repeat}; gym writes one")
+                if self._places is not None:
+                    self._places.add(key, Outputs.place(offset, failed=False))
+                progress.add(row, kept=True)
+                self._done += 1
+                self._count(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
                     f"{path}:{number}: {_what(error)}", hint="remove the line; its rollout runs again"
@@ -101,7 +101,7 @@ class Finished:
                 if not retry_failed and row["rollout"]["status"] != Status.CANCELLED:
                     known = _DONE
                     if self._places is not None:
-                        self._places.add(key, offset << 1)
+                        self._places.add(key, Outputs.place(offset, failed=True))
                     self._done += 1
                     progress.add(row, kept=True)
             if known & _MOST_ATTEMPTS < _MOST_ATTEMPTS:
@@ -132,14 +132,11 @@ class Finished:
 
     def ended(self, task_id: str, repeats: int) -> dict[int, bool]:
         """Which of the first `repeats` rollouts of a task are not to run: by repeat, whether it has a row."""
-        return {repeat: place & 1 == 1 for repeat, place in self._places_of(task_id, repeats)}
+        return {repeat: not place & 1 for repeat, place in self._places_of(task_id, repeats)}
 
     def read(self, task_id: str, repeats: int) -> list[Rollout]:
         """The same rollouts, read from disk. Raises `UsageError` where they are no longer there."""
-        return [
-            _read_at(self._outputs.rows if place & 1 else self._outputs.failures, place >> 1)
-            for _, place in self._places_of(task_id, repeats)
-        ]
+        return [Rollout(self._outputs.row(place)) for _, place in self._places_of(task_id, repeats)]
 
     def _places_of(self, task_id: str, repeats: int) -> Iterator[tuple[int, int]]:
         if self._places is None:
@@ -197,15 +194,6 @@ def _key(row: dict[str, Any]) -> tuple[str, int]:
     repeat = row["rollout"]["repeat"]
     refuse_odd(row["reward"], repeat)
     return result_task_id(row), repeat
-
-
-def _read_at(path: Path, offset: int) -> Rollout:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return Rollout(parse_row(file.readline()))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: the row after {offset:,} bytes can no longer be read: {error}") from error
 
 
 def _what(error: Exception) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,8 @@ from gym_core.engine.storage.encoded import EncodedRollout, FreshRollout
 from gym_core.engine.storage.files import (
     LineFile,
     SpareDescriptor,
+    line_at,
+    parse_row,
     partial,
     read_rows,
     refuse_irregular,
@@ -92,6 +94,22 @@ class Outputs:
         for what, path in (("the manifest of the output", self.manifest), ("the summary of the output", self.summary)):
             yield what, path
             yield what, partial(path)
+
+    @staticmethod
+    def place(offset: int, *, failed: bool) -> int:
+        """Where a line stands, as one number: so many bytes are before it, in the rows or in the failures."""
+        return offset << 1 | failed
+
+    def row(self, place: int, redact: Callable[[bytes], bytes] = bytes) -> dict[str, Any]:
+        """The row at a place, from a line that was redacted. Raises `UsageError` where there is none any more."""
+        path = self.failures if place & 1 else self.rows
+        try:
+            return parse_row(redact(line_at(path, place >> 1)))
+        except ValueError as error:
+            raise UsageError(
+                f"{path} was changed while it was read: after {place >> 1:,} bytes stands {error}",
+                hint="try again once nobody writes to it",
+            ) from error
 
     def begun(self) -> bool:
         """Whether there is something to continue: a manifest, or a whole row. A kill may come before either."""
@@ -207,7 +225,7 @@ class ResultStore:
 
     def cite_all(self, path: Path) -> None:
         """Take over what the rows of another run cite. Raises `StoreError`."""
-        for digest, line in lines_of(path):
+        for digest, _, line in lines_of(path):
             if self._known.add(digest):
                 self._tools.append(line)
 

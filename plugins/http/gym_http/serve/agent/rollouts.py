@@ -21,7 +21,7 @@ from gym_core.spi import (
     error_json,
     log_rollout,
     own_task_id,
-    score_group,
+    stage_group,
     unwritable,
     with_tokens_on_items,
 )
@@ -82,15 +82,7 @@ class ServedRollouts:
         task, first = task_of(row)
         runs = [self._rollouts.begin(Job(task, repeat, 1)) for repeat in range(first, first + size)]
         written = [self._written(*each) for each in zip(runs, await self._in_turn(runs), strict=True)]
-        stage = self.stage
-        group = await score_group(
-            stage.server,
-            task.task_id,
-            [rollout for rollout, _, _ in written],
-            executor=stage.executor,
-            watch=stage.watch,
-            seconds=stage.deadlines.verify,
-        )
+        group = await stage_group(self.stage, task.task_id, [rollout for rollout, _, _ in written])
         rows = b",".join(encoded for _, encoded, _ in written)
         encoded = _result(group)[:-1] + b',"rollouts":[' + rows + b"]}"
         failures = [failure for _, _, failure in written if failure is not None]
