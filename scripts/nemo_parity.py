@@ -263,7 +263,7 @@ def write() -> None:
             code(ident),
             "the same" if one["same"] else "**other**",
             ", ".join(f"{reward:g}" for reward in one["rewards"]),
-            one["requests"],
+            str(one["requests"]),
             one["date"],
         )
         for ident, one in sorted(found.items())
