@@ -20,8 +20,10 @@ from gym_inspect.names import REQUIREMENT, Named, registered
 
 SANDBOXES = ("local",)
 """The kinds of Inspect's sandboxes that are opened here: others have to be started for a whole task."""
-_URL = re.compile(r"https?://[^\s'\"<>)]+|host='([\w.-]+)'")
-_UNREACHABLE = ("connect", "resolve", "offline", "unreachable", "timed out", "max retries", "name or service")
+_PLACES = (re.compile(r"(https?://[^\s'\"<>)]+)"), re.compile(r"host='([\w.-]+)'"), re.compile(r"Dataset (\S+) is not"))
+_UNREACHABLE = (
+    "connect", "resolve", "offline", "reach", "timed out", "max retries", "name or service", "is not cached", "'clone'",
+)  # fmt: skip
 
 
 def load(wanted: Named, args: Mapping[str, Any], sandbox: str | None) -> Any:
@@ -85,15 +87,13 @@ def _of_package(wanted: Named, args: Mapping[str, Any]) -> Any:
             hint=f"gym install --isolated {wanted} --with PKG names the package that brings it",
         )
     name = f"{wanted.package}/{wanted.task}"
-    factory = registry_lookup("task", name)
+    factory = registry_lookup("task", name) if wanted.task else None
     if factory is None:
         tasks = [registry_info(one).name for one in registry_find(lambda info: info.type == "task")]
         own = sorted(one for one in tasks if one.startswith(f"{wanted.package}/"))
-        near = get_close_matches(name, own, n=3)
-        raise UsageError(
-            f"{wanted.package} has no task {wanted.task!r}{_guess(near)}",
-            hint=f"it has {len(own)}: {', '.join(own)[:200]}",
-        )
+        near = get_close_matches(name, own, n=3) if wanted.task else []
+        lacking = f"has no task {wanted.task!r}" if wanted.task else "is a package, and no task of it is named"
+        raise UsageError(f"{wanted.package} {lacking}{_guess(near)}", hint=f"it has {len(own)}: {', '.join(own)[:200]}")
     _check_args(wanted, args, registry_info(factory).metadata.get("params", ()))
     return task_create(name, **args)
 
@@ -159,9 +159,11 @@ def _hint(wanted: Named, causes: list[BaseException]) -> str:
     if isinstance(missing := causes[-1], ModuleNotFoundError):
         return f"gym install --isolated {wanted} --with {wanted.package or wanted.file} --with {missing.name}"
     text = " | ".join(str(one) for one in causes)
+    if "docker" in text.lower():
+        return "it wants Docker, which is not here or does not work"
     if any(word in text.lower() for word in _UNREACHABLE):
-        found = _URL.search(text)
-        where = f" from {found[1] or found[0]}" if found else ""
+        found = next((one for pattern in _PLACES if (one := pattern.search(text))), None)
+        where = f" from {(found[1] or found[0]).rstrip(':')}" if found else ""
         return f"it fetches its dataset{where}, and did not get there"
     return "the log of the run, or -v, shows where"
 

@@ -1,22 +1,25 @@
-"""How tasks of Inspect are named, and where they live: `PACKAGE/TASK`, or `FILE.py@TASK`."""
+"""How tasks of Inspect are named, `PACKAGE/TASK` or `FILE.py@TASK`, and where they live: a package in one venv."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gym_core import Home, UsageError
 
 REQUIREMENT = "inspect_ai>=0.3.285,<0.4"
 """The releases whose way of running a sample is followed here."""
-_TASK = re.compile(r"([A-Za-z][\w.-]*)/([A-Za-z_]\w*)")
+_TASK = re.compile(r"([A-Za-z][\w.-]*)(?:/([A-Za-z_]\w*))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A task. `package`: what registers it, empty for a `file`. `task`: its name, empty for the only one of a file."""
+    """A task. `package`: what registers it, empty for a `file`.
+
+    `task`: its name, empty for the only one of a file, and for a package, whose tasks share one venv.
+    """
 
     task: str
     package: str = ""
@@ -25,7 +28,7 @@ class Named:
     def __str__(self) -> str:
         if self.file:
             return f"inspect:{self.file}{'@' + self.task if self.task else ''}"
-        return f"inspect:{self.package}/{self.task}"
+        return f"inspect:{self.package}{'/' + self.task if self.task else ''}"
 
 
 def named(text: str | None) -> Named:
@@ -37,7 +40,7 @@ def named(text: str | None) -> Named:
     if file.endswith(".py"):
         return Named(task, file=file)
     if found := _TASK.fullmatch(given):
-        return Named(found[2], package=found[1])
+        return Named(found[2] or "", package=found[1])
     raise UsageError(f"{given!r} is no task of Inspect", hint="PACKAGE/TASK, or ./FILE.py@TASK")
 
 
@@ -47,7 +50,7 @@ def home_of(wanted: Named) -> Home | None:
     if here and (wanted.file or wanted.package in registered()):
         return None
     packages = [] if wanted.file else [wanted.package.replace("_", "-")]
-    return Home(name=str(wanted), packages=(REQUIREMENT, *packages))
+    return Home(name=str(replace(wanted, task="")), packages=(REQUIREMENT, *packages))
 
 
 def registered() -> set[str]:

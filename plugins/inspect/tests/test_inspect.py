@@ -31,7 +31,8 @@ def test_a_task_is_one_of_a_package_or_of_a_file() -> None:
     assert named("inspect_evals/gsm8k") == Named("gsm8k", package="inspect_evals")
     assert named("./a.py@one") == Named("one", file="./a.py")
     assert str(named("./a.py")) == "inspect:./a.py"
-    for wrong in ("", "gsm8k", "a/b/c", "../x", "a b/c", "-r/x"):
+    assert named("inspect_evals") == Named("", package="inspect_evals")
+    for wrong in ("", "a/b/c", "../x", "a b/c", "-r/x"):
         with pytest.raises(UsageError):
             named(wrong)
 
@@ -39,7 +40,8 @@ def test_a_task_is_one_of_a_package_or_of_a_file() -> None:
 def test_its_home_holds_inspect_and_its_package() -> None:
     home = home_of(named("no_such/task"))
     assert home is not None
-    assert (home.name, home.packages) == ("inspect:no_such/task", (REQUIREMENT, "no-such"))
+    assert (home.name, home.packages) == ("inspect:no_such", (REQUIREMENT, "no-such"))
+    assert home_of(named("no_such/other")) == home
 
 
 def run(task: str, *script: Any, model: Any = None, **settings: Any) -> list[Rollout]:
