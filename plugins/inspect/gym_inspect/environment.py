@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
@@ -17,8 +16,6 @@ from gym_core import (
     ResourceServer,
     ResourceServerInfo,
     Selector,
-    Session,
-    SessionContext,
     Task,
     UsageError,
     encode_json,
@@ -46,8 +43,8 @@ class InspectOptions(Options):
     )
     solver: Literal["own", "agent"] = Field(
         default="own",
-        description="Who works on a sample: the task's solver, or `agent`, an agent of gym's with what the solver asks "
-        "and the tools that it gives.",
+        description="Who works on a sample where the run names no agent: the task's solver, or `agent`, an agent of "
+        "gym's, with what the solver asks and the tools that it gives.",
     )
     sandbox: str | None = Field(
         default=None, description="The kind of sandbox instead of the task's own: `local`, which protects nothing."
@@ -112,15 +109,6 @@ class Inspect(ResourceServer[InspectOptions]):
                     ROW: {"id": index + 1, **held},
                 }
             )
-
-    def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
-        """A session for an agent of gym. Raises `UsageError` where its solver is its own."""
-        if self.options.solver == "own":
-            raise UsageError(
-                f"{self.named} runs its own solver, and has no sessions for an agent of gym",
-                hint="leave --agent out, or take -E solver=agent",
-            )
-        return super().open_session(task, context)
 
 
 def _known_by(held: dict[str, Any]) -> str:
