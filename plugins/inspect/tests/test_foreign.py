@@ -20,7 +20,10 @@ PACKAGED = [
     *(f"inspect_evals/persistbench_{name}" for name in ("beneficial_memory", "cross_domain", "sycophancy")),
     f'inspect_evals/agentic_misalignment {{"grader_model": "{OTHER}"}}',
     f'inspect_evals/writingbench {{"judge_model": "{OTHER}"}}',
-    *(f'inspect_evals/tau2_{name} {{"shuffle": false}}' for name in ("airline", "banking", "retail", "telecom")),
+    *(
+        f'inspect_evals/tau2_{name} {{"shuffle": false, "message_limit": 12}}'
+        for name in ("airline", "banking", "retail", "telecom")
+    ),
 ]
 WRITTEN = [
     f"{FILE}@{name}"

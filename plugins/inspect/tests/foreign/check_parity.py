@@ -44,7 +44,7 @@ def say(request: Received) -> Any:
     said = sum(one["role"] == "assistant" for one in told)
     tools = [tool["function"] for tool in request.body.get("tools", ())]
     if tools and said % 2 == 0 and said < 6:
-        tool = tools[said % len(tools)]
+        tool = tools[said // 2 % len(tools)]
         return answer(
             {
                 "type": "function_call",
