@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -23,11 +23,16 @@ _UNREACHABLE = ("connect", "resolve", "offline", "unreachable", "timed out", "ma
 
 
 @contextmanager
-def by_its_author(wanted: Named, *, hide: tuple[str, ...] = ()) -> Iterator[None]:
-    """Code of an environment: what it changes of the process is put back, and what it raises is one line."""
+def by_its_author(
+    wanted: Named, *, hide: tuple[str, ...] = (), shown: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Code of an environment: what it changes of the process is put back, and what it raises is one line.
+
+    `hide`: variables that it does not see, but for what is `shown` of them.
+    """
     try:
         with ExitStack() as stack:
-            stack.enter_context(_without(hide))
+            stack.enter_context(_without(hide, shown or {}))
             stack.enter_context(_own_handlers())
             yield
     except UsageError:
@@ -40,11 +45,14 @@ def by_its_author(wanted: Named, *, hide: tuple[str, ...] = ()) -> Iterator[None
 
 
 @contextmanager
-def _without(names: tuple[str, ...]) -> Iterator[None]:
-    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+def _without(names: tuple[str, ...], shown: Mapping[str, str]) -> Iterator[None]:
+    hidden = {name: os.environ.pop(name) for name in (*names, *shown) if name in os.environ}
+    os.environ.update(shown)
     try:
         yield
     finally:
+        for name in shown:
+            os.environ.pop(name, None)
         os.environ.update(hidden)
 
 
@@ -94,7 +102,10 @@ def _hint(wanted: Named, error: BaseException) -> str:
     if isinstance(missing := list(_causes(error))[-1], ModuleNotFoundError):
         return f"gym install --isolated {wanted} --with {wanted.package} --with {missing.name}"
     if "api_key" in text.lower() or any(key in text for key in KEYS):
-        return "it asks a model of its own: -E see_keys=true lets it see keys, and what it asks passes by gym"
+        return (
+            "it asks a model of its own: with -E judge=true the run's -M judge=REF answers; -E see_keys=true lets it "
+            "see keys, and what it asks passes by gym"
+        )
     if any(word in text.lower() for word in _UNREACHABLE):
         found = _URL.search(text)
         where = f" from {found[1] or found[0]}" if found else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +14,7 @@ from gym_core.chat import responses_request
 from gym_core.errors import SessionError
 from gym_core.spi import described
 from gym_verifiers.loaded import ROW, Loaded, TaskIds, number, plain, sampling_of
-from gym_verifiers.scoring import noted, noting
+from gym_verifiers.scoring import Scores, Scoring, note_scores, own_score, scoring, weights
 
 if TYPE_CHECKING:
     from gym_verifiers.environment import VerifiersOptions
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 STATES = 65_536
 """How many states wait at most for the other rollouts of their groups."""
+ANSWERS = 1_024
+"""How many groups are remembered once they are scored, for who did not get the answer."""
 _TRUNCATED = {"max_turns_reached": "max_turns", "prompt_too_long": "context_length"}
 _PHASES = {"ModelError": "model", "OverlongPromptError": "model", "ToolError": "tool", "InfraError": "setup"}
 """Whose failure an error of verifiers is, by the name of the class or of its nearest parent."""
@@ -34,11 +38,12 @@ class LoadedEnvironment(Loaded):
         self._named = named
         self._columns = options.columns
         self._env: Any = verifiers.load_environment(named.package, **args)
-        noting(self._env)
+        note_scores()
         self.scores_groups = bool(self._env.requires_group_rollouts)
         other = options.split == "eval" or (self._env.dataset is None and self._env.dataset_source is None)
         self._dataset: Any = self._env.get_eval_dataset() if other else self._env.get_dataset()
-        self._states: dict[tuple[str, int], Any] = {}
+        self._states: dict[tuple[str, int], tuple[Any, Scores]] = {}
+        self._answers: dict[tuple[tuple[str, int], ...], list[Verdict]] = {}
 
     async def __aenter__(self) -> Self:
         from openai import DefaultAsyncHttpxClient
@@ -50,6 +55,9 @@ class LoadedEnvironment(Loaded):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        for state, _ in self._states.values():  # their groups were not scored
+            with suppress(Exception):
+                await self._env.rubric.cleanup(state)
         await self._env._teardown()
         await self._http.aclose()
 
@@ -66,45 +74,74 @@ class LoadedEnvironment(Loaded):
             yield Task({"task_id": ident, "responses_create_params": request, ROW: row})
 
     async def run(self, task: Task, repeat: int, endpoint: Endpoint) -> CompletedTask:
-        """One rollout. Rewards of a group come later, see `score_group`."""
+        """One rollout, scored; where the rubric scores groups, by itself until `score_group` is asked."""
         row = task.get(ROW)
         if not isinstance(row, Mapping) or "prompt" not in row:
             raise TaskFailed(f"the task has no row of {self._named} in its field `{ROW}`", phase="setup")
         sampling = {**deepcopy(self._env.sampling_args), **sampling_of(task)}
         play = self._env.rollout if self.scores_groups else self._env._run_rollout_state
-        with noted() as failures:
+        with scoring() as current:
             try:
                 state = await play(deepcopy(dict(row)), self._client(endpoint), "policy", sampling)
             except Exception as error:
                 raise _failed(error, "agent") from error
-        if state.get("error") is not None:
-            raise _failed(state["error"], "agent")
-        if failures:  # verifiers logs them and goes on with 0.0
-            raise TaskFailed(failures[0], phase="verify")
+            if state.get("error") is not None:
+                raise _failed(state["error"], "agent")
+            verdict = await self._alone(state, current) if self.scores_groups else self._verdict(state, current)
+        if current.failures:  # verifiers logs them and goes on with 0.0
+            raise TaskFailed(current.failures[0], phase="verify")
         if self.scores_groups:
-            self._keep((task.task_id, repeat), state)
-            return CompletedTask(
-                Verdict(0.0, info={**self._info(state), "scored": "with its group"}), self._stop(state)
+            self._keep((task.task_id, repeat), (state, current.of(state)))
+        return CompletedTask(verdict, self._stop(state))
+
+    async def _alone(self, state: Any, current: Scoring) -> Verdict:
+        """What a rollout is worth by itself: by the functions that look at one, or as a group of one."""
+        one = copy.copy(state)
+        one["trajectory"] = [{**step} for step in state["trajectory"]]  # scoring writes into it
+        current.know(one, current.of(state))
+        if (own := await own_score(self._env.rubric, one)) is not None:
+            one["reward"], one["metrics"] = own
+        else:
+            await self._env.rubric.score_group([one])
+        if current.failures:
+            raise TaskFailed(
+                f"by itself, without its group, it cannot be scored: {current.failures[0]}", phase="verify"
             )
-        return CompletedTask(self._verdict(state), self._stop(state))
+        return self._verdict(one, current, scored="alone")
 
     async def score_group(self, rollouts: Sequence[Rollout]) -> Sequence[Verdict]:
-        """What the rubric says of them together. It wants the states, which are kept where the loops ran."""
-        keys = [(one.task_id, one.repeat) for one in rollouts]
-        if any(key not in self._states for key in keys):
+        """What the rubric says of them together. It wants the states, which are kept where the loops ran.
+
+        They are kept until it has said it, so that it can be asked again, and what it has said is, too.
+        """
+        keys = tuple((one.task_id, one.repeat) for one in rollouts)
+        if (known := self._answers.get(keys)) is not None:
+            return known
+        lacking = sum(key not in self._states for key in keys)
+        if lacking:
             raise SessionError(
-                f"the states of {sum(key not in self._states for key in keys)} of {len(keys)} rollouts are not here: "
-                f"the rubric of {self._named} scores a group in the process that has run all of it",
+                f"the states of {lacking} of {len(keys)} rollouts are not here: the rubric of {self._named} scores a "
+                "group in the process that has run all of it",
                 hint="run it with one worker, and the whole group again",
             )
-        states = [self._states.pop(key) for key in keys]
-        with noted() as failures:
+        verdicts = await self._score_states([self._states[key] for key in keys])
+        self._answers[keys] = verdicts
+        if len(self._answers) > ANSWERS:
+            del self._answers[next(iter(self._answers))]
+        for key in keys:
+            state, _ = self._states.pop(key)
+            await self._env.rubric.cleanup(state)
+        return verdicts
+
+    async def _score_states(self, kept: Sequence[tuple[Any, Scores]]) -> list[Verdict]:
+        with scoring() as current:
+            for state, scores in kept:
+                current.know(state, scores)
+            states = [state for state, _ in kept]
             await self._env.rubric.score_group(states)
-            for state in states:
-                await self._env.rubric.cleanup(state)
-        if failures:
-            raise SessionError(failures[0])
-        return [self._verdict(state) for state in states]
+        if current.failures:
+            raise SessionError(current.failures[0])
+        return [self._verdict(state, current, scored="with its group") for state in states]
 
     def _client(self, endpoint: Endpoint) -> Any:
         from openai import AsyncOpenAI
@@ -114,18 +151,20 @@ class LoadedEnvironment(Loaded):
             AsyncOpenAI(base_url=endpoint.base_url, api_key=endpoint.token, http_client=self._http, max_retries=0)
         )
 
-    def _keep(self, key: tuple[str, int], state: Any) -> None:
-        self._states[key] = state
+    def _keep(self, key: tuple[str, int], kept: tuple[Any, Scores]) -> None:
+        self._states[key] = kept
         if len(self._states) > STATES:
             del self._states[next(iter(self._states))]
 
-    def _verdict(self, state: Any) -> Verdict:
-        metrics = state.get("metrics") or {}
+    def _verdict(self, state: Any, current: Scoring, **more: Any) -> Verdict:
+        failed = current.of(state).failed
+        metrics = {name: value for name, value in (state.get("metrics") or {}).items() if name not in failed}
         numbers = {str(name): number(value, f"the metric {name}") for name, value in metrics.items()}
-        weights = _weights(self._env.rubric)
-        rewarded = {name: value for name, value in numbers.items() if weights.get(name, 0.0)}
+        counts = weights(self._env.rubric)
+        rewarded = {name: value for name, value in numbers.items() if counts.get(name, 0.0)}
         others = {name: value for name, value in numbers.items() if name not in rewarded}
-        return Verdict(number(state.get("reward"), "the reward"), rewarded, self._info(state), metrics=others)
+        info = {**self._info(state), **more, **({"failed_metrics": dict(failed)} if failed else {})}
+        return Verdict(number(state.get("reward"), "the reward"), rewarded, info, metrics=others)
 
     def _info(self, state: Any) -> dict[str, Any]:
         info: dict[str, Any] = {"stop_condition": state.get("stop_condition")}
@@ -142,19 +181,13 @@ class LoadedEnvironment(Loaded):
         return _TRUNCATED.get(condition, condition)
 
 
-def _weights(rubric: Any) -> dict[str, float]:
-    """What each function of a rubric counts, those of a group of rubrics among them."""
-    found: dict[str, float] = {}
-    for one in (rubric, *getattr(rubric, "rubrics", ())):
-        for function, weight in zip(one.funcs, one.weights, strict=False):
-            found[getattr(function, "__name__", repr(function))] = weight
-    return found
-
-
 def _tools(row: Mapping[str, Any], env: Any) -> list[dict[str, Any]]:
     info = row.get("info")
-    given = info.get("tool_defs") if isinstance(info, Mapping) else None
-    tools = [plain(tool) for tool in given or env.tool_defs or ()]
+    info = info if isinstance(info, Mapping) else {}
+    route = info.get("env_id")  # of a group of environments
+    for name in [route] if isinstance(route, str) else route or ():
+        env = getattr(env, "env_map", {}).get(name, env)
+    tools = [plain(tool) for tool in info.get("tool_defs") or env.tool_defs or ()]
     return [{"type": "function", "function": {key: tool[key] for key in tool if key != "strict"}} for tool in tools]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field
 
 from gym_core import (
+    Endpoint,
     Home,
     Options,
     ResourceServer,
@@ -25,9 +26,14 @@ from gym_core import (
 )
 from gym_verifiers.loading import load
 from gym_verifiers.names import home_of, named
+from gym_verifiers.own_models import OwnModels
 
 if TYPE_CHECKING:
     from gym_verifiers.loaded import Loaded
+
+
+JUDGE = "judge"
+"""The role of the model that answers what an environment asks by itself."""
 
 
 class VerifiersOptions(Options):
@@ -51,11 +57,19 @@ class VerifiersOptions(Options):
     columns: list[str] = Field(
         default_factory=list, description="Columns of the state that rows keep, in `rollout.info.state`."
     )
+    judge: bool = Field(
+        default=False,
+        description="Whether the run's judge, `-M judge=REF`, answers what it asks by OpenAI clients of its own.",
+    )
     see_keys: bool = Field(
         default=False,
         description="Whether it may see keys of models, such as OPENAI_API_KEY, while it is loaded: what it asks with "
         "them passes by gym's limits, budget and record.",
     )
+
+    def own_models(self, judge: Endpoint | None = None, policy: str = "") -> OwnModels | None:
+        """Who answers what it asks by itself; None leaves that to it. In a rollout: its judge, the policy's URL."""
+        return None if self.see_keys and not self.judge else OwnModels(self.judge, judge, policy)
 
 
 class Verifiers(ResourceServer[VerifiersOptions]):
@@ -80,7 +94,11 @@ class Verifiers(ResourceServer[VerifiersOptions]):
 
     def describe(self) -> ResourceServerInfo:
         """Whether it scores groups only its rubric knows."""
-        return replace(super().describe(), scores_groups=self.loaded is not None and self.loaded.scores_groups)
+        return replace(
+            super().describe(),
+            scores_groups=self.loaded is not None and self.loaded.scores_groups,
+            roles=(JUDGE,) if self.options.judge else (),
+        )
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from packaging.version import Version
 
 from gym_core import UsageError
 from gym_verifiers.authors import KEYS, by_its_author
-from gym_verifiers.names import TASKSETS, Named, fits, installed_version, unknown
+from gym_verifiers.names import TASKSETS, Named, fits, installed_version, is_here, unknown
+from gym_verifiers.own_models import KEY, own_models
 
 if TYPE_CHECKING:
     from gym_verifiers.environment import VerifiersOptions
@@ -29,11 +29,13 @@ def load(wanted: Named, options: VerifiersOptions) -> Loaded:
             f"{wanted} wants another verifiers than the {version} that is installed here",
             hint=f"gym install --isolated --upgrade {wanted}",
         )
-    if importlib.util.find_spec(wanted.module) is None:
+    if not is_here(wanted):
         raise unknown(wanted)
     args = {name: _read(value) for name, value in options.args.items()}
     env = {name: _read(value) for name, value in options.env.items()}
-    with by_its_author(wanted, hide=() if options.see_keys else KEYS):
+    hide = () if options.see_keys else KEYS
+    shown = {"OPENAI_API_KEY": KEY} if options.judge else {}
+    with by_its_author(wanted, hide=hide, shown=shown), own_models(options.own_models()):
         module = importlib.import_module(wanted.module)
         if Version(version) >= TASKSETS:
             _require_taskset(wanted, module, version)

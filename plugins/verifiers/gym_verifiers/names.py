@@ -15,7 +15,7 @@ from packaging.version import Version
 from gym_core import Home, UsageError
 
 _VERSION = re.compile(r"\d+(\.\d+){1,2}")
-_IDENT = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z][\w-]*")
+_IDENT = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z][\w-]*(\.[A-Za-z][\w-]*)*")
 TASKSETS = Version("0.4.dev0")
 """The version of verifiers since which environments are tasksets, and nothing else."""
 
@@ -83,12 +83,20 @@ def fits(wanted: Named, version: str) -> bool:
     return Requirement(wanted.requirement).specifier.contains(version, prereleases=True)
 
 
+def is_here(wanted: Named) -> bool:
+    """Whether the module of an environment is importable here."""
+    try:
+        return importlib.util.find_spec(wanted.module) is not None
+    except ModuleNotFoundError:  # a package that it would be in
+        return False
+
+
 def home_of(wanted: Named) -> Home | None:
     """The venv that an environment has to live in; None where all that it needs is here."""
     here = installed_version()
     near: list[str] = []
     if here is not None and fits(wanted, here):
-        if importlib.util.find_spec(wanted.module) is not None:
+        if is_here(wanted):
             return None
         near = near_to(wanted)
     # `uv` runs the programs of 0.4, which bring their own dependencies

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 from gym_core import CompletedTask, Runner, RunnerContext, Task, UsageError
-from gym_verifiers.environment import Verifiers
+from gym_verifiers.environment import JUDGE, Verifiers
+from gym_verifiers.own_models import own_models
 
 
 class VerifiersLoop(Runner):
@@ -16,5 +19,8 @@ class VerifiersLoop(Runner):
             raise UsageError(
                 "the runner `verifiers_loop` plays environments of verifiers only", hint="--env verifiers:ID"
             )
-        async with context.endpoint() as endpoint:
+        async with AsyncExitStack() as stack:
+            endpoint = await stack.enter_async_context(context.endpoint())
+            judge = await stack.enter_async_context(context.endpoint(JUDGE)) if server.options.judge else None
+            stack.enter_context(own_models(server.options.own_models(judge, endpoint.base_url)))
             return await server.opened.run(task, context.repeat, endpoint)

@@ -21,7 +21,7 @@ def broken(completion: Any, **kwargs: Any) -> float:
     raise KeyError("no such column")
 
 
-def best(completions: Any, **kwargs: Any) -> list[float]:
+def best(completions: Any, **kwargs: Any) -> Any:
     longest = max(len(one[-1]["content"]) for one in completions)
     return [float(len(one[-1]["content"]) == longest) for one in completions]
 
@@ -34,6 +34,36 @@ async def add(a: int, b: int) -> int:
         b: The other.
     """
     return a + b
+
+
+def table(completion: Any, **kwargs: Any) -> dict[str, float]:
+    return {"no": 1.0}  # a metric that is no number
+
+
+asked: list[str] = []
+
+
+def once(completion: Any, **kwargs: Any) -> Any:
+    asked.append(completion[-1]["content"])
+    return float(len(completion[-1]["content"])) / 10.0
+
+
+def pairs(completions: Any, **kwargs: Any) -> list[float]:
+    return [1.0 / (len(completions) - 1)] * len(completions)
+
+
+trouble: list[str] = []
+
+
+def troubled(completions: Any, **kwargs: Any) -> list[float]:
+    if trouble:
+        raise OSError(trouble.pop())
+    return [0.5] * len(completions)
+
+
+async def judged(judge: Any, prompt: Any, completion: Any, answer: str, state: Any) -> float:
+    said = await judge(prompt, completion, answer, state)
+    return float("yes" in said)
 
 
 class Guess(vf.MultiTurnEnv):  # type: ignore[misc]
@@ -65,6 +95,24 @@ def load_environment(kind: str = "single", count: int = 2) -> Any:
         return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[exact, broken]))
     if kind == "group":
         return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[exact, best], weights=[0.5, 1.0]))
+    if kind == "table":
+        return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[exact, table], weights=[1.0, 0.0]))
+    if kind == "once":
+        together: list[Any] = [once, best]
+        return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=together, weights=[1.0, 1.0]))
+    if kind == "only":
+        return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[best]))
+    if kind == "pairs":
+        return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[pairs]))
+    if kind == "troubled":
+        return vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[exact, troubled]))
+    if kind == "judge":
+        rubric = vf.JudgeRubric(judge_model="of-its-own")
+        rubric.add_reward_func(judged)
+        return vf.SingleTurnEnv(dataset=data, rubric=rubric)
+    if kind == "envs":
+        both = [load_environment("single", count), load_environment("tool", count)]
+        return vf.EnvGroup(envs=both, env_names=["single", "tool"])
     if kind == "tool":
         return vf.ToolEnv(dataset=data, tools=[add], max_turns=4, rubric=vf.Rubric(funcs=[exact]))
     if kind in ("multi", "infra"):

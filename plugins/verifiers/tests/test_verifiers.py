@@ -15,14 +15,16 @@ from typing import Any, ClassVar
 import pytest
 
 import gym_core
-from gym_core import Group, Rollout, TaskFailed, UsageError
+from gym_core import ComponentContext, Endpoint, Group, Rollout, TaskFailed, UsageError
+from gym_core.errors import SessionError
 from gym_testing import call
 from gym_testing.models import ScriptedModel
 from gym_verifiers import names
 from gym_verifiers.authors import by_its_author
+from gym_verifiers.environment import Verifiers, VerifiersOptions
 from gym_verifiers.loaded import TaskIds, number, plain
 from gym_verifiers.names import Named, fits, home_of, installed_version, named
-from gym_verifiers.scoring import _noting, noted
+from gym_verifiers.scoring import Scores, Scoring, _noting, scoring
 
 VERSION = installed_version() or ""
 needs_verifiers = pytest.mark.skipif(not VERSION.startswith("0.3"), reason="verifiers 0.3 is not installed beside gym")
@@ -91,22 +93,27 @@ def test_only_numbers_are_rewards() -> None:
 
 
 @pytest.mark.parametrize("returned", [KeyError("x"), "text", float("nan"), None])
-def test_what_a_reward_function_raises_or_returns_is_noted(returned: Any) -> None:
+@pytest.mark.parametrize("counts", [True, False])
+def test_what_a_reward_function_raises_or_returns_is_noted(returned: Any, counts: bool) -> None:
     def reward(answer: str) -> Any:
         if isinstance(returned, Exception):
             raise returned
         return returned
 
-    async def ask() -> list[str]:
-        with noted() as failures:
-            wrapped = _noting(reward, alone=True)
+    async def ask() -> Scoring:
+        with scoring() as current:
+            wrapped = _noting(reward, current, [state], counts, alone=True)
             assert list(inspect.signature(wrapped).parameters) == ["answer"]
             with pytest.raises((KeyError, ValueError, TypeError)):
                 await wrapped(answer="a")
-            return failures
+            return current
 
-    (failure,) = asyncio.run(ask())
-    assert failure.startswith("the reward function reward failed: ")
+    state: dict[str, Any] = {}
+    noted = asyncio.run(ask())
+    if counts:
+        assert noted.failures[0].startswith("the reward function reward failed: ")
+    else:
+        assert (noted.failures, list(noted.of(state).failed)) == ([], ["reward"])
 
 
 def test_what_an_author_does_to_the_process_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,13 +137,13 @@ def saying(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The environments of `saying.py`, importable as an installed package is."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     yield
-    for name in ("saying", "saying_taskset"):
+    for name in ("saying", "saying_taskset", "judging_taskset"):
         sys.modules.pop(name, None)
 
 
-def run(env: str = ENV, *script: Any, **settings: Any) -> list[Rollout]:
+def run(env: str = ENV, *script: Any, models: Any = None, **settings: Any) -> list[Rollout]:
     async def collect() -> list[Rollout]:
-        model = ScriptedModel(*(script or ("0",)))
+        model = {"policy": ScriptedModel(*(script or ("0",))), **(models or {})}
         async with asyncio.timeout(120):
             return [one async for one in gym_core.collect(model=model, env=env, concurrency=1, **settings)]
 
@@ -146,6 +153,17 @@ def run(env: str = ENV, *script: Any, **settings: Any) -> list[Rollout]:
 def of(kind: str, *script: Any, **settings: Any) -> list[Rollout]:
     options = {"args": {"kind": kind}, "columns": ["tries"]}
     return run(ENV, *script, env_options=options, **settings)
+
+
+def grouped(kind: str, *script: Any, **settings: Any) -> list[Group]:
+    async def collect() -> list[Group]:
+        options = {"args": {"kind": kind}}
+        model = ScriptedModel(*(script or ("0",)))
+        settings["concurrency"] = 1
+        found = gym_core.collect_groups(model=model, env=ENV, repeats=2, env_options=options, **settings)
+        return [one async for one in found]
+
+    return asyncio.run(collect())
 
 
 @needs_verifiers
@@ -178,15 +196,85 @@ class TestClassic:
             assert (one.status.value, one.reward) == ("env_error", None)
             assert "the box is gone" in str(one.error)
 
-    def test_a_rubric_of_the_group_scores_it(self) -> None:
-        async def collect() -> list[Group]:
-            options = {"args": {"kind": "group"}}
-            model = ScriptedModel("0")
-            return [one async for one in gym_core.collect_groups(model=model, env=ENV, repeats=2, env_options=options)]
+    def test_a_metric_that_counts_nothing_is_left_out_where_it_fails(self) -> None:
+        for one in of("table"):
+            assert (one.reward is not None, one.error) == (True, None)
+            assert one.row["rollout"]["metrics"].keys() == {"num_turns"}
+            assert "table" in one.info["failed_metrics"]
 
-        groups = asyncio.run(collect())
+    def test_environments_in_one_keep_their_tools_and_weights(self) -> None:
+        rollouts = of("envs")
+        assert [one.reward for one in rollouts] == [1.0, 0.0, 1.0, 0.0]
+        assert rollouts[0].row["reward_components"] == {"exact": 1.0}
+        assert [bool(one.row["responses_create_params"].get("tools")) for one in rollouts] == [False, False, True, True]
+
+    def test_a_rubric_of_the_group_scores_it(self) -> None:
+        groups = grouped("group")
         assert sorted(group.verdicts[0].reward for group in groups) == [1.0, 1.5]
         assert all(group.error is None for group in groups)
+        assert sorted(group.rollouts[0].reward or 0.0 for group in groups) == [0.0, 0.5]
+
+    def test_what_looks_at_one_rollout_is_asked_once(self) -> None:
+        def words(request: Any, context: Any) -> str:
+            return ("0", "long")[context.key[1]]
+
+        (group,) = grouped("once", words, limit=1)
+        assert sys.modules["saying"].asked == ["0", "long"]
+        assert [group.verdicts[0].reward, group.verdicts[1].reward] == [0.1, 1.4]
+        assert [one.info["scored"] for one in group] == ["alone", "alone"]
+        assert [one.info["scored"] for one in group.judged] == ["with its group"] * 2
+
+    def test_a_rollout_without_a_group_has_no_reward_that_nobody_gave(self) -> None:
+        assert [one.reward for one in of("only")] == [1.0, 1.0]
+        for one in of("pairs"):
+            assert (one.status.value, one.reward) == ("verifier_error", None)
+            assert "without its group, it cannot be scored" in str(one.error)
+
+    def test_a_group_whose_scoring_failed_can_be_asked_for_again(self) -> None:
+        async def ask() -> None:
+            async with gym_core.open(
+                model=ScriptedModel("0"), env=ENV, env_options={"args": {"kind": "troubled"}}
+            ) as opened:
+                sys.modules["saying"].trouble.append("the disk")
+                group = await opened.group(await opened.task(0), 2)
+                assert group.error is not None
+                assert "the reward function troubled failed" in group.error["message"]
+                assert [one.reward for one in group] == [1.0, 1.0]
+
+        asyncio.run(ask())
+
+    def test_the_states_of_a_group_stay_until_it_is_scored_and_its_verdicts_stay_then(self) -> None:
+        async def ask() -> None:
+            server = Verifiers(VerifiersOptions(id="saying", args={"kind": "troubled"}), ComponentContext())
+            async with server:
+                loaded: Any = server.opened
+                rollouts = [Rollout({"task_id": "a", "reward": 0.0, "rollout": {"repeat": n}}) for n in (0, 1)]
+                for one in rollouts:
+                    client = loaded._client(Endpoint("http://nowhere/v1", "token"))
+                    state = await loaded._env.init_state({"prompt": "Go.", "answer": "0"}, client, "policy")
+                    state["completion"] = [{"role": "assistant", "content": "0"}]
+                    loaded._keep(one.key, (state, Scores()))
+                sys.modules["saying"].trouble.append("the disk")
+                with pytest.raises(SessionError, match="the disk"):
+                    await loaded.score_group(rollouts)
+                said = await loaded.score_group(rollouts)
+                assert [one.reward for one in said] == [1.5, 1.5]
+                assert await loaded.score_group(rollouts) == said
+
+        asyncio.run(ask())
+
+    def test_the_judge_of_the_run_answers_what_it_asks_by_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
+        judge = ScriptedModel("yes", role="judge")
+        options = {"args": {"kind": "judge"}, "judge": True}
+        rollouts = run(ENV, env_options=options, models={"judge": judge})
+        assert [one.reward for one in rollouts] == [1.0, 1.0]
+        assert [call["role"] for call in rollouts[0].model_calls] == ["policy", "judge"]
+        assert os.environ["OPENAI_API_KEY"] == "sk-mine"
+        with pytest.raises(UsageError, match="asks a `judge` model"):
+            run(ENV, env_options=options)
+        with pytest.raises(UsageError, match="OPENAI_API_KEY"):
+            run(ENV, env_options={"args": {"kind": "judge"}})
 
     @pytest.mark.parametrize(
         ("kind", "message", "hint"),
@@ -226,3 +314,10 @@ class TestTasksets:
         options = {"env": self.ENV, "args": {"broken": True}}
         for one in run("verifiers:saying_taskset", env_options=options):
             assert (one.status.value, one.reward) == ("verifier_error", None)
+
+    def test_the_judge_of_the_run_answers_what_it_asks_by_itself(self) -> None:
+        judge = ScriptedModel("yes", role="judge")
+        options = {"env": self.ENV, "judge": True}
+        rollouts = run("verifiers:judging_taskset", env_options=options, models={"judge": judge})
+        assert [one.reward for one in rollouts] == [1.0, 1.0]
+        assert [call["role"] for call in rollouts[0].model_calls] == ["policy", "judge"]
