@@ -115,7 +115,7 @@ class Verifiers(ResourceServer[VerifiersOptions]):
         await self._stack.aclose()
 
     @property
-    def opened(self) -> Loaded:
+    def environment(self) -> Loaded:
         """What was loaded. Raises `UsageError` before that."""
         if self.loaded is None:
             raise UsageError(f"{self.named} is not open")
@@ -123,7 +123,7 @@ class Verifiers(ResourceServer[VerifiersOptions]):
 
     def tasks(self) -> Iterator[Task]:
         """Its dataset. A task is known by what its row holds, wherever that stands."""
-        return self.opened.tasks()
+        return self.environment.tasks()
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:
         """Raises `UsageError`: its loop is its own."""
@@ -133,4 +133,4 @@ class Verifiers(ResourceServer[VerifiersOptions]):
 
     async def score_group(self, rollouts: Sequence[Rollout]) -> Sequence[Verdict]:
         """What its rubric says of the rollouts of one task together."""
-        return await self.opened.score_group(rollouts)
+        return await self.environment.score_group(rollouts)

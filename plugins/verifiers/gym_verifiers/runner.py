@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from typing import Any
 
 from gym_core import CompletedTask, Runner, RunnerContext, Task, UsageError
-from gym_verifiers.environment import JUDGE, Verifiers
+from gym_verifiers.environment import JUDGE, VerifiersOptions
 from gym_verifiers.own_models import own_models
 
 
@@ -14,8 +15,8 @@ class VerifiersLoop(Runner):
 
     async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
         """One rollout, scored. Raises `TaskFailed` for what failed in it, whatever verifiers makes of that."""
-        server = context.server
-        if not isinstance(server, Verifiers):
+        server: Any = context.server
+        if not isinstance(server.options, VerifiersOptions):  # the server itself may be watched by another
             raise UsageError(
                 "the runner `verifiers_loop` plays environments of verifiers only", hint="--env verifiers:ID"
             )
@@ -23,4 +24,5 @@ class VerifiersLoop(Runner):
             endpoint = await stack.enter_async_context(context.endpoint())
             judge = await stack.enter_async_context(context.endpoint(JUDGE)) if server.options.judge else None
             stack.enter_context(own_models(server.options.own_models(judge, endpoint.base_url)))
-            return await server.opened.run(task, context.repeat, endpoint)
+            played: CompletedTask = await server.environment.run(task, context.repeat, endpoint)
+            return played

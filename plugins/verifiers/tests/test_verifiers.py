@@ -247,7 +247,7 @@ class TestClassic:
         async def ask() -> None:
             server = Verifiers(VerifiersOptions(id="saying", args={"kind": "troubled"}), ComponentContext())
             async with server:
-                loaded: Any = server.opened
+                loaded: Any = server.environment
                 rollouts = [Rollout({"task_id": "a", "reward": 0.0, "rollout": {"repeat": n}}) for n in (0, 1)]
                 for one in rollouts:
                     client = loaded._client(Endpoint("http://nowhere/v1", "token"))

@@ -9,20 +9,24 @@ import verifiers as vf
 from datasets import Dataset
 
 
+def last(completion: Any) -> str:
+    return (completion[-1]["content"] or "").strip()  # a call of a tool has no text
+
+
 def exact(completion: Any, answer: str, **kwargs: Any) -> float:
-    return float(completion[-1]["content"].strip() == answer)
+    return float(last(completion) == answer)
 
 
 def digits(completion: Any, **kwargs: Any) -> float:
-    return sum(letter.isdigit() for letter in completion[-1]["content"]) / 7
+    return sum(letter.isdigit() for letter in last(completion)) / 7
 
 
 def length(completion: Any, **kwargs: Any) -> float:
-    return float(len(completion[-1]["content"]))
+    return float(len(last(completion)))
 
 
 def best(completions: Any, **kwargs: Any) -> list[float]:
-    lengths = [len(one[-1]["content"]) for one in completions]
+    lengths = [len(last(one)) for one in completions]
     return [float(one == max(lengths)) for one in lengths]
 
 
@@ -56,7 +60,7 @@ class Guess(vf.MultiTurnEnv):
 
     async def env_response(self, messages: Any, state: Any, **kwargs: Any) -> Any:
         state["tries"] += 1
-        said = messages[-1]["content"].strip()
+        said = last(messages)
         state["found"] = said == state["answer"]
         if state["found"]:
             state["final_env_response"] = [vf.UserMessage(content="Right.")]
@@ -90,7 +94,7 @@ def paid(state: Any, **kwargs: Any) -> float:
 
 
 async def judged(judge: Any, prompt: Any, completion: Any, answer: str, state: Any) -> float:
-    return float("1" in await judge(prompt, completion, answer, state))
+    return len(await judge(prompt, completion, answer, state)) / 10
 
 
 def rows(count: int = 3) -> Any:
@@ -194,4 +198,4 @@ def make_environments() -> Any:
 
 
 def make_reasoning() -> Any:
-    return vf.ReasoningGymEnv(gym="basic_arithmetic", num_train_examples=1, num_eval_examples=3, seed=3)
+    return vf.ReasoningGymEnv(gym="gcd", num_train_examples=1, num_eval_examples=3, seed=3)

@@ -64,7 +64,7 @@ def kind(name: str, script: tuple[Any, ...] = WORDS, repeats: int = 1) -> Case:
 
 CASES = (
     kind("single", repeats=2),
-    kind("few_shot"),
+    kind("few_shot", repeats=3),
     kind("sampling"),
     kind("xml", MARKED),
     kind("think", MARKED, repeats=2),
@@ -76,8 +76,8 @@ CASES = (
     kind("environments", TOOLS, repeats=2),
     kind("group", repeats=4),
     kind("group_of_turns", repeats=3),
-    kind("judge", repeats=2),
-    kind("reasoning", MARKED, repeats=2),
+    kind("judge", repeats=3),
+    kind("reasoning", MARKED, repeats=3),
     Case("stardata's constraint_gym", "stardata.envs.constraint_gym", {}, POEMS, examples=12),
 )
 
@@ -101,10 +101,14 @@ class Stand:
         return {**call(turn[0], **turn[1]), "call_id": f"call_{digest[:8]}"}
 
 
+NAMES = {"max_completion_tokens": "max_tokens"}
+"""Two names of one bound: verifiers writes the newer one, gym that which all endpoints know."""
+
+
 def bare(value: Any) -> Any:
     """A body without the fields that are null: verifiers writes them, and they say nothing."""
     if isinstance(value, dict):
-        return {name: bare(inner) for name, inner in value.items() if inner is not None}
+        return {NAMES.get(name, name): bare(inner) for name, inner in value.items() if inner is not None}
     return [bare(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -157,11 +161,8 @@ async def by_gym(case: Case, url: str) -> Earned:
 
 
 def _text(prompt: Any) -> str:
-    return json.dumps([_plain(message) for message in prompt], sort_keys=True)
-
-
-def _plain(message: Any) -> Any:
-    return {"role": message["role"], "content": message["content"]}
+    """What a prompt says, by whomever it is said: verifiers has a plain text in two ways."""
+    return prompt if isinstance(prompt, str) else "\n".join(str(message["content"]) for message in prompt)
 
 
 async def compare(case: Case) -> dict[str, Any]:
@@ -194,7 +195,7 @@ async def main(names: list[str]) -> None:
     logging.disable(logging.ERROR)
     sys.path.insert(0, str(Path(__file__).parent))
     found = [await compare(case) for case in CASES if not names or case.name in names]
-    print(json.dumps({"version": vf.__version__, "environments": found}))
+    print(json.dumps({"package": f"verifiers {vf.__version__}", "environments": found}))
 
 
 if __name__ == "__main__":
