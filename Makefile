@@ -34,7 +34,8 @@ test: install ## Run every test in parallel, without network
 
 test-foreign: install ## Load what gym writes with the packages that it is for, each in a venv of its own
 	rm -f .foreign/results.jsonl
-	$(BIN)/python -m pytest -m foreign $(ARGS); status=$$?; $(BIN)/python scripts/foreign_table.py; exit $$status
+	$(BIN)/python -m pytest -m foreign $(ARGS); status=$$?; $(BIN)/python scripts/foreign_table.py; \
+		$(BIN)/python scripts/parity_table.py; exit $$status
 
 lint: install ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -103,8 +103,8 @@ def _hint(wanted: Named, error: BaseException) -> str:
         return f"gym install --isolated {wanted} --with {wanted.package} --with {missing.name}"
     if "api_key" in text.lower() or any(key in text for key in KEYS):
         return (
-            "it asks a model of its own: with -E judge=true the run's -M judge=REF answers; -E see_keys=true lets it "
-            "see keys, and what it asks passes by gym"
+            "it asks a model of its own: with -E judge=true the run's --model judge=REF answers; -E see_keys=true lets "
+            "it see keys, and what it asks passes by gym"
         )
     if any(word in text.lower() for word in _UNREACHABLE):
         found = _URL.search(text)

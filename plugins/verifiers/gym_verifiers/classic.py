@@ -25,6 +25,8 @@ STATES = 65_536
 ANSWERS = 1_024
 """How many groups are remembered once they are scored, for who did not get the answer."""
 _TRUNCATED = {"max_turns_reached": "max_turns", "prompt_too_long": "context_length"}
+SILENT = "silent"
+"""The stop reason of a rollout whose model answered with nothing."""
 _PHASES = {"ModelError": "model", "OverlongPromptError": "model", "ToolError": "tool", "InfraError": "setup"}
 """Whose failure an error of verifiers is, by the name of the class or of its nearest parent."""
 
@@ -85,8 +87,8 @@ class LoadedEnvironment(Loaded):
                 state = await play(deepcopy(dict(row)), self._client(endpoint), "policy", sampling)
             except Exception as error:
                 raise _failed(error, "agent") from error
-            if state.get("error") is not None:
-                raise _failed(state["error"], "agent")
+            if (ended := state.get("error")) is not None and not _said_nothing(ended):
+                raise _failed(ended, "agent")
             verdict = await self._alone(state, current) if self.scores_groups else self._verdict(state, current)
         if current.failures:  # verifiers logs them and goes on with 0.0
             raise TaskFailed(current.failures[0], phase="verify")
@@ -173,12 +175,19 @@ class LoadedEnvironment(Loaded):
 
     def _stop(self, state: Any) -> str:
         """Why it stopped, in gym's word where there is one; that a single turn was the only one is no cut."""
+        if state.get("error") is not None:
+            return SILENT
         condition = str(state.get("stop_condition") or "completed")
         if (steps := state.get("trajectory")) and steps[-1].get("is_truncated"):
             return "max_output_tokens"
         if condition == "max_turns_reached" and getattr(self._env, "max_turns", 0) == 1:
             return "completed"
         return _TRUNCATED.get(condition, condition)
+
+
+def _said_nothing(error: BaseException) -> bool:
+    """Whether the model answered with nothing: to verifiers an error, and yet what it said, which is scored."""
+    return any(cls.__name__ == "EmptyModelResponseError" for cls in type(error).__mro__)
 
 
 def _tools(row: Mapping[str, Any], env: Any) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ class VerifiersOptions(Options):
     )
     judge: bool = Field(
         default=False,
-        description="Whether the run's judge, `-M judge=REF`, answers what it asks by OpenAI clients of its own.",
+        description="Whether the run's judge, `--model judge=REF`, answers what it asks by OpenAI clients of its own.",
     )
     see_keys: bool = Field(
         default=False,

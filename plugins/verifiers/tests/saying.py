@@ -9,12 +9,16 @@ import verifiers as vf
 from datasets import Dataset
 
 
+def last(completion: Any) -> str:
+    return (completion[-1]["content"] or "").strip() if completion else ""
+
+
 def exact(completion: Any, answer: str, **kwargs: Any) -> float:
-    return 1.0 if completion[-1]["content"].strip() == answer else 0.0
+    return 1.0 if last(completion) == answer else 0.0
 
 
 def length(completion: Any, **kwargs: Any) -> float:
-    return float(len(completion[-1]["content"]))
+    return float(len(last(completion)))
 
 
 def broken(completion: Any, **kwargs: Any) -> float:
@@ -22,8 +26,8 @@ def broken(completion: Any, **kwargs: Any) -> float:
 
 
 def best(completions: Any, **kwargs: Any) -> Any:
-    longest = max(len(one[-1]["content"]) for one in completions)
-    return [float(len(one[-1]["content"]) == longest) for one in completions]
+    longest = max(len(last(one)) for one in completions)
+    return [float(len(last(one)) == longest) for one in completions]
 
 
 async def add(a: int, b: int) -> int:
@@ -79,14 +83,16 @@ class Guess(vf.MultiTurnEnv):  # type: ignore[misc]
 
     async def env_response(self, messages: Any, state: Any, **kwargs: Any) -> Any:
         state["tries"] += 1
-        state["found"] = messages[-1]["content"] == state["answer"]
+        state["found"] = last(messages) == state["answer"]
         if self.kind == "infra":
             raise vf.InfraError("the box is gone")
         return [vf.UserMessage(content="another one")]
 
 
-def load_environment(kind: str = "single", count: int = 2) -> Any:
+def load_environment(kind: str = "single", count: int = 2, riddles: bool = False) -> Any:
     rows = [{"question": f"Say {number}.", "answer": str(number)} for number in range(count)]
+    if riddles:  # whose answers do not stand in the questions
+        rows = [{"question": f"Say {word}.", "answer": str(number)} for number, word in enumerate(("zero", "one"))]
     data = Dataset.from_list(rows)
     if kind == "single":
         rubric = vf.Rubric(funcs=[exact, length], weights=[1.0, 0.0])

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.foreign import CACHE, ROOT, foreign_python
 
-NEEDED = (".", "http1", "http", "isolated", "check", "nemo", "mcp", "openai_model", "simple_agent", "verifiers")
+NEEDED = (".", "http1", "http", "isolated", "check", "nemo", "openai_model", "simple_agent", "verifiers")
 HERE = [part for name in NEEDED for part in ("-e", str(ROOT / "plugins" / name if name != "." else ROOT))]
 OTHERS = ["verifiers>=0.3,<0.4", "reasoning-gym", "staros-stardata"]
 FEWEST = 10

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import pytest
 
 import gym_core
+from gym_check.audit.audit import Audit, AuditConfig
+from gym_check.audit.finding import Severity
 from gym_core import ComponentContext, Endpoint, Group, Rollout, TaskFailed, UsageError
 from gym_core.errors import SessionError
 from gym_testing import call
@@ -214,6 +216,10 @@ class TestClassic:
         assert all(group.error is None for group in groups)
         assert sorted(group.rollouts[0].reward or 0.0 for group in groups) == [0.0, 0.5]
 
+    def test_a_model_that_says_nothing_escapes_no_verdict(self) -> None:
+        for one in of("single", ""):
+            assert (one.status.value, one.reward, one.stop_reason) == ("completed", 0.0, "silent")
+
     def test_what_looks_at_one_rollout_is_asked_once(self) -> None:
         def words(request: Any, context: Any) -> str:
             return ("0", "long")[context.key[1]]
@@ -262,6 +268,15 @@ class TestClassic:
                 assert await loaded.score_group(rollouts) == said
 
         asyncio.run(ask())
+
+    @pytest.mark.parametrize("kind", ["single", "multi", "tool", "group"])
+    def test_an_audit_plays_its_own_loop(self, kind: str) -> None:
+        audit = Audit(AuditConfig(env=ENV, options={"args": {"kind": kind, "riddles": True}}))
+        report = asyncio.run(asyncio.wait_for(audit.run(), 120))
+        assert report.tasks == 2
+        assert [one for one in report.findings if one.severity is Severity.ERROR] == []
+        assert all(result.verdicts == 2 for result in report.policies if result.name != "leak")
+        assert report.tools == (("add",) if kind == "tool" else ())
 
     def test_the_judge_of_the_run_answers_what_it_asks_by_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")

@@ -22,7 +22,7 @@ from gym_check.audit.finding import Finding, Severity, error, finding_of, findin
 from gym_check.audit.leaks import MOST_STRINGS, MOST_TASKS, LeakPlan
 from gym_check.audit.policies import SIMPLE, Leak, Null, Policy, Row
 from gym_check.audit.report import PolicyResult, Report, Sample
-from gym_core import GymError, ResourceServer, Rollout, Task
+from gym_core import GymError, ResourceServer, Rollout, Task, UsageError
 from gym_core.spi import (
     Configured,
     Deadlines,
@@ -191,7 +191,7 @@ class Audit:
                 models={**others, POLICY: policy},
                 model_options=options,
                 env=server,
-                agent=AuditAgent(),
+                agent=self._preferred(Kind.RUNNER) or AuditAgent(),
                 tasks=tasks,
                 repeats=repeats,
                 group=False,
@@ -216,6 +216,14 @@ class Audit:
         places = {task.task_id: place for place, task in enumerate(tasks)}
         rollouts.sort(key=lambda rollout: (places.get(rollout.task_id, 0), rollout.repeat))
         return rollouts
+
+    def _preferred(self, *kinds: Kind) -> str | None:
+        """The agent that the environment names, where it is of one of these kinds; a runner is its own loop."""
+        preferred = self._loaded.component.preferred_agent
+        try:
+            return preferred if self._manager.find(Kind.AGENT, preferred).kind in kinds else None
+        except UsageError:
+            return None
 
     async def _try_groups(self, server: WatchedServer, tasks: Sequence[Task], report: Report) -> None:
         """Have rollouts of some tasks scored together, where the environment does that."""
@@ -320,8 +328,6 @@ class Audit:
         config = self.config
         chosen = tasks[: config.sample]
         self._say(f"asking {config.models[POLICY]} about {_tasks(len(chosen))}")
-        agents = {plugin.name for plugin in self._manager.plugins if plugin.kind in Kind.AGENT.accepted}
-        preferred = self._loaded.component.preferred_agent
         server.twice = False
         rollouts = await self._collect(
             chosen,
@@ -329,7 +335,7 @@ class Audit:
                 models=config.models,
                 model_options=config.model_options,
                 env=server,
-                agent=preferred if preferred in agents else AuditAgent(),
+                agent=self._preferred(*Kind.AGENT.accepted) or AuditAgent(),
                 tasks=chosen,
                 disabled_plugins=config.disabled_plugins,
                 configured=config.configured,

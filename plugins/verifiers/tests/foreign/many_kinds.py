@@ -97,6 +97,10 @@ async def judged(judge: Any, prompt: Any, completion: Any, answer: str, state: A
     return len(await judge(prompt, completion, answer, state)) / 10
 
 
+def rubric_of(*funcs: Any, **settings: Any) -> Any:
+    return vf.Rubric(funcs=[*funcs], **settings)
+
+
 def rows(count: int = 3) -> Any:
     return Dataset.from_list([{"question": f"Say {number}.", "answer": str(number)} for number in range(count)])
 
@@ -107,20 +111,18 @@ def load_environment(kind: str) -> Any:
 
 def make_single() -> Any:
     return vf.SingleTurnEnv(
-        dataset=rows(), system_prompt="Be short.", rubric=vf.Rubric(funcs=[exact, length], weights=[1.0, 0.0])
+        dataset=rows(), system_prompt="Be short.", rubric=rubric_of(exact, length, weights=[1.0, 0.0])
     )
 
 
 def make_few_shot() -> Any:
     shots = [{"role": "user", "content": "Say 7."}, {"role": "assistant", "content": "7"}]
-    return vf.SingleTurnEnv(
-        dataset=rows(), system_prompt="Be short.", few_shot=shots, rubric=vf.Rubric(funcs=[exact, digits])
-    )
+    return vf.SingleTurnEnv(dataset=rows(), system_prompt="Be short.", few_shot=shots, rubric=rubric_of(exact, digits))
 
 
 def make_sampling() -> Any:
     return vf.SingleTurnEnv(
-        dataset=rows(), sampling_args={"temperature": 0.25, "max_tokens": 33}, rubric=vf.Rubric(funcs=[digits])
+        dataset=rows(), sampling_args={"temperature": 0.25, "max_tokens": 33}, rubric=rubric_of(digits)
     )
 
 
@@ -130,7 +132,7 @@ def make_xml() -> Any:
     def parsed(completion: Any, answer: str, **kwargs: Any) -> float:
         return float(parser.parse_answer(completion) == answer)
 
-    rubric = vf.Rubric(funcs=[parsed, parser.get_format_reward_func()], weights=[0.7, 0.3], parser=parser)
+    rubric = rubric_of(parsed, parser.get_format_reward_func(), weights=[0.7, 0.3], parser=parser)
     return vf.SingleTurnEnv(dataset=rows(), parser=parser, rubric=rubric)
 
 
@@ -140,33 +142,36 @@ def make_think() -> Any:
     def boxed(completion: Any, answer: str, **kwargs: Any) -> float:
         return float(parser.parse_answer(completion) == answer)
 
-    rubric = vf.Rubric(funcs=[boxed, parser.get_format_reward_func()], weights=[1.0, 0.2], parser=parser)
+    rubric = rubric_of(boxed, parser.get_format_reward_func(), weights=[1.0, 0.2], parser=parser)
     return vf.SingleTurnEnv(dataset=rows(), parser=parser, rubric=rubric)
 
 
 def make_rubrics() -> Any:
-    rubric = vf.RubricGroup([vf.Rubric(funcs=[exact], weights=[0.1]), vf.Rubric(funcs=[digits], weights=[0.7])])
+    rubric = vf.RubricGroup([rubric_of(exact, weights=[0.1]), rubric_of(digits, weights=[0.7])])
     return vf.SingleTurnEnv(dataset=rows(), rubric=rubric)
 
 
 def make_multi() -> Any:
-    return Guess(dataset=rows(), max_turns=4, rubric=vf.Rubric(funcs=[exact, tries], weights=[1.0, 0.3]))
+    return Guess(dataset=rows(), max_turns=4, rubric=rubric_of(exact, tries, weights=[1.0, 0.3]))
 
 
 def make_tools() -> Any:
-    rubric = vf.Rubric(funcs=[exact, calls])
+    rubric = rubric_of(exact, calls)
     return vf.ToolEnv(dataset=rows(), tools=[add, divide], max_turns=4, rubric=rubric)
 
 
 def make_stateful() -> Any:
-    return Account(dataset=rows(), max_turns=5, rubric=vf.Rubric(funcs=[paid, digits]))
+    return Account(dataset=rows(), max_turns=5, rubric=rubric_of(paid, digits))
 
 
 def make_messages() -> Any:
     generator = random.Random(4)
     given = [
         {
-            "prompt": [{"role": "system", "content": "Count."}, {"role": "user", "content": f"How many: {'x' * number}?"}],
+            "prompt": [
+                {"role": "system", "content": "Count."},
+                {"role": "user", "content": f"How many: {'x' * number}?"},
+            ],
             "answer": str(number),
             "info": {"weight": generator.random(), "list": [1, None]},
         }
@@ -174,17 +179,17 @@ def make_messages() -> Any:
     ]
 
     def weighed(completion: Any, answer: str, info: Any, **kwargs: Any) -> float:
-        return float(info["weight"]) * (1 + (completion[-1]["content"] == answer))
+        return float(info["weight"]) * (1.0 + (last(completion) == answer))
 
-    return vf.SingleTurnEnv(dataset=Dataset.from_list(given), rubric=vf.Rubric(funcs=[weighed]))
+    return vf.SingleTurnEnv(dataset=Dataset.from_list(given), rubric=rubric_of(weighed))
 
 
 def make_group() -> Any:
-    return vf.SingleTurnEnv(dataset=rows(), rubric=vf.Rubric(funcs=[exact, best, digits], weights=[0.5, 1.0, 0.3]))
+    return vf.SingleTurnEnv(dataset=rows(), rubric=rubric_of(exact, best, digits, weights=[0.5, 1.0, 0.3]))
 
 
 def make_group_of_turns() -> Any:
-    return Guess(dataset=rows(), max_turns=3, rubric=vf.Rubric(funcs=[best, tries], weights=[1.0, 0.3]))
+    return Guess(dataset=rows(), max_turns=3, rubric=rubric_of(best, tries, weights=[1.0, 0.3]))
 
 
 def make_judge() -> Any:
