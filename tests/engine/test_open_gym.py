@@ -76,6 +76,20 @@ class Gate:
             await self.news.wait()
 
 
+@asynchronous
+async def test_many_that_are_asked_for_at_once_begin_a_few_at_a_time() -> None:
+    gate = Gate()
+    async with opened(ScriptedModel(gate)) as gym:
+        task = await gym.task(0)
+        going = [asyncio.create_task(gym.rollout(task)) for _ in range(40)]
+        await asyncio.sleep(0)
+        assert (gym.running, gym.waiting) == (16, 24)
+        await gate.until(40)
+        assert (gym.running, gym.waiting) == (40, 0)
+        gate.open.set()
+        assert keys(await asyncio.gather(*going)) == [("t0", repeat) for repeat in range(40)]
+
+
 def keys(rollouts: Iterable[Rollout]) -> list[tuple[str, int]]:
     """Who they are."""
     return [(rollout.task_id, rollout.repeat) for rollout in rollouts]
