@@ -4,12 +4,12 @@ A failed rollout that is taken for a reward of 0 is trained on, and shifts what 
 with. Here groups of four run against an endpoint of this process, two members well and two into a fault: one at its
 first model call, one at its second. Each fault hits `--rollouts` of them asked of an open gym, and as many by
 `POST /run` over loopback. The verifier gives a reward that is never 0 to a whole answer, and 0 to half of one, as
-verifiers do. Then every place where a trainer takes rewards is read: the groups, what they are for TRL, the replies of
-`/run`, and the rows in each format of `gym export`. Counted are rewards that are not the true one, and groups
-whose mean is not that of their true rewards. `--docs` writes the table into the documentation.
+verifiers do. Then every place where a trainer takes rewards is read: the groups, what they are for TRL and verl, the
+replies of `/run`, and the rows in each format of `gym export`. Counted are rewards that are not the true one, and
+groups whose mean is not that of their true rewards. `--docs` writes the table into the documentation.
 
 `--beside PYTHON`, an interpreter with verifiers before 0.4, has the loop of verifiers meet those of the faults that do
-not need gym, in a `SingleTurnEnv` of its own, instead.
+not need gym, in environments of its own, instead; `--beside-trl PYTHON` has TRL's trainer do so.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from gym_http.serve.application import build
 from gym_http.serve.listener import Listener
 from gym_http.serve.settings import ServeSettings
 from gym_testing import FakeOpenAI, Received, Reply, faults
-from gym_training import as_columns, to_trl
+from gym_training import as_columns, to_trl, verl_outputs
 
 SIZE, WELL = 4, 2
 """Members of a group; of those the first ones are well."""
@@ -70,7 +70,7 @@ FAULTS = (
 HELD = ("dead server", "time-out", "weight update in a call", "cancellation")
 """Faults for which model calls are left without an answer."""
 _MEMBER = re.compile(rb"Group (\d+) of ([^.]+)\.(?:.*?)Member (\d+)\.", re.DOTALL)
-ASKED, FOR_TRL, SERVED = "an open gym", "for TRL", "`POST /run`"
+ASKED, FOR_TRL, FOR_VERL, SERVED = "an open gym", "for TRL", "for verl", "`POST /run`"
 """Places where rewards are taken while a trainer trains; the others are formats of `gym export`."""
 PAGE = Path(__file__).parents[1] / "docs" / "train" / "failures.md"
 AT_ONCE = 250
@@ -274,7 +274,7 @@ class Account:
         return shifted
 
     def take_group(self, group: int, ended: Group | BaseException) -> None:
-        """Read what an open gym handed out, and what of it a `rollout_func` returns to TRL."""
+        """Read what an open gym handed out, and what of it TRL and verl are given."""
         if isinstance(ended, BaseException):
             if not isinstance(ended, GymError):
                 raise ended
@@ -285,6 +285,8 @@ class Account:
             self.read[ASKED].append((rollout.task_id, rollout.repeat, reward))
         columns = as_columns(to_trl(ended.rollouts))
         self.read[FOR_TRL] += zip(columns["task_id"], columns["repeat"], columns["reward"], strict=True)
+        for outputs in verl_outputs(ended, prompt_length=64, response_length=64):
+            self.read[FOR_VERL] += (reward for output in outputs for reward in _verl(output))
 
     def take_reply(self, group: int, member: int, status: int, body: Any) -> None:
         """Read a reply of `POST /run`."""
@@ -512,20 +514,21 @@ def measured(fault: str, rollouts: int) -> Account:
 
 
 HEADS = (
-    *("fault", "rollouts that it befell", "an open gym's", "those for TRL", "`POST /run`"),
+    *("fault", "rollouts that it befell", "an open gym's", "those for TRL", "those for verl", "`POST /run`"),
     *(f"{len(READERS)} formats", "groups shifted"),
 )
 
 
 def line(account: Account) -> tuple[str, ...]:
     """The line of a fault: how many false rewards there are in each place, and how many groups have another mean."""
-    places = (*READERS, ASKED, FOR_TRL, SERVED)
+    places = (*READERS, ASKED, FOR_TRL, FOR_VERL, SERVED)
     groups = sum(len(account.groups(place)) for place in places)
     return (
         account.fault,
         f"{account.asked:,} and {account.served:,} served" if account.served else f"{account.asked:,}",
         str(account.false(ASKED)),
         str(account.false(FOR_TRL)),
+        str(account.false(FOR_VERL)),
         str(account.false(SERVED)) if account.served else "writes none",
         str(sum(account.false(name) for name in READERS)),
         f"{sum(map(account.shifted, places))} of {groups:,}",
@@ -540,37 +543,47 @@ def write_table(part: str, heads: Sequence[str], lines: Sequence[Sequence[str]],
     replace_part(PAGE, part, f"Run on {datetime.now(UTC):%Y-%m-%d}: {about}.\n\n{table(heads, lines)}")
 
 
-BESIDE = ("5xx to the end", "finish_reason: abort", "dead server", "time-out", "raising verifier", "judge answers 429")
-BESIDE_HEADS = ("fault", "rollouts that it befell", "with a reward of 0.0", "without an error")
-SCRIPT = Path(__file__).parents[1] / "plugins" / "training" / "tests" / "foreign" / "faults_verifiers.py"
+BESIDE = (
+    *("5xx to the end", "finish_reason: abort", "dead server", "time-out", "killed tool"),
+    *("raising verifier", "judge answers 429"),
+)
+BESIDE_TRL = ("time-out", "killed tool", "raising verifier", "judge answers 429")
+"""Those that need no server of the policy: TRL samples by itself."""
+BESIDE_HEADS = ("fault", "rollouts that it befell", "with a reward of 0.0")
+SCRIPTS = Path(__file__).parents[1] / "plugins" / "training" / "tests" / "foreign"
 
 
-def beside(python: str, rollouts: int) -> tuple[str, list[tuple[str, ...]]]:
-    """What verifiers makes of the same faults: which version it is, and the lines of a table."""
-
-    def turn(request: Received) -> Reply:
-        found = _MEMBER.search(request.data)
-        assert found is not None
-        fault, member = found[2].decode(), int(found[3])
-        if member >= WELL and fault == "time-out":
-            return faults.hang()
-        if member >= WELL and fault == "dead server":
-            return faults.drop_before()
-        if member >= WELL and fault in BESIDE[:2]:
-            return endpoint.broken(fault, int(found[1]), member, [1]) or faults.hang()
-        if request.body["model"] == "judge":
-            return faults.rate_limited(retry_after=0)
+def beside_turn(request: Received) -> Reply:
+    """What the endpoint answers verifiers, and the judge of TRL's environments."""
+    found = _MEMBER.search(request.data)
+    assert found is not None
+    group, fault, member = int(found[1]), found[2].decode(), int(found[3])
+    if request.body["model"] == "judge":
+        return faults.rate_limited(retry_after=0)
+    if member < WELL:
         return completion([1], answer(member), "stop")
+    if fault == "time-out":
+        return faults.hang()
+    if fault == "dead server":
+        return faults.drop_before()
+    if fault == "killed tool":  # a model that is told of an error gives up
+        told = any(message["role"] == "tool" for message in request.body["messages"])
+        return completion([1], "I cannot look." if told else None, "stop" if told else "tool_calls")
+    if fault in ("5xx to the end", "finish_reason: abort"):
+        return Endpoint().broken(fault, group, member, [1]) or faults.hang()
+    return completion([1], answer(member), "stop")
 
-    endpoint = Endpoint()
-    with FakeOpenAI(turn, models=("policy", "judge")) as server:
-        command = [python, str(SCRIPT), server.base_url, str(rollouts), json.dumps(BESIDE)]
+
+def beside(script: str, python: str, rollouts: int, which: Sequence[str]) -> tuple[str, list[tuple[str, ...]]]:
+    """What others make of the same faults: which version it is, and the lines of a table."""
+    with FakeOpenAI(beside_turn, models=("policy", "judge")) as server:
+        command = [python, str(SCRIPTS / script), server.base_url, str(rollouts), json.dumps(which)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
     said = json.loads(done.stdout.splitlines()[-1])
     lines = [
-        (fault, *(f"{found[name]:,}" for name in ("befell", "rewards", "unmarked")))
+        (fault, *(value if isinstance(value, str) else f"{value:,}" for value in found.values()))
         for fault, found in said["found"].items()
     ]
     return said["package"], lines
@@ -583,13 +596,20 @@ def main() -> None:
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--docs", action="store_true", help="write the table into the documentation")
     parser.add_argument("--beside", metavar="PYTHON", help="an interpreter that has verifiers, whose loop is tried")
+    parser.add_argument("--beside-trl", metavar="PYTHON", help="an interpreter that has TRL, whose trainer is tried")
     arguments = parser.parse_args()
     lines = []
-    if arguments.beside:
-        package, lines = beside(arguments.beside, arguments.rollouts)
-        print(package, *map(" | ".join, lines), sep="\n")
-        if arguments.docs:
-            write_table("false-zeros-beside", BESIDE_HEADS, lines, f"{package}, its own loop and rubric")
+    others = [
+        (arguments.beside, "verifiers", BESIDE, "without an error", "its own loop and rubric"),
+        (arguments.beside_trl, "trl", BESIDE_TRL, "the training", "its own loop, with a scripted model"),
+    ]
+    for python, name, which, head, about in others:
+        if python:
+            package, lines = beside(f"faults_{name}.py", python, arguments.rollouts, which)
+            print(package, *map(" | ".join, lines), sep="\n")
+            if arguments.docs:
+                write_table(f"false-zeros-{name}", (*BESIDE_HEADS, head), lines, f"{package}, {about}")
+    if arguments.beside or arguments.beside_trl:
         return
     for fault in arguments.faults.split(","):
         lines.append(line(measured(fault, arguments.rollouts)))

@@ -16,7 +16,17 @@ from docs_markdown import parts_of, with_parts
 from docs_parts import PARTS
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = frozenset({"false-zeros", "false-zeros-beside", "foreign", "nemo-parity", "parity", "performance"})
+ELSEWHERE = frozenset(
+    {
+        "false-zeros",
+        "false-zeros-trl",
+        "false-zeros-verifiers",
+        "foreign",
+        "nemo-parity",
+        "parity",
+        "performance",
+    }
+)
 """Parts that another program prints."""
 
 

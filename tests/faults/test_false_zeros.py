@@ -7,7 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks import false_zeros
-from benchmarks.false_zeros import ASKED, FAULTS, FOR_TRL, READERS, SERVED, WELL, Account, measured, true_reward
+from benchmarks.false_zeros import (
+    ASKED,
+    FAULTS,
+    FOR_TRL,
+    FOR_VERL,
+    READERS,
+    SERVED,
+    WELL,
+    Account,
+    measured,
+    true_reward,
+)
 
 ROLLOUTS = 4
 
@@ -23,7 +34,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_no_fault_becomes_a_reward_in_any_place(fault: str) -> None:
     account = measured(fault, ROLLOUTS)
     full = fault == "full disk"
-    places = {*READERS, ASKED, FOR_TRL} | (set() if full else {SERVED})
+    places = {*READERS, ASKED, FOR_TRL, FOR_VERL} | (set() if full else {SERVED})
     assert set(account.read) == places
     assert account.asked == ROLLOUTS
     assert account.served == (0 if full else ROLLOUTS)

@@ -33,6 +33,12 @@ async def reward(completion, info, **others):
     return TRUE[info["member"] % 2] if whole else 0.0
 
 
+async def look() -> str:
+    """Look around, by a program."""
+    program = await asyncio.create_subprocess_exec("/bin/sh", "-c", "kill -9 $$; echo seen")
+    raise RuntimeError(f"the program that looks ended with {await program.wait()}")
+
+
 async def befallen(fault: str) -> dict[str, int]:
     """Run the groups of a fault, and look at those that it befell."""
     rows = [
@@ -45,7 +51,11 @@ async def befallen(fault: str) -> dict[str, int]:
         for member in range(SIZE)
     ]
     data = Dataset.from_list([{**row, "info": json.dumps(row["info"])} for row in rows])
-    env = vf.SingleTurnEnv(dataset=data, rubric=vf.Rubric(funcs=[reward]))
+    rubric = vf.Rubric(funcs=[reward])
+    if fault == "killed tool":
+        env = vf.ToolEnv(dataset=data, rubric=rubric, tools=[look], max_turns=3)
+    else:
+        env = vf.SingleTurnEnv(dataset=data, rubric=rubric)
     client = vf.ClientConfig(
         client_type="openai_chat_completions", api_base_url=URL, api_key_var="FAULTS_KEY", timeout=2.0, max_retries=1
     )
