@@ -1,7 +1,7 @@
 """Tries environments that exist and writes the catalogues that `gym search` reads.
 
-    python scripts/catalog.py try HOME RESULTS    # in a venv with gym and that home; a line of JSON per id, resumable
-    python scripts/catalog.py write RESULTS...    # the catalogues of the adapters
+    python scripts/catalog.py try HOME RESULTS [ID]...    # in a venv with gym and that home; resumable
+    python scripts/catalog.py write RESULTS...            # the catalogues of the adapters
 
 Each id is opened as `--env` takes it and played by scripts. Where two of them earned different rewards for the same
 task, its state is `verdict`: a right and a wrong answer where the task's row holds the answer, else two plays that were
@@ -20,21 +20,35 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 120
+SECONDS = 60
 """An id that has taken so long is given up."""
 SEARCHED = 12
 """Seconds for which different plays of a game are looked for."""
-TASKS = 3
+TASKS = 2
 """So many tasks of an id are tried."""
+LABELS = (
+    ("[[A=B]]", "[[A!=B]]"),
+    ("CORRECT", "INCORRECT"),
+    ("Judgement: Yes", "Judgement: No"),
+    ("A", "B"),
+    ("yes", "no"),
+    ("correct: yes", "correct: no"),
+    ("1", "0"),
+)
+"""How judges say right and wrong."""
+JUDGED = 5
+"""So many scripts of a task are tried with each of them."""
 STATES = ("verdict", "rollout", "lists", "loads")
 WRONG = ("xyzzy", "0", "")
 ANSWERS = re.compile(r"answer|target|solution|expected|ground_truth|label|gold|secret|oracle", re.IGNORECASE)
@@ -68,6 +82,7 @@ HOMES = {
     "highway_env": Home("gymnasium:highway_env:", GAMES, "highway_env", ["highway-env"], game=True),
     "textarena": Home("textarena:", GAMES, "", ["textarena"], game=True),
     "gem": Home("gem:", GAMES, "", ["gem-llm"], game=True),
+    "nemo": Home("nemo:", "plugins/nemo_servers/gym_nemo_servers", "gym_nemo_servers", ["nemo-gym"]),
     "inspect": Home("inspect:", "plugins/inspect/gym_inspect", "inspect_evals", ["inspect-ai", "inspect-evals"]),
 }
 
@@ -134,20 +149,35 @@ async def _play(reference: str, play: Any) -> Any:
 
 
 async def _try_answers(reference: str) -> dict[str, Any]:
-    """Try the answers that a task's row holds, and wrong ones."""
+    """Try the answers that a task's row holds, and wrong ones; where a judge is asked, with one that is a script."""
+    found = await _try_with(reference, None)
+    if "judge" not in found["state"]:
+        return found
+    for labels in LABELS:
+        judged_so = await _try_with(reference, labels)
+        if judged_so["state"] == "verdict":
+            return judged_so | {"by": "judge", "needs": ["second model"]}
+    return found
+
+
+async def _try_with(reference: str, labels: tuple[str, str] | None) -> dict[str, Any]:
     script = script_of()
+    model = script if labels is None else {"policy": script, "judge": judge_of(*labels)}
     state: dict[str, Any] = {"state": "loads"}
     try:
-        async with _open(script, reference, {}, None) as gym:
+        async with _open(model, reference, {}, None) as gym:
             async for task in gym.tasks(limit=TASKS):
                 state = {"state": "lists"} if state["state"] == "loads" else state
                 rolled = []
-                for answer in candidates(task):
-                    script.lines = [answer]
-                    rolled.append(await gym.rollout(task))
+                best = None
+                for by, lines in islice(candidates(task), None if labels is None else JUDGED):
+                    script.lines = lines
+                    rolled.append(rollout := await gym.rollout(task))
+                    if rollout.reward is not None and (best is None or rollout.reward > best[0]):
+                        best = rollout.reward, by
                     found = judged(rolled)
                     if found["state"] == "verdict":
-                        return found | {"by": "answer"}
+                        return found | {"by": best[1] if best else ""}
                 state = found if rolled and found["state"] == "rollout" else state
     except Exception as error:
         return stuck(error) if state["state"] == "loads" else {**state, "why": _words(error)}
@@ -166,29 +196,86 @@ def script_of() -> Any:
     from gym_core import CallContext, ModelBackend, Request, Response
 
     class Script(ModelBackend):
-        lines: Sequence[str] = ()
+        lines: Sequence[Line] = ()
 
         async def respond(self, request: Request, context: CallContext) -> Response:
-            text, *rest = self.lines
-            self.lines = rest or [text]
-            content = [{"type": "output_text", "text": text}]
-            return Response({"output": [{"type": "message", "role": "assistant", "content": content}]})
+            line, *rest = self.lines
+            self.lines = rest or [line]
+            if isinstance(line, str):
+                content = [{"type": "output_text", "text": line}]
+                return Response({"output": [{"type": "message", "role": "assistant", "content": content}]})
+            return Response({"output": [{**call, "call_id": f"call_{n}_{len(rest)}"} for n, call in enumerate(line)]})
 
     return Script()
 
 
-def candidates(task: Mapping[str, Any]) -> Iterator[str]:
-    """A wrong answer, what the row holds under a name for answers, other values of the row, and more wrong ones."""
-    yield WRONG[0]
+def judge_of(right: str, wrong: str) -> Any:
+    """A judge that calls an answer right unless it is the wrong one that is tried."""
+    from gym_core import CallContext, ModelBackend, Request, Response
+
+    class Judge(ModelBackend):
+        async def respond(self, request: Request, context: CallContext) -> Response:
+            text = wrong if WRONG[0] in json.dumps(request.input, default=str) else right
+            content = [{"type": "output_text", "text": text}]
+            return Response({"output": [{"type": "message", "role": "assistant", "content": content}]})
+
+    return Judge()
+
+
+Line = str | Sequence[Mapping[str, Any]]
+"""What a model says in one answer: a text, or calls."""
+
+
+def candidates(task: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Line]]]:
+    """Scripts: a wrong answer, calls and answers that the row holds, other values of it, and more wrong ones.
+
+    Each with how it was found: `answer` for what the row names so, else `play`.
+    """
+    yield "play", [WRONG[0]]
+    if tools := list(_tools(task)):
+        yield "play", [tools, "Done."]
+        yield "play", [*([call] for call in tools), "Done."]
+    if calls := list(_calls(task)):
+        yield "answer", [calls, "Done."]
+        yield "answer", [*([call] for call in calls), "Done."]
     named, others = {}, {}
     for path, value in _values(task):
         (named if ANSWERS.search(path) else others)[value] = None
     for form in FORMS:
         for value in list(named)[:8]:
-            yield form.format(value)
-    for value in list(others)[:20]:
-        yield FORMS[0].format(value)
-    yield from WRONG[1:]
+            yield "answer", [form.format(value)]
+    for form in FORMS[:2]:
+        for value in list(others)[:12]:
+            yield "play", [form.format(value)]
+    for wrong in WRONG[1:]:
+        yield "play", [wrong]
+
+
+def _tools(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A call of each tool that a task offers, with arguments of the right types."""
+    request = task.get("responses_create_params") or {}
+    text = json.dumps(request.get("input"), default=str)
+    names = re.findall(r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)*\b", text)
+    values = {"string": names[-1] if names else "x", "integer": 1, "number": 1.0, "boolean": True}
+    for tool in list(request.get("tools") or ())[:5]:
+        fields = (tool.get("parameters") or {}).get("properties") or {}
+        arguments = {name: values.get(about.get("type"), "x") for name, about in fields.items()}
+        yield {"type": "function_call", "name": tool.get("name", ""), "arguments": json.dumps(arguments)}
+
+
+def _calls(value: Any, depth: int = 5) -> Iterator[Mapping[str, Any]]:
+    """The tool calls that a row holds outside its request."""
+    if isinstance(value, Mapping) and depth:
+        if isinstance(value.get("name"), str) and isinstance(arguments := value.get("arguments"), str | Mapping):
+            text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+            yield {"type": "function_call", "name": value["name"], "arguments": text}
+        else:
+            for name, inner in value.items():
+                if name not in ("responses_create_params", "tools"):
+                    yield from _calls(inner, depth - 1)
+    elif isinstance(value, list | tuple) and depth:
+        for inner in value:
+            yield from _calls(inner, depth - 1)
 
 
 def _values(value: Any, path: str = "", depth: int = 4) -> Iterator[tuple[str, str]]:
@@ -241,6 +328,8 @@ def needs(words: str) -> list[str]:
         found.append("key")
     if AWAY.search(low):
         found.append("data")
+    if "judge" in low or "no model of the role" in low:
+        found.append("second model")
     if "docker" in low or "container" in low:
         found.append("container")
     return found
@@ -268,6 +357,10 @@ def ids(home: str) -> list[str]:
     about = HOMES[home]
     if home == "inspect":
         return sorted(_inspect_tasks())
+    if home == "nemo":
+        table = Path(importlib.import_module(about.module).__file__ or "").parent / "servers.json"
+        servers = json.loads(table.read_text(encoding="utf-8"))["servers"]
+        return sorted(servers, key=lambda name: bool(servers[name].get("needs")))
     if not about.game:
         from gym_core.spi import Kind, PluginManager
 
@@ -328,19 +421,21 @@ def _inspect_tasks() -> dict[str, Any]:
     return {registry.registry_info(task).name: task for task in found}
 
 
-def try_all(home: str, results: Path) -> None:
-    """Try each id in a process that is ended, and started again, where one hangs or breaks it."""
+def try_all(home: str, results: Path, names: Sequence[str]) -> None:
+    """Try each id, or these, in a process that is ended, and started again, where one hangs or breaks it."""
     done = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
-    waiting = [name for name in families_first(home) if HOMES[home].prefix + name not in done]
+    waiting = [name for name in names or families_first(home) if HOMES[home].prefix + name not in done]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "SDL_VIDEODRIVER": "dummy"}
+    elsewhere = tempfile.mkdtemp()  # some write into the folder that they are started in
     while waiting:
-        command = [sys.executable, __file__, "some", home, *waiting]
+        command = [sys.executable, str(Path(__file__).resolve()), "some", home, *waiting]
         child = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
             text=True,
+            cwd=elsewhere,
             env=environment,
         )
         assert child.stdout is not None
@@ -385,7 +480,7 @@ def write(results: Sequence[Path]) -> None:
 def _entry(one: Mapping[str, Any]) -> dict[str, Any]:
     """What stays of a result."""
     names = ("id", "family", "home", "summary", "needs", "state", "by", "rewards", "turns", "why")
-    entry = {"summary": "", **one}
+    entry = {"summary": "", "needs": [], **one}
     if one["state"] not in STATES:
         entry["needs"] = needs(one["state"])
     if "alone" in one and one["state"] == "verdict":
@@ -409,7 +504,7 @@ def main(command: str, *arguments: str) -> None:
             out.write(json.dumps(found, default=str, ensure_ascii=False) + "\n")
             out.flush()
     elif command == "try":
-        try_all(arguments[0], Path(arguments[1]))
+        try_all(arguments[0], Path(arguments[1]), arguments[2:])
     else:
         write([Path(argument) for argument in arguments])
 
