@@ -56,7 +56,13 @@ SERVERS = (
 )
 _ABOUT_TOOLS = ("parallel_tool_calls", "tool_choice")
 _TYPES: Mapping[str, Any] = {"integer": 2, "number": 1.5, "boolean": True, "array": [], "object": {}}
-_SAYINGS = ("The answer is \\boxed{B}. <action>stand</action>", "[crane] 4 Eiffel", "#### 2")
+_SAYINGS = (
+    'a = b\nc = d\ne = f\n-- x\n-- y\n-- z\n1. "x": y\n2. "y": z\n3. "z": x\n'
+    "NRBQA, KMLJX, OGMSL, OMLEB, YMVKB, QBDOH\n\\boxed{Paris}\nFinal answer: both of them",
+    "Eiffel, 20, 95",
+    "Eiffel, 20, 95, \\boxed{2}",
+)
+"""What is right somewhere, in part or wholly: a reward of 0 shows less."""
 
 
 class StandIn:
