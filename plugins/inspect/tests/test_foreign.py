@@ -17,18 +17,10 @@ OTHER = "openai-api/standin/fake-model"
 FILE = str(Path(__file__).parent / "asking.py")
 PACKAGED = [
     *(f"inspect_evals/agent_threat_bench_{name}" for name in ("autonomy_hijack", "data_exfil", "memory_poison")),
-    *(f"inspect_evals/persistbench_{name}" for name in ("beneficial_memory", "cross_domain", "sycophancy")),
     f'inspect_evals/agentic_misalignment {{"grader_model": "{OTHER}"}}',
     f'inspect_evals/writingbench {{"judge_model": "{OTHER}"}}',
-    *(
-        f'inspect_evals/tau2_{name} {{"shuffle": false, "message_limit": 12}}'
-        for name in ("airline", "banking", "retail", "telecom")
-    ),
 ]
-WRITTEN = [
-    f"{FILE}@{name}"
-    for name in ("single", "tools", "turns", "choices", "components", "boxed", "criticized", "reacting", "graded")
-]
+WRITTEN = [f"{FILE}@{name}" for name in ("single", "tools", "turns", "choices", "components", "criticized", "reacting")]
 
 
 @pytest.mark.foreign
