@@ -138,7 +138,7 @@ PATHS = {
     "playground.faults:ap": "did you mean playground.faults:app",
     "playground.faults:number": "is no application and no class of an environment",
     "playground.worlds:Guess": "is no environment of OpenEnv",
-    "playground.server": "neither playground.server nor playground.server.server.app has an application",
+    "playground.tools": "neither playground.tools nor playground.tools.server.app has an application",
 }
 
 
