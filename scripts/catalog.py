@@ -344,7 +344,7 @@ def _words(error: BaseException) -> str:
 
 def _line(text: str) -> str:
     plain = re.sub(r"\x1b\[[\d;]*m|\*{3,}", "", text)
-    plain = re.sub(r"(/[\w.+-]+){2,}/", "", plain)  # folders of the machine that has tried it
+    plain = re.sub(r"(?<![\w/:.])(/[\w.+-]+){2,}/", "", plain)  # folders of the machine that has tried it, no addresses
     line = " ".join(plain.split())
     return line if len(line) <= 200 else f"{line[:197]}..."
 
