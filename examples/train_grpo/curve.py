@@ -18,7 +18,7 @@ def draw(path, rewards, title):
         return f"{LEFT + step * across:.1f}", f"{TOP + (1 - value) * (HEIGHT - TOP - 32):.1f}"
 
     points = "".join('<circle cx="{}" cy="{}" r="1.5"/>'.format(*at(*point)) for point in enumerate(rewards))
-    line = " ".join(",".join(at(*point)) for point in enumerate(smoothed(rewards)))
+    line = " ".join(",".join(at(*point)) for point in enumerate(smoothed(rewards, max(1, len(rewards) // 15))))
     grid = "".join(
         '<path d="M{left} {y}H{right}"/><text x="{x}" y="{y}" dy="4" text-anchor="end">{value}</text>'.format(
             left=LEFT, right=WIDTH - 16, x=LEFT - 6, y=at(0, value)[1], value=value

@@ -1,5 +1,6 @@
 """SmolLM2-135M-Instruct in torch, from the file that the local model runs, and sums of small numbers to learn."""
 
+import os
 import random
 import re
 
@@ -9,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from gym_core import ResourceServer, Session, Task
 from gym_local_model.weights import find_default
 
-SETTINGS = {"steps": 12, "tasks": 4, "repeats": 8, "rate": 3e-5}
+SETTINGS = {"steps": 14, "tasks": 8, "repeats": 8, "rate": 2e-5}
 
 
 class Model(torch.nn.Module):
@@ -19,6 +20,7 @@ class Model(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
+        torch.set_num_threads(os.cpu_count() or 1)  # of which a model of this size makes use
         file = find_default()
         self.tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         self.model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
@@ -67,13 +69,13 @@ class Add(Session):
 
 
 class Server(ResourceServer):
-    """Sums up to 18, after two that show how to answer."""
+    """Eight sums, after one that shows how to answer."""
 
     session_type = Add
 
     def tasks(self):
-        for number in range(16):
+        shown = [("system", "Add."), ("user", "2 + 5 ="), ("assistant", "7")]
+        for number in range(8):
             a, b = random.Random(number).choices(range(1, 10), k=2)
-            shown = [("user", "1 + 1 ="), ("assistant", "2"), ("user", "2 + 5 ="), ("assistant", "7")]
             asked = [{"role": role, "content": text} for role, text in [*shown, ("user", f"{a} + {b} =")]]
             yield Task({"task_id": f"sum-{number}", "sum": a + b, "responses_create_params": {"input": asked}})

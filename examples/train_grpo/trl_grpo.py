@@ -3,7 +3,6 @@
 import asyncio
 import sys
 
-import torch
 from datasets import Dataset
 from grpo import Policy
 from smollm2 import Model, Server
@@ -14,14 +13,13 @@ from gym_training import trl_rollouts
 
 
 async def main(steps):
-    torch.set_num_threads(1)
     model = Model()
-    sizes = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4, "num_generations": 8}
-    settings = {"learning_rate": 3e-5, "logging_steps": 1, "report_to": "none", "gradient_checkpointing": False}
+    sizes = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 8, "num_generations": 8}
+    settings = {"learning_rate": 2e-5, "logging_steps": 1, "report_to": "none", "gradient_checkpointing": False}
     config = GRPOConfig(
         "results/trl", max_steps=steps, use_cpu=True, bf16=False, save_strategy="no", **sizes, **settings
     )
-    async with gym_core.open(model=Policy(model), env=Server(), concurrency=32) as gym:
+    async with gym_core.open(model=Policy(model), env=Server(), concurrency=64) as gym:
         rollouts = await trl_rollouts(gym, gym.tasks())
         data, tokenizer = Dataset.from_list(rollouts.prompts), model.tokenizer
         trainer = GRPOTrainer(model.model, rollouts.reward, config, data, None, tokenizer, rollout_func=rollouts)
