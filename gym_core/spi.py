@@ -130,6 +130,8 @@ if TYPE_CHECKING:
     from gym_core.engine.child_processes.child import when_let_go as when_let_go
     from gym_core.engine.child_processes.child import write_message as write_message
     from gym_core.engine.child_processes.parent import ChildProcess as ChildProcess
+    from gym_core.engine.child_processes.parent import ErrorLines as ErrorLines
+    from gym_core.engine.child_processes.parent import NoAnswer as NoAnswer
     from gym_core.engine.child_processes.parent import how_ended as how_ended
     from gym_core.engine.comparison import Compared as Compared
     from gym_core.engine.comparison import Statistics as Statistics
@@ -213,6 +215,10 @@ if TYPE_CHECKING:
     from gym_core.wiring.fields import is_selector as is_selector
     from gym_core.wiring.fields import option_fields as option_fields
     from gym_core.wiring.fields import variable as variable
+    from gym_core.wiring.foreign_code import LoadFailure as LoadFailure
+    from gym_core.wiring.foreign_code import changed_variables as changed_variables
+    from gym_core.wiring.foreign_code import loading as loading
+    from gym_core.wiring.foreign_code import model_keys as model_keys
     from gym_core.wiring.home import HOME_VARIABLE as HOME_VARIABLE
     from gym_core.wiring.home import data_folder as data_folder
     from gym_core.wiring.kinds import MAY_BE_ELSEWHERE as MAY_BE_ELSEWHERE
@@ -289,7 +295,7 @@ else:
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
             "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
-            "gym_core.engine.child_processes.parent": "ChildProcess how_ended",
+            "gym_core.engine.child_processes.parent": "ChildProcess ErrorLines NoAnswer how_ended",
             "gym_core.engine.comparison": "Compared Statistics difference same_tasks",
             "gym_core.engine.config": "Invocation RunConfig run_config",
             "gym_core.engine.events.logs": "log_rollout",
@@ -339,6 +345,7 @@ else:
             "gym_core.wiring.discovery": "DISABLE_VARIABLE find_plugins",
             "gym_core.wiring.dotenv": "load_dotenv",
             "gym_core.wiring.fields": "is_secret_field is_selector option_fields variable",
+            "gym_core.wiring.foreign_code": "LoadFailure changed_variables loading model_keys",
             "gym_core.wiring.home": "HOME_VARIABLE data_folder",
             "gym_core.wiring.kinds": "Kind MAY_BE_ELSEWHERE",
             "gym_core.wiring.known": "is_known known_owner",

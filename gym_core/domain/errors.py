@@ -7,7 +7,8 @@ retry policy, the closing table and the troubleshooting page all read these clas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, ClassVar
 
 
@@ -254,14 +255,19 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """An error and what is beneath it, outermost first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
 def error_chain(error: BaseException) -> list[str]:
     """The causes of an error, outermost first, as `Class: message`."""
-    chain: list[str] = []
-    current: BaseException | None = error
-    while current is not None and len(chain) < 8:
-        chain.append(f"{type(current).__name__}: {error_text(current)}")
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return chain
+    return [f"{type(cause).__name__}: {error_text(cause)}" for cause in islice(causes_of(error), 8)]
 
 
 def model_error_classes() -> list[type[ModelError]]:

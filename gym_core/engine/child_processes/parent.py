@@ -10,16 +10,28 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gym_core.engine.child_processes import child
-from gym_core.engine.child_processes.child import write_message
+from gym_core.engine.child_processes.child import read_message, write_message
 from gym_core.engine.standard_streams import open_missing
 
 REAP_SECONDS = 1.0
 """How long a killed process may take to be seen off, which is a matter of microseconds."""
+_LAST_LINES = 5
+_LAST_LINES_SECONDS = 1.0
+_LONGEST_LINE = 2_000
+
+
+class NoAnswer(Exception):
+    """A child did not answer. `late`: whether it was ended for taking too long; else it has ended by itself."""
+
+    def __init__(self, *, late: bool) -> None:
+        super().__init__("no answer")
+        self.late = late
 
 
 class ChildProcess:
@@ -72,6 +84,29 @@ class ChildProcess:
         with contextlib.suppress(OSError):  # it is dead already; its end is noticed in the usual way
             write_message(self.process.stdin, self.first_message)
 
+    def answer(self, request: bytes, seconds: float) -> bytes:
+        """What it says to the one request that it gets. It is killed after so many seconds. Raises `NoAnswer`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self.kill()
+
+        timer = threading.Timer(seconds, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            self.greet()
+            with contextlib.suppress(OSError):
+                write_message(self.process.stdin, request)
+            return read_message(self.process.stdout)
+        except (EOFError, OSError):
+            raise NoAnswer(late=late.is_set()) from None
+        finally:
+            timer.cancel()
+
     def kill(self) -> None:
         """End it at once, with all that it has started where it leads a group. Reading from it ends, too."""
         with contextlib.suppress(OSError):
@@ -109,6 +144,36 @@ class ChildProcess:
 
         threading.Thread(target=wait, name=f"gym-child-{self.pid}", daemon=True).start()
         return future
+
+
+class ErrorLines:
+    """What a child writes to standard error, read in a thread. `heard`: is told each line, and says what is kept of it.
+
+    The last lines are kept: they are how a child says why it ended.
+    """
+
+    def __init__(self, stream: IO[bytes] | None, heard: Callable[[str], str]) -> None:
+        assert stream is not None
+        self._heard = heard
+        self._lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def last(self) -> str:
+        """The last lines of a child that has ended, as they end a message: `: one | another`, or nothing."""
+        self.end()
+        said = " | ".join(" ".join(line.split()) for line in self._lines)
+        return f": {said}" if said else ""
+
+    def end(self) -> None:
+        """Wait a little for what is still to come: what the child has started may keep the pipe open for ever."""
+        self._thread.join(_LAST_LINES_SECONDS)
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while line := stream.readline(_LONGEST_LINE):
+                if text := self._heard(line.decode("utf-8", "replace").rstrip()):
+                    self._lines.append(text)
 
 
 def how_ended(code: int) -> str:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from contextvars import copy_context
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from gym_core import UsageError
-from gym_core.spi import asked_to_end, described
+from gym_core.spi import LoadFailure, changed_variables, loading, model_keys
 from gym_inspect.model import POLICY, model, standing_in
 from gym_inspect.names import REQUIREMENT, Named, registered
 
 SANDBOXES = ("local",)
 """The kinds of Inspect's sandboxes that are opened here: others have to be started for a whole task."""
-_PLACES = (re.compile(r"(https?://[^\s'\"<>)]+)"), re.compile(r"host='([\w.-]+)'"), re.compile(r"Dataset (\S+) is not"))
-_UNREACHABLE = (
-    "connect", "resolve", "offline", "reach", "timed out", "max retries", "name or service", "is not cached", "'clone'",
-)  # fmt: skip
 
 
 def load(wanted: Named, args: Mapping[str, Any], sandbox: str | None) -> Any:
@@ -34,10 +25,9 @@ def load(wanted: Named, args: Mapping[str, Any], sandbox: str | None) -> Any:
         raise UsageError(
             f"Inspect is not installed here: {error}", hint=f"gym install --isolated {wanted}, or {REQUIREMENT}"
         ) from error
-    read = {name: _read(value) for name, value in args.items()}
-    with _by_its_author(wanted):
+    with loading(wanted, lambda failure: _hints(wanted, failure)):
         # in a context of its own: that the policy is the model at work ends with the loading
-        task = copy_context().run(_made, wanted, read)
+        task = copy_context().run(_made, wanted, args)
         if sandbox is not None:
             task.sandbox = _spec(sandbox)
             for sample in task.dataset:
@@ -55,19 +45,9 @@ def _made(wanted: Named, args: Mapping[str, Any]) -> Any:
     from inspect_ai.model import GenerateConfig
     from inspect_ai.model._model import init_active_model
 
-    with standing_in(), _without_keys():
+    with standing_in(), changed_variables(model_keys()):  # it must not ask a model past the run
         init_active_model(model(POLICY), GenerateConfig())
         return _of_file(wanted, args) if wanted.file else _of_package(wanted, args)
-
-
-@contextmanager
-def _without_keys() -> Iterator[None]:
-    """What is loaded must not ask a model with the user's key, past the run."""
-    hidden = {name: os.environ.pop(name) for name in tuple(os.environ) if name.endswith("_API_KEY")}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
 
 
 def _spec(kind: str) -> Any:
@@ -130,49 +110,8 @@ def _guess(near: list[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-@contextmanager
-def _by_its_author(wanted: Named) -> Iterator[None]:
-    try:
-        yield
-    except UsageError:
-        raise
-    except BaseException as error:
-        if asked_to_end(error):
-            raise
-        logging.getLogger("gym").debug("%s could not be loaded", wanted, exc_info=error)
-        causes = list(_causes(error))
-        words = " ".join(described(causes[-1]).split())[:300]
-        if isinstance(causes[-1], SystemExit):
-            words = f"it left with sys.exit({causes[-1].code!r})"
-        raise UsageError(f"{wanted} cannot be loaded: {words}", hint=_hint(wanted, causes)) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _hint(wanted: Named, causes: list[BaseException]) -> str:
-    if isinstance(missing := causes[-1], ModuleNotFoundError):
-        return f"gym install --isolated {wanted} --with {wanted.package or wanted.file} --with {missing.name}"
-    text = " | ".join(str(one) for one in causes)
-    if "docker" in text.lower():
-        return "it wants Docker, which is not here or does not work"
-    if any(word in text.lower() for word in _UNREACHABLE):
-        found = next((one for pattern in _PLACES if (one := pattern.search(text))), None)
-        where = f" from {(found[1] or found[0]).rstrip(':')}" if found else ""
-        return f"it fetches its dataset{where}, and did not get there"
-    return "the log of the run, or -v, shows where"
-
-
-def _read(value: Any) -> Any:
-    """A value of the command line: JSON where it is some, else the text that it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
+def _hints(wanted: Named, failure: LoadFailure) -> Iterator[str]:
+    if failure.missing_module:
+        yield f"gym install --isolated {wanted} --with {wanted.package or wanted.file} --with {failure.missing_module}"
+    if "docker" in failure.text.lower():
+        yield "it wants Docker, which is not here or does not work"

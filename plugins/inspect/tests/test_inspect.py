@@ -153,7 +153,7 @@ class TestTasks:
     def test_what_cannot_be_loaded_is_one_line(self) -> None:
         with pytest.raises(UsageError, match="failed to connect") as refused:
             of("fetching")
-        assert "it fetches its dataset from https://data.example/questions.parquet" in refused.value.hint
+        assert "it fetches something from https://data.example/questions.parquet" in refused.value.hint
         with pytest.raises(UsageError, match=r"no task 'singel'; did you mean single"):
             run("singel")
 

@@ -7,14 +7,12 @@ import contextlib
 import logging
 import os
 import subprocess
-import threading
-from collections import deque
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 from gym_core import UsageError, encode_json, parse_json
 from gym_core.errors import GymError, PluginError
-from gym_core.spi import DISABLE_VARIABLE, ChildProcess, Redactor, how_ended, read_message, write_message
+from gym_core.spi import DISABLE_VARIABLE, ChildProcess, ErrorLines, NoAnswer, Redactor, how_ended
 from gym_isolated.child import LEVEL_MARK
 from gym_isolated.records import Environment
 
@@ -22,11 +20,6 @@ logger = logging.getLogger("gym")
 
 ANSWER_SECONDS = 120.0
 """How long a child may take to describe, or to resolve options, imports included."""
-_TAIL_LINES = 20
-_TAIL_SHOWN = 5
-_LINE_LIMIT = 2_000
-_LAST_WORDS = 1.0
-"""Seconds that the last lines of a dead child are waited for: what it has started may keep the pipe open."""
 # They lead an interpreter to packages, or to a home, that are not its own; and nothing is switched off there.
 _LEFT_OUT = (
     "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV",
@@ -58,7 +51,6 @@ class IsolatedChild:
         self.environment = environment
         self.redactor = redactor
         self._logs = logs
-        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
         try:
             self._child = ChildProcess(
                 f"gym_isolated.child:{verb}",
@@ -71,38 +63,19 @@ class IsolatedChild:
             why = f"cannot be started: {environment.python}: {error.strerror or error}"
             raise self._fault(f"its isolated environment {why}") from error
         self.kill = self._child.kill
-        assert self._child.process.stderr is not None
-        self._listening = threading.Thread(target=self._listen, args=(self._child.process.stderr,), daemon=True)
-        self._listening.start()
+        self._lines = ErrorLines(self._child.process.stderr, self._heard)
 
     def answer(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Its answer to the one request, within so many seconds.
 
         Raises `UsageError` and `PluginError` as it did there, and `PluginError` where there is no answer.
         """
-        process = self._child.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            self.kill()
-
-        timer = threading.Timer(seconds, give_up)
-        timer.daemon = True
-        timer.start()
         try:
-            self._child.greet()
-            with contextlib.suppress(OSError):
-                write_message(process.stdin, encode_json(request, fallback=_plain))
-            answer: dict[str, Any] = parse_json(read_message(process.stdout))
-        except (EOFError, OSError, ValueError):
-            how = how_ended(process.wait())
-            instead = f"did not answer within {seconds:g} s" if late.is_set() else f"ended ({how})"
+            answer: dict[str, Any] = parse_json(self._child.answer(encode_json(request, fallback=_plain), seconds))
+        except NoAnswer as error:
+            how = how_ended(self._child.process.wait())
+            instead = f"did not answer within {seconds:g} s" if error.late else f"ended ({how})"
             raise self._fault(f"its isolated environment {instead}{self.said()}") from None
-        finally:
-            timer.cancel()
         if "error" in answer:
             raise self._raised(answer["error"])
         return answer
@@ -113,9 +86,7 @@ class IsolatedChild:
 
     def said(self) -> str:
         """Its last lines, once it has ended, as they end a message."""
-        self._listening.join(_LAST_WORDS)
-        shown = " | ".join(" ".join(line.split()) for line in list(self._lines)[-_TAIL_SHOWN:])
-        return f": {shown}" if shown else ""
+        return self._lines.last()
 
     def close(self, seconds: float = 0.0) -> bool:
         """Let go of it, so that it closes its component; after so many seconds it is killed. Says whether it was."""
@@ -129,21 +100,19 @@ class IsolatedChild:
                 late = False
         self.kill()  # and what it has started
         process.wait()
-        self._listening.join(_LAST_WORDS)
+        self._lines.end()
         self._child.reap()
         return late
 
-    def _listen(self, stream: IO[bytes]) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while line := stream.readline(_LINE_LIMIT):
-                level, text = logging.INFO, line.decode("utf-8", "replace")
-                if text.startswith(LEVEL_MARK):
-                    number, _, text = text[len(LEVEL_MARK) :].partition(" ")
-                    level = int(number) if number.isdecimal() else level
-                if text := self.redactor.redact(text.rstrip()):
-                    self._lines.append(text)
-                    if self._logs:
-                        logger.log(level, "%s: %s", self.environment.distribution, text)
+    def _heard(self, line: str) -> str:
+        level, text = logging.INFO, line
+        if text.startswith(LEVEL_MARK):
+            number, _, text = text[len(LEVEL_MARK) :].partition(" ")
+            level = int(number) if number.isdecimal() else level
+        text = self.redactor.redact(text)
+        if text and self._logs:
+            logger.log(level, "%s: %s", self.environment.distribution, text)
+        return text
 
     def _raised(self, error: Mapping[str, Any]) -> GymError:
         message, hint = self.redactor.redact(str(error["message"])), self.redactor.redact(str(error["hint"]))

@@ -68,7 +68,7 @@ class NemoServer(ResourceServer[NemoServerOptions]):
         return home_of(named(selector))
 
     async def __aenter__(self) -> Self:
-        mounted = mount(self.ident, {name: _read(value) for name, value in self.options.config.items()})
+        mounted = mount(self.ident, self.options.config)
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(Application(mounted.app, f"nemo:{self.ident}"))
             served = await recognise(connection, RESOURCE_SERVER, "nemo")
@@ -131,13 +131,3 @@ class NemoServer(ResourceServer[NemoServerOptions]):
 class _Place:
     connection: Connection
     served: Served
-
-
-def _read(value: Any) -> Any:
-    """A value of the command line: JSON where it is some, else the text that it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_json(value)
-    except ValueError:
-        return value

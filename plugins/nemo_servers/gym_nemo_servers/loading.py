@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_core import UsageError
-from gym_core.spi import asked_to_end, described
+from gym_core.spi import LoadFailure, loading
 from gym_nemo.yaml_files import Configuration, read_configuration
 from gym_nemo_servers.models import model_client
 
@@ -41,17 +40,8 @@ def mount(ident: str, given: Mapping[str, Any]) -> Mounted:
     if importlib.util.find_spec("nemo_gym") is None:
         raise UsageError("NeMo Gym is not installed here", hint=f"gym install --isolated nemo:{ident}")
     folder = _folder(ident)
-    try:
-        with redirect_stdout(sys.stderr):
-            return _mounted(ident, folder, given)
-    except UsageError:
-        raise
-    except BaseException as error:
-        if asked_to_end(error):
-            raise
-        logging.getLogger("gym").debug("nemo:%s could not be loaded", ident, exc_info=error)
-        words = " ".join(described(error).split())[:300]
-        raise UsageError(f"nemo:{ident} cannot be loaded: {words}", hint=_hint(ident, folder, error)) from error
+    with loading(f"nemo:{ident}", lambda failure: hints(ident, folder, failure)), redirect_stdout(sys.stderr):
+        return _mounted(ident, folder, given)
 
 
 def _folder(ident: str) -> Path:
@@ -129,8 +119,10 @@ def _references(value: Any) -> list[Mapping[str, Any]]:
     return [one for inner in value for one in _references(inner)] if isinstance(value, list) else []
 
 
-def _hint(ident: str, folder: Path, error: BaseException) -> str:
-    if not isinstance(error, ModuleNotFoundError):
-        return "the log of the run, or -v, shows where; -E config.NAME=VALUE sets what its configuration lacks"
-    wants = folder / "requirements.txt"
-    return f"gym install --isolated nemo:{ident} --with nemo-gym --with {error.name}; {wants} lists what it wants"
+def hints(ident: str, folder: Path, failure: LoadFailure) -> Iterator[str]:
+    """What a server may need that cannot be loaded, the likeliest first."""
+    if failure.missing_module:
+        command = f"gym install --isolated nemo:{ident} --with nemo-gym --with {failure.missing_module}"
+        yield f"{command}; {folder / 'requirements.txt'} lists what it wants"
+    elif not failure.fetching:
+        yield "the log of the run, or -v, shows where; -E config.NAME=VALUE sets what its configuration lacks"

@@ -16,10 +16,11 @@ from starlette.routing import Route
 from gym_core import Request as ModelRequest
 from gym_core import Response as ModelResponse
 from gym_core import UsageError
+from gym_core.spi import LoadFailure
 from gym_http.protocol.errors import RemoteError
 from gym_nemo_servers.application import Application
 from gym_nemo_servers.environment import NemoServer, NemoServerOptions
-from gym_nemo_servers.loading import _hint, mount
+from gym_nemo_servers.loading import hints, mount
 from gym_nemo_servers.models import ASKED, JUDGE, _asked
 from gym_nemo_servers.names import home_of, known, named, table
 
@@ -52,8 +53,8 @@ def test_it_says_what_is_missing() -> None:
     for ask in (lambda: list(server.tasks()), lambda: server.open_session(None, None)):  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="is not open"):
             ask()
-    missing = ModuleNotFoundError("No module named 'toml'", name="toml")
-    assert "--with nemo-gym --with toml" in _hint("structeval", Path("x"), missing)
+    failure = LoadFailure(ModuleNotFoundError("No module named 'toml'", name="toml"))
+    assert "--with nemo-gym --with toml" in failure.hint(*hints("structeval", Path("x"), failure))
 
 
 class Judge:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
@@ -15,9 +14,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, SecretStr
 from gym_core import Home, Operational, Options, ResourceServer, Selector, SessionContext, Task, UsageError
 from gym_core.errors import FieldError
 from gym_openenv.names import checked, home_of, is_url
+from gym_openenv.process import StartedServer
 from gym_openenv.server import Server
 from gym_openenv.session import OpenEnvSession
-from gym_openenv.started import StartedServer
 
 _OF_TOOLS = frozenset({"metadata", "type", "tool_name", "arguments"})
 """The fields of an action that calls a tool, or of the base class of all."""
@@ -171,16 +170,5 @@ class OpenEnv(ResourceServer[OpenEnvOptions]):
         own = task.get("reset") or {}
         if not isinstance(own, Mapping):
             raise FieldError("reset", f"is {own!r:.40}, and must be an object: the arguments of the reset")
-        given = {name: _read(value) for name, value in self.options.reset.items()}
-        reset = {"seed": task.get("seed"), **given, **own}
+        reset = {"seed": task.get("seed"), **self.options.reset, **own}
         return {name: value for name, value in reset.items() if value is not None}
-
-
-def _read(value: Any) -> Any:
-    """A value of the command line: JSON where it is some, else the text that it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value

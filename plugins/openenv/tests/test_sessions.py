@@ -31,7 +31,7 @@ def play(server: SmallServer, *script: Any, options: dict[str, Any] | None = Non
 
 
 def test_rewards_of_steps_are_summed_and_kept() -> None:
-    (rollout,) = play(server := SmallServer(), options={"reset": {"level": "2", "name": "x"}, "seed": 5})
+    (rollout,) = play(server := SmallServer(), options={"reset": {"level": 2, "name": "x"}, "seed": 5})
     assert (rollout.reward, rollout.stop_reason) == (0.7 + 0.3, "environment_done")
     assert rollout.info == {"rewards": [0.7, 0.3], "steps": 2, "done": True}
     assert server.resets == [{"seed": 5, "level": 2, "name": "x"}]

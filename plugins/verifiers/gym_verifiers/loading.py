@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import json
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
 from gym_core import UsageError
-from gym_verifiers.authors import KEYS, by_its_author
+from gym_core.spi import model_keys
+from gym_verifiers.authors import by_its_author
 from gym_verifiers.names import TASKSETS, Named, fits, installed_version, is_here, unknown
 from gym_verifiers.own_models import KEY, own_models
 
@@ -31,9 +31,8 @@ def load(wanted: Named, options: VerifiersOptions) -> Loaded:
         )
     if not is_here(wanted):
         raise unknown(wanted)
-    args = {name: _read(value) for name, value in options.args.items()}
-    env = {name: _read(value) for name, value in options.env.items()}
-    hide = () if options.see_keys else KEYS
+    args, env = options.args, options.env
+    hide = () if options.see_keys else model_keys()
     shown = {"OPENAI_API_KEY": KEY} if options.judge else {}
     with by_its_author(wanted, hide=hide, shown=shown), own_models(options.own_models()):
         module = importlib.import_module(wanted.module)
@@ -60,13 +59,3 @@ def _require_taskset(wanted: Named, module: ModuleType, version: str) -> None:
             f"{wanted.ident} is written for verifiers before 0.4, with `load_environment`, and {version} is here",
             hint=f"--env {wanted.at('0.3')}",
         )
-
-
-def _read(value: Any) -> Any:
-    """A value of the command line: JSON where it is some, else the text that it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value

@@ -19,8 +19,8 @@ from openenv.core.generic_client import GenericEnvClient
 
 import gym_core
 from gym_core import Rollout, UsageError
-from gym_openenv.serving import load
-from gym_openenv.started import StartedServer
+from gym_openenv.child import load
+from gym_openenv.process import StartedServer
 from gym_testing import ScriptedModel, call
 
 HERE = Path(__file__).parent
@@ -129,7 +129,7 @@ def started_here() -> None:
 
 AT_IMPORT = {
     "exit": "it left with sys.exit(3)",
-    "fetch": "it fetches something from localhost when it is imported",
+    "fetch": "it fetches something from localhost when it is loaded",
     "key": "-E see_keys=true",
     "gone": "ended (exit code 9): This is printed at import.",
     "missing": "--with no_such_module",

@@ -11,7 +11,7 @@ from openenv.core.env_server.http_server import create_app
 from playground.tools import Till
 from playground.worlds import Alone, Coin, Corridor, Guess, Hangman, Heavy, Numbers, Seen, Trouble
 
-from gym_openenv.serving import _application, load
+from gym_openenv.child import _application, load
 
 root = FastAPI()
 for world in (Alone, Coin, Corridor, Hangman, Heavy, Numbers, Till, Trouble):

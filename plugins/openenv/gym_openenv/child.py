@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import re
 import socket
 import sys
 import typing
@@ -18,29 +17,30 @@ from types import ModuleType
 from typing import IO, Any
 
 from gym_core import UsageError, encode_json, parse_json
-from gym_core.spi import described, read_message, when_let_go, write_message
+from gym_core.spi import LoadFailure, loading, read_message, when_let_go, write_message
 
 APP = "app"
 """What an application is called in the module that makes it, as `openenv init` has it."""
 _USUAL = "server.app"
 """Where it is in a package."""
-_ADDRESS = re.compile(r"https?://[^\s'\"<>)]+|host='([\w.-]+)'")
-_UNREACHABLE = ("connect", "resolve", "offline", "unreachable", "timed out", "max retries", "name or service")
 
 
 def serve(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
     """Serve what the one request names on a free port of loopback, which the one answer tells."""
     wanted = parse_json(read_message(requests))
     try:
-        made = _noting_capacity(wanted["sessions"])
-        app = load(wanted["app"])
-        import uvicorn
+        with loading(f"openenv:{wanted['app']}", lambda failure: _hints(wanted["app"], failure)):
+            made = _noting_capacity(wanted["sessions"])
+            app = load(wanted["app"])
+            import uvicorn
 
-        listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(grace) or 1)
-        server = uvicorn.Server(config)
-    except BaseException as error:  # an author's code may call `sys.exit`
-        write_message(replies, encode_json({"error": _words(error), "hint": _hint(error, wanted["app"])}))
+            listening = socket.create_server(("127.0.0.1", 0))
+            config = uvicorn.Config(
+                app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(grace) or 1
+            )
+            server = uvicorn.Server(config)
+    except UsageError as error:
+        write_message(replies, encode_json({"error": error.message, "hint": error.hint}))
         sys.exit(1)
 
     def ended() -> None:
@@ -130,34 +130,10 @@ def _noting_capacity(wanted: int) -> list[int]:
     return made
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"it left with sys.exit({error.code!r})"
-    if isinstance(error, UsageError):
-        return error.message
-    return " ".join(described(list(_causes(error))[-1]).split())[:300]
-
-
-def _hint(error: BaseException, path: str) -> str:
-    if isinstance(error, UsageError):
-        return error.hint
-    text = " | ".join(str(one) for one in _causes(error))
-    if isinstance(missing := list(_causes(error))[-1], ModuleNotFoundError):
-        if f"{path.partition(':')[0]}.".startswith(f"{missing.name}."):
-            return "what stands after `openenv:` is PACKAGE, or MODULE:APP"
-        return f"install {missing.name} beside it: `--with {missing.name}` in its home"
-    if "api_key" in text.lower():
-        return "it asks a model of its own: -E see_keys=true lets it see keys, and what it asks passes by gym"
-    if any(word in text.lower() for word in _UNREACHABLE):
-        found = _ADDRESS.search(text)
-        where = f" from {found[1] or found[0]}" if found else ""
-        return f"it fetches something{where} when it is imported, and did not get there"
-    return "the log of the run, or -v, shows where"
+def _hints(path: str, failure: LoadFailure) -> Iterator[str]:
+    if missing := failure.missing_module:
+        if f"{path.partition(':')[0]}.".startswith(f"{missing}."):
+            yield "what stands after `openenv:` is PACKAGE, or MODULE:APP"
+        yield f"install {missing} beside it: `--with {missing}` in its home"
+    if failure.wants_key:
+        yield "it asks a model of its own: -E see_keys=true lets it see keys, and what it asks passes by gym"

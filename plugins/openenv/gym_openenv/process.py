@@ -1,0 +1,71 @@
+"""A server that is started here, as the process that started it sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+from typing import Any
+
+from gym_core import UsageError, encode_json, parse_json
+from gym_core.spi import ChildProcess, ErrorLines, NoAnswer, how_ended, model_keys
+
+logger = logging.getLogger("gym")
+
+ANSWER_SECONDS = 300.0
+"""How long importing an environment may take."""
+GRACE = 5.0
+"""Seconds that a server has for closing its sessions."""
+_END_SECONDS = 1.0
+
+
+class StartedServer:
+    """A child process with a server. `app`: its import path. Its methods block, except for `kill`."""
+
+    def __init__(self, app: str, *, see_keys: bool = False) -> None:
+        self._app = app
+        hidden = set() if see_keys else {*model_keys(), "HF_TOKEN"}  # which opens models at a hub, too
+        environ = {name: value for name, value in os.environ.items() if name not in hidden}
+        self._child = ChildProcess("gym_openenv.child:serve", grace=GRACE, environ=environ, stderr=subprocess.PIPE)
+        self.kill = self._child.kill
+        self._lines = ErrorLines(self._child.process.stderr, self._heard)
+
+    def begin(self, sessions: int) -> tuple[str, int]:
+        """Its URL, and how many sessions it takes, 0 where that is not known. Raises `UsageError` in one line."""
+        wanted = encode_json({"app": self._app, "sessions": sessions})
+        try:
+            answer: dict[str, Any] = parse_json(self._child.answer(wanted, ANSWER_SECONDS))
+        except NoAnswer as error:
+            how = f"was not imported within {ANSWER_SECONDS:g} s" if error.late else "ended while it was started"
+            raise UsageError(
+                f"openenv:{self._app} {how}{self.why()}", hint="the log of the run, or -v, shows where"
+            ) from None
+        if "error" in answer:
+            raise UsageError(str(answer["error"]), hint=str(answer["hint"]))
+        return f"http://127.0.0.1:{answer['port']}", int(answer["most"])
+
+    def why(self) -> str:
+        """How it ended, and its last words, as they end a message; empty while it runs."""
+        try:
+            code = self._child.process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return ""
+        return f"; the server ended ({how_ended(code)}){self._lines.last()}"
+
+    def close(self) -> None:
+        """Let go of it, so that it closes its sessions; after `GRACE` it is killed."""
+        process = self._child.process
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE + _END_SECONDS)
+        self.kill()  # and what it has started
+        self._lines.end()
+        self._child.reap()
+
+    def _heard(self, line: str) -> str:
+        if line:
+            logger.info("openenv:%s: %s", self._app, line)
+        return line
