@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from gym_core.domain.blame import asked_to_end, described
@@ -65,7 +65,7 @@ class LoadFailure:
 
 
 @contextmanager
-def loading(name: object, hints: Callable[[LoadFailure], Collection[str]]) -> Iterator[None]:
+def loading(name: object, hints: Callable[[LoadFailure], Iterable[str]]) -> Iterator[None]:
     """A block that loads code: what it raises, `sys.exit` included, becomes a `UsageError` of one line.
 
     `name`: as whoever asked for it would write it. `hints`: what its kind of code may need, the first that is no empty

@@ -22,11 +22,7 @@ def config(cls, name: str, **settings):
         output_dir=str(folder / f"trained-{name}"),
         max_steps=1,
         per_device_train_batch_size=2,
-        report_to="none",
-        use_cpu=True,
-        bf16=False,
-        save_strategy="no",
-        disable_tqdm=True,
+        **tiny.ON_CPU,
         **settings,
     )
 

@@ -16,6 +16,13 @@ call {{ call.function.name }} {{ call.function.arguments | tojson }}
 {%- if add_generation_prompt %}<s>assistant {% endif -%}"""
 
 
+ON_CPU = {
+    "report_to": "none", "use_cpu": True, "bf16": False, "save_strategy": "no", "disable_tqdm": True,
+    "gradient_checkpointing": False,
+}  # fmt: skip
+"""Settings of TRL's trainers: here, quietly, nothing kept."""
+
+
 def tokenizer() -> PreTrainedTokenizerFast:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: number for number, token in enumerate(["<s>", "</s>", "<pad>", *alphabet])}
