@@ -22,13 +22,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from catalog_answers import candidates, judge_of, script_of
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60
@@ -50,9 +52,6 @@ LABELS = (
 JUDGED = 5
 """So many scripts of a task are tried with each of them."""
 STATES = ("verdict", "rollout", "lists", "loads")
-WRONG = ("xyzzy", "0", "")
-ANSWERS = re.compile(r"answer|target|solution|expected|ground_truth|label|gold|secret|oracle", re.IGNORECASE)
-FORMS = ("<answer>{}</answer>", "\\boxed{{{}}}", "ANSWER: {}", "{}")
 AWAY = re.compile(
     r"nltk|resource .*not found|offline|huggingface|\bhub\b|connect|resolve|service not known|download|fetches"
     r"|no such file"
@@ -189,109 +188,6 @@ def _open(script: Any, reference: str, options: Mapping[str, Any], agent: Mappin
 
     given: dict[str, Any] = {} if agent is None else {"agent_options": agent}
     return gym_core.open(model=script, env=reference, env_options=options, **given)
-
-
-def script_of() -> Any:
-    """A model that says its `lines` in turn, whoever asks, the last one again and again."""
-    from gym_core import CallContext, ModelBackend, Request, Response
-
-    class Script(ModelBackend):
-        lines: Sequence[Line] = ()
-
-        async def respond(self, request: Request, context: CallContext) -> Response:
-            line, *rest = self.lines
-            self.lines = rest or [line]
-            if isinstance(line, str):
-                content = [{"type": "output_text", "text": line}]
-                return Response({"output": [{"type": "message", "role": "assistant", "content": content}]})
-            return Response({"output": [{**call, "call_id": f"call_{n}_{len(rest)}"} for n, call in enumerate(line)]})
-
-    return Script()
-
-
-def judge_of(right: str, wrong: str) -> Any:
-    """A judge that calls an answer right unless it is the wrong one that is tried."""
-    from gym_core import CallContext, ModelBackend, Request, Response
-
-    class Judge(ModelBackend):
-        async def respond(self, request: Request, context: CallContext) -> Response:
-            text = wrong if WRONG[0] in json.dumps(request.input, default=str) else right
-            content = [{"type": "output_text", "text": text}]
-            return Response({"output": [{"type": "message", "role": "assistant", "content": content}]})
-
-    return Judge()
-
-
-Line = str | Sequence[Mapping[str, Any]]
-"""What a model says in one answer: a text, or calls."""
-
-
-def candidates(task: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Line]]]:
-    """Scripts: a wrong answer, calls and answers that the row holds, other values of it, and more wrong ones.
-
-    Each with how it was found: `answer` for what the row names so, else `play`.
-    """
-    yield "play", [WRONG[0]]
-    if tools := list(_tools(task)):
-        yield "play", [tools, "Done."]
-        yield "play", [*([call] for call in tools), "Done."]
-    if calls := list(_calls(task)):
-        yield "answer", [calls, "Done."]
-        yield "answer", [*([call] for call in calls), "Done."]
-    named, others = {}, {}
-    for path, value in _values(task):
-        (named if ANSWERS.search(path) else others)[value] = None
-    for form in FORMS:
-        for value in list(named)[:8]:
-            yield "answer", [form.format(value)]
-    for form in FORMS[:2]:
-        for value in list(others)[:12]:
-            yield "play", [form.format(value)]
-    for wrong in WRONG[1:]:
-        yield "play", [wrong]
-
-
-def _tools(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A call of each tool that a task offers, with arguments of the right types."""
-    request = task.get("responses_create_params") or {}
-    text = json.dumps(request.get("input"), default=str)
-    names = re.findall(r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)*\b", text)
-    values = {"string": names[-1] if names else "x", "integer": 1, "number": 1.0, "boolean": True}
-    for tool in list(request.get("tools") or ())[:5]:
-        fields = (tool.get("parameters") or {}).get("properties") or {}
-        arguments = {name: values.get(about.get("type"), "x") for name, about in fields.items()}
-        yield {"type": "function_call", "name": tool.get("name", ""), "arguments": json.dumps(arguments)}
-
-
-def _calls(value: Any, depth: int = 5) -> Iterator[Mapping[str, Any]]:
-    """The tool calls that a row holds outside its request."""
-    if isinstance(value, Mapping) and depth:
-        if isinstance(value.get("name"), str) and isinstance(arguments := value.get("arguments"), str | Mapping):
-            text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-            yield {"type": "function_call", "name": value["name"], "arguments": text}
-        else:
-            for name, inner in value.items():
-                if name not in ("responses_create_params", "tools"):
-                    yield from _calls(inner, depth - 1)
-    elif isinstance(value, list | tuple) and depth:
-        for inner in value:
-            yield from _calls(inner, depth - 1)
-
-
-def _values(value: Any, path: str = "", depth: int = 4) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and depth:
-        for name, inner in value.items():
-            if name != "responses_create_params":
-                yield from _values(inner, f"{path}.{name}", depth - 1)
-    elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield path, str(value)
-    elif isinstance(value, list | tuple) and value and depth:
-        if all(isinstance(inner, str | int | float) for inner in value):
-            yield path, " ".join(map(str, value))
-            yield path, ", ".join(map(str, value))
-        yield path, json.dumps(value, default=str)
-        for inner in value[:3]:
-            yield from _values(inner, path, depth - 1)
 
 
 def judged(rolled: Sequence[Any]) -> dict[str, Any]:
