@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
+
 from gym_core import Model, encode_json
 from gym_core.spi import described
 from gym_http.protocol.client import INTERRUPTED, Reply
@@ -13,6 +15,9 @@ from gym_http.protocol.errors import RemoteError
 from gym_http.remote.connection import Connection
 from gym_http1 import ReplyHeaders
 from gym_nemo_servers.models import ASKED
+
+_MOUNTED = "http://mounted"
+"""No server has this name: nothing is sent to it."""
 
 
 class Application(Connection):
@@ -22,8 +27,9 @@ class Application(Connection):
     """
 
     def __init__(self, app: Any, name: str, models: Mapping[str, Model] | None = None) -> None:
-        super().__init__("http://mounted", name)
+        super().__init__(_MOUNTED, name)
         self._app = app
+        self._transport = httpx.ASGITransport(app)
         self._models = models or {}
         self._lifespan: Any = None
 
@@ -44,53 +50,20 @@ class Application(Connection):
     async def request(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
         """One request, whatever the answer. Raises `RemoteError` where the application raises."""
         content = b"" if body is None else encode_json(body)
-        headers = {"host": "mounted", "content-type": "application/json", "content-length": str(len(content))}
-        headers |= {name.lower(): value for name, value in (options.get("headers") or {}).items()}
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
-            "client": ("127.0.0.1", 0),
-            "server": ("mounted", 80),
-        }
-        answer = _Answer(content)
+        headers = {"content-type": "application/json", **(options.get("headers") or {})}
+        request = httpx.Request(method, f"{_MOUNTED}{path}", headers=headers, content=content)
         token = ASKED.set(self._models)
         try:
-            await self._app(scope, answer.receive, answer.send)
+            answer = await self._transport.handle_async_request(request)
+            read = await answer.aread()
         except Exception as error:
             raise RemoteError(f"{self.name}: {method} {path} raised {described(error)}", code=INTERRUPTED) from error
         finally:
             ASKED.reset(token)
-        return Reply(answer.status, ReplyHeaders(answer.head), bytes(answer.body), f"{method} {self.name} {path}")
-
-
-class _Answer:
-    """What is sent of one request, and what comes back."""
-
-    def __init__(self, content: bytes) -> None:
-        self.status = 500
-        self.head = b""
-        self.body = bytearray()
-        self._content = content
-        self._read = False
-
-    async def receive(self) -> dict[str, Any]:
-        if self._read:
-            return {"type": "http.disconnect"}
-        self._read = True
-        return {"type": "http.request", "body": self._content, "more_body": False}
-
-    async def send(self, message: Mapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            lines = [b"HTTP/1.1 %d -" % self.status, *(name + b": " + value for name, value in message["headers"])]
-            self.head = b"\r\n".join([*lines, b"", b""])
-        elif message["type"] == "http.response.body":
-            self.body += message.get("body", b"")
+        lines = [
+            b"HTTP/1.1 %d -" % answer.status_code,
+            *(b"%b: %b" % header for header in answer.headers.raw),
+            b"",
+            b"",
+        ]
+        return Reply(answer.status_code, ReplyHeaders(b"\r\n".join(lines)), read, f"{method} {self.name} {path}")

@@ -71,7 +71,7 @@ class GymSpec:
         self._limit = tasks
         self._tasks: dict[str, Task] = {}
         self._policy = _Sampled()
-        self._first: _Slot | None = None
+        self._first: _LiveRollout | None = None
         self._gym: Gym
         self._closing: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
@@ -109,31 +109,31 @@ class GymSpec:
         task = next(iter(self._tasks.values()), None)
         if task is None:
             raise UsageError("the environment has no tasks", hint="input= or tasks= has some")
-        slot = self._first = await self._begin(task.task_id)
-        if slot.request is None:
-            raise _said_why(slot.ended)
-        methods = {tool["name"]: _method(tool) for tool in slot.request.body.get("tools") or () if "name" in tool}
+        live = self._first = await self._begin(task.task_id)
+        if live.request is None:
+            raise _reason_of(live.ended)
+        methods = {tool["name"]: _method(tool) for tool in live.request.body.get("tools") or () if "name" in tool}
         return type("GymEnvironment", (_Environment,), {**methods, "_spec": self})
 
-    async def _begin(self, task_id: str) -> _Slot:
+    async def _begin(self, task_id: str) -> _LiveRollout:
         """A rollout of a task, up to what its model is asked first."""
         first, self._first = self._first, None
         if first is not None and first.task_id == task_id:
             return first
         if first is not None:
             first.working.cancel()
-        slot = _Slot(task_id)
-        self._policy.slots[slot.name] = slot
-        sampling: Any = {"metadata": {_LABEL: slot.name}}
-        slot.working = asyncio.ensure_future(self._gym.rollout(self._tasks[task_id], sampling=sampling))
-        slot.working.add_done_callback(lambda working: self._over(slot, working))
-        await slot.next()
-        return slot
+        live = _LiveRollout(task_id)
+        self._policy.rollouts[live.name] = live
+        sampling: Any = {"metadata": {_LABEL: live.name}}
+        live.working = asyncio.ensure_future(self._gym.rollout(self._tasks[task_id], sampling=sampling))
+        live.working.add_done_callback(lambda working: self._over(live, working))
+        await live.next()
+        return live
 
-    def _over(self, slot: _Slot, working: asyncio.Future[Rollout]) -> None:
-        self._policy.slots.pop(slot.name, None)
+    def _over(self, live: _LiveRollout, working: asyncio.Future[Rollout]) -> None:
+        self._policy.rollouts.pop(live.name, None)
         failed = asyncio.CancelledError() if working.cancelled() else working.exception()
-        slot.events.put_nowait(failed if failed is not None else working.result())
+        live.events.put_nowait(failed if failed is not None else working.result())
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Have something done in the gym's event loop, from the trainer's thread."""
@@ -155,8 +155,8 @@ class GymSpec:
             raise UsageError(
                 "the trainer has no environments of this spec", hint="environment_factory=spec.environment_factory"
             )
-        slots = [one._slot for one in environments]
-        ended = self._wait(_all(slot.end(completion) for slot, completion in zip(slots, completions, strict=True)))
+        under_way = [one._live for one in environments]
+        ended = self._wait(_all(live.end(completion) for live, completion in zip(under_way, completions, strict=True)))
         rewards = [checked_reward(rollout) for rollout in ended]
         failed = sum(reward is None for reward in rewards)
         self.failed += failed
@@ -177,7 +177,7 @@ class _Environment:
     """One of TRL's environments. TRL takes every public method but `reset` for a tool."""
 
     _spec: ClassVar[GymSpec]
-    _slot: _Slot
+    _live: _LiveRollout
 
     def reset(self, task_id: str = "", **others: Any) -> str | None:
         """Begin with a task; returns what the environment says before the model does, which TRL puts to the prompt."""
@@ -185,13 +185,13 @@ class _Environment:
             raise UsageError(
                 f"no task is called {task_id!r:.200}", hint="train_dataset=Dataset.from_list(spec.prompts)"
             )
-        old = getattr(self, "_slot", None)
+        old = getattr(self, "_live", None)
         if old is not None and old.ended is None:
             self._spec._loop.call_soon_threadsafe(old.working.cancel)
-        self._slot = self._spec._wait(self._spec._begin(task_id))
-        if self._slot.request is None:
+        self._live = self._spec._wait(self._spec._begin(task_id))
+        if self._live.request is None:
             return None  # it has failed already, and has no reward
-        told = self._slot.request.input[len(self._spec._tasks[task_id].request.input) :]
+        told = self._live.request.input[len(self._spec._tasks[task_id].request.input) :]
         return "".join(f"\n\n{item_text(item)}" for item in told) or None
 
 
@@ -202,16 +202,16 @@ class _Sampled(ModelBackend):
 
     def __init__(self) -> None:
         super().__init__(context=ComponentContext(name="trl"))
-        self.slots: dict[str, _Slot] = {}
+        self.rollouts: dict[str, _LiveRollout] = {}
 
     async def respond(self, request: Request, context: CallContext) -> Response:
         """What TRL says next in this rollout."""
-        slot = self.slots[request.body["metadata"][_LABEL]]
-        slot.events.put_nowait(request)
-        return await slot.answers.get()
+        live = self.rollouts[request.body["metadata"][_LABEL]]
+        live.events.put_nowait(request)
+        return await live.answers.get()
 
 
-class _Slot:
+class _LiveRollout:
     """A rollout between its agent, which asks a model, and TRL, which is that model.
 
     `request`: what the model was asked last, None once the rollout has `ended`.
@@ -259,7 +259,7 @@ class _Slot:
                 hint="trl_rollouts trains on such environments",
             )
         if not isinstance(self.ended, Rollout):
-            raise _said_why(self.ended)
+            raise _reason_of(self.ended)
         return self.ended
 
     async def _say(self, body: dict[str, Any]) -> None:
@@ -267,7 +267,7 @@ class _Slot:
         await self.next()
 
 
-def _said_why(ended: Ended | None) -> BaseException:
+def _reason_of(ended: Ended | None) -> BaseException:
     if isinstance(ended, Rollout):
         return UsageError(f"the first rollout ended before it began: {(ended.error or {}).get('message')}")
     return ended if ended is not None else UsageError("the rollout has not ended")
@@ -290,7 +290,7 @@ def _method(tool: Mapping[str, Any]) -> Callable[..., str]:
     properties = sorted((schema.get("properties") or {}).items(), key=lambda one: one[0] not in needed)
 
     def method(self: _Environment, **arguments: Any) -> str:
-        return self._spec._wait(self._slot.call(name, arguments))
+        return self._spec._wait(self._live.call(name, arguments))
 
     parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
     told = []
