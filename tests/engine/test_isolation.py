@@ -19,6 +19,7 @@ from tests.support.envs import PlainSession, ask
 from tests.support.isolated import Dying, Explaining, Hanging, Helped, Pure, Raising, Tools, Unpicklable
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel, call
+from tests.support.processes import alive
 from tests.support.running import rollout, stage
 
 ROOT = Path(__file__).parents[2]
@@ -27,13 +28,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def project_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def gone(*pids: int) -> None:

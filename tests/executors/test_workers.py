@@ -17,6 +17,7 @@ from gym_core import CallInfo, Rollout, RunInfo, Task, UsageError, hookimpl, par
 from gym_core.spi import RunConfig, open_run, run_config
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
+from tests.support.processes import alive
 from tests.support.running import Ended, execute, read_jsonl, timeless_calls
 from tests.support.spread import COMPONENTS, told, write_tasks
 
@@ -44,14 +45,6 @@ def wait(work: Coroutine[Any, Any, Any]) -> Any:
 
 def processes(ended: Ended) -> set[int]:
     return {rollout.info["process"] for rollout in ended.rollouts}
-
-
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def steady(row: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from gym_core import SandboxSpec
 from gym_core.errors import SandboxError
 from gym_local_sandbox.provider import LocalSandboxProvider
+from tests.support.processes import alive
 
 Options = LocalSandboxProvider.Options
 
@@ -24,13 +25,6 @@ def opened(check: Any, spec: SandboxSpec | None = None, **options: Any) -> Any:
             return await check(sandbox)
 
     return asyncio.run(asyncio.wait_for(main(), 60))
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what has left its group is found on Linux")

@@ -18,7 +18,8 @@ import pytest
 from gym_core import UsageError
 from gym_testing.isolation import IsolatedPlugins
 from tests.executors.test_deaths import Command, ended
-from tests.executors.test_workers import alive, config, run
+from tests.executors.test_workers import config, run
+from tests.support.processes import alive
 from tests.support.running import execute, read_jsonl
 from tests.support.spread import told
 
