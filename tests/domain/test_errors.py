@@ -39,7 +39,7 @@ def test_a_chain_of_causes_is_outermost_first_and_ends() -> None:
     loop = GymError("loop")
     loop.__context__ = GymError("back")
     loop.__context__.__context__ = loop
-    assert len(error_chain(loop)) == 8
+    assert error_chain(loop) == ["GymError: loop", "GymError: back"]
 
 
 def test_a_cause_that_was_suppressed_is_not_told() -> None:
