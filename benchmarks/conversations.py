@@ -96,7 +96,7 @@ class World(ResourceServer):
     session_type = Looking
 
 
-RECORDS = ("asks", "answered", "ran", "call_number", "placed")
+RECORDS = ("asks", "answered", "ran", "call_number")
 
 
 @contextmanager

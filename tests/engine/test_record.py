@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from gym_core import Item, Response, user_message
 from gym_core.domain.conversation import path_of, places_of, shown_to
 from gym_core.engine.model_calls.gate import Answer
-from gym_core.engine.rollout.recording import Placed, Question, Recording
+from gym_core.engine.rollout.recording import Recording
+from gym_core.engine.rollout.row import Placed, placed
+from gym_core.engine.rollout.speaker import Question
 from tests.support.models import call, say
 
 MAIN = "policy"
@@ -199,28 +201,28 @@ class Play:
         self.held[MAIN].append([*self.held[MAIN][-1], *items])
 
     def compare(self) -> None:
-        reference, placed = self.reference, self.recording.placed()
+        reference, now = self.reference, placed(self.recording)
         output = reference.output()
         others = [n for n in range(reference.input, len(reference.items)) if n not in output]
-        assert [*placed.output] == [reference.items[number] for number in output]
-        assert [*placed.others] == [reference.items[number] for number in others]
+        assert [*now.output] == [reference.items[number] for number in output]
+        assert [*now.others] == [reference.items[number] for number in others]
         order = [*range(reference.input), *output, *others]
         places = {number: place for place, number in enumerate(order)}
-        self.compare_calls(placed, places)
-        assert [(run.actor, run.call, run.output) for run in placed.tool_runs] == [
+        self.compare_calls(now, places)
+        assert [(run.actor, run.call, run.output) for run in now.tool_runs] == [
             (actor, places[made], places[answered]) for actor, made, answered in reference.runs
         ]
 
-    def compare_calls(self, placed: Placed, places: dict[int, int]) -> None:
-        whole = [*self.reference.items[: self.reference.input], *placed.output, *placed.others]
-        assert len(placed.model_calls) == len(self.reference.calls)
-        for number, (recorded, asked) in enumerate(zip(placed.model_calls, self.reference.calls, strict=True)):
+    def compare_calls(self, now: Placed, places: dict[int, int]) -> None:
+        whole = [*self.reference.items[: self.reference.input], *now.output, *now.others]
+        assert len(now.model_calls) == len(self.reference.calls)
+        for number, (recorded, asked) in enumerate(zip(now.model_calls, self.reference.calls, strict=True)):
             assert (recorded.actor, recorded.continues, recorded.kept) == (asked.actor, asked.continues, asked.kept)
             assert places_of(recorded.shown) == [places[n] for n in asked.shown[asked.kept :]]
             assert places_of(recorded.gave) == [places[n] for n in asked.gave]
-            assert shown_to(placed.model_calls, number) == [places[n] for n in asked.shown]
-            assert path_of(placed.model_calls, number) == [places[n] for n in asked.path]
-            assert [whole[place] for place in shown_to(placed.model_calls, number)] == self.requests[number]
+            assert shown_to(now.model_calls, number) == [places[n] for n in asked.shown]
+            assert path_of(now.model_calls, number) == [places[n] for n in asked.path]
+            assert [whole[place] for place in shown_to(now.model_calls, number)] == self.requests[number]
             for stretch, after in zip(recorded.shown, recorded.shown[1:], strict=False):
                 assert stretch[1] != after[0], "stretches are as long as can be"
 

@@ -19,8 +19,9 @@ from gym_core.domain.sampling import Sampling, inherited, sampling_fields
 from gym_core.domain.stop_reasons import MAX_ROLLOUT_TOKENS, SESSION_DONE, StopReason
 from gym_core.domain.task import Task
 from gym_core.engine.rollout.live_session import LiveSession
-from gym_core.engine.rollout.recording import Speaker
 from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun
+from gym_core.engine.rollout.row import trajectory
+from gym_core.engine.rollout.speaker import Speaker
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.rollout.underway import carry_out
 
@@ -40,7 +41,7 @@ async def agent_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
         # What the agent has left behind makes no calls any more; what the session has may, until the verdict.
         if run.alarm.others:
             await run.end_others(run.alarm.others - run.asking)
-        return stop_reason, await run.verify(session, run.recording.trajectory(stop_reason))
+        return stop_reason, await run.verify(session, trajectory(run.recording, stop_reason))
 
 
 async def conversation(run: RolloutRun) -> tuple[str, Verdict | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import compress, count
 from operator import ne
 from typing import Any
@@ -78,91 +78,53 @@ def _frozen(value: Any) -> Hashable:
     return value  # type: ignore[no-any-return]
 
 
-class _Branch:
-    __slots__ = ("branches", "latest", "part")
-
-    def __init__(self, part: list[int], latest: int, branches: dict[int, _Branch] | None = None) -> None:
-        self.part = part
-        self.latest = latest
-        self.branches: dict[int, _Branch] = branches if branches is not None else {}
-
-
 class PrefixTree:
-    """The paths of an actor's model calls, as classes of items: those that begin alike share a branch.
+    """The paths of an actor's model calls, as classes of items: those that begin alike share what they begin with.
 
-    A path costs at most two branches, whose parts together are no longer than what it does not share. One that begins
-    as the path before it did, which nearly all do, costs no more time either: the walk begins where the two part.
+    Every beginning has a number, 0 the empty one, and is found by the number of the one that is an item shorter and
+    the class of that item. A path costs what it does not share with the one before it, which mostly is little.
     """
 
-    __slots__ = ("_ends", "_number", "_path", "_root", "_walked")
+    __slots__ = ("_call", "_latest", "_longer", "_path")
 
     def __init__(self) -> None:
-        self._root = _Branch([], -1)
+        self._longer: dict[tuple[int, int], int] = {}
         self._path: list[int] = []
-        self._number = -1
-        # The branches of the last path, and where each ends in it. Their `latest` is written when the walk leaves them.
-        self._walked: list[_Branch] = []
-        self._ends: list[int] = []
+        self._call = -1
+        # All beginnings of the last path are that call's. Which call the others are of is written when a path leaves
+        # them: else every call would have to be written to each of its beginnings.
+        self._latest: dict[int, int] = {}
 
-    def add(self, shared: int, rest: Sequence[int], number: int) -> None:
+    def add(self, shared: int, rest: Iterable[int], call: int) -> None:
         """Add the path of the call of this number, which is higher than all before.
 
         `shared`: how many of its items are the first ones of the last path that was added; `rest`: those after them.
         """
-        branch, at = self._leave(shared)
-        path = self._path
-        path[shared:] = rest
-        self._number = number
-        while at < len(path):
-            below = branch.branches.get(path[at])
-            if below is None:
-                below = branch.branches[path[at]] = _Branch(path[at:], number)
-                at = len(path)
-            else:
-                size = common(path[at : at + len(below.part)], below.part)
-                at += size
-                if size < len(below.part):
-                    upper = _Branch(below.part[:size], number, {below.part[size]: below})
-                    branch.branches[upper.part[0]] = upper
-                    below.part = below.part[size:]
-                    below = upper
-            self._walked.append(below)
-            self._ends.append(at)
-            branch = below
+        path, longer = self._path, self._longer
+        self._latest.update(dict.fromkeys(path[shared:], self._call))
+        del path[shared:]
+        beginning = path[-1] if path else 0
+        for item in rest:
+            beginning = longer.setdefault((beginning, item), len(longer) + 1)
+            path.append(beginning)
+        self._call = call
 
-    def _leave(self, shared: int) -> tuple[_Branch, int]:
-        """Go back on the last path to the end of a branch; returns that and where it is."""
-        keep = bisect_right(self._ends, shared)
-        for branch in self._walked[keep:]:
-            branch.latest = self._number
-        del self._walked[keep:], self._ends[keep:]
-        return (self._walked[-1], self._ends[-1]) if keep else (self._root, 0)
-
-    def find(self, shared: int, rest: Sequence[int]) -> tuple[int, int | None]:
+    def find(self, shared: int, rest: Iterable[int]) -> tuple[int, int | None]:
         """How many items a request shares with the path that shares most, and the latest call of such a path.
 
         `shared`, `rest`: as for `add`.
         """
-        keep = bisect_right(self._ends, shared)
-        branch, begin = (self._walked[keep - 1], self._ends[keep - 1]) if keep else (self._root, 0)
-        latest = self._number if keep else None
-        request = [*self._path[begin:shared], *rest]
-        at, end = 0, len(request)
-        while at < end:
-            below = branch.branches.get(request[at])
-            if below is None:
+        path = self._path
+        beginning = path[shared - 1] if shared else 0
+        for item in rest:
+            further = self._longer.get((beginning, item))
+            if further is None:
                 break
-            size = common(request[at : at + len(below.part)], below.part)
-            at += size
-            latest = self._number if self._is_walked(below, keep) else below.latest
-            keep += 1
-            if size < len(below.part):
-                break
-            branch = below
-        return begin + at, latest
-
-    def _is_walked(self, branch: _Branch, depth: int) -> bool:
-        return depth < len(self._walked) and self._walked[depth] is branch
+            beginning, shared = further, shared + 1
+        if not shared:
+            return 0, None
+        is_last = shared <= len(path) and path[shared - 1] == beginning
+        return shared, self._call if is_last else self._latest[beginning]
 
 
 def common(one: Sequence[Any], other: Sequence[Any]) -> int:

@@ -30,8 +30,9 @@ from gym_core.engine.model_calls.gate import Ask, ModelGate, Models, release
 from gym_core.engine.model_calls.reservations import Reservations
 from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
 from gym_core.engine.rollout.live_session import LiveSession
-from gym_core.engine.rollout.recording import Recording, Speaker
-from gym_core.engine.rollout.row import Record, build_row
+from gym_core.engine.rollout.recording import Recording
+from gym_core.engine.rollout.row import Record, build_row, placed, response_of
+from gym_core.engine.rollout.speaker import Speaker
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.storage.requests import Cited
 
@@ -186,6 +187,10 @@ class RolloutRun:
     def session_name(self) -> str:
         """The class of the session, empty until it is open."""
         return self.session.name if self.session is not None else ""
+
+    def response(self) -> dict[str, Any]:
+        """All that was said so far as one Responses body, with the policy's tokens added up."""
+        return response_of(self.recording, placed(self.recording).output)
 
     # Ended by others
 

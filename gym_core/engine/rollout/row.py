@@ -1,26 +1,110 @@
-"""A rollout as the row that is written for it."""
+"""A rollout as the row that is written for it.
+
+Items get their places here, which they have in the row and for the verifier: the row's input, the main conversation,
+all others. Whatever was recorded cites them by these.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
+from gym_core.domain.conversation import (
+    MAIN,
+    ModelCall,
+    Reply,
+    Stretches,
+    ToolRun,
+    as_stretches,
+    conversation_of,
+    places_of,
+)
 from gym_core.domain.error_json import error_json
 from gym_core.domain.json_text import JsonError, plain_json, whole_text
-from gym_core.domain.rollout import Rollout, Status, Verdict
+from gym_core.domain.responses import Item
+from gym_core.domain.rollout import Rollout, Status, Trajectory, Verdict
 from gym_core.domain.sequences import token_account
 from gym_core.domain.stop_reasons import TRUNCATING
 from gym_core.domain.task import Task, id_text
+from gym_core.domain.tokens import without_tokens
 from gym_core.engine.rollout.failure import Failure
-from gym_core.engine.rollout.recording import Placed, Recording
+from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.storage.encoded import FreshRollout
 from gym_core.engine.storage.requests import Cited
 
 _LEVELS = 7
 """From a row down to a part of an item: a field, `items`, an item, its fields, their parts, and what those hold."""
 _SHOWN = 2000
+
+
+@dataclass(slots=True)  # two per rollout: frozen ones take three times as long to make
+class Placed:
+    """A recording as it stands in a row: `output` and `others` after the input, and calls that cite their places."""
+
+    output: Sequence[Item]
+    others: Sequence[Item]
+    model_calls: Sequence[ModelCall]
+    tool_runs: Sequence[ToolRun]
+    replies: Sequence[Reply]
+
+
+def placed(recording: Recording) -> Placed:
+    """All of it by places: the main conversation follows the input, and all other items follow that."""
+    begin, items = recording.input, recording.items
+    if recording.tokens is not None:  # they stand with the calls, and nowhere else
+        items = [*map(without_tokens, items)]
+    if recording.plain:
+        return Placed(items[begin:], (), recording.model_calls, recording.tool_runs, recording.replies)
+    output = recording.output
+    if output is None:
+        output = sorted(_main_conversation(recording))
+    main = {*output}
+    others = [number for number in range(begin, len(items)) if number not in main]
+    places = [*range(len(items))]
+    for place, number in enumerate(chain(output, others), begin):
+        places[number] = place
+
+    def moved(stretches: Stretches) -> Stretches:
+        return as_stretches(map(places.__getitem__, places_of(stretches)))
+
+    return Placed(
+        [items[number] for number in output],
+        [items[number] for number in others],
+        [replace(call, shown=moved(call.shown), gave=moved(call.gave)) for call in recording.model_calls],
+        [replace(run, call=places[run.call], output=places[run.output]) for run in recording.tool_runs],
+        [replace(reply, gave=moved(reply.gave)) for reply in recording.replies],
+    )
+
+
+def _main_conversation(recording: Recording) -> set[int]:
+    """The numbers of what the session said to the main actor, and of its answers that stand."""
+    main = {*range(recording.opened_at, recording.opened_at + recording.opening)}
+    main.update(conversation_of(recording.model_calls, recording.tool_runs, MAIN))
+    for reply in recording.replies:
+        main.update(places_of(reply.gave))
+    return main
+
+
+def trajectory(recording: Recording, stop_reason: str) -> Trajectory:
+    """What the verifier is given."""
+    now = placed(recording)
+    return Trajectory(
+        recording.items[: recording.input],
+        now.output,
+        stop_reason=stop_reason,
+        model_calls=tuple(now.model_calls),
+        tool_runs=tuple(now.tool_runs),
+        others=now.others,
+    )
+
+
+def response_of(recording: Recording, output: Sequence[Item]) -> dict[str, Any]:
+    """The last response with the whole trajectory as its output and the policy's tokens added up."""
+    body: Mapping[str, Any] = recording.last.body if recording.last is not None else {"object": "response"}
+    return {**body, "output": output, "usage": recording.policy_usage.to_wire()}
 
 
 @dataclass(slots=True, kw_only=True)  # one per rollout: a frozen one takes three times as long to make
@@ -60,9 +144,9 @@ def build_row(record: Record) -> Rollout:
     cost: float | None = None
     latency = waited = 0.0
     measured = False
-    placed = recording.placed()
+    now = placed(recording)
     model_calls: list[dict[str, Any]] = []
-    for call in placed.model_calls:
+    for call in now.model_calls:
         model_calls.append(call.to_wire())
         latency += call.latency
         waited += call.waited
@@ -89,12 +173,18 @@ def build_row(record: Record) -> Rollout:
             "waited_seconds": round(waited, 6),
         },
         "model_calls": model_calls,
-        "tool_calls": [run.to_wire() for run in placed.tool_runs],
-        **_beside(placed),
-        "tools": {"calls": record.tools[0], "errors": record.tools[1]},
-        "seed": record.seed,
-        **record.about,
+        "tool_calls": [run.to_wire() for run in now.tool_runs],
     }
+    # What most rollouts have none of stands where the long parts of a row do, which few readers need.
+    if now.replies:
+        about["replies"] = [reply.to_wire() for reply in now.replies]
+    if recording.opening:
+        about["opening"] = recording.opening
+    if now.others:
+        about["items"] = now.others
+    about["tools"] = {"calls": record.tools[0], "errors": record.tools[1]}
+    about["seed"] = record.seed
+    about |= record.about
     if record.cited:
         about["request"] = record.cited[0].hash
     if record.unreported is not None:
@@ -104,30 +194,18 @@ def build_row(record: Record) -> Rollout:
     if verdict is not None and verdict.metrics:
         about["metrics"] = verdict.metrics
     if measured:
-        about.update(token_account(placed.model_calls))
+        about.update(token_account(now.model_calls))
     row = dict(task.row)
     names_task = "task_id" not in row
     if names_task:
         row["task_id"] = task.task_id
     elif row["task_id"] != task.task_id and id_text(row["task_id"]) != task.task_id:
         about["task_id"] = task.task_id  # the row's own stays as it is
-    row["response"] = recording.response(placed.output, about["usage"])
+    row["response"] = response_of(recording, now.output)
     row["reward"] = verdict.reward if verdict is not None else None
     row["reward_components"] = verdict.components if verdict is not None else {}
     row["rollout"] = about
     return FreshRollout(row, source=task.source, names_task=names_task, cited=record.cited)
-
-
-def _beside(placed: Placed) -> dict[str, Any]:
-    """What most rollouts have none of: it stands where the long parts of a row do, which few readers need."""
-    beside: dict[str, Any] = {}
-    if placed.replies:
-        beside["replies"] = [reply.to_wire() for reply in placed.replies]
-    if placed.opening:
-        beside["opening"] = placed.opening
-    if placed.others:
-        beside["items"] = placed.others
-    return beside
 
 
 def unwritable(rollout: Rollout, error: JsonError) -> Rollout:

@@ -11,7 +11,7 @@ from gym_core.spi import RolloutRun
 
 def answer_of(run: RolloutRun, stop_reason: str | None) -> dict[str, Any]:
     """What was said as one Responses body, with an id of its own."""
-    body = run.recording.response(run.recording.placed().output)
+    body = run.response()
     body["id"] = f"resp_{secrets.token_hex(12)}"
     if stop_reason in TRUNCATING:
         body["status"], body["incomplete_details"] = "incomplete", {"reason": stop_reason}
