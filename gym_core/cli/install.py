@@ -89,7 +89,7 @@ def install(
     """
     from gym_core.cli.installer import find_installer
 
-    homes = [package for package in packages if isolated and _HOME.fullmatch(package)]
+    homes = [package for package in packages if isolated and (_HOME.fullmatch(package) or _has_homes(package))]
     packages = tuple(package for package in packages if package not in homes)
     for package in (*packages, *instead):
         _check_package(package)
@@ -167,12 +167,30 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
     return None
 
 
+def _has_homes(name: str) -> bool:
+    """Whether a name is that of an adapter here whose environments have homes: no package of that name is meant."""
+    from gym_core.contract.component import Component
+    from gym_core.wiring.manager import PluginManager
+
+    manager = PluginManager()
+    here = [
+        plugin
+        for plugin in manager.plugins
+        if plugin.kind is Kind.RESOURCE_SERVER and plugin.name == name and not plugin.source
+    ]
+    if len(here) != 1:
+        return False
+    loaded = manager.load(Kind.RESOURCE_SERVER, here[0].qualified_name)
+    owner = next(base for base in loaded.component.__mro__ if "home" in vars(base))
+    return owner is not Component
+
+
 def _make_home(isolation: Installation, reference: str, options: Sequence[str], **more: Any) -> int | None:
     """Make the venv that an environment lives in. Raises `UsageError` for one that has none."""
     from gym_core.wiring.manager import PluginManager
 
     loaded = PluginManager().load(Kind.RESOURCE_SERVER, reference)
-    home = loaded.component.home(loaded.reference.selector) if loaded.source is None else None
+    home = loaded.component.home(loaded.reference.selector or "") if loaded.source is None else None
     if home is None:
         raise UsageError(f"{reference} runs where gym does and needs no venv of its own", hint="gym run --env REF")
     return isolation.make_home(loaded.plugin, home, options, **more)

@@ -147,7 +147,8 @@ class Component(Generic[OptionsT_co]):
         """The venv that it has to live in, where what it needs is not importable here; None where it is at home.
 
         For adapters of other frameworks: gym makes that venv once it is told to, and runs the component there.
-        `selector`: what stands after the colon of the reference. Raises `UsageError` for one that can have no home.
+        `selector`: what stands after the colon of the reference; empty for the one that several share, which is made by
+        the adapter's name alone. Raises `UsageError` for one that can have no home.
         """
         return None
 

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site
 
 NOTHING = ("--no-index", "--find-links", ".", "--dry-run")
+HOMELY = """
+from gym_core import ResourceServer, UsageError, hookimpl
+
+class Talk(ResourceServer):
+    @classmethod
+    def home(cls, selector):
+        raise UsageError("talk needs the id of a talk")
+
+    def open_session(self, task, context):
+        raise NotImplementedError
+
+@hookimpl(contract=1)
+def gym_resource_servers():
+    return {"talk": Talk}
+"""
 
 
 class TestRefused:
@@ -46,6 +61,13 @@ class TestRefused:
         done = gym("install", "--", "--index-url=http://nowhere", *NOTHING)
         assert done.status == 2
         assert "'--index-url=http://nowhere' is no package" in done.err
+
+    def test_the_name_of_an_adapter_is_no_package(self, gym: Gym, site: Site) -> None:
+        """What else is called so on an index is never installed for it."""
+        site.add("talk-env", group="gym.resource_servers", name="talk", code=HOMELY)
+        done = gym("install", "--isolated", "talk", *NOTHING)
+        assert done.status == 2
+        assert "talk needs the id of a talk" in done.err
 
     def test_a_folder_of_links_that_is_not_there(self, gym: Gym) -> None:
         done = gym("install", "x", "--find-links", "wheels")

@@ -86,6 +86,12 @@ def python_of(folder: Path) -> Path:
     return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
 
 
+def libraries_of(folder: Path) -> Path | None:
+    """Where the packages of a virtual environment lie; None where it holds none."""
+    found = (path for pattern in ("lib/python*", "Lib") for path in folder.glob(f"{pattern}/site-packages"))
+    return next(found, None)
+
+
 def record_name(distribution: str, home: str = "") -> str:
     """The name of the record of a distribution, or of the home of one of its components."""
     if not home:

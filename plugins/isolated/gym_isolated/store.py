@@ -24,7 +24,7 @@ from gym_core.spi import Plugin, canonical, requested_name
 from gym_isolated.core_wheels import PACKAGES, write_wheels
 from gym_isolated.interpreters import find_interpreter
 from gym_isolated.process import ask
-from gym_isolated.records import Environment, python_of, read_environments, record_name, store_folder
+from gym_isolated.records import Environment, libraries_of, python_of, read_environments, record_name, store_folder
 
 _LOCK = ".lock"
 ChangeT = TypeVar("ChangeT")
@@ -256,12 +256,10 @@ def _asked_for(folder: Path, request: str) -> tuple[str, str, str]:
     Where a folder or a URL was named it is the one that came from there (PEP 610, `direct_url.json`).
     """
     name = requested_name(request)
-    libraries = [str(path) for pattern in ("lib/python*", "Lib") for path in folder.glob(f"{pattern}/site-packages")][
-        :1
-    ]
+    libraries = libraries_of(folder)
     found = [
         one
-        for one in metadata.distributions(path=[str(path) for path in libraries])
+        for one in metadata.distributions(path=[] if libraries is None else [str(libraries)])
         if (canonical(one.name) == canonical(name) if name else _came_from_a_url(one))
     ]
     if len(found) != 1:

@@ -65,7 +65,7 @@ class NemoServer(ResourceServer[NemoServerOptions]):
     @classmethod
     def home(cls, selector: str | None) -> Home | None:
         """A venv with NeMo Gym and what the server needs, unless NeMo Gym is here."""
-        return home_of(named(selector))
+        return home_of("" if selector == "" else named(selector))
 
     async def __aenter__(self) -> Self:
         mounted = mount(self.ident, self.options.config)

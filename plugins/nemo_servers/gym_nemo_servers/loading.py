@@ -6,11 +6,11 @@ import importlib
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from gym_core import UsageError
 from gym_core.spi import LoadFailure, loading
 from gym_nemo.yaml_files import Configuration, read_configuration
 from gym_nemo_servers.models import model_client
+from gym_nemo_servers.names import FOLDER, unknown
 
-_FOLDER = "resources_servers"
 _VARIABLE = "NEMO_GYM_CONFIG_DICT"
 _PLACE = {"host": "127.0.0.1", "port": 0, "entrypoint": "app.py"}
 """What a configuration has to say, and nobody listens at."""
 _MODELS = "responses_api_models"
+_PATH = re.compile(r"(?!/)[^\n\0]{1,255}[/.][^\n\0]{1,255}")
+"""What may name a file below a folder: it has a slash or a suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +49,38 @@ def mount(ident: str, given: Mapping[str, Any]) -> Mounted:
 def _folder(ident: str) -> Path:
     import nemo_gym
 
-    servers = Path(inspect.getfile(nemo_gym)).parent.parent / _FOLDER
+    servers = Path(inspect.getfile(nemo_gym)).parent.parent / FOLDER
     folder = servers / ident
     if (folder / "app.py").is_file():
         return folder
-    near = get_close_matches(ident, [path.parent.name for path in servers.glob("*/app.py")], n=3)
-    guess = f"; did you mean {' or '.join(f'nemo:{one}' for one in near)}?" if near else ""
-    raise UsageError(
-        f"NeMo Gym has no resources server {ident!r}{guess}", hint=f"its servers are the folders of {servers}"
-    )
+    raise unknown(ident, [path.parent.name for path in servers.glob("*/app.py")])
 
 
 def _mounted(ident: str, folder: Path, given: Mapping[str, Any]) -> Mounted:
-    settings = {**_PLACE, **_configured(ident, folder), **given, "name": ident}
+    settings = {
+        **_PLACE,
+        **_placed(_configured(ident, folder), folder),
+        **_placed(given, folder, Path()),
+        "name": ident,
+    }
     models = {str(one["name"]) for one in _references(settings)}
     everything = {
-        ident: {_FOLDER: {ident: settings}},
+        ident: {FOLDER: {ident: settings}},
         **{name: {_MODELS: {"gym": _PLACE}} for name in models},
         "head_server": {"host": "127.0.0.1", "port": 0},
     }
     os.environ[_VARIABLE] = json.dumps(everything)
     sys.path.insert(0, str(folder))  # NeMo Gym starts `app.py` there
-    module = importlib.import_module(f"{_FOLDER}.{ident}.app")
+    module = importlib.import_module(f"{FOLDER}.{ident}.app")
     from fastapi.exceptions import RequestValidationError
     from nemo_gym.server_utils import SimpleServer
 
     found = [one for one in vars(module).values() if _is_server(one, module.__name__, SimpleServer)]
     if not found:
         raise UsageError(f"nemo:{ident}: its app.py has no class of a server")
-    config = found[-1].model_fields["config"].annotation.model_validate(settings)
+    kind = found[-1].model_fields["config"].annotation
+    defaults = {name: field.default for name, field in kind.model_fields.items() if isinstance(field.default, str)}
+    config = kind.model_validate({**_placed(defaults, folder), **settings})
     server = found[-1](config=config, server_client=model_client(everything))
     app = server.setup_webserver()
     server.setup_exception_middleware(app)
@@ -95,7 +100,7 @@ def _configured(ident: str, folder: Path) -> dict[str, Any]:
     for path in paths:
         configuration = read_configuration([path], os.environ)
         for content in configuration.values.values():
-            servers = content.get(_FOLDER) if isinstance(content, Mapping) else None
+            servers = content.get(FOLDER) if isinstance(content, Mapping) else None
             if isinstance(servers, Mapping) and isinstance(servers.get(ident), Mapping):
                 return {str(name): _resolved(value, configuration) for name, value in servers[ident].items()}
     return {}
@@ -108,6 +113,21 @@ def _resolved(value: Any, configuration: Configuration) -> Any:
         return [_resolved(inner, configuration) for inner in value]
     found = configuration.resolved(value)
     return found if found is value or not isinstance(found, Mapping | list) else _resolved(found, configuration)
+
+
+def _placed(value: Any, folder: Path, first: Path | None = None) -> Any:
+    """Settings in which each file or folder of the server is named by where it lies.
+
+    NeMo Gym starts a server in its own folder, and this process has another one, which is not the server's to change.
+    `first`: a folder whose own files stay as they are named.
+    """
+    if isinstance(value, Mapping):
+        return {name: inner if name == "entrypoint" else _placed(inner, folder, first) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_placed(inner, folder, first) for inner in value]
+    if not isinstance(value, str) or not _PATH.fullmatch(value) or (first is not None and (first / value).exists()):
+        return value
+    return str(folder / value) if (folder / value).exists() else value
 
 
 def _references(value: Any) -> list[Mapping[str, Any]]:

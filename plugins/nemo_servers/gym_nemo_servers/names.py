@@ -5,14 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from gym_core import Home, UsageError
+from gym_isolated.records import libraries_of, read_environment, record_name, store_folder
 
+DISTRIBUTION = "gym-nemo-servers"
+FOLDER = "resources_servers"
 PACKAGE = "nemo-gym"
 PYTHON = "3.13"
 _IDENT = re.compile(r"[A-Za-z]\w*")
@@ -52,8 +57,35 @@ def known(ident: str) -> Known:
 
 
 def home_of(ident: str) -> Home | None:
-    """The venv that a server lives in: one for all that need nothing else; None where NeMo Gym is here."""
+    """The venv that a server lives in: one for all that need nothing else; None where NeMo Gym is here.
+
+    `ident`: empty for that one. Raises `UsageError` for what is no server: of the NeMo Gym in that venv where there is
+    one, else of the table.
+    """
     if importlib.util.find_spec("nemo_gym") is not None:
         return None
     needs = known(ident).needs
-    return Home(name=f"nemo:{ident}" if needs else "nemo", packages=(*needs, PACKAGE), python=PYTHON)
+    home = Home(name=f"nemo:{ident}" if needs else "nemo", packages=(*needs, PACKAGE), python=PYTHON)
+    if ident and ident not in table()["servers"]:  # of another version, maybe
+        installed = _installed(home)
+        if not (installed and (installed / ident / "app.py").is_file()):
+            raise unknown(ident, [path.parent.name for path in installed.glob("*/app.py")] if installed else ())
+    return home
+
+
+def _installed(home: Home) -> Path | None:
+    """The folder of the servers in a venv that has been made."""
+    made = read_environment(store_folder() / record_name(DISTRIBUTION, home.name))
+    packages = libraries_of(made.folder) if made is not None else None
+    return packages / FOLDER if packages is not None else None
+
+
+def unknown(ident: str, there: Collection[str] = ()) -> UsageError:
+    """What is said of an id that no server has. `there`: the ids of those that are installed."""
+    known_ones = {*there} or {*table()["servers"], *table()["aliases"]}
+    near = get_close_matches(ident, known_ones, n=3)
+    guess = f"; did you mean {' or '.join(f'nemo:{one}' for one in near)}?" if near else ""
+    version = "NeMo Gym" if there else f"NeMo Gym {table()['version']}"
+    return UsageError(
+        f"{version} has no resources server {ident!r}{guess}", hint="`gym search nemo:` lists those that were tried"
+    )

@@ -18,9 +18,10 @@ from gym_core import Response as ModelResponse
 from gym_core import UsageError
 from gym_core.spi import LoadFailure
 from gym_http.protocol.errors import RemoteError
+from gym_isolated.records import Environment, record_name
 from gym_nemo_servers.application import Application
 from gym_nemo_servers.environment import NemoServer, NemoServerOptions
-from gym_nemo_servers.loading import hints, mount
+from gym_nemo_servers.loading import _placed, hints, mount
 from gym_nemo_servers.models import ASKED, JUDGE, _asked
 from gym_nemo_servers.names import home_of, known, named, table
 
@@ -34,12 +35,12 @@ def test_a_server_is_named_by_its_folder_or_its_class() -> None:
 
 
 def test_servers_that_need_nothing_else_share_a_home() -> None:
-    shared, own, unknown = home_of("example_single_tool_call"), home_of("mcqa"), home_of("of_a_later_version")
+    shared, own, unnamed = home_of("example_single_tool_call"), home_of("mcqa"), NemoServer.home("")
     assert shared is not None
     assert own is not None
     assert (shared.name, list(shared.packages), shared.python) == ("nemo", ["nemo-gym"], "3.13")
     assert (own.name, list(own.packages)) == ("nemo:mcqa", ["tiktoken", "nemo-gym"])
-    assert unknown == shared
+    assert unnamed == shared
     assert known("blackjack").steps
     assert not known("mcqa").steps
     assert len(table()["servers"]) == 143
@@ -119,3 +120,46 @@ def test_a_judge_is_asked_in_either_dialect() -> None:
 
     asyncio.run(main())
     assert judge.asked[0]["temperature"] == 0.5
+
+
+def test_an_id_that_no_server_has_is_refused_with_near_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GYM_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match=r"NeMo Gym 0\.7\.0 has no resources server 'mcqqa'; did you mean nemo:mcqa\?"):
+        home_of("mcqqa")
+    with pytest.raises(UsageError, match=r"no resources server 'of_a_later_version'"):
+        home_of("of_a_later_version")
+
+
+def test_the_servers_of_the_venv_that_was_made_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GYM_HOME", str(tmp_path))
+    store = tmp_path / "isolated"
+    server = store / "nemo-1" / "lib" / "python3.13" / "site-packages" / "resources_servers" / "of_a_later_version"
+    server.mkdir(parents=True)
+    (server / "app.py").write_text("")
+    about = Environment(store / "nemo-1", "nemo", "gym-nemo-servers", "0.1.0", "", "", 1, "", (), home="nemo")
+    (store / record_name("gym-nemo-servers", "nemo")).write_text(json.dumps(about.to_wire()))
+    assert home_of("of_a_later_version") == home_of("")
+    with pytest.raises(UsageError, match=r"NeMo Gym has no .* did you mean nemo:of_a_later_version"):
+        home_of("of_later_version")
+
+
+def test_files_of_a_server_are_named_by_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, here = tmp_path / "server", tmp_path / "here"
+    for path in (folder / "prompts" / "judge.txt", folder / "app.py", folder / "plain.txt", here / "plain.txt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    monkeypatch.chdir(here)
+    text = "plain.txt of a sentence\nwith lines"
+    settings = {
+        "entrypoint": "app.py",
+        "judge": {"fpath": "prompts/judge.txt", "n": 2},
+        "all": ["plain.txt", "no/x.txt", text],
+    }
+    placed = _placed(settings, folder)
+    assert placed == {
+        "entrypoint": "app.py",
+        "judge": {"fpath": str(folder / "prompts" / "judge.txt"), "n": 2},
+        "all": [str(folder / "plain.txt"), "no/x.txt", text],
+    }
+    assert _placed(["plain.txt", "app.py"], folder, Path()) == ["plain.txt", str(folder / "app.py")]
+    assert Path.cwd() == here
