@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from gym_core.domain.sampling import BACKEND_FIELDS as BACKEND_FIELDS
     from gym_core.domain.sampling import read_sampling as read_sampling
     from gym_core.domain.sampling import sampling_fields as sampling_fields
+    from gym_core.domain.sequences import token_sequences as token_sequences
     from gym_core.domain.sequences import with_tokens_on_items as with_tokens_on_items
     from gym_core.domain.task import REQUEST_FIELD as REQUEST_FIELD
     from gym_core.domain.task import RESULT_FIELDS as RESULT_FIELDS
@@ -287,7 +288,7 @@ else:
             "gym_core.domain.quoting": "one_line quote",
             "gym_core.domain.responses": "call_id_of content_parts id_text",
             "gym_core.domain.sampling": "BACKEND_FIELDS read_sampling sampling_fields",
-            "gym_core.domain.sequences": "with_tokens_on_items",
+            "gym_core.domain.sequences": "token_sequences with_tokens_on_items",
             "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
             "gym_core.domain.tokens": "TOKEN_FIELDS tokens_on",
             "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids",

@@ -51,133 +51,148 @@ def token_sequences(
     if breaks not in ("split", "raise"):
         raise ValueError(f'`breaks` is "split" or "raise", not {breaks!r}')
     tools = [*tools]
-    actors = dict.fromkeys(call.actor for call in calls if call.role == MAIN and not call.verifies)
+    paths = TokenPaths.of(calls)
+    actors: dict[str, set[int]] = {}
+    for number, call in enumerate(calls):
+        if call.role == MAIN and not call.verifies:
+            mine = actors.setdefault(call.actor, set())
+            if paths.tokens[number] is not None:
+                mine.add(number)
     trained: set[int] = set()
-    for actor in actors:
-        mine = {
-            number
-            for number, call in enumerate(calls)
-            if call.actor == actor and call.role == MAIN and not call.verifies and usable(call)
-        }
-        trained |= mine if tries == "all" else _used(calls, mine & answers_that_stand(calls, tools, actor), mine)
+    for actor, mine in actors.items():
+        trained |= mine if tries == "all" else _used(paths, mine & answers_that_stand(calls, tools, actor), mine)
     if breaks == "raise":
         broken = [number for number in sorted(trained) if (tokens := calls[number].tokens) and tokens.broken]
         if broken:
             raise ValueError(
                 f"model call {broken[0]} goes on from tokens that were encoded anew; so do {len(broken) - 1} others"
             )
-    inner = _covered(calls, trained)
     sequences: list[TokenSequence] = []
     done: set[int] = set()
-    for leaf in sorted(trained - inner):
-        here = [number for number in _spans(calls, leaf) if number in trained and number not in done]
+    for leaf in sorted(trained - paths.covered(trained)):
+        here = [number for number in paths.spans(leaf) if number in trained and number not in done]
         done.update(here)
         actor = calls[leaf].actor
-        if any(_tokens(calls, number).sampled for number in here):
-            own = reward if actor == MAIN else rewards.get(actor, reward)
-            sequences.append(_sequence(calls, leaf, here[::-1], own))
+        own = reward if actor == MAIN else rewards.get(actor, reward)
+        sequence = _sequence(paths, leaf, here[::-1], own, actor)
+        if sequence is not None:
+            sequences.append(sequence)
     return sequences
 
 
-def usable(call: ModelCall) -> bool:
-    """Whether a call has tokens."""
-    return call.tokens is not None and not call.tokens.problem
-
-
-def _used(calls: Sequence[ModelCall], used: set[int], mine: set[int]) -> set[int]:
+def _used(paths: TokenPaths, used: set[int], mine: set[int]) -> set[int]:
     """Those whose answers stand, and those whose very tokens they go on from: an agent may write items anew."""
-    return used | (_covered(calls, used) & mine)
+    return used | (paths.covered(used) & mine)
 
 
-def _covered(calls: Sequence[ModelCall], numbers: Iterable[int]) -> set[int]:
-    """The calls of which all tokens are in the path of another of these."""
-    found: set[int] = set()
-    waiting = [*numbers]
-    while waiting:
-        leaf = waiting.pop()
-        limit, number = _tokens(calls, leaf).kept, _before(calls, leaf)
-        while number is not None:
-            tokens = _tokens(calls, number)
-            if tokens.length <= limit:
-                if number not in found:
+@dataclass(frozen=True, slots=True)
+class TokenPaths:
+    """The tokens of model calls, each of which goes on from those of an earlier one or begins anew.
+
+    By the number of a call: its tokens, None where it has none that can be used; how many it read and sampled; and the
+    call that it goes on from: what is no earlier one with tokens is none.
+    """
+
+    tokens: list[CallTokens | None]
+    lengths: list[int]
+    before: list[int | None]
+
+    @classmethod
+    def of(cls, calls: Sequence[ModelCall]) -> TokenPaths:
+        """Those of the model calls of a rollout."""
+        found = [None if call.tokens is None or call.tokens.problem else call.tokens for call in calls]
+        before: list[int | None] = [None] * len(found)
+        for number, tokens in enumerate(found):
+            if tokens is not None:
+                continues = tokens.continues
+                if continues is not None and 0 <= continues < number and found[continues] is not None:
+                    before[number] = continues
+        return cls(found, [0 if tokens is None else tokens.length for tokens in found], before)
+
+    def at(self, number: int) -> CallTokens:
+        """The tokens of a call that has some."""
+        tokens = self.tokens[number]
+        assert tokens is not None
+        return tokens
+
+    def covered(self, numbers: Iterable[int]) -> set[int]:
+        """The calls of which all tokens are in the path of another of these."""
+        lengths, before = self.lengths, self.before
+        found: set[int] = set()
+        waiting = [*numbers]
+        while waiting:
+            leaf = waiting.pop()
+            number = before[leaf]
+            if number is not None:
+                limit = self.at(leaf).kept
+                while number is not None and lengths[number] > limit:
+                    limit, number = min(limit, self.at(number).kept), before[number]
+                if number is not None and number not in found:
                     found.add(number)
                     waiting.append(number)  # what is in its path is in this one, too
-                break
-            limit, number = min(limit, tokens.kept), _before(calls, number)
-    return found
+        return found
+
+    def spans(self, leaf: int) -> list[int]:
+        """The calls of which all tokens are in the path of `leaf`, itself first."""
+        found: list[int] = []
+        number: int | None = leaf
+        limit = self.lengths[leaf]
+        while number is not None:
+            if self.lengths[number] <= limit:
+                found.append(number)
+            limit, number = min(limit, self.at(number).kept), self.before[number]
+        return found
+
+    def ids(self, number: int, *, sampled: bool = True) -> list[int]:
+        """The ids of all that a call read and, unless not `sampled`, wrote."""
+        tokens = self.at(number)
+        parts: list[Sequence[int]] = [tokens.sampled, tokens.prompt] if sampled else [tokens.prompt]
+        kept, before = tokens.kept, self.before[number]
+        while before is not None and kept > 0:
+            tokens = self.at(before)
+            if kept >= self.lengths[before]:  # nearly always: all that was there
+                parts += tokens.sampled, tokens.prompt
+                kept = tokens.kept
+            elif kept > tokens.kept:
+                parts.append([*tokens.prompt, *tokens.sampled][: kept - tokens.kept])
+                kept = tokens.kept
+            before = self.before[before]
+        ids: list[int] = []
+        for part in reversed(parts):
+            ids += part
+        return ids
 
 
-def _tokens(calls: Sequence[ModelCall], number: int) -> CallTokens:
-    tokens = calls[number].tokens
-    assert tokens is not None
-    return tokens
-
-
-def _before(calls: Sequence[ModelCall], number: int) -> int | None:
-    """The call whose tokens a call goes on from; what is no earlier call with tokens is none."""
-    continues = _tokens(calls, number).continues
-    return continues if continues is not None and 0 <= continues < number and usable(calls[continues]) else None
-
-
-def _spans(calls: Sequence[ModelCall], leaf: int) -> list[int]:
-    """The calls of which all tokens are in the path of `leaf`, itself first."""
-    found: list[int] = []
-    number: int | None = leaf
-    limit = _tokens(calls, leaf).length
-    while number is not None:
-        tokens = _tokens(calls, number)
-        if tokens.length <= limit:
-            found.append(number)
-        limit = min(limit, tokens.kept)
-        number = _before(calls, number)
-    return found
-
-
-def path_ids(calls: Sequence[ModelCall], number: int, *, sampled: bool = True) -> list[int]:
-    """The ids of all that a call read and, unless not `sampled`, wrote."""
-    tokens = _tokens(calls, number)
-    parts: list[Sequence[int]] = [tokens.sampled, tokens.prompt] if sampled else [tokens.prompt]
-    kept, before = tokens.kept, _before(calls, number)
-    while before is not None and kept > 0:
-        tokens = _tokens(calls, before)
-        if kept >= tokens.length:  # nearly always: all that was there
-            parts += tokens.sampled, tokens.prompt
-            kept = tokens.kept
-        elif kept > tokens.kept:
-            parts.append([*tokens.prompt, *tokens.sampled][: kept - tokens.kept])
-            kept = tokens.kept
-        before = _before(calls, before)
-    ids: list[int] = []
-    for part in reversed(parts):
-        ids += part
-    return ids
-
-
-def _sequence(calls: Sequence[ModelCall], leaf: int, trained: Sequence[int], reward: float | None) -> TokenSequence:
-    ids = path_ids(calls, leaf)
+def _sequence(
+    paths: TokenPaths, leaf: int, trained: Sequence[int], reward: float | None, actor: str
+) -> TokenSequence | None:
+    """A branch; None where nothing was sampled in it."""
+    spans = [
+        (paths.lengths[number], size, tokens)
+        for number in trained
+        if (size := len((tokens := paths.at(number)).sampled))
+    ]
+    if not spans:
+        return None
+    ids = paths.ids(leaf)
     mask, logprobs = [0] * len(ids), [0.0] * len(ids)
     versions: dict[str, None] = {}
-    for number in trained:
-        tokens = _tokens(calls, number)
-        stop = tokens.length
-        size = len(tokens.sampled)
-        if size:
-            mask[stop - size : stop] = [1] * size
-            logprobs[stop - size : stop] = tokens.logprobs
-            if tokens.version is not None:
-                versions[tokens.version] = None
-    return TokenSequence(ids, mask, logprobs, tuple(versions), reward, calls[leaf].actor, tuple(trained))
+    for stop, size, tokens in spans:
+        mask[stop - size : stop] = [1] * size
+        logprobs[stop - size : stop] = tokens.logprobs
+        if tokens.version is not None:
+            versions[tokens.version] = None
+    return TokenSequence(ids, mask, logprobs, (*versions,), reward, actor, (*trained,))
 
 
 def with_tokens_on_items(items: Sequence[Item], start: int, calls: Sequence[ModelCall]) -> list[Item]:
     """Items whose places begin at `start`, with tokens where protocols carry them: on the last that a call gave."""
-    found = [*items]
-    for number, call in enumerate(calls):
-        if usable(call) and call.gave:
+    found, paths = [*items], TokenPaths.of(calls)
+    for number, (call, tokens) in enumerate(zip(calls, paths.tokens, strict=True)):
+        if tokens is not None and call.gave:
             place = call.gave[-1][1] - 1 - start
             if 0 <= place < len(found):
-                tokens = _tokens(calls, number)
-                said = Tokens(path_ids(calls, number, sampled=False), tokens.sampled, tokens.logprobs)
+                said = Tokens(paths.ids(number, sampled=False), tokens.sampled, tokens.logprobs)
                 found[place] = {**found[place], **said.fields()}
     return found
 

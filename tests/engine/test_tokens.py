@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gym_core import CallContext, Episode, Item, Request, Response, Rollout, Tokens, TokenSequence, tool, user_message
 from gym_core.domain.conversation import answers_that_stand, path_length
-from gym_core.domain.sequences import path_ids
+from gym_core.domain.sequences import TokenPaths
 from gym_core.engine.rollout.token_tree import TokenTree
 from gym_testing import think
 from tests.support.agents import FunctionAgent
@@ -51,7 +51,7 @@ def check(found: Rollout, model: TokenModel) -> None:
     mine = policies(found)
     for number in mine:
         prompt, sampled, _ = model.seen[number]
-        assert path_ids(calls, number) == prompt + sampled
+        assert TokenPaths.of(calls).ids(number) == prompt + sampled
         before, tokens = calls[number].continues, calls[number].tokens
         assert tokens is not None
         whole = before is not None and calls[number].kept == path_length(calls[before])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, starmap
-from operator import itemgetter
+from contextlib import suppress
+from itertools import starmap
 from typing import Any
 
 from gym_core import Rollout, TokenSequence
@@ -92,7 +92,7 @@ def to_verl(rollouts: Iterable[Rollout]) -> Iterator[Row]:
             "response_mask": sequence.mask[start:],
             "response_logprobs": sequence.logprobs[start:],
             "reward_score": reward,
-            "num_turns": sum(1 for _ in groupby(sequence.mask)),  # what the model said, and what it was told
+            "num_turns": _turns(sequence.mask),
             "metrics": {
                 "generate_sequences": float(timing.get("model_seconds") or 0.0),
                 "tool_calls": float(sum(call.get("seconds") or 0.0 for call in rollout.tool_calls)),
@@ -115,12 +115,16 @@ def to_prime_rl(rollouts: Iterable[Rollout], shared: Shared = _NONE) -> Iterator
     `temperatures`: of each token, as far as `shared` or the rows tell; 1.0 otherwise, and where nothing was sampled.
     """
     for rollout, _, sequence, reward in samples(rollouts, "prime-rl"):
-        temperature = _temperature(rollout, shared)
+        temperature, size = _temperature(rollout, shared), len(sequence.mask)
+        mask, temperatures = [False] * size, [1.0] * size
+        for start, stop in sampled_stretches(sequence.mask):
+            mask[start:stop] = [True] * (stop - start)
+            temperatures[start:stop] = [temperature] * (stop - start)
         yield {
             "token_ids": sequence.ids,
-            "mask": [*map(bool, sequence.mask)],
+            "mask": mask,
             "logprobs": sequence.logprobs,
-            "temperatures": [temperature if trained else 1.0 for trained in sequence.mask],
+            "temperatures": temperatures,
             "env_name": str((rollout.row.get("rollout") or {}).get("env") or "gym"),
             "reward": reward,
             "task_id": rollout.task_id,
@@ -160,11 +164,22 @@ def to_openenv(rollouts: Iterable[Rollout]) -> Iterator[Row]:
 
 def sampled_stretches(mask: Sequence[int]) -> list[tuple[int, int]]:
     """Where trained tokens begin and end, stretch by stretch."""
-    return [
-        (stretch[0][0], stretch[-1][0] + 1)
-        for trained, found in groupby(enumerate(mask), key=itemgetter(1))
-        if trained and (stretch := [*found])
-    ]
+    found: list[tuple[int, int]] = []
+    stop, size = 0, len(mask)
+    with suppress(ValueError):  # `index` looks at a list of any length faster than a loop looks at ten of it
+        while stop < size:
+            start = mask.index(1, stop)
+            stop = size
+            found.append((start, stop))
+            stop = mask.index(0, start)
+            found[-1] = start, stop
+    return found
+
+
+def _turns(mask: Sequence[int]) -> int:
+    """How many turns there are, of what the model said and what it was told."""
+    edges = [edge for stretch in sampled_stretches(mask) for edge in stretch]
+    return len({0, len(mask), *edges}) - 1
 
 
 def as_columns(rows: Iterable[Row]) -> dict[str, list[Any]]:

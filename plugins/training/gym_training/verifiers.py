@@ -8,7 +8,7 @@ from typing import Any
 
 from gym_core import Item, ModelCall, Rollout, StopReason, TokenSequence, Trajectory
 from gym_core.chat import chat_request
-from gym_core.spi import REQUEST_FIELD, path_length, places_of, shown_to, without_result
+from gym_core.spi import REQUEST_FIELD, path_length, places_of, shown_to, token_sequences, without_result
 from gym_training.messages import Shared, tools_of
 from gym_training.statuses import checked_reward, is_trained
 
@@ -80,7 +80,7 @@ def _nodes(rollout: Rollout) -> list[Row]:
     nodes: list[Row] = []
     trajectory = rollout.trajectory
     opening = (rollout.row.get(REQUEST_FIELD) or {}).get("instructions")
-    sequences = rollout.sequences()
+    sequences = token_sequences(trajectory.model_calls, trajectory.tool_runs or (), rollout.reward, rollout.rewards)
     for sequence in sequences:
         _add_branch(nodes, trajectory, sequence, opening)
     if not sequences:
@@ -134,7 +134,7 @@ def _add(
     """Messages that a model was shown; the tokens are those of all of them, and stand with the last."""
     messages = _messages(items, opening) or ([{"role": "user", "content": ""}] if ids else [])
     for number, message in enumerate(messages, 1):
-        own = [*ids] if number == len(messages) else []
+        own = ids if ids and number == len(messages) else []
         nodes.append({"parent": parent, "message": message, "token_ids": own, "mask": [False] * len(own)})
         parent = len(nodes) - 1
     return parent
@@ -153,9 +153,9 @@ def _add_answer(
             "parent": parent,
             "message": message,
             "sampled": True,
-            "token_ids": [*ids],
+            "token_ids": ids,
             "mask": [True] * len(ids),
-            "logprobs": [*logprobs],
+            "logprobs": logprobs,
         }
     )
     return len(nodes) - 1
