@@ -3,6 +3,9 @@
 .PHONY: help install demo test test-foreign lint docs constraints clean force
 .DELETE_ON_ERROR:
 
+# What Python compiles is kept, whatever the environment says: without it every process compiles all it imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 STAMP := .venv/.installed
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
@@ -57,3 +60,4 @@ constraints: install ## Update constraints.txt to the newest versions that resol
 clean: ## Remove what the other targets made, results excepted
 	rm -rf .venv .wheelhouse .wheelhouse.part site dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
