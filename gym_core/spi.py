@@ -173,7 +173,6 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.gateway import LazyGateway as LazyGateway
     from gym_core.engine.rollout.group import group_verdicts as group_verdicts
     from gym_core.engine.rollout.group import score_group as score_group
-    from gym_core.engine.rollout.group import stage_group as stage_group
     from gym_core.engine.rollout.live_session import LiveSession as LiveSession
     from gym_core.engine.rollout.rollout_run import RolloutRun as RolloutRun
     from gym_core.engine.rollout.rollout_run import derive_seed as derive_seed
@@ -317,7 +316,7 @@ else:
             "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
             "gym_core.engine.rollout.failure": "Failure blame_row",
             "gym_core.engine.rollout.gateway": "LazyGateway",
-            "gym_core.engine.rollout.group": "group_verdicts score_group stage_group",
+            "gym_core.engine.rollout.group": "group_verdicts score_group",
             "gym_core.engine.rollout.live_session": "LiveSession",
             "gym_core.engine.rollout.rollout_run": "RolloutRun derive_seed",
             "gym_core.engine.rollout.row": "unwritable",

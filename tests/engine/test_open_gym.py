@@ -549,6 +549,33 @@ class TestGroups:
             assert [rollout.reward for rollout in group] == [0.0, 1.0, 2.0]
         assert (gym.summary["groups"]["scored"], gym.summary["groups"]["failed"]) == (1, 0)
 
+    @asynchronous
+    async def test_leaving_the_block_ends_what_is_being_scored(self) -> None:
+        began, ended = asyncio.Event(), asyncio.Event()
+
+        class Slow(Ranking):
+            async def score_group(self, rollouts: Sequence[Rollout]) -> list[float]:  # type: ignore[override]
+                began.set()
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    ended.set()
+                return []
+
+        async with opened(ScriptedModel(lambda request, context: str(context.key[1])), Slow()) as gym:
+            going = asyncio.create_task(gym.group(ask(), 2))
+            await began.wait()
+        assert ended.is_set()
+        group = await going
+        assert group.rewards == [0.0, 1.0]
+        assert group.error == {
+            "class": "Cancelled",
+            "message": "the gym was closed",
+            "phase": "score_group",
+            "retryable": True,
+        }
+        assert gym.summary["groups"]["failed"] == 0
+
     def test_scores_are_handed_out_and_not_written_also_where_a_file_is_continued(self, tmp_path: Path) -> None:
         async def train(**settings: Any) -> Any:
             model = ScriptedModel(lambda request, context: str(context.key[1] % 3))

@@ -25,7 +25,6 @@ from gym_core.engine.open_engine.dataset import Dataset, Tasks
 from gym_core.engine.open_engine.rollouts import Rollouts
 from gym_core.engine.open_engine.stages import ModelOverride, Stages
 from gym_core.engine.rollout.agent_rollout import agent_rollout
-from gym_core.engine.rollout.group import stage_group
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.runner_rollout import runner_rollout
 from gym_core.engine.rollout.stage import Stage
@@ -150,7 +149,9 @@ class Gym:
         if stop is not None and all(rollout.reward is None for rollout in rollouts):
             with speaking_keywords():
                 raise stop
-        group = await stage_group(self._rollouts.stage, rollouts[0].task_id, rollouts)
+        group = await self._rollouts.score(rollouts)
+        if self._rollouts.closed:  # the summary is being made, and observers have heard the last
+            return group
         if self._progress.groups is not None:
             self._progress.groups.add_group(group)
         if self._parts.announce is not None:

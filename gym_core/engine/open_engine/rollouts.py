@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from gym_core.domain.abandoned import end
 from gym_core.domain.errors import UsageError
+from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
+from gym_core.engine.rollout.group import cancelled_group, is_scored, stage_group
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.rollout.underway import Underway
@@ -90,7 +93,9 @@ class Rollouts:
         self._free = concurrency
         self._turn = AT_ONCE
         self._line: deque[Batch] = deque()
-        self._closed = False
+        self._scoring: set[asyncio.Future[Group]] = set()
+        self.closed = ""
+        """Why nothing is carried out any more; empty while it is open."""
         self._idle: asyncio.Future[None] | None = None
         self._closing: set[asyncio.Future[Any]] = set()
         self.running = 0
@@ -109,7 +114,7 @@ class Rollouts:
         Cancelling it ends them, and waits for that. Raises what `ended` raises, once all of them have ended, and
         `UsageError` after `close`.
         """
-        if self._closed:
+        if self.closed:
             raise UsageError("the gym is closed", hint="ask for rollouts within its `async with` block")
         batch = Batch(runs, ended)
         self.batches.add(batch)
@@ -142,11 +147,32 @@ class Rollouts:
             underway.end(reason, stop_reason)
         return ended
 
+    async def score(self, rollouts: Sequence[Rollout]) -> Group:
+        """Rollouts of one task, in order, as a group: see `score_group`.
+
+        Scoring that `close` has ended, or that comes after it, is the group's error.
+        """
+        task_id = rollouts[0].task_id
+        if self.closed and is_scored(self.stage.server, rollouts):
+            return cancelled_group(task_id, rollouts, self.closed)
+        scoring = asyncio.ensure_future(stage_group(self.stage, task_id, rollouts))
+        self._scoring.add(scoring)
+        scoring.add_done_callback(self._scoring.discard)
+        try:
+            return await scoring
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.closed or (task is not None and task.cancelling()):
+                raise
+            return cancelled_group(task_id, rollouts, self.closed)
+
     async def close(self, reason: str) -> None:
         """End everything, and wait for it; nothing is carried out any more."""
-        self._closed = True
+        self.closed = reason
         for batch in [*self.batches]:
             self.end(batch, reason)
+        if self._scoring:
+            await end(self._scoring, "the scoring of a group")
         if self.running:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle

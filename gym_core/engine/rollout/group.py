@@ -38,7 +38,7 @@ async def score_group(
     """
     whole = tuple(sorted(rollouts, key=lambda rollout: rollout.repeat))
     scored = members(whole)
-    if len(scored) < FEWEST or not server.describe().scores_groups:
+    if not is_scored(server, scored):
         return Group(task_id, whole)
     alarm = watch.alarm()
     alarm.detached = True  # a group ends when it has to, whether or not the environment's code does
@@ -51,6 +51,17 @@ async def score_group(
     finally:
         alarm.close()
     return Group(task_id, whole, {rollout.repeat: one for rollout, one in zip(scored, verdicts, strict=True)})
+
+
+def is_scored(server: ResourceServer, rollouts: Sequence[Rollout]) -> bool:
+    """Whether the environment scores groups, and enough of these have a verdict."""
+    return server.describe().scores_groups and len(members(rollouts)) >= FEWEST
+
+
+def cancelled_group(task_id: str, rollouts: Sequence[Rollout], reason: str) -> Group:
+    """The group of rollouts whose scoring was ended from outside."""
+    error = {"class": "Cancelled", "message": reason, "phase": SCORE_GROUP, "retryable": True}
+    return Group(task_id, tuple(rollouts), error=error)
 
 
 def stage_group(stage: Stage, task_id: str, rollouts: Sequence[Rollout]) -> Awaitable[Group]:

@@ -21,7 +21,6 @@ from gym_core.spi import (
     error_json,
     log_rollout,
     own_task_id,
-    stage_group,
     unwritable,
     with_tokens_on_items,
 )
@@ -82,7 +81,7 @@ class ServedRollouts:
         task, first = task_of(row)
         runs = [self._rollouts.begin(Job(task, repeat, 1)) for repeat in range(first, first + size)]
         written = [self._written(*each) for each in zip(runs, await self._in_turn(runs), strict=True)]
-        group = await stage_group(self.stage, task.task_id, [rollout for rollout, _, _ in written])
+        group = await self._rollouts.score([rollout for rollout, _, _ in written])
         rows = b",".join(encoded for _, encoded, _ in written)
         encoded = _result(group)[:-1] + b',"rollouts":[' + rows + b"]}"
         failures = [failure for _, _, failure in written if failure is not None]
