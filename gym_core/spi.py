@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from gym_core.domain.abandoned import within as within
     from gym_core.domain.arguments import ArgumentError as ArgumentError
     from gym_core.domain.arguments import arguments_text as arguments_text
+    from gym_core.domain.arguments import is_whole as is_whole
     from gym_core.domain.arguments import parse_arguments as parse_arguments
     from gym_core.domain.blame import as_exception as as_exception
     from gym_core.domain.blame import asked_to_end as asked_to_end
@@ -116,7 +117,6 @@ if TYPE_CHECKING:
     from gym_core.domain.task import without_result as without_result
     from gym_core.domain.tokens import TOKEN_FIELDS as TOKEN_FIELDS
     from gym_core.domain.tokens import tokens_on as tokens_on
-    from gym_core.domain.tool_calls import is_whole as is_whole
     from gym_core.domain.tool_calls import sent_request as sent_request
     from gym_core.domain.tool_calls import whole_call as whole_call
     from gym_core.domain.tool_calls import with_unique_ids as with_unique_ids
@@ -170,16 +170,16 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.agent_rollout import run_rollout as run_rollout
     from gym_core.engine.rollout.failure import Failure as Failure
     from gym_core.engine.rollout.failure import blame_row as blame_row
-    from gym_core.engine.rollout.gateway import LazyGateway as LazyGateway
     from gym_core.engine.rollout.group import group_verdicts as group_verdicts
     from gym_core.engine.rollout.group import score_group as score_group
     from gym_core.engine.rollout.live_session import LiveSession as LiveSession
     from gym_core.engine.rollout.rollout_run import RolloutRun as RolloutRun
+    from gym_core.engine.rollout.rollout_run import carry_out as carry_out
     from gym_core.engine.rollout.rollout_run import derive_seed as derive_seed
     from gym_core.engine.rollout.row import unwritable as unwritable
     from gym_core.engine.rollout.runner_rollout import NoEnvironment as NoEnvironment
+    from gym_core.engine.rollout.stage import LazyGateway as LazyGateway
     from gym_core.engine.rollout.stage import Stage as Stage
-    from gym_core.engine.rollout.underway import carry_out as carry_out
     from gym_core.engine.rollout.verify import checked_verdict as checked_verdict
     from gym_core.engine.run.opening import open_run as open_run
     from gym_core.engine.run.run import Run as Run
@@ -272,7 +272,7 @@ else:
             "gym_core.contract.strict_schemas": "can_be_strict",
             "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
             "gym_core.domain.abandoned": "GRACE within",
-            "gym_core.domain.arguments": "ArgumentError arguments_text parse_arguments",
+            "gym_core.domain.arguments": "ArgumentError arguments_text is_whole parse_arguments",
             "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
             "gym_core.domain.chat.tools": "with_flat_tools",
             "gym_core.domain.conversation": "MAIN ModelCall ToolRun answers_that_stand path_length places_of "
@@ -290,7 +290,7 @@ else:
             "gym_core.domain.sequences": "token_sequences with_tokens_on_items",
             "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
             "gym_core.domain.tokens": "TOKEN_FIELDS tokens_on",
-            "gym_core.domain.tool_calls": "is_whole sent_request whole_call with_unique_ids",
+            "gym_core.domain.tool_calls": "sent_request whole_call with_unique_ids",
             "gym_core.engine.assembly": "Assembler",
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
@@ -315,14 +315,12 @@ else:
             "gym_core.engine.open_engine.rollouts": "Rollouts",
             "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
             "gym_core.engine.rollout.failure": "Failure blame_row",
-            "gym_core.engine.rollout.gateway": "LazyGateway",
             "gym_core.engine.rollout.group": "group_verdicts score_group",
             "gym_core.engine.rollout.live_session": "LiveSession",
-            "gym_core.engine.rollout.rollout_run": "RolloutRun derive_seed",
+            "gym_core.engine.rollout.rollout_run": "RolloutRun carry_out derive_seed",
             "gym_core.engine.rollout.row": "unwritable",
             "gym_core.engine.rollout.runner_rollout": "NoEnvironment",
-            "gym_core.engine.rollout.stage": "Stage",
-            "gym_core.engine.rollout.underway": "carry_out",
+            "gym_core.engine.rollout.stage": "LazyGateway Stage",
             "gym_core.engine.rollout.verify": "checked_verdict",
             "gym_core.engine.run.opening": "open_run",
             "gym_core.engine.run.run": "Run",

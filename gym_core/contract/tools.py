@@ -25,8 +25,8 @@ from pydantic.fields import FieldInfo
 
 from gym_core.contract.strict_schemas import can_be_strict
 from gym_core.domain.arguments import DEEPEST, ArgumentError, arguments_text, may_be_deep, parse_arguments
+from gym_core.domain.arguments import NAME_PATTERN as NAME_PATTERN
 from gym_core.domain.json_text import encode_json
-from gym_core.domain.tool_calls import NAME_PATTERN as NAME_PATTERN
 
 _MARK = "__gym_tool__"
 _PLACE = "__gym_place__"

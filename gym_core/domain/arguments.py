@@ -1,7 +1,9 @@
-"""The arguments of function calls: as models write them, as the object they say, and as every server takes them."""
+"""A function call by itself: its arguments as models write them and as the object they say, and what servers take."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -11,6 +13,9 @@ from gym_core.domain.json_text import JsonError, encode_json, parse_json
 DEEPEST = 100
 """How many levels arguments may nest. More of them is an attack on whoever reads them, verifiers among them."""
 NO_ARGUMENTS = "{}"
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""The names of tools that every endpoint takes."""
+_is_name = NAME_PATTERN.fullmatch
 
 
 class ArgumentError(ValueError):
@@ -95,3 +100,24 @@ def sent_arguments(written: Any) -> str:
         return encode_json(parse_arguments(written)).decode()
     except (ArgumentError, JsonError):
         return NO_ARGUMENTS
+
+
+def is_sendable(item: Mapping[str, Any]) -> bool:
+    """Whether every server takes an item as it is; only of calls and their outputs it is known."""
+    kind = item.get("type")
+    if kind == "function_call":
+        name, written = item.get("name"), item.get("arguments")
+        return bool(is_whole(item) and type(name) is str and _is_name(name) and sent_arguments(written) is written)
+    return kind != "function_call_output" or has_id(item)
+
+
+def has_id(item: Mapping[str, Any]) -> bool:
+    """Whether a call or an output has an id that is text."""
+    call_id = item.get("call_id")
+    return type(call_id) is str and call_id != ""
+
+
+def is_whole(call: Mapping[str, Any]) -> bool:
+    """Whether a call has what everybody counts on: an id and arguments, both of them text."""
+    call_id = call.get("call_id")  # written out: it is asked twice of every call
+    return type(call_id) is str and call_id != "" and type(call.get("arguments")) is str

@@ -84,22 +84,13 @@ def read_sampling(body: Mapping[str, Any]) -> Sampling:
     return cast("Sampling", {**known, EXTRA: extra} if extra else known)
 
 
-_ASKED = frozenset({"input", "instructions", "prompt", "conversation", "previous_response_id"})
+ASKED = frozenset({"input", "instructions", "prompt", "conversation", "previous_response_id"})
 _CALLING = frozenset({"tools", "tool_choice", "parallel_tool_calls", "max_tool_calls"})
 
 
 def inherited(body: Mapping[str, Any], *, tools: bool) -> dict[str, Any]:
     """What another actor of the policy's model has of a task's request: how it is sampled, not what is asked."""
-    return {name: value for name, value in body.items() if name not in _ASKED and (tools or name not in _CALLING)}
-
-
-_LABELS = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "user"})
-_NOT_IN_FORCE = _ASKED | _LABELS | BACKEND_FIELDS
-
-
-def in_force(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The tools of a request and how it is sampled: not what is asked, nor what only says whose it is."""
-    return {name: value for name, value in body.items() if name not in _NOT_IN_FORCE}
+    return {name: value for name, value in body.items() if name not in ASKED and (tools or name not in _CALLING)}
 
 
 def _unknown(name: str) -> str:

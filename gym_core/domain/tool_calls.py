@@ -11,12 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gym_core.domain.arguments import arguments_text, sent_arguments
+from gym_core.domain.arguments import arguments_text, has_id, is_sendable, sent_arguments
 from gym_core.domain.responses import Item, Request, call_id_of, id_text
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""The names of tools that every endpoint takes."""
-_is_name = NAME_PATTERN.fullmatch
 _ALIEN = re.compile(r"[^A-Za-z0-9_-]")
 _NO_NAME = "unknown"
 
@@ -37,21 +34,7 @@ def sent_items(items: Sequence[Item], tools: Sequence[Mapping[str, Any]] = ()) -
         if item["type"] == "function_call":
             name = _sent_name(item.get("name"), tools)
             changed[place] = {**item, "arguments": sent_arguments(item.get("arguments")), "name": name}
-    return changed if all(_has_id(items[place]) for place in odd) else with_unique_ids(changed)
-
-
-def is_sendable(item: Mapping[str, Any]) -> bool:
-    """Whether every server takes an item as it is; only of calls and their outputs it is known."""
-    kind = item.get("type")
-    if kind == "function_call":
-        name, written = item.get("name"), item.get("arguments")
-        return bool(is_whole(item) and type(name) is str and _is_name(name) and sent_arguments(written) is written)
-    return kind != "function_call_output" or _has_id(item)
-
-
-def _has_id(item: Mapping[str, Any]) -> bool:
-    call_id = item.get("call_id")
-    return type(call_id) is str and call_id != ""
+    return changed if all(has_id(items[place]) for place in odd) else with_unique_ids(changed)
 
 
 def sent_request(request: Request) -> Request:
@@ -66,12 +49,6 @@ def _sent_name(name: Any, tools: Sequence[Mapping[str, Any]]) -> str:
     if any(tool.get("name") == text for tool in tools):
         return text
     return _ALIEN.sub("_", text)[:64] or _NO_NAME
-
-
-def is_whole(call: Mapping[str, Any]) -> bool:
-    """Whether a call has what everybody counts on: an id and arguments, both of them text."""
-    call_id = call.get("call_id")  # written out: it is asked twice of every call
-    return type(call_id) is str and call_id != "" and type(call.get("arguments")) is str
 
 
 def whole_call(call: Item) -> Item:

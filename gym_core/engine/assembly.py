@@ -20,8 +20,8 @@ from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import LOCAL, Execution, RunConfig
-from gym_core.engine.rollout.gateway import LazyGateway
 from gym_core.engine.rollout.runner_rollout import NoEnvironment
+from gym_core.engine.rollout.stage import LazyGateway
 from gym_core.wiring.config_file import GATEWAY, HTTP, POLICY, Configured
 from gym_core.wiring.dotenv import load_dotenv
 from gym_core.wiring.fields import is_secret_field

@@ -8,7 +8,7 @@ from itertools import takewhile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core.engine.rollout.equal_items import PrefixTree, common
+from gym_core.engine.rollout.speaker import PrefixTree, common
 
 
 def alike(one: Sequence[int], other: Sequence[int]) -> int:

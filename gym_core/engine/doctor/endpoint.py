@@ -17,7 +17,7 @@ from gym_core.domain.proxies import environment_proxy
 from gym_core.domain.responses import Item, Request, user_message
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.doctor.checks import Finding, State
-from gym_core.engine.rollout.equal_items import common
+from gym_core.engine.rollout.speaker import common
 
 SECONDS = 120.0
 """How long a look at the endpoint and the call may take, each."""

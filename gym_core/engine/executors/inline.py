@@ -9,8 +9,7 @@ from typing import Any, Generic
 from gym_core.domain.blame import described
 from gym_core.engine.executors.interface import Finished, JobT
 from gym_core.engine.executors.results import Results
-from gym_core.engine.rollout.rollout_run import RolloutRun
-from gym_core.engine.rollout.underway import CANCELLED, Underway
+from gym_core.engine.rollout.rollout_run import CANCELLED, RolloutRun, Underway
 
 AT_ONCE = 16
 """Begun in one turn of the event loop: thousands would hold it, and have their sessions before any of them is done."""

@@ -28,7 +28,7 @@ from gym_core.engine.executors.shared_limit import SharedLimits
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.executors.worker_reports import WorkerReports
-from gym_core.engine.rollout.underway import CANCELLED
+from gym_core.engine.rollout.rollout_run import CANCELLED
 from gym_core.engine.storage.encoded import EncodedRollout
 from gym_core.engine.storage.requests import Cited, SharedRequest
 from gym_core.engine.tasks.job import Job

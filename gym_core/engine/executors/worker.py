@@ -40,9 +40,8 @@ from gym_core.engine.model_calls.observed_gate import made_gate
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.health import Heartbeat
 from gym_core.engine.observers.watchdog import Watchdog
-from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.rollout_run import CANCELLED, RolloutRun
 from gym_core.engine.rollout.row import unwritable
-from gym_core.engine.rollout.underway import CANCELLED
 from gym_core.engine.staging import beginning, make_gates, make_stage
 from gym_core.engine.storage.encoded import FreshRollout, account_of
 from gym_core.engine.storage.store import encode

@@ -11,10 +11,11 @@ from typing import Any, Protocol, Unpack
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain import errors
 from gym_core.domain.abandoned import within
+from gym_core.domain.arguments import is_whole
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.sampling import Sampling, inherited, sampling_fields
-from gym_core.domain.tool_calls import is_whole, whole_call
+from gym_core.domain.tool_calls import whole_call
 from gym_core.engine.bounds.alarms import Alarm, Scope
 from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
 from gym_core.engine.events.logs import log_decrease, log_retry

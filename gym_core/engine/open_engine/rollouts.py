@@ -13,9 +13,8 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.rollout.group import cancelled_group, is_scored, stage_group
-from gym_core.engine.rollout.rollout_run import RolloutRun
+from gym_core.engine.rollout.rollout_run import RolloutRun, Underway
 from gym_core.engine.rollout.stage import Stage
-from gym_core.engine.rollout.underway import Underway
 from gym_core.engine.staging import beginning
 
 AT_ONCE = 16

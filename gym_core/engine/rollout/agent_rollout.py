@@ -19,11 +19,10 @@ from gym_core.domain.sampling import Sampling, inherited, sampling_fields
 from gym_core.domain.stop_reasons import MAX_ROLLOUT_TOKENS, SESSION_DONE, StopReason
 from gym_core.domain.task import Task
 from gym_core.engine.rollout.live_session import LiveSession
-from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun
+from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun, carry_out
 from gym_core.engine.rollout.row import trajectory
 from gym_core.engine.rollout.speaker import Speaker
 from gym_core.engine.rollout.stage import Stage
-from gym_core.engine.rollout.underway import carry_out
 
 POLICY = "policy"
 _USED_UP = Done(reason=MAX_ROLLOUT_TOKENS)

@@ -14,9 +14,8 @@ from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.engine.bounds.alarms import Alarm, Watch
 from gym_core.engine.bounds.deadlines import DeadlineExceeded
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.rollout.items import kind_of
 from gym_core.engine.rollout.stage import Stage
-from gym_core.engine.rollout.verify import checked_verdict
+from gym_core.engine.rollout.verify import checked_verdict, kind_of
 
 SCORE_GROUP = "score_group"
 """What is asked, and the phase of what fails in it."""

@@ -30,16 +30,16 @@ from gym_core.contract.tools import place_of
 from gym_core.domain.abandoned import GRACE, abandon, contained
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import SessionError
+from gym_core.domain.json_text import JsonError, plain_json, written_as_it_is
 from gym_core.domain.responses import Item, Response
 from gym_core.domain.rollout import Trajectory, Verdict
 from gym_core.domain.task import Task
 from gym_core.engine.bounds.alarms import Alarm
 from gym_core.engine.bounds.deadlines import DeadlineExceeded, Deadlines
 from gym_core.engine.functions.executor import Executor
-from gym_core.engine.rollout.items import checked_items, kind_of
 from gym_core.engine.rollout.sandboxes import Sandboxes
 from gym_core.engine.rollout.toolbox import Toolbox
-from gym_core.engine.rollout.verify import checked_verdict
+from gym_core.engine.rollout.verify import checked_verdict, kind_of, shown
 
 logger = logging.getLogger("gym")
 
@@ -285,3 +285,20 @@ class LiveSession(SessionHost):
         return checked_verdict(
             await self._executor.call(self._alarm, "verify", seconds, self.session.verify, trajectory)
         )
+
+
+def checked_items(answer: Any, function: str) -> Sequence[Item]:
+    """What `setup` or `reply` returned as items that can be written. Raises `SessionError` for anything else."""
+    try:
+        if isinstance(answer, list | tuple) and all(isinstance(item, dict) for item in answer):
+            items: Sequence[Item] = written_as_it_is(answer)
+            return items
+        made = plain_json(answer)  # a generator, or models, say
+    except JsonError as error:
+        raise SessionError(f"`{function}` returned items that are no JSON: {error}") from None
+    if not isinstance(made, list):
+        raise SessionError(f"`{function}` returned {kind_of(answer)}; it must be a list of items")
+    odd = next((item for item in made if not isinstance(item, dict)), None)
+    if odd is not None or None in made:
+        raise SessionError(f"`{function}` returned a list with {shown(odd)} in it; an item is an object")
+    return made

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gym_core.domain.arguments import arguments_text
+from gym_core.domain.arguments import arguments_text, is_sendable
 from gym_core.domain.conversation import (
     MAIN,
     ModelCall,
@@ -27,11 +27,10 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.responses import Item, Response, UsageCounter, call_id_of
 from gym_core.domain.rollout import Trajectory
 from gym_core.domain.tokens import CallTokens, Tokens
-from gym_core.domain.tool_calls import is_sendable, new_call_id
+from gym_core.domain.tool_calls import new_call_id
 from gym_core.engine.model_calls.gate import Answer
 from gym_core.engine.model_calls.prices import Price, cost_of
-from gym_core.engine.rollout.equal_items import NEW, EqualItems, common
-from gym_core.engine.rollout.speaker import Question, Speaker, instructs
+from gym_core.engine.rollout.speaker import NEW, EqualItems, Question, Speaker, common, instructs
 from gym_core.engine.rollout.token_tree import TokenTree
 
 
@@ -44,7 +43,6 @@ class Recording:
     __slots__ = (
         "_equal",
         "_handed_out",
-        "_others",
         "actors",
         "input",
         "items",
@@ -54,6 +52,7 @@ class Recording:
         "odd",
         "opened_at",
         "opening",
+        "others",
         "output",
         "plain",
         "policy_usage",
@@ -79,7 +78,8 @@ class Recording:
         self.replies: list[Reply] = []
         self.last: Response | None = None
         self.policy_usage = UsageCounter()
-        self._others = False
+        self.others = False
+        """Whether models of other roles were asked."""
         self.plain = True
         """Whether every item after the input is part of the main conversation, so that numbers are places."""
         self._equal: EqualItems | None = None
@@ -99,8 +99,6 @@ class Recording:
     @property
     def usage(self) -> UsageCounter:
         """Tokens of all calls, whatever their role."""
-        if not self._others:
-            return self.policy_usage
         counter = UsageCounter()
         for call in self.model_calls:
             counter.add(call.usage)
@@ -194,18 +192,19 @@ class Recording:
     def asks(self, speaker: Speaker, items: Sequence[Item]) -> Question:
         """What a model call of an actor continues, found by what it is shown. Nothing is recorded yet."""
         path, length = speaker.path, speaker.length
-        size = len(path)
-        if speaker.paths is None and (items == path or (len(items) > size and items[:size] == path)):
-            continues, kept, followed = speaker.last, length, size
+        followed = len(path)
+        if speaker.paths is None and items[:followed] == path:
+            continues, kept = speaker.last, length
         else:
             followed = common(items, path)
             continues, kept = speaker.continued(items, followed, self._caught_up())
         after = max(kept, followed)
-        given = items[after:]
-        if given:
-            self._look_through(given)
         shown = speaker.numbers[kept:after]
-        return Question(continues, kept, shown, given, _copies(given) if given else given, followed >= length)
+        if len(items) == after:
+            return Question(continues, kept, shown, (), (), followed >= length)
+        given = items[after:]
+        self._look_through(given)
+        return Question(continues, kept, shown, given, _copies(given), followed >= length)
 
     def _look_through(self, items: Sequence[Item]) -> None:
         for item in items:
@@ -231,11 +230,11 @@ class Recording:
     ) -> None:
         """Note a model call that was answered, and all of it that was not there before."""
         response = answer.response
-        shared = self._come_to(speaker, question)
-        numbers = speaker.numbers
-        self._resolve(question, numbers)
-        speaker.path += map(self.items.__getitem__, numbers[len(speaker.path) :])
-        shown = numbers[question.kept :]
+        shared, numbers = speaker.length, speaker.numbers
+        end = question.kept + len(question.shown)
+        if question.continues != speaker.last or question.kept != shared or end != len(numbers) or question.given:
+            shared = self._come_to(speaker, question)
+        shown = as_stretches(numbers[question.kept :])
         start = self._add(speaker, response.output)
         said = self.items[start:]
         stop = start + len(said)
@@ -245,7 +244,7 @@ class Recording:
             speaker.role,
             question.continues,
             question.kept,
-            as_stretches(shown),
+            shown,
             [[start, stop]] if said else [],
             body.get("usage"),
             answer.latency,
@@ -278,24 +277,24 @@ class Recording:
             speaker.part(self._caught_up())  # whoever begins with nothing but instructions continues nothing
 
     def _come_to(self, speaker: Speaker, question: Question) -> int:
-        """Have the path of an actor end with what a call continues and was shown of it.
+        """Have the path of an actor end with what a call was shown; returns how much of its last call's path is left.
 
-        Returns how much of its last call's path is left. Calls at once, and what the session says meanwhile, make the
-        path another one between question and answer: it goes on where the call that is continued has ended.
+        Calls at once, and what the session says meanwhile, make the path another one between question and answer: it
+        goes on where the call that is continued has ended.
         """
-        kept, numbers = question.kept, speaker.numbers
+        kept, numbers, path = question.kept, speaker.numbers, speaker.path
         if question.continues == speaker.last:
+            same = kept
             if kept != speaker.length:
                 self._parted(speaker)
-            same = kept
-            del numbers[kept:], speaker.path[kept:]
         else:
             self._parted(speaker)
             begun = beginning_of(self.model_calls, question.continues, kept)
             same = min(common(numbers, begun), speaker.length)
             numbers[same:] = begun[same:]
-            del speaker.path[same:]
-        numbers += question.shown
+        numbers[kept:] = question.shown
+        self._resolve(question, numbers)
+        path[same:] = map(self.items.__getitem__, numbers[same:])
         return same
 
     def _parted(self, speaker: Speaker) -> None:
@@ -320,7 +319,7 @@ class Recording:
         if call.role == MAIN:
             self.policy_usage.add(call.usage)
         else:
-            self._others = True
+            self.others = True
         self.model_calls.append(call)
 
     def _resolve(self, question: Question, numbers: list[int]) -> None:

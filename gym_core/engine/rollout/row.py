@@ -101,10 +101,10 @@ def trajectory(recording: Recording, stop_reason: str) -> Trajectory:
     )
 
 
-def response_of(recording: Recording, output: Sequence[Item]) -> dict[str, Any]:
-    """The last response with the whole trajectory as its output and the policy's tokens added up."""
+def response_of(recording: Recording, output: Sequence[Item], usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The last response with the whole trajectory as its output. `usage`: the policy's tokens added up."""
     body: Mapping[str, Any] = recording.last.body if recording.last is not None else {"object": "response"}
-    return {**body, "output": output, "usage": recording.policy_usage.to_wire()}
+    return {**body, "output": output, "usage": usage}
 
 
 @dataclass(slots=True, kw_only=True)  # one per rollout: a frozen one takes three times as long to make
@@ -145,6 +145,7 @@ def build_row(record: Record) -> Rollout:
     latency = waited = 0.0
     measured = False
     now = placed(recording)
+    usage = recording.policy_usage.to_wire()
     model_calls: list[dict[str, Any]] = []
     for call in now.model_calls:
         model_calls.append(call.to_wire())
@@ -163,7 +164,7 @@ def build_row(record: Record) -> Rollout:
         "stop_reason": stop_reason,
         "info": verdict.info if verdict is not None else {},
         "error": failure.error if failure is not None else None,
-        "usage": recording.usage.to_wire(),
+        "usage": recording.usage.to_wire() if recording.others else usage,
         "cost": cost,
         "timing": {
             "finished_at": round(time.time(), 3),
@@ -201,7 +202,7 @@ def build_row(record: Record) -> Rollout:
         row["task_id"] = task.task_id
     elif row["task_id"] != task.task_id and id_text(row["task_id"]) != task.task_id:
         about["task_id"] = task.task_id  # the row's own stays as it is
-    row["response"] = response_of(recording, now.output)
+    row["response"] = response_of(recording, now.output, usage)
     row["reward"] = verdict.reward if verdict is not None else None
     row["reward_components"] = verdict.components if verdict is not None else {}
     row["rollout"] = about

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from gym_core.domain.tokens import CallTokens, Tokens
-from gym_core.engine.rollout.equal_items import common
+from gym_core.engine.rollout.speaker import common
 
 Ids: TypeAlias = "array[int]"
 

@@ -11,7 +11,6 @@ from typing import Any
 from gym_core.domain.errors import SessionError
 from gym_core.domain.json_text import JsonError, plain_json, whole_text
 from gym_core.domain.rollout import Verdict
-from gym_core.engine.rollout.items import kind_of, shown
 
 
 def checked_verdict(verdict: Any, said: str = "verify") -> Verdict:
@@ -79,3 +78,21 @@ def _is_number(value: Any) -> bool:
     if not hasattr(kind, "__float__") or isinstance(value, str | bytes | complex):
         return False
     return not getattr(value, "ndim", 0) and getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"
+
+
+def kind_of(value: Any) -> str:
+    """The type of a value by its name, with its module where that says more."""
+    kind = type(value)
+    module = kind.__module__.partition(".")[0]
+    shape = getattr(value, "shape", ())
+    about = f" of shape {tuple(shape)}" if isinstance(shape, tuple) and shape else ""
+    return kind.__name__ + about if module in ("builtins", "") else f"{module}.{kind.__name__}{about}"
+
+
+def shown(value: Any) -> str:
+    """A value in a message."""
+    try:
+        text = repr(value)
+    except Exception:
+        return "something"
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -13,7 +13,7 @@ from gym_core.domain.stop_reasons import BUDGET, FINISH_AT
 from gym_core.engine.executors.interface import Finished, JobT, RolloutExecutor
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.observers.extensions import Room
-from gym_core.engine.rollout.underway import CANCELLED
+from gym_core.engine.rollout.rollout_run import CANCELLED
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.sink import Sink
 from gym_core.engine.tasks.source import SourceInfo

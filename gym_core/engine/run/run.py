@@ -19,7 +19,7 @@ from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.observers.extensions import Room, Rooms
 from gym_core.engine.observers.run_observers import Announce, RunObservers
-from gym_core.engine.rollout.underway import CANCELLED
+from gym_core.engine.rollout.rollout_run import CANCELLED
 from gym_core.engine.run.control import Control
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.pipeline import Pipeline, Source

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
-from gym_core.domain.sampling import in_force
+from gym_core.domain.sampling import ASKED, BACKEND_FIELDS
 from gym_core.engine.storage.files import line_at, numbered_lines
 from gym_core.engine.tasks.keys import DIGEST_SIZE
+
+_NOT_IN_FORCE = ASKED | BACKEND_FIELDS | {"metadata", "prompt_cache_key", "safety_identifier", "user"}
+"""Fields of requests that say what is asked, or only whose it is: not what tools there are, nor how it is sampled."""
 
 _BEGINS = b'{"hash":"'
 _HASH = slice(len(_BEGINS), len(_BEGINS) + 2 * DIGEST_SIZE)
@@ -49,7 +52,7 @@ class SharedRequests:
 
     def of(self, body: Mapping[str, Any]) -> Cited:
         """What the row of a rollout with this request cites: the same object for requests that share it in a row."""
-        asked = in_force(body)
+        asked = {name: value for name, value in body.items() if name not in _NOT_IN_FORCE}
         if asked != self._last:  # dictionaries of the same objects, mostly: nothing is hashed or encoded for a rollout
             self._cited = self._shared(asked)
             self._last = asked
