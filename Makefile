@@ -8,6 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+COMPILED := .venv/.compiled
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 EXAMPLES := $(wildcard examples/*/gym_*)
 PACKAGES := gym_core $(wildcard plugins/*/gym_*) $(EXAMPLES)
@@ -31,8 +32,11 @@ demo: install ## Watch a small language model use a tool and earn rewards
 	$(BIN)/gym run --model local --env simple_weather --limit 8 $(ARGS)
 
 test: install ## Run every test in parallel, without network
-	@# A Ray of two nodes takes all cores, and sees no network but loopback: alone, and first.
-	$(OFFLINE) sh scripts/loopback_only.sh $(BIN)/python -m pytest $(RAY) $(ARGS) || test $$? -eq 5
+	@# A Ray of two nodes takes all cores, and sees no network but loopback: before all others. Meanwhile all tests are
+	@# compiled, once after an installation, which every worker would do otherwise.
+	test $(COMPILED) -nt $(STAMP) || { $(BIN)/python -m pytest --collect-only -qq >$(COMPILED) 2>&1; } & \
+		$(OFFLINE) sh scripts/loopback_only.sh $(BIN)/python -m pytest $(RAY) $(ARGS) || test $$? -eq 5; \
+		status=$$?; wait; exit $$status
 	$(OFFLINE) $(BIN)/python -m pytest -n auto --dist worksteal --ignore $(RAY) $(ARGS)
 
 test-foreign: install ## Load what gym writes with the packages that it is for, each in a venv of its own

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from gym_testing import IsolatedPlugins
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym
 
+ROOT = Path(__file__).parents[2]
 KINDS = ("env", "model", "agent")
 GROUPS = {"env": "gym.resource_servers", "model": "gym.models", "agent": "gym.agents"}
 LONG = "a_rather_long.name-with_all_of_the_signs"
@@ -62,15 +64,22 @@ def test_the_code_is_short(gym: Gym, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_packages_pass_linter_and_type_checker(gym: Gym, tmp_path: Path) -> None:
-    for kind in KINDS:
-        for name in ("it", LONG):
+def test_packages_pass_linter_and_type_checker(gym: Gym, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short names and long ones, all of them unlike, so that one type checker can look at all packages."""
+    checked = []
+    for sign, kind in zip("abc", KINDS, strict=True):
+        for name in (f"{sign}t", LONG.replace("a", sign, 1)):
             made = Path(f"{kind}-{name}")
             gym("new", kind, name, "--path", str(made))
-            (package,) = (path.name for path in made.glob("gym_*"))
-            run(made, "ruff", "check", "--no-cache", ".")
-            run(made, "ruff", "format", "--no-cache", "--check", ".")
-            run(made, "mypy", "--cache-dir", str(tmp_path / "types"), package, "tests")
+            (package,) = made.glob("gym_*")
+            checked += [str(package.absolute()), str(made.absolute() / "tests")]
+    settings = [Path(made).with_name("pyproject.toml").read_text().partition("[tool.mypy]")[2] for made in checked]
+    assert set(settings) == {"\nstrict = true\n"}
+    run(Path(), "ruff", "check", "--no-cache", ".")
+    run(Path(), "ruff", "format", "--no-cache", "--check", ".")
+    # where `make lint` has looked at gym itself, and left what it knows
+    monkeypatch.setenv("MYPYPATH", os.pathsep.join(str(Path(made).parent) for made in checked))
+    run(ROOT, "mypy", "--strict", *checked)
 
 
 @pytest.mark.slow
