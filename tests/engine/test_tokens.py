@@ -406,6 +406,8 @@ def test_a_version_in_the_name_of_a_model_is_no_other_model() -> None:
         (Tokens([1], [1], [None]), "no numbers"),  # type: ignore[list-item]
         (Tokens([1], [1, 2], [0.0]), "2 sampled ids and 1 log"),
         (Tokens([2**70], [1], [0.0]), "no numbers"),
+        (Tokens([1], [1, 2], [0.0, float("nan")]), "not finite"),
+        (Tokens([1], [1], [float("-inf")]), "not finite"),
     ],
 )
 def test_tokens_that_are_none_are_a_problem_of_their_call_alone(bad: Tokens, problem: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, TypeAlias
 
 from gym_core.domain.tokens import CallTokens, Tokens
@@ -62,11 +63,13 @@ class TokenTree:
         kept = len(path) if goes_on else 0
         try:
             prompt, sampled = array("q", tokens.prompt[kept:]), array("q", tokens.sampled)
-            array("d", tokens.logprobs)
+            total = sum(tokens.logprobs)  # in C: whether all are numbers, and finite ones
         except (TypeError, OverflowError):
             return _unusable("ids or log probabilities that are no numbers")
         if len(sampled) != len(tokens.logprobs):
             return _unusable(f"{len(sampled)} sampled ids and {len(tokens.logprobs)} log probabilities")
+        if not isfinite(total):  # of weights that have burst, say; in a row it would be null
+            return _unusable("log probabilities that are not finite")
         broken = False
         place: int | None = len(nodes) - 1
         if not goes_on:
