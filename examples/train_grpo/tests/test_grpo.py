@@ -79,6 +79,22 @@ def test_the_model_gives_a_token_back_as_it_was_sampled() -> None:
         assert again[0] == prompt[-1]
 
 
+def test_samples_of_smollm2_are_what_is_computed_again_where_a_trainer_has_turned_the_cache_off() -> None:
+    transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+    smollm2 = importlib.import_module("smollm2")
+    sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    model = smollm2.Model.__new__(smollm2.Model)
+    torch.nn.Module.__init__(model)
+    torch.manual_seed(0)
+    model.model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes, num_attention_heads=2)).eval()
+    model.model.config.use_cache = False  # as the Trainer of transformers leaves it
+    model.end = 31
+    prompts = [[1, 2, 3, 4, 5], [6, 7], [8, 9, 10]]
+    for prompt, (ids, logprobs) in zip(prompts, model.sample(prompts), strict=True):
+        again = model(torch.tensor([prompt + ids]))[0, len(prompt) - 1 : -1].log_softmax(-1)
+        assert [again[place, one].item() for place, one in enumerate(ids)] == pytest.approx(logprobs, abs=1e-5)
+
+
 def test_the_curve_is_a_picture(tmp_path: Path) -> None:
     curve = importlib.import_module("curve")
     curve.draw(tmp_path / "c.svg", [0.0, 0.5, 1.0], "rewards")
