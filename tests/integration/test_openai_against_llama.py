@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from math import log
+from math import isfinite, log, nan
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 
-from gym_core import CallContext, ModelError, Request, Response, errors
+from gym_core import CallContext, ModelError, Request, Response, Tokens, errors
 from gym_local_model.server import LlamaServer, ServerSettings
 from gym_local_model.weights import find_default
 from gym_openai_model.backend import OpenAIModel
+from gym_openai_model.llama_cpp import PartTokens, logprobs_of
 from gym_openai_model.options import OpenAIOptions
 
 T = TypeVar("T")
@@ -185,9 +186,66 @@ def test_a_second_turn_begins_with_the_tokens_of_the_first(llama: Llama) -> None
     assert second.tokens.prompt[: len(known)] == known
 
 
-def test_an_answer_with_characters_of_several_tokens_stands_without_usable_tokens(llama: Llama) -> None:
-    response = llama.ask("Repeat: 😀😃😄😁😆😅", tokens=True, token_server="llama.cpp", version="1")
-    assert "😀" in response.output_text
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_characters_of_several_tokens_have_all_of_them(llama: Llama, temperature: float) -> None:
+    ids = posted(llama, "/tokenize", {"content": "😀漢"})["tokens"]
+    bias = dict.fromkeys(ids, 100.0)  # whatever is drawn, it is a part of one of these
+    extra = {"logit_bias": [*bias.items()], "max_tokens": 7}
+    options: dict[str, Any] = {
+        "tokens": True,
+        "token_server": "llama.cpp",
+        "temperature": temperature,
+        "extra_body": extra,
+    }
+
+    response = llama.ask("Go on.", seed=1, **options)
+    tokens = response.tokens
+    assert tokens is not None
+    assert not tokens.problem
+    assert len(tokens.sampled) == len(tokens.logprobs) == response.usage.output_tokens == 7
+    assert {*tokens.sampled} <= bias.keys()
+    assert all(isfinite(value) and value <= 1e-6 for value in tokens.logprobs)
+
+
+def test_what_is_asked_for_later_is_what_the_server_says_where_it_says_it(llama: Llama) -> None:
+    """Of whole characters it says both."""
+
+    async def look(model: OpenAIModel) -> tuple[Tokens, Sequence[float]]:
+        tokens = (await model.respond(Request.ask("Say hello."), CallContext(seed=5))).tokens
+        assert tokens is not None
+        unknown = PartTokens(tokens.prompt, tokens.sampled, [nan] * len(tokens.sampled), temperature=0.7)
+        assert model._transport is not None
+        return tokens, await logprobs_of(model._transport, model._endpoint, unknown)
+
+    options = {"tokens": True, "token_server": "llama.cpp", "temperature": 0.7, "max_output_tokens": 6}
+    tokens, asked = llama.with_model(look, **options)
+    assert asked == pytest.approx(tokens.logprobs, abs=0.01)
+
+
+def test_a_stop_word_that_is_cut_off_has_its_tokens(llama: Llama) -> None:
+    extra = {"stop": ["bbb"], "logit_bias": [["b", 100.0]]}
+    options: dict[str, Any] = {
+        "tokens": True,
+        "token_server": "llama.cpp",
+        "temperature": 1.0,
+        "extra_body": extra,
+    }
+    response = llama.ask("Say hello.", seed=5, **options)
+    assert "bbb" not in response.output_text
+    assert response.tokens is not None
+    assert not response.tokens.problem
+    assert len(response.tokens.sampled) == response.usage.output_tokens
+    assert posted(llama, "/detokenize", {"tokens": response.tokens.sampled})["content"].endswith("bbb")
+
+
+def test_under_a_grammar_tokens_of_parts_of_characters_are_unusable(llama: Llama) -> None:
+    options: dict[str, Any] = {
+        "tokens": True,
+        "token_server": "llama.cpp",
+        "extra_body": {"grammar": 'root ::= "Hi 😀!"'},
+    }
+    response = llama.ask("Go on.", **options)
+    assert response.output_text == "Hi 😀!"
     assert response.tokens is not None
     assert "part of a character" in response.tokens.problem
 

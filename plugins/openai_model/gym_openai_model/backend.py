@@ -232,7 +232,11 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         tokens = response.tokens
         assert tokens is not None
         try:
-            prompt = await llama_cpp.prompt_ids(transport, target.endpoint, body)
+            tokens = replace(tokens, prompt=await llama_cpp.prompt_ids(transport, target.endpoint, body))
+            self._says_tokens = True
+            problem = llama_cpp.missing(response, len(tokens.prompt), len(tokens.sampled))
+            if isinstance(tokens, llama_cpp.PartTokens) and not problem:
+                tokens.logprobs = await llama_cpp.logprobs_of(transport, target.endpoint, tokens)
         except TransportError as error:
             raise transport_failure(error, target.base_url) from None
         except llama_cpp.NotSaid as why:
@@ -241,10 +245,11 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
                 refused = self._refused(asked, why.reply, why.reply.status, why.reply.body)
                 if refused.retryable:  # it is loading, or busy: that says nothing of its tokens
                     raise refused from None
-            return Tokens((), (), (), problem=f"no ids of the prompt: {why}")
-        self._says_tokens = True
-        problem = llama_cpp.missing(response, prompt, len(tokens.sampled))
-        return Tokens((), (), (), problem=problem) if problem else replace(tokens, prompt=prompt)
+            lacking = "log probabilities of all that was sampled" if tokens.prompt else "ids of the prompt"
+            problem = f"no {lacking}: {why}"
+        if problem:
+            return Tokens((), (), (), problem=problem)
+        return Tokens(tokens.prompt, tokens.sampled, tokens.logprobs, tokens.version)
 
     def _look_at(self, tokens: Tokens, target: _Target) -> None:
         """Raise where an endpoint that is asked for tokens has never said any: no later call would.

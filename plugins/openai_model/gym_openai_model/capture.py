@@ -10,7 +10,7 @@ SGLang: asked by `return_token_ids` and `return_prompt_token_ids`, choice `promp
 Dynamo: asked by `nvext.extra_fields`; `nvext.engine_data`.
 NeMo's servers: unasked; the three fields of `TOKEN_FIELDS` on the chat message, or on the last item.
 llama.cpp: asked by `logprobs` and `post_sampling_probs`; ids in the entries of `logprobs.content`, `prob` in place of
-`logprob`; those of the prompt where `llama_cpp` asks for them.
+`logprob`; those of the prompt, and what the entries leave out, where `llama_cpp` asks for them.
 
 All of it is taken out of the body: what a call read and wrote has one home.
 """
@@ -24,6 +24,7 @@ from math import log
 from typing import Any, Literal, TypeAlias
 
 from gym_core import Tokens
+from gym_openai_model import llama_cpp
 
 TokenServer: TypeAlias = Literal["auto", "vllm", "sglang", "dynamo", "nemo", "llama.cpp"]
 
@@ -41,7 +42,7 @@ _CHAT: Mapping[TokenServer, Mapping[str, Any]] = {
     "sglang": _SGLANG,
     "dynamo": _DYNAMO,
     "nemo": {},
-    "llama.cpp": {"post_sampling_probs": True},
+    "llama.cpp": llama_cpp.ASKED,
 }
 _RESPONSES: Mapping[TokenServer, Mapping[str, Any]] = {
     "auto": {"enable_response_messages": True},

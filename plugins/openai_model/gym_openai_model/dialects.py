@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gym_core import JsonError, Request, Response, Tokens, chat, encode_json, parse_json
 from gym_core.spi import TOKEN_FIELDS
 from gym_openai_model.capture import UnevenTokens, asking, take_from_completion, take_from_response
-from gym_openai_model.llama_cpp import UNTOUCHED
+from gym_openai_model.llama_cpp import UNTOUCHED, take_verbose, whole
 
 if TYPE_CHECKING:
     from gym_openai_model.endpoint import Endpoint
@@ -236,9 +236,13 @@ class ChatDialect:
         if type(body.get("choices")) is not list:
             hint = "; it looks like the Responses API" if type(body.get("output")) is list else ""
             raise BrokenReply(f"it has no list of choices{hint}", body)
+        verbose: Mapping[str, Any] = {}
         if self._capture.apart:
             body.setdefault("prompt_token_ids", [])
+            verbose = take_verbose(body)
         tokens = self._capture.taken(take_from_completion, body) if self._capture.takes else None
+        if verbose and isinstance(tokens, Tokens):
+            tokens = whole(tokens, verbose, body)
         try:
             response = Response(chat.response_from_completion(body))
         except (ValueError, TypeError, AttributeError, KeyError) as error:

@@ -2,24 +2,49 @@
 
 `/apply-template` writes a conversation as a completion would, and `/tokenize` encodes that text as a completion would;
 that they did is checked by the counts of the completion's usage. Log probabilities are those of the distribution that
-was sampled from, after temperature and whatever else shapes it (`post_sampling_probs`). The server says nothing of
-tokens that hold a part of a character, and of those that it cut off at a stop word: the tokens of such an answer are
-unusable.
+was sampled from, after temperature and whatever else shapes it (`post_sampling_probs`).
+
+Of a character that takes several tokens the entries of `logprobs` have the last token alone, and of a stop word that
+was cut off none. The ids of all stand under `__verbose`, where `verbose` and `return_tokens` ask for them. How likely a
+token is that the entries leave out, `/completion` is asked, after those very ids: it says the model's own probabilities
+there, so tokens stay unusable where more than a temperature and a bias shaped what was sampled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import exp, isnan, log, nan
 from typing import TYPE_CHECKING, Any
 
-from gym_core import JsonError, Response, encode_json, parse_json
+from gym_core import JsonError, Response, Tokens, encode_json, parse_json
 
 if TYPE_CHECKING:
     from gym_openai_model.endpoint import Endpoint
     from gym_openai_model.transports import HttpReply, Transport
 
+ASKED: Mapping[str, Any] = {"post_sampling_probs": True, "return_tokens": True, "verbose": True}
+"""What asks for tokens in a request."""
 UNTOUCHED: Mapping[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "top_logprobs": 1}
 """What stands in a request that says nothing else: by default the server cuts the distribution off by all three."""
+_SHAPELESS: Mapping[str, float] = {
+    "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1, "xtc_probability": 0, "repeat_penalty": 1,
+    "presence_penalty": 0, "frequency_penalty": 0, "dry_multiplier": 0, "mirostat": 0, "dynatemp_range": 0,
+}  # fmt: skip
+"""What else than a temperature shapes a distribution, where it does not."""
+_LIKELY, _ALL = 256, 1 << 20
+"""How many tokens the server is asked to name: a sampled one is mostly among the first few."""
+
+
+@dataclass(slots=True)
+class PartTokens(Tokens):
+    """Tokens of which some log probabilities are not known yet: they are NaN.
+
+    `temperature`: that of the sampling, `bias`: what was added to the logits of which ids.
+    """
+
+    temperature: float = 1.0
+    bias: Mapping[int, float] = field(default_factory=dict)
 
 
 class NotSaid(Exception):
@@ -44,17 +69,125 @@ async def prompt_ids(transport: Transport, endpoint: Endpoint, body: bytes) -> l
     return ids
 
 
-def missing(response: Response, prompt: list[int], sampled: int) -> str:
-    """Why tokens are not those of the completion; empty where counts agree with its usage."""
+def missing(response: Response, prompt: int, sampled: int) -> str:
+    """Why so many tokens are not those of the completion; empty where counts agree with its usage."""
     usage = response.usage
-    if usage.input_tokens != len(prompt):
-        return f"the prompt has {len(prompt)} ids by /tokenize, and {usage.input_tokens} by the usage of the completion"
+    if usage.input_tokens != prompt:
+        return f"the prompt has {prompt} ids by /tokenize, and {usage.input_tokens} by the usage of the completion"
     if usage.output_tokens != sampled:
         return (
             f"the server says {sampled} of {usage.output_tokens} sampled tokens: it leaves out those that hold a part "
-            "of a character, and stop words"
+            "of a character, and stop words, and what it can be asked for besides holds only where nothing but a "
+            "temperature and a bias shape what is sampled"
         )
     return ""
+
+
+def take_verbose(body: dict[str, Any]) -> Mapping[str, Any]:
+    """Take what `verbose` adds out of a completion."""
+    said = body.pop("__verbose", None)
+    return said if isinstance(said, dict) else {}
+
+
+def whole(tokens: Tokens, verbose: Mapping[str, Any], body: Mapping[str, Any]) -> Tokens:
+    """All that was sampled for a completion, where the entries of `logprobs` in it are not all.
+
+    `verbose`: what `take_verbose` took out of `body`. Tokens stay as they are where the rest cannot be known.
+    """
+    ids, entries = verbose.get("tokens"), tokens.sampled
+    if not isinstance(ids, list) or len(ids) <= len(entries) or not all(type(number) is int for number in ids):
+        return tokens
+    found = _known(ids, entries, tokens.logprobs)
+    shape = _shape(verbose.get("generation_settings"), body)
+    if found is None or shape is None:
+        return replace(tokens, problem="")  # it is one of this answer, and not of all that the server says
+    temperature, bias = shape
+    if temperature <= 0:  # what is likeliest is certain
+        return replace(tokens, sampled=ids, logprobs=[0.0] * len(ids), problem="")
+    return PartTokens(tokens.prompt, ids, found, tokens.version, temperature=temperature, bias=bias)
+
+
+def _shape(settings: Any, body: Mapping[str, Any]) -> tuple[float, dict[int, float]] | None:
+    """The temperature and the bias at which a completion was sampled, None where more than that shaped it."""
+    if not isinstance(settings, dict):
+        return None
+    if any(settings.get(name, plain) != plain for name, plain in _SHAPELESS.items()):
+        return None
+    # a lazy grammar binds from where a tool call begins
+    if settings.get("grammar") and not (settings.get("grammar_lazy") and "tool_calls" not in str(body["choices"])):
+        return None
+    try:
+        bias = {entry["token"]: float(entry["bias"]) for entry in settings.get("logit_bias") or ()}
+        return float(settings["temperature"]), bias
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _known(ids: list[int], entries: Sequence[int], logprobs: Sequence[float]) -> list[float] | None:
+    """For each of the sampled ids its log probability, NaN where the entries leave it out.
+
+    Entries stand in the order of the ids. One that could belong to either of two equal ids belongs to neither here.
+    None where the entries are no part of the ids.
+    """
+    first, last = _places(ids, entries), _places(ids[::-1], entries[::-1])
+    if first is None or last is None:
+        return None
+    found = [nan] * len(ids)
+    for place, other, logprob in zip(first, reversed(last), logprobs, strict=True):
+        if place == len(ids) - 1 - other:
+            found[place] = logprob
+    return found
+
+
+async def logprobs_of(transport: Transport, endpoint: Endpoint, tokens: PartTokens) -> Sequence[float]:
+    """The log probabilities of sampled tokens; those that are not known are asked for, a short call for each.
+
+    Raises `NotSaid`, and `TransportError` where no reply arrives.
+    """
+    found = [*tokens.logprobs]
+    for place, logprob in enumerate(found):
+        if isnan(logprob):
+            found[place] = await _likely(transport, endpoint, tokens, place)
+    return found
+
+
+def _places(ids: Sequence[int], entries: Sequence[int]) -> list[int] | None:
+    """The earliest places of entries among ids, in order; None where they are not all there."""
+    places, at = [], -1
+    try:
+        for entry in entries:
+            at = ids.index(entry, at + 1)
+            places.append(at)
+    except ValueError:
+        return None
+    return places
+
+
+async def _likely(transport: Transport, endpoint: Endpoint, tokens: PartTokens, place: int) -> float:
+    """The log probability of the token at a place among the sampled ones."""
+    wanted, temperature, bias = tokens.sampled[place], tokens.temperature, tokens.bias
+    before = [*tokens.prompt, *tokens.sampled[:place]]
+    # What is drawn here is of no interest, only that it is a whole character: of a part nothing would be said.
+    asked = {"prompt": before, "n_predict": 1, "logit_bias": [["a", 1000]], "cache_prompt": True}
+    plain = temperature == 1 and not bias
+    for count in (_LIKELY, _ALL) if plain else (_ALL,):  # all of them, where they have to be scaled
+        said = await _asked(
+            transport, endpoint, "/completion", encode_json({**asked, "n_probs": count}), "completion_probabilities"
+        )
+        try:
+            logits = {entry["id"]: entry["logprob"] for entry in said[0]["top_logprobs"]}
+            if wanted in logits:
+                return logits[wanted] if plain else _scaled(logits, wanted, temperature, bias)
+        except (LookupError, TypeError, ValueError, OverflowError):
+            break
+    raise NotSaid(f"/completion does not say how likely the token {wanted} is")
+
+
+def _scaled(logits: Mapping[int, float], wanted: int, temperature: float, bias: Mapping[int, float]) -> float:
+    """The log probability of a token under a bias and a temperature; `logits` are those of all tokens, up to a sum."""
+    scaled = {number: (value + bias.get(number, 0.0)) / temperature for number, value in logits.items()}
+    highest = max(scaled.values())
+    return scaled[wanted] - highest - log(sum(exp(value - highest) for value in scaled.values()))
 
 
 async def _asked(transport: Transport, endpoint: Endpoint, path: str, body: bytes, field: str) -> Any:

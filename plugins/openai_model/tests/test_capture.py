@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, log
 from typing import Any
 
 import pytest
@@ -157,7 +157,8 @@ def test_llama_cpp_is_asked_for_the_ids_of_the_prompt_besides(endpoint: Endpoint
     assert [asked.path, template.path, encoder.path] == ["/v1/chat/completions", "/apply-template", "/tokenize"]
     assert template.body == asked.body
     assert encoder.body == {"content": "<user>Hi", "add_special": True, "parse_special": True}
-    over = {"logprobs": True, "top_logprobs": 1, "post_sampling_probs": True, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+    over = {"logprobs": True, "top_logprobs": 1, "post_sampling_probs": True, "top_k": 0, "top_p": 1.0, "min_p": 0.0,
+            "verbose": True, "return_tokens": True}  # fmt: skip
     assert {name: asked.body[name] for name in over} == over
 
 
@@ -180,6 +181,105 @@ def test_counts_of_llama_cpp_that_do_not_agree_make_tokens_unusable(
     assert problem in found.tokens.problem
 
 
+def verbose(ids: list[int], entries: list[int], **settings: Any) -> list[Any]:
+    """The replies where `entries` of the sampled ids have a log probability each, of `-ID`."""
+    said = completion(
+        TEXT, logprobs={"content": [{"id": number, "token": "t", "logprob": -number} for number in entries]}
+    )
+    about = {"tokens": ids, "prompt": "<user>Hi", "generation_settings": {"temperature": 1.0, **settings}}
+    usage = {"prompt_tokens": len(PROMPT), "completion_tokens": len(ids)}
+    return [{**said, "usage": usage, "__verbose": about}, {"prompt": "<user>Hi"}, {"tokens": PROMPT}]
+
+
+def likely(*logprobs: float) -> dict[str, Any]:
+    """How likely `/completion` says tokens are, by their ids from 0 on."""
+    return {"completion_probabilities": [{"id": 0, "top_logprobs": [
+        {"id": number, "token": "", "logprob": value} for number, value in enumerate(logprobs)
+    ]}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ids", "entries", "asked"),
+    [
+        ([5, 1, 6], [5, 6], [1]),
+        ([1, 2, 7], [7], [0, 1]),
+        ([7, 2], [7], [1]),
+        ([1, 1, 8], [1, 8], [0, 1]),  # the entry of 1 may be of either
+        ([2], [], [0]),
+    ],
+)
+def test_what_llama_cpps_entries_leave_out_is_asked_for_after_those_very_ids(
+    endpoint: Endpoint, ids: list[int], entries: list[int], asked: list[int]
+) -> None:
+    endpoint.script(*verbose(ids, entries), *[likely(-10, -11, -12)] * len(asked))
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.tokens is not None
+    assert (found.tokens.problem, found.tokens.prompt, found.tokens.sampled) == ("", PROMPT, ids)
+    wanted = [-10 - number if place in asked else -number for place, number in enumerate(ids)]
+    assert found.tokens.logprobs == pytest.approx(wanted)
+    assert [seen.path for seen in endpoint.seen[3:]] == ["/completion"] * len(asked)
+    assert [seen.body["prompt"] for seen in endpoint.seen[3:]] == [[*PROMPT, *ids[:place]] for place in asked]
+    assert "generation_settings" not in repr(found.body)
+
+
+def test_a_token_that_is_unlikely_is_looked_for_among_all(endpoint: Endpoint) -> None:
+    endpoint.script(*verbose([3, 9], [9]), likely(-1, -2), likely(-1, -2, -9, -14))
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.tokens is not None
+    assert found.tokens.logprobs == [-14, -9]
+    assert endpoint.seen[3].body["n_probs"] < endpoint.seen[4].body["n_probs"]
+
+
+def test_temperature_and_bias_scale_what_llama_cpp_says_of_the_model(endpoint: Endpoint) -> None:
+    settings = {"temperature": 0.5, "logit_bias": [{"token": 2, "bias": 3.0}], "grammar": "", "top_k": 0, "min_p": 0}
+    endpoint.script(*verbose([2, 9], [9], **settings), likely(-1, -2, -4))
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.tokens is not None
+    logits = [-1 / 0.5, -2 / 0.5, (-4 + 3) / 0.5]
+    assert found.tokens.logprobs[0] == pytest.approx(logits[2] - log(sum(map(exp, logits))))
+
+
+def test_what_is_likeliest_is_certain_at_temperature_0(endpoint: Endpoint) -> None:
+    endpoint.script(*verbose([2, 9], [9], temperature=0.0))
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.tokens is not None
+    assert (found.tokens.sampled, found.tokens.logprobs) == ([2, 9], [0, 0])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"grammar": "root ::= x"}, {"top_k": 40}, {"min_p": 0.05}, {"presence_penalty": 1.0}, {"temperature": None}],
+)
+@pytest.mark.parametrize("entries", [[9], [8], []])
+def test_tokens_whose_probabilities_nothing_says_are_unusable(
+    endpoint: Endpoint, settings: dict[str, Any], entries: list[int]
+) -> None:
+    endpoint.script(*verbose([2, 9], entries, **settings))
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.output_text == "Hi"
+    assert found.tokens is not None
+    assert f"{len(entries)} of 2 sampled tokens" in found.tokens.problem
+
+
+@pytest.mark.parametrize("message", ["text", "text and call"])
+def test_a_lazy_grammar_binds_where_a_tool_was_called(endpoint: Endpoint, message: str) -> None:
+    said = verbose([2, 9], [9], grammar="root ::= x", grammar_lazy=True)
+    said[0]["choices"][0]["message"] = MESSAGES[message]
+    endpoint.script(*said, likely(-1, -2, -4))
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.tokens is not None
+    assert [*found.tokens.logprobs] == ([-4, -9] if message == "text" else [])
+    assert bool(found.tokens.problem) == (message != "text")
+
+
+@pytest.mark.parametrize("reply", [{"content": "x"}, likely(-1), Reply({"error": "no"}, 404), Reply(b"<html>", 200)])
+def test_a_completion_that_says_nothing_of_a_token_makes_tokens_unusable(endpoint: Endpoint, reply: Any) -> None:
+    endpoint.script(*verbose([2, 9], [9]), reply, reply)
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.tokens is not None
+    assert "no log probabilities of all that was sampled: /completion" in found.tokens.problem
+
+
 @pytest.mark.parametrize(
     ("replies", "why"),
     [
@@ -196,11 +296,11 @@ def test_a_server_that_is_none_of_llama_cpp_is_an_error(endpoint: Endpoint, repl
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-@pytest.mark.parametrize("path", ["/apply-template", "/tokenize"])
+@pytest.mark.parametrize("path", ["/apply-template", "/tokenize", "/completion"])
 def test_what_passes_at_a_llama_cpp_server_is_tried_again(endpoint: Endpoint, path: str, status: int) -> None:
     """Also where it has said tokens before: else the answer would stand without any."""
     said = llama()
-    before = said[: 1 + (path == "/tokenize")]
+    before = verbose([2, 9], [9])[: 1 + ["/apply-template", "/tokenize", "/completion"].index(path)]
     endpoint.script(*said, *before, Reply({"error": {"message": "Loading model"}}, status, {"Retry-After": "7"}))
     with pytest.raises(ModelError, match="Loading model") as raised:
         chat(endpoint)("one", "two", tokens=True, token_server="llama.cpp")
