@@ -146,6 +146,7 @@ if TYPE_CHECKING:
     from gym_core.engine.executors.worker import Worker as Worker
     from gym_core.engine.functions.executor import Executor as Executor
     from gym_core.engine.loops import run_loop as run_loop
+    from gym_core.engine.metrics.breakdown import field_value as field_value
     from gym_core.engine.metrics.columns import FLAT_COLUMNS as FLAT_COLUMNS
     from gym_core.engine.metrics.columns import FLAT_FAMILIES as FLAT_FAMILIES
     from gym_core.engine.metrics.columns import flat_row as flat_row
@@ -303,6 +304,7 @@ else:
             "gym_core.engine.executors.worker": "Worker",
             "gym_core.engine.functions.executor": "Executor",
             "gym_core.engine.loops": "run_loop",
+            "gym_core.engine.metrics.breakdown": "field_value",
             "gym_core.engine.metrics.columns": "FLAT_COLUMNS FLAT_FAMILIES flat_row",
             "gym_core.engine.metrics.rewards": "RewardTally",
             "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",

@@ -132,6 +132,9 @@ def test_many_values_become_bins(viewing: Opening, tmp_path: Path) -> None:
         ({"sort": "-reward"}, ["1", "3", "2", "f2"]),
         ({"sort": "reward"}, ["2", "3", "1", "f2"]),
         ({"sort": "-component:short"}, ["2", "1", "3", "f2"]),
+        ({"sort": "field:level"}, ["1", "2", "f2", "3"]),
+        ({"sort": "-field:level"}, ["3", "1", "2", "f2"]),
+        ({"sort": "field:it's not there"}, ["1", "2", "3", "f2"]),
         ({"status": "failed"}, ["f2"]),
         ({"status": ["truncated", "failed"]}, ["3", "f2"]),
         ({"min_reward": "0.5"}, ["1", "3"]),
@@ -162,12 +165,64 @@ def test_rollouts_are_selected_and_sorted(viewer: Viewer, query: dict[str, Any],
 @pytest.mark.parametrize(
     "query",
     [{"sort": "what"}, {"min_reward": "nan"}, {"min_reward": "x"}, {"limit": "-1"}, {"offset": "9" * 30},
-     {"where": "x"}, {"where": "x~("}, {"cause": "x"}, {"sort": 'component:a"b'}],
+     {"where": "x"}, {"where": "x~("}, {"cause": "x"}, {"sort": 'component:a"b'}, {"sort": 'field:a"b'}],
 )  # fmt: skip
 def test_a_query_that_means_nothing_is_refused(viewer: Viewer, query: dict[str, Any]) -> None:
     status, error = viewer.refused(f"{viewer.run('first')}/rollouts", **query)
     assert status == 422
     assert error
+
+
+def test_any_field_is_a_column(viewing: Opening, tmp_path: Path) -> None:
+    info = {"read": "12", "checks": {"unit": True}, "long": "x" * 300, "list": [1, {"a": 2}]}
+    first = row("a", fields={"meta": {"kind": "hard"}, "a.b": 7}, components={"right": 0.5}, info=info, seed=3)
+    rows = write_run(tmp_path / "x.jsonl", [first, row("b", info=None)], [row("c", reward=None)])
+    viewer = viewing(rows)
+    columns = ["meta.kind", "a.b", "rollout.info.read", "rollout.info.checks.unit", "rollout.info.long", "not.there",
+               "rollout.info.list", "rollout.info.list.1.a", "reward_components.right", "rollout.seed"]  # fmt: skip
+    answer = viewer.get(f"{viewer.run('x')}/rollouts", column=columns)
+    fits(answer, shapes.Rollouts)
+    shown, other, failed = (entry["values"] for entry in answer["rollouts"])
+    assert [shown[name] for name in columns] == [
+        "hard", 7, "12", True, "x" * 99 + "…", None, '[1,{"a":2}]', 2, 0.5, 3,
+    ]  # fmt: skip
+    assert (other["rollout.info.read"], other["reward_components.right"], failed["rollout.seed"]) == (None, 1.0, 1)
+    assert "rollout.info.checks.unit" in {field["name"] for field in viewer.get(viewer.run("x"))["fields"]}
+    status, error = viewer.refused(f"{viewer.run('x')}/rollouts", column=[f"c{number}" for number in range(30)])
+    assert (status, "30 columns" in str(error)) == (422, True)
+
+
+def test_an_order_is_made_once_and_kept_up_to_date(
+    viewing: Opening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gym_viewer.index.store._MANY", 3)
+    monkeypatch.setattr("gym_viewer.index.store._ORDERS_KEPT", 2)
+    made = [row(f"t{nr}", reward=nr / 10, fields={"it's": nr}, cost=10.0 - nr) for nr in (3, 1, 2)]
+    rows = write_run(tmp_path / "x.jsonl", made, [row("c", reward=None)])
+    viewer = viewing(rows)
+    path = f"{viewer.run('x')}/rollouts"
+    for _ in range(2):
+        assert names(viewer.get(path, sort="field:it's"))[:3] == ["2", "3", "1"]
+        assert names(viewer.get(path, sort="-reward")) == ["1", "3", "2", "f1"]
+        assert names(viewer.get(path, sort="cost")) == ["f1", "1", "3", "2"]
+    index = viewer.library.run(viewer.run("x").rpartition("/")[2]).index
+    plan = index.read("EXPLAIN QUERY PLAN SELECT id FROM rollout WHERE standing ORDER BY cost ASC NULLS LAST, id")
+    assert "order_" in plan[0][3]
+    assert len(index.read("SELECT 1 FROM sqlite_master WHERE name GLOB 'order_*'")) == 2
+    with rows.open("ab") as file:
+        file.write(line(row("t0", reward=0.15, fields={"it's": 0}, cost=9.5)))
+    assert names(viewer.get(path, sort="field:it's"))[:4] == ["4", "2", "3", "1"]
+    assert names(viewer.get(path, sort="cost")) == ["f1", "1", "3", "2", "4"]
+
+
+def test_rewards_by_task_are_made_anew_when_rows_come(viewing: Opening, tmp_path: Path) -> None:
+    rows = write_run(tmp_path / "x.jsonl", [row("a", reward=0.5)])
+    viewer = viewing(rows)
+    path = f"{viewer.run('x')}/tasks"
+    assert [task["reward"] for task in viewer.get(path)["tasks"]] == [0.5]
+    with rows.open("ab") as file:
+        file.write(line(row("a", 1, 1.0)))
+    assert [task["reward"] for task in viewer.get(path)["tasks"]] == [0.75]
 
 
 def test_sql_in_a_query_is_text(viewer: Viewer) -> None:

@@ -55,7 +55,7 @@ class Query:
         """What to sort by, one of `names`, and whether the highest come first."""
         text = self.values.get("sort") or default
         name = text.removeprefix("-")
-        if name not in names and not (name.startswith("component:") and "component:" in names):
+        if name not in names and not name.startswith(tuple(one for one in names if one.endswith(":"))):
             raise UsageError(f"sort={text[:50]}: one sorts by {', '.join(names)}")
         return name, text.startswith("-")
 
@@ -65,9 +65,14 @@ class Query:
         digits = text.removeprefix("f")
         if not digits.isascii() or not digits.isdecimal() or len(digits) > 12:
             raise NotThere(f"there is no rollout {text[:50]!r}")
-        return int(digits) + (FAILURES if text.startswith("f") else 0)
+        return number_of(text)
 
 
 def name_of(number: int) -> str:
     """What the page calls a rollout, by its id in the index."""
     return f"f{number - FAILURES}" if number >= FAILURES else str(number)
+
+
+def number_of(name: str) -> int:
+    """The id in the index of what the page calls so."""
+    return int(name.removeprefix("f")) + (FAILURES if name.startswith("f") else 0)

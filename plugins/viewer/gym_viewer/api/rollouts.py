@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
-from gym_core import JsonError, UsageError, parse_json
-from gym_core.spi import Condition
-from gym_viewer.api.query import Query, name_of
+from gym_core import JsonError, UsageError, encode_json, parse_json
+from gym_core.spi import Condition, field_value
+from gym_viewer.api.query import Query, name_of, number_of
 from gym_viewer.api.shapes import RolloutEntry, Rollouts, Search
+from gym_viewer.index.row import COMPONENTS, LONGEST
 from gym_viewer.index.search import Searched
 from gym_viewer.index.store import FAILURES
 from gym_viewer.library import Library, NotThere, OpenRun
@@ -27,8 +28,10 @@ _ORDERS = {
     "finished": "finished_at",
     "model_calls": "model_calls",
     "tool_calls": "tool_calls",
-    "component:": "component",
 }
+_WITHIN = {"component:": "components", "field:": "fields"}
+"""What one sorts by within a column that holds JSON."""
+_COLUMNS = 24
 _SHOWN = (
     "id, task, repeat, attempt, status, stop_reason, reward, components, error_class, error_phase, error_message, "
     "input_tokens, output_tokens, cost, seconds, model_seconds, waited_seconds, finished_at, model_calls, tool_calls, "
@@ -46,19 +49,23 @@ def rollouts(library: Library, query: Query) -> Rollouts:
         where, values = f"{where} AND id IN (SELECT id FROM temp.found WHERE search = ?)", [*values, searched.number]
         search = {"searched": searched.searched, "of": searched.of}
     offset, limit = query.count("offset", 0), query.count("limit", 100, 1000)
-    order, order_values = _order(query)
+    columns = _columns(query)
+    order = _order(opened, query)
     read = opened.index.read
     counts = opened.counts()
     matched = counts["rollouts"] if not values else read(f"SELECT COUNT(*) FROM rollout WHERE {where}", values)[0][0]
     found = read(
         f"SELECT {_SHOWN} FROM rollout WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
-        [*values, *order_values, limit, offset],
+        [*values, limit, offset],
     )
+    entries = [entry_of(opened, row) for row in found]
+    if columns:
+        _put_values(opened, entries, columns)
     return {
         "total": counts["rollouts"],
         "matched": matched,
         "offset": offset,
-        "rollouts": [entry_of(opened, row) for row in found],
+        "rollouts": entries,
         "search": search,
     }
 
@@ -141,6 +148,7 @@ def entry_of(opened: OpenRun, row: Sequence[Any]) -> RolloutEntry:
         "tool_errors": tool_errors,
         "has_tokens": bool(has_tokens),
         "fields": orjson.loads(fields),
+        "values": {},
     }
 
 
@@ -154,18 +162,60 @@ def _searched(opened: OpenRun, query: Query, where: str, values: Sequence[Any]) 
     return opened.searches.advance(key, text, conditions, where, values)
 
 
-def _order(query: Query) -> tuple[str, list[Any]]:
-    name, down = query.sort([*_ORDERS], "n")
+def _order(opened: OpenRun, query: Query) -> str:
+    name, down = query.sort([*_ORDERS, *_WITHIN], "n")
     direction = "DESC" if down else "ASC"
-    if name.startswith("component:"):
-        return f"json_extract(components, ?) {direction} NULLS LAST, id", [_json_path(name.partition(":")[2])]
-    return f"{_ORDERS[name]} {direction} NULLS LAST, id", []
+    before, colon, inner = name.partition(":")
+    order = f"json_extract({_WITHIN[before + colon]}, {_json_path(inner)})" if colon else _ORDERS[name]
+    if order != "id":
+        opened.index.order_by(f"{order} {direction}")
+    return f"{order} {direction} NULLS LAST, id"
 
 
 def _json_path(name: str) -> str:
-    if '"' in name:
-        raise UsageError("one cannot sort by a component whose name has a quote")
-    return f'$."{name}"'
+    """A name within JSON as a literal of SQL: an order is kept of an expression that has no parameter."""
+    if '"' in name or "\0" in name:
+        raise UsageError("one cannot sort by a name that has a quote in it")
+    quoted = name.replace("'", "''")
+    return f"'$.\"{quoted}\"'"
+
+
+def _columns(query: Query) -> Sequence[str]:
+    """The paths of the fields that are to be shown besides."""
+    columns = tuple(dict.fromkeys(query.texts("column")))
+    if len(columns) > _COLUMNS:
+        raise UsageError(f"{len(columns)} columns: one shows {_COLUMNS} at once")
+    return columns
+
+
+def _put_values(opened: OpenRun, entries: Sequence[RolloutEntry], columns: Sequence[str]) -> None:
+    """Put into the entries what stands in the chosen columns: known of them, or read from the rows of this page."""
+    unread = {}
+    for entry in entries:
+        known = entry["fields"] | {COMPONENTS + name: value for name, value in entry["components"].items()}
+        entry["values"] = {name: known[name] for name in columns if name in known}
+        if len(entry["values"]) < len(columns):
+            unread[entry["n"]] = entry
+    if not unread:
+        return
+    numbers = [number_of(n) for n in unread]
+    for number, line in opened.index.lines(numbers):
+        try:
+            row = parse_json(line)
+        except JsonError:
+            continue
+        values = unread[name_of(number)]["values"]
+        for name in columns:
+            if name not in values:
+                values[name] = _short(field_value(row, name))
+
+
+def _short(value: Any) -> Any:
+    """A value as a cell can show it."""
+    if value is None or type(value) in (bool, int, float):
+        return value
+    text = value if isinstance(value, str) else encode_json(value, fallback=str).decode()
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _cause(text: str) -> Sequence[str]:

@@ -66,8 +66,16 @@ def tasks(library: Library, query: Query) -> Tasks:
     opened = library.run(query.path["run"])
     opened.advance()
     order, down = query.sort([*_TASK_ORDERS], "task")
-    offset, limit = query.count("offset", 0), query.count("limit", 100, 1000)
-    return tasks_of(opened, order, offset, limit, down=down, text=query.text("text"))
+    offset, limit, text = query.count("offset", 0), query.count("limit", 100, 1000), query.text("text")
+
+    def make() -> Tasks:
+        return tasks_of(opened, order, offset, limit, down=down, text=text)
+
+    if offset or text:
+        return make()
+    # what the page of a run shows: a large run is not looked through for it each time
+    found: Tasks = opened.index.remembered(f"tasks {order} {down} {limit}", make)
+    return found
 
 
 def tasks_of(opened: OpenRun, order: str, offset: int, limit: int, *, down: bool = False, text: str = "") -> Tasks:

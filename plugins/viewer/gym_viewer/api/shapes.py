@@ -152,8 +152,8 @@ class OverTime(TypedDict):
 
 
 class FieldEntry(TypedDict):
-    """A field of the tasks by which rewards can be broken down: its `name`, how many rollouts have it, and how many
-    different values there are (`more`: at least so many).
+    """A field of the tasks, or of the info of verdicts, by which rewards can be broken down: its `name`, how many
+    rollouts have it, and how many different values there are (`more`: at least so many).
     """
 
     name: str
@@ -260,8 +260,10 @@ class RolloutEntry(TypedDict):
     """A rollout in a list.
 
     `n`: a row by its place, from `1`, as `gym show RUN N` counts them; a failure as `f` and its line. `fields`: those
-    fields of its task that are short, by name. `group_reward`: what the environment gave it beside the others of its
-    task, None where it gave nothing. `seconds`: of the whole rollout, `model_seconds` of its model calls.
+    fields of its task, and under `rollout.info.` of its verdict's info, that are short, by name. `values`: what stands
+    in the columns that were asked for, by their paths; what is long is cut, and what is not there may be missing.
+    `group_reward`: what the environment gave it beside the others of its task, None where it gave nothing. `seconds`:
+    of the whole rollout, `model_seconds` of its model calls.
     """
 
     n: str
@@ -286,6 +288,7 @@ class RolloutEntry(TypedDict):
     tool_errors: int
     has_tokens: bool
     fields: dict[str, Any]
+    values: dict[str, Any]
 
 
 class Search(TypedDict):
@@ -306,7 +309,8 @@ class Rollouts(TypedDict):
     `actor=`, `text=` (anywhere in the row), `where=` (repeatable: `FIELD=VALUE` with `=`, `!=`, `<`, `>`, `<=`, `>=` or
     `~`, as `gym show --where` takes them), `sort=`, `offset=`, `limit=` (100 at most 1000). `sort`: `n`, `reward`,
     `task`, `status`, `seconds`, `model_seconds`, `tokens`, `cost`, `finished`, `model_calls`, `tool_calls`, or
-    `component:NAME`. `search`: None unless `text` or `where` has to read rows.
+    `component:NAME` and `field:NAME` (of an entry's `fields`). `column=` (repeatable): the path of a field that is
+    wanted in each entry's `values`, as in `where`. `search`: None unless `text` or `where` has to read rows.
     """
 
     total: int

@@ -21,6 +21,10 @@ NOT_OF_THE_TASK = frozenset({"task_id", REQUEST_FIELD, *RESULT_FIELDS})
 _SHORT = frozenset({int, float, bool})
 _RESPONSE = b',"response":'
 _NONE = msgspec.Raw(b"{}")
+_EMPTY = len(b"null")
+COMPONENTS = "reward_components."
+INFO = "rollout.info."
+"""Where what the verifier kept stands in a row."""
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
@@ -58,6 +62,7 @@ class _About(msgspec.Struct, gc=False):
     stop_reason: Any = None
     error: _Error | None = None
     usage: Any = None
+    info: msgspec.Raw = _NONE
     cost: float | None = None
     timing: _Timing = msgspec.field(default_factory=_Timing)
     model_calls: list[_ModelCall] = []
@@ -98,7 +103,7 @@ def columns_of(line: bytes, number: int, offset: int) -> tuple[Any, ...]:
         _count(usage.get("input_tokens")), _count(usage.get("output_tokens")), about.cost, timing.seconds,
         timing.model_seconds, timing.waited_seconds, timing.finished_at, len(about.model_calls), about.tools.calls,
         sum(about.tools.errors.values()) if about.tools.errors else 0,
-        *_calls(about.model_calls), _fields(line), True,
+        *_calls(about.model_calls), _fields(line, about.info), True,
     )  # fmt: skip
 
 
@@ -150,8 +155,8 @@ def _count(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 1 << 62 else 0
 
 
-def _fields(line: bytes) -> str:
-    """The short fields of the row's task as JSON by their dotted names."""
+def _fields(line: bytes, info: msgspec.Raw) -> str:
+    """The short fields of the row's task, and of its verdict's `info`, as JSON by their dotted names."""
     end = line.find(_RESPONSE)
     try:
         # where that is the name of something nested, a bracket lacks its partner
@@ -163,11 +168,24 @@ def _fields(line: bytes) -> str:
         kind = type(value)
         if kind is dict:
             if name not in NOT_OF_THE_TASK:
-                for inner, deeper in value.items():
-                    if type(deeper) in _SHORT or (type(deeper) is str and len(deeper) <= LONGEST):
-                        found[f"{name}.{inner}"] = deeper
+                _add_short(found, value, f"{name}.", _MOST_FIELDS, deep=False)
         elif (kind in _SHORT or (kind is str and len(value) <= LONGEST)) and name not in NOT_OF_THE_TASK:
             found[name] = value
     if len(found) > _MOST_FIELDS:
         found = dict(islice(found.items(), _MOST_FIELDS))
+    if info is not _NONE and len(info) > _EMPTY:
+        kept = orjson.loads(memoryview(info))
+        if type(kept) is dict:
+            _add_short(found, kept, INFO, 2 * _MOST_FIELDS, deep=True)
     return encode_json(found).decode() if found else "{}"
+
+
+def _add_short(found: dict[str, Any], value: dict[str, Any], before: str, most: int, *, deep: bool) -> None:
+    for name, one in value.items():
+        kind = type(one)
+        if kind in _SHORT or (kind is str and len(one) <= LONGEST):
+            if len(found) >= most:
+                return
+            found[before + name] = one
+        elif kind is dict and deep:
+            _add_short(found, one, f"{before}{name}.", most, deep=False)

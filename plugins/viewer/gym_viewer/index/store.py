@@ -29,13 +29,16 @@ from gym_viewer.index.row import COLUMNS, columns_of
 
 FAILURES = 1 << 40
 """Failures have the ids from here on: their lines are counted beside those of the rows."""
-_VERSION = 1
+_VERSION = 2
 _ENDS = 4096
 """Bytes at the beginning and at the end of what was read by which a file is known again."""
 _BUFFER = 1 << 20
 _BATCH_BYTES = 8 << 20
 _BATCH_ROWS = 5_000
 _SHOWN_ODD = 20
+_MANY = 50_000
+"""From so many rollouts on an order is kept."""
+_ORDERS_KEPT = 16
 _HOPELESS = 1_000
 """So many lines that are no rollouts, and no rollout among them, and it is read no further."""
 _PATIENCE = 10
@@ -51,7 +54,7 @@ PRAGMA user_version = {_VERSION};
 """
 _INDEXES = """
 CREATE INDEX IF NOT EXISTS by_task ON rollout (task, repeat, id, standing, reward, status);
-CREATE INDEX IF NOT EXISTS by_reward ON rollout (standing, reward);
+CREATE INDEX IF NOT EXISTS by_reward ON rollout (reward) WHERE standing;
 """
 _INSERT = f"INSERT OR REPLACE INTO rollout VALUES ({', '.join('?' * len(COLUMNS))})"
 _SUPERSEDE = f"""
@@ -101,6 +104,7 @@ class RunIndex:
         self._connection.execute("CREATE TEMP TABLE found (search INTEGER, id INTEGER, PRIMARY KEY (search, id))")
         self._whole = False
         self._answers: dict[str, _Answer] = {}
+        self._ordered: set[str] = set()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -152,6 +156,22 @@ class RunIndex:
             if not found:
                 return
             yield from found
+
+    def order_by(self, order: str) -> None:
+        """Keep an order, such as `reward DESC`, so that it is sorted by once and not for each page of it.
+
+        The rows that come later are put in their places. Of very many orders the ones made first are forgotten.
+        """
+        if not self._whole or order in self._ordered or self.last_ids()[0] < _MANY:
+            return
+        name = "order_" + blake2b(order.encode(), digest_size=8).hexdigest()
+        with self._lock, contextlib.suppress(sqlite3.Error):  # another viewer is writing: it is sorted each time then
+            kept = self.read("SELECT name FROM sqlite_master WHERE name GLOB 'order_*' ORDER BY rowid")
+            if (name,) not in kept:
+                for (old,) in kept[: len(kept) + 1 - _ORDERS_KEPT]:
+                    self._connection.execute(f"DROP INDEX IF EXISTS {old}")
+                self._connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON rollout ({order}) WHERE standing")
+            self._ordered.add(order)
 
     def last_ids(self) -> tuple[int, int]:
         """The ids of the last row and of the last failure."""

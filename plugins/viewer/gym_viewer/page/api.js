@@ -66,6 +66,7 @@ function withQuery(path, query) {
 
 // An exported page: lists are whole in it, so they are selected, sorted and paged here.
 
+const CELL = 100;
 const texts = {}; // by path, made when somebody searches
 const KEYED = ["field", "branch", "sequence"]; // parts of a query that have an answer of their own
 
@@ -91,6 +92,8 @@ function selected(path, answer, query) {
   const found = answer.rollouts.filter((entry) => selects(entry, `${path}/${encodeURIComponent(entry.n)}`, query));
   sortBy(found, query.sort ?? "n", rolloutKey);
   const page = pageOf(answer, "rollouts", found, query);
+  const columns = [query.column ?? []].flat();
+  if (columns.length) page.rollouts = page.rollouts.map((entry) => ({ ...entry, values: Object.fromEntries(columns.map((one) => [one, valueOf(entry, one, `${path}/${encodeURIComponent(entry.n)}`)])) }));
   return { ...page, total: answer.rollouts.length, matched: found.length, search: null };
 }
 
@@ -112,6 +115,25 @@ function selects(entry, path, query) {
   return true;
 }
 
+/** What stands in a column: a field of the task, of the verdict's info, a component, or what the page knows besides. */
+function valueOf(entry, column, path) {
+  if (Object.hasOwn(entry.fields, column)) return entry.fields[column];
+  const { task, verdict, about } = embedded.answers[path], row = Object.create(null);
+  for (const field of task.fields) row[field.name] = field.json && !field.cut ? JSON.parse(field.text) : field.text;
+  if (Object.hasOwn(row, column)) return cellOf(row[column]);
+  row.task_id = entry.task_id;
+  row.reward = entry.reward;
+  row.reward_components = entry.components;
+  row.rollout = { ...entry, ...Object.fromEntries(about.map((field) => [field.name, field.text])), info: verdict.info ? JSON.parse(verdict.info) : null };
+  const found = column.split(".").reduce((value, name) => (value !== null && typeof value === "object" && Object.hasOwn(value, name) ? value[name] : null), row);
+  return cellOf(found);
+}
+
+function cellOf(value) {
+  const text = value !== null && typeof value === "object" ? JSON.stringify(value) : value;
+  return typeof text === "string" && text.length > CELL ? `${text.slice(0, CELL - 1)}…` : text;
+}
+
 /** As a run's causes say it. */
 function causeOf({ status, error }) {
   return JSON.stringify([status, error?.error_class ?? "", error?.phase ?? ""]);
@@ -126,6 +148,7 @@ function said(path) {
 
 function rolloutKey(entry, name) {
   if (name.startsWith("component:")) return entry.components[name.slice(10)];
+  if (name.startsWith("field:")) return entry.fields[name.slice(6)];
   const keys = { task: "task_id", finished: "finished_at", n: null };
   if (name === "n") return Number(entry.n.replace(/^f/, "")) + (entry.n.startsWith("f") ? 1e12 : 0);
   if (name === "tokens") return entry.input_tokens + entry.output_tokens;

@@ -5,10 +5,13 @@ import { whole } from "./format.js";
 
 const PAGE_ROWS = 100;
 const PAGES_KEPT = 40;
+const GAP = 14; // between columns, in pixels
+const LINE = 22;
 const TALLEST = 12000000; // browsers lay out no element that is much taller: above it, one pixel stands for several
 
 /**
- * `columns`: `{label, sort, number, minor, template}`; `load(offset, limit)` gives `{matched, rows}`; `draw(row)` gives
+ * `columns`: `{label, title, sort, number, line, template}`, a template with its least width in pixels, `line`: whether it has
+ * a line of its own where there is little room; `load(offset, limit)` gives `{matched, rows}`; `draw(row)` gives
  * cells and `{href, label}`; `signal`: aborted when the list is left.
  */
 export class RolloutList {
@@ -25,14 +28,24 @@ export class RolloutList {
     this.body = h("div", { role: "rowgroup" });
     this.scroll = h("div", { class: "scroll", tabindex: "0", role: "presentation", onscroll: () => this.#paint() }, this.spacer, this.body);
     this.head = h("div", { class: "head", role: "row" });
-    this.root = h("div", { class: "list", role: "table", "aria-label": label, vars: { columns: columns.map((column) => column.template).join(" ") } },
-      h("div", { role: "rowgroup" }, this.head), this.scroll);
+    this.root = h("div", { class: "list", role: "table", "aria-label": label },
+      h("div", { class: "wide-rows" }, h("div", { role: "rowgroup" }, this.head), this.scroll));
+    this.setColumns(columns);
     this.narrow.addEventListener("change", () => this.#size(), { signal });
     new ResizeObserver(() => this.#paint()).observe(this.scroll);
   }
 
   get height() {
-    return this.narrow.matches ? this.heights.narrowHeight : this.heights.rowHeight;
+    return this.narrow.matches ? this.heights.narrowHeight + this.lines * LINE : this.heights.rowHeight;
+  }
+
+  /** Other columns than before: those that `draw` gives cells for from now on. */
+  setColumns(columns) {
+    this.columns = columns;
+    this.lines = columns.filter((column) => column.line).length;
+    this.root.style.setProperty("--columns", columns.map((column) => column.template).join(" "));
+    const least = columns.reduce((sum, { template }) => sum + Number(/(\d+)px/.exec(template)[1]) + GAP, 0);
+    this.root.style.setProperty("--least", `${least}px`);
   }
 
   /** Ask for everything anew. `keep`: stay where one is; `fresh`: the rows that have just come. */
@@ -76,7 +89,7 @@ export class RolloutList {
       const order = sort === column.sort ? "ascending" : sort === `-${column.sort}` ? "descending" : null;
       const next = order === "descending" || (!order && !column.number) ? column.sort : `-${column.sort}`;
       return h("span", { role: "columnheader", class: column.number ? "number" : null, "aria-sort": column.sort ? order ?? "none" : null },
-        column.sort ? h("button", { type: "button", onclick: () => this.sortBy.set(next) }, column.label) : column.label);
+        column.sort ? h("button", { type: "button", title: column.title, onclick: () => this.sortBy.set(next) }, column.label) : h("span", { title: column.title }, column.label));
     }));
   }
 
@@ -85,6 +98,7 @@ export class RolloutList {
     this.tall = Math.min(this.full, TALLEST);
     this.spacer.style.height = `${this.tall}px`;
     this.scroll.style.height = `${Math.min(this.full, 4000)}px`;
+    this.root.style.setProperty("--bar", `${this.scroll.offsetWidth - this.scroll.clientWidth}px`); // the head stands above the rows alone
     this.#paint();
   }
 

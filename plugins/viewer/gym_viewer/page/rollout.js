@@ -6,7 +6,7 @@ import { conversation, turnStepper } from "./conversation.js";
 import { announce, fill, h, icon } from "./dom.js";
 import { exactMoment, moment, money, plural, score, seconds, short, whole, words } from "./format.js";
 import { facts, jsonText, jsonTree, longText, panel, rewardMark, statePill } from "./parts.js";
-import { here, hrefOf } from "./route.js";
+import { here, hrefOf, listsOf } from "./route.js";
 
 const OWN = ["turn", "actor_turn", "raw"]; // of the query; the rest is what the list was filtered by
 
@@ -18,7 +18,7 @@ export async function rolloutPage(route, page) {
   page.crumbs([{ label: view.run.name, href: hrefOf(["runs", run], listQueryOf(route.query)) }, { label: name }]);
   const talk = await conversations(view, run, n, page.signal, {
     actor: route.query.get("actor_turn") ?? "policy", turn: numberOf(route.query.get("turn")),
-  }, (actor, turn) => hrefOf(route.parts, { ...Object.fromEntries(here().query), turn, actor_turn: actor === "policy" ? "" : actor, raw: "" }));
+  }, (actor, turn) => hrefOf(route.parts, { ...listsOf(here().query), turn, actor_turn: actor === "policy" ? "" : actor, raw: "" }));
   const raw = h("div", {});
   const body = h("div", { class: "rollout" }, h("div", {}, talk.root, raw), aside(view, run, n));
   page.root.append(heading(view, run, n, route), tabs(view, run, n, route), body);
@@ -186,7 +186,7 @@ function timing(view, run, n) {
     const several = view.actors.length > 1;
     fill(place, waterfall(shown.map((span) => ({
       ...span, failed: Boolean(span.error) || span.broken, label: `${several && span.kind !== "verify" ? `${span.actor}: ` : ""}${span.kind === "model" && span.turn ? `turn ${span.turn}` : span.label}`,
-      href: span.turn ? hrefOf(["runs", run, "rollouts", n], { ...Object.fromEntries(listQueryOf(here().query)), turn: span.turn, actor_turn: span.actor === "policy" ? "" : span.actor }) : null,
+      href: span.turn ? hrefOf(["runs", run, "rollouts", n], { ...listsOf(listQueryOf(here().query)), turn: span.turn, actor_turn: span.actor === "policy" ? "" : span.actor }) : null,
     })), spans.seconds),
     shown.length < spans.total && h("button", { type: "button", onclick: more }, `${plural(spans.total - shown.length, "more span")}`));
   }

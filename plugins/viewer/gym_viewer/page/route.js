@@ -25,6 +25,11 @@ export function hrefOf(parts, query = {}) {
   return `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }
 
+/** The query with the values of each name in a list, as `hrefOf` takes it. */
+export function listsOf(query) {
+  return Object.fromEntries([...query.keys()].map((name) => [name, query.getAll(name)]));
+}
+
 /** Change some of the query: a new entry of the history, or, while somebody types, the same one. */
 export function setQuery(changes, { replace = false } = {}) {
   const { parts, query } = here();

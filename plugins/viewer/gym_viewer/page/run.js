@@ -3,6 +3,7 @@
 import { Problem, ask, listen, runPath } from "./api.js";
 import { barList, histogram, interval, overTime, scaleOf } from "./charts.js";
 import { announce, fill, h, icon } from "./dom.js";
+import { chosenColumns, columnChoice, fieldCells, fieldColumns, ownComponents } from "./columns.js";
 import { bytes, clipped, exactMoment, moment, money, percent, plural, score, seconds, short, whole, words } from "./format.js";
 import { repeatMark, rolloutName } from "./rollout.js";
 import { RolloutList } from "./list.js";
@@ -222,8 +223,8 @@ function byTask(id, at, page) {
     fill(count, answer.total > answer.tasks.length ? `the first ${answer.tasks.length} of ${whole(answer.total)}` : "");
     fill(list, barList(answer.tasks.map((task) => ({
       label: task.task_id, share: task.reward === null ? 0 : at(task.reward), at: task.reward === null ? 0 : at(task.reward),
-      value: task.reward === null ? "failed" : `${score(task.reward)}${task.highest > task.lowest ? ` (${score(task.lowest)}–${score(task.highest)})` : ""}`,
-      tone: task.reward === null ? "fail" : "", title: `${task.task_id}: ${plural(task.rollouts, "rollout")}, ${task.failed} failed`,
+      value: task.reward === null ? "no verdict" : `${score(task.reward)}${task.highest > task.lowest ? ` (${score(task.lowest)}–${score(task.highest)})` : ""}`,
+      tone: task.reward === null ? "fail" : "", title: `${task.task_id}: ${plural(task.rollouts, "rollout")}, ${task.failed} without a verdict`,
       pick: () => { setQuery({ task: task.task_id }); toRollouts(); },
     }))));
   };
@@ -236,7 +237,7 @@ function byTask(id, at, page) {
 
 /** Fields by which tasks fall into groups come first: one with another value for each task says nothing more than its name. */
 function fieldsThatTell(view) {
-  const rank = ({ values, more }) => (values < 2 ? 2 : more || values > view.tasks / 2 ? 1 : 0);
+  const rank = ({ name, values, more }) => (values < 2 ? 2 : more || values > view.tasks / 2 ? 1 : 0) + (name.startsWith("rollout.") ? 3 : 0);
   return [...view.fields].sort((a, b) => rank(a) - rank(b) || a.values - b.values);
 }
 
@@ -249,8 +250,8 @@ function byField(view, id, at, page) {
     if (!answer) return;
     fill(list, barList(answer.values.map((value) => ({
       label: value.value, share: value.mean === null ? 0 : at(value.mean), at: value.mean === null ? 0 : at(value.mean),
-      value: value.mean === null ? "failed" : `${score(value.mean)}${value.standard_error ? ` ± ${score(value.standard_error)}` : ""} · ${whole(value.rollouts)}`,
-      tone: value.mean === null ? "fail" : "", title: `${value.value}: ${plural(value.rollouts, "rollout")}, ${value.left_out} failed`,
+      value: value.mean === null ? "no verdict" : `${score(value.mean)}${value.standard_error ? ` ± ${score(value.standard_error)}` : ""} · ${whole(value.rollouts)}`,
+      tone: value.mean === null ? "fail" : "", title: `${value.value}: ${plural(value.rollouts, "rollout")}, ${value.left_out} without a verdict`,
       pick: () => { setQuery({ where: [`${byChoice.field}=${value.value}`] }); toRollouts(); },
     }))), answer.others > 0 && h("p", { class: "soft" }, `and ${plural(answer.others, "other value")}`));
   };
@@ -306,14 +307,15 @@ function rolloutsSection(id, view, at, page) {
     setQuery(Object.fromEntries(FILTERS.map((name) => [name, []])));
   };
   const grouped = hasGroups(view());
-  let shown = null;
+  const choice = columnChoice(view);
+  let shown = null, fields = chosenColumns(here().query);
 
   const list = new RolloutList({
-    label: "Rollouts", columns: columnsOf(view()),
+    label: "Rollouts", columns: columnsOf(view(), fields),
     signal: page.signal,
-    draw: (entry) => rowOf(entry, id, at(), view().components.slice(0, 2), grouped, view().repeats > 1),
+    draw: (entry) => rowOf(entry, id, at(), ownComponents(view(), fields), grouped, view().repeats > 1, fields),
     load: async (offset, limit) => {
-      const answer = await ask(runPath(id, "rollouts"), { ...filters(here().query), sort: here().query.get("sort"), offset, limit }, page.signal);
+      const answer = await ask(runPath(id, "rollouts"), { ...filters(here().query), sort: here().query.get("sort"), column: fields, offset, limit }, page.signal);
       return { ...answer, rows: answer.rollouts };
     },
     loaded: (answer) => {
@@ -333,11 +335,16 @@ function rolloutsSection(id, view, at, page) {
   async function updated({ query }) {
     form.show(query, view());
     drawChips(chips, query, clear);
-    const state = JSON.stringify([filters(query), query.get("sort")]);
-    if (state === shown) return;
-    shown = state;
+    choice.show(query);
+    const columns = chosenColumns(query), state = JSON.stringify([filters(query), query.get("sort")]), all = JSON.stringify([state, columns]);
+    if (all === shown?.all) return;
+    const keep = state === shown?.state; // only its columns are others: one stays where one is
+    shown = { state, all };
+    fields = columns;
+    list.setColumns(columnsOf(view(), fields));
     try {
-      await list.reload();
+      await list.reload({ keep });
+      if (keep) return;
       list.scroll.scrollTop = listPlaces.get(location.hash) ?? 0;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -347,7 +354,7 @@ function rolloutsSection(id, view, at, page) {
   }
   return {
     root: h("section", { class: "panel", id: "rollouts", "aria-labelledby": "rollouts-name" },
-      h("header", {}, h("h2", { id: "rollouts-name" }, "Rollouts"), count), form.root, chips, list.root, empty),
+      h("header", {}, h("h2", { id: "rollouts-name" }, "Rollouts"), count, choice.root), form.root, chips, list.root, empty),
     updated,
     more: (fresh) => list.reload({ keep: true, fresh }).catch(() => null),
     keys: {
@@ -428,13 +435,14 @@ function hasGroups(view) {
   return Boolean(view.account?.groups) || view.files.some((file) => file.name.endsWith(".groups.jsonl"));
 }
 
-function columnsOf(view) {
+function columnsOf(view, fields) {
   return [
     { label: "#", sort: "n", number: true, template: "52px" },
     { label: "Task", sort: "task", template: "minmax(120px, 3fr)" },
     { label: "Reward", sort: "reward", template: "112px" },
     ...(hasGroups(view) ? [{ label: "In group", template: "112px" }] : []),
-    ...view.components.slice(0, 2).map((name) => ({ label: name, sort: `component:${name}`, number: true, template: "minmax(60px, 84px)" })),
+    ...ownComponents(view, fields).map((name) => ({ label: name, sort: `component:${name}`, number: true, template: "minmax(60px, 84px)" })),
+    ...fieldColumns(fields, view),
     { label: "Status", sort: "status", template: "minmax(170px, 3fr)" },
     { label: "Model calls", sort: "model_calls", number: true, template: "84px" },
     { label: "Tool calls", sort: "tool_calls", number: true, template: "84px" },
@@ -443,7 +451,7 @@ function columnsOf(view) {
   ];
 }
 
-function rowOf(entry, id, at, components, grouped, several) {
+function rowOf(entry, id, at, components, grouped, several, fields) {
   const cell = (name, ...children) => h("span", { role: "cell", class: name }, children);
   const failed = entry.reward === null;
   const what = failed ? entry.error?.message : entry.stop_reason && entry.stop_reason !== "completed" ? words(entry.stop_reason) : "";
@@ -456,6 +464,7 @@ function rowOf(entry, id, at, components, grouped, several) {
       cell("", rewardMark(entry.reward, at)),
       grouped && cell("minor", rewardMark(entry.group_reward, at)),
       components.map((name) => cell("number minor", score(entry.components[name]))),
+      fieldCells(fields, entry),
       cell("", statePill(entry.status), " ", h("span", { class: failed ? "bad-text" : "soft", title: what }, what)),
       cell("number minor", whole(entry.model_calls)),
       cell("number minor", entry.tool_errors > 0 && h("span", { class: "bad-text" }, `${entry.tool_errors} bad / `), whole(entry.tool_calls)),
@@ -468,7 +477,7 @@ function rowOf(entry, id, at, components, grouped, several) {
 /** What the list was filtered and sorted by: a rollout's page goes back to it. */
 function listQuery() {
   const { query } = here();
-  return { ...filters(query), sort: query.get("sort") };
+  return { ...filters(query), sort: query.get("sort"), column: chosenColumns(query) };
 }
 
 /** What stands in the files of the run, for whoever wants all of it. */

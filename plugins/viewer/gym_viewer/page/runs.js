@@ -139,7 +139,7 @@ function row(run, picked, at) {
     h("td", { "data-label": "State" }, statePill(run.state)),
     h("td", { class: "number", "data-label": "Rollouts" }, h("span", {}, whole(run.rollouts), run.planned !== null && run.planned !== run.rollouts ? h("span", { class: "soft" }, ` / ${whole(run.planned)}`) : null)),
     h("td", { class: "number", "data-label": "Reward", title: low === undefined ? null : `95 % interval ${score(low)} to ${score(high)}` },
-      h("div", {}, score(run.reward?.mean), run.reward && run.reward.standard_error !== null ? h("span", { class: "soft" }, ` ± ${score(run.reward.standard_error)}`) : null,
+      h("div", {}, score(run.reward?.mean), run.reward?.standard_error ? h("span", { class: "soft" }, ` ± ${score(run.reward.standard_error)}`) : null,
         run.reward ? interval(run.reward.mean, low, high, at) : null)),
     h("td", { class: "number", "data-label": "Failed" }, run.failed ? h("span", { class: "bad-text" }, whole(run.failed)) : whole(run.failed)),
     h("td", { class: "number", "data-label": "Tokens", title: run.input_tokens === null ? null : `${whole(run.input_tokens)} in, ${whole(run.output_tokens)} out` }, short(VALUES.tokens(run))),

@@ -68,6 +68,20 @@ def test_a_file_is_filtered_as_the_viewer_filters(page: Page, exported: Callable
     expect(count).to_contain_text("an exported page has no whole rows to look into")
 
 
+def test_columns_are_in_the_file(page: Page, exported: Callable[[str], str]) -> None:
+    page.goto(exported("shop-small"))
+    columns = ["level", "rollout.info.read", "rollout.info.checks", "reward_components.tidy", "rollout.attempt", "no"]
+    page.evaluate("found => { location.hash = `${location.hash.split('?')[0]}?${found}` }",
+                  "&".join(f"column={name}" for name in columns) + "&sort=-field:nr")  # fmt: skip
+    expect(page.locator(".list .row").first).to_contain_text("price-23")
+    first = page.locator(".list .row").first
+    expect(first.get_by_title("level: hard")).to_be_visible()
+    expect(first.get_by_title("rollout.info.read: It costs")).to_be_visible()
+    expect(first.get_by_title('rollout.info.checks: {"number":')).to_be_visible()
+    expect(first.get_by_title("reward_components.tidy: ")).to_be_visible()
+    expect(first.get_by_title("rollout.attempt: 1")).to_be_visible()
+
+
 def test_actors_branches_and_tokens_are_in_the_file(page: Page, exported: Callable[[str], str]) -> None:
     page.goto(exported("team"))
     page.locator(".list .row").first.click()

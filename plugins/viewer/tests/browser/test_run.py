@@ -114,6 +114,42 @@ def test_a_link_with_a_condition_that_is_none_shows_no_rows(page: Page, viewer: 
     wrong.clear()
 
 
+def test_columns_are_chosen_by_keyboard_and_kept_in_the_address(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    page.locator(".columns summary").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("group", name="Fields of the task").get_by_label("kind", exact=True).press("Space")
+    page.get_by_role("group", name="Info of the verdict").get_by_label("checks.number").press("Space")
+    page.get_by_label("Path of a field").press_sequentially("rollout.seed")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("group", name="Any other field").get_by_label("rollout.seed")).to_be_checked()
+    page.keyboard.press("Escape")
+    expect(page.locator(".columns summary")).to_be_focused()
+    expect(page.locator(".columns summary")).to_have_text("Columns (3)")
+    query = parse_qs(urlsplit(page.url).fragment.partition("?")[2])
+    assert query["column"] == ["kind", "rollout.info.checks.number", "rollout.seed"]
+    page.reload()
+    head = page.locator(".list .head")
+    expect(head.get_by_role("columnheader", name="rollout.seed")).to_be_visible()
+    row = page.locator(".list .row").filter(has_text="price-02").first
+    expect(row.get_by_title(re.compile(r"^rollout.seed: \d{6,}$"))).to_be_visible()
+    expect(row.get_by_title("kind: household")).to_have_text(re.compile("household$"))
+    expect(row.get_by_title(re.compile("checks.number: (true|false)"))).to_be_visible()
+    head.get_by_role("button", name="kind").click()
+    expect(page.locator(".list [aria-sort=ascending]")).to_have_text("kind")
+    expect(page.locator(".list .row").first.get_by_title("kind: fruit")).to_be_visible()
+    page.locator(".list .row").first.click()
+    expect(page.locator(".tabs-place")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.locator(".columns summary")).to_have_text("Columns (3)")
+    page.set_viewport_size({"width": 400, "height": 800})
+    expect(page.locator(".list .row").first).to_contain_text("kind fruit")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.locator(".columns summary").click()
+    page.get_by_role("button", name="Take all away").click()
+    expect(page.locator(".columns summary")).to_have_text("Columns")
+
+
 def test_keys_and_order_in_the_list(page: Page, viewer: Viewer) -> None:
     run_at(page, viewer, "shop-small")
     page.locator(".list .head").get_by_role("button", name="Tool calls").click()
