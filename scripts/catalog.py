@@ -30,15 +30,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from catalog_answers import candidates, judge_of, script_of
+from catalog_answers import Line, candidates, judge_of, recorded, script_of
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 60
+SECONDS = int(os.environ.get("CATALOG_SECONDS", "300"))
 """An id that has taken so long is given up."""
-SEARCHED = 12
-"""Seconds for which different plays of a game are looked for."""
+SEARCHED = int(os.environ.get("CATALOG_SEARCHED", "12"))
+"""Seconds of this process's own work for which different plays of a game are looked for."""
 TASKS = 2
-"""So many tasks of an id are tried."""
+"""So many tasks of an id are tried, and as many as there are recorded rollouts where a server brings some."""
 LABELS = (
     ("[[A=B]]", "[[A!=B]]"),
     ("CORRECT", "INCORRECT"),
@@ -52,6 +52,7 @@ LABELS = (
 JUDGED = 5
 """So many scripts of a task are tried with each of them."""
 STATES = ("verdict", "rollout", "lists", "loads")
+HUNG = "hung"
 AWAY = re.compile(
     r"nltk|resource .*not found|offline|huggingface|\bhub\b|connect|resolve|service not known|download|fetches"
     r"|no such file"
@@ -94,7 +95,9 @@ def attempt(home: str, name: str) -> dict[str, Any]:
     about = HOMES[home]
     if about.game:
         return entry_of(home, name) | _try_game(home, name)
-    return entry_of(home, name) | {"summary": _summary(home, name)} | asyncio.run(_try_answers(about.prefix + name))
+    known = recorded(name) if home == "nemo" else []
+    found = asyncio.run(_try_answers(about.prefix + name, known))
+    return entry_of(home, name) | {"summary": _summary(home, name)} | found
 
 
 def entry_of(home: str, name: str) -> dict[str, Any]:
@@ -147,29 +150,29 @@ async def _play(reference: str, play: Any) -> Any:
         return await gym.rollout(task)
 
 
-async def _try_answers(reference: str) -> dict[str, Any]:
+async def _try_answers(reference: str, known: Sequence[Sequence[Line]]) -> dict[str, Any]:
     """Try the answers that a task's row holds, and wrong ones; where a judge is asked, with one that is a script."""
-    found = await _try_with(reference, None)
+    found = await _try_with(reference, None, known)
     if "judge" not in found["state"]:
         return found
     for labels in LABELS:
-        judged_so = await _try_with(reference, labels)
+        judged_so = await _try_with(reference, labels, known)
         if judged_so["state"] == "verdict":
             return judged_so | {"by": "judge", "needs": ["second model"]}
     return found
 
 
-async def _try_with(reference: str, labels: tuple[str, str] | None) -> dict[str, Any]:
+async def _try_with(reference: str, labels: tuple[str, str] | None, known: Sequence[Sequence[Line]]) -> dict[str, Any]:
     script = script_of()
     model = script if labels is None else {"policy": script, "judge": judge_of(*labels)}
     state: dict[str, Any] = {"state": "loads"}
     try:
         async with _open(model, reference, {}, None) as gym:
-            async for task in gym.tasks(limit=TASKS):
+            async for task in gym.tasks(limit=max(TASKS, len(known))):
                 state = {"state": "lists"} if state["state"] == "loads" else state
                 rolled = []
                 best = None
-                for by, lines in islice(candidates(task), None if labels is None else JUDGED):
+                for by, lines in islice(candidates(task, known), None if labels is None else JUDGED + len(known)):
                     script.lines = lines
                     rolled.append(rollout := await gym.rollout(task))
                     if rollout.reward is not None and (best is None or rollout.reward > best[0]):
@@ -215,11 +218,11 @@ def needs(words: str) -> list[str]:
     """What an error says is missing."""
     found = []
     low = words.lower()
-    missing = re.search(
+    missing = re.findall(
         r"no module named '([\w.]+)'|module `([\w.]+)` is not installed|pip install \"?([\w\[\]-]+)", low
     )
-    if missing:
-        found.append(f"package {next(filter(None, missing.groups())).partition('.')[0]}")
+    if missing:  # where more than one is named, the others are what the last one needs
+        found.append(f"package {next(filter(None, missing[-1])).partition('.')[0]}")
     if re.search(r"api[ _]key", low):
         found.append("key")
     if AWAY.search(low):
@@ -351,7 +354,7 @@ def try_all(home: str, results: Path, names: Sequence[str]) -> None:
             child.wait()
             if waiting:
                 name = waiting.pop(0)
-                why = f"hung for {SECONDS} seconds, or ended the process"
+                why = f"{HUNG} for {SECONDS} seconds, or ended the process"
                 file.write(json.dumps({**entry_of(home, name), "state": why}) + "\n")
 
 
@@ -359,24 +362,30 @@ def try_all(home: str, results: Path, names: Sequence[str]) -> None:
 
 
 def write(results: Sequence[Path]) -> None:
-    """Write the catalogue of each adapter that the results are of; what others have found of its other homes stays."""
-    found = [json.loads(line) for path in results for line in path.read_text(encoding="utf-8").splitlines()]
-    for adapter in dict.fromkeys(HOMES[one["home"]].adapter for one in found):
-        mine = [one for one in found if HOMES[one["home"]].adapter == adapter]
-        tried = {one["home"] for one in mine}
+    """Write the catalogue of each adapter that the results are of; the last result of an id counts, others stay."""
+    found = {one["id"]: one for path in results for one in map(json.loads, path.read_text("utf-8").splitlines())}
+    for adapter in dict.fromkeys(HOMES[one["home"]].adapter for one in found.values()):
+        mine = [one for one in found.values() if HOMES[one["home"]].adapter == adapter]
         path = ROOT / adapter / "catalog.json"
-        stays = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"homes": {}, "entries": []}
-        entries = [one for one in stays["entries"] if one["home"] not in tried] + [_entry(one) for one in mine]
+        stays = json.loads(path.read_text("utf-8")) if path.exists() else {"homes": {}, "entries": []}
+        before = {one["id"]: one for one in stays["entries"]}
+        entries = [*{**before, **{one["id"]: _entry(one, before.get(one["id"], {})) for one in mine}}.values()]
         homes = {**stays["homes"], **{one["home"]: one["tried"] for one in mine}}
         lines = [f"  {json.dumps(entry, ensure_ascii=False)}" for entry in sorted(entries, key=lambda one: one["id"])]
         text = json.dumps(dict(sorted(homes.items())))
         path.write_text(f'{{"homes": {text},\n "entries": [\n' + ",\n".join(lines) + "\n]}\n", encoding="utf-8")
 
 
-def _entry(one: Mapping[str, Any]) -> dict[str, Any]:
-    """What stays of a result."""
+def _entry(one: Mapping[str, Any], before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stays of a result, and of what was found `before`.
+
+    A package that an id lacked is needed by it still, now that it was there. Who has hung has shown nothing.
+    """
+    if one["state"].startswith(HUNG) and before.get("state") in STATES:
+        return before
     names = ("id", "family", "home", "summary", "needs", "state", "by", "rewards", "turns", "why")
-    entry = {"summary": "", "needs": [], **one}
+    lacked = [need for need in before.get("needs", ()) if need.startswith("package ")]
+    entry = {"summary": before.get("summary", ""), "needs": lacked, **one}
     if one["state"] not in STATES:
         entry["needs"] = needs(one["state"])
     if "alone" in one and one["state"] == "verdict":

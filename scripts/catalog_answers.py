@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 WRONG = ("xyzzy", "0", "")
 ANSWERS = re.compile(r"answer|target|solution|expected|ground_truth|label|gold|secret|oracle", re.IGNORECASE)
 FORMS = ("<answer>{}</answer>", "\\boxed{{{}}}", "ANSWER: {}", "{}")
+RECORDED = 8
+"""So many recorded rollouts of a server are said again."""
 Line = str | Sequence[Mapping[str, Any]]
-"""What a model says in one answer: a text, or calls."""
+"""What a model says in one answer: a text, or items."""
 
 
 def script_of() -> Any:
@@ -27,7 +32,7 @@ def script_of() -> Any:
             if isinstance(line, str):
                 content = [{"type": "output_text", "text": line}]
                 return Response({"output": [{"type": "message", "role": "assistant", "content": content}]})
-            return Response({"output": [{**call, "call_id": f"call_{n}_{len(rest)}"} for n, call in enumerate(line)]})
+            return Response({"output": [{"call_id": f"call_{n}_{len(rest)}", **item} for n, item in enumerate(line)]})
 
     return Script()
 
@@ -45,12 +50,38 @@ def judge_of(right: str, wrong: str) -> Any:
     return Judge()
 
 
-def candidates(task: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Line]]]:
-    """Scripts: a wrong answer, calls and answers that the row holds, other values of it, and more wrong ones.
+def recorded(server: str) -> list[Sequence[Line]]:
+    """What the models of the rollouts said that a server of NeMo Gym ships as examples, in turns."""
+    package = importlib.util.find_spec("resources_servers")
+    found = []
+    for folder in (package and package.submodule_search_locations) or ():
+        path = Path(folder) / server / "data" / "example_rollouts.jsonl"
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            output = (json.loads(line).get("response") or {}).get("output") or ()
+            if turns := list(_turns(output)):
+                found.append([*turns, "Done."] if turns[-1][-1].get("type") == "function_call" else turns)
+    return found[:RECORDED]
 
-    Each with how it was found: `answer` for what the row names so, else `play`.
+
+def _turns(output: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """What a model said, answer by answer: what a tool or somebody else said stands between."""
+    for said, items in groupby(output, lambda item: item["type"] != "function_call_output" and _speaker(item)):
+        if said:
+            yield [{name: value for name, value in item.items() if value is not None} for item in items]
+
+
+def _speaker(item: Mapping[str, Any]) -> bool:
+    return item.get("role", "assistant") == "assistant"
+
+
+def candidates(task: Mapping[str, Any], known: Sequence[Sequence[Line]] = ()) -> Iterator[tuple[str, Sequence[Line]]]:
+    """Scripts: a wrong answer, `known` ones, what the row holds, other values of it, and more wrong ones.
+
+    Each with how it was found: `recorded` for those that were known, `answer` for what the row names so, else `play`.
     """
     yield "play", [WRONG[0]]
+    for lines in known:
+        yield "recorded", lines
     if tools := list(_tools(task)):
         yield "play", [tools, "Done."]
         yield "play", [*([call] for call in tools), "Done."]

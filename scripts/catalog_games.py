@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from catalog_players import player_of, within
+
 ANSWERS = 300
 """So many answers of the policy are tried in a play, which is cut then."""
 SEEDS = 3
 """So many tasks are tried."""
 TRIES = 40
 """So many answers are tried on copies before one is given that may be invalid."""
+KEEP = (0.0, 0.9, 0.97)
+"""How often an action is taken once more: what has to swing up gets nowhere by one after another at random."""
 SOON = 6.0
 """Seconds after which a game that has only failed is given up."""
 NODES = 30_000
@@ -38,14 +42,17 @@ class Play:
 
 
 def find(library: Any, name: str, seconds: float) -> list[Play]:
-    """The best and the worst play of one task that were found, or one, or none where nothing can be played."""
+    """The best and the worst play of one task that were found, or one, or none where nothing can be played.
+
+    `seconds`: of this process's own work, so that no machine finds less because others use it, too.
+    """
     plays: list[Play] = []
-    until = time.monotonic() + seconds
+    until = time.process_time() + seconds
     for play in _tried(library, name, until):
         plays.append(play)
         if (found := _apart(plays)) is not None:
             return found
-        if time.monotonic() > until:
+        if time.process_time() > until:
             break
     return plays[:1]
 
@@ -73,7 +80,7 @@ def _tried(library: Any, name: str, until: float) -> Iterator[Play]:
                 yield found
         except Exception as error:
             failure = error
-            if not fine and time.monotonic() > until - SOON:
+            if not fine and time.process_time() > until - SOON:
                 raise
     if failure is not None and not fine:
         raise failure
@@ -84,12 +91,15 @@ def _attempts(library: Any, name: str, drawn: random.Random, until: float) -> It
         yield partial(_random, library, name, seed, drawn)
         yield partial(_by_the_bot, library, name, seed)
         yield partial(_by_search, library, name, seed, until)
+        yield partial(_by_a_player, library, name, seed, drawn)
+        yield partial(_by_a_player, library, name, seed, drawn)
         for number in range(8):
-            yield partial(_random, library, name, seed, drawn, peek=0.5 * (number % 2), legal=number % 4 > 1)
+            yield partial(_random, library, name, seed, drawn, 0.5 * (number % 2), number % 4 > 1, KEEP[number % 3])
     for number in range(1000):
-        if time.monotonic() > until:
+        if time.process_time() > until:
             return
-        yield partial(_random, library, name, number % SEEDS, drawn, peek=0.3 * (number % 4), legal=number % 3 > 0)
+        peek, legal, keep = 0.3 * (number % 4), number % 3 > 0, KEEP[number % 3]
+        yield partial(_random, library, name, number % SEEDS, drawn, peek, legal, keep)
 
 
 def _made(library: Any, name: str, seed: int) -> tuple[Any, Any, Any]:
@@ -103,26 +113,57 @@ def _made(library: Any, name: str, seed: int) -> tuple[Any, Any, Any]:
     return state, game, guarded(state, game.reset, seed)
 
 
-def _random(library: Any, name: str, seed: int, drawn: random.Random, peek: float = 0.0, legal: bool = False) -> Play:
+def _random(
+    library: Any,
+    name: str,
+    seed: int,
+    drawn: random.Random,
+    peek: float = 0.0,
+    legal: bool = False,
+    keep: float = 0.0,
+) -> Play:
     """A play at random. `peek`: how often an answer is a value that the game itself holds.
 
-    `legal`: whether answers that TextArena calls invalid are tried on copies first, and left out.
+    `legal`: whether answers that TextArena calls invalid are tried on copies first, and left out. `keep`: how often an
+    action that has a name is taken once more.
     """
-    from gym_textgames.guard import guarded
-
     state, game, seen = _made(library, name, seed)
     texts: dict[int, str] = {}
-    answers: list[str] = []
-    mine, earned = 0, 0.0
-    while not seen.ended and mine < ANSWERS and len(answers) < 4 * ANSWERS:
+    before = ""
+
+    def says(seen: Any) -> str:
+        nonlocal before
         texts[seen.player] = f"{texts.get(seen.player, '')}\n{seen.text}"[-6000:]
         text = game.how_to_act() if hasattr(game, "how_to_act") else texts[seen.player]
         for _ in range(TRIES):
             held = _held(game) if drawn.random() < peek else ()
-            answer = _guess(game, text, drawn, held)
+            again = bool(before and getattr(game, "names", None)) and drawn.random() < keep
+            answer = before if again else _guess(game, text, drawn, held)
             if not legal or _is_legal(game, answer, state):
                 break
-        answers.append(answer)
+        before = answer
+        return answer
+
+    return _played(seed, state, game, seen, says, "play")
+
+
+def _by_a_player(library: Any, name: str, seed: int, drawn: random.Random) -> Play | None:
+    """A play by somebody who knows the game, if there is one."""
+    state, game, seen = _made(library, name, seed)
+    player = player_of(game)
+    if player is None:
+        return None
+    return _played(seed, state, game, seen, lambda seen: player(within(game), seen.player, drawn), "player")
+
+
+def _played(seed: int, state: Any, game: Any, seen: Any, says: Callable[[Any], str], by: str) -> Play:
+    """A play in which that is said whenever somebody is asked, whoever it is."""
+    from gym_textgames.guard import guarded
+
+    answers: list[str] = []
+    mine, earned = 0, 0.0
+    while not seen.ended and mine < ANSWERS and len(answers) < 4 * ANSWERS:
+        answers.append(says(seen))
         mine += seen.player == 0
         acting = seen.player
         seen = guarded(state, game.step, answers[-1])
@@ -131,7 +172,7 @@ def _random(library: Any, name: str, seed: int, drawn: random.Random, peek: floa
         guarded(state, game.close)
     given = game.rewards()
     reward = earned if given is None else given.get(0, 0.0)
-    return Play(seed, tuple(answers), mine, reward, seen.ended, "play")
+    return Play(seed, tuple(answers), mine, reward, seen.ended, by)
 
 
 def _guess(game: Any, text: str, drawn: random.Random, held: Sequence[str]) -> str:
@@ -190,13 +231,11 @@ def _is_legal(game: Any, answer: str, state: Any) -> bool:
 
 def _held(game: Any) -> list[str]:
     """Short values within the game, among which there may be the answer."""
-    inner = getattr(game, "_arena", None) or getattr(game, "_world", None)
-    while hasattr(inner, "env"):
-        inner = inner.env
+    held = within(game)
     found: dict[str, None] = {}
-    state = getattr(getattr(inner, "state", None), "game_state", None)
+    state = getattr(getattr(held, "state", None), "game_state", None)
     _gather(state if isinstance(state, dict) else {}, found, 3)
-    _gather({key: value for key, value in vars(inner).items() if key != "state"}, found, 3)
+    _gather({key: value for key, value in vars(held).items() if key != "state"}, found, 3)
     return [value for value in found if value.strip()][:60]
 
 
@@ -247,7 +286,7 @@ def _by_search(library: Any, name: str, seed: int, until: float) -> Play | None:
         return None
     seen = {_key(world)}
     waiting = deque([(world, ())])
-    while waiting and len(seen) < NODES and time.monotonic() < until:
+    while waiting and len(seen) < NODES and time.process_time() < until:
         world, way = waiting.popleft()
         for action in range(world.action_space.n - 1):  # the last one does nothing
             inner = copy.deepcopy(world)

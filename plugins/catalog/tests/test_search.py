@@ -130,6 +130,6 @@ def test_what_ships_is_sound(path: Path) -> None:
             right, wrong = entry["rewards"]
             assert right > wrong, entry
             assert entry["turns"] >= 1
-            assert entry["by"] in ("answer", "judge", "bot", "search", "play")
+            assert entry["by"] in ("answer", "judge", "recorded", "bot", "player", "search", "play")
         if entry["state"] not in WORDS:
             assert "rewards" not in entry
