@@ -128,9 +128,11 @@ class Budget:
         try:
             await future
         except asyncio.CancelledError:
+            # Either it still stood in line, and whoever stood behind it may fit now, or its turn had come in the moment
+            # in which it was cancelled: then what was reserved is its own, and nobody else would ever release it.
             if future.cancelled():
                 self._waiters.remove(entry)
-                self._wake()  # whoever stood behind may fit
+                self._wake()
             elif future.exception() is None:
                 self.release(call, 0, 0)
             raise
@@ -163,6 +165,8 @@ class Budget:
         return self.max_cost is None or self.spent_cost + self.open_cost + call.cost <= self.max_cost
 
     def _wake(self) -> None:
+        # Only the first in line is looked at: were small calls let past a large one, it would wait until the budget is
+        # spent, and its rollout, which has paid for all calls before, would end without a verdict.
         while self._waiters and not self.exhausted:
             call, future = self._waiters[0]
             if future.done():  # cancelled; it removes itself

@@ -123,6 +123,10 @@ class ModelGate:
         waited = 0.0
         failed: FailedAttempts | None = None
         attempt = 0
+        # While the backend answers, what the attempt holds is in `alarm.held`: a slot, what the budget has reserved. It
+        # is given back once, by whoever takes it off that list: this attempt, however it ends, or those who give the
+        # rollout up since its task does not end. A cancelled call cancels `respond`, by which the backend closes it at
+        # its server; what that has generated until then nobody says, so it counts as the worst case.
         while True:
             attempt += 1
             if placement is not None:
@@ -267,6 +271,8 @@ class ModelGate:
 
         Returns the seconds that it waited. A refusal gives the slot back.
         """
+        # The slot comes first and the budget last: what is reserved keeps others from beginning, so nobody holds it
+        # while standing in line. While one of the two is waited for the other may be lost: both hold in the end.
         weights, waited = self.weights, 0.0
         try:
             while True:
@@ -284,6 +290,8 @@ class ModelGate:
 
     async def _wait(self, waiting: Awaitable[Any], alarm: Alarm, failure: str = "no request slot came free") -> float:
         """Wait without any deadline of the rollout coming nearer; returns the seconds."""
+        # The rollout's bounds are on its own work: who stands in line behind thousands has done nothing wrong. The wait
+        # has a bound of its own in their place, or a slot that never comes free would be waited for without end.
         started = self.clock.time()
         paused = alarm.pause()
         try:

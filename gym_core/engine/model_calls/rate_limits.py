@@ -54,8 +54,10 @@ class Limiter:
         try:
             await waiter
         except asyncio.CancelledError:
+            # A slot is handed over in one turn of the loop and taken in the next. Who is cancelled in between owns one
+            # that will never be used: it would be lost for the rest of the run.
             if not waiter.cancelled():
-                self.release()  # the slot had been handed over already
+                self.release()
             raise
         finally:
             self.waiting -= 1

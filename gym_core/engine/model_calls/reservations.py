@@ -130,6 +130,11 @@ class Reservation:
             raise
         self._held = True
 
+    # What is taken for an attempt is released once: settled by its usage, without cost where it failed so, given back
+    # before it began, or closed. The last is for what nobody tells of: it was cancelled, its rollout was given up, its
+    # answer was broken. Endpoints bill what they have generated whether or not it was read, so all of it counts as
+    # spent. A limit may so be reached early; it is never passed unseen.
+
     def settle(self, usage: Usage) -> None:
         """The attempt was answered. An answer that does not tell its usage counts as the worst case."""
         measured = self._reservations.measured

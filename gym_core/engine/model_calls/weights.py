@@ -40,6 +40,8 @@ class Weights:
 
     async def resumed(self) -> None:
         """Wait until there is no pause."""
+        # All who wait share one future: shielded, or one rollout that is cancelled would take it from the others. And
+        # it is looked at again, since the next pause may have begun before whoever waits gets its turn.
         while self._resumed is not None:
             await asyncio.shield(self._resumed)
 

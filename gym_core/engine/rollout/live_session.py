@@ -167,6 +167,8 @@ class LiveSession(SessionHost):
 
     async def _to_the_end(self, closing: Awaitable[Any], seconds: float) -> None:
         """Let something close within its bound, even when the rollout is cancelled meanwhile."""
+        # A container that is not closed is paid for until somebody finds it; a rollout that ends some seconds later is
+        # not. So closing is a task that no cancellation reaches; the alarm is told, or it would give the rollout up.
         task = asyncio.ensure_future(contained(closing))
         self._alarm.allow(seconds)
         try:

@@ -226,6 +226,9 @@ class RolloutRun:
         It is over for agent and session: what model calls under way hold is released, and the session is closed, which
         `closing` waits for.
         """
+        # No code that catches its cancellation can be ended from outside. So all but its task goes on without it: the
+        # row has what was recorded until now, its slot is another's, what was reserved for an open call counts as
+        # spent. What its code does from here on stands nowhere, and its models refuse it.
         watch, what = self.stage.watch, f"task {self.task.task_id!r}, repeat {self.repeat}: its {self.phase}"
         session, alarm = self.session, self.alarm
         self._end()

@@ -70,6 +70,8 @@ class TokenTree:
             return _unusable(f"{len(sampled)} sampled ids and {len(tokens.logprobs)} log probabilities")
         if not isfinite(total):  # of weights that have burst, say; in a row it would be null
             return _unusable("log probabilities that are not finite")
+        # Ids that were sampled may come back as others, since a template dropped or re-encoded them. Nobody is
+        # to train on these as if they were those: the path ends where they part, and what follows is prompt, masked.
         broken = False
         place: int | None = len(nodes) - 1
         if not goes_on:
