@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.rollout.row import Placed, placed
 from gym_core.engine.rollout.speaker import Question
 from tests.support.models import call, say
+from tests.support.work import LINEAR, growth
 
 MAIN = "policy"
 
@@ -284,3 +286,29 @@ def test_calls_at_once_are_each_found_again() -> None:
         question = recording.asks(main, shown)
         recording.answered(main, question, Answer(Response({"output": []}), 0.0, 0.0, 1), at=0.0)
     assert lineage(recording) == [(None, 0), (0, 2), (0, 2), (1, 4), (2, 4), (3, 5)]
+
+
+def talk(turns: int, old: int, begin_anew: int) -> Recording:
+    """A loop of tool calls whose outputs are left out once they are `old` items behind, begun anew now and then."""
+    recording = Recording([A])
+    main, items = recording.main, recording.visible
+    for turn in range(turns):
+        made = call("f", {"turn": turn}, f"c{turn}")
+        answer = Answer(Response({"output": [made]}), 0.0, 0.0, 1)
+        recording.answered(main, recording.asks(main, items), answer, at=0.0)
+        output: Item = {"type": "function_call_output", "call_id": f"c{turn}", "output": f"{turn}"}
+        recording.ran(main, recording.call_number(main, made), output, 0.0, 0.0, None)
+        items = [*items, made, output]
+        if len(items) > old:
+            items[-old] = {**items[-old], "type": "function_call_output", "output": "..."}
+        if turn % begin_anew == begin_anew - 1:
+            items = [*items[:1], user_message(f"Until turn {turn}: nothing.")]
+    return recording
+
+
+@pytest.mark.parametrize(
+    ("old", "begin_anew"), [(10**9, 10**9), (8, 10**9), (10**9, 20)], ids=["loop", "leaves out", "compacts"]
+)
+def test_what_a_turn_costs_does_not_grow_with_those_before(old: int, begin_anew: int) -> None:
+    assert len(talk(20, old, begin_anew).model_calls) == 20
+    assert growth("gym_core", lambda turns: talk(turns, old, begin_anew), 50) <= LINEAR
