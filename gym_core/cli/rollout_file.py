@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from gym_core.cli.where import Condition
-from gym_core.domain.errors import InputError, UsageError
-from gym_core.domain.json_text import JsonError, parse_json
-from gym_core.domain.task import is_result, result_task_id
-from gym_core.engine.storage.files import line_at, numbered_lines, refuse_odd
+from gym_core.domain.errors import UsageError
 from gym_core.engine.storage.groups import GroupLines, groups_of
+from gym_core.engine.storage.reading import StoredRow, StoredRows
 
 _DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
 _FAILURES = ".failures.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A row, and where it stands: its file, the number of its line, and the bytes before it.
-
-    What its group came to is in the row as `rollout.group`.
-    """
-
-    path: Path
-    number: int
-    offset: int
-    row: dict[str, Any]
-
-    @property
-    def key(self) -> tuple[str, Any]:
-        """The task and the repeat."""
-        return result_task_id({"task_id": None, **self.row}), self.row["rollout"].get("repeat", 0)
-
-    @property
-    def place(self) -> str:
-        """File and line."""
-        return f"{self.path}:{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +41,25 @@ class Selection:
 class RunRows:
     """The rollouts of a run: its rows, then the failures that still stand. Of a file of failures its lines alone.
 
-    `torn`: whether the end of an unfinished line was left out, known once it was read.
+    What the group of one came to is in its row as `rollout.group`. Raises `UsageError`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.torn = False
         of_failures = path.name.endswith(_FAILURES)
-        self._failures = None if of_failures else path.with_name(path.name.removesuffix(".jsonl") + _FAILURES)
-        self._groups: GroupLines | None = None
+        failures = None if of_failures else path.with_name(path.name.removesuffix(".jsonl") + _FAILURES)
+        self._rows = StoredRows(path, failures, made=GroupLines(groups_of(path)).joined)
 
-    def _parsed(self, path: Path, number: int, offset: int, line: bytes) -> Stored:
-        """A line of one of its files, with what its group came to."""
-        if self._groups is None:
-            self._groups = GroupLines(groups_of(self.path))
-        stored = _parsed(path, number, offset, line)
-        return replace(stored, row=self._groups.joined(stored.row))
+    @property
+    def torn(self) -> bool:
+        """Whether the end of an unfinished line was left out, known once it was read."""
+        return self._rows.torn > 0
 
-    def find(self, wanted: str | None, selection: Selection) -> Iterator[Stored]:
+    def find(self, wanted: str | None, selection: Selection) -> Iterator[StoredRow]:
         """What is wanted: by its place among the selected, counted from 1, by `TASK_ID` or `TASK_ID#REPEAT`, or all.
 
-        Without a selection None means the first. Raises `UsageError` for what is not there, and `InputError` for a line
-        that is no rollout.
+        Without a selection None means the first. Raises `UsageError` for what is not there, and for a line that is no
+        rollout.
         """
         number = 1 if wanted is None and not selection else _number(wanted or "")
         if number is not None:
@@ -98,7 +69,7 @@ class RunRows:
         else:
             yield from self._some(selection)
 
-    def like(self, stored: Stored) -> Stored:
+    def like(self, stored: StoredRow) -> StoredRow:
         """The same repeat of the same task, else the first rollout of the task. Raises `UsageError`."""
         task_id, repeat = stored.key
         try:
@@ -106,7 +77,7 @@ class RunRows:
         except UsageError:
             return self._of_key(task_id, Selection(), exactly=True)
 
-    def _some(self, selection: Selection) -> Iterator[Stored]:
+    def _some(self, selection: Selection) -> Iterator[StoredRow]:
         """All that are selected, at least one."""
         known = [False] * len(selection.where)
         count = 0
@@ -120,7 +91,7 @@ class RunRows:
                 raise UsageError(f"no rollout of {self.path} has a value for the field `{missing[0]}`", hint=hint)
             raise UsageError(f"{self.path} has no rollout for {selection}", hint="" if selection.failed else hint)
 
-    def _selected(self, selection: Selection, known: list[bool] | None = None) -> Iterator[Stored]:
+    def _selected(self, selection: Selection, known: list[bool] | None = None) -> Iterator[StoredRow]:
         found = self._filtered(selection, known)
         count = selection.lowest or selection.highest
         if count is None:
@@ -131,16 +102,16 @@ class RunRows:
         ranked = ((sign * stored.row["reward"], n, stored.path, stored.number, stored.offset) for n, stored in
                   enumerate(found) if stored.row.get("reward") is not None)  # fmt: skip
         for _, _, path, number, offset in heapq.nsmallest(count, ranked):
-            yield self._read_at(path, number, offset)
+            yield self._rows.at(path, number, offset)
 
-    def _filtered(self, selection: Selection, known: list[bool] | None) -> Iterator[Stored]:
-        for stored in self._all(failed=selection.failed):
+    def _filtered(self, selection: Selection, known: list[bool] | None) -> Iterator[StoredRow]:
+        for stored in self._rows.standing(failed=selection.failed):
             if known is not None and not all(known):
                 known[:] = [was or one.is_found(stored.row) for was, one in zip(known, selection.where, strict=True)]
             if all(condition.holds(stored.row) for condition in selection.where):
                 yield stored
 
-    def _at(self, wanted: int, selection: Selection) -> Stored:
+    def _at(self, wanted: int, selection: Selection) -> StoredRow:
         if selection:
             found = self._selected(selection)
             stored = next(islice(found, wanted - 1, None), None) if wanted else None
@@ -149,10 +120,10 @@ class RunRows:
                 raise UsageError(f"{self.path} has {count} rollouts for {selection}, and no number {wanted}")
             return stored
         count = 0
-        for count, line in enumerate(self._lines(self.path), 1):  # a million rows are not parsed to be counted
+        for count, line in enumerate(self._rows.lines(self.path), 1):  # a million rows are not parsed to be counted
             if count == wanted:
-                return self._parsed(self.path, *line)
-        for stored in self._standing():
+                return self._rows.parsed(self.path, *line)
+        for stored in self._rows.standing(failed=True) if self._rows.failures is not None else ():
             count += 1
             if count == wanted:
                 return stored
@@ -160,24 +131,21 @@ class RunRows:
             raise UsageError(f"{self.path} holds no rollout", hint="give what `gym run --output` wrote")
         raise UsageError(f"{self.path} has no rollout {wanted}", hint=f"they are 1 to {count}")
 
-    def _of_key(self, wanted: str, selection: Selection, *, exactly: bool = False) -> Stored:
+    def _of_key(self, wanted: str, selection: Selection, *, exactly: bool = False) -> StoredRow:
         task_id, mark, repeat = wanted.rpartition("#")
         number = _number(repeat) if mark else None
         with_repeat = (task_id, number) if number is not None else None
         # A line without these bytes cannot be the one: it need not be parsed. Others may be written in several ways.
         plain = _PLAIN.fullmatch(task_id if with_repeat else wanted)
-        rows: Iterable[Stored] = self._all(plain[0].encode() if plain else b"") if not selection else (
-            self._selected(selection)
-        )  # fmt: skip
-        found: Stored | None = None
+        needle = plain[0].encode() if plain else b""
+        rows = self._selected(selection) if selection else self._rows.standing(needle)
+        found: StoredRow | None = None
         for stored in rows:
             if (found is None and (stored.key[0] == wanted or stored.key == with_repeat)) or (
                 found is not None and stored.key == found.key
             ):
                 found = stored
-                if (
-                    stored.path == self.path and self._failures is not None
-                ):  # a row stands once, failures are tried again
+                if stored.path is self.path and self._rows.failures is not None:  # a row stands once
                     break
         if found is None:
             raise UsageError(
@@ -186,64 +154,7 @@ class RunRows:
             )
         return found
 
-    def _all(self, needle: bytes = b"", *, failed: bool = False) -> Iterator[Stored]:
-        if not failed or self._failures is None:
-            for number, offset, line in self._lines(self.path):
-                if needle in line or b"\\u" in line:
-                    yield self._parsed(self.path, number, offset, line)
-        yield from self._standing()
-
-    def _standing(self) -> Iterator[Stored]:
-        """The failures that still stand: the last attempt of each, where no row came of a later one."""
-        if self._failures is None or not self._failures.is_file():
-            return
-        last: dict[tuple[str, Any], int] = {}
-        for line in self._lines(self._failures):
-            stored = self._parsed(self._failures, *line)
-            last[stored.key] = stored.number
-        if not last:
-            return
-        for line in self._lines(self.path):
-            last.pop(self._parsed(self.path, *line).key, None)
-        for line in self._lines(self._failures):
-            stored = self._parsed(self._failures, *line)
-            if last.get(stored.key) == stored.number:
-                yield stored
-
-    def _read_at(self, path: Path, number: int, offset: int) -> Stored:
-        return self._parsed(path, number, offset, line_at(path, offset))
-
-    def _lines(self, path: Path) -> Iterator[tuple[int, int, bytes]]:
-        """Number, offset and text of each whole line; what a killed run has left unfinished at the end is left out."""
-        for number, offset, line in numbered_lines(path):
-            if not line.endswith(b"\n") and not _is_json(line):
-                self.torn = True
-                return
-            yield number, offset, line
-
 
 def _number(text: str) -> int | None:
     """A place or a repeat; None for what is none, such as a task id of many digits."""
     return int(text) if text.isdecimal() and len(text) < _DIGITS else None
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        parse_json(line)
-    except JsonError:
-        return False
-    return True
-
-
-def _parsed(path: Path, number: int, offset: int, line: bytes) -> Stored:
-    try:
-        row = parse_json(line)
-    except JsonError as error:
-        raise InputError(f"{path}:{number}: {error}") from error
-    if not isinstance(row, dict) or not is_result(row):
-        raise InputError(f"{path}:{number}: this is no rollout that gym wrote", hint="give the file after --output")
-    try:
-        refuse_odd(row.get("reward"), row["rollout"].get("repeat", 0))
-    except ValueError as error:
-        raise InputError(f"{path}:{number}: {error}") from None
-    return Stored(path, number, offset, row)

@@ -15,7 +15,8 @@ from gym_core.cli.terminal import Styled, Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from gym_core.cli.rollout_file import RunRows, Selection, Stored
+    from gym_core.cli.rollout_file import RunRows, Selection
+    from gym_core.engine.storage.reading import StoredRow
 
 RESULTS = Path("results")
 """Where runs lie that nobody named a file for."""
@@ -74,7 +75,7 @@ def show(
         terminal.note(f"warning: {path}: the unfinished last line was left out")
 
 
-def _print(terminal: Terminal, found: Iterator[Stored], other: RunRows | None) -> None:
+def _print(terminal: Terminal, found: Iterator[StoredRow], other: RunRows | None) -> None:
     """Each rollout as text, or beside the same task in another run; a page at a time on a terminal."""
     first = next(found)  # what is not there is said on an empty screen
     with terminal.paged():
@@ -84,7 +85,7 @@ def _print(terminal: Terminal, found: Iterator[Stored], other: RunRows | None) -
             terminal.out(_rendered(terminal, stored, other))
 
 
-def _rendered(terminal: Terminal, stored: Stored, other: RunRows | None) -> Styled:
+def _rendered(terminal: Terminal, stored: StoredRow, other: RunRows | None) -> Styled:
     width, redact = terminal.width, terminal.redactor.redact
     if other is None:
         from gym_core.cli.rollout_view import render

@@ -105,7 +105,7 @@ def result_task_id(row: Mapping[str, Any]) -> str:
     """The id of the task that a result is of. It is the row's `task_id` unless `rollout` says otherwise."""
     about = row.get("rollout")
     named = about.get("task_id") if isinstance(about, Mapping) else None
-    return named or id_text(row["task_id"]) or ""
+    return named or id_text(row.get("task_id")) or ""
 
 
 def id_text(value: Any) -> str | None:

@@ -199,8 +199,8 @@ def test_a_rollout_that_is_not_there_is_said(gym: Gym, file: Path, which: str, p
     ("content", "problem"),
     [
         ("{broken\n", "x.jsonl:1: not valid JSON"),
-        ('\n{"task_id": "a", "responses_create_params": {"input": "x"}}\n', "x.jsonl:2: this is no rollout"),
-        ("[]\n", "x.jsonl:1: this is no rollout"),
+        ('\n{"task_id": "a", "responses_create_params": {"input": "x"}}\n', "x.jsonl:2: not a row that gym wrote"),
+        ("[]\n", "x.jsonl:1: not a row that gym wrote"),
         ("", "holds no rollout"),
     ],
 )

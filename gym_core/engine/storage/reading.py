@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import is_result, result_task_id
 from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.storage.files import numbered_lines, refuse_odd
+from gym_core.engine.storage.files import line_at, numbered_lines, refuse_odd
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.store import Outputs
@@ -45,31 +46,138 @@ def files_of_results(path: Path) -> Outputs:
     return outputs
 
 
+@dataclass(slots=True)
+class StoredRow:
+    """A row, and where it stands: its file, the number of its line from 1, and the bytes before it."""
+
+    path: Path
+    number: int
+    offset: int
+    row: dict[str, Any]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The task and the repeat."""
+        return result_task_id(self.row), self.row["rollout"].get("repeat", 0)
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.path}:{self.number}"
+
+
+class StoredRows:
+    """The rows of a run, and of its failures those that still stand, one after the other, however many there are.
+
+    What may be missing, and what stands. A run that was killed, or that writes just now, leaves at most the last line
+    of each file unfinished: that one is left out, and `torn` is its bytes, known once it was met. Of several failed
+    attempts the last one stands, and none where a later one left a row; so the failures are read first, for the last
+    of each, then the rows, and then the failures again.
+
+    `failures`: None for a file that is all there is. `redact`: what is done to a line before it is parsed, and `made`
+    what is made of each row then. `needed`: what must be in `rollout`. Raises `UsageError` with file name and line
+    number for a line that is no row.
+    """
+
+    def __init__(
+        self,
+        rows: Path,
+        failures: Path | None,
+        redact: Callable[[bytes], bytes] = bytes,
+        *,
+        needed: Sequence[str] = (),
+        made: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        self.rows = rows
+        self.failures = failures
+        self.torn = 0
+        self._redact = redact
+        self._needed = needed
+        self._made = made
+
+    def lines(self, path: Path) -> Iterator[tuple[int, int, bytes]]:
+        """Number, offset and text of each whole line of one of the files; the failures may not be there."""
+        if path is self.failures and not path.is_file():
+            return
+        for number, offset, line in numbered_lines(path):
+            if not line.endswith(b"\n") and not _is_json(line):
+                self.torn = len(line)
+                return
+            yield number, offset, line
+
+    def standing(self, needle: bytes = b"", *, failed: bool = False) -> Iterator[StoredRow]:
+        """Every rollout once: its row, or the failure that stands; with `failed` the failures alone.
+
+        `needle`: what is in the line of each that is wanted, unless it is written with escapes: others may be left out.
+        """
+        failed = failed and self.failures is not None
+        last = {stored.key: stored.number for stored in self._of(self.failures, needle)}
+        for stored in () if failed and not last else self._of(self.rows, needle):
+            last.pop(stored.key, None)
+            if not failed:
+                yield stored
+        for stored in self._of(self.failures, needle) if last else ():
+            if last.get(stored.key) == stored.number:
+                yield stored
+
+    def at(self, path: Path, number: int, offset: int) -> StoredRow:
+        """The row that stands at a place."""
+        return self.parsed(path, number, offset, line_at(path, offset))
+
+    def parsed(self, path: Path, number: int, offset: int, line: bytes) -> StoredRow:
+        """A line as a row."""
+        try:
+            row = parse_json(self._redact(line))
+        except JsonError as error:
+            raise UsageError(f"{path}:{number}: {error}", hint=_NOT_OURS) from None
+        if not isinstance(row, dict) or not is_result(row) or (self._needed and "task_id" not in row):
+            raise UsageError(f"{path}:{number}: not a row that gym wrote", hint=_NOT_OURS)
+        about = row["rollout"]
+        lacking = [name for name in self._needed if name not in about]
+        if lacking:
+            raise UsageError(f"{path}:{number}: not a row that gym wrote: it lacks `rollout.{lacking[0]}`")
+        try:
+            refuse_odd(row.get("reward"), about.get("repeat", 0))
+        except ValueError as error:
+            raise UsageError(f"{path}:{number}: {error}", hint=_NOT_OURS) from None
+        return StoredRow(path, number, offset, row if self._made is None else self._made(row))
+
+    def _of(self, path: Path | None, needle: bytes) -> Iterator[StoredRow]:
+        if path is not None:
+            for number, offset, line in self.lines(path):
+                if needle in line or b"\\u" in line:
+                    yield self.parsed(path, number, offset, line)
+
+
 class ResultsFile:
     """The files of a run that has ended, was interrupted, or still goes on.
 
-    Raises `UsageError` for a path that is no results file. `torn`: bytes of an unfinished last line that were left
-    out, known once the rollouts were read. `redact`: what is done to a line before it is parsed. `judged`: whether what
-    was said of a rollout's group takes the place of its own verdict; `groups` counts those then.
+    Raises `UsageError` for a path that is no results file. `redact`: what is done to a line before it is parsed.
+    `judged`: whether what was said of a rollout's group takes the place of its own verdict; `groups` counts those then.
     """
 
     def __init__(self, path: str | Path, redact: Callable[[bytes], bytes] = bytes, *, judged: bool = False) -> None:
         self.path = Path(path)
         self._redact = redact
         self.outputs = files_of_results(self.path)
-        self.torn = 0
         self.manifest = Manifest.read(self.outputs.manifest) if self.outputs.manifest.exists() else None
         self.groups = GroupTally()
-        self._lines_of_groups = GroupLines(self.outputs.groups, self.groups, redact) if judged else None
+        self._judged = GroupLines(self.outputs.groups, self.groups, redact).judged if judged else None
+        self._rows = StoredRows(self.path, self.outputs.failures, redact, needed=_NEEDED, made=self._judged)
+
+    @property
+    def torn(self) -> int:
+        """Bytes of an unfinished last line that were left out, known once the rollouts were read."""
+        return self._rows.torn
 
     def extent(self) -> tuple[int, int]:
         """How many rows there are, and how many rollouts a task has: what the rows show and the manifest says."""
         count = most = 0
-        for _, _, line in self._lines(self.path):
-            count += 1
-            most = max(most, _repeat_of(line))
-        for _, _, line in self._lines(self.outputs.failures):
-            most = max(most, _repeat_of(line))
+        for path in (self.outputs.failures, self.path):
+            count = 0
+            for _, _, line in self._rows.lines(path):
+                count += 1
+                most = max(most, _repeat_of(line))
         planned = self.manifest.extent.get("repeats", 1) if self.manifest is not None else 1
         return count, max(most + 1, planned)
 
@@ -83,59 +191,30 @@ class ResultsFile:
 
     def placed(self) -> Iterator[tuple[int, Rollout]]:
         """The same, each with its place, for `at`."""
-        last: dict[tuple[str, int], int] = {}
-        for number, _, row in self._rows(self.outputs.failures):
-            last[_key(row)] = number
         seen = KeyTable()
-        for number, offset, row in self._rows(self.path):
-            key = _key(row)
-            if not seen.add(for_repeat(digest(key[0]), key[1])):
+        for stored in self._rows.standing():
+            task_id, repeat = stored.key
+            failed = stored.path is not self.path
+            if not failed and not seen.add(for_repeat(digest(task_id), repeat)):
                 raise UsageError(
-                    f"{self.path}:{number}: repeat {key[1]} of the task {key[0]!r} stands on an earlier line already",
+                    f"{stored.place}: repeat {repeat} of the task {task_id!r} stands on an earlier line already",
                     hint="results of several runs cannot share a file; give each its own",
                 )
-            last.pop(key, None)
-            yield Outputs.place(offset, failed=False), self._rollout(row)
-        if last:
-            for number, offset, row in self._rows(self.outputs.failures):
-                if last.get(_key(row)) == number:
-                    yield Outputs.place(offset, failed=True), self._rollout(row)
+            yield Outputs.place(stored.offset, failed=failed), Rollout(stored.row)
 
     def at(self, places: Iterable[int]) -> Iterator[Rollout]:
         """The rollouts at these places, in their order. Raises `UsageError` where the files have changed there."""
         for place in places:
-            yield self._rollout(self.outputs.row(place, self._redact))
-
-    def _rollout(self, row: dict[str, Any]) -> Rollout:
-        return Rollout(row if self._lines_of_groups is None else self._lines_of_groups.judged(row))
-
-    def _rows(self, path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        for number, offset, line in self._lines(path):
-            try:
-                row = parse_json(self._redact(line))
-            except JsonError as error:
-                if not line.endswith(b"\n"):  # a run that was killed, or one that is writing just now
-                    self.torn = len(line)
-                    return
-                raise UsageError(f"{path}:{number}: {error}", hint=_NOT_OURS) from None
-            if not isinstance(row, dict) or not is_result(row) or "task_id" not in row:
-                raise UsageError(f"{path}:{number}: not a row that gym wrote", hint=_NOT_OURS)
-            lacking = [name for name in _NEEDED if name not in row["rollout"]]
-            if lacking:
-                raise UsageError(f"{path}:{number}: not a row that gym wrote: it lacks `rollout.{lacking[0]}`")
-            try:
-                refuse_odd(row.get("reward"), row["rollout"]["repeat"])
-            except ValueError as error:
-                raise UsageError(f"{path}:{number}: {error}", hint=_NOT_OURS) from None
-            yield number, offset, row
-
-    @staticmethod
-    def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-        return numbered_lines(path) if path.exists() else iter(())
+            row = self.outputs.row(place, self._redact)
+            yield Rollout(row if self._judged is None else self._judged(row))
 
 
-def _key(row: dict[str, Any]) -> tuple[str, int]:
-    return result_task_id(row), int(row["rollout"]["repeat"])
+def _is_json(line: bytes) -> bool:
+    try:
+        parse_json(line)
+    except JsonError:
+        return False
+    return True
 
 
 def _repeat_of(line: bytes) -> int:

@@ -137,7 +137,7 @@ def named_by(row: Mapping[str, Any], by: str | None, *, result: Mapping[str, Any
     `by`: the value of `--task-id`. `result`: the row that a run wrote, if the task comes from one.
     """
     if by is None:
-        return own_task_id(row) if result is None else result_task_id({"task_id": None, **result})
+        return own_task_id(row) if result is None else result_task_id(result)
     if by == LINE:
         return None
     own = id_text(field_value(row, by))
