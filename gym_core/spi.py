@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gym_core.cli.parameters import debug_option as debug_option
     from gym_core.cli.parameters import disable_option as disable_option
     from gym_core.cli.parameters import given_deadlines as given_deadlines
+    from gym_core.cli.parameters import given_options as given_options
     from gym_core.cli.parameters import json_option as json_option
     from gym_core.cli.parameters import parse_models as parse_models
     from gym_core.cli.parameters import parse_settings as parse_settings
@@ -258,8 +259,8 @@ else:
             "gym_core.cli.interrupts": "Interrupts",
             "gym_core.cli.lazy": "LazyGroup",
             "gym_core.cli.parameters": "SECONDS component_options component_settings concurrency_option debug_option "
-            "disable_option given_deadlines json_option parse_models parse_settings sandbox_option sandbox_settings "
-            "setting_option task_id_option timeout_options",
+            "disable_option given_deadlines given_options json_option parse_models parse_settings sandbox_option "
+            "sandbox_settings setting_option task_id_option timeout_options",
             "gym_core.cli.running": "logged",
             "gym_core.cli.terminal": "Terminal open_console pass_shared_terminal pass_terminal styled written",
             "gym_core.cli.where": "Condition",

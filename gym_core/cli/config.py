@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gym_core.cli.configuration import Configuration, key_of, origin_of
-from gym_core.cli.parameters import parse_models, parse_settings
+from gym_core.cli.parameters import given_options, parse_models
 from gym_core.cli.run import run, to_config
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.json_text import encode_json
-from gym_core.wiring.config_file import ELSEWHERE, GATEWAY, HTTP, POLICY, split_roles
+from gym_core.wiring.config_file import AGENT, ELSEWHERE, ENV, EXECUTOR, GATEWAY, HTTP, PLACES, POLICY, option_table
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -82,34 +82,24 @@ def _run_rows(ctx: click.Context, configuration: Configuration, options: Mapping
 def _component_rows(
     terminal: Terminal, configuration: Configuration, models: Mapping[str, str], options: Mapping[str, Any]
 ) -> Iterator[_Row]:
+    from gym_core.engine.config import LOCAL
     from gym_core.wiring.manager import PluginManager
 
     manager = PluginManager(tuple(filter(None, options["disabled"])))
-    components = {place: options[place] for place in ("env", "agent", "sandbox", "gateway", "executor")}
+    components: dict[str, str] = {place: options[place] for place in PLACES}
     maker = configuration.maker(terminal, manager, models=models, **components)
-    settings = split_roles(parse_settings(options["model_settings"], "-M"), models)
+    given = given_options(options, models)
     for role, text in models.items():
-        table = "model_options" if role == POLICY else f"model_options.{role}"
-        yield from _resolved(maker, Kind.MODEL, text, settings.get(role, {}), table, role)
-    agent = options["agent"]
-    if options["env"]:
-        given = parse_settings(options["env_settings"], "-E")
-        yield from _resolved(maker, Kind.RESOURCE_SERVER, options["env"], given, "env_options")
-        if not agent:
-            agent = manager.load(Kind.RESOURCE_SERVER, options["env"]).component.preferred_agent
-            yield _Row("agent", agent, f"preference of {options['env']}")
-    if agent:
-        given = parse_settings(options["agent_settings"], "-A")
-        yield from _resolved(maker, Kind.AGENT, agent, given, "agent_options")
-    given = parse_settings(options["gateway_settings"], "-G")
-    if given or GATEWAY in maker.configured or options["gateway"] != HTTP:  # else it is made when one is needed
-        yield from _resolved(maker, Kind.GATEWAY, options["gateway"], given, "gateway_options")
-    if options["sandbox"]:
-        given = parse_settings(options["sandbox_settings"], "-S")
-        yield from _resolved(maker, Kind.SANDBOX, options["sandbox"], given, "sandbox_options")
-    if options["executor"] not in (None, "local"):
-        given = parse_settings(options["executor_settings"], "-X")
-        yield from _resolved(maker, Kind.EXECUTOR, options["executor"], given, "executor_options")
+        yield from _resolved(maker, Kind.MODEL, text, given["model_options"].get(role, {}), option_table(role), role)
+    for place, kind in PLACES.items():
+        reference, table = components[place], option_table(place)
+        if place == GATEWAY and reference == HTTP and not given[table] and GATEWAY not in maker.configured:
+            continue  # it is made when one is needed
+        if place == AGENT and not reference and components[ENV]:
+            reference = manager.load(Kind.RESOURCE_SERVER, components[ENV]).component.preferred_agent
+            yield _Row(AGENT, reference, f"preference of {components[ENV]}")
+        if reference and (place, reference) != (EXECUTOR, LOCAL):
+            yield from _resolved(maker, kind, reference, given[table], table)
 
 
 def _resolved(

@@ -55,10 +55,13 @@ class Configuration:
         return self.file.origin if self.file is not None else "default"
 
     def components(
-        self, models: Mapping[str, str], others: Mapping[str, str | None]
-    ) -> tuple[dict[str, Configured], list[str]]:
-        """The options of components that a file gives, and warnings; see `ConfigFile.configured`."""
-        return self.file.configured(models, others) if self.file is not None else ({}, [])
+        self, models: Mapping[str, str], others: Mapping[str, str | None], tell: Callable[[str], None]
+    ) -> dict[str, Configured]:
+        """The options of components that a file gives, see `ConfigFile.configured`; what is left out is told."""
+        configured, left_out = self.file.configured(models, others) if self.file is not None else ({}, [])
+        for notice in left_out:
+            tell(f"warning: {notice}")
+        return configured
 
     def maker(
         self,
@@ -74,10 +77,7 @@ class Configuration:
         """
         from gym_core.wiring.making import Maker
 
-        configured, notices = self.components(models, others)
-        for notice in notices:
-            terminal.note(f"warning: {notice}")
-        return Maker(manager, terminal.redactor, configured=configured)
+        return Maker(manager, terminal.redactor, configured=self.components(models, others, terminal.note))
 
 
 def config_options(command: Command) -> Command:

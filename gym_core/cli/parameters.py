@@ -11,7 +11,7 @@ import click
 
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
-from gym_core.wiring.config_file import POLICY, TIMEOUTS
+from gym_core.wiring.config_file import PLACES, POLICY, TIMEOUTS, split_roles
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -184,6 +184,20 @@ def parse_settings(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
             raise UsageError(f"{flag} {key.strip()} is given twice", hint="keep one of them")
         settings[key.strip()] = value
     return settings
+
+
+def given_options(options: Mapping[str, Any], models: Mapping[str, str]) -> dict[str, Any]:
+    """What `component_settings` and its like were given: `env_options` and so on, and `model_options` by role.
+
+    Raises `UsageError`.
+    """
+    kinds = {"model": Kind.MODEL, **PLACES}
+    given = {
+        f"{place}_options": parse_settings(options[f"{place}_settings"], kind.setter)
+        for place, kind in kinds.items()
+        if f"{place}_settings" in options
+    }
+    return {**given, "model_options": split_roles(given["model_options"], models)}
 
 
 def parse_models(references: tuple[str, ...], flag: str = "--model ") -> dict[str, str]:

@@ -11,14 +11,16 @@ from gym_core.cli.parameters import (
     concurrency_option,
     debug_option,
     disable_option,
+    given_options,
     json_option,
-    parse_settings,
+    parse_models,
     sandbox_option,
     sandbox_settings,
     setting_option,
 )
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
+from gym_core.wiring.config_file import POLICY
 
 if TYPE_CHECKING:
     from gym_core.engine.run.rescore import RescoreConfig
@@ -55,24 +57,20 @@ def rescore(terminal: Terminal, /, **options: Any) -> int:
 
 def to_config(options: dict[str, Any]) -> RescoreConfig:
     """What the options of the command line ask for. Raises `UsageError`."""
-    from gym_core.cli.parameters import parse_models
     from gym_core.engine.run.rescore import RescoreConfig
-    from gym_core.wiring.config_file import POLICY, split_roles
 
     models = parse_models(options["models"])
-    model_options = split_roles(parse_settings(options["model_settings"], "-M"), models)
-    lost = next(iter(model_options.get(POLICY, {})), None)
+    given = given_options(options, models)
+    lost = next(iter(given["model_options"].get(POLICY, {})), None)
     if lost is not None and POLICY not in models:
         roles = ", ".join(models) or "none is given"
         raise UsageError(f"-M {lost}: it names no role of --model ({roles})", hint="-M ROLE.KEY=VALUE")
     return RescoreConfig(
         file=options["file"],
         env=options["env"],
-        env_options=parse_settings(options["env_settings"], "-E"),
         models=models,
-        model_options=model_options,
         sandbox=options["sandbox"],
-        sandbox_options=parse_settings(options["sandbox_settings"], "-S"),
+        **given,
         output=options["output"],
         overwrite=options["overwrite"],
         concurrency=options["concurrency"],

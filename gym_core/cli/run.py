@@ -16,9 +16,9 @@ from gym_core.cli.parameters import (
     debug_option,
     disable_option,
     given_deadlines,
+    given_options,
     json_option,
     parse_models,
-    parse_settings,
     setting_option,
     task_id_option,
     timeout_options,
@@ -26,7 +26,7 @@ from gym_core.cli.parameters import (
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 from gym_core.engine.standard_streams import is_terminal
-from gym_core.wiring.config_file import POLICY
+from gym_core.wiring.config_file import PLACES, POLICY
 from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.plugin_source import HomeMissing
@@ -176,7 +176,7 @@ def run(terminal: Terminal, /, **options: Any) -> int:
 
 def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda message: None) -> RunConfig:
     """The run that the options of the command line ask for. Raises `UsageError`."""
-    from gym_core.engine.config import Invocation, run_config
+    from gym_core.engine.config import Invocation, RunSettings, run_config
 
     if options["resume"] and options["overwrite"]:
         raise UsageError("--resume and --overwrite contradict each other", hint="give one of them")
@@ -192,52 +192,24 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
             raise _missing("model")
         if not options["env"]:
             raise _missing("env")
-    others = {place: options[place] for place in ("env", "agent", "sandbox", "gateway", "executor")}
-    configured, notices = configuration.components(models, others)
-    for notice in notices:
-        warn(f"warning: {notice}")
     file = configuration.file
+    settings: dict[str, Any] = {name: options[name] for name in RunSettings.__annotations__ if name in options}
+    settings |= {name: options[name] or None for name in ("env", "sandbox", "task_id")}
+    settings |= {name: tuple(filter(None, options[name])) for name in ("by", "extensions")}
+    settings["output"] = options["output"] or fresh_output(options["env"] or options["agent"], models.get(POLICY))
     return run_config(
+        **settings,
+        **given_options(options, models),
         models=models,
-        env=options["env"] or None,
-        agent=options["agent"],
-        model_options=parse_settings(options["model_settings"], "-M"),
-        env_options=parse_settings(options["env_settings"], "-E"),
-        agent_options=parse_settings(options["agent_settings"], "-A"),
-        gateway=options["gateway"],
-        gateway_options=parse_settings(options["gateway_settings"], "-G"),
-        sandbox=options["sandbox"] or None,
-        sandbox_options=parse_settings(options["sandbox_settings"], "-S"),
         input=options["input_"],
-        task_id=options["task_id"] or None,
-        output=options["output"] or fresh_output(options["env"] or options["agent"], models.get(POLICY)),
         mode="resume" if options["resume"] else "overwrite" if options["overwrite"] else "new",
-        limit=options["limit"],
-        repeats=options["repeats"],
-        group=options["group"],
-        concurrency=options["concurrency"],
-        seed=options["seed"],
-        skip_invalid=options["skip_invalid"],
-        retry_failed=options["retry_failed"],
-        accept_changes=options["accept_changes"],
         deadlines=given_deadlines(options),
-        max_tokens=options["max_tokens"],
-        max_cost=options["max_cost"],
-        max_rollout_tokens=options["max_rollout_tokens"],
-        prices=options["prices"],
-        by=tuple(filter(None, options["by"])),
-        finish_at=options["finish_at"],
-        extensions=tuple(filter(None, options["extensions"])),
-        log_file=options["log_file"],
         disabled_plugins=tuple(filter(None, options["disabled"])),
-        configured=configured,
+        configured=configuration.components(models, {place: options[place] for place in PLACES}, warn),
         invocation=Invocation(
             argv=tuple(sys.argv[1:]),
             made_from={"the configuration": file.path} if file is not None and file.path is not None else {},
         ),
-        workers=options["workers"],
-        executor=options["executor"],
-        executor_options=parse_settings(options["executor_settings"], "-X"),
     )
 
 

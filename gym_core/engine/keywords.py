@@ -8,14 +8,9 @@ from collections.abc import Iterator
 
 from gym_core.domain.errors import GymError
 from gym_core.engine.config import RunSettings
+from gym_core.wiring.config_file import PLACES, option_table
 
-_TABLES = {
-    "M": "model_options",
-    "E": "env_options",
-    "A": "agent_options",
-    "G": "gateway_options",
-    "X": "executor_options",
-}
+_TABLES = {"M": "model_options", **{kind.setter[1:]: option_table(place) for place, kind in PLACES.items()}}
 _SWITCHES = {
     "resume": 'mode="resume"',
     "overwrite": 'mode="overwrite"',
@@ -33,7 +28,7 @@ _OPTION = re.compile(
     r"`(?:gym|pip|uv) [^`]*`"  # a command remains one
     r"|(?<![\w-])--model (?P<role>[\w-]+)=REF\b"
     r"|(?<![\w-])--(?P<option>[a-z]+(?:-[a-z]+)*)\b(?: (?P<value>[A-Z]{2,}\b|\d[\d.]*\b|\S+\.jsonl\b))?"
-    r"|(?<![\w-])-(?P<table>[MEAGX])\b"
+    r"|(?<![\w-])-(?P<table>[MEASGX])\b"
     r"(?: (?P<key>[\w.]+)(?:=(?P<set>\.\.\.|[^\s`,;)]*?)(?=[:.,;)`]*(?:\s|`|$))|(?=\))))?"
 )
 _SEVERAL = re.compile(r'(mode="\w+") (?=\w+=)')

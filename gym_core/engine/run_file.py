@@ -13,17 +13,7 @@ from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import Invocation, RunConfig, RunSettings, check_setting, run_config
 from gym_core.engine.storage.repeating import read_manifest
-from gym_core.wiring.config_file import (
-    AGENT,
-    ENV,
-    EXECUTOR,
-    GATEWAY,
-    MANIFEST,
-    SANDBOX,
-    TIMEOUTS,
-    ConfigFile,
-    read_config,
-)
+from gym_core.wiring.config_file import ENV, MANIFEST, PLACES, TIMEOUTS, ConfigFile, read_config
 
 _CALLED = {"extension": "extensions", "disable_plugin": "disabled_plugins"}
 _SHOWN_ONLY = ("fail_under", "verbose", "quiet")
@@ -52,7 +42,7 @@ def config_from_file(
         below.pop("input", None)
     laid: dict[str, Any] = {**below, **settings}
     models = {**file.models, **models}
-    others = {ENV: env, **{place: laid.get(place) for place in (AGENT, SANDBOX, GATEWAY, EXECUTOR)}}
+    others = {**{place: laid.get(place) for place in PLACES}, ENV: env}
     configured, left_out = file.configured(models, others)
     for notice in (*file.notices, *left_out):
         logging.getLogger("gym").warning("%s", notice)

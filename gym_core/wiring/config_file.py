@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_core.domain.errors import UsageError
+from gym_core.wiring.kinds import Kind
 from gym_core.wiring.reference import Reference, located
 
 POLICY = "policy"
@@ -20,7 +21,14 @@ HTTP = "http"
 """The gateway where no other is named."""
 SANDBOX = "sandbox"
 EXECUTOR = "executor"
-_PLACES = (ENV, AGENT, SANDBOX, GATEWAY, EXECUTOR)
+PLACES: Mapping[str, Kind] = {
+    ENV: Kind.RESOURCE_SERVER,
+    AGENT: Kind.AGENT,
+    SANDBOX: Kind.SANDBOX,
+    GATEWAY: Kind.GATEWAY,
+    EXECUTOR: Kind.EXECUTOR,
+}
+"""What runs besides models, by what files, options and manifests call its place in a run."""
 PROJECT_FILE = "pyproject.toml"
 MANIFEST = ".json"
 """What the name of a manifest ends with; any other file is TOML."""
@@ -44,7 +52,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 SETTINGS = frozenset(_KINDS)
 """What a file may say of a run, besides the tables."""
 _LISTS = ("by", "extension", "disable_plugin")
-_TABLES = ("models", "model_options", *(f"{place}_options" for place in _PLACES))
+_TABLES = ("models", "model_options", *(f"{place}_options" for place in PLACES))
 _PROJECT_TABLE = "tool.gym"
 
 
@@ -69,8 +77,8 @@ class ConfigFile:
     """What a file says of a run; nothing of it is checked but the keys.
 
     `name`: what messages call it. `options`: options of the run by key. `models`: references by role. `model_options`:
-    the policy's, and a table per other role. `recorded`: by role and place, see `Configured`.
-    `notices`: what a user should know of it. `path`: where it lies.
+    the policy's, and a table per other role. `component_options`: those of other components, by place. `recorded`: by
+    role and place, see `Configured`. `notices`: what a user should know of it. `path`: where it lies.
     """
 
     name: str
@@ -78,11 +86,7 @@ class ConfigFile:
     options: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     model_options: Mapping[str, Any] = field(default_factory=dict)
-    env_options: Mapping[str, Any] = field(default_factory=dict)
-    agent_options: Mapping[str, Any] = field(default_factory=dict)
-    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
-    gateway_options: Mapping[str, Any] = field(default_factory=dict)
-    executor_options: Mapping[str, Any] = field(default_factory=dict)
+    component_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recorded: Mapping[str, frozenset[str]] | None = None
     notices: tuple[str, ...] = ()
     path: Path | None = None
@@ -122,23 +126,13 @@ class ConfigFile:
         those of another one, nor of an instance.
         """
         by_role = split_roles(self.model_options, {*models, *self.models})
-        split = {
-            **{
-                role: ("model_options" if role == POLICY else f"model_options.{role}", values)
-                for role, values in by_role.items()
-            },
-            ENV: ("env_options", dict(self.env_options)),
-            AGENT: ("agent_options", dict(self.agent_options)),
-            SANDBOX: ("sandbox_options", dict(self.sandbox_options)),
-            GATEWAY: ("gateway_options", dict(self.gateway_options)),
-            EXECUTOR: ("executor_options", dict(self.executor_options)),
-        }
         wanted = {**models, **others}
-        named = {**self.models, **{place: self.options.get(place) for place in _PLACES}}
+        named = {**self.models, **{place: self.options.get(place) for place in PLACES}}
         found, left_out = {}, []
-        for part, (table, values) in split.items():
+        for part, values in {**by_role, **self.component_options}.items():
+            table = option_table(part)
             ours, theirs = named.get(part), wanted.get(part)
-            if not values or (theirs is None and part not in _PLACES):
+            if not values or (theirs is None and part not in PLACES):
                 continue
             if ours is not None and theirs is not None and _component(ours) != _component(theirs):
                 theirs = theirs if isinstance(theirs, str) else _component(theirs)
@@ -147,6 +141,13 @@ class ConfigFile:
             recorded = self.recorded.get(part, frozenset()) if self.recorded is not None else None
             found[part] = Configured(values, self.origin, f"{self.name}: {table}.", self.folder, recorded)
         return found, left_out
+
+
+def option_table(part: str) -> str:
+    """What a file calls the options of a model, by its role, or of another component, by its place."""
+    if part in PLACES:
+        return f"{part}_options"
+    return "model_options" if part == POLICY else f"model_options.{part}"
 
 
 def split_roles(options: Mapping[str, Any], roles: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -234,8 +235,8 @@ def _read(name: str, path: Path, content: Any) -> ConfigFile:
     # a script lies where the file says, wherever the command is given
     models = {role: _rebased(reference, path.parent) for role, reference in models.items()}
     options |= {key: _rebased(options[key], path.parent) for key in (ENV, AGENT) if isinstance(options.get(key), str)}
-    model, env, agent, sandbox, gateway, executor = (tables.get(table, {}) for table in _TABLES[1:])
-    return ConfigFile(name, path.parent, options, models, model, env, agent, sandbox, gateway, executor, path=path)
+    components = {place: tables.get(option_table(place), {}) for place in PLACES}
+    return ConfigFile(name, path.parent, options, models, tables.get("model_options", {}), components, path=path)
 
 
 def _models(name: str, model: Any, by_role: Mapping[str, Any]) -> dict[str, str]:

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from gym_core.contract.component import Component, ComponentContext
 from gym_core.domain.abandoned import lifespan
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import ModelError, UsageError
-from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, POLICY, SANDBOX, Configured
+from gym_core.wiring.config_file import AGENT, PLACES, POLICY, Configured
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import Loaded, PluginManager
 from gym_core.wiring.options import Resolved, resolve_options
@@ -26,27 +25,12 @@ from gym_core.wiring.secrets import Redactor
 
 CLOSING_SECONDS = 30.0
 """How long a component may take to close."""
-_PLACES = {
-    Kind.RESOURCE_SERVER: ENV,
-    Kind.AGENT: AGENT,
-    Kind.RUNNER: AGENT,
-    Kind.GATEWAY: GATEWAY,
-    Kind.SANDBOX: SANDBOX,
-    Kind.EXECUTOR: EXECUTOR,
-}
+_PLACES = {Kind.RUNNER: AGENT, **{kind: place for place, kind in PLACES.items()}}
 
 
 def place_of(kind: Kind, role: str = "") -> str:
     """What files and manifests call a component's place in a run: the role of a model, `env`, ..."""
     return (role or POLICY) if kind is Kind.MODEL else _PLACES[kind]
-
-
-@dataclass(frozen=True, slots=True)
-class Wired:
-    """A component's class with its options, before there is a component."""
-
-    loaded: Loaded
-    resolved: Resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +54,20 @@ class Maker:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     configured: Mapping[str, Configured] = field(default_factory=dict)
 
-    def wire(self, kind: Kind, reference: Reference | str, given: Mapping[str, Any], *, role: str = "") -> Wired:
-        """Load a component's class and resolve its options. Raises `UsageError`, `PluginError`."""
+    def make(
+        self,
+        kind: Kind,
+        reference: Reference | str,
+        given: Mapping[str, Any],
+        *,
+        role: str = "",
+        seed: int = 0,
+        concurrency: int = 1,
+    ) -> Made:
+        """Load a component's class, resolve its options and make it, which opens nothing yet.
+
+        Raises `UsageError`, `PluginError`.
+        """
         loaded = self.manager.load_at_home(kind, reference)
         flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."
         resolve = loaded.source.resolve if loaded.source is not None else resolve_options
@@ -88,30 +84,12 @@ class Maker:
         )
         self.redactor.keep(loaded.reference.name, loaded.reference.selector or "", loaded.plugin.distribution)
         self.redactor.add(*resolved.secrets)
-        return Wired(loaded, resolved)
-
-    def make(
-        self,
-        kind: Kind,
-        reference: Reference | str,
-        given: Mapping[str, Any],
-        *,
-        role: str = "",
-        seed: int = 0,
-        concurrency: int = 1,
-    ) -> Made:
-        """Make a component, which opens nothing yet. Raises `UsageError`, `PluginError`."""
-        wired = self.wire(kind, reference, given, role=role)
         context = ComponentContext(
-            name=wired.loaded.reference.name,
-            role=role,
-            seed=seed,
-            concurrency=concurrency,
-            redact=self.redactor.redact,
+            name=loaded.reference.name, role=role, seed=seed, concurrency=concurrency, redact=self.redactor.redact
         )
-        component = construct(wired.loaded, wired.resolved.options, context)
+        component = construct(loaded, resolved.options, context)
         self.redactor.add(*component.secrets)
-        return Made(component, wired.loaded, wired.resolved)
+        return Made(component, loaded, resolved)
 
 
 def construct(loaded: Loaded, options: Any, context: ComponentContext) -> Component:
@@ -157,8 +135,6 @@ class _Opening:
         except ModelError as error:
             raise UsageError(error.message, hint=error.hint or error.remedy) from error
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         with blaming(self._owner, f"the {self._kind.label} could not stop"):
             await self._life.__aexit__(None, None, None)

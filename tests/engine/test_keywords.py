@@ -40,6 +40,7 @@ CORE = Path(gym_core.__file__).parent
         ("give -E size=... or set GYM_X", 'give `env_options={"size": ...}` or set GYM_X'),
         ("no option 'x' (-A x); did you mean 'y'?", "no option 'x' (`agent_options={\"x\": ...}`); did you mean 'y'?"),
         ("-X is for an executor, not this run", "`executor_options` is for an executor, not this run"),
+        ("-S is for a sandbox, and this run has none", "`sandbox_options` is for a sandbox, and this run has none"),
         ("--concurrency must be a whole number, not 0", "`concurrency` must be a whole number, not 0"),
         ("--max-tokens 100 is reached", "`max_tokens=100` is reached"),
         ("raise `--tool-timeout`", "raise `deadlines=Deadlines(tool=...)`"),

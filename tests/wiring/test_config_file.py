@@ -115,8 +115,7 @@ class TestOwners:
         options={"env": "talk"},
         models={"policy": "openai:a", "judge": "openai:b"},
         model_options={"temperature": 0.5, "extra_body": {"x": 1}, "judge": {"temperature": 0}},
-        env_options={"size": 2},
-        agent_options={"max_turns": 3},
+        component_options={"env": {"size": 2}, "agent": {"max_turns": 3}},
     )
 
     def test_tables_of_roles_are_told_from_options_that_are_tables(self) -> None:

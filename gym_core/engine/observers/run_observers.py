@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from gym_core.contract.hookspecs import CallInfo, RunControl, RunInfo
@@ -55,9 +54,7 @@ class RunObservers:
             self._file = self._stack.enter_context(logging_to(self._log_path, self._redactor))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._watchdog.stop()
         self._heartbeat.stop()
         self._stack.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from gym_core.domain.errors import UsageError
 from gym_core.engine.storage.manifest import Manifest
-from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, SANDBOX, ConfigFile
+from gym_core.wiring.config_file import AGENT, ENV, EXECUTOR, GATEWAY, PLACES, SANDBOX, ConfigFile
 from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.scripts import files_of
@@ -43,9 +43,9 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         parts[SANDBOX] = settings[SANDBOX]
     references = {place: manifest.reference(place) for place in parts}
     notices = [_MISSING, *_versions(parts), *_scripts(parts, references)]
-    options = {}
+    options = {part: operational["options"].get(part, {}) for part in (*parts, GATEWAY, EXECUTOR)}
     for part, described in parts.items():
-        options[part] = {**described["options"], **operational["options"].get(part, {})}
+        options[part] = {**described["options"], **options[part]}
     given = operational.get("given", {})
     run = {
         "env": references.get(ENV),
@@ -63,12 +63,8 @@ def _read(path: Path, manifest: Manifest) -> ConfigFile:
         options={name: value for name, value in run.items() if value is not None},
         models={role: reference for role in models if (reference := references[role]) is not None},
         model_options={role: options[role] for role in models},
-        env_options=options.get(ENV, {}),
-        agent_options=options[AGENT],
-        gateway_options=operational["options"].get(GATEWAY, {}),
-        sandbox_options=options.get(SANDBOX, {}),
-        executor_options=operational["options"].get(EXECUTOR, {}),
-        recorded={part: frozenset(given.get(part, ())) for part in (*parts, GATEWAY, EXECUTOR)},
+        component_options={place: options[place] for place in PLACES if place in options},
+        recorded={part: frozenset(given.get(part, ())) for part in options},
         notices=tuple(notices),
         path=path,
     )

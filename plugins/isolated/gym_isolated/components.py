@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from gym_core import (
@@ -105,9 +104,7 @@ class Isolated(Component):
         remote.connection.ready = supervisor.ready
         return remote
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         try:
             await self._stack.aclose()
         finally:
@@ -215,11 +212,9 @@ class IsolatedRunner(Isolated, Runner):
             )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         if not self.describe().environment:
-            await super().__aexit__(kind, error, traceback)
+            await super().__aexit__(*error)
 
     async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
         """Have a task completed in the child that serves when it begins."""

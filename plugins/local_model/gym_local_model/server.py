@@ -10,7 +10,6 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from gym_core import GymError
@@ -91,9 +90,7 @@ class LlamaServer:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stop()
 
     async def death(self) -> LocalServerError | None:

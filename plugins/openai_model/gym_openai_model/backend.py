@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -136,9 +135,7 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
             self._following = asyncio.create_task(looking)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         if self._following is not None:
             following, self._following = self._following, None
             following.cancel()

@@ -94,9 +94,7 @@ def check_env(
     by_role = parse_models(models)
     if sample is not None and POLICY not in by_role:
         raise UsageError("--sample needs a model to take it with", hint="--model REF")
-    configured, notices = read_components(terminal, config).components(by_role, {"env": reference, "sandbox": sandbox})
-    for notice in notices:
-        terminal.note(f"warning: {notice}")
+    others = {"env": reference, "sandbox": sandbox}
     wanted = AuditConfig(
         env=reference,
         options=parse_settings(settings, "-E"),
@@ -110,7 +108,7 @@ def check_env(
         task_id=task_id or None,
         disabled_plugins=disabled,
         environ=os.environ,
-        configured=configured,
+        configured=read_components(terminal, config).components(by_role, others, terminal.note),
     )
     audit = Audit(wanted, redactor=terminal.redactor, report=terminal.note)
     with logged(terminal):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any
 
 from gym_core import (
@@ -122,16 +121,14 @@ class _WatchedSession:
         vars(session)["verify"] = self._verify
         return session
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         vars(self._session).pop("verify", None)
         seconds, attempt = self._server.deadlines.close, "once"
         try:
             if type(self._opened) is OpenSession:
                 await self._server.call("close", seconds, self._session.close)
             else:
-                await self._opened.__aexit__(kind, error, traceback)
+                await self._opened.__aexit__(*error)
             attempt = "a second time"
             await self._server.call("close", seconds, self._session.close)
         except BaseException as failed:

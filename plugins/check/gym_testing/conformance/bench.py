@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from gym_core import (
@@ -126,10 +125,8 @@ class SpiedAgent(Agent):
         await self.agent.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.agent.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: Any) -> None:
+        await self.agent.__aexit__(*error)
 
     def describe(self) -> AgentInfo:
         """What the agent says."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from gym_core import CallContext, ModelBackend, ModelError, ModelInfo, Request, Response
@@ -66,10 +65,8 @@ class SpiedModel(ModelBackend):
         await self.backend.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.backend.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: Any) -> None:
+        await self.backend.__aexit__(*error)
 
     @property
     def endpoints(self) -> tuple[str, ...]:

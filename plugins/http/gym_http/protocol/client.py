@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from gym_core import GymError, JsonError, encode_json, parse_json
@@ -179,9 +178,7 @@ class Client:
         self._server = self._pool.server(self._place) if self.socket is None else self._pool.unix_server(self.socket)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         pool, self._pool, self._server = self._pool, None, None
         proxied, self._proxied = self._proxied, None
         if pool is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Literal
 
 from pydantic import Field
@@ -87,9 +86,7 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
             self._stack = stack.pop_all()
         return RemoteRunner(self.options, self.context, self.connection, self.served) if whole else self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
     def describe(self) -> AgentInfo:

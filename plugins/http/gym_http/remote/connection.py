@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from gym_core import GymError
@@ -63,11 +62,9 @@ class Connection:
         await self.client.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         await self._pulse.stop()
-        await self.client.__aexit__(kind, error, traceback)
+        await self.client.__aexit__(*error)
 
     @property
     def url(self) -> str:

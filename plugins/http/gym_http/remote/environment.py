@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
@@ -96,9 +95,7 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
     def describe(self) -> ResourceServerInfo:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -58,10 +57,8 @@ class RemoteModel(ModelBackend[RemoteOptions]):
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.connection.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: Any) -> None:
+        await self.connection.__aexit__(*error)
 
     async def respond(self, request: Request, context: CallContext) -> Response:
         """One call, sent once. Raises the `ModelError` that was raised there."""

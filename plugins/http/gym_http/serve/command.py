@@ -17,7 +17,8 @@ from gym_core.spi import (
     debug_option,
     disable_option,
     given_deadlines,
-    parse_settings,
+    given_options,
+    parse_models,
     pass_shared_terminal,
     read_components,
     timeout_options,
@@ -161,28 +162,19 @@ def serve(terminal: Terminal, /, **options: Any) -> int:
 
 def to_wanted(options: dict[str, Any], terminal: Terminal) -> Wanted:
     """What the options of the command line want served. Raises `UsageError`."""
-    from gym_core.spi import parse_models, split_roles
     from gym_http.serve.opening import Wanted
 
     models = parse_models(options["models"])
     configuration = read_components(terminal, options["config"])
     others = {place: options[place] for place in ("env", "agent", "sandbox")}
-    configured, notices = configuration.components(models, others)
-    for notice in notices:
-        terminal.note(f"warning: {notice}")
     return Wanted(
-        env=options["env"],
+        **others,
+        **given_options(options, models),
         models=models,
-        agent=options["agent"],
-        env_options=parse_settings(options["env_settings"], "-E"),
-        model_options=split_roles(parse_settings(options["model_settings"], "-M"), models),
-        agent_options=parse_settings(options["agent_settings"], "-A"),
-        sandbox=options["sandbox"],
-        sandbox_options=parse_settings(options["sandbox_settings"], "-S"),
         concurrency=options["concurrency"],
         mcp=options["mcp"],
         disabled_plugins=tuple(filter(None, options["disabled"])),
-        configured=configured,
+        configured=configuration.components(models, others, terminal.note),
     )
 
 

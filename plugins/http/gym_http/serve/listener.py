@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from gym_core import UsageError
@@ -109,9 +108,7 @@ class Listener:
             waiting.cancel()
             await self._serving  # raises what kept it from starting
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

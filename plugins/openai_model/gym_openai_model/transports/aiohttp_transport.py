@@ -7,7 +7,6 @@ import io
 import socket
 import ssl
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
@@ -128,9 +127,7 @@ class AiohttpTransport:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:

@@ -7,7 +7,6 @@ agent let pass, is answered as it came, so that the caller knows its own error a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from starlette.requests import Request as HttpRequest
@@ -41,10 +40,8 @@ class Episodes:
         await self._callbacks.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._callbacks.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: Any) -> None:
+        await self._callbacks.__aexit__(*error)
 
     @property
     def routes(self) -> list[BaseRoute]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from gym_core import CallContext, ComponentContext, ModelBackend, Request, Response
@@ -33,10 +32,8 @@ class OpenerModels:
         await self._callbacks.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._callbacks.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: Any) -> None:
+        await self._callbacks.__aexit__(*error)
 
     async def gates(self, given: Mapping[str, ModelPlace], caller: str | None) -> dict[str, ModelGate]:
         """The gates by role. `caller`: the address of who opens the session, None on a socket file.
