@@ -11,6 +11,7 @@ from gym_core import GymError
 from gym_http.protocol.client import INTERRUPTED, TIMEOUT, UNREACHABLE, Client, Reply
 from gym_http.protocol.errors import RemoteError
 from gym_http.remote.liveness import Pulse
+from gym_http.remote.options import RemoteOptions
 from gym_http1 import MAX_REPLY_MB
 
 _TOO_MUCH = frozenset({"too_many_rollouts", "too_many_episodes", "draining"})
@@ -57,6 +58,18 @@ class Connection:
         self.wait = wait
         self.ready: Callable[[], Awaitable[None]] | None = None
         self._pulse = Pulse(self.client, stall)
+
+    @classmethod
+    def of(cls, options: RemoteOptions, what: str, *, wait: float = 60.0) -> Self:
+        """The connection that a component's options speak of. `what`: `the environment` and its like."""
+        return cls(
+            options.url,
+            f"{what} at {options.url}",
+            token=options.token.get_secret_value() if options.token is not None else None,
+            wait=wait,
+            stall=options.stall,
+            max_reply_mb=options.max_reply_mb,
+        )
 
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()

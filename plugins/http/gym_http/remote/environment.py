@@ -65,15 +65,7 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
 
     def __init__(self, options: Any = None, context: Any = None) -> None:
         super().__init__(options, context)
-        options = self.options
-        self.connection = Connection(
-            options.url,
-            f"the environment at {options.url}",
-            token=options.token.get_secret_value() if options.token is not None else None,
-            wait=options.wait,
-            stall=options.stall,
-            max_reply_mb=options.max_reply_mb,
-        )
+        self.connection = Connection.of(self.options, "the environment", wait=self.options.wait)
         self.served: Served | None = None
         self.there = ResourceServerInfo()
         self._stack = AsyncExitStack()

@@ -27,20 +27,9 @@ class RemoteModel(ModelBackend[RemoteOptions]):
 
     def __init__(self, options: Any = None, context: Any = None) -> None:
         super().__init__(options, context)
-        self.connection = self._connection()
+        self.connection = Connection.of(self.options, "the model")
         self.served: Served | None = None
         self.there = ModelInfo(model_id=self.options.url, endpoint=self.connection.url)
-
-    def _connection(self) -> Connection:
-        options = self.options
-        token = options.token.get_secret_value() if options.token is not None else None
-        return Connection(
-            options.url,
-            f"the model at {options.url}",
-            token=token,
-            stall=options.stall,
-            max_reply_mb=options.max_reply_mb,
-        )
 
     async def __aenter__(self) -> Self:
         await self.connection.__aenter__()
@@ -89,7 +78,7 @@ class RemoteModel(ModelBackend[RemoteOptions]):
             if self.served is not None:
                 listed = (await self.connection.ask("GET", "/v1/models")).object()
             else:
-                async with self._connection() as connection:
+                async with Connection.of(self.options, "the model") as connection:
                     listed = (await connection.ask("GET", "/v1/models")).object()
         except RemoteError as error:
             raise unanswered(error) from None
