@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +16,7 @@ from click.core import ParameterSource
 from gym_core.cli.parameters import parse_models
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
+from gym_core.domain.nearest import did_you_mean
 from gym_core.wiring.config_file import ELSEWHERE, MANIFEST, ConfigFile, Configured, find_project_config, read_config
 
 if TYPE_CHECKING:
@@ -193,8 +193,8 @@ def _variables(terminal: Terminal, options: Mapping[str, click.Parameter]) -> It
     for variable in sorted(name for name in os.environ if name.startswith(PREFIX) and os.environ[name]):
         if variable in known:
             yield known[variable], os.environ[variable]
-        elif near := get_close_matches(variable, known, n=1, cutoff=0.8):
-            terminal.note(f"warning: {variable} is no option of `gym run`; did you mean {near[0]}?")
+        elif guess := did_you_mean(variable, known, cutoff=0.8, shown=str):
+            terminal.note(f"warning: {variable} is no option of `gym run`{guess}")
 
 
 def _variable_value(ctx: click.Context, variable: str, text: str, option: click.Parameter) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from gym_core.domain.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -59,9 +60,7 @@ class LazyGroup(click.Group):
         """Find the command; an unknown one is answered with the nearest."""
         names = self.names(ctx, args[0])
         if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(args[0], names, n=1)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
-            ctx.fail(f"{ctx.command_path} has no command {args[0]!r}{guess}")
+            ctx.fail(f"{ctx.command_path} has no command {args[0]!r}{did_you_mean(args[0], names)}")
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and ctx.resilient_parsing:
             from gym_core.cli.completion import teach

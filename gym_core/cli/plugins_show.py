@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,7 @@ from gym_core.cli.parameters import debug_option, disable_option, json_option, k
 from gym_core.cli.plugins_list import as_row
 from gym_core.cli.terminal import PLAIN_WIDTH, Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
+from gym_core.domain.nearest import did_you_mean
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.reference import Reference
 
@@ -63,8 +63,7 @@ def _kinds(manager: PluginManager, reference: Reference, kind: Kind | None) -> l
     if reference.distribution is not None:
         found = [plugin for plugin in found if plugin.belongs_to(reference.distribution)] or found
     if not found:
-        near = get_close_matches(reference.name, {plugin.name for plugin in manager.plugins}, n=1)
-        guess = f"; did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(reference.name, (plugin.name for plugin in manager.plugins))
         raise UsageError(
             f"no plugin named {reference.name!r} is installed{guess}", hint="`gym plugins list` lists them"
         )

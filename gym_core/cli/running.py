@@ -14,11 +14,10 @@ from gym_core.cli.interrupts import SIGNALS, Interrupts
 from gym_core.cli.progress import show_progress
 from gym_core.cli.tables import print_summary
 from gym_core.cli.terminal import Terminal
-from gym_core.domain.blame import described
+from gym_core.domain.blame import hint_of, message_of
 from gym_core.domain.errors import (
     BudgetExceeded,
     EndpointError,
-    GymError,
     ModelNotFoundError,
     RunStopped,
     error_chain,
@@ -48,17 +47,14 @@ def execute(
     if warning is not None:
         terminal.note(f"warning: {warning}")
     with logged(terminal, verbose=verbose):
-        opened = open_run(config, redactor=terminal.redactor, report=_silent if quiet else terminal.note)
+        report = (lambda message: None) if quiet else terminal.note
+        opened = open_run(config, redactor=terminal.redactor, report=report)
 
         def way_on(error: BaseException | None, summary: Mapping[str, Any]) -> str:
             return _way_on(error, summary, terminal.redactor.arguments(config.invocation.argv), config)
 
         session = Session(terminal, opened, way_on, quiet=quiet, as_json=as_json, fail_under=fail_under)
         return session.carry_out()
-
-
-def _silent(message: str) -> None:
-    """What is said to somebody who wants quiet."""
 
 
 class Session:
@@ -120,8 +116,7 @@ class Session:
         if error is not None:
             if self.terminal.debug:
                 self.terminal.note("\n".join(error_chain(error)))
-            message = error.message if isinstance(error, GymError) else described(error)
-            self.terminal.error(f"{self.subject} stopped: {message}", error.hint if isinstance(error, GymError) else "")
+            self.terminal.error(f"{self.subject} stopped: {message_of(error)}", hint_of(error))
         if summary["state"] != "finished":
             self.terminal.note(self._way_on(error, summary))
 

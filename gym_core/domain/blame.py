@@ -67,6 +67,16 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def message_of(error: BaseException) -> str:
+    """What an error tells people: one of gym's own its message, any other its class and what it says."""
+    return error.message if isinstance(error, GymError) else described(error)
+
+
+def hint_of(error: BaseException) -> str:
+    """What to do about an error, where it is one of gym's own."""
+    return error.hint if isinstance(error, GymError) else ""
+
+
 class blaming:  # read as a phrase: `with blaming(owner, "cannot be made"):`
     """A block of a plugin's code: what it raises becomes `PluginError(owner, "problem: class: words")`.
 

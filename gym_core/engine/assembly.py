@@ -20,6 +20,7 @@ from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import LOCAL, Execution, RunConfig
+from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.rollout.runner_rollout import NoEnvironment
 from gym_core.engine.rollout.stage import LazyGateway
 from gym_core.wiring.config_file import GATEWAY, HTTP, POLICY, Configured
@@ -64,6 +65,15 @@ class Described:
         described = self.described.get(place, {})
         name: str | None = described.get("component", {}).get("name") or described.get("ref")
         return name
+
+    def kept(self, prices: Mapping[str, Price]) -> dict[str, Any]:
+        """What a manifest keeps of them that changes no result, with the prices of the models by role."""
+        return {
+            "prices": {role: price.to_wire() for role, price in prices.items()},
+            "options": self.operational,
+            "given": self.given,
+            "sources": self.sources,
+        }
 
     def of(self, kind: Kind, place: str) -> dict[str, Any]:
         """What the manifest says of one component, to be added to."""

@@ -19,6 +19,7 @@ from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.runner import Runner
 from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
+from gym_core.domain.nearest import did_you_mean
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.store import Mode
@@ -339,10 +340,7 @@ def known_settings(names: Collection[str], settings: type = RunSettings, of: str
     known = {"model", "env", "config", *settings.__annotations__}
     for name in names:
         if name not in known:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, known, n=1)
-            guess = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(sorted(known))}"
+            guess = did_you_mean(name, known, shown="`{}`".format) or f"; there are {', '.join(sorted(known))}"
             raise TypeError(f"{of} has no setting `{name}`{guess}")
 
 

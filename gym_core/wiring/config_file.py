@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from gym_core.domain.errors import UsageError
+from gym_core.domain.nearest import did_you_mean
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.reference import Reference, located
 
@@ -253,10 +253,8 @@ def _models(name: str, model: Any, by_role: Mapping[str, Any]) -> dict[str, str]
 
 
 def _unknown(name: str, key: str) -> UsageError:
-    near = get_close_matches(key, (*sorted(SETTINGS), *_TABLES), n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else ""
     return UsageError(
-        f"{name}: there is no key {key!r}{guess}",
+        f"{name}: there is no key {key!r}{did_you_mean(key, (*SETTINGS, *_TABLES))}",
         hint="keys are the long options of `gym run`, with underscores, and the tables " + ", ".join(_TABLES),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +12,7 @@ import pluggy
 
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import PluginError, UsageError
+from gym_core.domain.nearest import did_you_mean
 from gym_core.wiring.discovery import DISABLE_VARIABLE, find_plugins
 from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
 from gym_core.wiring.known import TABLES, hint_to_install, hint_to_name
@@ -185,13 +185,11 @@ class PluginManager:
                 hint=f"{usage}`gym plugins list --kind {kind.word}` lists every {kind.label}",
             )
         ready = (plugin for plugin in self.plugins if plugin.kind in kind.accepted and plugin.state != "disabled")
-        names = {plugin.name.lower(): plugin.name for plugin in ready}
-        near = [names[one] for one in get_close_matches(name.lower(), names, n=3)]
-        guess = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        guess = did_you_mean(name, (plugin.name for plugin in ready), most=3)
         here = f"`{kind.flag} ./{name}.py` means the file" if os.path.isfile(f"{name}.py") else ""
         if kind is Kind.RESOURCE_SERVER and os.path.isfile(wanted.text):
             here = f"a file of tasks is `--input {wanted.text}`; {TABLES}"
-        if kind is Kind.MODEL and not near and not hint_to_install(kind, name):
+        if kind is Kind.MODEL and not guess and not hint_to_install(kind, name):
             here = here or f"{hint_to_name(wanted.text)}; {_hint_to_find(kind, name)}"
         return UsageError(
             f"no {kind.label} named {name!r} is installed{guess}",

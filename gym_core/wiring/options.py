@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import GymError, PluginError, UsageError
+from gym_core.domain.nearest import did_you_mean
 from gym_core.wiring.annotations import is_path, is_secret, item_annotation, parse_text, wants_json
 from gym_core.wiring.fields import selector_field, variable, variables
 from gym_core.wiring.secrets import MASK, Redactor, secrets_within
@@ -201,8 +201,7 @@ class _Filler:
                 yield list(secrets_within(entry.value, option))
 
     def unknown(self, option: str, place: str = "") -> UsageError:
-        near = get_close_matches(option, self.fields, n=1)
-        guess = f"; did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(option, self.fields)
         return UsageError(
             f"{self.shown} has no option {option!r} ({place or f'{self.flag}{option}'}){guess}",
             hint=f"`gym plugins show {self.shown}` lists its options",

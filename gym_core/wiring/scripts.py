@@ -22,7 +22,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +29,7 @@ from typing import Any
 
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import UsageError
+from gym_core.domain.nearest import did_you_mean
 from gym_core.wiring.components import BrokenContract, offered_under
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.reference import Reference
@@ -65,8 +65,7 @@ def require_file(kind: Kind | None, reference: Reference) -> None:
     if path.is_dir():
         raise UsageError(f"{reference.path} is a folder", hint="a script is a Python file: FILE.py or FILE.py:CLASS")
     if not path.is_file():
-        near = get_close_matches(path.name, [file.name for file in path.parent.glob("*.py")], n=1, cutoff=0.75)
-        guess = f"; did you mean {near[0]}?" if near else ""
+        guess = did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")), cutoff=0.75, shown=str)
         raise UsageError(
             f"{reference.path}: there is no such file{guess}", hint=f"it would be {path}, a Python file with a class"
         )
@@ -247,8 +246,7 @@ def _named(kind: Kind, reference: Reference, module: ModuleType) -> type[Any]:
     found: Any = vars(module).get(name)
     if found is None:
         names = _accepted(kind, module)
-        near = get_close_matches(name.lower(), {other.lower(): other for other in names}, n=1)
-        guess = f"; did you mean {next(other for other in names if other.lower() == near[0])!r}?" if near else ""
+        guess = did_you_mean(name, names)
         has = f"it has {', '.join(names)}" if names else f"it has no {kind.label} at all"
         raise UsageError(f"{reference.path} has no class {name!r}{guess}", hint=has)
     if not isinstance(found, type):

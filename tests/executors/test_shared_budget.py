@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from gym_core import Request, Usage
-from gym_core.engine.executors.shared_budget import SharedBudget
-from gym_core.engine.executors.worker_budget import WorkerBudget
+from gym_core.engine.executors.shared_budget import SharedBudget, WorkerBudget
 from gym_core.engine.model_calls.budget import Budget, Meter
 from gym_core.engine.model_calls.prices import Rates
 from gym_core.engine.model_calls.reservations import Reservation, Reservations

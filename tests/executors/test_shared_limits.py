@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gym_core.engine.executors.shared_limit import SharedLimit
-from gym_core.engine.executors.worker_limiter import WorkerLimiter
+from gym_core.engine.executors.shared_limits import SharedLimit, WorkerLimiter
 from gym_core.engine.model_calls.rate_limits import UNLIMITED
 from gym_core.spi import Limiter, RunConfig, run_config
 from gym_testing import FakeOpenAI, Received, Turn, faults

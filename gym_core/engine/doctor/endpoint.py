@@ -11,8 +11,8 @@ from typing import Any
 
 from gym_core.contract.model import CallContext, ModelBackend
 from gym_core.domain.abandoned import Late, lifespan, within
-from gym_core.domain.blame import asked_to_end, described
-from gym_core.domain.errors import GymError, ModelError
+from gym_core.domain.blame import asked_to_end, hint_of, message_of
+from gym_core.domain.errors import ModelError
 from gym_core.domain.proxies import environment_proxy
 from gym_core.domain.responses import Item, Request, user_message
 from gym_core.engine.bounds.deadlines import Deadlines
@@ -78,7 +78,7 @@ async def _offered(name: str, model: ModelBackend) -> Finding:
     except BaseException as error:
         if asked_to_end(error):
             raise
-        reason = "no answer in time" if isinstance(error, Late) else _words(error)
+        reason = "no answer in time" if isinstance(error, Late) else message_of(error)
         return Finding(name, "warning", f"which models there are is not known: {reason}")
     wanted = model.describe().model_id
     if any(offered == wanted or offered.endswith(f"/{wanted}") for offered in models):
@@ -170,11 +170,7 @@ async def clock(url: str) -> Finding:
 def _failed(name: str, what: str, error: BaseException) -> Finding:
     if isinstance(error, Late):
         return Finding(name, "problem", f"{what}: no answer within {SECONDS:g} s", "is the endpoint well?")
-    fix = error.hint if isinstance(error, GymError) else ""
+    fix = hint_of(error)
     if isinstance(error, ModelError):
         fix = fix or error.remedy
-    return Finding(name, "problem", f"{what}: {_words(error)}", fix or "report it to the authors of the plugin")
-
-
-def _words(error: BaseException) -> str:
-    return error.message if isinstance(error, GymError) else described(error)
+    return Finding(name, "problem", f"{what}: {message_of(error)}", fix or "report it to the authors of the plugin")

@@ -9,13 +9,16 @@ from typing import Any
 from gym_core.contract.executor import Head
 from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.engine.executors.frames import encode_frame
-from gym_core.engine.executors.worker_budget import WorkerBudget
-from gym_core.engine.executors.worker_limiter import WorkerLimiter
+from gym_core.engine.executors.shared_budget import WorkerBudget
+from gym_core.engine.executors.shared_limits import WorkerLimiter
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.wiring.secrets import Redactor
 
 FLUSH_BYTES = 1 << 17
+COUNTS = ("calls", "retries", "failures", "slept", "waited")
+ENDPOINT_COUNTS = ("calls", "failures", "downs")
+"""What is counted of a gate, and of each endpoint of one that has several, in the order in which it is told."""
 
 
 class Outbox:
@@ -96,8 +99,7 @@ class Changes:
         self._limiters = limiters
         self.gates: Mapping[str, ModelGate] = {}
         self._told: dict[str, Any] = {}
-        self._counted: dict[str, list[float]] = {}
-        self._counted_at: dict[tuple[str, str], list[int]] = {}
+        self._counted: dict[tuple[str, str], list[float]] = {}
 
     @property
     def pressing(self) -> bool:
@@ -114,12 +116,14 @@ class Changes:
         if limits:
             self._told.update(limits)
             head["limits"] = limits
-        counts = self._counts()
-        if counts:
-            head["counts"] = counts
-        endpoints = self._endpoint_counts()
-        if endpoints:
-            head["endpoints"] = endpoints
+        for role, gate in self.gates.items():
+            if (since := self._since(role, "", [getattr(gate.counts, name) for name in COUNTS])) is not None:
+                head.setdefault("counts", {})[role] = since
+            if gate.placement is not None:
+                for name, counts in gate.placement.counts.items():
+                    since = self._since(role, name, [getattr(counts, what) for what in ENDPOINT_COUNTS])
+                    if since is not None:
+                        head.setdefault("endpoints", {}).setdefault(role, {})[name] = since
         return head
 
     def _limits(self) -> Head:
@@ -132,29 +136,10 @@ class Changes:
                     limits[endpoint] = state
         return limits
 
-    def _counts(self) -> Head:
-        """What went through the gates."""
-        changed = {}
-        for role, gate in self.gates.items():
-            counts = gate.counts
-            now: list[float] = [counts.calls, counts.retries, counts.failures, counts.slept, counts.waited]
-            before = self._counted.get(role)
-            if now != before:
-                changed[role] = [new - old for new, old in zip(now, before or [0] * 5, strict=True)]
-                self._counted[role] = now
-        return changed
-
-    def _endpoint_counts(self) -> Head:
-        """What each endpoint of the models that have several did."""
-        changed: dict[str, dict[str, list[int]]] = {}
-        for role, gate in self.gates.items():
-            if gate.placement is not None:
-                for name, counts in gate.placement.counts.items():
-                    now = [counts.calls, counts.failures, counts.downs]
-                    before = self._counted_at.get((role, name))
-                    if now != before:
-                        changed.setdefault(role, {})[name] = [
-                            new - old for new, old in zip(now, before or [0] * 3, strict=True)
-                        ]
-                        self._counted_at[role, name] = now
-        return changed
+    def _since(self, role: str, endpoint: str, now: list[float]) -> list[float] | None:
+        """How much was added to the counts of a gate, or of one of its endpoints; None for nothing."""
+        before = self._counted.get((role, endpoint))
+        if now == before:
+            return None
+        self._counted[role, endpoint] = now
+        return now if before is None else [new - old for new, old in zip(now, before, strict=True)]

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gym_core.contract.executor import Head, WorkerLauncher
@@ -24,7 +23,7 @@ from gym_core.engine.executors.frames import encode_frame
 from gym_core.engine.executors.interface import Finished
 from gym_core.engine.executors.results import Results
 from gym_core.engine.executors.shared_budget import SharedBudget
-from gym_core.engine.executors.shared_limit import SharedLimits
+from gym_core.engine.executors.shared_limits import SharedLimits
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.executors.worker_reports import WorkerReports
@@ -42,39 +41,35 @@ GRACE = 30.0
 BATCH = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolPlan:
-    """What a pool is made of. `quotas`: rollouts at once, by worker; `settings`: for a worker with so many."""
-
-    launcher: WorkerLauncher
-    settings: Callable[[int], bytes]
-    quotas: Sequence[int]
-
-
 class PooledExecutor:
     """Has jobs carried out by workers.
 
-    `shared_budget` is None where the run has no budget. `closing`: seconds that sessions have for closing.
+    `quotas`: rollouts at once, by worker; `settings`: what one with so many is told first. `shared_budget` is None
+    where the run has no budget. `closing`: seconds that sessions have for closing.
     """
 
     def __init__(
         self,
-        plan: PoolPlan,
+        launcher: WorkerLauncher,
+        quotas: Sequence[int],
+        settings: Callable[[int], bytes],
         *,
         failures: WorkerFailures,
         observers: WorkerReports,
-        shared_budget: Callable[[Callable[[WorkerHandle, Head], None]], SharedBudget | None],
-        endpoints: Callable[[Callable[[WorkerHandle, Head], None]], SharedLimits],
+        shared_budget: SharedBudget | None,
+        endpoints: SharedLimits,
         closing: float,
     ) -> None:
-        self._plan = plan
-        self.concurrency = sum(plan.quotas)
+        self._launcher = launcher
+        self._quotas = quotas
+        self._settings = settings
+        self.concurrency = sum(quotas)
         self._paused = False
         self._failures = failures
         self._cited: Cited = ()  # what the next row is to have written before it
         self._observers = observers
-        self._shared_budget = shared_budget(_send)
-        self._endpoints = endpoints(_send)
+        self._shared_budget = shared_budget
+        self._endpoints = endpoints
         self._closing = closing
         self._loop = asyncio.get_running_loop()
         self._handles: set[WorkerHandle] = set()
@@ -101,7 +96,7 @@ class PooledExecutor:
         if self._ending is not None:
             return
         try:
-            for quota in self._plan.quotas:
+            for quota in self._quotas:
                 self._launch(quota)
         except (GymError, OSError) as error:
             self._break(error)
@@ -122,9 +117,7 @@ class PooledExecutor:
         self._ending, self._draining = (reason, stop_reason), drain
         if self._feeding is not None:
             self._feeding.cancel()
-        for handle in self._handles:
-            if handle.ready:
-                handle.send({"end": [reason, stop_reason, drain]})
+        self._tell_all({"end": [reason, stop_reason, drain]})
         if not drain:
             self._kill_later()
         self._look()
@@ -132,11 +125,14 @@ class PooledExecutor:
     def let_go(self, reason: str, stop_reason: str) -> None:
         """Cancel what is under way."""
         self._ending = (reason, stop_reason)
-        for handle in self._handles:
-            if handle.ready:
-                handle.send({"let_go": [reason, stop_reason]})
+        self._tell_all({"let_go": [reason, stop_reason]})
         self._kill_later()
         self._look()
+
+    def _tell_all(self, head: Head) -> None:
+        for handle in self._handles:
+            if handle.ready:
+                handle.send(head)
 
     def set_concurrency(self, concurrency: int) -> None:
         """Have as many under way from now on, spread over the workers. Raises `UsageError`."""
@@ -155,7 +151,7 @@ class PooledExecutor:
         """Have the workers begin nothing of what they were sent ahead."""
         self._paused = paused
         for handle in self._handles:
-            _send(handle, {"paused": paused})
+            tell(handle, {"paused": paused})
 
     def under_way(self) -> Iterator[tuple[str, int]]:
         """The task and the repeat of what workers were sent."""
@@ -169,7 +165,7 @@ class PooledExecutor:
             jobs = [entry.job for entry in handle.open.values()]
             count = sum(job.task.task_id == task_id and repeat in (None, job.repeat) for job in jobs)
             if count:
-                _send(handle, {"cancel": [task_id, repeat, reason]})
+                tell(handle, {"cancel": [task_id, repeat, reason]})
                 found += count
         return found
 
@@ -326,10 +322,10 @@ class PooledExecutor:
     # Workers come and go
 
     def _launch(self, quota: int) -> None:
-        flush_seconds = self._plan.launcher.flush_seconds
-        handle = WorkerHandle(self._launched + 1, quota, self._loop.call_soon, flush_seconds=flush_seconds)
-        settings = self._plan.settings(quota)
-        handle.channel = self._plan.launcher.launch(
+        launcher = self._launcher
+        handle = WorkerHandle(self._launched + 1, quota, self._loop.call_soon, flush_seconds=launcher.flush_seconds)
+        settings = self._settings(quota)
+        handle.channel = launcher.launch(
             handle.number,
             lambda head, body: self._take_in(handle, head, body),
             lambda how: self._left(handle, how),
@@ -376,7 +372,7 @@ class PooledExecutor:
             again = "" if self._ending is not None or not lost else f"; its {len(lost)} rollouts start again"
             logger.warning("%s died: %s%s", handle.channel.name, how, again, extra={"event": "worker_died"})
         if died and self._ending is None:
-            stop = self._failures.died(handle.channel.name, how, ready=handle.ready, workers=len(self._plan.quotas))
+            stop = self._failures.died(handle.channel.name, how, ready=handle.ready, workers=len(self._quotas))
             for entry in lost:
                 if self._failures.add(entry):
                     self._report(entry, self._failures.killer(entry))
@@ -432,6 +428,7 @@ class PooledExecutor:
             self._results.close()
 
 
-def _send(handle: WorkerHandle, head: Head) -> None:
+def tell(handle: WorkerHandle, head: Head) -> None:
+    """Tell a worker something, unless it is about to go."""
     if not handle.leaving:
         handle.send(head)

@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 
 from gym_core.contract.executor import Head
 from gym_core.contract.hookspecs import CallInfo
-from gym_core.domain.blame import asked_to_end, described
-from gym_core.domain.errors import GymError, UsageError
+from gym_core.domain.blame import asked_to_end, hint_of, message_of
+from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import Task
@@ -31,15 +31,14 @@ from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.executors.log_forwarding import LogSender, call_to_wire
 from gym_core.engine.executors.outbox import Changes, Outbox
 from gym_core.engine.executors.settings import WorkerSettings
-from gym_core.engine.executors.worker_budget import WorkerBudget
-from gym_core.engine.executors.worker_limiter import WorkerLimiter
+from gym_core.engine.executors.shared_budget import WorkerBudget
+from gym_core.engine.executors.shared_limits import WorkerLimiter
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import make_meters
 from gym_core.engine.model_calls.gate import Clock
 from gym_core.engine.model_calls.observed_gate import made_gate
 from gym_core.engine.model_calls.rate_limits import Limiters
-from gym_core.engine.observers.health import Heartbeat
-from gym_core.engine.observers.watchdog import Watchdog
+from gym_core.engine.observers.watchdog import LoopHealth
 from gym_core.engine.rollout.rollout_run import CANCELLED, RolloutRun
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.staging import beginning, make_gates, make_stage
@@ -70,8 +69,7 @@ class Worker:
         self._limiters = Limiters(self._new_limiter)
         self._changes = Changes(self._limiters)
         self._outbox = Outbox(send, self._redactor, self._changes)
-        self._heartbeat = Heartbeat()
-        self._watchdog = Watchdog(self._heartbeat)
+        self._health = LoopHealth()
         self._open = False
         self._cpu = time.process_time()
         self._cited = KeyTable()
@@ -175,10 +173,8 @@ class Worker:
             if asked_to_end(error):
                 raise
             await self._close_components()
-            message = error.message if isinstance(error, GymError) else described(error)
-            hint = error.hint if isinstance(error, GymError) else ""
-            usage = isinstance(error, UsageError)
-            failed = {"message": self._redactor.redact(message), "hint": self._redactor.redact(hint), "usage": usage}
+            said = {"message": message_of(error), "hint": hint_of(error)}
+            failed = {name: self._redactor.redact(text) for name, text in said.items()}
             self._send(encode_frame({"failed": failed}))
             self.ended.set()
             return
@@ -231,10 +227,8 @@ class Worker:
         )
         begin = self._begin_rollout = beginning(stage)
         self._executor = InlineExecutor(lambda numbered: begin(numbered[1]), concurrency=config.execution.concurrency)
-        self._heartbeat.start()
-        self._watchdog.start()
-        self._stack.callback(self._heartbeat.stop)
-        self._stack.callback(self._watchdog.stop)
+        self._health.start()
+        self._stack.callback(self._health.stop)
         self._tick()
         self._carrying = asyncio.create_task(self._carry_out())
 
@@ -263,11 +257,7 @@ class Worker:
                 await self._carrying
             if self._ticking is not None:
                 self._ticking.cancel()
-        health = {
-            "cpu_seconds": round(time.process_time() - self._cpu, 3),
-            "loop_lag": self._heartbeat.lag.to_wire(),
-            "loop_held": [hold.to_wire() for hold in [*self._watchdog.holds.values()]],
-        }
+        health = {"cpu_seconds": round(time.process_time() - self._cpu, 3), **self._health.to_wire()}
         await self._close_components()
         self._outbox.note("bye", health)
         self._outbox.flush()
@@ -329,7 +319,7 @@ class Worker:
 
     def _broken(self, error: BaseException) -> None:
         """Something is wrong with the worker itself: the coordinator has to know."""
-        self._outbox.note("broken", error.message if isinstance(error, GymError) else described(error))
+        self._outbox.note("broken", message_of(error))
 
     # What goes to the coordinator
 

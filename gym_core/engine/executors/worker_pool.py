@@ -11,10 +11,10 @@ from gym_core.contract.executor import WorkerLauncher
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.engine.assembly import Assembly
 from gym_core.engine.config import RunConfig
-from gym_core.engine.executors.pool import PooledExecutor, PoolPlan
+from gym_core.engine.executors.pool import PooledExecutor, tell
 from gym_core.engine.executors.settings import WorkerSettings, needed_variables, sendable
 from gym_core.engine.executors.shared_budget import SharedBudget
-from gym_core.engine.executors.shared_limit import SharedLimits
+from gym_core.engine.executors.shared_limits import SharedLimits
 from gym_core.engine.executors.worker_failures import WorkerFailures
 from gym_core.engine.executors.worker_reports import WorkerReports
 from gym_core.engine.model_calls.budget import Budget
@@ -61,11 +61,13 @@ def make_pool(
     quotas = _quotas(config)
     settings.encode(1)  # what cannot be sent is found before anything starts
     return PooledExecutor(
-        PoolPlan(launcher=launcher, settings=settings.encode, quotas=quotas),
+        launcher,
+        quotas,
+        settings.encode,
         failures=WorkerFailures(begin),
         observers=WorkerReports(gates, model_called=model_called, tool_called=tool_called),
-        shared_budget=lambda send: SharedBudget(budget, send, len(quotas)) if budget is not None else None,
-        endpoints=lambda send: SharedLimits(limiters, send),
+        shared_budget=SharedBudget(budget, tell, len(quotas)) if budget is not None else None,
+        endpoints=SharedLimits(limiters, tell),
         closing=config.limits.deadlines.close,
     )
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gym_core.contract.executor import Head
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.engine.executors.log_forwarding import call_from_wire, log_sent
+from gym_core.engine.executors.outbox import COUNTS, ENDPOINT_COUNTS
 from gym_core.engine.model_calls.gate import ModelGate
-
-_COUNTS = ("calls", "retries", "failures", "slept", "waited")
 
 
 class WorkerReports:
@@ -37,15 +36,12 @@ class WorkerReports:
                 for call in head.get(name, ()):
                     tell(call_from_wire(call))
         for role, counts in head.get("counts", {}).items():
-            kept = self._gates[role].counts
-            for name, count in zip(_COUNTS, counts, strict=True):
-                setattr(kept, name, getattr(kept, name) + count)
+            _add(self._gates[role].counts, COUNTS, counts)
         for role, endpoints in head.get("endpoints", {}).items():
             placement = self._gates[role].placement
             if placement is not None:
-                for name, (calls, failures, downs) in endpoints.items():
-                    at = placement.count(name)
-                    at.calls, at.failures, at.downs = at.calls + calls, at.failures + failures, at.downs + downs
+                for name, counts in endpoints.items():
+                    _add(placement.count(name), ENDPOINT_COUNTS, counts)
         if "bye" in head:
             self._farewells[worker] = head["bye"][0]
 
@@ -60,3 +56,8 @@ class WorkerReports:
             "loop_lag": {name: max((lag[name] for lag in lags), default=0.0) for name in ("max", "p99")},
             "loop_held": held,
         }
+
+
+def _add(kept: Any, names: Sequence[str], counts: Sequence[float]) -> None:
+    for name, count in zip(names, counts, strict=True):
+        setattr(kept, name, getattr(kept, name) + count)

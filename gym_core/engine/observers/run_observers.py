@@ -26,8 +26,8 @@ from gym_core.engine.observers.extensions import (
     Rooms,
     load_extensions,
 )
-from gym_core.engine.observers.health import Heartbeat, gates_health
-from gym_core.engine.observers.watchdog import Watchdog
+from gym_core.engine.observers.health import gates_health
+from gym_core.engine.observers.watchdog import LoopHealth
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor
 
@@ -46,8 +46,7 @@ class RunObservers:
         self._found: list[Extension] = []
         self._extensions: Extensions | None = None
         self._info: RunInfo | None = None
-        self._heartbeat = Heartbeat()
-        self._watchdog = Watchdog(self._heartbeat)
+        self._loop = LoopHealth()
 
     def __enter__(self) -> Self:
         if self._log_path is not None:
@@ -55,8 +54,7 @@ class RunObservers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._watchdog.stop()
-        self._heartbeat.stop()
+        self._loop.stop()
         self._stack.close()
 
     def load(self, manager: PluginManager, extensions: Sequence[str | object]) -> None:
@@ -84,8 +82,7 @@ class RunObservers:
         self._info = info
         if self._file is not None:
             self._file.formatter.run_id = info.run_id
-        self._heartbeat.start()
-        self._watchdog.start()
+        self._loop.start()
         for notice in notices:
             log("notice", notice, level=logging.WARNING, told=True, run_id=info.run_id)
         planned = info.rollouts if info.rollouts is not None else "an unknown number of"
@@ -142,8 +139,7 @@ class RunObservers:
 
     async def drain(self) -> None:
         """The last rollout is on disk: what is queued is delivered, and the loop is watched no longer."""
-        self._watchdog.stop()
-        self._heartbeat.stop()
+        self._loop.stop()
         if self._extensions is not None:
             await self._extensions.drain()
 
@@ -168,8 +164,7 @@ class RunObservers:
         for gate in self._gates:
             models.setdefault(gate.role, []).append(gate)
         return {
-            "loop_lag": self._heartbeat.lag.to_wire(),
-            "loop_held": [hold.to_wire() for hold in [*self._watchdog.holds.values()]],
+            **self._loop.to_wire(),
             "models": {role: gates_health(gates) for role, gates in models.items()},
             "extensions": self._extensions.to_wire() if self._extensions is not None else [],
         }

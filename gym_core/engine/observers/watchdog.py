@@ -122,6 +122,29 @@ class Watchdog:
         return hold
 
 
+class LoopHealth:
+    """How the event loop of this process does: the heartbeat, and the watchdog that looks after it."""
+
+    def __init__(self) -> None:
+        self._heartbeat = Heartbeat()
+        self._watchdog = Watchdog(self._heartbeat)
+
+    def start(self) -> None:
+        """Look after the running event loop and its thread from now on."""
+        self._heartbeat.start()
+        self._watchdog.start()
+
+    def stop(self) -> None:
+        """Look no longer."""
+        self._watchdog.stop()
+        self._heartbeat.stop()
+
+    def to_wire(self) -> dict[str, Any]:
+        """As it stands in the summary: how late it was, and what held it."""
+        holds = [*self._watchdog.holds.values()]
+        return {"loop_lag": self._heartbeat.lag.to_wire(), "loop_held": [hold.to_wire() for hold in holds]}
+
+
 def author_frame(stack: list[FrameType]) -> FrameType | None:
     """The function that the engine called last: the author's outermost. Without the engine, the innermost one."""
     found = stack[-1] if stack else None

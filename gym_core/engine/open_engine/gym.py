@@ -31,6 +31,7 @@ from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run.sink import Sink
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.tasks.keys import content_id
+from gym_core.engine.tasks.prefetch import inline
 
 STALE = "stale"
 """The stop reason of a rollout that was cancelled because the weights are others now."""
@@ -339,7 +340,7 @@ class _Ahead:
     ) -> None:
         """Have groups made of all tasks."""
         number = 0
-        iterator = aiter(tasks) if isinstance(tasks, AsyncIterable) else _inline(tasks)
+        iterator = aiter(tasks) if isinstance(tasks, AsyncIterable) else inline(tasks)
         while True:
             await self._room.acquire()
             try:
@@ -378,11 +379,6 @@ class _Ahead:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _inline(tasks: Iterable[TaskLike]) -> AsyncGenerator[TaskLike, None]:
-    for task in tasks:
-        yield task
 
 
 async def _said(group: Group) -> Group:

@@ -409,10 +409,7 @@ def _manifest(
             "executor": execution.executor,
             "max_tokens": limits.max_tokens,
             "max_cost": limits.max_cost,
-            "prices": {role: price.to_wire() for role, price in prices.items()},
-            "options": about.operational,
-            "given": about.given,
-            "sources": about.sources,
+            **about.kept(prices),
         },
         dataset=tasks.found(),
     )

@@ -318,10 +318,7 @@ def _manifest(
             "concurrency": config.concurrency,
             "workers": 1,
             "executor": LOCAL,
-            "prices": {role: price.to_wire() for role, price in prices.items()},
-            "options": about.operational,
-            "given": about.given,
-            "sources": about.sources,
+            **about.kept(prices),
         },
         dataset=earlier.dataset if earlier is not None else {},
     )

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gym_core.domain.blame import described
-from gym_core.domain.errors import GymError, UsageError
+from gym_core.domain.blame import message_of
+from gym_core.domain.errors import UsageError
 from gym_core.domain.group import Group
 from gym_core.domain.quoting import one_line
 from gym_core.domain.rollout import Rollout
@@ -113,8 +113,7 @@ class RunResult:
         if self.output is not None:
             parts.append(self.output)
         if self.error is not None:
-            message = self.error.message if isinstance(self.error, GymError) else described(self.error)
-            parts.append(f"stopped early: {message}")
+            parts.append(f"stopped early: {message_of(self.error)}")
         return ", ".join(parts)
 
 

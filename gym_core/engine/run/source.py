@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
 
@@ -12,7 +12,7 @@ from gym_core.domain.errors import InputError
 from gym_core.domain.task import Task
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.tasks.job import Job
-from gym_core.engine.tasks.prefetch import Prefetch
+from gym_core.engine.tasks.prefetch import Prefetch, inline
 from gym_core.engine.tasks.read_source import ReadSource
 from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo
 
@@ -151,7 +151,8 @@ class TaskSource:
         if isinstance(tasks, IterableSource):
             return tasks.batches(self._limit)
         if self._looked_through and self._finished is None:
-            return _inline(tasks.batches(self._limit))
+            # of a file that was looked through just now: a thread would cost more than reading it again
+            return inline(tasks.batches(self._limit))
         self._prefetch = Prefetch(tasks.batches(self._limit), STREAMED_AHEAD if tasks.streamed else 2)
         return self._prefetch
 
@@ -199,9 +200,3 @@ class TaskSource:
             self._prefetch.close()
         if isinstance(self._tasks, FileSource):
             self._tasks.close()
-
-
-async def _inline(batches: Iterable[list[Task]]) -> AsyncGenerator[list[Task], None]:
-    """The tasks of a file that was looked through just now: a thread would cost more than reading them again."""
-    for batch in batches:
-        yield batch

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
+
+
+async def inline(items: Iterable[T]) -> AsyncGenerator[T, None]:
+    """The items of something that nobody waits for long: a thread would cost more."""
+    for item in items:
+        yield item
 
 
 class Prefetch(Generic[T]):
