@@ -80,14 +80,12 @@ def _read(
 ) -> Iterator[Statistics]:
     """The numbers of each file; of several, those that hold no run are said and left out."""
     from gym_core.engine.comparison import NoRollouts, Statistics
-    from gym_core.engine.storage.collisions import SIBLINGS
+    from gym_core.engine.storage.collisions import rows_beside
 
     last: NoRollouts | None = None
     count = 0
     for file in files:
-        suffix = next((suffix for suffix in SIBLINGS if file.name.endswith(suffix)), None)
-        if len(files) > 1 and suffix is not None:
-            rows = file.with_name(file.name.removesuffix(suffix) + ".jsonl")
+        if len(files) > 1 and (rows := rows_beside(file)) is not None:
             terminal.note(f"left out: {file}, which belongs to {rows}")
             continue
         try:

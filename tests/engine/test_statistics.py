@@ -100,7 +100,7 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
         ("x.jsonl", b'{"responses_create_params": {"input": "hi"}}\n', "x.jsonl:1: not a row that gym wrote"),
         ("x.jsonl", b"[1]\n", "not a row that gym wrote"),
         ("x.jsonl", b'{"task_id": "a", "response": {}, "rollout": {"run_id": "r"}}\n', "it lacks `rollout.repeat`"),
-        ("x.failures.jsonl", b"", "x.jsonl; its failures are read with it"),
+        ("x.failures.jsonl", b"", "x.jsonl, with which it is read"),
         ("x.csv", b"", "ends in `.jsonl`"),
     ],
 )

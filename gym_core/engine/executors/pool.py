@@ -1,8 +1,13 @@
 """Rollouts in other processes: jobs are dealt out to workers, results come back as the lines that go to disk.
 
 This is the coordinator's side, the same for processes of this machine and for actors of a cluster. It owns what there
-must be one of: the order of jobs, the budget, the limits of endpoints, and the word on what became of each rollout. A
-worker that dies costs the rollouts that it had: they start again elsewhere, in fresh sessions.
+must be one of: the order of jobs, the budget, the limits of endpoints, and the word on what became of each rollout.
+
+What may be lost, and when. A job is in one worker at a time, and ends with the result that arrives here; only then it
+is written and counted. A worker that dies costs what it had: what was under way, and what it had finished and not sent
+yet, start again elsewhere, in fresh sessions. What two workers died with is tried alone, so that it is clear who is to
+blame, and is a failure after the third. When the coordinator dies the workers end by themselves: nothing of theirs was
+counted that is not on disk.
 """
 
 from __future__ import annotations

@@ -58,12 +58,16 @@ def run_name(file: str) -> str:
     return file.removesuffix(".jsonl").removesuffix(".failures").removesuffix(".tools").removesuffix(".groups")
 
 
+def rows_beside(path: Path) -> Path | None:
+    """The rows of the run that keeps one of its other files by such a name; None for any other name."""
+    suffix = next((suffix for suffix in SIBLINGS if path.name.endswith(suffix)), None)
+    return None if suffix is None else path.with_name(path.name.removesuffix(suffix) + ".jsonl")
+
+
 def refuse_of_a_run(what: str, path: Path) -> None:
     """Raise `UsageError` for a path by which a run keeps, or would keep, one of the files beside its rows."""
-    for suffix in SIBLINGS:
-        if path.name.endswith(suffix):
-            rows = path.with_name(path.name.removesuffix(suffix) + ".jsonl")
-            raise UsageError(f"{path}, {what}, is a name for a file of the run {rows}", hint=_ELSEWHERE)
+    if (rows := rows_beside(path)) is not None:
+        raise UsageError(f"{path}, {what}, is a name for a file of the run {rows}", hint=_ELSEWHERE)
     if Path(f"{str(path).removesuffix('.jsonl')}.run.json").exists():
         raise UsageError(f"{path}, {what}, is the results of a run", hint=_ELSEWHERE)
 

@@ -13,6 +13,7 @@ from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import is_result, result_task_id
 from gym_core.engine.metrics.groups import GroupTally
+from gym_core.engine.storage.collisions import rows_beside
 from gym_core.engine.storage.files import line_at, numbered_lines, refuse_odd
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
@@ -21,20 +22,20 @@ from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
 
 _NEEDED = ("repeat", "status", "stop_reason", "usage", "cost", "timing", "tools", "model_calls", "error", "seed")
 _REPEAT = re.compile(rb'"rollout":\{"run_id":"[^"]*","task_index":\d+,"repeat":(\d+),')
+_HELD = {
+    ".failures.jsonl": "failures only",
+    ".tools.jsonl": "what rows cite",
+    ".groups.jsonl": "what groups came to",
+}
 _NOT_OURS = "give a file that `gym run --output` wrote"
 
 
 def files_of_results(path: Path) -> Outputs:
     """The files of a run that has written to `path`. Raises `UsageError` where that is no results file."""
-    name = path.name
-    if name.endswith(".failures.jsonl"):
-        rows = path.with_name(name.removesuffix(".failures.jsonl") + ".jsonl")
-        raise UsageError(f"{path} holds failures only", hint=f"give {rows}; its failures are read with it")
-    for suffix, held in ((".tools.jsonl", "what rows cite"), (".groups.jsonl", "what groups came to")):
-        if name.endswith(suffix):
-            rows = path.with_name(name.removesuffix(suffix) + ".jsonl")
-            raise UsageError(f"{path} holds {held}", hint=f"give {rows}")
-    if not name.endswith(".jsonl"):
+    held = next((held for suffix, held in _HELD.items() if path.name.endswith(suffix)), None)
+    if held is not None:
+        raise UsageError(f"{path} holds {held}", hint=f"give {rows_beside(path)}, with which it is read")
+    if not path.name.endswith(".jsonl"):
         raise UsageError(f"{path}: a results file ends in `.jsonl`", hint=_NOT_OURS)
     outputs = Outputs.of(path)  # before it is opened: a pipe would keep whoever opens it waiting
     try:

@@ -1,4 +1,11 @@
-"""What an interrupted run has already done."""
+"""What an interrupted run has already done.
+
+What may be missing, and what then. The files are all that is believed, and each line is believed by itself: a kill at
+any moment leaves at most a torn line at the end of each, which nobody was told of, so it is cut off and its rollout
+runs again. A row is written after what it cites and before what is said of its group: without the one a cited line is
+useless and harmless, without the other the group is scored again. Attempts that failed are read from the last to the
+first: the last one tells whether the rollout is done, and each of them was paid for.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -117,7 +117,7 @@ class Outputs:
 
     def refuse_existing(self, hint: str) -> None:
         """Raise `UsageError` when there is anything of a run."""
-        for path in (self.rows, self.failures, self.manifest, self.summary, self.tools, self.groups):
+        for path in astuple(self):
             if path.exists():
                 raise UsageError(f"{path} exists already", hint=hint)
 
