@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from gym_core.domain.blame import as_exception as as_exception
     from gym_core.domain.blame import asked_to_end as asked_to_end
     from gym_core.domain.blame import described as described
+    from gym_core.domain.blame import message_of as message_of
     from gym_core.domain.blame import unwrapped as unwrapped
     from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
     from gym_core.domain.conversation import MAIN as MAIN
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from gym_core.domain.foreign_verdict import without_failure as without_failure
     from gym_core.domain.json_text import plain_json as plain_json
     from gym_core.domain.json_text import what_it_is as what_it_is
+    from gym_core.domain.nearest import did_you_mean as did_you_mean
     from gym_core.domain.parts import describe_part as describe_part
     from gym_core.domain.proxies import ProxyError as ProxyError
     from gym_core.domain.proxies import environment_proxy as environment_proxy
@@ -120,7 +122,6 @@ if TYPE_CHECKING:
     from gym_core.domain.tokens import tokens_on as tokens_on
     from gym_core.domain.tool_calls import sent_request as sent_request
     from gym_core.domain.tool_calls import whole_call as whole_call
-    from gym_core.domain.tool_calls import with_unique_ids as with_unique_ids
     from gym_core.engine.assembly import Assembler as Assembler
     from gym_core.engine.bounds.alarms import NEVER as NEVER
     from gym_core.engine.bounds.alarms import Alarm as Alarm
@@ -139,7 +140,6 @@ if TYPE_CHECKING:
     from gym_core.engine.comparison import Statistics as Statistics
     from gym_core.engine.comparison import difference as difference
     from gym_core.engine.comparison import same_tasks as same_tasks
-    from gym_core.engine.config import Invocation as Invocation
     from gym_core.engine.config import RunConfig as RunConfig
     from gym_core.engine.config import run_config as run_config
     from gym_core.engine.events.logs import log_rollout as log_rollout
@@ -159,11 +159,7 @@ if TYPE_CHECKING:
     from gym_core.engine.model_calls.gate import Clock as Clock
     from gym_core.engine.model_calls.gate import ModelGate as ModelGate
     from gym_core.engine.model_calls.gate import Models as Models
-    from gym_core.engine.model_calls.prices import Price as Price
-    from gym_core.engine.model_calls.prices import find_prices as find_prices
-    from gym_core.engine.model_calls.rate_limits import Limiter as Limiter
     from gym_core.engine.model_calls.rate_limits import Limiters as Limiters
-    from gym_core.engine.open_engine.opening import open_gym as open_gym
     from gym_core.engine.open_engine.opening import open_rollouts as open_rollouts
     from gym_core.engine.open_engine.rollouts import Rollouts as Rollouts
     from gym_core.engine.open_files import allow_open_files as allow_open_files
@@ -275,7 +271,7 @@ else:
             "gym_core.contract.tools": "BoundTool NAME_PATTERN class_tools",
             "gym_core.domain.abandoned": "GRACE within",
             "gym_core.domain.arguments": "ArgumentError arguments_text is_whole parse_arguments",
-            "gym_core.domain.blame": "as_exception asked_to_end described unwrapped",
+            "gym_core.domain.blame": "as_exception asked_to_end described message_of unwrapped",
             "gym_core.domain.chat.tools": "with_flat_tools",
             "gym_core.domain.conversation": "MAIN ModelCall ToolRun answers_that_stand path_length places_of "
             "read_model_calls shown_to",
@@ -284,6 +280,7 @@ else:
             "gym_core.domain.finish": "ending",
             "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
             "gym_core.domain.json_text": "plain_json what_it_is",
+            "gym_core.domain.nearest": "did_you_mean",
             "gym_core.domain.parts": "describe_part",
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line quote",
@@ -292,14 +289,14 @@ else:
             "gym_core.domain.sequences": "token_sequences with_tokens_on_items",
             "gym_core.domain.task": "REQUEST_FIELD RESULT_FIELDS check_row own_task_id without_result",
             "gym_core.domain.tokens": "TOKEN_FIELDS tokens_on",
-            "gym_core.domain.tool_calls": "sent_request whole_call with_unique_ids",
+            "gym_core.domain.tool_calls": "sent_request whole_call",
             "gym_core.engine.assembly": "Assembler",
             "gym_core.engine.bounds.alarms": "Alarm NEVER Scope Watch",
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
             "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
             "gym_core.engine.child_processes.parent": "ChildProcess ErrorLines NoAnswer how_ended",
             "gym_core.engine.comparison": "Compared Statistics difference same_tasks",
-            "gym_core.engine.config": "Invocation RunConfig run_config",
+            "gym_core.engine.config": " RunConfig run_config",
             "gym_core.engine.events.logs": "log_rollout",
             "gym_core.engine.executors.frames": "FrameReader",
             "gym_core.engine.executors.worker": "Worker",
@@ -310,11 +307,10 @@ else:
             "gym_core.engine.metrics.rewards": "RewardTally",
             "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
             "gym_core.engine.model_calls.gate": "BoundModel Clock ModelGate Models",
-            "gym_core.engine.model_calls.prices": "Price find_prices",
-            "gym_core.engine.model_calls.rate_limits": "Limiter Limiters",
+            "gym_core.engine.model_calls.rate_limits": " Limiters",
             "gym_core.engine.open_files": "allow_open_files",
             "gym_core.engine.preflight": "check_models",
-            "gym_core.engine.open_engine.opening": "open_gym open_rollouts",
+            "gym_core.engine.open_engine.opening": " open_rollouts",
             "gym_core.engine.open_engine.rollouts": "Rollouts",
             "gym_core.engine.rollout.agent_rollout": "conversation run_rollout",
             "gym_core.engine.rollout.failure": "Failure blame_row",

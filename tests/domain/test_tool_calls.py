@@ -9,8 +9,7 @@ import pytest
 
 from gym_core import FunctionCall, Item, Response, ToolRun, Trajectory, responses
 from gym_core.domain.arguments import DEEPEST, sent_arguments
-from gym_core.domain.tool_calls import sent_items
-from gym_core.spi import with_unique_ids
+from gym_core.domain.tool_calls import sent_items, with_unique_ids
 
 
 def called(call_id: Any, name: Any = "f", **fields: Any) -> Item:

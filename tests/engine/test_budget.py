@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from gym_core import ModelError, Request, Usage
 from gym_core.domain import errors
 from gym_core.engine.model_calls.budget import FIRST_GUESS, Budget, Meter
-from gym_core.engine.model_calls.prices import rates
+from gym_core.engine.model_calls.prices import Price, rates
 from gym_core.engine.model_calls.reservations import Reservation, Reservations, encoded_size, may_have_spent
 from gym_core.errors import BudgetExceeded
-from gym_core.spi import Price
 from tests.support.budgets import Bounded, bounded
 from tests.support.loop import asynchronous, settle
 from tests.support.models import ScriptedModel, say

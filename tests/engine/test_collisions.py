@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from gym_core import UsageError
+from gym_core.engine.config import Invocation
 from gym_core.errors import StoreError
-from gym_core.spi import Invocation
 from tests.support.envs import env, row
 from tests.support.models import ScriptedModel
 from tests.support.running import collect, read_jsonl, run

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gym_core import Episode, Session, Status, Trajectory, tool
-from gym_core.spi import Limiter
+from gym_core.engine.model_calls.rate_limits import Limiter
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession
 from tests.support.models import ScriptedModel, call, say

@@ -9,8 +9,8 @@ import pytest
 
 from gym_core import ModelError, Status
 from gym_core.domain import errors
+from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.engine.model_calls.retries import POLICY, RETRY_AFTER_CAP, next_delay, retry_for
-from gym_core.spi import Limiter
 from tests.support.clock import FakeClock
 from tests.support.envs import PlainSession
 from tests.support.models import ScriptedModel, response, say

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core.spi import Limiter
+from gym_core.engine.model_calls.rate_limits import Limiter
 from tests.support.loop import asynchronous, settle
 
 STEPS = st.lists(st.sampled_from(["start", "finish", "fail", "cancel"]), max_size=60)

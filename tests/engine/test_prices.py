@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import ComponentContext, Usage, UsageError
-from gym_core.engine.model_calls.prices import Rates, cost_of, dollars, rates, read_prices
-from gym_core.spi import Price, find_prices
+from gym_core.engine.model_calls.prices import Price, Rates, cost_of, dollars, find_prices, rates, read_prices
 from tests.support.models import USAGE, ScriptedModel
 from tests.support.running import collect
 

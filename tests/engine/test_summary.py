@@ -10,8 +10,8 @@ import pytest
 from pydantic import Field, SecretStr
 
 from gym_core import FromEnv, Operational, Options, Session, Trajectory, Verdict, tool
+from gym_core.engine.config import Invocation
 from gym_core.errors import BadRequestError, ServerError
-from gym_core.spi import Invocation
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call
 from tests.support.running import run

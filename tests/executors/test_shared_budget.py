@@ -16,10 +16,9 @@ import pytest
 from gym_core import Request, Usage
 from gym_core.engine.executors.shared_budget import SharedBudget, WorkerBudget
 from gym_core.engine.model_calls.budget import Budget, Meter
-from gym_core.engine.model_calls.prices import Rates
+from gym_core.engine.model_calls.prices import Price, Rates
 from gym_core.engine.model_calls.reservations import Reservation, Reservations
 from gym_core.errors import BudgetExceeded
-from gym_core.spi import Price
 from tests.executors.test_workers import run
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel

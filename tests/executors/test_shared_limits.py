@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gym_core.engine.executors.shared_limits import SharedLimit, WorkerLimiter
-from gym_core.engine.model_calls.rate_limits import UNLIMITED
-from gym_core.spi import Limiter, RunConfig, run_config
+from gym_core.engine.model_calls.rate_limits import UNLIMITED, Limiter
+from gym_core.spi import RunConfig, run_config
 from gym_testing import FakeOpenAI, Received, Turn, faults
 from gym_testing.isolation import IsolatedPlugins
 from tests.support import spread

@@ -13,10 +13,10 @@ import orjson
 
 import gym_core
 from gym_core import Agent, ModelBackend, ResourceServer, Rollout, Runner, Session, Task
+from gym_core.engine.model_calls.rate_limits import Limiter
 from gym_core.spi import (
     Deadlines,
     Executor,
-    Limiter,
     Limiters,
     ModelGate,
     RunConfig,

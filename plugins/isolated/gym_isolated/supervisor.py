@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gym_core.errors import GymError
-from gym_core.spi import Redactor, described
+from gym_core.spi import Redactor, message_of
 from gym_http.protocol.errors import RemoteError
 from gym_isolated.process import IsolatedChild
 from gym_isolated.records import Environment
@@ -131,7 +130,7 @@ class Supervisor:
                 await self._start()
                 return None
             except Exception as error:
-                died = error.message if isinstance(error, GymError) else described(error)
+                died = message_of(error)
                 self._deaths += 1
         return RemoteError(
             f"{died}; after {DEATHS} replacements it is not started any more",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import Literal, TypeAlias
 
+from gym_core.spi import did_you_mean
 from gym_qa.graders.choice import choice
 from gym_qa.graders.code import check_code, code
 from gym_qa.graders.function import PREFIX, call_function, parse_reference
@@ -74,6 +74,5 @@ def check_name(match: str) -> str:
         return f"{PREFIX}{path}:{function}"
     if not match or match in GRADERS:
         return match
-    near = get_close_matches(match, GRADERS, n=1)
-    guess = f"; did you mean `{near[0]}`?" if near else ""
+    guess = did_you_mean(match, GRADERS, shown="`{}`".format)
     raise ValueError(f"there is no grader `{match}`{guess} There are {', '.join(GRADERS)}, and python:FILE:FUNCTION")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from gym_core.spi import did_you_mean
 
 ALL = "all"
 """Stands for every family."""
@@ -34,8 +34,7 @@ def parse_families(text: str) -> tuple[str, ...]:
         return FAMILIES
     for place, name in enumerate(names):
         if name not in FAMILIES:
-            near = get_close_matches(name, (*FAMILIES, ALL), n=1)
-            raise ValueError(f"there is no family {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise ValueError(f"there is no family {name!r}{did_you_mean(name, (*FAMILIES, ALL))}")
         if name in names[:place]:
             raise ValueError(f"the family {name!r} is named twice")
     return tuple(names)

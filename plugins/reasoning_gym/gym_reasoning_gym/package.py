@@ -8,13 +8,13 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from gym_core import UsageError
+from gym_core.spi import did_you_mean
 
 CHUNK = 500
 """How many items one data set is made for: the package's own default. Some families draw all of them beforehand."""
@@ -72,9 +72,7 @@ def _make_config(family: str, settings: Mapping[str, Any], seed: int) -> Any:
         if name in _OURS:
             raise UsageError(f"the family {family} takes no setting `{name}`", hint=f"give -E {name}=...")
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
-            listed = ", ".join(sorted(known)) or "none"
+            guess, listed = did_you_mean(name, known), ", ".join(sorted(known)) or "none"
             raise UsageError(f"the family {family} has no setting {name!r}{guess}", hint=f"its settings: {listed}")
     default = config_type()
     hints = get_type_hints(config_type)

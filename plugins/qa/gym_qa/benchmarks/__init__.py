@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
+
+from gym_core.spi import did_you_mean
 
 NAMES = ("gsm8k", "ifeval", "mmlu")
 
@@ -15,8 +16,7 @@ NAMES = ("gsm8k", "ifeval", "mmlu")
 def read_benchmark(name: str) -> dict[str, Any]:
     """The options of a benchmark. Raises `ValueError` for one that is not there."""
     if name not in NAMES:
-        near = get_close_matches(name, NAMES, n=1)
-        guess = f"; did you mean `{near[0]}`?" if near else "."
+        guess = did_you_mean(name, NAMES, shown="`{}`".format) or "."
         ready = ", ".join(NAMES)
         raise ValueError(f"there is no benchmark `{name}`{guess} There are {ready}; a file is given as --input")
     return tomllib.loads((files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
