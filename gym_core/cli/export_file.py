@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, chain
@@ -41,7 +40,7 @@ def write_export(output: Path, rows: Iterable[Row], columns: Columns | None) -> 
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
         with unfinished.open("xb", buffering=_BLOCK) as file:
-            count = _writer(output, file, columns or {}).write(rows)
+            count = _write(file, output.suffix.lower(), rows, columns or {})
             file.flush()
             os.fsync(file.fileno())
         _put(unfinished, output)
@@ -69,40 +68,18 @@ def _put(unfinished: Path, output: Path) -> None:
         unfinished.rename(output)
 
 
-def _writer(output: Path, file: BinaryIO, columns: Columns) -> _Writer:
-    suffix = output.suffix.lower()
+def _write(file: BinaryIO, suffix: str, rows: Iterable[Row], columns: Columns) -> int:
+    if suffix == ".parquet":
+        return _Parquet(file, columns).write(rows)
+    count, write = 0, file.write
     if suffix == ".csv":
-        return _Csv(file, columns)
-    return _Parquet(file, columns) if suffix == ".parquet" else _JsonLines(file)
-
-
-class _Writer(ABC):
-    @abstractmethod
-    def write(self, rows: Iterable[Row]) -> int: ...
-
-
-class _JsonLines(_Writer):
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, rows: Iterable[Row]) -> int:
-        count, write = 0, self._file.write
-        for row in rows:
-            write(row + b"\n" if isinstance(row, bytes) else encode_json(row, OPT_APPEND_NEWLINE))
-            count += 1
+        for count, line in enumerate(csv_lines(columns, cells_of(rows, columns))):
+            write(line + b"\n")
         return count
-
-
-class _Csv(_Writer):
-    def __init__(self, file: BinaryIO, columns: Columns) -> None:
-        self._file = file
-        self._columns = columns
-
-    def write(self, rows: Iterable[Row]) -> int:
-        count = -1
-        for count, line in enumerate(csv_lines(self._columns, cells_of(rows, self._columns))):  # noqa: B007
-            self._file.write(line + b"\n")
-        return count
+    for row in rows:
+        write(row + b"\n" if isinstance(row, bytes) else encode_json(row, OPT_APPEND_NEWLINE))
+        count += 1
+    return count
 
 
 def csv_lines(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[bytes]:
@@ -147,7 +124,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-class _Parquet(_Writer):
+class _Parquet:
     def __init__(self, file: BinaryIO, columns: Columns) -> None:
         try:
             import pyarrow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -53,87 +53,65 @@ def execute(
         def way_on(error: BaseException | None, summary: Mapping[str, Any]) -> str:
             return _way_on(error, summary, terminal.redactor.arguments(config.invocation.argv), config)
 
-        session = Session(terminal, opened, way_on, quiet=quiet, as_json=as_json, fail_under=fail_under)
-        return session.carry_out()
+        interrupts = Interrupts(terminal)
+        return interrupts.run(
+            carry_out(terminal, interrupts, opened, way_on, quiet=quiet, as_json=as_json, fail_under=fail_under)
+        )
 
 
-class Session:
-    """One invocation of `gym run`.
+async def carry_out(
+    terminal: Terminal,
+    interrupts: Interrupts,
+    opened: AbstractAsyncContextManager[Run[Any]],
+    way_on: Callable[[BaseException | None, Mapping[str, Any]], str],
+    *,
+    quiet: bool,
+    as_json: bool,
+    subject: str = "the run",
+    header: bool = True,
+    fail_under: float | None = None,
+) -> int:
+    """Wire, collect, account; returns the exit status.
 
-    `way_on`: what to do about a run that was not finished, by its error and its summary. `fail_under`: the mean reward
-    below which it fails.
+    `way_on`: what to do about a run that was not finished, by its error and its summary. `subject`: what messages call
+    it, and `header`: whether it is said what it is. `fail_under`: the mean reward below which it fails.
     """
+    async with opened as run:
+        if run.read_as:
+            terminal.note(run.read_as)
+        for notice in run.notices:
+            terminal.note(f"warning: {notice}")
+        if header and not quiet:
+            print_header(terminal, run)
+        interrupts.words = "ending what is under way"
+        interrupts.stop = lambda number: run.stop(f"interrupted by {number.name}")
+        async with show_progress(terminal, run, quiet=quiet):
+            summary = await run.execute()
+    if not quiet:
+        print_summary(terminal, summary)
+    if as_json:
+        terminal.out_json(summary)
+    error = run.error
+    if error is not None:
+        if terminal.debug:
+            terminal.note("\n".join(error_chain(error)))
+        terminal.error(f"{subject} stopped: {message_of(error)}", hint_of(error))
+    if summary["state"] != "finished":
+        terminal.note(way_on(error, summary))
+    if interrupts.received is not None:
+        return SIGNALS[interrupts.received]
+    return RunStopped.exit_code if error is not None else _status(terminal, summary, fail_under)
 
-    subject = "the run"
 
-    def __init__(
-        self,
-        terminal: Terminal,
-        opened: AbstractAsyncContextManager[Run[Any]],
-        way_on: Callable[[BaseException | None, Mapping[str, Any]], str],
-        *,
-        quiet: bool,
-        as_json: bool,
-        fail_under: float | None = None,
-    ) -> None:
-        self.terminal = terminal
-        self.quiet = quiet
-        self.as_json = as_json
-        self.fail_under = fail_under
-        self.interrupts = Interrupts(terminal)
-        self._opened = opened
-        self._way_on = way_on
-
-    def carry_out(self) -> int:
-        """Run the event loop; returns the exit status."""
-        return self.interrupts.run(self.run())
-
-    async def run(self) -> int:
-        """Wire, collect, account."""
-        async with self._opened as run:
-            if run.read_as:
-                self.terminal.note(run.read_as)
-            for notice in run.notices:
-                self.terminal.note(f"warning: {notice}")
-            if not self.quiet:
-                self._begin(run)
-            self.interrupts.words = "ending what is under way"
-            self.interrupts.stop = lambda number: run.stop(f"interrupted by {number.name}")
-            async with show_progress(self.terminal, run, quiet=self.quiet):
-                summary = await run.execute()
-        self._account(run, summary)
-        return self._status(run, summary)
-
-    def _begin(self, run: Run[Any]) -> None:
-        print_header(self.terminal, run)
-
-    def _account(self, run: Run[Any], summary: dict[str, Any]) -> None:
-        if not self.quiet:
-            self._print(summary)
-        if self.as_json:
-            self.terminal.out_json(summary)
-        error = run.error
-        if error is not None:
-            if self.terminal.debug:
-                self.terminal.note("\n".join(error_chain(error)))
-            self.terminal.error(f"{self.subject} stopped: {message_of(error)}", hint_of(error))
-        if summary["state"] != "finished":
-            self.terminal.note(self._way_on(error, summary))
-
-    def _print(self, summary: dict[str, Any]) -> None:
-        print_summary(self.terminal, summary)
-
-    def _status(self, run: Run[Any], summary: dict[str, Any]) -> int:
-        if self.interrupts.received is not None:
-            return SIGNALS[self.interrupts.received]
-        if run.error is not None:
-            return RunStopped.exit_code
-        mean = summary["reward"]["mean"]
-        if self.fail_under is not None and (mean is None or mean < self.fail_under):
-            found = "there is no reward at all" if mean is None else f"the mean reward {mean:g} is too low"
-            self.terminal.error(f"{found}: --fail-under {self.fail_under:g}")
-            return BELOW
-        return 1 if summary["rollouts"]["failed"] or (summary["groups"] or {}).get("failed") else 0
+def _status(terminal: Terminal, summary: Mapping[str, Any], fail_under: float | None) -> int:
+    """The exit status of what came to its end."""
+    mean = summary["reward"]["mean"]
+    if fail_under is not None and (mean is None or mean < fail_under):
+        found = "there is no reward at all" if mean is None else f"the mean reward {mean:g} is too low"
+        terminal.error(f"{found}: --fail-under {fail_under:g}")
+        return BELOW
+    failed = (summary.get("rescored") or summary["rollouts"])["failed"]  # what had failed before fails no rescore
+    return 1 if failed or (summary["groups"] or {}).get("failed") else 0
 
 
 _REFUSED = (ModelNotFoundError, EndpointError, AllRefused)
@@ -176,23 +154,19 @@ def _without(arguments: Sequence[str], option: str) -> list[str]:
     return left
 
 
-class logged:
+@contextlib.contextmanager
+def logged(terminal: Terminal, *, verbose: bool = False) -> Iterator[None]:
     """The warnings of gym and of plugins, a line each, on standard error; `verbose`: all that is logged."""
-
-    def __init__(self, terminal: Terminal, *, verbose: bool = False) -> None:
-        self._logger = logging.getLogger("gym")
-        self._handler = _TerminalHandler(terminal, logging.INFO if verbose else logging.WARNING)
-        self._level = at_least_info() if verbose else contextlib.nullcontext()
-
-    def __enter__(self) -> None:
-        self._level.__enter__()
-        self._logger.addHandler(self._handler)
-        self._logger.propagate = False
-
-    def __exit__(self, *exc: object) -> None:
-        self._logger.removeHandler(self._handler)
-        self._logger.propagate = True
-        self._level.__exit__(None, None, None)
+    logger = logging.getLogger("gym")
+    handler = _TerminalHandler(terminal, logging.INFO if verbose else logging.WARNING)
+    with at_least_info() if verbose else contextlib.nullcontext():
+        logger.addHandler(handler)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = True
 
 
 class _TerminalHandler(logging.Handler):

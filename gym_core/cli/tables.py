@@ -49,6 +49,8 @@ def print_summary(terminal: Terminal, summary: Mapping[str, Any]) -> None:
             )
         console.print(failures)
     terminal.note(written(console))
+    if "rescored" in summary:
+        _compare(terminal, summary["rescored"])
 
 
 def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -136,3 +138,18 @@ def _spent(budget: Mapping[str, Any]) -> Iterator[str]:
     unreported = budget["unreported"]
     if unreported["calls"]:
         yield f"at most, with {unreported['calls']} attempts that did not tell what they took"
+
+
+def _compare(terminal: Terminal, rescored: Mapping[str, Any]) -> None:
+    """Print old and new mean, and how many rewards changed, on standard error."""
+    lines = [("rescored", f"{rescored['rollouts']:,} rollouts, {rescored['changed']:,} rewards changed")]
+    if rescored["failed"]:
+        lines.append(("failed", f"{rescored['failed']:,} could not be verified again and have no reward now"))
+    if rescored["carried_over"]:
+        lines.append(("carried over", f"{rescored['carried_over']:,} that had failed before"))
+    if rescored["rollouts"]:
+        lines += [(f"reward {name}", mean_text(rescored[name])) for name in ("before", "after")]
+        lines.append(("change", mean_text(rescored["change"])))
+    width = max(len(label) for label, _ in lines)
+    for label, text in lines:
+        terminal.note(f" {label:<{width}}  {text}")

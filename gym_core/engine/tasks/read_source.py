@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from contextlib import closing
 from itertools import islice
@@ -14,7 +13,7 @@ from gym_core.domain.blame import blaming
 from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.task import REQUEST_FIELD, Task, check_row
 from gym_core.engine.tasks.check import SourceInfo
-from gym_core.engine.tasks.input_file import fingerprint, is_stdin
+from gym_core.engine.tasks.input_file import fingerprint, is_stdin, sha256
 from gym_core.engine.tasks.keys import IdTaken, TaskIds, named_by
 from gym_core.engine.tasks.source import BATCH_ROWS, CHECKED_AHEAD, CHECKED_WHOLE, FileSource
 
@@ -78,8 +77,7 @@ class ReadSource:
             if self.info.size > CHECKED_WHOLE:
                 self.info.fingerprint = fingerprint(path)
                 return CHECKED_AHEAD
-            with path.open("rb") as file:
-                self.info.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            self.info.sha256 = sha256(path)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from error
         return None
