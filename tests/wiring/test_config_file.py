@@ -30,7 +30,8 @@ class TestReading:
         found = read(tmp_path, 'model = "a:b"\nenv = "e"\nlimit = 3\n[model_options]\nx = 1\n[env_options]\ny = 2\n')
         assert found.models == {"policy": "a:b"}
         assert found.options == {"env": "e", "limit": 3}
-        assert (found.model_options, found.env_options, found.agent_options) == ({"x": 1}, {"y": 2}, {})
+        assert found.model_options == {"x": 1}
+        assert {place: options for place, options in found.component_options.items() if options} == {"env": {"y": 2}}
 
     def test_models_by_role(self, tmp_path: Path) -> None:
         found = read(tmp_path, '[models]\npolicy = "a"\njudge = "b"\n')
