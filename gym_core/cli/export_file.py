@@ -73,9 +73,7 @@ def _write(file: BinaryIO, suffix: str, rows: Iterable[Row], columns: Columns) -
         return _Parquet(file, columns).write(rows)
     count, write = 0, file.write
     if suffix == ".csv":
-        for count, line in enumerate(csv_lines(columns, cells_of(rows, columns))):
-            write(line + b"\n")
-        return count
+        rows, count = csv_lines(columns, cells_of(rows, columns)), -1  # the line of the names is no row
     for row in rows:
         write(row + b"\n" if isinstance(row, bytes) else encode_json(row, OPT_APPEND_NEWLINE))
         count += 1
