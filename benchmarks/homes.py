@@ -1,8 +1,9 @@
 """What an adapter costs beside its home alone: `python benchmarks/homes.py HOME [OPTIONS]`.
 
-HOME is `gymnasium`, `reasoning_gym`, `verifiers` or `inspect`, which has to be importable. The home alone plays the
-same work against the same stand-in endpoint: by its own runner where it has one (verifiers, Inspect), else by a bare
-loop that posts with aiohttp and calls the library (Gymnasium, reasoning-gym). In turns, each `--rounds` times; printed
+HOME is `gymnasium`, `textarena`, `gem`, `reasoning_gym`, `openenv`, `nemo`, `verifiers` or `inspect`, which has to be
+importable. The home alone plays the same work against the same stand-in endpoint: by its own runner where it has one
+(verifiers, Inspect, NeMo Gym), by OpenEnv's own client, else by a bare loop that posts with aiohttp and calls the
+library. OpenEnv's server is a process of its own, which counts for neither. In turns, each `--rounds` times; printed
 are the medians of CPU per rollout, of this process and of those that it has waited for, and what gym adds to a model
 call. What the start of a run takes, a child process that makes tasks say, is left out.
 """
@@ -11,15 +12,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,37 @@ def chat(count: int = 1):
     return Task(dataset=samples, solver=talk(), scorer=includes())
 """
 
+WORLD = f"""
+import socket, sys
+import uvicorn
+from openenv.core.env_server.http_server import create_app
+from openenv.core.env_server.interfaces import Environment
+from openenv.core.env_server.types import Action, Observation, State
+
+class Say(Action):
+    message: str
+
+class Seen(Observation):
+    hint: str = ""
+
+class Talk(Environment):
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    state = State()
+
+    def reset(self, seed=None, episode_id=None, **_):
+        self.turn = 0
+        return Seen(hint="Say something.")
+
+    def step(self, action: Say, timeout_s=None, **_):
+        self.turn += 1
+        return Seen(hint="Go on.", reward=1.0, done=self.turn == {TURNS})
+
+listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+print(listening.getsockname()[1], flush=True)
+app = create_app(Talk, Say, Seen, max_concurrent_envs=1024)
+uvicorn.Server(uvicorn.Config(app, log_level="error")).run([listening])
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -122,6 +156,19 @@ async def bare(base_url: str, rollouts: int, in_flight: int, play: Callable[[int
     return statistics.fmean(reward for rewards in found for reward in rewards)
 
 
+async def steps(world: Any, seed: int, say: Any) -> float:
+    """One episode of a world that is played as those of Gymnasium are."""
+    observation, _ = world.reset(seed=seed)
+    items: list[Any] = [{"role": "user", "content": observation}]
+    earned = 0.0
+    while True:
+        observation, reward, terminated, truncated, _ = world.step(await say(items))
+        earned += float(reward)
+        if terminated or truncated:
+            return earned
+        items.append({"role": "user", "content": observation})
+
+
 # Gymnasium
 
 
@@ -154,16 +201,7 @@ async def gymnasium_alone(base_url: str, rollouts: int, in_flight: int) -> float
     name = talking()
 
     async def play(number: int, say: Any) -> float:
-        world = gymnasium.make(name)
-        observation, _ = world.reset(seed=number)
-        items: list[Any] = [{"role": "user", "content": observation}]
-        earned = 0.0
-        while True:
-            observation, reward, terminated, truncated, _ = world.step(await say(items))
-            earned += float(reward)
-            if terminated or truncated:
-                return earned
-            items.append({"role": "user", "content": observation})
+        return await steps(gymnasium.make(name), number, say)
 
     return await bare(base_url, rollouts, in_flight, play)
 
@@ -171,6 +209,157 @@ async def gymnasium_alone(base_url: str, rollouts: int, in_flight: int) -> float
 async def gymnasium_in_gym(base_url: str, rollouts: int, in_flight: int) -> float:
     """The same through the adapter."""
     return await collected(f"gymnasium:{talking()}", base_url, in_flight, env_options={"tasks": rollouts})
+
+
+# TextArena
+
+
+def arena() -> str:
+    """Register a game that is talked to `TURNS` times; its id."""
+    import textarena
+
+    class Talk(textarena.Env):
+        def reset(self, num_players: int, seed: int | None = None) -> None:
+            self.state = textarena.SinglePlayerState(num_players=num_players, seed=seed, max_turns=TURNS)
+            self.state.reset(game_state={}, player_prompt_function=lambda **_: "Say something.")
+
+        def step(self, action: str) -> Any:
+            kinds = textarena.ObservationType
+            self.state.add_observation(from_id=0, to_id=0, message=action, observation_type=kinds.PLAYER_ACTION)
+            self.state.add_observation(to_id=0, message="Go on.", observation_type=kinds.GAME_MESSAGE)
+            if self.state.turn + 1 == TURNS:
+                self.state.set_outcome(reward=1.0, reason="said enough")
+            return self.state.step()
+
+    if "Bench-Talk-v0" not in textarena.envs.registration.ENV_REGISTRY:
+        textarena.envs.registration.register("Bench-Talk-v0", Talk)
+    return "Bench-Talk-v0"
+
+
+async def textarena_alone(base_url: str, rollouts: int, in_flight: int) -> float:
+    """TextArena's own loop of steps."""
+    import textarena
+
+    name = arena()
+
+    async def play(number: int, say: Any) -> float:
+        game = textarena.make(name)
+        game.reset(num_players=1, seed=number)
+        items: list[Any] = []
+        done = False
+        while not done:
+            _, seen = game.get_observation()
+            said = "\n".join(text for sender, text, _ in seen if sender != 0)
+            items.append({"role": "user", "content": said})
+            done, _ = game.step(action=await say(items))
+        rewards, _ = game.close()
+        return float(rewards[0])
+
+    return await bare(base_url, rollouts, in_flight, play)
+
+
+async def textarena_in_gym(base_url: str, rollouts: int, in_flight: int) -> float:
+    """The same through the adapter."""
+    return await collected(f"textarena:{arena()}", base_url, in_flight, env_options={"tasks": rollouts})
+
+
+# GEM
+
+
+def gem_world() -> str:
+    """Register a world that is talked to `TURNS` times; its id."""
+    import gem
+
+    class Talk(gem.Env):
+        def reset(self, seed: int | None = None) -> tuple[str, dict[str, Any]]:
+            super().reset(seed=seed)
+            self.turn = 0
+            return "Say something.", {}
+
+        def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+            self.turn += 1
+            return "Go on.", 1.0, self.turn == TURNS, False, {}
+
+    if "bench:Talk-v0" not in gem.envs.registration.ENV_REGISTRY:
+        gem.register("bench:Talk-v0", Talk)
+    return "bench:Talk-v0"
+
+
+async def gem_alone(base_url: str, rollouts: int, in_flight: int) -> float:
+    """GEM's own loop of steps."""
+    import gem
+
+    name = gem_world()
+
+    async def play(number: int, say: Any) -> float:
+        return await steps(gem.make(name), number, say)
+
+    return await bare(base_url, rollouts, in_flight, play)
+
+
+async def gem_in_gym(base_url: str, rollouts: int, in_flight: int) -> float:
+    """The same through the adapter."""
+    return await collected(f"gem:{gem_world()}", base_url, in_flight, env_options={"tasks": rollouts})
+
+
+# OpenEnv
+
+
+async def openenv_alone(base_url: str, rollouts: int, in_flight: int) -> float:
+    """OpenEnv's own client."""
+    from openenv.core.generic_client import GenericEnvClient
+
+    async def play(number: int, say: Any) -> float:
+        async with GenericEnvClient(base_url=SERVER) as client:
+            result = await client.reset(seed=number)
+            items: list[Any] = []
+            earned = 0.0
+            while not result.done:
+                items.append({"role": "user", "content": result.observation["hint"]})
+                result = await client.step({"message": await say(items)})
+                earned += result.reward or 0.0
+            return earned
+
+    return await bare(base_url, rollouts, in_flight, play)
+
+
+async def openenv_in_gym(base_url: str, rollouts: int, in_flight: int) -> float:
+    """The same through the adapter."""
+    options = {"tasks": rollouts, "actions": "reply"}
+    return await collected(f"openenv:{SERVER}", base_url, in_flight, env_options=options)
+
+
+@contextlib.contextmanager
+def openenv_server() -> Iterator[str]:
+    """The URL of an environment of OpenEnv that is talked to `TURNS` times."""
+    with subprocess.Popen([sys.executable, "-c", WORLD], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
+
+
+# NeMo Gym
+
+SERVER_OF_NEMO = "example_single_tool_call"
+ROWS = 4
+"""So many rows of its examples are played again and again, alone by its own agent, through gym by gym's."""
+
+
+async def nemo_alone(base_url: str, rollouts: int, in_flight: int) -> float:
+    """Its own agent, server and model server, in a process that ends with them."""
+    script = Path(__file__).parents[1] / "scripts" / "nemo_parity_home.py"
+    numbers = (ROWS, 20, rollouts // ROWS, in_flight)
+    command = [sys.executable, str(script), SERVER_OF_NEMO, "simple_agent", base_url, *map(str, numbers)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
+    rewards = orjson.loads(done.stdout.splitlines()[-1])["rewards"]
+    return statistics.fmean(rewards)
+
+
+async def nemo_in_gym(base_url: str, rollouts: int, in_flight: int) -> float:
+    """The same through the adapter."""
+    return await collected(f"nemo:{SERVER_OF_NEMO}", base_url, in_flight, limit=ROWS, repeats=rollouts // ROWS)
 
 
 # reasoning-gym
@@ -244,8 +433,13 @@ async def inspect_in_gym(base_url: str, rollouts: int, in_flight: int) -> float:
 
 
 FILES = ""
+SERVER = ""
 PAIRS = {
     "gymnasium": Pair(gymnasium_alone, gymnasium_in_gym, TURNS),
+    "textarena": Pair(textarena_alone, textarena_in_gym, TURNS),
+    "gem": Pair(gem_alone, gem_in_gym, TURNS),
+    "openenv": Pair(openenv_alone, openenv_in_gym, TURNS),
+    "nemo": Pair(nemo_alone, nemo_in_gym, 2),
     "reasoning_gym": Pair(reasoning_alone, reasoning_in_gym, 1),
     "verifiers": Pair(verifiers_alone, verifiers_in_gym, TURNS),
     "inspect": Pair(inspect_alone, inspect_in_gym, TURNS),
@@ -270,7 +464,7 @@ def measured(contestant: Contestant, base_url: str, rollouts: int, in_flight: in
 
 def main() -> None:
     """Measure and print."""
-    global FILES
+    global FILES, SERVER
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", choices=PAIRS)
     parser.add_argument("--rollouts", type=int, default=400)
@@ -282,7 +476,11 @@ def main() -> None:
     os.environ[KEY] = "none"
     os.environ |= {"INSPECT_DISPLAY": "none", "TQDM_DISABLE": "1"}
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as FILES, running_standin(arguments.latency_ms) as base_url:
+    with contextlib.ExitStack() as stack:
+        FILES = stack.enter_context(tempfile.TemporaryDirectory())
+        base_url = stack.enter_context(running_standin(arguments.latency_ms))
+        if arguments.home == "openenv":
+            SERVER = stack.enter_context(openenv_server())
         Path(FILES, "gym_bench_talk.py").write_text(TALK, encoding="utf-8")
         Path(FILES, "gym_bench_task.py").write_text(TASK, encoding="utf-8")
         sys.path.insert(0, FILES)

@@ -1,7 +1,8 @@
 """What NeMo Gym's own agents make of the examples of a server: run by the Python of its home.
 
 Server, agent and model server are NeMo Gym's own classes, each behind a port of 127.0.0.1; the head server, Ray and the
-command line, which start them otherwise, are left out. Prints a JSON object: rewards by row.
+command line, which start them otherwise, are left out. Prints a JSON object: rewards by row. Arguments: the server, the
+agent, the endpoint, how many rows, how many steps, and how often all rows are played, so many at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ident, agent, upstream, most, steps = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+times, at_once = (int(text) for text in sys.argv[6:8] or (1, 1))
 NAMES = {"resources_servers": ident, "responses_api_agents": agent, "responses_api_models": "openai_model"}
 
 
@@ -79,17 +81,19 @@ async def main() -> None:
     while not all(server.started for server, _ in running):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     url = f"http://127.0.0.1:{configuration['agent']['responses_api_agents'][agent]['port']}/run"
-    rewards: list[Any] = []
     with (folder / "resources_servers" / ident / "data" / "example.jsonl").open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines if line.strip()][:most]
     async with aiohttp.ClientSession() as session:
-        for index, row in enumerate(rows):
-            body = {**row, "_ng_task_index": index, "_ng_rollout_index": 0}
-            async with session.post(url, json=body) as answer:
+        limit = asyncio.Semaphore(at_once)
+
+        async def play(index: int, row: Any, repeat: int) -> Any:
+            body = {**row, "_ng_task_index": index, "_ng_rollout_index": repeat}
+            async with limit, session.post(url, json=body) as answer:
                 said = await answer.text()
-                rewards.append(
-                    json.loads(said).get("reward") if answer.status == 200 else f"{answer.status} {said:.200}"
-                )
+                return json.loads(said).get("reward") if answer.status == 200 else f"{answer.status} {said:.200}"
+
+        jobs = [play(index, row, repeat) for repeat in range(times) for index, row in enumerate(rows)]
+        rewards = await asyncio.gather(*jobs)
     for server, _ in running:
         server.should_exit = True
     sys.__stdout__.write("\n" + json.dumps({"rewards": rewards}) + "\n")

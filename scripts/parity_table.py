@@ -1,6 +1,7 @@
 """Writes what `make test-foreign` has seen of environments by two runners into the pages of their homes.
 
-`python scripts/parity_table.py`: each `.foreign/parity/HOME.json` becomes a table on `docs/environments/HOME.md`.
+`python scripts/parity_table.py`: each `.foreign/parity/HOME.json` becomes the table `parity` on
+`docs/environments/HOME.md`, each `HOME.PART.json` its table `parity-PART`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def main() -> None:
             for one in found["environments"]
         ]
         text = f"{found['package']}, run on {found['date']}:\n\n{table(HEAD, rows)}"
-        replace_part(PAGES / f"{path.stem}.md", "parity", text)
+        home, *parts = path.stem.split(".")
+        replace_part(PAGES / f"{home}.md", "-".join(["parity", *parts]), text)
 
 
 if __name__ == "__main__":

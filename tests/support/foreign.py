@@ -49,6 +49,22 @@ def foreign_check(python: Path, script: Path, *arguments: str) -> None:
             file.write(json.dumps(line) + "\n")
 
 
+def record_parity(python: Path, script: Path, table: str, fewest: int, *arguments: str) -> None:
+    """Have environments played by both runners, and keep what was seen for the `table` of a page.
+
+    The script's last line is JSON: `package`, and `environments`, each with its `environment`, and whether both had the
+    `same_requests` and the `same_rewards`.
+    """
+    variables = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
+    said = json.loads(_done([str(python), str(script), *arguments], variables).splitlines()[-1])
+    folder = CACHE / "parity"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{table}.json").write_text(json.dumps({**said, "date": f"{datetime.now(UTC):%Y-%m-%d}"}))
+    different = [one for one in said["environments"] if not (one["same_requests"] and one["same_rewards"])]
+    assert not different, f"{different}: what differs is told by {script}"
+    assert len(said["environments"]) >= fewest
+
+
 def _done(command: Sequence[str], environment: dict[str, str]) -> str:
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

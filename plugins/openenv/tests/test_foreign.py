@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.foreign import ROOT, foreign_python
+from tests.support.foreign import ROOT, foreign_python, record_parity
 
 OURS = (".", *(f"plugins/{name}" for name in ("simple_agent", "check", "http", "http1", "nemo", "openenv")))
 HERE = [part for name in OURS for part in ("-e", str(ROOT / name))]
+
+
+FEWEST = 10
 
 
 @pytest.mark.foreign
@@ -19,12 +20,4 @@ HERE = [part for name in OURS for part in ("-e", str(ROOT / name))]
 def test_environments_earn_what_its_own_client_earns(tmp_path: Path) -> None:
     python = foreign_python("openenv-live", ["openenv>=0.10", *HERE])
     script = Path(__file__).parent / "foreign" / "check_openenv.py"
-    done = subprocess.run(
-        [str(python), str(script), str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=1700,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+    record_parity(python, script, "openenv", FEWEST, str(tmp_path))

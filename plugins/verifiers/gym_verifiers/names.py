@@ -18,6 +18,13 @@ _VERSION = re.compile(r"\d+(\.\d+){1,2}")
 _IDENT = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z][\w-]*(\.[A-Za-z][\w-]*)*")
 TASKSETS = Version("0.4.dev0")
 """The version of verifiers since which environments are tasksets, and nothing else."""
+BUILT_IN = {
+    "harbor": "verifiers[harbor]",
+    "nemo_gym": "verifiers",
+    "openenv": "verifiers[openenv]",
+    "textarena": "verifiers[ta]",
+}
+"""The tasksets that come with verifiers 0.4, and what brings what they need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,19 @@ class Named:
 
     @property
     def module(self) -> str:
-        """The module that it is, as verifiers imports it."""
-        return self.package.replace("-", "_")
+        """The module that it is, as verifiers imports it: its own tasksets come first."""
+        name = self.package.replace("-", "_")
+        return f"verifiers.v1.tasksets.{name}" if self.built_in else name
+
+    @property
+    def built_in(self) -> str:
+        """What brings it where it comes with verifiers itself; else empty."""
+        return "" if self.is_classic else BUILT_IN.get(self.package.replace("-", "_"), "")
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether it is asked for with `load_environment`, by its version."""
+        return bool(self.version) and Version(self.version) < TASKSETS
 
     @property
     def package(self) -> str:
@@ -100,8 +118,9 @@ def home_of(wanted: Named) -> Home | None:
             return None
         near = near_to(wanted)
     # `uv` runs the programs of 0.4, which bring their own dependencies
-    tools = [] if wanted.version and Version(wanted.version) < TASKSETS else ["uv"]
-    return Home(name=str(wanted), packages=(wanted.requirement, *tools, wanted.package), near=near)
+    tools = [] if wanted.is_classic else ["uv"]
+    packages = (wanted.requirement, *tools, wanted.built_in or wanted.package)
+    return Home(name=str(wanted), packages=packages, near=near)
 
 
 def near_to(wanted: Named) -> list[str]:

@@ -53,7 +53,7 @@ class LoadedTaskset(Loaded):
         """Its tasks, each under the key by which verifiers knows it again."""
         ids = TaskIds()
         for task in self._env.taskset:
-            row = task.data.model_dump(mode="json", exclude_none=True)
+            row = task.data.model_dump(mode="json")  # null may be what a field has to be
             prompt = row.get("prompt")
             messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt or ())
             if system := row.get("system_prompt"):
@@ -106,10 +106,11 @@ def _verdict(main: Any, traces: list[Any]) -> Verdict:
     info: dict[str, Any] = {"stop_condition": main.stop_condition}
     if main.state is not None and (state := plain(main.state)):
         info["state"] = state
-    rewards = {}
-    if len(traces) > 1:
-        rewards = {trace.agent.name: number(trace.reward, "the reward") for trace in traces}
-    return Verdict(number(main.reward, "the reward"), components, info, rewards, metrics)
+    names = TaskIds()  # several tries of one agent are told apart
+    rewards = {names.numbered(trace.agent.name): number(trace.reward, "the reward") for trace in traces}
+    return Verdict(
+        number(main.reward, "the reward"), components, info, rewards if len(traces) > 1 else {}, metrics=metrics
+    )
 
 
 def _stop(trace: Any) -> str:

@@ -58,6 +58,14 @@ def test_its_home_holds_verifiers_and_its_package() -> None:
     assert new.packages == ("verifiers", "uv", "no-such-environment")
 
 
+def test_tasksets_that_come_with_verifiers_are_its_own_modules() -> None:
+    assert named("owner/textarena@0.4").module == "verifiers.v1.tasksets.textarena"
+    assert named("textarena@0.3").module == "textarena"
+    home = home_of(named("textarena@0.4.99"))
+    assert home is not None
+    assert home.packages == ("verifiers==0.4.99", "uv", "verifiers[ta]")
+
+
 def test_a_near_name_is_named_and_bars_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     owners = {"wordle_game": ["wordle-game"], "wordle_gam": ["of-something-else"], "odd": ["odd"]}
     needs = {"wordle-game": ["verifiers>=0.3; python_version>'3'"], "of-something-else": ["not ; a requirement"]}
@@ -137,9 +145,11 @@ def test_what_an_author_does_to_the_process_is_put_back(monkeypatch: pytest.Monk
 @pytest.fixture
 def saying(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The environments of `saying.py`, importable as an installed package is."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    here = Path(__file__).parent
+    for place in (here, here / "foreign" / "tasksets"):
+        monkeypatch.syspath_prepend(str(place))
     yield
-    for name in ("saying", "saying_taskset", "judging_taskset"):
+    for name in ("saying", "saying_taskset", "judging_taskset", "weighted_words"):
         sys.modules.pop(name, None)
 
 
@@ -336,3 +346,19 @@ class TestTasksets:
         rollouts = run("verifiers:judging_taskset", env_options=options, models={"judge": judge})
         assert [one.reward for one in rollouts] == [1.0, 1.0]
         assert [call["role"] for call in rollouts[0].model_calls] == ["policy", "judge"]
+
+    HERE: ClassVar[dict[str, Any]] = {"agent": {"runtime": {"type": "subprocess"}}}
+    """What is enough for a taskset that brings a chat of its own."""
+
+    def test_tries_of_one_agent_keep_their_rewards_apart(self) -> None:
+        env = {"id": "best-of-n", "n": 3, **self.HERE}
+        (first, *_) = run("verifiers:weighted_words", "0", "no", "22", env_options={"env": env})
+        assert list(first.rewards) == ["agent", "agent-2", "agent-3"]
+        assert (first.reward, len(set(first.rewards.values()))) == (first.rewards["agent"], 3)
+
+    def test_an_audit_plays_its_own_loop(self) -> None:
+        audit = Audit(AuditConfig(env="verifiers:weighted_words", options={"env": self.HERE}))
+        report = asyncio.run(asyncio.wait_for(audit.run(), 300))
+        assert report.tasks == 3
+        assert [one for one in report.findings if one.severity is Severity.ERROR] == []
+        assert all(result.verdicts == 3 for result in report.policies if result.name != "leak")

@@ -1,17 +1,22 @@
 """Plays environments of the real OpenEnv: `python check_openenv.py FOLDER`, in a venv that has it and gym.
 
-`FOLDER`: where the environment that OpenEnv itself ships is written to, by its own `openenv init`.
+`FOLDER`: where the environment that OpenEnv itself ships is written to, by its own `openenv init`. The last line is
+JSON: what both ways of playing have asked and earned, a row per environment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
+import json
 import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +32,80 @@ HERE = Path(__file__).parent
 TEMPLATE = "echo_world"
 
 Script = Sequence[dict[str, Any]]
-PARITY: dict[str, Script] = {
-    "template": [{"message": word} for word in ("Hello", "", "a longer message than ten", "é")],
-    "numbers64": [{"number": number} for number in (5, 7, 6, 8, 9, 0, 1)],
-    "hangman": [{"message": text} for text in ("e", "open", "gym", "agent")],
-    "corridor": [{"way": way} for way in ("left", "right", "right", "right", "left")],
-    "coin": [{}] * 6,
-    "till": [{"type": "call_tool", "tool_name": "ring", "arguments": {"price": price}} for price in (3, 4, -1, 3, 1)],
+
+
+@dataclass(frozen=True)
+class Case:
+    """An environment. `script`: the actions; `options`: the adapter's, of which `reset` is the client's, too."""
+
+    path: str
+    script: Script
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def tool(name: str, **arguments: Any) -> dict[str, Any]:
+    """The action that calls a tool."""
+    return {"type": "call_tool", "tool_name": name, "arguments": arguments}
+
+
+def says(*words: str) -> Script:
+    return [{"message": word} for word in words]
+
+
+NUMBERS = [{"number": number} for number in (5, 7, 6, 8, 9, 0, 1)]
+CORRIDOR = [{"way": way} for way in ("left", "right", "right", "right", "left")]
+ARRANGED: Script = [
+    {"values": [1, 2, 3]},
+    {"values": [6, 6, 0], "order": "down", "place": {"column": 4}},
+    {"values": [0, 4, 9, 9, 9], "order": "up", "place": {"row": -1, "column": 0}},
+    {"values": [7], "order": "down", "place": None},
+]
+SPENT: Script = [{"amount": amount} for amount in (0.1, 0.2, 1e-9, -3.3, 123456.789)]
+PARITY: dict[str, Case] = {
+    "template of `openenv init`": Case("template", says("Hello", "", "a longer message than ten", "é")),
+    "numbers": Case("numbers64", NUMBERS),
+    "numbers, one session at a time": Case("alone", NUMBERS),
+    "numbers, arguments of the reset": Case("numbers64", NUMBERS, {"reset": {"tries": 3}}),
+    "texts": Case("hangman", says("e", "open", "gym", "agent")),
+    "texts by replies": Case("hangman", says("e", "gym open", "agent", "no"), {"actions": "reply"}),
+    "pictures": Case("corridor", CORRIDOR),
+    "actions without fields": Case("coin", [{}] * 6),
+    "nested actions": Case("sorting", ARRANGED, {"reset": {"level": 5}}),
+    "a rubric": Case("judged", says("a", "abcdefgh", "the quick brown fox", "")),
+    "asynchronous, a transform": Case("clock", says("a", "b", "c", "d")),
+    "uneven amounts": Case("ledger", [*SPENT, {"amount": 1e6, "note": "all"}]),
+    "tools": Case("till", [tool("ring", price=price) for price in (3, 4, -1, 3, 1)]),
+    "tools, a reward at the end": Case(
+        "shelf",
+        [
+            tool("put", titles=["a", "b"]),
+            tool("put", titles=[]),
+            tool("put", titles=["c"], at={"place": 1}),
+            tool("lock"),
+        ],
+    ),
 }
 """What is played by OpenEnv's own client, and by gym."""
 SEEDS = range(4)
 
 
-def gym_plays(env: str, script: Sequence[Any], *, limit: int = 1, **options: Any) -> list[Rollout]:
+def gym_plays(env: str, script: Sequence[Any], *, limit: int = 1, at_once: int = 8, **options: Any) -> list[Rollout]:
     """Rollouts of the first tasks with a model that says these."""
 
     async def collect() -> list[Rollout]:
-        run = gym_core.collect(model=ScriptedModel(*script), env=env, env_options=options, limit=limit, concurrency=8)
+        model = ScriptedModel(*script)
+        run = gym_core.collect(model=model, env=env, env_options=options, limit=limit, concurrency=at_once)
         return sorted([rollout async for rollout in run], key=lambda rollout: int(rollout.row["seed"]))
 
     return asyncio.run(collect())
 
 
-async def client_plays(url: str, script: Script, seed: int) -> list[float | None]:
+async def client_plays(url: str, case: Case, seed: int) -> list[float | None]:
     """The rewards of OpenEnv's own client, as its examples take them."""
     async with GenericEnvClient(base_url=url) as client:
-        result = await client.reset(seed=seed)
+        result = await client.reset(seed=seed, **case.options.get("reset", {}))
         rewards = []
-        for action in script:
+        for action in case.script:
             if result.done:
                 break
             result = await client.step(action)
@@ -62,25 +113,57 @@ async def client_plays(url: str, script: Script, seed: int) -> list[float | None
         return rewards
 
 
-def words_of(script: Script) -> list[Any]:
-    """The calls that come to the actions, and a last word."""
+def words_of(script: Script, *, reply: bool = False) -> list[Any]:
+    """The answers that come to the actions, and a last word."""
+    if reply:
+        return [*(one["message"] for one in script)]
     return [*(call(one.get("tool_name", "step"), **one.get("arguments", one)) for one in script), "done"]
 
 
-def parity(url: str) -> None:
-    for name, script in PARITY.items():
-        ours = gym_plays(f"openenv:{url}/{name}", words_of(script), limit=len(SEEDS))
-        for seed, rollout in zip(SEEDS, ours, strict=True):
-            theirs = asyncio.run(client_plays(f"{url}/{name}", script, seed))
-            total = 0.0
-            for reward in theirs:
-                total += reward or 0.0
-            assert rollout.info["rewards"] == theirs, (name, seed, rollout.info, theirs, rollout.error)
-            assert rollout.reward == total, (name, seed, rollout.reward, total)
+def summed(rewards: list[float | None]) -> float:
+    total = 0.0
+    for reward in rewards:
+        total += reward or 0.0
+    return total
+
+
+def parity(url: str) -> list[dict[str, Any]]:
+    """What both ways of playing ask of the servers, and what they earn."""
+    rows = []
+    for name, case in PARITY.items():
+        place = f"{url}/{case.path}"
+        words = words_of(case.script, reply=case.options.get("actions") == "reply")
+        heard(url)
+        theirs = [asyncio.run(client_plays(place, case, seed)) for seed in SEEDS]
+        asked = heard(url)
+        ours = gym_plays(f"openenv:{place}", words, limit=len(SEEDS), at_once=1, **case.options)
+        asked_here = heard(url)
+        failed = [rollout.error for rollout in ours if rollout.error]
+        assert not failed, (name, failed)
+        earned = [rollout.info["rewards"] for rollout in ours]
+        totals = [rollout.reward for rollout in ours]
+        row = {
+            "environment": name,
+            "rollouts": len(ours),
+            "requests": len(asked),
+            "rewards": len({str(one) for one in theirs}),
+            "same_requests": asked == asked_here,
+            "same_rewards": earned == theirs and totals == [summed(one) for one in theirs],
+        }
+        if not (row["same_requests"] and row["same_rewards"]):
+            print(name, asked, asked_here, theirs, earned, totals, sep="\n  ", file=sys.stderr)
+        rows.append(row)
+    return rows
+
+
+def heard(url: str) -> Any:
+    """What was asked of the servers since the last time."""
+    with urllib.request.urlopen(f"{url}/heard") as answer:
+        return json.load(answer)
 
 
 def what_is_shown(url: str) -> None:
-    (seen,) = gym_plays(f"openenv:{url}/corridor", words_of(PARITY["corridor"]))
+    (seen,) = gym_plays(f"openenv:{url}/corridor", words_of(CORRIDOR))
     assert [part["type"] for part in seen.response.output[0]["content"]] == ["input_text", *["input_image"] * 3]
     (rung,) = gym_plays(f"openenv:{url}/till", [call("ring", price="x"), call("receipt"), call("nothing"), "done"])
     outputs = [item["output"] for item in rung.response.output if item["type"] == "function_call_output"]
@@ -94,7 +177,7 @@ def what_is_shown(url: str) -> None:
 
 def capacity(url: str) -> None:
     for name, most in (("numbers2", 12), ("alone", 5)):
-        rollouts = gym_plays(f"openenv:{url}/{name}", words_of(PARITY["numbers64"]), limit=most)
+        rollouts = gym_plays(f"openenv:{url}/{name}", words_of(NUMBERS), limit=most)
         assert [rollout.error for rollout in rollouts] == [None] * most, rollouts
 
 
@@ -118,7 +201,7 @@ async def _think() -> Any:
 
 
 def started_here() -> None:
-    rollouts = gym_plays(f"openenv:{TEMPLATE}", words_of(PARITY["template"]), limit=8)
+    rollouts = gym_plays(f"openenv:{TEMPLATE}", words_of(PARITY["template of `openenv init`"].script), limit=8)
     assert [rollout.reward for rollout in rollouts] == [0.5 + 0.0 + 1.0 + 0.1] * 8, rollouts
     rollouts = gym_plays("openenv:playground.worlds:Alone", [call("step", number=6), "done"], limit=6, servers=2)
     assert all(rollout.error is None for rollout in rollouts)
@@ -189,15 +272,17 @@ def main(folder: Path) -> None:
     init = [sys.executable, "-m", "openenv.cli", "init", TEMPLATE, "--output-dir", str(folder)]
     if not (folder / TEMPLATE).exists():
         subprocess.run(init, check=True, stdout=subprocess.DEVNULL)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(HERE)])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(HERE), os.environ.get("PYTHONPATH", "")])
     sys.path[:0] = [str(folder), str(HERE)]
     with served() as url:
-        for check in (parity, what_is_shown, capacity, failures):
+        rows = parity(url)
+        for check in (what_is_shown, capacity, failures):
             began = time.monotonic()
             check(url)
             print(f"{check.__name__}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     started_here()
     not_startable()
+    print(json.dumps({"package": f"openenv {importlib.metadata.version('openenv')}", "environments": rows}))
 
 
 if __name__ == "__main__":

@@ -6,24 +6,19 @@ Both have to ask the same and to earn the same, to the bit. The last line is JSO
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import os
 import sys
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import verifiers as vf
 from openai import AsyncOpenAI
+from stand import WORDS, Case, Earned, compared
 from verifiers.clients import OpenAIChatCompletionsClient
 
 import gym_core
-from gym_testing import FakeOpenAI, Received, call
 
-WORDS = ("0", "1", "2", "two 22", "I do not know.")
 MARKED = ("<think>so</think>\\boxed{1}", "<think>so</think><answer>2</answer>", "<answer>1</answer>", "0", "none")
 TOOLS: tuple[Any, ...] = (
     *WORDS,
@@ -40,26 +35,16 @@ POEMS = (
     "never odd or even",
     "I\nam\nhere now\nunder open skies today",
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """An environment. `script`: what the model may say; which of these, the request decides."""
-
-    name: str
-    ident: str
-    args: dict[str, Any]
-    script: tuple[Any, ...] = WORDS
-    repeats: int = 1
-    examples: int = -1
-
-    @property
-    def judge(self) -> bool:
-        return self.name == "judge"
+CLAIMS = (
+    "<claim>It is so.</claim><cite>no such words stand in it</cite>",
+    "".join(f"<claim>Reason {number}.</claim>" for number in range(9)),
+    "<claim>It is so.</claim><claim>Nothing else is.</claim><cite>the</cite>",
+    "No.",
+)
 
 
 def kind(name: str, script: tuple[Any, ...] = WORDS, repeats: int = 1) -> Case:
-    return Case(name, "many_kinds", {"kind": name}, script, repeats)
+    return Case(name, "many_kinds", {"kind": name}, script, repeats, judge=name == "judge")
 
 
 CASES = (
@@ -79,41 +64,8 @@ CASES = (
     kind("judge", repeats=3),
     kind("reasoning", MARKED, repeats=3),
     Case("stardata's constraint_gym", "stardata.envs.constraint_gym", {}, POEMS, examples=12),
+    Case("sophistry_bench_sprint", "sophistry_bench_sprint", {"n_items": 6}, CLAIMS, repeats=2, examples=12),
 )
-
-
-class Stand:
-    """A model whose answer follows from what it was asked, and from how often it was asked the same."""
-
-    def __init__(self, script: tuple[Any, ...]) -> None:
-        self.script = script
-        self.asked: list[str] = []
-        self._seen: Counter[str] = Counter()
-
-    def answer(self, request: Received) -> Any:
-        body = bare(request.body)
-        self.asked.append(json.dumps(body, sort_keys=True))
-        digest = hashlib.sha256(json.dumps(body["messages"], sort_keys=True).encode()).hexdigest()
-        turn = self.script[(int(digest, 16) + self._seen[digest]) % len(self.script)]
-        self._seen[digest] += 1
-        if isinstance(turn, str):
-            return turn
-        return {**call(turn[0], **turn[1]), "call_id": f"call_{digest[:8]}"}
-
-
-NAMES = {"max_completion_tokens": "max_tokens"}
-"""Two names of one bound: verifiers writes the newer one, gym that which all endpoints know."""
-
-
-def bare(value: Any) -> Any:
-    """A body without the fields that are null: verifiers writes them, and they say nothing."""
-    if isinstance(value, dict):
-        return {NAMES.get(name, name): bare(inner) for name, inner in value.items() if inner is not None}
-    return [bare(inner) for inner in value] if isinstance(value, list) else value
-
-
-Earned = list[tuple[str, float, list[tuple[str, float]]]]
-"""Prompt, reward, and numbers by name, of each rollout."""
 
 
 async def by_verifiers(case: Case, url: str) -> Earned:
@@ -165,36 +117,9 @@ def _text(prompt: Any) -> str:
     return prompt if isinstance(prompt, str) else "\n".join(str(message["content"]) for message in prompt)
 
 
-async def compare(case: Case) -> dict[str, Any]:
-    stands, earned = [], []
-    for play in (by_verifiers, by_gym):
-        stand = Stand(case.script)
-        async with FakeOpenAI(stand.answer) as endpoint:
-            earned.append(await play(case, endpoint.base_url))
-        stands.append(sorted(stand.asked))
-    same = stands[0] == stands[1]
-    if not same:
-        for mine, theirs in zip(*map(sorted, stands), strict=False):
-            if mine != theirs:
-                print(f"{case.name}: asked\n  {mine}\n  {theirs}", file=sys.stderr)
-                break
-    home, here = ([(prompt, reward) for prompt, reward, _ in one] for one in earned)
-    if home != here:
-        print(f"{case.name}: earned\n  {home}\n  {here}", file=sys.stderr)
-    return {
-        "environment": case.name,
-        "rollouts": len(home),
-        "requests": len(stands[0]),
-        "rewards": len({reward for _, reward in home}),
-        "same_requests": same,
-        "same_rewards": home == here,
-    }
-
-
 async def main(names: list[str]) -> None:
     logging.disable(logging.ERROR)
-    sys.path.insert(0, str(Path(__file__).parent))
-    found = [await compare(case) for case in CASES if not names or case.name in names]
+    found = [await compared(case, (by_verifiers, by_gym)) for case in CASES if not names or case.name in names]
     print(json.dumps({"package": f"verifiers {vf.__version__}", "environments": found}))
 
 
