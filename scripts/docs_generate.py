@@ -24,6 +24,7 @@ ELSEWHERE = frozenset(
         "foreign",
         "nemo-parity",
         "parity",
+        "parity-tasksets",
         "performance",
     }
 )
