@@ -21,6 +21,10 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
+_TURNED = {">": ">=", "<": "<=", "~": "~", "!": "!="}
+"""What is meant by an operator that is written the other way round: by what follows its `=`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """What the field at a dotted path must be.
@@ -46,6 +50,11 @@ class Condition:
                 hint=f"write {option} FIELD=VALUE, or with !=, <, >, <=, >= or ~, as in rollout.stop_reason=max_turns",
             )
         field, operator, value = found[1].strip(), found[2].replace("==", "="), found[3].strip()
+        if found[2] == "=" and (meant := _TURNED.get(found[3][:1])):
+            raise UsageError(
+                f"{option} {text}: there is no `={found[3][0]}`",
+                hint=f"write {field}{meant}{value[1:].strip()}, or {field}=={value} if that is the value itself",
+            )
         if operator in _COMPARED and not value:
             raise UsageError(f"{option} {text}: there is nothing to compare with", hint=f"write {field}{operator}VALUE")
         pattern = _pattern(f"{option} {text}", value) if operator == "~" else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from gym_core.domain.responses import Item
@@ -95,6 +96,8 @@ class CallTokens:
             return None
         if len(sampled) != len(logprobs):
             return cls(None, 0, (), (), (), problem="ids and log probabilities of different lengths")
+        if not _are_finite(logprobs):
+            return cls(None, 0, (), (), (), problem="log probabilities that are no finite numbers")
         return cls(
             continues if type(continues) is int else None,
             kept if type(kept) is int and type(continues) is int else 0,
@@ -105,6 +108,13 @@ class CallTokens:
             wire.get("routed_experts"),
             wire.get("break") is True,
         )
+
+
+def _are_finite(numbers: list[Any]) -> bool:
+    try:
+        return isfinite(sum(numbers))  # in C
+    except (TypeError, OverflowError):
+        return False
 
 
 def tokens_on(item: Mapping[str, Any]) -> Tokens | None:

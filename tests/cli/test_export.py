@@ -167,6 +167,7 @@ def test_what_is_selected(options: tuple[str, ...], expected: list[tuple[str, in
         (("--select", "rewrad>=1"), "--select: no rollout of x.jsonl has the field `rewrad`", "did you mean `reward`?"),
         (("--select", "reward=1", "--select", "status=completed"), "has the field `status`", "`rollout.status`"),
         (("--select", "reward"), "--select reward: this is no condition", "write --select FIELD=VALUE"),
+        (("--select", "reward=>0.5"), "--select reward=>0.5: there is no `=>`", "write reward>=0.5, or reward==>0.5"),
         (("--select", "reward>"), "--select reward>: there is nothing to compare with", ""),
         (("--select", "kind~("), "--select kind~(: no regular expression", ""),
         (("--best", "1", "--pairs", "1"), "--best and --pairs exclude one another", ""),

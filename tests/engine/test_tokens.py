@@ -433,6 +433,8 @@ def test_sequences_refuse_other_words() -> None:
         {"prompt": None},
         {"logprobs": []},
         {"sampled": "abc"},
+        {"sampled": [7], "logprobs": [None]},
+        {"sampled": [7], "logprobs": ["x"]},
     ],
 )
 def test_rows_that_others_have_changed_make_no_sequence_that_was_not_said(broken: dict[str, Any]) -> None:
