@@ -10,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from nemo_answers import answers
+
 WRONG = ("xyzzy", "0", "")
 ANSWERS = re.compile(r"answer|target|solution|expected|ground_truth|label|gold|secret|oracle", re.IGNORECASE)
 FORMS = ("<answer>{}</answer>", "\\boxed{{{}}}", "ANSWER: {}", "{}")
@@ -82,6 +84,8 @@ def candidates(task: Mapping[str, Any], known: Sequence[Sequence[Line]] = ()) ->
     yield "play", [WRONG[0]]
     for lines in known:
         yield "recorded", lines
+    if worked_out := answers(task):
+        yield "answer", [line if isinstance(line, str) else [line] for line in worked_out]
     if tools := list(_tools(task)):
         yield "play", [tools, "Done."]
         yield "play", [*([call] for call in tools), "Done."]

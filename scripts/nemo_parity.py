@@ -2,8 +2,9 @@
 
 `python scripts/nemo_parity.py [--write] [ID...]`, with gym's own interpreter. NeMo Gym gets a home in `.foreign`; where
 the only Python 3.13 is older than 3.13.14, with that requirement edited out of its wheel. Both sides ask one scripted
-stand-in, which answers by what it is asked alone. What is null or empty in a request counts as not said, and so does
-how to choose among no tools.
+stand-in, which answers by what it is asked alone: what is right for a row, and wrong for each second one; where nobody
+knows what is right it calls the tools that it is shown, and says something. What is null or empty in a request counts
+as not said, and so does how to choose among no tools.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from docs_markdown import code, replace_part, table
+from nemo_answers import answers
 
 from gym_isolated.interpreters import find_interpreter
 
@@ -39,6 +41,10 @@ ROWS = 3
 TURNS = 6
 STEPS = ("example_multi_turn_gymnasium",)
 SERVERS = (
+    "arc_agi",
+    "bunsenbench_chemistry_mcq",
+    "calendar",
+    "circle_click",
     "circle_count",
     "equivalence_rule",
     "example_multi_step",
@@ -46,16 +52,25 @@ SERVERS = (
     "example_single_tool_call",
     "example_tool_call_multireward",
     "format_verification",
+    "gpqa_diamond",
+    "hotpotqa_qa",
+    "imo_gradingbench",
+    "lc_niah",
+    "litmus_agent",
     "math_advanced_calculations",
+    "math_proof_judgement",
     "ruler",
+    "single_step_tool_use_with_argument_comparison",
     "spartqa",
     "string_match",
+    "swe_pivot",
     "workplace_assistant",
     "xlam_fc",
     *STEPS,
 )
 _ABOUT_TOOLS = ("parallel_tool_calls", "tool_choice")
 _TYPES: Mapping[str, Any] = {"integer": 2, "number": 1.5, "boolean": True, "array": [], "object": {}}
+_WRONG = ("xyzzy",)
 _SAYINGS = (
     'a = b\nc = d\ne = f\n-- x\n-- y\n-- z\n1. "x": y\n2. "y": z\n3. "z": x\n'
     "NRBQA, KMLJX, OGMSL, OMLEB, YMVKB, QBDOH\n\\boxed{Paris}\nFinal answer: both of them",
@@ -66,10 +81,15 @@ _SAYINGS = (
 
 
 class StandIn:
-    """An endpoint that calls the tools it is shown in turn, three times, and then says something. `asked`: bodies."""
+    """An endpoint that works on the rows of a server. `asked`: bodies."""
 
-    def __init__(self) -> None:
+    def __init__(self, ident: str) -> None:
         stand_in, self.asked = self, list[dict[str, Any]]()
+        scripts = [
+            (row["responses_create_params"]["input"], said if number % 2 == 0 else _WRONG)
+            for number, row in enumerate(rows_of(ident))
+            if (said := answers(row))
+        ]
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -90,7 +110,7 @@ class StandIn:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 stand_in.asked.append(body)
-                self._say(_answer(body))
+                self._say(_answer(body, scripts))
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
@@ -102,28 +122,48 @@ class StandIn:
 
 
 @contextmanager
-def stand_in() -> Iterator[StandIn]:
+def stand_in(ident: str) -> Iterator[StandIn]:
     """One, until the block ends."""
-    one = StandIn()
+    one = StandIn(ident)
     try:
         yield one
     finally:
         one.close()
 
 
-def _answer(body: Mapping[str, Any]) -> dict[str, Any]:
+def rows_of(ident: str) -> list[dict[str, Any]]:
+    """The rows of a server that are worked on."""
+    (path,) = (HOME / "isolated").glob(f"*/lib/python3*/site-packages/resources_servers/{ident}/data/example.jsonl")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.strip()][:ROWS]
+
+
+def _words(items: Any) -> list[Any]:
+    """What the user has said, text by text."""
+    if isinstance(items, str):
+        return [items]
+    said = [item.get("content") for item in items if item.get("role") == "user"]
+    return [part for one in said for part in ([one] if isinstance(one, str) else [part.get("text") for part in one])]
+
+
+def _answer(body: Mapping[str, Any], scripts: Sequence[tuple[Any, Sequence[Any]]]) -> dict[str, Any]:
     items = body["input"] if isinstance(body["input"], list) else []
-    turn = sum(item.get("type") == "function_call" or item.get("role") == "assistant" for item in items)
     tools = body.get("tools") or []
-    if tools and turn < ROWS:
-        tool = tools[turn % len(tools)]
-        wanted = (tool.get("parameters") or {}).get("properties") or {}
-        arguments = {name: _TYPES.get(str(about.get("type")), "Oslo") for name, about in wanted.items()}
-        call = {"type": "function_call", "id": f"fc_{turn}", "call_id": f"call_{turn}", "name": tool["name"]}
-        output = {**call, "arguments": json.dumps(arguments), "status": "completed"}
+    words = _words(body["input"])
+    # the longest row that the conversation begins with: one may begin as another does
+    begun = [(opening, said) for opening, said in scripts if _words(opening) == words[: len(_words(opening))]]
+    if begun:
+        opening, said = max(begun, key=lambda one: len(one[0]))
+        turn = _turns(items) - (0 if isinstance(opening, str) else _turns(opening))
+        line = said[min(turn, len(said) - 1)]
     else:
-        part = {"type": "output_text", "text": _SAYINGS[turn % len(_SAYINGS)], "annotations": []}
+        turn = _turns(items)
+        line = _saying(tools, turn)
+    if isinstance(line, str):
+        part = {"type": "output_text", "text": line, "annotations": []}
         output = {"type": "message", "id": f"msg_{turn}", "role": "assistant", "status": "completed", "content": [part]}
+    else:
+        output = {**line, "id": f"fc_{turn}", "call_id": f"call_{turn}", "status": "completed"}
     usage = {"input_tokens": 5, "output_tokens": 3, "total_tokens": 8}
     details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     return {
@@ -138,6 +178,20 @@ def _answer(body: Mapping[str, Any]) -> dict[str, Any]:
         "tools": tools,
         "usage": {**usage, **details},
     }
+
+
+def _turns(items: Sequence[Mapping[str, Any]]) -> int:
+    return sum(item.get("type") == "function_call" or item.get("role") == "assistant" for item in items)
+
+
+def _saying(tools: Sequence[Mapping[str, Any]], turn: int) -> str | dict[str, Any]:
+    """A call of each tool in turn, three times, and then something."""
+    if not tools or turn >= ROWS:
+        return _SAYINGS[turn % len(_SAYINGS)]
+    tool = tools[turn % len(tools)]
+    wanted = (tool.get("parameters") or {}).get("properties") or {}
+    arguments = {name: _TYPES.get(str(about.get("type")), "Oslo") for name, about in wanted.items()}
+    return {"type": "function_call", "name": tool["name"], "arguments": json.dumps(arguments)}
 
 
 def python_of_home() -> str:
@@ -177,7 +231,7 @@ def there(python: str, ident: str) -> tuple[list[Any], list[Any]]:
     """Rewards and requests of NeMo Gym's own agent."""
     agent = "gymnasium_agent" if ident in STEPS else "simple_agent"
     script = ROOT / "scripts" / "nemo_parity_home.py"
-    with stand_in() as model:
+    with stand_in(ident) as model:
         arguments = [ident, agent, model.url, str(ROWS), str(TURNS)]
         said = _done([python, str(script), *arguments], _environment())
         return json.loads(said.splitlines()[-1])["rewards"], [_said(body) for body in model.asked]
@@ -185,7 +239,7 @@ def there(python: str, ident: str) -> tuple[list[Any], list[Any]]:
 
 def here(ident: str) -> tuple[list[Any], list[Any]]:
     """Rewards and requests of a run of gym."""
-    with stand_in() as model, tempfile.TemporaryDirectory() as folder:
+    with stand_in(ident) as model, tempfile.TemporaryDirectory() as folder:
         output = f"{folder}/rows.jsonl"
         asked = ["--model", "openai:m", "-M", f"base_url={model.url}", "-M", "api=responses", "--limit", str(ROWS)]
         # the runner of those with /reset and /step has no options in the process of its environment: 10 turns

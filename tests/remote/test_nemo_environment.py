@@ -13,7 +13,7 @@ from gym_core import ModelBackend, Rollout, UsageError
 from gym_http.serve.listener import Listener
 from tests.support.agents import LoopAgent
 from tests.support.models import ScriptedModel, call, say
-from tests.support.nemo_server import CounterServer, row
+from tests.support.nemo_server import SCHEMA, CounterServer, row
 from tests.support.running import Ended, config, execute
 from tests.support.served_envs import in_loop
 
@@ -58,6 +58,23 @@ def test_a_rollout_with_tools_is_verified_there() -> None:
 def test_a_server_that_describes_nothing_is_taken_for_one() -> None:
     (rollout,) = collect(CounterServer(described=False), call("increment", {"by": 7}), say("Done.")).rollouts
     assert rollout.reward == 1.0
+
+
+def test_tools_that_a_server_lists_over_mcp_are_offered_where_the_row_has_none() -> None:
+    server, plain = CounterServer(mcp=True), row()
+    del plain["responses_create_params"]["tools"]
+    model = ScriptedModel(call("increment", {"by": 7}), say("Done."))
+    (rollout,) = collect(server, model=model, rows=[plain]).rollouts
+    assert (rollout.status, rollout.reward, outputs(rollout)) == ("completed", 1.0, ['{"count":10}'])
+    assert [path for path, _ in server.seen] == ["/seed_session", "/mcp", "/increment", "/verify"]
+    (offered,) = model.requests[0].tools
+    assert (offered["name"], offered["parameters"]) == ("increment", SCHEMA["parameters"])
+
+
+def test_a_row_with_tools_is_not_offered_others() -> None:
+    server = CounterServer(mcp=True)
+    (rollout,) = collect(server, call("increment", {"by": 7}), say("Done.")).rollouts
+    assert (rollout.reward, "/mcp" in dict(server.seen)) == (1.0, False)
 
 
 OPTIONAL: dict[str, Any] = {"requestBody": {"content": {}}}

@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 COOKIE = "CounterResourcesServer___counter"
-SCHEMA = {
+TOKEN = "x-nemo-gym-session-token"
+SCHEMA: dict[str, Any] = {
     "type": "function",
     "name": "increment",
     "description": "Add `by` to the counter and return its value.",
@@ -36,10 +37,12 @@ _ITEMS = {
 class CounterServer:
     """The server. `seen`: the path and the body of each request. `sessions`: the state of each.
 
-    `closing`: what it says of the body of `/close_session`; None for a server without.
+    `closing`: what it says of the body of `/close_session`; None for a server without. `mcp`: whether it lists its
+    tools over MCP, to whoever has the token of a session.
     """
 
     described: bool = True
+    mcp: bool = False
     closing: dict[str, Any] | None = None
     seen: list[tuple[str, Any]] = field(default_factory=list)
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,6 +60,7 @@ class CounterServer:
             Route("/increment", self.increment, methods=["POST"]),
             Route("/close_session", self.close_session, methods=["POST"]),
             Route("/forget", self.forget, methods=["POST"]),
+            Route("/mcp", self.listed, methods=["POST"]),
             Route("/", self.root),
         ]
         if self.described:
@@ -79,7 +83,17 @@ class CounterServer:
         self._count += 1
         name = f"s{self._count}"
         self.sessions[name] = {"count": row["start"], "version": 0}
-        return self._answer(name, JSONResponse({}))
+        place = {"server_name": "counter", "url_path": "/mcp", "transport": "http", "headers": {TOKEN: name}}
+        return self._answer(name, JSONResponse({"mcp": place} if self.mcp else {}))
+
+    async def listed(self, request: Request) -> Response:
+        body = await self._body(request)
+        if "text/event-stream" not in request.headers["accept"] or body["method"] != "tools/list":
+            return PlainTextResponse("Not Acceptable", 406)
+        if request.headers.get(TOKEN) not in self.sessions:
+            return JSONResponse({"jsonrpc": "2.0", "id": body["id"], "error": {"code": -32600, "message": "whose?"}})
+        tool = {"name": SCHEMA["name"], "description": SCHEMA["description"], "inputSchema": SCHEMA["parameters"]}
+        return JSONResponse({"jsonrpc": "2.0", "id": body["id"], "result": {"tools": [tool]}})
 
     async def increment(self, request: Request) -> Response:
         body = await self._body(request)

@@ -92,12 +92,16 @@ class NemoServer(ResourceServer[NemoServerOptions]):
     def tasks(self) -> Iterator[Task]:
         """The rows of a file beside it, each known by its id or by what it says."""
         path = self._data()
+        lists_tools = self.mounted is not None and self.mounted.lists_tools
         seen: dict[str, int] = {}
         with path.open("rb") as lines:
             for number, line in enumerate(lines):
                 if not line.strip():
                     continue
                 row = parse_json(line)
+                asked = row.get("responses_create_params") or {}
+                if lists_tools and asked.get("tools") == []:  # it says so of its agents, which ask over MCP
+                    del asked["tools"]
                 ident = own_task_id(row) or content_id(row)
                 count = seen[ident] = seen.get(ident, 0) + 1
                 yield Task(row, task_id=ident if count == 1 else f"{ident}-{count}", index=number)

@@ -30,11 +30,15 @@ _PATH = re.compile(r"(?!/)[^\n\0]{1,255}[/.][^\n\0]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """A server that was made. `app`: its ASGI application. `asks_models`: its configuration names some."""
+    """A server that was made. `app`: its ASGI application. `asks_models`: its configuration names some.
+
+    `lists_tools`: those of a session over MCP.
+    """
 
     app: Any
     folder: Path
     asks_models: bool
+    lists_tools: bool = False
 
 
 def mount(ident: str, given: Mapping[str, Any]) -> Mounted:
@@ -83,11 +87,16 @@ def _mounted(ident: str, folder: Path, given: Mapping[str, Any]) -> Mounted:
     config = kind.model_validate({**_placed(defaults, folder), **settings})
     server = found[-1](config=config, server_client=model_client(everything))
     app = server.setup_webserver()
+    lists_tools = getattr(config, "expose_tools_over_mcp", False) is True
+    if lists_tools:
+        from nemo_gym.mcp_auto_exposure import maybe_auto_expose
+
+        maybe_auto_expose(server, app)
     server.setup_exception_middleware(app)
     from nemo_gym.server_utils import _validation_exception_handler
 
     app.exception_handler(RequestValidationError)(_validation_exception_handler)
-    return Mounted(app, folder, bool(models))
+    return Mounted(app, folder, bool(models), lists_tools)
 
 
 def _is_server(value: Any, module: str, base: type) -> bool:

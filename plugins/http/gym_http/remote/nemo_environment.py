@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from gym_core import Item, Session, SessionContext, Task, Trajectory, Verdict
+from gym_core import Item, Session, SessionContext, Task, ToolSpec, Trajectory, Verdict
 from gym_core.errors import SessionError
-from gym_core.spi import NotMeasured, read_verdict
-from gym_http.protocol.client import Reply
+from gym_core.spi import BoundTool, NotMeasured, parse_arguments, read_verdict
+from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError
 from gym_http.remote.connection import Connection
 from gym_nemo.rows import ROUTES, as_response, row_for
@@ -92,6 +92,7 @@ class NemoSession(Session[Any]):
         super().__init__(task, server, context)
         self._asked = CookieSession(server.connection)
         self._opening: list[Item] = []
+        self._tools: Sequence[BoundTool] = ()
         self._row = row_for(task, context.repeat)
 
     async def begin(self) -> None:
@@ -101,8 +102,12 @@ class NemoSession(Session[Any]):
             raise SessionError(f"the task's tool `{taken[0]}` cannot be called: the server has a route of that name")
         reply = await self.server.connection.open("POST", "/seed_session", self._row)
         self._asked.keep(reply)
-        if isinstance(answer := reply.json(), dict) and isinstance(opening := answer.get("opening"), list):
+        if not isinstance(answer := reply.json(), dict):
+            return
+        if isinstance(opening := answer.get("opening"), list):
             self._opening = opening
+        if isinstance(place := answer.get("mcp"), dict) and not self.task.request.tools:
+            self._tools = await self._listed(place)
 
     async def end(self) -> None:
         """Close the session, if it was seeded and the server does that; it ends what is left by its own limits."""
@@ -115,6 +120,26 @@ class NemoSession(Session[Any]):
     def setup(self) -> Sequence[Item]:
         """The opening observation, which a server of gym gives on these routes, too; theirs has none."""
         return self._opening
+
+    def tools(self) -> Sequence[BoundTool]:
+        """Those that the server lists over MCP, where the task names none of its own."""
+        return self._tools
+
+    async def _listed(self, place: Mapping[str, Any]) -> list[BoundTool]:
+        """What is listed over the MCP that a seeded session was given: routes of tools, which are called as such.
+
+        The endpoint keeps no sessions and answers each message alone, as `nemo_gym.mcp_auto_exposure` sets it up.
+        """
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+        headers = {**(place.get("headers") or {}), "Accept": "application/json, text/event-stream"}
+        connection = self.server.connection
+        reply = connection.checked(
+            await connection.request("POST", str(place.get("url_path") or "/mcp"), asked, headers=headers)
+        )
+        try:
+            return [_tool_of(tool).bind(self) for tool in reply.object()["result"]["tools"]]
+        except (KeyError, TypeError, AttributeError):
+            raise RemoteError(f"{reply.where} listed no tools", code=BROKEN, status=reply.status) from None
 
     async def call_open_tool(self, name: str, arguments: Mapping[str, Any]) -> str:
         """One call, sent once: `POST /<name>` with the arguments; the text of the answer is the output."""
@@ -134,3 +159,19 @@ class NemoSession(Session[Any]):
             return read_verdict(answer, sent)
         except NotMeasured as error:
             raise SessionError(f"{self.server.connection.name} {error.message}") from None
+
+
+def _tool_of(listed: Mapping[str, Any]) -> ToolSpec:
+    name = listed["name"]
+    schema = {
+        "type": "function",
+        "name": name,
+        "description": listed.get("description") or "",
+        "parameters": listed.get("inputSchema") or {"type": "object", "properties": {}},
+        "strict": False,
+    }
+
+    async def call(session: NemoSession, arguments: str) -> str:
+        return await session.call_open_tool(name, parse_arguments(arguments))
+
+    return ToolSpec.described(schema, call)
