@@ -53,7 +53,7 @@ def _text(row: Mapping[str, Any]) -> Iterator[str]:
     if value is None:
         return
     text = value if isinstance(value, str) else json.dumps(value)
-    request = json.dumps(row["responses_create_params"].get("input"))
+    request = json.dumps((row.get("responses_create_params") or {}).get("input"))
     options = {
         name: one for option in row.get("options") or () if isinstance(option, dict) for name, one in option.items()
     }

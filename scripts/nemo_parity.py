@@ -242,8 +242,8 @@ def here(ident: str) -> tuple[list[Any], list[Any]]:
     with stand_in(ident) as model, tempfile.TemporaryDirectory() as folder:
         output = f"{folder}/rows.jsonl"
         asked = ["--model", "openai:m", "-M", f"base_url={model.url}", "-M", "api=responses", "--limit", str(ROWS)]
-        # the runner of those with /reset and /step has no options in the process of its environment: 10 turns
-        bounded = [] if ident in STEPS else ["--agent", "simple_agent", "-A", f"max_turns={TURNS}"]
+        steps = ["-A", f"max_steps={TURNS}"]
+        bounded = steps if ident in STEPS else ["--agent", "simple_agent", "-A", f"max_turns={TURNS}"]
         run = [GYM, "run", "--env", f"nemo:{ident}", *asked, *bounded, "--concurrency", "1", "--output", output]
         _done([*run, "--quiet"], {**_environment(), "OPENAI_API_KEY": "none"}, may_fail=True)
         rows = (

@@ -148,6 +148,7 @@ class Assembler:
         self._maker = Maker(self.manager, redactor, configured=configured)
         self._concurrency = concurrency
         self._seed = seed
+        self._environment: Loaded | None = None
         self._closing = closing
         self.gateway = LazyGateway(lambda: self._make(Kind.GATEWAY, gateway, gateway_options), closing)
         self._gateway_given = gateway != HTTP or bool(gateway_options) or GATEWAY in configured
@@ -261,7 +262,9 @@ class Assembler:
         """What makes the sandboxes of an environment's sessions. Raises `UsageError`, where it lacks one, too."""
         return await self._enter_sandboxes(stack, server, self._make_sandboxes(server, reference, options))
 
-    async def open_runner(self, stack: AsyncExitStack, server: ResourceServer) -> Runner | None:
+    async def open_runner(
+        self, stack: AsyncExitStack, server: ResourceServer, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> Runner | None:
         """The runner that an environment names; None where it names an agent, or what is not installed."""
         preferred = server.describe().preferred_agent
         try:
@@ -269,7 +272,7 @@ class Assembler:
                 return None
         except UsageError:
             return None
-        runner: Runner = await self._enter(stack, self._make(Kind.AGENT, preferred, {}), Kind.RUNNER)
+        runner: Runner = await self._enter(stack, self._make(Kind.AGENT, preferred, options), Kind.RUNNER)
         return runner
 
     async def open_agent(
@@ -355,7 +358,17 @@ class Assembler:
             if (source := source_of_class(type(wanted))) is not None:
                 self.about.sources[place] = source
             return wanted
-        made = self._maker.make(kind, wanted, given, role=role, seed=self._seed, concurrency=self._concurrency)
+        made = self._maker.make(
+            kind,
+            wanted,
+            given,
+            role=role,
+            seed=self._seed,
+            concurrency=self._concurrency,
+            environment=self._environment,
+        )
+        if kind is Kind.RESOURCE_SERVER:
+            self._environment = made.loaded
         self.about.add(kind, place, made.component, _origin(made.loaded))
         if made.loaded.script is not None:
             self.about.sources[place] = str(made.loaded.reference.located())

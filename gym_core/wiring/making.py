@@ -63,12 +63,13 @@ class Maker:
         role: str = "",
         seed: int = 0,
         concurrency: int = 1,
+        environment: Loaded | None = None,
     ) -> Made:
         """Load a component's class, resolve its options and make it, which opens nothing yet.
 
-        Raises `UsageError`, `PluginError`.
+        `environment`: of the run, where it is made already: its own runners live where it does. Raises `UsageError`, `PluginError`.
         """
-        loaded = self.manager.load_at_home(kind, reference)
+        loaded = self.manager.load_at_home(kind, reference, environment)
         flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."
         resolve = loaded.source.resolve if loaded.source is not None else resolve_options
         if loaded.script is not None:

@@ -101,14 +101,20 @@ class PluginManager:
         offered = source.load(plugin) if source is not None else self._loader.offered(plugin)
         return Loaded(offered, plugin, self._meant(wanted), source)
 
-    def load_at_home(self, kind: Kind, reference: Reference | str) -> Loaded:
+    def load_at_home(self, kind: Kind, reference: Reference | str, environment: Loaded | None = None) -> Loaded:
         """The same, where it lives: of what has a home of its own, the class that stands for it.
 
-        Raises `HomeMissing` where that home has not been made yet.
+        `environment`: of the run; its own runners work where it lives. Raises `HomeMissing` where that home has not
+        been made yet.
         """
         loaded = self.load(kind, reference)
         if loaded.source is not None or loaded.script is not None:
             return loaded
+        source = environment.source if environment is not None and loaded.plugin.kind is Kind.RUNNER else None
+        if environment is not None and source is not None:
+            own = loaded.plugin.belongs_to(environment.plugin.distribution)
+            beside = source.beside(loaded.plugin, environment.component) if own else None
+            return loaded if beside is None else replace(loaded, component=beside, source=source)
         with blaming(loaded.plugin.distribution, f"{loaded.reference} cannot say where it lives"):
             home = loaded.component.home(loaded.reference.selector)
         if home is None:

@@ -96,6 +96,13 @@ class PluginSource(ABC):
     def at_home(self, plugin: Plugin, home: Home) -> Any:
         """The class that stands for a component in the venv that it has to live in. Raises `HomeMissing`."""
 
+    def beside(self, plugin: Plugin, component: Any) -> Any:
+        """The class that stands for a plugin where a component of its own distribution lives; None where that is here.
+
+        `component`: a class that `load` or `at_home` has returned.
+        """
+        return None
+
     @abstractmethod
     def check(self, plugin: Plugin) -> None:
         """Load a plugin where it is. Raises `PluginError` when it cannot be."""

@@ -11,7 +11,7 @@ import pytest
 
 import gym_core
 import gym_isolated.store
-from gym_core import Home, UsageError
+from gym_core import Home, Runner, UsageError
 from gym_core.spi import HomeMissing, Kind, Plugin, Terminal
 from gym_isolated.install import Isolation
 from gym_isolated.records import Environment
@@ -52,7 +52,7 @@ def installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installs:
             "",
             gym_core.CONTRACT_VERSION,
             "",
-            (COMPONENT,),
+            (COMPONENT, {**COMPONENT, "kind": Kind.RUNNER.value, "name": "loop"}),
             home=wanted.home.name if wanted.home else "",
             instead=wanted.instead,
             interpreter=wanted.python,
@@ -98,3 +98,13 @@ def test_what_is_here_and_called_much_alike_is_no_bar_and_is_named() -> None:
     missing = HomeMissing(PLUGIN, replace(HOME, near=("player:games",)))
     assert "not made yet; did you mean player:games, which is here?" in missing.message
     assert "`gym install --isolated player:game` makes it" in missing.hint
+
+
+def test_a_runner_of_the_same_distribution_works_in_the_home_of_its_environment(isolation: Isolation) -> None:
+    isolation.make_home(PLUGIN, HOME)
+    source = IsolatedPlugins()
+    environment = source.at_home(PLUGIN, HOME)
+    loop = source.beside(replace(PLUGIN, kind=Kind.RUNNER, name="loop"), environment)
+    assert issubclass(loop, Runner)
+    assert loop.origin.environment == environment.origin.environment
+    assert source.beside(replace(PLUGIN, kind=Kind.RUNNER, name="other"), environment) is None

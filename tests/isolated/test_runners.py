@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import Rollout, Task
+from gym_core import Rollout, Task, UsageError
 from gym_core.errors import BadRequestError
 from gym_testing.models import ScriptedModel
 
@@ -61,3 +61,21 @@ def test_a_runner_that_brings_its_environment_has_a_child_of_its_own(home: Path)
 def test_a_runner_works_in_environments_of_its_own_home_only(home: Path) -> None:
     found = asyncio.run(collect(agent="looper", env="old:1"))
     assert "works in environments of its own distribution" in str(found["t0"].error)
+
+
+def test_its_options_reach_the_loop(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "x.jsonl"
+    options = {"bonus": "5", "password": "sesame"}
+    found = asyncio.run(collect(env="looped", limit=1, agent_options=options, output=output))
+    assert (found["well"].reward, found["well"].info["key"]) == (9.0, 6)
+    assert all(b"sesame" not in path.read_bytes() for path in tmp_path.iterdir())
+    monkeypatch.setenv("LOOPER_KEY", "four")
+    found = asyncio.run(collect(env="looped", agent="looper", limit=1, agent_options={"bonus": 2}))
+    assert (found["well"].reward, found["well"].info["key"]) == (6.0, 4)
+
+
+def test_a_wrong_option_is_refused_before_anything_runs(home: Path) -> None:
+    with pytest.raises(UsageError, match="bonus"):
+        asyncio.run(collect(env="looped", limit=1, agent_options={"bonus": "many"}))
+    with pytest.raises(UsageError, match="bonuses"):
+        asyncio.run(collect(env="looped", limit=1, agent_options={"bonuses": 1}))

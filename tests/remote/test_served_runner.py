@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+
 import gym_core
 from gym_core import CompletedTask, Rollout, Runner, RunnerContext, Task, Verdict
+from gym_http.protocol.wire import task_to_wire
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel
 from tests.support.served_envs import in_loop, served
@@ -41,3 +44,13 @@ def test_one_that_the_run_lacks_is_named() -> None:
     rollout = collected(policy=ScriptedModel("well"))
     assert rollout.reward is None
     assert "`judge` model" in str(rollout.error)
+
+
+def test_its_options_are_those_of_its_server() -> None:
+    async def ask() -> httpx.Response:
+        async with served(env(PlainSession), runner=Judges()) as url, httpx.AsyncClient() as client:
+            body = {"task": task_to_wire(Task.ask("Go.", task_id="t")), "options": {"strict": True}}
+            return await client.post(f"{url}/v1/complete", json=body)
+
+    answer = in_loop(ask)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "options")

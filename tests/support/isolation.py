@@ -238,7 +238,12 @@ class Looped(ResourceServer):
             yield Task.ask("Say it.", task_id=name)
 
 
-class Looper(Runner):
+class LooperOptions(Options):
+    bonus: int = Field(default=0, description="what is added")
+    password: Annotated[SecretStr | None, FromEnv("LOOPER_KEY")] = Field(default=None, description="a key")
+
+
+class Looper(Runner[LooperOptions]):
     """Has a program ask the model, as another framework would."""
 
     async def run(self, task, context):
@@ -251,6 +256,8 @@ class Looper(Runner):
         if task.task_id == "crash":
             raise RuntimeError("a defect of the loop")
         info = {"pid": os.getpid(), "server": type(context.server).__name__, "seed": context.seed}
+        password = self.options.password
+        info["key"] = len(password.get_secret_value()) if password else 0
         async with context.endpoint() as endpoint:
             asked = Request(
                 endpoint.base_url + "/chat/completions",
@@ -264,7 +271,7 @@ class Looper(Runner):
         said = body["choices"][0]["message"]["content"]
         if task.task_id == "twice":
             said += (await context.models["policy"].respond("Again.")).output_text
-        return CompletedTask(Verdict(float(len(said)), {"length": 1.0}, info), "completed")
+        return CompletedTask(Verdict(float(len(said) + self.options.bonus), {"length": 1.0}, info), "completed")
 
 
 class Alone(Runner):

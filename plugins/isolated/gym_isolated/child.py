@@ -211,7 +211,7 @@ def _wanted(request: Mapping[str, Any]) -> Wanted:
         "configured": {} if configured is None else {place: configured},
     }
     if kind is Kind.RESOURCE_SERVER:
-        return Wanted(env=reference, env_options=given, sandbox=_sandbox(), **about)
+        return Wanted(env=reference, env_options=given, sandbox=_sandbox(), takes_options=True, **about)
     if kind in Kind.AGENT.accepted:
         return Wanted(agent=reference, agent_options=given, **about)
     return Wanted(models={place: reference}, model_options={place: given}, role=place, **about)

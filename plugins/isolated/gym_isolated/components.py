@@ -40,7 +40,7 @@ from gym_http.remote.connection import Connection
 from gym_http.remote.environment import SERVED, RemoteResourceServer
 from gym_http.remote.model import RemoteModel
 from gym_http.remote.runner import complete
-from gym_isolated.resolving import Origin, ResolvedOptions
+from gym_isolated.resolving import Origin, ResolvedOptions, given_options
 from gym_isolated.supervisor import Supervisor
 
 InfoT = TypeVar("InfoT", bound=ComponentInfo)
@@ -125,10 +125,10 @@ class IsolatedResourceServer(Isolated, ResourceServer):
     def describe(self) -> ResourceServerInfo:
         """What the environment says. What makes its sandboxes is there, too."""
         said = self.said(ResourceServerInfo)
-        preferred = self.preferred_agent if said.preferred_agent == SERVED else said.preferred_agent
-        if self.origin.environment.home:  # its runners are known there only
-            served = said.preferred_agent == SERVED or said.preferred_agent in self.origin.runners
-            preferred = SERVED if served else said.preferred_agent or self.preferred_agent
+        preferred = said.preferred_agent or self.preferred_agent
+        if preferred == SERVED and isinstance(self.options, ResolvedOptions):  # the one that it has named before
+            before = info_from_wire(ResourceServerInfo, self.options._described).preferred_agent
+            preferred = next((one for one in (before, self.preferred_agent) if one in self.origin.runners), SERVED)
         return replace(said, sandbox_roles=(), preferred_agent=preferred)
 
     def tasks(self) -> Iterable[Task] | AsyncIterable[Task]:
@@ -190,8 +190,8 @@ class IsolatedAgent(Isolated, Agent):
 class IsolatedRunner(Isolated, Runner):
     """The base of the classes that stand for isolated runners. They reach the models of the run through its gateway.
 
-    One that works in an environment works in that one's child: its own options are fixed there. Another has a child of
-    its own.
+    One that works in an environment works in that one's child, and is made there with its options. Another has a child
+    of its own.
     """
 
     stands_behind = RemoteAgent
@@ -203,14 +203,7 @@ class IsolatedRunner(Isolated, Runner):
         return replace(said, calls_from=LOOPBACK)
 
     async def __aenter__(self) -> Self:
-        if not self.describe().environment:
-            return await super().__aenter__()
-        if self.options.model_fields_set:
-            raise UsageError(
-                f"the runner {self.origin.name} works in the process of its environment, where it has no options yet",
-                hint="leave -A out",
-            )
-        return self
+        return self if self.describe().environment else await super().__aenter__()
 
     async def __aexit__(self, *error: Any) -> None:
         if not self.describe().environment:
@@ -228,7 +221,7 @@ class IsolatedRunner(Isolated, Runner):
                 f"{self.origin.environment.distribution}",
                 hint="leave --agent out, and the environment names its own",
             )
-        return await complete(server.connection, task, context, info.roles)
+        return await complete(server.connection, task, context, [*context.models], given_options(self.options))
 
 
 BASES = {

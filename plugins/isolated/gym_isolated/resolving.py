@@ -47,6 +47,16 @@ class ResolvedOptions(Options):
     _described: dict[str, Any] = PrivateAttr(default_factory=dict)
 
 
+def given_options(options: Options) -> dict[str, Any]:
+    """Those that were set, wherever, as values by name; secrets as they were asked for: variables are there, too."""
+    if not isinstance(options, ResolvedOptions):
+        return {}
+    values = {name: getattr(options, name) for name in options.model_fields_set}
+    secret = {name for name, value in values.items() if isinstance(value, SecretStr)}
+    asked = {name: value for name, value in options._asked["given"].items() if name.partition(".")[0] in secret}
+    return {name: value for name, value in values.items() if name not in secret} | asked
+
+
 def resolve(
     origin: Origin,
     given: Mapping[str, Any],

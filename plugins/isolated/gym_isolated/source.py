@@ -90,6 +90,16 @@ class IsolatedPlugins(PluginSource):
             )
         return stand_in(replace(plugin, source=NAME, environment=str(record)))
 
+    def beside(self, plugin: Plugin, component: Any) -> Any:
+        """The class that stands for a plugin in the venv of another component, where that one holds it, too."""
+        from gym_isolated.stand_in import stand_in
+
+        found = component.origin.environment
+        if (plugin.kind.value, plugin.name) not in {(one["kind"], one["name"]) for one in found.components}:
+            return None
+        record = found.folder.parent / record_name(found.distribution, found.home)
+        return stand_in(replace(plugin, source=NAME, environment=str(record)))
+
     def check(self, plugin: Plugin) -> None:
         """Load a plugin in its venv. Raises `PluginError`."""
         from gym_isolated.stand_in import check

@@ -10,7 +10,6 @@ import gym_core
 from gym_core import Component, Session, ToolSpec, Trajectory, UsageError, Verdict
 from gym_core.errors import PluginError
 from gym_core.spi import RECORDED, Kind, Plugin
-from gym_http.remote.environment import SERVED
 from gym_isolated.components import BASES
 from gym_isolated.process import ask
 from gym_isolated.records import read_environment
@@ -35,8 +34,6 @@ def stand_in(plugin: Plugin) -> type[Component]:
     }
     if plugin.kind is Kind.RESOURCE_SERVER:
         attributes["preferred_agent"] = component["preferred_agent"]
-        if origin.environment.home and component["preferred_agent"] in origin.runners:
-            attributes["preferred_agent"] = SERVED
         if component["tools"] is not None:
             attributes["session_type"] = _session_class(component)
     return type(component["name"], (BASES[plugin.kind],), attributes)

@@ -25,6 +25,7 @@ class WholeTask(TypedDict):
     task: TaskBody
     repeat: NotRequired[Count]
     seed: NotRequired[Count]
+    options: NotRequired[Annotated[Object, Field(description="Of the runner, by name; only where it takes any.")]]
     models: NotRequired[Annotated[dict[str, ModelPlace], Field(description="Models that the runner asks, by role.")]]
 
 

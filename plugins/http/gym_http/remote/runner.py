@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from gym_core import (
@@ -29,15 +30,22 @@ from gym_http.remote.connection import Connection, has_not_begun
 from gym_http.remote.detect import Served
 
 
-async def complete(connection: Connection, task: Task, context: RunnerContext, roles: Sequence[str]) -> CompletedTask:
-    """Have a task completed there. `roles`: the models that are offered for it.
+async def complete(
+    connection: Connection,
+    task: Task,
+    context: RunnerContext,
+    roles: Sequence[str],
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> CompletedTask:
+    """Have a task completed there. `roles`: the models that are offered for it. `options`: those of its runner.
 
     Raises `TaskFailed` as the runner there did, the error of a model call that it let pass, and `RemoteError`.
     """
     async with AsyncExitStack() as stack:
         offered = {role: await stack.enter_async_context(context.endpoint(role)) for role in roles}
         places = {role: {"base_url": one.base_url, "token": one.token} for role, one in offered.items()}
-        body = {"task": task_to_wire(task), "repeat": context.repeat, "seed": context.seed, "models": places}
+        numbers = {"repeat": context.repeat, "seed": context.seed}
+        body = {"task": task_to_wire(task), **numbers, "models": places, **({"options": options} if options else {})}
         # its work has side effects: it is asked again only while nothing can have been done
         reply = await connection.open(
             "POST",

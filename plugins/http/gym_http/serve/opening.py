@@ -32,6 +32,7 @@ class Wanted:
     alone works on the episodes of others. `sandbox`: what makes the sandboxes of an environment's sessions.
     `concurrency`: rollouts at once of an agent. `mcp`: offer the tools of an environment's sessions over MCP, too.
     `configured`: what a file gives each component. `role`: of a model, what it is told that it is.
+    `takes_options`: the runner of an environment has those that a task comes with.
     """
 
     env: str | None = None
@@ -47,6 +48,7 @@ class Wanted:
     disabled_plugins: tuple[str, ...] = ()
     configured: Mapping[str, Configured] = field(default_factory=dict)
     role: str = POLICY
+    takes_options: bool = False
 
     def __post_init__(self) -> None:
         if self.agent is not None:
@@ -127,6 +129,11 @@ async def _environment(
         endpoints.append(endpoint)
         return endpoint.routes()
 
+    async def make_runner(options: Mapping[str, Any]) -> Runner:
+        runner = await assembler.open_runner(stack, server, options)
+        assert runner is not None
+        return runner
+
     app = await open_environment(
         server,
         settings,
@@ -139,6 +146,7 @@ async def _environment(
         more=more,
         lend=assembler.gateway.offer_model,
         runner=await assembler.open_runner(stack, server),
+        make_runner=make_runner if wanted.takes_options else None,
     )
     for endpoint in endpoints:
         await stack.enter_async_context(endpoint.lifespan())
