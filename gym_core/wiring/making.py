@@ -67,7 +67,8 @@ class Maker:
     ) -> Made:
         """Load a component's class, resolve its options and make it, which opens nothing yet.
 
-        `environment`: of the run, where it is made already: its own runners live where it does. Raises `UsageError`, `PluginError`.
+        `environment`: of the run, where it is made already: its own runners live where it does.
+        Raises `UsageError`, `PluginError`.
         """
         loaded = self.manager.load_at_home(kind, reference, environment)
         flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."

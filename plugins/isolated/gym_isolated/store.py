@@ -225,7 +225,9 @@ def _build(
         extensions = f", only the extension {found['extensions'][0]}" if found["extensions"] else ""
         raise UsageError(
             f"{request} brings no model, environment or agent that could be isolated{extensions}",
-            hint="`gym install` puts it into the environment that gym runs in",
+            hint="`gym install` puts it into the environment that gym runs in"
+            if found["extensions"]
+            else "it has no entry points of a plugin: `gym new` makes a package that has",
         )
     return replace(
         bare,

@@ -134,9 +134,13 @@ def _placed(value: Any, folder: Path, first: Path | None = None) -> Any:
         return {name: inner if name == "entrypoint" else _placed(inner, folder, first) for name, inner in value.items()}
     if isinstance(value, list):
         return [_placed(inner, folder, first) for inner in value]
-    if not isinstance(value, str) or not _PATH.fullmatch(value) or (first is not None and (first / value).exists()):
+    if not isinstance(value, str) or not _PATH.fullmatch(value) or (first is not None and _exists(first / value)):
         return value
-    return str(folder / value) if (folder / value).exists() else value
+    return str(folder / value) if _exists(folder / value) else value
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # no error for a text that is too long to be a name, as `Path.exists` has
 
 
 def _references(value: Any) -> list[Mapping[str, Any]]:

@@ -149,7 +149,7 @@ def test_files_of_a_server_are_named_by_where_they_lie(tmp_path: Path, monkeypat
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
     monkeypatch.chdir(here)
-    text = "plain.txt of a sentence\nwith lines"
+    text = "a sentence. " * 21
     settings = {
         "entrypoint": "app.py",
         "judge": {"fpath": "prompts/judge.txt", "n": 2},
