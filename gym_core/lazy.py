@@ -10,11 +10,11 @@ from typing import Any
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str], modules: str = ""
+    package: str, names: Mapping[str, str], modules: str = ""
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """The `__getattr__`, `__dir__` and `__all__` of a package. The latter has no name of a builtin, to hide none.
 
-    `homes`: the modules that have the names, with these, separated by spaces; `.pool` is a module of the package.
+    `names`: those of each module, separated by spaces; `.pool` is a module of the package.
     `modules`: those of its own modules that are names of it. Hide all three from type checkers, or a misspelt name is
     no error to them:
 
@@ -23,7 +23,7 @@ def lazy_names(
         else:
             __getattr__, __dir__, __all__ = lazy_names(__name__, {".pool": "Pool"})
     """
-    where = {name: home for home, names in homes.items() for name in names.split()}
+    where = {name: module for module, its in names.items() for name in its.split()}
     public = sorted((*where, *modules.split()))
 
     def get(name: str) -> Any:

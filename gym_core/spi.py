@@ -204,6 +204,8 @@ if TYPE_CHECKING:
     from gym_core.engine.tasks.source import server_source as server_source
     from gym_core.wiring.config_file import Configured as Configured
     from gym_core.wiring.config_file import split_roles as split_roles
+    from gym_core.wiring.data_folder import HOME_VARIABLE as HOME_VARIABLE
+    from gym_core.wiring.data_folder import data_folder as data_folder
     from gym_core.wiring.description import RECORDED as RECORDED
     from gym_core.wiring.description import describe_component as describe_component
     from gym_core.wiring.discovery import DISABLE_VARIABLE as DISABLE_VARIABLE
@@ -217,8 +219,6 @@ if TYPE_CHECKING:
     from gym_core.wiring.foreign_code import changed_variables as changed_variables
     from gym_core.wiring.foreign_code import loading as loading
     from gym_core.wiring.foreign_code import model_keys as model_keys
-    from gym_core.wiring.home import HOME_VARIABLE as HOME_VARIABLE
-    from gym_core.wiring.home import data_folder as data_folder
     from gym_core.wiring.kinds import MAY_BE_ELSEWHERE as MAY_BE_ELSEWHERE
     from gym_core.wiring.kinds import Kind as Kind
     from gym_core.wiring.known import is_known as is_known
@@ -343,7 +343,7 @@ else:
             "gym_core.wiring.dotenv": "load_dotenv",
             "gym_core.wiring.fields": "is_secret_field is_selector option_fields variable",
             "gym_core.wiring.foreign_code": "LoadFailure changed_variables loading model_keys",
-            "gym_core.wiring.home": "HOME_VARIABLE data_folder",
+            "gym_core.wiring.data_folder": "HOME_VARIABLE data_folder",
             "gym_core.wiring.kinds": "Kind MAY_BE_ELSEWHERE",
             "gym_core.wiring.known": "is_known known_owner",
             "gym_core.wiring.making": "Maker construct enter place_of",

@@ -31,7 +31,7 @@ DECLINED = 1
 """The exit status of a command whose plan the user did not want."""
 
 TITLES = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")
-_HOME = re.compile(r"(?!https?:|file:)[\w.-]+(/[\w.-]+)?:[^/\s].*")
+_REFERENCE = re.compile(r"(?!https?:|file:)[\w.-]+(/[\w.-]+)?:[^/\s].*")
 """An environment by its reference, which no package looks like."""
 _WORDS = {"+": "install", "-": "remove", "~": "reinstall"}
 
@@ -84,25 +84,27 @@ def install(
 
     With --isolated a package gets an environment of its own, in gym's folder for the data of the user (GYM_HOME names
     another): its components are used as if installed here, and run in a process there. It is built once; --upgrade
-    builds it again. An environment whose home is another framework, REF as --env names it, gets the venv that it lives
-    in: `gym install --isolated verifiers:wordle`.
+    builds it again. An environment of another framework, REF as --env names it, gets the venv that it lives in:
+    `gym install --isolated verifiers:wordle`.
     """
     from gym_core.cli.installer import find_installer
 
-    homes = [package for package in packages if isolated and (_HOME.fullmatch(package) or _has_homes(package))]
-    packages = tuple(package for package in packages if package not in homes)
+    references = [
+        package for package in packages if isolated and (_REFERENCE.fullmatch(package) or _is_adapter(package))
+    ]
+    packages = tuple(package for package in packages if package not in references)
     for package in (*packages, *instead):
         _check_package(package)
     if (python or instead) and not isolated:
         raise UsageError("--python and --with are for what is isolated", hint="--isolated")
-    if instead and not homes:
-        raise UsageError("--with is for an environment that has a home", hint="name it as --env does")
+    if instead and not references:
+        raise UsageError("--with is for an environment that lives in a venv of its own", hint="name it as --env does")
     options = [f"--find-links={_folder(path)}" for path in find_links]
     options += ["--no-index"] if no_index else []
     if isolated:
         isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=dry_run)
-        for reference in homes:
-            if status := _make_home(isolation, reference, options, again=upgrade, python=python, instead=instead):
+        for reference in references:
+            if status := _make_venv(isolation, reference, options, again=upgrade, python=python, instead=instead):
                 return status
         return isolation.install(packages, options, again=upgrade, python=python) if packages else None
     options += ["--upgrade"] if upgrade else []
@@ -167,8 +169,8 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
     return None
 
 
-def _has_homes(name: str) -> bool:
-    """Whether a name is that of an adapter here whose environments have homes: no package of that name is meant."""
+def _is_adapter(name: str) -> bool:
+    """Whether a name is that of an adapter here whose environments live in venvs: no package of that name is meant."""
     from gym_core.contract.component import Component
     from gym_core.wiring.manager import PluginManager
 
@@ -185,7 +187,7 @@ def _has_homes(name: str) -> bool:
     return owner is not Component
 
 
-def _make_home(isolation: Installation, reference: str, options: Sequence[str], **more: Any) -> int | None:
+def _make_venv(isolation: Installation, reference: str, options: Sequence[str], **more: Any) -> int | None:
     """Make the venv that an environment lives in. Raises `UsageError` for one that has none."""
     from gym_core.wiring.manager import PluginManager
 
