@@ -176,7 +176,7 @@ def run(terminal: Terminal, /, **options: Any) -> int:
 
 def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda message: None) -> RunConfig:
     """The run that the options of the command line ask for. Raises `UsageError`."""
-    from gym_core.engine.config import Invocation, RunSettings, run_config
+    from gym_core.engine.config import Components, Invocation, RunSettings, run_config
 
     if options["resume"] and options["overwrite"]:
         raise UsageError("--resume and --overwrite contradict each other", hint="give one of them")
@@ -188,10 +188,7 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
     configuration: Configuration = options["configuration"]
     models = configuration.all_models(parse_models(options["models"]))
     if not options["agent"]:  # one that is named may bring its own
-        if POLICY not in models:
-            raise _missing("model")
-        if not options["env"]:
-            raise _missing("env")
+        Components(models=models, env=options["env"] or None).require_parts()
     file = configuration.file
     settings: dict[str, Any] = {name: options[name] for name in RunSettings.__annotations__ if name in options}
     settings |= {name: options[name] or None for name in ("env", "sandbox", "task_id")}
@@ -211,11 +208,6 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
             made_from={"the configuration": file.path} if file is not None and file.path is not None else {},
         ),
     )
-
-
-def _missing(kind: str) -> UsageError:
-    named = "an environment" if kind == "env" else "a model"
-    return UsageError(f"a run needs {named}", hint=f"--{kind} REF; `gym plugins list --kind {kind}` lists them")
 
 
 def fresh_output(reference: str, model: str | None = None) -> str:

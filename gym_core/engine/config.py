@@ -130,13 +130,7 @@ class Components:
 
     def __post_init__(self) -> None:
         check_setting("seed", self.seed)
-        for place, kind, wanted in (
-            *((f"the model `{role}`", ModelBackend, model) for role, model in self.models.items()),
-            ("--env", ResourceServer, self.env if self.env is not None else ""),
-            ("--agent", Agent | Runner, self.agent if self.agent is not None else ""),
-            ("--gateway", Gateway, self.gateway),
-            ("--sandbox", SandboxProvider, self.sandbox if self.sandbox is not None else ""),
-        ):
+        for place, kind, wanted in self._wanted():
             if not isinstance(wanted, str | kind):
                 names = getattr(kind, "__name__", None) or " or ".join(one.__name__ for one in get_args(kind))
                 raise UsageError(f"{place} must be a reference or an instance of {names}, not {wanted!r:.80}")
@@ -157,15 +151,16 @@ class Components:
 
     def instances(self) -> Iterator[tuple[str, object]]:
         """The components that the caller has made, each with its place."""
-        for place, wanted in (
-            *((f"the model `{role}`", model) for role, model in self.models.items()),
-            ("--env", self.env),
-            ("--agent", self.agent),
-            ("--gateway", self.gateway),
-            ("--sandbox", self.sandbox),
-        ):
-            if wanted is not None and not isinstance(wanted, str):
-                yield place, wanted
+        return ((place, wanted) for place, _, wanted in self._wanted() if not isinstance(wanted, str))
+
+    def _wanted(self) -> Iterator[tuple[str, Any, object]]:
+        """Each component with its place and its class; empty text for one that is left out."""
+        for role, model in self.models.items():
+            yield f"the model `{role}`", ModelBackend, model
+        yield "--env", ResourceServer, self.env if self.env is not None else ""
+        yield "--agent", Agent | Runner, self.agent if self.agent is not None else ""
+        yield "--gateway", Gateway, self.gateway
+        yield "--sandbox", SandboxProvider, self.sandbox if self.sandbox is not None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
