@@ -206,8 +206,10 @@ def test_an_order_is_made_once_and_kept_up_to_date(
         assert names(viewer.get(path, sort="-reward")) == ["1", "3", "2", "f1"]
         assert names(viewer.get(path, sort="cost")) == ["f1", "1", "3", "2"]
     index = viewer.library.run(viewer.run("x").rpartition("/")[2]).index
-    plan = index.read("EXPLAIN QUERY PLAN SELECT id FROM rollout WHERE standing ORDER BY cost ASC NULLS LAST, id")
+    plan = index.read("EXPLAIN QUERY PLAN SELECT id FROM rollout WHERE standing = 1 ORDER BY cost ASC NULLS LAST, id")
     assert "order_" in plan[0][3]
+    plan = index.read("EXPLAIN QUERY PLAN SELECT cost, COUNT(*) FROM rollout WHERE standing GROUP BY cost")
+    assert "order_" not in plan[0][3]
     assert len(index.read("SELECT 1 FROM sqlite_master WHERE name GLOB 'order_*'")) == 2
     with rows.open("ab") as file:
         file.write(line(row("t0", reward=0.15, fields={"it's": 0}, cost=9.5)))

@@ -107,6 +107,7 @@ def test_a_port_that_is_taken_is_one_line(folder: Path) -> None:
     ("arguments", "said"),
     [
         (["missing.jsonl"], "missing.jsonl cannot be read"),
+        (["nowhere"], "nowhere: there is no such file or folder"),
         (["results/x.run.json"], "x.run.json"),
         (["--port", "70000"], "70000"),
         (["--rollout", "1"], "--rollout chooses what --export writes"),

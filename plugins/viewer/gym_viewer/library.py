@@ -64,6 +64,8 @@ class Library:
         for place in self._places:
             if place.is_dir():
                 continue
+            if place.suffix != ".jsonl" and not place.exists():
+                raise UsageError(f"{place}: there is no such file or folder", hint="`gym runs` lists those there are")
             files_of_results(place)
             self._paths[run_id(place)] = place
         files = [place for place in self._places if not place.is_dir()]

@@ -13,7 +13,7 @@ from gym_viewer.api.query import Query, name_of, number_of
 from gym_viewer.api.shapes import RolloutEntry, Rollouts, Search
 from gym_viewer.index.row import COMPONENTS, LONGEST
 from gym_viewer.index.search import Searched
-from gym_viewer.index.store import FAILURES
+from gym_viewer.index.store import FAILURES, STANDING
 from gym_viewer.library import Library, NotThere, OpenRun
 
 _ORDERS = {
@@ -90,7 +90,7 @@ def latest(opened: OpenRun, after: tuple[int, int], limit: int) -> tuple[int, li
 
 def selection(query: Query) -> tuple[str, list[Any]]:
     """The rollouts that a query selects, as a condition of SQL and its values."""
-    parts, values = ["standing"], list[Any]()
+    parts, values = [STANDING], list[Any]()
 
     def add(part: str, *given: Any) -> None:
         parts.append(part)
@@ -103,7 +103,7 @@ def selection(query: Query) -> tuple[str, list[Any]]:
         add(f"stop_reason IN ({_marks(stops)})", *stops)
     for name, sign in (("min_reward", ">="), ("max_reward", "<=")):
         if (number := query.number(name)) is not None:
-            add(f"reward {sign} ?", number)
+            add(f"+reward {sign} ?", number)  # by no index: half of the rows may be meant
     if task := query.text("task"):
         add("instr(lower(task), lower(?))", task)
     if query.text("repeat"):
