@@ -57,7 +57,9 @@ class WorkerHandle:
         return self.quota + min(AHEAD_MOST, int(self._rate * self._ahead)) - len(self.open)
 
     def send(self, head: Head) -> None:
-        """Send a message."""
+        """Send a message, behind the jobs that it was given before: it may say what becomes of them."""
+        if self._jobs:
+            self._flush()
         self.channel.send(encode_frame(head))
 
     def assign(self, entry: Entry) -> None:
@@ -75,7 +77,7 @@ class WorkerHandle:
 
     def _flush(self) -> None:
         jobs, lines, self._jobs, self._lines = self._jobs, self._lines, [], []
-        if not self.leaving:
+        if jobs and not self.leaving:
             self.channel.send(encode_frame({"jobs": jobs}, lines))
 
     def reported(self, count: int) -> None:
