@@ -30,7 +30,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from catalog_answers import Line, candidates, judge_of, recorded, script_of
+from catalog_answers import candidates, judge_of, known, script_of
 
 ROOT = Path(__file__).parents[1]
 SECONDS = int(os.environ.get("CATALOG_SECONDS", "300"))
@@ -38,7 +38,7 @@ SECONDS = int(os.environ.get("CATALOG_SECONDS", "300"))
 SEARCHED = int(os.environ.get("CATALOG_SEARCHED", "12"))
 """Seconds of this process's own work for which different plays of a game are looked for."""
 TASKS = 2
-"""So many tasks of an id are tried, and as many as there are recorded rollouts where a server brings some."""
+"""So many tasks of an id are tried, and more where it is known what to say, but not to which of them."""
 LABELS = (
     ("[[A=B]]", "[[A!=B]]"),
     ("CORRECT", "INCORRECT"),
@@ -74,6 +74,19 @@ class Home:
 
 
 GAMES = "plugins/textgames/gym_textgames"
+LISTED = {
+    "openenv": {"my_env": "The environment that `openenv init my_env` writes: it echoes messages."},
+    "verifiers 0.3": {
+        "stardata.envs.constraint_gym@0.3": "Texts under constraints of form, of the package staros-stardata.",
+        "stardata.envs.sokoban_gym@0.3": "Sokoban in one answer, of the package staros-stardata.",
+        "sophistry_bench_sprint@0.3": "Advocacy for an answer, of the package sophistry-bench-sprint.",
+        "carla_env@0.3": "A placeholder on the index, of the package carla-env.",
+    },
+    "verifiers 0.4": {
+        "textarena@0.4": "Five games of TextArena, of verifiers itself.",
+    },
+}
+"""The ids of homes that list none themselves, each with what it is."""
 HOMES = {
     "reasoning_gym": Home("reasoning_gym:", "plugins/reasoning_gym/gym_reasoning_gym", "", ["reasoning-gym"]),
     "gymnasium": Home("gymnasium:", GAMES, "", ["gymnasium"], game=True),
@@ -84,6 +97,9 @@ HOMES = {
     "gem": Home("gem:", GAMES, "", ["gem-llm"], game=True),
     "nemo": Home("nemo:", "plugins/nemo_servers/gym_nemo_servers", "gym_nemo_servers", ["nemo-gym"]),
     "inspect": Home("inspect:", "plugins/inspect/gym_inspect", "inspect_evals", ["inspect-ai", "inspect-evals"]),
+    "openenv": Home("openenv:", "plugins/openenv/gym_openenv", "", ["openenv"]),
+    "verifiers 0.3": Home("verifiers:", "plugins/verifiers/gym_verifiers", "", ["verifiers"]),
+    "verifiers 0.4": Home("verifiers:", "plugins/verifiers/gym_verifiers", "", ["verifiers"]),
 }
 
 
@@ -95,8 +111,7 @@ def attempt(home: str, name: str) -> dict[str, Any]:
     about = HOMES[home]
     if about.game:
         return entry_of(home, name) | _try_game(home, name)
-    known = recorded(name) if home == "nemo" else []
-    found = asyncio.run(_try_answers(about.prefix + name, known))
+    found = asyncio.run(_try_answers(about.prefix + name))
     return entry_of(home, name) | {"summary": _summary(home, name)} | found
 
 
@@ -117,7 +132,7 @@ def _summary(home: str, name: str) -> str:
         return first_sentence(registry[name][0].__doc__ or "")
     if home == "inspect":
         return first_sentence(_inspect_tasks()[name].__doc__ or "")
-    return ""
+    return LISTED.get(home, {}).get(name, "")
 
 
 def _try_game(home: str, name: str) -> dict[str, Any]:
@@ -150,29 +165,30 @@ async def _play(reference: str, play: Any) -> Any:
         return await gym.rollout(task)
 
 
-async def _try_answers(reference: str, known: Sequence[Sequence[Line]]) -> dict[str, Any]:
+async def _try_answers(reference: str) -> dict[str, Any]:
     """Try the answers that a task's row holds, and wrong ones; where a judge is asked, with one that is a script."""
-    found = await _try_with(reference, None, known)
+    found = await _try_with(reference, None)
     if "judge" not in found["state"]:
         return found
     for labels in LABELS:
-        judged_so = await _try_with(reference, labels, known)
+        judged_so = await _try_with(reference, labels)
         if judged_so["state"] == "verdict":
             return judged_so | {"by": "judge", "needs": ["second model"]}
     return found
 
 
-async def _try_with(reference: str, labels: tuple[str, str] | None, known: Sequence[Sequence[Line]]) -> dict[str, Any]:
+async def _try_with(reference: str, labels: tuple[str, str] | None) -> dict[str, Any]:
     script = script_of()
+    first = known(reference)
     model = script if labels is None else {"policy": script, "judge": judge_of(*labels)}
     state: dict[str, Any] = {"state": "loads"}
     try:
         async with _open(model, reference, {}, None) as gym:
-            async for task in gym.tasks(limit=max(TASKS, len(known))):
+            async for task in gym.tasks(limit=max(TASKS, 3 * len(first))):
                 state = {"state": "lists"} if state["state"] == "loads" else state
                 rolled = []
                 best = None
-                for by, lines in islice(candidates(task, known), None if labels is None else JUDGED + len(known)):
+                for by, lines in islice(candidates(task, first), None if labels is None else JUDGED + len(first)):
                     script.lines = lines
                     rolled.append(rollout := await gym.rollout(task))
                     if rollout.reward is not None and (best is None or rollout.reward > best[0]):
@@ -254,6 +270,8 @@ def _line(text: str) -> str:
 def ids(home: str) -> list[str]:
     """The ids of a home, without those that only differ in how a game is shown."""
     about = HOMES[home]
+    if home in LISTED:
+        return list(LISTED[home])
     if home == "inspect":
         return sorted(_inspect_tasks())
     if home == "nemo":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -35,7 +36,8 @@ def search(terminal: Terminal, words: tuple[str, ...], as_json: bool) -> int:
     """
     from gym_catalog.entries import VERDICT, by_family, installed
 
-    entries = [entry for entry in installed(PluginManager().plugins) if all(map(entry.has, words))]
+    known = [*installed(PluginManager().plugins)]
+    entries = [entry for entry in known if all(map(entry.has, words))]
     families = by_family(entries)
     reached = sum(any(entry.state == VERDICT for entry in variants) for variants in families.values())
     if as_json:
@@ -43,7 +45,7 @@ def search(terminal: Terminal, words: tuple[str, ...], as_json: bool) -> int:
         terminal.out_json({"families": len(families), "with_verdict": reached, "entries": rows})
         return 0 if entries else 1
     if not entries:
-        terminal.note(_nothing(words))
+        terminal.note(_nothing(words, known))
         return 1
     if len(families) == 1:
         terminal.table(TITLES, [_row(entry, "") for variants in families.values() for entry in variants])
@@ -58,7 +60,15 @@ def _row(entry: Entry, variants: str) -> tuple[str, ...]:
     return entry.id, variants, state, str(entry.turns or ""), entry.summary
 
 
-def _nothing(words: tuple[str, ...]) -> str:
-    if words:
-        return f"no installed adapter knows an environment with {' and '.join(map(repr, words))}"
-    return "no adapter with a catalogue is installed: gym-textgames, gym-reasoning-gym and others bring one"
+def _nothing(words: Sequence[str], known: Sequence[Entry]) -> str:
+    """What is said where nothing was found: of words that no entry holds, those that are near them."""
+    from gym_catalog.entries import near
+
+    if not known:
+        return "no adapter with a catalogue is installed: gym-textgames, gym-reasoning-gym and others bring one"
+    lost = [word for word in words if not any(entry.has(word) for entry in known)]
+    if not lost:
+        return f"no environment has {' and '.join(map(repr, words))} at once, though some have each of them"
+    guesses = dict.fromkeys(guess for word in lost for guess in near(word, known))
+    said = f"; did you mean {' or '.join(guesses)}?" if guesses else ""
+    return f"no installed adapter knows an environment with {' and '.join(map(repr, lost))}{said}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,6 +80,24 @@ def _entry(row: Mapping[str, Any], adapter: str) -> Entry:
         row["state"],
         row.get("turns"),
     )
+
+
+def near(word: str, entries: Iterable[Entry]) -> list[str]:
+    """What entries say that is spelt much like a word that none of them holds, as it is there."""
+    from difflib import get_close_matches
+
+    said = {text: text for entry in entries for text in _spellings(entry)}
+    folded = {text.casefold(): text for text in said}
+    return [folded[text] for text in get_close_matches(word.casefold(), folded, n=3, cutoff=0.7)]
+
+
+def _spellings(entry: Entry) -> Iterator[str]:
+    """Ids and states whole, and what they are made of, without their versions."""
+    yield entry.id
+    yield entry.adapter
+    yield from [entry.state] if " " not in entry.state else ()
+    yield from re.findall(r"[A-Za-z]\w+", entry.id)
+    yield from re.split(r"[:/]", re.sub(r"-v\d+", "", entry.id))[1:]
 
 
 def by_family(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

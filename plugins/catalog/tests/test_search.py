@@ -108,6 +108,29 @@ def test_nothing_found_is_said_and_is_no_success(search: Search) -> None:
     assert (status, json.loads(out)) == (1, {"families": 0, "with_verdict": 0, "entries": []})
 
 
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["textarena:TicTakToe"], "textarena:TicTacToe-v0"),
+        (["sudko"], "sudoku"),
+        (["verdct", "sudoku"], "verdict"),
+        (["gym-textgame-s"], "gym-textgames"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_those_that_are_near(search: Search, words: list[str], near: str) -> None:
+    status, out, err = search(*words)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"no installed adapter knows an environment with {words[0]!r}; did you mean ")
+    assert near.casefold() in err.casefold()
+    assert err.count("\n") == 1
+
+
+def test_words_that_are_never_together_are_told_from_words_that_nothing_has(search: Search) -> None:
+    status, _, err = search("sudoku", "tictactoe")
+    assert status == 1
+    assert err == "no environment has 'sudoku' and 'tictactoe' at once, though some have each of them\n"
+
+
 def test_searching_imports_no_adapter() -> None:
     code = (
         "import sys; from gym_core.spi import run_command; run_command(['search', 'verdict', '--json']);"
