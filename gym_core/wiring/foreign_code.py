@@ -52,8 +52,8 @@ class LoadFailure:
         if not any(word in self.text.lower() for word in _NOT_REACHED):
             return ""
         found = next((one for pattern in _PLACES if (one := pattern.search(self.text))), None)
-        where = f" from {found[1].rstrip(':')}" if found else ""
-        return f"fetches something{where}"
+        place = found[1].rstrip(":") if found else next(filter(None, map(_asked_for, self.causes)), "")
+        return f"fetches something from {place}" if place else "fetches something"
 
     def hint(self, *known: str) -> str:
         """What to do: the first that is known, else what is known of all code."""
@@ -62,6 +62,19 @@ class LoadFailure:
         if self.fetching:
             return f"it {self.fetching} when it is loaded, and did not get there"
         return "the log of the run, or -v, shows where"
+
+
+def _asked_for(error: BaseException) -> str:
+    """The host that was looked up or connected to, which Python's own errors do not name: its frames hold it."""
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_globals.get("__name__") == "socket":
+            address = frame.f_locals.get("address") or (frame.f_locals.get("host"),)
+            if isinstance(address[0], str):
+                return address[0]
+        trace = trace.tb_next
+    return ""
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -45,6 +47,15 @@ def test_what_is_raised_is_one_line_with_a_way_out(error: BaseException, words: 
     assert raised.value.message.startswith(f"home:env cannot be loaded: {words}")
     assert "\n" not in raised.value.message
     assert raised.value.hint == hint
+
+
+def test_where_it_wanted_to_go_is_told_though_the_error_does_not_say() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(UsageError) as raised, loading("home:env", no_hints):
+        urllib.request.urlopen(f"http://localhost:{port}/questions.parquet", timeout=5)
+    assert "localhost" not in raised.value.message
+    assert raised.value.hint == "it fetches something from localhost when it is loaded, and did not get there"
 
 
 def test_the_innermost_cause_is_told_unless_it_was_suppressed() -> None:

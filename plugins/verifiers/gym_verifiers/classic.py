@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -39,7 +40,8 @@ class LoadedEnvironment(Loaded):
 
         self._named = named
         self._columns = options.columns
-        self._env: Any = verifiers.load_environment(named.package, **args)
+        with _unlogged():
+            self._env: Any = verifiers.load_environment(named.package, **args)
         note_scores()
         self.scores_groups = bool(self._env.requires_group_rollouts)
         other = options.split == "eval" or (self._env.dataset is None and self._env.dataset_source is None)
@@ -183,6 +185,18 @@ class LoadedEnvironment(Loaded):
         if condition == "max_turns_reached" and getattr(self._env, "max_turns", 0) == 1:
             return "completed"
         return _TRUNCATED.get(condition, condition)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """verifiers writes to the terminal what it raises, too: an error is one line."""
+    logger = logging.getLogger("verifiers")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _said_nothing(error: BaseException) -> bool:

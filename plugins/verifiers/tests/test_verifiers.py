@@ -310,11 +310,17 @@ class TestClassic:
         ],
     )
     def test_what_cannot_be_loaded_is_one_line(
-        self, kind: str, message: str, hint: str, monkeypatch: pytest.MonkeyPatch
+        self,
+        kind: str,
+        message: str,
+        hint: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
         with pytest.raises(UsageError) as refused:
             of(kind)
+        assert "Failed to load" not in "".join(capfd.readouterr())
         assert message in refused.value.message
         assert hint in refused.value.hint
 
