@@ -33,4 +33,4 @@ async def main(steps, curve=None):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 14, *sys.argv[2:]))
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8, *sys.argv[2:]))
