@@ -63,7 +63,6 @@ SERVERS = (
     "single_step_tool_use_with_argument_comparison",
     "spartqa",
     "string_match",
-    "swe_pivot",
     "workplace_assistant",
     "xlam_fc",
     *STEPS,
