@@ -28,7 +28,7 @@ from gym_core import (
     user_message,
 )
 from gym_core.errors import FieldError, SessionError
-from gym_core.spi import OpenSession
+from gym_core.spi import LoadFailure, OpenSession
 from gym_textgames.game import Game, Library, Seen, Settings
 from gym_textgames.guard import RandomState, guarded, heed_muted, in_thread
 from gym_textgames.libraries.gem_library import GemLibrary
@@ -243,7 +243,9 @@ class GameServer(ResourceServer[GameOptions]):
         except UsageError as error:
             raise UsageError(f"{own}:{name}: {error.message}", hint=error.hint) from None
         except Exception as error:
-            raise UsageError(f"{own}:{name} cannot be made: {_words(error)}") from error
+            failure = LoadFailure(error)
+            hint = failure.hint(f"pip install {failure.missing_module}" if failure.missing_module else "")
+            raise UsageError(f"{own}:{name} cannot be made: {_words(error)}", hint=hint) from error
         return self
 
     def open_session(self, task: Task, context: SessionContext) -> AbstractAsyncContextManager[Session[Any]]:

@@ -184,6 +184,15 @@ def test_what_cannot_be_played_is_said_before_anything_runs(
     assert "\n" not in caught.value.message
 
 
+def test_where_a_world_wanted_to_go_is_told(made: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    fetches = 'import socket\nsocket.create_connection(("localhost", 9), timeout=5)\n'
+    (tmp_path / "fetching_world.py").write_text(fetches)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError, match="cannot be made: ConnectionRefusedError") as refused:
+        enter(made(Gymnasium, "fetching_world:Thing-v0"))
+    assert "it fetches something from localhost" in refused.value.hint
+
+
 def test_a_library_that_is_not_installed_is_one_line(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TextArena.library, "package", "no_such_package")
     with pytest.raises(UsageError) as caught:
