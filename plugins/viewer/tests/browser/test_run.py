@@ -146,6 +146,7 @@ def test_columns_are_chosen_by_keyboard_and_kept_in_the_address(page: Page, view
     expect(page.locator(".list .row").first).to_contain_text("kind fruit")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     page.locator(".columns summary").click()
+    expect(page.get_by_role("button", name="Add")).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Take all away").click()
     expect(page.locator(".columns summary")).to_have_text("Columns")
 
