@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from gym_core.contract.component import ComponentContext as ComponentContext
     from gym_core.contract.component import ComponentInfo as ComponentInfo
     from gym_core.contract.component import FromEnv as FromEnv
-    from gym_core.contract.component import Home as Home
     from gym_core.contract.component import Operational as Operational
     from gym_core.contract.component import Options as Options
     from gym_core.contract.component import Selector as Selector
+    from gym_core.contract.component import Venv as Venv
     from gym_core.contract.executor import WorkerChannel as WorkerChannel
     from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
     from gym_core.contract.gateway import Endpoint as Endpoint
@@ -112,7 +112,7 @@ else:
         __name__,
         {
             "gym_core.contract.agent": "Actor Agent AgentInfo Episode Stop",
-            "gym_core.contract.component": "Component ComponentContext ComponentInfo FromEnv Home Operational Options "
+            "gym_core.contract.component": "Component ComponentContext ComponentInfo FromEnv Venv Operational Options "
             "Selector",
             "gym_core.contract.executor": "WorkerChannel WorkerLauncher",
             "gym_core.contract.gateway": "Endpoint Gateway",

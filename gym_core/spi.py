@@ -237,9 +237,9 @@ if TYPE_CHECKING:
     from gym_core.wiring.options import resolve_options as resolve_options
     from gym_core.wiring.options import texts_within as texts_within
     from gym_core.wiring.plugin import Plugin as Plugin
-    from gym_core.wiring.plugin_source import HomeMissing as HomeMissing
     from gym_core.wiring.plugin_source import Installation as Installation
     from gym_core.wiring.plugin_source import PluginSource as PluginSource
+    from gym_core.wiring.plugin_source import VenvMissing as VenvMissing
     from gym_core.wiring.reference import Reference as Reference
     from gym_core.wiring.secrets import MASK as MASK
     from gym_core.wiring.secrets import Redactor as Redactor
@@ -351,7 +351,7 @@ else:
             "gym_core.wiring.metadata": "Damage TEST_INSTALLER canonical requested_name",
             "gym_core.wiring.options": "Resolved resolve_options texts_within",
             "gym_core.wiring.plugin": "Plugin",
-            "gym_core.wiring.plugin_source": "HomeMissing Installation PluginSource",
+            "gym_core.wiring.plugin_source": "VenvMissing Installation PluginSource",
             "gym_core.wiring.reference": "Reference",
             "gym_core.wiring.secrets": "MASK Redactor",
         },

@@ -183,7 +183,7 @@ def _is_adapter(name: str) -> bool:
     if len(here) != 1:
         return False
     loaded = manager.load(Kind.RESOURCE_SERVER, here[0].qualified_name)
-    owner = next(base for base in loaded.component.__mro__ if "home" in vars(base))
+    owner = next(base for base in loaded.component.__mro__ if "venv" in vars(base))
     return owner is not Component
 
 
@@ -192,10 +192,10 @@ def _make_venv(isolation: Installation, reference: str, options: Sequence[str], 
     from gym_core.wiring.manager import PluginManager
 
     loaded = PluginManager().load(Kind.RESOURCE_SERVER, reference)
-    home = loaded.component.home(loaded.reference.selector or "") if loaded.source is None else None
-    if home is None:
+    venv = loaded.component.venv(loaded.reference.selector or "") if loaded.source is None else None
+    if venv is None:
         raise UsageError(f"{reference} runs where gym does and needs no venv of its own", hint="gym run --env REF")
-    return isolation.make_home(loaded.plugin, home, options, **more)
+    return isolation.make_venv(loaded.plugin, venv, options, **more)
 
 
 def _is_apart(package: str) -> bool:

@@ -29,7 +29,7 @@ from gym_core.engine.standard_streams import is_terminal
 from gym_core.wiring.config_file import PLACES, POLICY
 from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.kinds import Kind
-from gym_core.wiring.plugin_source import HomeMissing
+from gym_core.wiring.plugin_source import VenvMissing
 from gym_core.wiring.sources import find_source
 
 if TYPE_CHECKING:
@@ -165,11 +165,11 @@ def run(terminal: Terminal, /, **options: Any) -> int:
     config = to_config(options, terminal.note)
     try:
         return execute(terminal, config, quiet=quiet, as_json=as_json, fail_under=fail_under, verbose=verbose)
-    except HomeMissing as missing:  # before anything was made or paid for
+    except VenvMissing as missing:  # before anything was made or paid for
         if not yes and not is_terminal(sys.stdin):
             raise
         isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=False)
-        if status := isolation.make_home(missing.plugin, missing.home):
+        if status := isolation.make_venv(missing.plugin, missing.venv):
             return status
     return execute(terminal, config, quiet=quiet, as_json=as_json, fail_under=fail_under, verbose=verbose)
 

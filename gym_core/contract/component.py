@@ -74,13 +74,13 @@ class ComponentInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
+class Venv:
     """What a component needs around it and lacks here: packages that pin much, in a venv of their own.
 
     `name`: by what that venv is known, the reference that needs it: `verifiers:wordle`. `packages`: what is installed
     into it besides the component's own distribution, as pip takes it; the last one is what goes by the selector.
-    `python`: the version that they want, `3.12`; empty for the one that gym runs on. `near`: references of what is here
-    and called much alike, for who has mistyped it.
+    `python`: the version that they want, `3.12`; empty for the one that gym runs on. `near`: references of what is
+    known to exist and called much alike, for who has mistyped it.
     """
 
     name: str
@@ -143,12 +143,12 @@ class Component(Generic[OptionsT_co]):
         return ()
 
     @classmethod
-    def home(cls, selector: str | None) -> Home | None:
-        """The venv that it has to live in, where what it needs is not importable here; None where it is at home.
+    def venv(cls, selector: str | None) -> Venv | None:
+        """The venv that it has to live in, where what it needs is not importable here; None where it needs none.
 
         For adapters of other frameworks: gym makes that venv once it is told to, and runs the component there.
         `selector`: what stands after the colon of the reference; empty for the one that several share, which is made by
-        the adapter's name alone. Raises `UsageError` for one that can have no home.
+        the adapter's name alone. Raises `UsageError` for one that can have no venv.
         """
         return None
 

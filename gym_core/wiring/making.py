@@ -70,7 +70,7 @@ class Maker:
         `environment`: of the run, where it is made already: its own runners live where it does.
         Raises `UsageError`, `PluginError`.
         """
-        loaded = self.manager.load_at_home(kind, reference, environment)
+        loaded = self.manager.load_in_venv(kind, reference, environment)
         flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."
         resolve = loaded.source.resolve if loaded.source is not None else resolve_options
         if loaded.script is not None:

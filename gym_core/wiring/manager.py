@@ -101,10 +101,10 @@ class PluginManager:
         offered = source.load(plugin) if source is not None else self._loader.offered(plugin)
         return Loaded(offered, plugin, self._meant(wanted), source)
 
-    def load_at_home(self, kind: Kind, reference: Reference | str, environment: Loaded | None = None) -> Loaded:
-        """The same, where it lives: of what has a home of its own, the class that stands for it.
+    def load_in_venv(self, kind: Kind, reference: Reference | str, environment: Loaded | None = None) -> Loaded:
+        """The same, where it lives: of what has a venv of its own, the class that stands for it.
 
-        `environment`: of the run; its own runners work where it lives. Raises `HomeMissing` where that home has not
+        `environment`: of the run; its own runners work where it lives. Raises `VenvMissing` where that venv has not
         been made yet.
         """
         loaded = self.load(kind, reference)
@@ -116,11 +116,11 @@ class PluginManager:
             beside = source.beside(loaded.plugin, environment.component) if own else None
             return loaded if beside is None else replace(loaded, component=beside, source=source)
         with blaming(loaded.plugin.distribution, f"{loaded.reference} cannot say where it lives"):
-            home = loaded.component.home(loaded.reference.selector)
-        if home is None:
+            venv = loaded.component.venv(loaded.reference.selector)
+        if venv is None:
             return loaded
         source = find_source("isolated", self.plugins)
-        return replace(loaded, component=source.at_home(loaded.plugin, home), source=source)
+        return replace(loaded, component=source.in_venv(loaded.plugin, venv), source=source)
 
     def load_extension(self, reference: Reference | str) -> Any:
         """Import and register an extension; returns the object that carries its hook implementations.

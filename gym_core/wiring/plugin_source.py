@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 from gym_core.domain.errors import UsageError
 
 if TYPE_CHECKING:
-    from gym_core.contract.component import Home
+    from gym_core.contract.component import Venv
     from gym_core.wiring.config_file import Configured
     from gym_core.wiring.metadata import Damage
     from gym_core.wiring.options import Resolved
     from gym_core.wiring.plugin import Plugin
 
 
-class HomeMissing(UsageError):
-    """The venv that a component has to live in is not there. `home`: what it is, of a component of `plugin`."""
+class VenvMissing(UsageError):
+    """The venv that a component has to live in is not there. `venv`: what it is, of a component of `plugin`."""
 
-    def __init__(self, plugin: Plugin, home: Home) -> None:
-        guess = f"; did you mean {' or '.join(home.near)}, which is here?" if home.near else ""
+    def __init__(self, plugin: Plugin, venv: Venv) -> None:
+        guess = f"; did you mean {' or '.join(venv.near)}?" if venv.near else ""
         super().__init__(
-            f"{home.name} lives in a venv of its own, which is not made yet{guess}",
-            hint=f"`gym install --isolated {home.name}` makes it, and so does `gym run --yes`",
+            f"{venv.name} lives in a venv of its own, which is not made yet{guess}",
+            hint=f"`gym install --isolated {venv.name}` makes it, and so does `gym run --yes`",
         )
         self.plugin = plugin
-        self.home = home
+        self.venv = venv
 
 
 class Installation(ABC):
@@ -40,10 +40,10 @@ class Installation(ABC):
         """
 
     @abstractmethod
-    def make_home(
+    def make_venv(
         self,
         plugin: Plugin,
-        home: Home,
+        venv: Venv,
         options: Sequence[str] = (),
         *,
         again: bool = False,
@@ -93,13 +93,13 @@ class PluginSource(ABC):
         """The options of a component that `load` has returned, as `resolve_options` finds them for one that is here."""
 
     @abstractmethod
-    def at_home(self, plugin: Plugin, home: Home) -> Any:
-        """The class that stands for a component in the venv that it has to live in. Raises `HomeMissing`."""
+    def in_venv(self, plugin: Plugin, venv: Venv) -> Any:
+        """The class that stands for a component in the venv that it has to live in. Raises `VenvMissing`."""
 
     def beside(self, plugin: Plugin, component: Any) -> Any:
         """The class that stands for a plugin where a component of its own distribution lives; None where that is here.
 
-        `component`: a class that `load` or `at_home` has returned.
+        `component`: a class that `load` or `in_venv` has returned.
         """
         return None
 

@@ -24,7 +24,7 @@ from gym_core import ResourceServer, UsageError, hookimpl
 
 class Talk(ResourceServer):
     @classmethod
-    def home(cls, selector):
+    def venv(cls, selector):
         raise UsageError("talk needs the id of a talk")
 
     def open_session(self, task, context):

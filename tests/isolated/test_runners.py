@@ -58,7 +58,7 @@ def test_a_runner_that_brings_its_environment_has_a_child_of_its_own(home: Path)
     assert found["a"].info["pid"] != os.getpid()
 
 
-def test_a_runner_works_in_environments_of_its_own_home_only(home: Path) -> None:
+def test_a_runner_works_in_environments_of_its_own_venv_only(home: Path) -> None:
     found = asyncio.run(collect(agent="looper", env="old:1"))
     assert "works in environments of its own distribution" in str(found["t0"].error)
 

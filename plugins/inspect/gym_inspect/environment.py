@@ -11,19 +11,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from gym_core import (
-    Home,
     Options,
     ResourceServer,
     ResourceServerInfo,
     Selector,
     Task,
     UsageError,
+    Venv,
     encode_json,
 )
 from gym_inspect.loading import load
 from gym_inspect.messages import to_items
 from gym_inspect.model import model
-from gym_inspect.names import home_of, named
+from gym_inspect.names import named, venv_of
 from gym_inspect.sample import ROW
 from gym_inspect.session import InspectSession
 
@@ -67,9 +67,9 @@ class Inspect(ResourceServer[InspectOptions]):
         self.loaded: Any = None
 
     @classmethod
-    def home(cls, selector: str | None) -> Home | None:
+    def venv(cls, selector: str | None) -> Venv | None:
         """A venv with Inspect and the task's package, unless both are here."""
-        return home_of(named(selector))
+        return venv_of(named(selector))
 
     def describe(self) -> ResourceServerInfo:
         """Who works on its samples only its options know."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib.resources import files
 
-from gym_core import Home, UsageError
+from gym_core import UsageError, Venv
 
 REQUIREMENT = "inspect_ai>=0.3.285,<0.4"
 """The releases whose way of running a sample is followed here."""
@@ -44,13 +47,22 @@ def named(text: str | None) -> Named:
     raise UsageError(f"{given!r} is no task of Inspect", hint="PACKAGE/TASK, or ./FILE.py@TASK")
 
 
-def home_of(wanted: Named) -> Home | None:
+def venv_of(wanted: Named) -> Venv | None:
     """The venv that a task has to live in; None where all that it needs is here."""
     here = importlib.util.find_spec("inspect_ai") is not None
     if here and (wanted.file or wanted.package in registered()):
         return None
     packages = [] if wanted.file else [wanted.package.replace("_", "-")]
-    return Home(name=str(replace(wanted, task="")), packages=(REQUIREMENT, *packages))
+    return Venv(name=str(replace(wanted, task="")), packages=(REQUIREMENT, *packages), near=near_to(wanted))
+
+
+def near_to(wanted: Named) -> list[str]:
+    """Tasks of the catalogue that are called much like one that it does not have."""
+    if not wanted.task or wanted.file:
+        return []
+    catalog = json.loads((files("gym_inspect") / "catalog.json").read_text("utf-8"))
+    ids = [entry["id"] for entry in catalog["entries"]]
+    return [] if str(wanted) in ids else get_close_matches(str(wanted), ids, n=3, cutoff=0.8)
 
 
 def registered() -> set[str]:

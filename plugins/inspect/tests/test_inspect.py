@@ -13,7 +13,7 @@ import pytest
 import gym_core
 from gym_core import Rollout, UsageError
 from gym_core.errors import BadRequestError
-from gym_inspect.names import REQUIREMENT, Named, home_of, named
+from gym_inspect.names import REQUIREMENT, Named, named, near_to, venv_of
 from gym_testing import call
 from gym_testing.models import ScriptedModel
 
@@ -37,11 +37,16 @@ def test_a_task_is_one_of_a_package_or_of_a_file() -> None:
             named(wrong)
 
 
-def test_its_home_holds_inspect_and_its_package() -> None:
-    home = home_of(named("no_such/task"))
-    assert home is not None
-    assert (home.name, home.packages) == ("inspect:no_such", (REQUIREMENT, "no-such"))
-    assert home_of(named("no_such/other")) == home
+def test_its_venv_holds_inspect_and_its_package() -> None:
+    venv = venv_of(named("no_such/task"))
+    assert venv is not None
+    assert (venv.name, venv.packages) == ("inspect:no_such", (REQUIREMENT, "no-such"))
+    assert venv_of(named("no_such/other")) == venv
+
+
+def test_a_task_that_the_catalogue_lacks_is_answered_with_near_ones() -> None:
+    assert near_to(named("inspect_evals/gsm8"))[0] == "inspect:inspect_evals/gsm8k"
+    assert near_to(named("inspect_evals/gsm8k")) == near_to(named("inspect_evals")) == near_to(named("./a.py@b")) == []
 
 
 def run(task: str, *script: Any, model: Any = None, **settings: Any) -> list[Rollout]:

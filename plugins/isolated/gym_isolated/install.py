@@ -24,7 +24,7 @@ from gym_isolated.interpreters import find_interpreter
 from gym_isolated.records import Environment
 
 if TYPE_CHECKING:
-    from gym_core import Home
+    from gym_core import Venv
     from gym_core.spi import Change, Plugin
     from gym_isolated.store import Wanted
 
@@ -58,10 +58,10 @@ class Isolation(Installation):
             self._show(built)
         return None
 
-    def make_home(
+    def make_venv(
         self,
         plugin: Plugin,
-        home: Home,
+        venv: Venv,
         options: Sequence[str] = (),
         *,
         again: bool = False,
@@ -72,11 +72,11 @@ class Isolation(Installation):
         from gym_isolated.store import Wanted
 
         interpreter = find_interpreter(python) if python else ""
-        wanted = Wanted(home.name, interpreter, home, plugin, tuple(instead))
+        wanted = Wanted(venv.name, interpreter, venv, plugin, tuple(instead))
         # what other packages are to be in it is not what is in it
         built = self._build(wanted, options, again=again or bool(instead))
         if built is not None:
-            self.terminal.note(f"{home.name} lives in {built.folder}, on Python {built.python_version}")
+            self.terminal.note(f"{venv.name} lives in {built.folder}, on Python {built.python_version}")
         return None if built is not None or self._dry_run else DECLINED
 
     def _build(self, wanted: Wanted, options: Sequence[str], *, again: bool) -> Environment | None:

@@ -27,7 +27,7 @@ class Environment:
 
     `folder`: where it lies. `request`: what the user asked for. `core`: the version of gym-core in it, and `contract`
     that of its contract, by which it is spoken to. `components`: each as `describe_component` gives it. `extensions`:
-    the names of those that it holds and that cannot be used. `home`: of one that a component lives in whose plugin is
+    the names of those that it holds and that cannot be used. `venv`: of one that a component lives in whose plugin is
     installed beside gym, its name. `instead` and `interpreter`: what --with and --python named, for when it is built
     again.
     """
@@ -42,14 +42,14 @@ class Environment:
     python_version: str
     components: Sequence[Mapping[str, Any]]
     extensions: Sequence[str] = ()
-    home: str = ""
+    venv: str = ""
     instead: Sequence[str] = ()
     interpreter: str = ""
 
     @property
     def name(self) -> str:
-        """By what it is known: the home that it is, or its distribution."""
-        return self.home or self.distribution
+        """By what it is known: the venv that it is, or its distribution."""
+        return self.venv or self.distribution
 
     @property
     def python(self) -> Path:
@@ -73,7 +73,7 @@ class Environment:
             "core": self.core,
             "contract": self.contract,
             "python": self.python_version,
-            "home": self.home,
+            "venv": self.venv,
             "instead": list(self.instead),
             "interpreter": self.interpreter,
             "extensions": list(self.extensions),
@@ -92,12 +92,12 @@ def libraries_of(folder: Path) -> Path | None:
     return next(found, None)
 
 
-def record_name(distribution: str, home: str = "") -> str:
-    """The name of the record of a distribution, or of the home of one of its components."""
-    if not home:
+def record_name(distribution: str, venv: str = "") -> str:
+    """The name of the record of a distribution, or of the venv of one of its components."""
+    if not venv:
         return f"{canonical(distribution)}.json"
-    plain = re.sub(r"[^a-z0-9]+", "-", home.lower()).strip("-")[:60]
-    return f"home.{plain}.{hashlib.sha256(home.encode()).hexdigest()[:8]}.json"
+    plain = re.sub(r"[^a-z0-9]+", "-", venv.lower()).strip("-")[:60]
+    return f"venv.{plain}.{hashlib.sha256(venv.encode()).hexdigest()[:8]}.json"
 
 
 def store_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -150,7 +150,7 @@ def read_environment(record: Path) -> Environment | None:
             core=read["core"],
             contract=read["contract"],
             python_version=read["python"],
-            home=read["home"],
+            venv=read["venv"],
             instead=tuple(read["instead"]),
             interpreter=read["interpreter"],
             components=[component for component in read["components"] if component["kind"] and component["name"]],

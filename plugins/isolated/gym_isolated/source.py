@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gym_core import UsageError, hookimpl
-from gym_core.spi import Damage, HomeMissing, Kind, Plugin, PluginSource
+from gym_core.spi import Damage, Kind, Plugin, PluginSource, VenvMissing
 from gym_isolated.records import (
     broken_environments,
     read_environment,
@@ -17,7 +17,7 @@ from gym_isolated.records import (
 )
 
 if TYPE_CHECKING:
-    from gym_core import Home
+    from gym_core import Venv
     from gym_core.spi import Configured, Resolved, Terminal
     from gym_isolated.install import Isolation
 
@@ -31,7 +31,7 @@ class IsolatedPlugins(PluginSource):
         """The components of each record."""
         kinds = {known.value: known for known in Kind}
         for record, environment in read_environments(store_folder(environ)):
-            if environment.home:  # its plugin is here
+            if environment.venv:  # its plugin is here
                 continue
             about = (environment.distribution, environment.version, environment.summary)
             for component in environment.components:
@@ -74,17 +74,17 @@ class IsolatedPlugins(PluginSource):
 
         return resolve(component.origin, given, selector, what=what, configured=configured)
 
-    def at_home(self, plugin: Plugin, home: Home) -> Any:
-        """The class that stands for a component in its home."""
+    def in_venv(self, plugin: Plugin, venv: Venv) -> Any:
+        """The class that stands for a component in its venv."""
         from gym_isolated.stand_in import stand_in
 
-        record = store_folder() / record_name(plugin.distribution, home.name)
+        record = store_folder() / record_name(plugin.distribution, venv.name)
         environment = read_environment(record)
         if environment is None:
-            raise HomeMissing(plugin, home)
+            raise VenvMissing(plugin, venv)
         if environment.version != plugin.version:  # a copy was put there when it was made
             raise UsageError(
-                f"{home.name} lives in a venv that has {plugin.distribution} {environment.version}, and "
+                f"{venv.name} lives in a venv that has {plugin.distribution} {environment.version}, and "
                 f"{plugin.version} is installed beside gym",
                 hint=environment.remedy,
             )
@@ -97,7 +97,7 @@ class IsolatedPlugins(PluginSource):
         found = component.origin.environment
         if (plugin.kind.value, plugin.name) not in {(one["kind"], one["name"]) for one in found.components}:
             return None
-        record = found.folder.parent / record_name(found.distribution, found.home)
+        record = found.folder.parent / record_name(found.distribution, found.venv)
         return stand_in(replace(plugin, source=NAME, environment=str(record)))
 
     def check(self, plugin: Plugin) -> None:

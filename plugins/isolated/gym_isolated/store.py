@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import gym_core
-from gym_core import Home, UsageError
+from gym_core import UsageError, Venv
 from gym_core.spi import Plugin, canonical, requested_name
 from gym_isolated.core_wheels import PACKAGES, write_wheels
 from gym_isolated.interpreters import find_interpreter
@@ -55,28 +55,28 @@ class Wanted:
     """An environment to be built.
 
     `request`: what the user asked for, which names it. `python`: the path of the interpreter that was asked for.
-    `home`: of a component whose plugin is installed beside gym, what it needs there, and `plugin` its plugin.
-    `instead`: packages in place of the last of that home.
+    `venv`: of a component whose plugin is installed beside gym, what it needs there, and `plugin` its plugin.
+    `instead`: packages in place of the last of that venv.
     """
 
     request: str
     python: str = ""
-    home: Home | None = None
+    venv: Venv | None = None
     plugin: Plugin | None = None
     instead: Sequence[str] = ()
 
     @property
     def interpreter(self) -> str:
         """The path of its interpreter, empty for the one that runs. Raises `UsageError`."""
-        wanted = "" if self.home is None else self.home.python
+        wanted = "" if self.venv is None else self.venv.python
         return self.python or (find_interpreter(wanted) if wanted else "")
 
     @property
     def packages(self) -> list[str]:
         """What is installed there."""
-        if self.home is None:
+        if self.venv is None:
             return [self.request]
-        return [*self.home.packages[:-1], *self.instead] if self.instead else [*self.home.packages]
+        return [*self.venv.packages[:-1], *self.instead] if self.instead else [*self.venv.packages]
 
     @property
     def beside(self) -> dict[str, str]:
@@ -164,7 +164,7 @@ class Store:
     def _publish(self, built: Environment) -> None:
         import orjson
 
-        record = self.folder / record_name(built.distribution, built.home)
+        record = self.folder / record_name(built.distribution, built.venv)
         part = record.with_suffix(".part")
         with part.open("wb") as file:
             file.write(orjson.dumps(built.to_wire(), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
@@ -236,7 +236,7 @@ def _build(
         python_version=found["python"],
         components=found["components"],
         extensions=found["extensions"],
-        home=wanted.home.name if wanted.home is not None else "",
+        venv=wanted.venv.name if wanted.venv is not None else "",
         instead=wanted.instead,
         interpreter=wanted.python,
     )
@@ -248,8 +248,8 @@ def _runs_on(built: Environment, python: str) -> bool:
 
 
 def _is_called(found: Environment, name: str, canonical_name: str) -> bool:
-    """Whether an environment has a name: that of its distribution, or of the home that it is."""
-    return found.home == name if found.home else canonical(found.distribution) == canonical_name
+    """Whether an environment has a name: that of its distribution, or of the venv that it is."""
+    return found.venv == name if found.venv else canonical(found.distribution) == canonical_name
 
 
 def _asked_for(folder: Path, request: str) -> tuple[str, str, str]:

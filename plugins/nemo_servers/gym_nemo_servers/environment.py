@@ -12,7 +12,6 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from gym_core import (
-    Home,
     Options,
     ResourceServer,
     ResourceServerInfo,
@@ -21,6 +20,7 @@ from gym_core import (
     SessionContext,
     Task,
     UsageError,
+    Venv,
     parse_json,
 )
 from gym_core.spi import content_id, own_task_id
@@ -30,7 +30,7 @@ from gym_http.remote.nemo_environment import OpenNemo
 from gym_nemo_servers.application import Application
 from gym_nemo_servers.loading import Mounted, mount
 from gym_nemo_servers.models import JUDGE
-from gym_nemo_servers.names import home_of, known, named
+from gym_nemo_servers.names import known, named, venv_of
 
 STEPS = "gym-nemo-servers/nemo_steps"
 
@@ -63,9 +63,9 @@ class NemoServer(ResourceServer[NemoServerOptions]):
         self._stack = AsyncExitStack()
 
     @classmethod
-    def home(cls, selector: str | None) -> Home | None:
+    def venv(cls, selector: str | None) -> Venv | None:
         """A venv with NeMo Gym and what the server needs, unless NeMo Gym is here."""
-        return home_of("" if selector == "" else named(selector))
+        return venv_of("" if selector == "" else named(selector))
 
     async def __aenter__(self) -> Self:
         mounted = mount(self.ident, self.options.config)

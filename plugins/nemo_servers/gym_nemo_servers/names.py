@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gym_core import Home, UsageError
+from gym_core import UsageError, Venv
 from gym_isolated.records import libraries_of, read_environment, record_name, store_folder
 
 DISTRIBUTION = "gym-nemo-servers"
@@ -56,7 +56,7 @@ def known(ident: str) -> Known:
     return Known(tuple(about.get("needs", ())), bool(about.get("steps")))
 
 
-def home_of(ident: str) -> Home | None:
+def venv_of(ident: str) -> Venv | None:
     """The venv that a server lives in: one for all that need nothing else; None where NeMo Gym is here.
 
     `ident`: empty for that one. Raises `UsageError` for what is no server: of the NeMo Gym in that venv where there is
@@ -65,17 +65,17 @@ def home_of(ident: str) -> Home | None:
     if importlib.util.find_spec("nemo_gym") is not None:
         return None
     needs = known(ident).needs
-    home = Home(name=f"nemo:{ident}" if needs else "nemo", packages=(*needs, PACKAGE), python=PYTHON)
+    venv = Venv(name=f"nemo:{ident}" if needs else "nemo", packages=(*needs, PACKAGE), python=PYTHON)
     if ident and ident not in table()["servers"]:  # of another version, maybe
-        installed = _installed(home)
+        installed = _installed(venv)
         if not (installed and (installed / ident / "app.py").is_file()):
             raise unknown(ident, [path.parent.name for path in installed.glob("*/app.py")] if installed else ())
-    return home
+    return venv
 
 
-def _installed(home: Home) -> Path | None:
+def _installed(venv: Venv) -> Path | None:
     """The folder of the servers in a venv that has been made."""
-    made = read_environment(store_folder() / record_name(DISTRIBUTION, home.name))
+    made = read_environment(store_folder() / record_name(DISTRIBUTION, venv.name))
     packages = libraries_of(made.folder) if made is not None else None
     return packages / FOLDER if packages is not None else None
 

@@ -23,7 +23,7 @@ from gym_nemo_servers.application import Application
 from gym_nemo_servers.environment import NemoServer, NemoServerOptions
 from gym_nemo_servers.loading import _placed, hints, mount
 from gym_nemo_servers.models import ASKED, JUDGE, _asked
-from gym_nemo_servers.names import home_of, known, named, table
+from gym_nemo_servers.names import known, named, table, venv_of
 
 
 def test_a_server_is_named_by_its_folder_or_its_class() -> None:
@@ -34,8 +34,8 @@ def test_a_server_is_named_by_its_folder_or_its_class() -> None:
             named(wrong)
 
 
-def test_servers_that_need_nothing_else_share_a_home() -> None:
-    shared, own, unnamed = home_of("example_single_tool_call"), home_of("mcqa"), NemoServer.home("")
+def test_servers_that_need_nothing_else_share_a_venv() -> None:
+    shared, own, unnamed = venv_of("example_single_tool_call"), venv_of("mcqa"), NemoServer.venv("")
     assert shared is not None
     assert own is not None
     assert (shared.name, list(shared.packages), shared.python) == ("nemo", ["nemo-gym"], "3.13")
@@ -125,9 +125,9 @@ def test_a_judge_is_asked_in_either_dialect() -> None:
 def test_an_id_that_no_server_has_is_refused_with_near_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GYM_HOME", str(tmp_path))
     with pytest.raises(UsageError, match=r"NeMo Gym 0\.7\.0 has no resources server 'mcqqa'; did you mean nemo:mcqa\?"):
-        home_of("mcqqa")
+        venv_of("mcqqa")
     with pytest.raises(UsageError, match=r"no resources server 'of_a_later_version'"):
-        home_of("of_a_later_version")
+        venv_of("of_a_later_version")
 
 
 def test_the_servers_of_the_venv_that_was_made_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,11 +136,11 @@ def test_the_servers_of_the_venv_that_was_made_count(tmp_path: Path, monkeypatch
     server = store / "nemo-1" / "lib" / "python3.13" / "site-packages" / "resources_servers" / "of_a_later_version"
     server.mkdir(parents=True)
     (server / "app.py").write_text("")
-    about = Environment(store / "nemo-1", "nemo", "gym-nemo-servers", "0.1.0", "", "", 1, "", (), home="nemo")
+    about = Environment(store / "nemo-1", "nemo", "gym-nemo-servers", "0.1.0", "", "", 1, "", (), venv="nemo")
     (store / record_name("gym-nemo-servers", "nemo")).write_text(json.dumps(about.to_wire()))
-    assert home_of("of_a_later_version") == home_of("")
+    assert venv_of("of_a_later_version") == venv_of("")
     with pytest.raises(UsageError, match=r"NeMo Gym has no .* did you mean nemo:of_a_later_version"):
-        home_of("of_later_version")
+        venv_of("of_later_version")
 
 
 def test_files_of_a_server_are_named_by_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,6 @@ def _hints(path: str, failure: LoadFailure) -> Iterator[str]:
     if missing := failure.missing_module:
         if f"{path.partition(':')[0]}.".startswith(f"{missing}."):
             yield "what stands after `openenv:` is PACKAGE, or MODULE:APP"
-        yield f"install {missing} beside it: `--with {missing}` in its home"
+        yield f"install {missing} beside it: `--with {missing}` in its venv"
     if failure.wants_key:
         yield "it asks a model of its own: -E see_keys=true lets it see keys, and what it asks passes by gym"

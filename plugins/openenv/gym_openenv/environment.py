@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self
 import aiohttp
 from pydantic import Field, NonNegativeInt, PositiveInt, SecretStr
 
-from gym_core import Home, Operational, Options, ResourceServer, Selector, SessionContext, Task, UsageError
+from gym_core import Operational, Options, ResourceServer, Selector, SessionContext, Task, UsageError, Venv
 from gym_core.errors import FieldError
-from gym_openenv.names import checked, home_of, is_url
+from gym_openenv.names import checked, is_url, venv_of
 from gym_openenv.process import StartedServer
 from gym_openenv.server import Server
 from gym_openenv.session import OpenEnvSession
@@ -80,9 +80,9 @@ class OpenEnv(ResourceServer[OpenEnvOptions]):
         self._asks_for_tools = False
 
     @classmethod
-    def home(cls, selector: str | None) -> Home | None:
+    def venv(cls, selector: str | None) -> Venv | None:
         """A venv with openenv and the package, unless both are here, or the server is somewhere else."""
-        return home_of(checked(selector))
+        return venv_of(checked(selector))
 
     async def __aenter__(self) -> Self:
         """Start the servers, where they are started here, and ask one what it is. Raises `UsageError`."""

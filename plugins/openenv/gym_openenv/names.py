@@ -1,4 +1,4 @@
-"""What stands after the colon: the URL of a server, or the import path of one that is started here, and its home."""
+"""What stands after the colon: the URL of a server, or the import path of one that is started here, and its venv."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 import re
 from difflib import get_close_matches
 
-from gym_core import Home, UsageError
+from gym_core import UsageError, Venv
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?")
 _ADDRESS = re.compile(r"[\w.-]+(:\d+)?(/\S*)?")
@@ -33,7 +33,7 @@ def checked(text: str | None) -> str:
     raise UsageError(f"{text!r} is neither a URL nor an import path", hint=guess)
 
 
-def home_of(text: str) -> Home | None:
+def venv_of(text: str) -> Venv | None:
     """The venv that a server has to be started in; None where all that it needs is here, or where it runs elsewhere."""
     package = text.partition(":")[0].partition(".")[0]
     if is_url(text):
@@ -46,4 +46,4 @@ def home_of(text: str) -> Home | None:
             guess = " or ".join(f"openenv:{one}" for one in near)
             raise UsageError(f"no module {package} is installed with openenv; did you mean {guess}?")
     # as `openenv init` calls what it makes
-    return Home(name=f"openenv:{package}", packages=("openenv", f"openenv-{package.replace('_', '-')}"))
+    return Venv(name=f"openenv:{package}", packages=("openenv", f"openenv-{package.replace('_', '-')}"))

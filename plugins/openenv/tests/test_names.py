@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gym_core import UsageError
-from gym_openenv.names import checked, home_of
+from gym_openenv.names import checked, venv_of
 from gym_openenv.observation import content, tool_result
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60)).decode()
@@ -26,10 +26,10 @@ def test_a_url_or_an_import_path() -> None:
 
 
 def test_its_home_holds_openenv_and_its_package() -> None:
-    assert home_of("https://host") is None
-    home = home_of("no_such_world.server.app:app")
-    assert home is not None
-    assert (home.name, home.packages) == ("openenv:no_such_world", ("openenv", "openenv-no-such-world"))
+    assert venv_of("https://host") is None
+    venv = venv_of("no_such_world.server.app:app")
+    assert venv is not None
+    assert (venv.name, venv.packages) == ("openenv:no_such_world", ("openenv", "openenv-no-such-world"))
 
 
 def text_of(parts: list[Any]) -> str:

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from gym_core import (
     Endpoint,
-    Home,
     Options,
     ResourceServer,
     ResourceServerInfo,
@@ -22,10 +21,11 @@ from gym_core import (
     SessionContext,
     Task,
     UsageError,
+    Venv,
     Verdict,
 )
 from gym_verifiers.loading import load
-from gym_verifiers.names import home_of, named
+from gym_verifiers.names import named, venv_of
 from gym_verifiers.own_models import OwnModels
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ class Verifiers(ResourceServer[VerifiersOptions]):
         self._stack = AsyncExitStack()
 
     @classmethod
-    def home(cls, selector: str | None) -> Home | None:
+    def venv(cls, selector: str | None) -> Venv | None:
         """A venv with verifiers and the environment's package, unless both are here."""
-        return home_of(named(selector))
+        return venv_of(named(selector))
 
     def describe(self) -> ResourceServerInfo:
         """Whether it scores groups only its rubric knows."""

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
-from gym_core import Home, UsageError
+from gym_core import UsageError, Venv
 
 _VERSION = re.compile(r"\d+(\.\d+){1,2}")
 _IDENT = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z][\w-]*(\.[A-Za-z][\w-]*)*")
@@ -109,7 +109,7 @@ def is_here(wanted: Named) -> bool:
         return False
 
 
-def home_of(wanted: Named) -> Home | None:
+def venv_of(wanted: Named) -> Venv | None:
     """The venv that an environment has to live in; None where all that it needs is here."""
     here = installed_version()
     near: list[str] = []
@@ -120,7 +120,7 @@ def home_of(wanted: Named) -> Home | None:
     # `uv` runs the programs of 0.4, which bring their own dependencies
     tools = [] if wanted.is_classic else ["uv"]
     packages = (wanted.requirement, *tools, wanted.built_in or wanted.package)
-    return Home(name=str(wanted), packages=packages, near=near)
+    return Venv(name=str(wanted), packages=packages, near=near)
 
 
 def near_to(wanted: Named) -> list[str]:

@@ -25,7 +25,7 @@ from gym_verifiers import names
 from gym_verifiers.authors import by_its_author
 from gym_verifiers.environment import Verifiers, VerifiersOptions
 from gym_verifiers.loaded import TaskIds, number, plain
-from gym_verifiers.names import Named, fits, home_of, installed_version, named
+from gym_verifiers.names import Named, fits, installed_version, named, venv_of
 from gym_verifiers.scoring import Scores, Scoring, _noting, scoring
 
 VERSION = installed_version() or ""
@@ -48,7 +48,7 @@ def test_an_id_is_a_name_with_or_without_an_owner_and_a_version() -> None:
 
 
 def test_its_home_holds_verifiers_and_its_package() -> None:
-    old, new = home_of(named("no-such-environment@0.3")), home_of(named("no-such-environment"))
+    old, new = venv_of(named("no-such-environment@0.3")), venv_of(named("no-such-environment"))
     assert old is not None
     assert new is not None
     assert (old.name, old.packages) == (
@@ -61,9 +61,9 @@ def test_its_home_holds_verifiers_and_its_package() -> None:
 def test_tasksets_that_come_with_verifiers_are_its_own_modules() -> None:
     assert named("owner/textarena@0.4").module == "verifiers.v1.tasksets.textarena"
     assert named("textarena@0.3").module == "textarena"
-    home = home_of(named("textarena@0.4.99"))
-    assert home is not None
-    assert home.packages == ("verifiers==0.4.99", "uv", "verifiers[ta]")
+    venv = venv_of(named("textarena@0.4.99"))
+    assert venv is not None
+    assert venv.packages == ("verifiers==0.4.99", "uv", "verifiers[ta]")
 
 
 def test_a_near_name_is_named_and_bars_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +72,9 @@ def test_a_near_name_is_named_and_bars_nothing(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: owners)
     monkeypatch.setattr(importlib.metadata, "requires", needs.get)
     monkeypatch.setattr(names, "installed_version", lambda: "0.3.1")
-    home = home_of(named("wordle-game2@0.3"))
-    assert home is not None
-    assert home.near == ["verifiers:wordle_game"]
+    venv = venv_of(named("wordle-game2@0.3"))
+    assert venv is not None
+    assert venv.near == ["verifiers:wordle_game"]
     assert "did you mean verifiers:wordle_game?" in names.unknown(named("wordle-game2")).message
 
 

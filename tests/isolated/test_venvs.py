@@ -11,15 +11,15 @@ import pytest
 
 import gym_core
 import gym_isolated.store
-from gym_core import Home, Runner, UsageError
-from gym_core.spi import HomeMissing, Kind, Plugin, Terminal
+from gym_core import Runner, UsageError, Venv
+from gym_core.spi import Kind, Plugin, Terminal, VenvMissing
 from gym_isolated.install import Isolation
 from gym_isolated.records import Environment
 from gym_isolated.source import IsolatedPlugins
 from gym_isolated.store import Wanted
 
 NAME = "player:game"
-HOME = Home(name=NAME, packages=("engine", "game"))
+VENV = Venv(name=NAME, packages=("engine", "game"))
 PLUGIN = Plugin(Kind.RESOURCE_SERVER, "player", "gym_player:x", "gym-player", "1.0", "")
 COMPONENT: dict[str, Any] = {
     "kind": Kind.RESOURCE_SERVER.value,
@@ -53,7 +53,7 @@ def installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installs:
             gym_core.CONTRACT_VERSION,
             "",
             (COMPONENT, {**COMPONENT, "kind": Kind.RUNNER.value, "name": "loop"}),
-            home=wanted.home.name if wanted.home else "",
+            venv=wanted.venv.name if wanted.venv else "",
             instead=wanted.instead,
             interpreter=wanted.python,
         )
@@ -68,42 +68,42 @@ def isolation(installs: Installs) -> Isolation:
 
 
 def test_a_home_is_removed_by_its_name(isolation: Isolation) -> None:
-    isolation.make_home(PLUGIN, HOME)
+    isolation.make_venv(PLUGIN, VENV)
     assert isolation.uninstall([NAME]) is None
     assert isolation.store.find(NAME) is None
-    with pytest.raises(HomeMissing):
-        IsolatedPlugins().at_home(PLUGIN, HOME)
+    with pytest.raises(VenvMissing):
+        IsolatedPlugins().in_venv(PLUGIN, VENV)
 
 
 def test_packages_instead_build_it_again_and_stay(isolation: Isolation, installs: Installs) -> None:
-    isolation.make_home(PLUGIN, HOME)
-    isolation.make_home(PLUGIN, HOME)
+    isolation.make_venv(PLUGIN, VENV)
+    isolation.make_venv(PLUGIN, VENV)
     assert installs == [(["engine", "game"], "")]
-    isolation.make_home(PLUGIN, HOME, instead=["./mine"], python=sys.executable)
-    isolation.make_home(PLUGIN, HOME, again=True)
+    isolation.make_venv(PLUGIN, VENV, instead=["./mine"], python=sys.executable)
+    isolation.make_venv(PLUGIN, VENV, again=True)
     assert installs[1:] == [(["engine", "./mine"], sys.executable)] * 2
-    isolation.make_home(PLUGIN, replace(HOME, packages=("engine>=2", "game")), again=True, instead=["other"])
+    isolation.make_venv(PLUGIN, replace(VENV, packages=("engine>=2", "game")), again=True, instead=["other"])
     assert installs[3:] == [(["engine>=2", "other"], sys.executable)]
 
 
 def test_a_home_with_another_version_of_its_plugin_is_refused(isolation: Isolation) -> None:
-    isolation.make_home(PLUGIN, HOME)
-    assert IsolatedPlugins().at_home(PLUGIN, HOME)
+    isolation.make_venv(PLUGIN, VENV)
+    assert IsolatedPlugins().in_venv(PLUGIN, VENV)
     with pytest.raises(UsageError, match=r"gym-player 1\.0, and 1\.1 is installed") as refused:
-        IsolatedPlugins().at_home(replace(PLUGIN, version="1.1"), HOME)
+        IsolatedPlugins().in_venv(replace(PLUGIN, version="1.1"), VENV)
     assert f"--upgrade {NAME}" in refused.value.hint
 
 
-def test_what_is_here_and_called_much_alike_is_no_bar_and_is_named() -> None:
-    missing = HomeMissing(PLUGIN, replace(HOME, near=("player:games",)))
-    assert "not made yet; did you mean player:games, which is here?" in missing.message
+def test_what_is_called_much_alike_is_no_bar_and_is_named() -> None:
+    missing = VenvMissing(PLUGIN, replace(VENV, near=("player:games",)))
+    assert "not made yet; did you mean player:games?" in missing.message
     assert "`gym install --isolated player:game` makes it" in missing.hint
 
 
-def test_a_runner_of_the_same_distribution_works_in_the_home_of_its_environment(isolation: Isolation) -> None:
-    isolation.make_home(PLUGIN, HOME)
+def test_a_runner_of_the_same_distribution_works_in_the_venv_of_its_environment(isolation: Isolation) -> None:
+    isolation.make_venv(PLUGIN, VENV)
     source = IsolatedPlugins()
-    environment = source.at_home(PLUGIN, HOME)
+    environment = source.in_venv(PLUGIN, VENV)
     loop = source.beside(replace(PLUGIN, kind=Kind.RUNNER, name="loop"), environment)
     assert issubclass(loop, Runner)
     assert loop.origin.environment == environment.origin.environment
