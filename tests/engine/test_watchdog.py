@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import Trajectory, tool
-from gym_core.engine.observers import run_observers as observers
+from gym_core.engine.observers import watchdog as observers
 from gym_core.engine.observers.health import Heartbeat, LagTally
 from gym_core.engine.observers.watchdog import Watchdog
 from tests.support.agents import FunctionAgent
