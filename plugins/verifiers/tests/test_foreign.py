@@ -16,8 +16,8 @@ MODELS = [
     "-e",
     str(ROOT / "plugins" / "openai_model"),
 ]  # alone: verifiers 0.4 wants an openai before 3, the adapter a later
-CLASSIC = ["pytest", "verifiers>=0.3,<0.4", "reasoning-gym", "staros-stardata", "sophistry-bench-sprint"]
-TASKSETS = ["pytest", "verifiers[openenv]>=0.4,<0.5", "uv"]
+CLASSIC = ["pytest", "hypothesis", "verifiers>=0.3,<0.4", "reasoning-gym", "staros-stardata", "sophistry-bench-sprint"]
+TASKSETS = ["pytest", "hypothesis", "verifiers[openenv]>=0.4,<0.5", "uv"]
 FEWEST = 10
 
 
