@@ -3,7 +3,7 @@
 .PHONY: help install demo test test-foreign lint docs constraints clean force
 .DELETE_ON_ERROR:
 
-# What Python compiles is kept, whatever the environment says: without it every process compiles all it imports again.
+# What Python compiles is kept, whatever the variables say: without it every process compiles all it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
@@ -34,7 +34,7 @@ demo: install ## Watch a small language model use a tool and earn rewards
 test: install ## Run every test in parallel, without network
 	@# A Ray of two nodes takes all cores, and sees no network but loopback: before all others. Meanwhile all tests are
 	@# compiled, once after an installation, which every worker would do otherwise.
-	test $(COMPILED) -nt $(STAMP) || { $(BIN)/python -m pytest --collect-only -qq >$(COMPILED) 2>&1; } & \
+	test $(COMPILED) -nt $(STAMP) || { $(BIN)/python -m pytest --collect-only -qq >$(COMPILED).part 2>&1 && mv $(COMPILED).part $(COMPILED); } & \
 		$(OFFLINE) sh scripts/loopback_only.sh $(BIN)/python -m pytest $(RAY) $(ARGS) || test $$? -eq 5; \
 		status=$$?; wait; exit $$status
 	$(OFFLINE) $(BIN)/python -m pytest -n auto --dist worksteal --ignore $(RAY) $(ARGS)

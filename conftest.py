@@ -8,8 +8,12 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
-# The same examples everywhere and every time, however busy the machine is.
+# The same examples everywhere and every time, however busy the machine is. Hypothesis would add constants of the
+# modules that are loaded by then: which these are depends on the tests that a worker ran before.
+assert callable(providers._get_local_constants)
+providers._get_local_constants = lambda: providers._local_constants
 settings.register_profile("gym", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gym")
 

@@ -310,7 +310,7 @@ async def openenv_alone(base_url: str, rollouts: int, in_flight: int) -> float:
     from openenv.core.generic_client import GenericEnvClient
 
     async def play(number: int, say: Any) -> float:
-        async with GenericEnvClient(base_url=SERVER) as client:
+        async with GenericEnvClient(base_url=OPENENV_URL) as client:
             result = await client.reset(seed=number)
             items: list[Any] = []
             earned = 0.0
@@ -326,7 +326,7 @@ async def openenv_alone(base_url: str, rollouts: int, in_flight: int) -> float:
 async def openenv_in_gym(base_url: str, rollouts: int, in_flight: int) -> float:
     """The same through the adapter."""
     options = {"tasks": rollouts, "actions": "reply"}
-    return await collected(f"openenv:{SERVER}", base_url, in_flight, env_options=options)
+    return await collected(f"openenv:{OPENENV_URL}", base_url, in_flight, env_options=options)
 
 
 @contextlib.contextmanager
@@ -433,7 +433,7 @@ async def inspect_in_gym(base_url: str, rollouts: int, in_flight: int) -> float:
 
 
 FILES = ""
-SERVER = ""
+OPENENV_URL = ""
 PAIRS = {
     "gymnasium": Pair(gymnasium_alone, gymnasium_in_gym, TURNS),
     "textarena": Pair(textarena_alone, textarena_in_gym, TURNS),
@@ -464,7 +464,7 @@ def measured(contestant: Contestant, base_url: str, rollouts: int, in_flight: in
 
 def main() -> None:
     """Measure and print."""
-    global FILES, SERVER
+    global FILES, OPENENV_URL
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", choices=PAIRS)
     parser.add_argument("--rollouts", type=int, default=400)
@@ -480,7 +480,7 @@ def main() -> None:
         FILES = stack.enter_context(tempfile.TemporaryDirectory())
         base_url = stack.enter_context(running_standin(arguments.latency_ms))
         if arguments.home == "openenv":
-            SERVER = stack.enter_context(openenv_server())
+            OPENENV_URL = stack.enter_context(openenv_server())
         Path(FILES, "gym_bench_talk.py").write_text(TALK, encoding="utf-8")
         Path(FILES, "gym_bench_task.py").write_text(TASK, encoding="utf-8")
         sys.path.insert(0, FILES)

@@ -57,6 +57,8 @@ class Trace:
 
 def goes_on(frame: FrameType) -> bool:
     """Whether a function goes on after it has waited, or given something out, rather than beginning."""
+    # The first instruction that is traced is RESUME. Its argument says where it stands: 0 at the start of the function,
+    # 1 to 3 after `yield`, `yield from` and `await`.
     code = frame.f_code.co_code
     return frame.f_lasti >= 0 and code[frame.f_lasti] == RESUME and code[frame.f_lasti + 1] != 0
 

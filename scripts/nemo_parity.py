@@ -1,6 +1,6 @@
 """Runs resources servers of NeMo Gym by its own agents and by gym, and writes what came of it into the documentation.
 
-`python scripts/nemo_parity.py [--write] [ID...]`, with gym's own interpreter. NeMo Gym gets a home in `.foreign`; where
+`python scripts/nemo_parity.py [--write] [ID...]`, with gym's own interpreter. NeMo Gym gets a venv in `.foreign`; where
 the only Python 3.13 is older than 3.13.14, with that requirement edited out of its wheel. Both sides ask one scripted
 stand-in, which answers by what it is asked alone: what is right for a row, and wrong for each second one; where nobody
 knows what is right it calls the tools that it is shown, and says something. What is null or empty in a request counts
@@ -193,17 +193,17 @@ def _saying(tools: Sequence[Mapping[str, Any]], turn: int) -> str | dict[str, An
     return {"type": "function_call", "name": tool["name"], "arguments": json.dumps(arguments)}
 
 
-def python_of_home() -> str:
-    """The interpreter of the home that the servers share, which is made where there is none."""
-    if not list((HOME / "isolated").glob("home.nemo.*.json")):
+def python_of_venv() -> str:
+    """The interpreter of the venv that the servers share, which is made where there is none."""
+    if not list((HOME / "isolated").glob("venv.nemo.*.json")):
         wanted = [GYM, "install", "--isolated", "nemo:example_single_tool_call", "--yes"]
         _done([*wanted, *(["--with", _edited()] if _is_older() else [])], _environment())
-    (record,) = (HOME / "isolated").glob("home.nemo.*.json")
+    (record,) = (HOME / "isolated").glob("venv.nemo.*.json")
     return str(HOME / "isolated" / json.loads(record.read_text("utf-8"))["folder"] / "bin" / "python")
 
 
 def _is_older() -> bool:
-    """Whether the Python 3.13 that a home would get is older than NeMo Gym wants."""
+    """Whether the Python 3.13 that a venv would get is older than NeMo Gym wants."""
     said = _done([find_interpreter("3.13"), "-c", "import sys; print(*sys.version_info[:3])"], _environment())
     return tuple(map(int, said.split())) < (3, 13, 14)
 
@@ -299,7 +299,7 @@ def main() -> None:
     parser.add_argument("--details", action="store_true")
     parser.add_argument("ids", nargs="*")
     asked = parser.parse_args()
-    python = python_of_home() if asked.ids or not asked.write else ""
+    python = python_of_venv() if asked.ids or not asked.write else ""
     same = True
     for ident in asked.ids or ([] if asked.write else SERVERS):
         one = {**compare(python, ident), "date": f"{datetime.now(UTC):%Y-%m-%d}"}

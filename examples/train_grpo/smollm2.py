@@ -45,8 +45,8 @@ class Model(torch.nn.Module):
         found, past = [([], []) for _ in prompts], None
         for _ in range(self.most):
             places = (seen.cumsum(1) - 1).clamp(min=0)[:, -step.shape[1] :]
-            seen_before = {"cache": past, "use_cache": True}  # which trainers turn off in the configuration
-            said = self.model(input_ids=step, attention_mask=seen, position_ids=places, logits_to_keep=1, **seen_before)
+            asked = {"input_ids": step, "attention_mask": seen, "position_ids": places, "logits_to_keep": 1}
+            said = self.model(**asked, cache=past, use_cache=True)  # trainers turn it off in the configuration
             logprobs, past = said.logits[:, -1].log_softmax(-1), said.cache
             step = logprobs.exp().multinomial(1)
             for (ids, known), token, row in zip(found, step[:, 0].tolist(), logprobs, strict=True):

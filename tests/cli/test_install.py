@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site
 
 NOTHING = ("--no-index", "--find-links", ".", "--dry-run")
-HOMELY = """
+WITH_VENV = """
 from gym_core import ResourceServer, UsageError, hookimpl
 
 class Talk(ResourceServer):
@@ -64,7 +64,7 @@ class TestRefused:
 
     def test_the_name_of_an_adapter_is_no_package(self, gym: Gym, site: Site) -> None:
         """What else is called so on an index is never installed for it."""
-        site.add("talk-env", group="gym.resource_servers", name="talk", code=HOMELY)
+        site.add("talk-env", group="gym.resource_servers", name="talk", code=WITH_VENV)
         done = gym("install", "--isolated", "talk", *NOTHING)
         assert done.status == 2
         assert "talk needs the id of a talk" in done.err

@@ -15,7 +15,7 @@ from gym_core import Item, Response, user_message
 from gym_core.domain.conversation import path_of, places_of, shown_to
 from gym_core.engine.model_calls.gate import Answer
 from gym_core.engine.rollout.recording import Recording
-from gym_core.engine.rollout.row import Placed, placed
+from gym_core.engine.rollout.row import Placed, with_places
 from gym_core.engine.rollout.speaker import Question
 from tests.support.models import call, say
 from tests.support.work import LINEAR, growth
@@ -203,7 +203,7 @@ class Play:
         self.held[MAIN].append([*self.held[MAIN][-1], *items])
 
     def compare(self) -> None:
-        reference, now = self.reference, placed(self.recording)
+        reference, now = self.reference, with_places(self.recording)
         output = reference.output()
         others = [n for n in range(reference.input, len(reference.items)) if n not in output]
         assert [*now.output] == [reference.items[number] for number in output]

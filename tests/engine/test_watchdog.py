@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import Trajectory, tool
-from gym_core.engine.observers import watchdog as observers
+from gym_core.engine.observers import watchdog as watchdogs
 from gym_core.engine.observers.health import Heartbeat, LagTally
 from gym_core.engine.observers.watchdog import Watchdog
 from tests.support.agents import FunctionAgent
@@ -48,8 +48,8 @@ def dogs(monkeypatch: pytest.MonkeyPatch) -> list[Watchdog]:
         made.append(Watchdog(beat, limit=0.3, sample=0.02))
         return made[-1]
 
-    monkeypatch.setattr(observers, "Heartbeat", lambda: Heartbeat(0.01))
-    monkeypatch.setattr(observers, "Watchdog", watchdog)
+    monkeypatch.setattr(watchdogs, "Heartbeat", lambda: Heartbeat(0.01))
+    monkeypatch.setattr(watchdogs, "Watchdog", watchdog)
     return made
 
 

@@ -67,7 +67,7 @@ def isolation(installs: Installs) -> Isolation:
     return Isolation(Terminal(), yes=True, dry_run=False)
 
 
-def test_a_home_is_removed_by_its_name(isolation: Isolation) -> None:
+def test_a_venv_is_removed_by_its_name(isolation: Isolation) -> None:
     isolation.make_venv(PLUGIN, VENV)
     assert isolation.uninstall([NAME]) is None
     assert isolation.store.find(NAME) is None
@@ -86,7 +86,7 @@ def test_packages_instead_build_it_again_and_stay(isolation: Isolation, installs
     assert installs[3:] == [(["engine>=2", "other"], sys.executable)]
 
 
-def test_a_home_with_another_version_of_its_plugin_is_refused(isolation: Isolation) -> None:
+def test_a_venv_with_another_version_of_its_plugin_is_refused(isolation: Isolation) -> None:
     isolation.make_venv(PLUGIN, VENV)
     assert IsolatedPlugins().in_venv(PLUGIN, VENV)
     with pytest.raises(UsageError, match=r"gym-player 1\.0, and 1\.1 is installed") as refused:

@@ -48,7 +48,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 OBJECTS = st.dictionaries(st.text(max_size=8), JSON, max_size=4)
-ITEMS = st.lists(OBJECTS, max_size=4)
+ITEMS = st.lists(OBJECTS.filter(lambda item: isinstance(item.get("type", ""), str)), max_size=4)
 FIELDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(
     lambda name: name not in ("response", "reward", "reward_components", "rollout", "task_id", "id")
 )
@@ -69,6 +69,11 @@ def test_tasks(fields: dict[str, Any], task_id: str, index: int) -> None:
 def test_trajectories(opening: list[Any], items: list[Any], stop_reason: str) -> None:
     got = trajectory_from_wire(sent(trajectory_to_wire(Trajectory(opening, items, stop_reason=stop_reason))))
     assert (got.input, got.items, got.stop_reason, got.model_calls) == (opening, items, stop_reason, ())
+
+
+def test_an_item_whose_type_is_no_text_is_said() -> None:
+    with pytest.raises(WireError, match=r"trajectory\.items\.0\.type` must be a string"):
+        trajectory_from_wire({"input": [], "items": [{"type": []}]})
 
 
 @pytest.mark.parametrize("cost", [None, 0.25])

@@ -80,7 +80,7 @@ def test_the_model_gives_a_token_back_as_it_was_sampled() -> None:
 
 
 def test_samples_of_smollm2_are_what_is_computed_again_where_a_trainer_has_turned_the_cache_off() -> None:
-    transformers: Any = pytest.importorskip("transformers", reason="transformers is not installed")
+    transformers: Any = pytest.importorskip("transformers", "5.24", reason="it needs transformers 5.24 or later")
     smollm2 = importlib.import_module("smollm2")
     sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
     model = smollm2.Model.__new__(smollm2.Model)

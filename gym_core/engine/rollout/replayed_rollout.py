@@ -24,7 +24,7 @@ from gym_core.domain.task import Task, without_result
 from gym_core.engine.rollout.live_session import LiveSession
 from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.rollout.rollout_run import SESSION, RolloutRun
-from gym_core.engine.rollout.row import Record, placed
+from gym_core.engine.rollout.row import Record, with_places
 from gym_core.engine.rollout.stage import Stage
 from gym_core.wiring.secrets import Redactor
 
@@ -206,12 +206,12 @@ class _Replay:
         verdict, failure, recording = record.verdict, record.failure, record.recording
         row = self._recorded.rollout.row
         rescored: dict[str, Any] = {"from": row["reward"], "run_id": record.run_id}
-        now = placed(recording)
-        if now.model_calls:
-            rescored["model_calls"] = [call.to_wire() for call in now.model_calls]
+        placed = with_places(recording)
+        if placed.model_calls:
+            rescored["model_calls"] = [call.to_wire() for call in placed.model_calls]
             rescored["usage"] = recording.usage.to_wire()
-        if now.others:
-            rescored["items"] = now.others
+        if placed.others:
+            rescored["items"] = placed.others
         about = {
             **row["rollout"],
             "info": verdict.info if verdict is not None else {},

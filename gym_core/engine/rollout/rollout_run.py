@@ -31,7 +31,7 @@ from gym_core.engine.model_calls.reservations import Reservations
 from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
 from gym_core.engine.rollout.live_session import LiveSession
 from gym_core.engine.rollout.recording import Recording
-from gym_core.engine.rollout.row import Record, build_row, placed, response_of
+from gym_core.engine.rollout.row import Record, build_row, response_of, with_places
 from gym_core.engine.rollout.speaker import Speaker
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.storage.requests import Cited
@@ -193,7 +193,7 @@ class RolloutRun:
     def response(self) -> dict[str, Any]:
         """All that was said so far as one Responses body, with the policy's tokens added up."""
         recording = self.recording
-        return response_of(recording, placed(recording).output, recording.policy_usage.to_wire())
+        return response_of(recording, with_places(recording).output, recording.policy_usage.to_wire())
 
     # Ended by others
 

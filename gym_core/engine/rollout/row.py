@@ -51,7 +51,7 @@ class Placed:
     replies: Sequence[Reply]
 
 
-def placed(recording: Recording) -> Placed:
+def with_places(recording: Recording) -> Placed:
     """All of it by places: the main conversation follows the input, and all other items follow that."""
     begin, items = recording.input, recording.items
     if recording.tokens is not None:  # they stand with the calls, and nowhere else
@@ -90,14 +90,14 @@ def _main_conversation(recording: Recording) -> set[int]:
 
 def trajectory(recording: Recording, stop_reason: str) -> Trajectory:
     """What the verifier is given."""
-    now = placed(recording)
+    placed = with_places(recording)
     return Trajectory(
         recording.items[: recording.input],
-        now.output,
+        placed.output,
         stop_reason=stop_reason,
-        model_calls=tuple(now.model_calls),
-        tool_runs=tuple(now.tool_runs),
-        others=now.others,
+        model_calls=tuple(placed.model_calls),
+        tool_runs=tuple(placed.tool_runs),
+        others=placed.others,
     )
 
 
@@ -144,10 +144,10 @@ def build_row(record: Record) -> Rollout:
     cost: float | None = None
     latency = waited = 0.0
     measured = False
-    now = placed(recording)
+    placed = with_places(recording)
     usage = recording.policy_usage.to_wire()
     model_calls: list[dict[str, Any]] = []
-    for call in now.model_calls:
+    for call in placed.model_calls:
         model_calls.append(call.to_wire())
         latency += call.latency
         waited += call.waited
@@ -174,15 +174,15 @@ def build_row(record: Record) -> Rollout:
             "waited_seconds": round(waited, 6),
         },
         "model_calls": model_calls,
-        "tool_calls": [run.to_wire() for run in now.tool_runs],
+        "tool_calls": [run.to_wire() for run in placed.tool_runs],
     }
     # What most rollouts have none of stands where the long parts of a row do, which few readers need.
-    if now.replies:
-        about["replies"] = [reply.to_wire() for reply in now.replies]
+    if placed.replies:
+        about["replies"] = [reply.to_wire() for reply in placed.replies]
     if recording.opening:
         about["opening"] = recording.opening
-    if now.others:
-        about["items"] = now.others
+    if placed.others:
+        about["items"] = placed.others
     about["tools"] = {"calls": record.tools[0], "errors": record.tools[1]}
     about["seed"] = record.seed
     about |= record.about
@@ -195,14 +195,14 @@ def build_row(record: Record) -> Rollout:
     if verdict is not None and verdict.metrics:
         about["metrics"] = verdict.metrics
     if measured:
-        about.update(token_account(now.model_calls))
+        about.update(token_account(placed.model_calls))
     row = dict(task.row)
     names_task = "task_id" not in row
     if names_task:
         row["task_id"] = task.task_id
     elif row["task_id"] != task.task_id and id_text(row["task_id"]) != task.task_id:
         about["task_id"] = task.task_id  # the row's own stays as it is
-    row["response"] = response_of(recording, now.output, usage)
+    row["response"] = response_of(recording, placed.output, usage)
     row["reward"] = verdict.reward if verdict is not None else None
     row["reward_components"] = verdict.components if verdict is not None else {}
     row["rollout"] = about

@@ -17,7 +17,7 @@ from typing import Any
 
 from gym_core.spi import canonical, data_folder
 
-FORMAT = 3
+FORMAT = 4
 """The version of a record's shape. Records of another one are not read."""
 
 
