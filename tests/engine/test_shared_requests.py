@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from gym_core import UsageError, tool
+from gym_core.engine.rollout.row import SharedRequests
 from gym_core.engine.run.rescore import RescoreConfig, open_rescore
-from gym_core.engine.storage.requests import SharedRequests
 from gym_core.errors import BadRequestError
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel

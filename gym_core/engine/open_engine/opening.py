@@ -92,7 +92,7 @@ async def _opened(
         RunInfo(record.manifest.run_id, record.described(), record.output or ""),
         [*filter(None, [dataset.info.read_as]), *opened.notices],
     )
-    sink = Sink(record.write, record.cite, progress, observers.announcing(lambda rollout: None))
+    sink = Sink(record.store, progress, observers.announcing(lambda rollout: None))
     parts = GymParts(
         rollouts=rollouts,
         dataset=dataset,

@@ -37,6 +37,8 @@ class Judge:
         self._gone = _Evidence(_is_gone)
         self._likeness = ""
         self._cleared = False
+        self.settled = False
+        """Whether a rollout that nothing failed is to be written as it is, which is nearly always."""
 
     @property
     def held(self) -> int:
@@ -45,9 +47,16 @@ class Judge:
 
     def judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], EarlyStop | None]:
         """What is to be written now that a rollout has ended, and whether the run ends. `cause`: what failed it."""
+        try:
+            return self._judge(rollout, cause)
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        self.settled = self._cleared and not self._gone.held and not self._refused.convicted
+
+    def _judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], EarlyStop | None]:
         written: list[Rollout] = []
-        if cause is None and self._cleared and not self._gone.held and not self._refused.convicted:
-            return [rollout], None  # nearly always: nothing is held back
         if isinstance(cause, ModelError):
             if self._is_suspect(cause):
                 return self._add(self._refused, rollout)
@@ -67,7 +76,9 @@ class Judge:
     def release(self) -> list[Rollout]:
         """All that is held back, to be written at the end."""
         self._cleared = True
-        return [*self._refused.release(), *self._gone.release()]
+        released = [*self._refused.release(), *self._gone.release()]
+        self._settle()
+        return released
 
     def _is_suspect(self, error: ModelError) -> bool:
         if self._cleared or error.retryable or error.fatal:

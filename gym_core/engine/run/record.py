@@ -8,9 +8,7 @@ from typing import Any
 
 from gym_core.domain.group import Group
 from gym_core.domain.json_text import encode_json, parse_json
-from gym_core.domain.rollout import Rollout
 from gym_core.engine.storage.manifest import Manifest
-from gym_core.engine.storage.requests import Cited
 from gym_core.engine.storage.store import ResultStore
 from gym_core.wiring.secrets import Redactor
 
@@ -20,13 +18,13 @@ class Record:
 
     def __init__(self, manifest: Manifest, store: ResultStore | None, redactor: Redactor) -> None:
         self.manifest = manifest
-        self._store = store
+        self.store = store
         self._redactor = redactor
 
     @property
     def output(self) -> str | None:
         """Where its rows are."""
-        return str(self._store.outputs.rows) if self._store is not None else None
+        return str(self.store.outputs.rows) if self.store is not None else None
 
     def described(self) -> Any:
         """The manifest as it stands on disk."""
@@ -38,38 +36,28 @@ class Record:
 
     def begin(self) -> None:
         """Write the manifest. Raises `StoreError`."""
-        if self._store is not None:
-            self._store.write_json(self._store.outputs.manifest, self.described())
+        if self.store is not None:
+            self.store.write_json(self.store.outputs.manifest, self.described())
 
     def complete(self, dataset: Mapping[str, Any]) -> None:
         """Write the manifest with what has become known of the tasks. Raises `StoreError`."""
         self.manifest = replace(self.manifest, dataset=dataset)
         self.begin()
 
-    def write(self, rollout: Rollout) -> None:
-        """Append a rollout. Raises `StoreError`, `JsonError`."""
-        if self._store is not None:
-            self._store.write(rollout)
-
     def write_group(self, group: Group) -> None:
         """Append what a group came to. Raises `StoreError`, `JsonError`."""
-        if self._store is not None:
-            self._store.write_group(group)
-
-    def cite(self, cited: Cited) -> None:
-        """Have what rows cite written once. Raises `StoreError`."""
-        if self._store is not None:
-            self._store.cite(cited)
+        if self.store is not None:
+            self.store.write_group(group)
 
     async def flush(self) -> None:
         """Have all rows on the disk. Raises `StoreError`."""
-        if self._store is not None:
-            await self._store.flush()
+        if self.store is not None:
+            await self.store.flush()
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, which is `masked`. Raises `StoreError`."""
-        if self._store is not None:
-            self._store.write_json(self._store.outputs.summary, summary)
+        if self.store is not None:
+            self.store.write_json(self.store.outputs.summary, summary)
 
 
 def masked(redactor: Redactor, value: Any) -> Any:

@@ -234,7 +234,8 @@ class StoredRollouts:
                 if rollout.reward is not None:
                     yield StoredJob(Recorded(rollout), int(rollout.row["rollout"].get("attempt", 1)))
                     continue
-                self._record.write(rollout)
+                if self._record.store is not None:
+                    self._record.store.write(rollout)
                 progress.total = (progress.total or 0) + 1
                 progress.add(rollout.row, kept=True)
         finally:

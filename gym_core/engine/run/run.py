@@ -91,7 +91,7 @@ class Run(Generic[JobT]):
         announce, room = self.observers.announcing(announce), self.observers.room(room)
         if self.groups is not None:
             announce, room = self._grouping(self.groups, announce, room, announce_group)
-        sink = Sink(self.record.write, self.record.cite, self.progress, announce)
+        sink = Sink(self.record.store, self.progress, announce)
         known = self.source.look_through()
         if known is not None:
             known.add_done_callback(self._known)

@@ -10,20 +10,14 @@ from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.run.early_stop import EarlyStop, Judge
 from gym_core.engine.storage.encoded import FreshRollout, counted
-from gym_core.engine.storage.requests import Cited
-
-Take = Callable[[Rollout], None]
+from gym_core.engine.storage.store import ResultStore
 
 
 class Sink:
-    """`write` puts a rollout on disk; only when it has returned, the rollout is counted and announced.
+    """Puts rollouts on disk, where there is a `store`; only when one is there it is counted and announced."""
 
-    `cite` puts what its row cites there before.
-    """
-
-    def __init__(self, write: Take, cite: Callable[[Cited], None], progress: Progress, announce: Take) -> None:
-        self._write = write
-        self._cite = cite
+    def __init__(self, store: ResultStore | None, progress: Progress, announce: Callable[[Rollout], None]) -> None:
+        self._store = store
         self._progress = progress
         self._announce = announce
         self._judge = Judge()
@@ -35,8 +29,11 @@ class Sink:
 
     def take(self, rollout: Rollout, cause: BaseException | None) -> EarlyStop | None:
         """Keep a rollout; returns whether what failed it, `cause`, ends the run. Raises `StoreError`."""
-        if isinstance(rollout, FreshRollout):  # before any row that cites it, also where this one is held back
-            self._cite(rollout.cited)
+        if self._store is not None and isinstance(rollout, FreshRollout):
+            self._store.cite(rollout.cited)  # before any row that cites it, also where this one is held back
+        if cause is None and self._judge.settled:
+            self._keep(rollout)
+            return None
         kept, stop = self._judge.judge(rollout, cause)
         for each in kept:
             self._keep(each)
@@ -48,10 +45,11 @@ class Sink:
             self._keep(rollout)
 
     def _keep(self, rollout: Rollout) -> None:
-        try:
-            self._write(rollout)
-        except JsonError as error:  # something in it is no JSON: that is this rollout's failure and nobody else's
-            rollout = unwritable(rollout, error)
-            self._write(rollout)
+        if self._store is not None:
+            try:
+                self._store.write(rollout)
+            except JsonError as error:  # something in it is no JSON: that is this rollout's failure and nobody else's
+                rollout = unwritable(rollout, error)
+                self._store.write(rollout)
         self._progress.add(counted(rollout))
         self._announce(rollout)
