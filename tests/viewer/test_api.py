@@ -16,6 +16,7 @@ import pytest
 
 from gym_core.spi import Statistics, difference
 from gym_viewer.api import shapes
+from gym_viewer.index.store import _ORDERS_KEPT
 from tests.viewer.conftest import Opening, Viewer
 from tests.viewer.stored import line, message, model_call, row, sibling, tool_call, tool_output, write_run
 
@@ -215,6 +216,32 @@ def test_an_order_is_made_once_and_kept_up_to_date(
         file.write(line(row("t0", reward=0.15, fields={"it's": 0}, cost=9.5)))
     assert names(viewer.get(path, sort="field:it's"))[:4] == ["4", "2", "3", "1"]
     assert names(viewer.get(path, sort="cost")) == ["f1", "1", "3", "2", "4"]
+
+
+@pytest.mark.parametrize("asked", [9, 20])
+def test_only_the_orders_made_first_are_forgotten_and_only_where_there_are_too_many(
+    viewing: Opening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    monkeypatch.setattr("gym_viewer.index.store._MANY", 1)
+    fields = {f"f{nr}": nr for nr in range(asked)}
+    viewer = viewing(write_run(tmp_path / "x.jsonl", [row("a", fields=fields), row("b", fields=fields)]))
+    path = f"{viewer.run('x')}/rollouts"
+    index = viewer.library.run(viewer.run("x").rpartition("/")[2]).index
+
+    def kept(number: int) -> bool:
+        made = index.read("SELECT sql FROM sqlite_master WHERE name GLOB 'order_*'")
+        return any(f'"f{number}"' in sql for (sql,) in made)
+
+    def order(number: int) -> None:
+        viewer.get(path, sort=f"field:f{number}")
+        assert kept(number)
+
+    for number in range(asked):
+        order(number)
+    forgotten = max(0, asked - _ORDERS_KEPT)
+    assert [number for number in range(asked) if not kept(number)] == [*range(forgotten)]
+    order(0)  # one that was forgotten is made again, and takes the place of the next
+    assert [number for number in range(asked) if not kept(number)] == [*range(1, forgotten + 1)][:forgotten]
 
 
 def test_rewards_by_task_are_made_anew_when_rows_come(viewing: Opening, tmp_path: Path) -> None:

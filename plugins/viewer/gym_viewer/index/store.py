@@ -107,7 +107,6 @@ class RunIndex:
         self._connection.execute("CREATE TEMP TABLE found (search INTEGER, id INTEGER, PRIMARY KEY (search, id))")
         self._whole = False
         self._answers: dict[str, _Answer] = {}
-        self._ordered: set[str] = set()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -165,16 +164,16 @@ class RunIndex:
 
         The rows that come later are put in their places. Of very many orders the ones made first are forgotten.
         """
-        if not self._whole or order in self._ordered or self.last_ids()[0] < _MANY:
+        if not self._whole or self.last_ids()[0] < _MANY:
             return
         name = "order_" + blake2b(order.encode(), digest_size=8).hexdigest()
         with self._lock, contextlib.suppress(sqlite3.Error):  # another viewer is writing: it is sorted each time then
+            # asked each time: another viewer may have forgotten it
             kept = self.read("SELECT name FROM sqlite_master WHERE name GLOB 'order_*' ORDER BY rowid")
             if (name,) not in kept:
-                for (old,) in kept[: len(kept) + 1 - _ORDERS_KEPT]:
+                for (old,) in kept[: max(0, len(kept) + 1 - _ORDERS_KEPT)]:
                     self._connection.execute(f"DROP INDEX IF EXISTS {old}")
                 self._connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON rollout ({order}) WHERE {STANDING}")
-            self._ordered.add(order)
 
     def last_ids(self) -> tuple[int, int]:
         """The ids of the last row and of the last failure."""
