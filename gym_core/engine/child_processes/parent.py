@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.engine.child_processes import child
 from gym_core.engine.child_processes.child import read_message, write_message
 from gym_core.engine.standard_streams import open_missing
@@ -27,11 +28,12 @@ _LONGEST_LINE = 2_000
 
 
 class NoAnswer(Exception):
-    """A child did not answer. `late`: whether it was ended for taking too long; else it has ended by itself."""
+    """A child did not answer: it was ended for being `late`, or for a `garbled` answer, or has ended by itself."""
 
-    def __init__(self, *, late: bool) -> None:
+    def __init__(self, *, late: bool = False, garbled: bool = False) -> None:
         super().__init__("no answer")
         self.late = late
+        self.garbled = garbled
 
 
 class ChildProcess:
@@ -84,8 +86,8 @@ class ChildProcess:
         with contextlib.suppress(OSError):  # it is dead already; its end is noticed in the usual way
             write_message(self.process.stdin, self.first_message)
 
-    def answer(self, request: bytes, seconds: float) -> bytes:
-        """What it says to the one request that it gets. It is killed after so many seconds. Raises `NoAnswer`."""
+    def answer(self, request: bytes, seconds: float) -> dict[str, Any]:
+        """The JSON object that it says to the one request that it gets; it has so many seconds. Raises `NoAnswer`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         late = threading.Event()
@@ -101,11 +103,18 @@ class ChildProcess:
             self.greet()
             with contextlib.suppress(OSError):
                 write_message(self.process.stdin, request)
-            return read_message(self.process.stdout)
-        except (EOFError, OSError):
+            said = read_message(self.process.stdout)
+        except (EOFError, OSError, ValueError):  # the last where it was let go of meanwhile
             raise NoAnswer(late=late.is_set()) from None
+        except (OverflowError, MemoryError):  # what came first is no length
+            said = b""
         finally:
             timer.cancel()
+        with contextlib.suppress(JsonError):
+            if isinstance(answer := parse_json(said), dict):
+                return answer
+        self.kill()
+        raise NoAnswer(garbled=True)
 
     def kill(self) -> None:
         """End it at once, with all that it has started where it leads a group. Reading from it ends, too."""
@@ -162,7 +171,7 @@ class ErrorLines:
     def last(self) -> str:
         """The last lines of a child that has ended, as they end a message: `: one | another`, or nothing."""
         self.end()
-        said = " | ".join(" ".join(line.split()) for line in self._lines)
+        said = " | ".join(" ".join(line.split()) for line in [*self._lines])  # a thread may still add to them
         return f": {said}" if said else ""
 
     def end(self) -> None:

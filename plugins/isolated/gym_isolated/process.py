@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from gym_core import UsageError, encode_json, parse_json
+from gym_core import UsageError, encode_json
 from gym_core.errors import GymError, PluginError
 from gym_core.spi import DISABLE_VARIABLE, ChildProcess, ErrorLines, NoAnswer, Redactor, how_ended
 from gym_isolated.child import LEVEL_MARK
@@ -71,10 +71,13 @@ class IsolatedChild:
         Raises `UsageError` and `PluginError` as it did there, and `PluginError` where there is no answer.
         """
         try:
-            answer: dict[str, Any] = parse_json(self._child.answer(encode_json(request, fallback=_plain), seconds))
+            answer = self._child.answer(encode_json(request, fallback=_plain), seconds)
         except NoAnswer as error:
-            how = how_ended(self._child.process.wait())
-            instead = f"did not answer within {seconds:g} s" if error.late else f"ended ({how})"
+            instead = f"ended ({how_ended(self._child.process.wait())})"
+            if error.late:
+                instead = f"did not answer within {seconds:g} s"
+            elif error.garbled:
+                instead = "answered with something that is no JSON object"
             raise self._fault(f"its isolated environment {instead}{self.said()}") from None
         if "error" in answer:
             raise self._raised(answer["error"])

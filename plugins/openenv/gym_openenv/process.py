@@ -6,9 +6,8 @@ import contextlib
 import logging
 import os
 import subprocess
-from typing import Any
 
-from gym_core import UsageError, encode_json, parse_json
+from gym_core import UsageError, encode_json
 from gym_core.spi import ChildProcess, ErrorLines, NoAnswer, how_ended, model_keys
 
 logger = logging.getLogger("gym")
@@ -35,9 +34,13 @@ class StartedServer:
         """Its URL, and how many sessions it takes, 0 where that is not known. Raises `UsageError` in one line."""
         wanted = encode_json({"app": self._app, "sessions": sessions})
         try:
-            answer: dict[str, Any] = parse_json(self._child.answer(wanted, ANSWER_SECONDS))
+            answer = self._child.answer(wanted, ANSWER_SECONDS)
         except NoAnswer as error:
-            how = f"was not imported within {ANSWER_SECONDS:g} s" if error.late else "ended while it was started"
+            how = "ended while it was started"
+            if error.late:
+                how = f"was not imported within {ANSWER_SECONDS:g} s"
+            elif error.garbled:
+                how = "answered with something that is no JSON object when it was started"
             raise UsageError(
                 f"openenv:{self._app} {how}{self.why()}", hint="the log of the run, or -v, shows where"
             ) from None
