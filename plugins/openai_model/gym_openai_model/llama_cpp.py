@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import exp, isnan, log, nan
+from math import exp, inf, isnan, log, nan
 from typing import TYPE_CHECKING, Any
 
 from gym_core import JsonError, Response, Tokens, encode_json, parse_json
@@ -27,13 +27,16 @@ ASKED: Mapping[str, Any] = {"post_sampling_probs": True, "return_tokens": True, 
 """What asks for tokens in a request."""
 UNTOUCHED: Mapping[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "top_logprobs": 1}
 """What stands in a request that says nothing else: by default the server cuts the distribution off by all three."""
-_SHAPELESS: Mapping[str, float] = {
-    "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1, "xtc_probability": 0, "repeat_penalty": 1,
-    "presence_penalty": 0, "frequency_penalty": 0, "dry_multiplier": 0, "mirostat": 0, "dynatemp_range": 0,
+_OFF: Mapping[str, tuple[float, float]] = {
+    "top_k": (-inf, 0), "top_p": (1, inf), "min_p": (-inf, 0), "typical_p": (1, inf), "top_n_sigma": (-inf, 0),
+    "xtc_probability": (-inf, 0), "repeat_penalty": (1, 1), "presence_penalty": (0, 0), "frequency_penalty": (0, 0),
+    "dry_multiplier": (0, 0), "mirostat": (0, 0), "dynatemp_range": (-inf, 0), "adaptive_target": (-inf, -1e-9),
 }  # fmt: skip
-"""What else than a temperature shapes a distribution, where it does not."""
+"""What else than a temperature shapes a distribution, and from where to where it does not."""
 _LIKELY, _ALL = 256, 1 << 20
 """How many tokens the server is asked to name: a sampled one is mostly among the first few."""
+_MOST_OF_ALL = 8
+"""For so many tokens of an answer it is asked to name all: that is a reply of megabytes, and a sort on its side."""
 
 
 @dataclass(slots=True)
@@ -111,16 +114,20 @@ def _shape(settings: Any, body: Mapping[str, Any]) -> tuple[float, dict[int, flo
     """The temperature and the bias at which a completion was sampled, None where more than that shaped it."""
     if not isinstance(settings, dict):
         return None
-    if any(settings.get(name, plain) != plain for name, plain in _SHAPELESS.items()):
-        return None
-    # a lazy grammar binds from where a tool call begins
-    if settings.get("grammar") and not (settings.get("grammar_lazy") and "tool_calls" not in str(body["choices"])):
-        return None
     try:
+        if any(not low <= settings.get(name, low) <= high for name, (low, high) in _OFF.items()):
+            return None
+        # a lazy grammar binds from where a tool call begins
+        if settings.get("grammar") and (not settings.get("grammar_lazy") or _calls_tools(body)):
+            return None
         bias = {entry["token"]: float(entry["bias"]) for entry in settings.get("logit_bias") or ()}
         return float(settings["temperature"]), bias
     except (LookupError, TypeError, ValueError):
         return None
+
+
+def _calls_tools(body: Mapping[str, Any]) -> bool:
+    return any((choice.get("message") or {}).get("tool_calls") for choice in body["choices"])
 
 
 def _known(ids: list[int], entries: Sequence[int], logprobs: Sequence[float]) -> list[float] | None:
@@ -145,9 +152,23 @@ async def logprobs_of(transport: Transport, endpoint: Endpoint, tokens: PartToke
     Raises `NotSaid`, and `TransportError` where no reply arrives.
     """
     found = [*tokens.logprobs]
-    for place, logprob in enumerate(found):
-        if isnan(logprob):
-            found[place] = await _likely(transport, endpoint, tokens, place)
+    missing = [place for place, logprob in enumerate(found) if isnan(logprob)]
+    plain = tokens.temperature == 1 and not tokens.bias
+    if plain:  # else all are wanted, to be scaled
+        for place in missing:
+            said = await _likely(transport, endpoint, tokens, place, _LIKELY)
+            found[place] = said.get(tokens.sampled[place], nan)
+        missing = [place for place in missing if isnan(found[place])]
+    if len(missing) > _MOST_OF_ALL:
+        raise NotSaid(
+            f"/completion would have to say the whole vocabulary for each of {len(missing)} tokens, megabytes each "
+            f"time; it is asked to for {_MOST_OF_ALL} of an answer at most"
+        )
+    for place in missing:
+        logits, wanted = await _likely(transport, endpoint, tokens, place, _ALL), tokens.sampled[place]
+        if wanted not in logits:
+            raise NotSaid(f"/completion does not say how likely the token {wanted} is")
+        found[place] = logits[wanted] if plain else _scaled(logits, wanted, tokens.temperature, tokens.bias)
     return found
 
 
@@ -163,24 +184,18 @@ def _places(ids: Sequence[int], entries: Sequence[int]) -> list[int] | None:
     return places
 
 
-async def _likely(transport: Transport, endpoint: Endpoint, tokens: PartTokens, place: int) -> float:
-    """The log probability of the token at a place among the sampled ones."""
-    wanted, temperature, bias = tokens.sampled[place], tokens.temperature, tokens.bias
+async def _likely(
+    transport: Transport, endpoint: Endpoint, tokens: PartTokens, place: int, count: int
+) -> Mapping[int, float]:
+    """The log probabilities that the model gives the likeliest `count` tokens at a place among the sampled ones."""
     before = [*tokens.prompt, *tokens.sampled[:place]]
     # What is drawn here is of no interest, only that it is a whole character: of a part nothing would be said.
-    asked = {"prompt": before, "n_predict": 1, "logit_bias": [["a", 1000]], "cache_prompt": True}
-    plain = temperature == 1 and not bias
-    for count in (_LIKELY, _ALL) if plain else (_ALL,):  # all of them, where they have to be scaled
-        said = await _asked(
-            transport, endpoint, "/completion", encode_json({**asked, "n_probs": count}), "completion_probabilities"
-        )
-        try:
-            logits = {entry["id"]: entry["logprob"] for entry in said[0]["top_logprobs"]}
-            if wanted in logits:
-                return logits[wanted] if plain else _scaled(logits, wanted, temperature, bias)
-        except (LookupError, TypeError, ValueError, OverflowError):
-            break
-    raise NotSaid(f"/completion does not say how likely the token {wanted} is")
+    asked = {"prompt": before, "n_predict": 1, "logit_bias": [["a", 1000]], "cache_prompt": True, "n_probs": count}
+    said = await _asked(transport, endpoint, "/completion", encode_json(asked), "completion_probabilities")
+    try:
+        return {entry["id"]: float(entry["logprob"]) for entry in said[0]["top_logprobs"]}
+    except (LookupError, TypeError, ValueError, OverflowError):
+        raise NotSaid("/completion does not say how likely tokens are") from None
 
 
 def _scaled(logits: Mapping[int, float], wanted: int, temperature: float, bias: Mapping[int, float]) -> float:

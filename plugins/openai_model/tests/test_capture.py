@@ -248,8 +248,11 @@ def test_what_is_likeliest_is_certain_at_temperature_0(endpoint: Endpoint) -> No
 
 @pytest.mark.parametrize(
     "settings",
-    [{"grammar": "root ::= x"}, {"top_k": 40}, {"min_p": 0.05}, {"presence_penalty": 1.0}, {"temperature": None}],
-)
+    [{"grammar": "root ::= x"}, {"top_k": 40}, {"top_p": 0.9}, {"min_p": 0.05}, {"typical_p": 0.9},
+     {"top_n_sigma": 2.0}, {"xtc_probability": 0.5}, {"repeat_penalty": 1.1}, {"presence_penalty": 1.0},
+     {"frequency_penalty": -1.0}, {"dry_multiplier": 0.8}, {"mirostat": 2}, {"dynatemp_range": 0.1},
+     {"adaptive_target": 0.5}, {"temperature": None}, {"top_k": None}],
+)  # fmt: skip
 @pytest.mark.parametrize("entries", [[9], [8], []])
 def test_tokens_whose_probabilities_nothing_says_are_unusable(
     endpoint: Endpoint, settings: dict[str, Any], entries: list[int]
@@ -261,15 +264,42 @@ def test_tokens_whose_probabilities_nothing_says_are_unusable(
     assert f"{len(entries)} of 2 sampled tokens" in found.tokens.problem
 
 
-@pytest.mark.parametrize("message", ["text", "text and call"])
+def test_what_shapes_nothing_leaves_tokens_usable(endpoint: Endpoint) -> None:
+    off = {
+        "top_k": -1, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "top_n_sigma": -1.0, "xtc_probability": 0.0,
+        "repeat_penalty": 1.0, "dry_multiplier": 0.0, "mirostat": 0, "dynatemp_range": 0.0, "adaptive_target": -1.0,
+    }  # fmt: skip
+    endpoint.script(*verbose([2, 9], [9], **off), likely(-1, -2, -4))
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.tokens is not None
+    assert (found.tokens.problem, [*found.tokens.logprobs]) == ("", [-4, -9])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("unlikely", [8, 9])
+def test_the_whole_vocabulary_is_asked_for_a_few_tokens_of_an_answer(
+    endpoint: Endpoint, temperature: float, unlikely: int
+) -> None:
+    """Beyond that the tokens are unusable, which is known before any is asked for."""
+    first = [likely(-1)] * unlikely if temperature == 1 else []
+    said = [likely(-1, -2, -4)] * unlikely if unlikely == 8 else []
+    endpoint.script(*verbose([2] * unlikely + [9], [9], temperature=temperature), *first, *said)
+    found = chat(endpoint)(tokens=True, token_server="llama.cpp")
+    assert found.tokens is not None
+    assert len(endpoint.seen) == 3 + len(first) + len(said)
+    assert ("the whole vocabulary for each of 9 tokens, megabytes each time" in found.tokens.problem) == (unlikely == 9)
+    assert len(found.tokens.logprobs) == (9 if unlikely == 8 else 0)
+
+
+@pytest.mark.parametrize("message", ["text", "text about tool_calls", "text and call"])
 def test_a_lazy_grammar_binds_where_a_tool_was_called(endpoint: Endpoint, message: str) -> None:
     said = verbose([2, 9], [9], grammar="root ::= x", grammar_lazy=True)
-    said[0]["choices"][0]["message"] = MESSAGES[message]
+    said[0]["choices"][0]["message"] = MESSAGES.get(message, {**TEXT, "content": "I have no 'tool_calls'."})
     endpoint.script(*said, likely(-1, -2, -4))
     found = chat(endpoint)(tokens=True, token_server="llama.cpp")
     assert found.tokens is not None
-    assert [*found.tokens.logprobs] == ([-4, -9] if message == "text" else [])
-    assert bool(found.tokens.problem) == (message != "text")
+    assert [*found.tokens.logprobs] == ([] if message == "text and call" else [-4, -9])
+    assert bool(found.tokens.problem) == (message == "text and call")
 
 
 @pytest.mark.parametrize("reply", [{"content": "x"}, likely(-1), Reply({"error": "no"}, 404), Reply(b"<html>", 200)])
