@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx
+import pytest
 
 import gym_core
-from gym_core import CompletedTask, Rollout, Runner, RunnerContext, Task, Verdict
+from gym_core import CompletedTask, Rollout, Runner, RunnerContext, Task, UsageError, Verdict
 from gym_http.protocol.wire import task_to_wire
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel
@@ -54,3 +58,69 @@ def test_its_options_are_those_of_its_server() -> None:
 
     answer = in_loop(ask)
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, "options")
+
+
+class Says(Runner):
+    """Says which it is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    async def run(self, task: Task, context: RunnerContext) -> CompletedTask:
+        return CompletedTask(Verdict(1.0, info={"name": self.name}), "completed")
+
+
+class Opener:
+    """Opens runners, and notes what was opened and closed, and whether in one task. `failures`: so many fail first."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+
+    @asynccontextmanager
+    async def __call__(self, options: Mapping[str, Any]) -> AsyncIterator[Runner]:
+        self.opened.append(options["name"])
+        if len(self.opened) <= self.failures:
+            raise UsageError("it has no key yet", hint="export KEY")
+        with anyio.CancelScope():  # which fails where it is left in another task
+            yield Says(options["name"])
+        self.closed.append(options["name"])
+
+
+def asked(opener: Opener, *names: str) -> list[httpx.Response]:
+    """The answers to tasks that want runners of these names, one after the other."""
+
+    async def ask() -> list[httpx.Response]:
+        server = served(env(PlainSession), runner=Says("first"), open_runner=opener)
+        async with server as url, httpx.AsyncClient(base_url=url) as client:
+            task = task_to_wire(Task.ask("Go.", task_id="t"))
+            bodies = [{"task": task, "options": {"name": name} if name else {}} for name in names]
+            return [await client.post("/v1/complete", json=body) for body in bodies]
+
+    return in_loop(ask)
+
+
+def test_one_with_other_options_is_opened_once_and_closed_at_the_end() -> None:
+    opener = Opener()
+    answers = asked(opener, "", "a", "b", "a", "")
+    assert [answer.json()["verdict"]["info"]["name"] for answer in answers] == ["first", "a", "b", "a", "first"]
+    assert (opener.opened, sorted(opener.closed)) == (["a", "b"], ["a", "b"])
+
+
+def test_one_that_could_not_be_opened_is_tried_again() -> None:
+    opener = Opener(failures=2)
+    answers = asked(opener, "a", "a", "a", "a")
+    assert [answer.status_code for answer in answers] == [422, 422, 200, 200]
+    said = answers[0].json()["error"]
+    assert (said["message"], said["field"], said["hint"]) == ("it has no key yet", "options", "export KEY")
+    assert (opener.opened, opener.closed) == (["a"] * 3, ["a"])
+
+
+def test_those_that_nobody_asks_for_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gym_http.serve.kept_runners._KEPT", 2)
+    opener = Opener()
+    asked(opener, "a", "b", "a", "c", "b", "a")
+    assert opener.opened == ["a", "b", "c", "b", "a"]  # the one that was used last stays
+    assert sorted(opener.closed) == sorted(opener.opened)

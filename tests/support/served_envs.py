@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from gym_core import ModelBackend, ResourceServer, Runner
 from gym_core.spi import Assembler, Redactor
 from gym_http.serve.environment.opening import open_environment
+from gym_http.serve.kept_runners import OpenRunner
 from gym_http.serve.listener import Listener
 from gym_http.serve.parts import describe
 from gym_http.serve.settings import ServeSettings
@@ -26,6 +27,7 @@ async def served(
     uds: str | None = None,
     port: int = 0,
     runner: Runner | None = None,
+    open_runner: OpenRunner | None = None,
     **settings: Any,
 ) -> AsyncIterator[str]:
     """Serve an environment as `gym serve --env` does; gives its URL. `settings`: of `ServeSettings`."""
@@ -43,6 +45,7 @@ async def served(
             redactor=redactor,
             lend=parts.gateway.offer_model,
             runner=runner,
+            open_runner=open_runner,
         )
         listener = await stack.enter_async_context(Listener(app, uds=uds, port=port))
         yield listener.url

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -129,10 +129,13 @@ async def _environment(
         endpoints.append(endpoint)
         return endpoint.routes()
 
-    async def make_runner(options: Mapping[str, Any]) -> Runner:
-        runner = await assembler.open_runner(stack, server, options)
-        assert runner is not None
-        return runner
+    @asynccontextmanager
+    async def open_runner(options: Mapping[str, Any]) -> AsyncIterator[Runner]:
+        async with AsyncExitStack() as runners:
+            runner = await assembler.open_runner(runners, server, options)
+            if runner is None:
+                raise UsageError(f"the runner that {wanted.env} names is no longer installed here")
+            yield runner
 
     app = await open_environment(
         server,
@@ -146,7 +149,7 @@ async def _environment(
         more=more,
         lend=assembler.gateway.offer_model,
         runner=await assembler.open_runner(stack, server),
-        make_runner=make_runner if wanted.takes_options else None,
+        open_runner=open_runner if wanted.takes_options else None,
     )
     for endpoint in endpoints:
         await stack.enter_async_context(endpoint.lifespan())

@@ -5,10 +5,9 @@ The body names the models that it may ask as URLs: those of the run, within its 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from gym_core import (
     Actor,
     CallContext,
+    CompletedTask,
     Endpoint,
     Request,
     ResourceServer,
@@ -25,7 +25,6 @@ from gym_core import (
     Task,
     TaskFailed,
     UsageError,
-    encode_json,
 )
 from gym_core.spi import ModelGate, Models, checked_completion, sent_request, within
 from gym_http.protocol.errors import ServeError, error_to_wire
@@ -37,23 +36,21 @@ from gym_http.serve.environment.bounds import AnyTask
 from gym_http.serve.environment.opener_models import OpenerModels
 from gym_http.serve.json_body import read_as
 from gym_http.serve.json_reply import json_reply
+from gym_http.serve.kept_runners import KeptRunners
 from gym_http.serve.openapi import answer, error, operation
-
-MakeRunner: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Runner]]
 
 
 class WholeTasks:
     """The tasks of one runner, any number at once. `server`: the environment that it works in, where it needs one.
 
-    `make`: the runner with other options, which whoever has started this server may ask for.
+    `others`: the runner with other options, which whoever has started this server may ask for.
     """
 
     def __init__(
-        self, runner: Runner, server: ResourceServer | None, models: OpenerModels, make: MakeRunner | None = None
+        self, runner: Runner, server: ResourceServer | None, models: OpenerModels, others: KeptRunners | None = None
     ) -> None:
         self._runner = runner
-        self._make = make
-        self._made: dict[bytes, asyncio.Future[Runner]] = {}
+        self._others = others
         self._server = server
         self._models = models
         self._bounds = AnyTask()
@@ -68,23 +65,24 @@ class WholeTasks:
         places = body.get("models") or {}
         caller = request.client.host if request.client is not None else None
         context = HttpRunnerContext(body, await self._models.gates(places, caller), places, self._server, self._bounds)
-        runner = await self._with(options) if (options := body.get("options")) else self._runner
-        running = runner.run(context.task, context)
+
+        async def run() -> CompletedTask:
+            async with self._with(body.get("options") or {}) as runner:
+                return await within(runner.run(context.task, context), None, "the runner")
+
         try:
-            returned = await while_connected(request, within(running, None, "the runner"))
+            returned = await while_connected(request, run())
         except TaskFailed as failed:
             status, described = error_to_wire(failed, failed.phase)
             return json_reply(described, status)
         return json_reply(completed_to_wire(checked_completion(returned)))
 
-    async def _with(self, options: Mapping[str, Any]) -> Runner:
-        """The runner that has these options: made once for all tasks that ask for them."""
-        if self._make is None:
+    def _with(self, options: Mapping[str, Any]) -> AbstractAsyncContextManager[Runner]:
+        if not options:
+            return nullcontext(self._runner)
+        if self._others is None:
             raise ServeError(422, "the options of the runner are those of this server", field="options")
-        key = encode_json(options)
-        if key not in self._made:
-            self._made[key] = asyncio.ensure_future(self._make(options))
-        return await asyncio.shield(self._made[key])
+        return self._others.using(options)
 
 
 class HttpRunnerContext:

@@ -17,8 +17,9 @@ from gym_http.serve.environment.bounds import AnyTask
 from gym_http.serve.environment.opener_models import OpenerModels
 from gym_http.serve.environment.session import Host, Lend
 from gym_http.serve.environment.sessions import Sessions
+from gym_http.serve.kept_runners import KeptRunners, OpenRunner
 from gym_http.serve.settings import ServeSettings
-from gym_http.serve.whole_tasks import MakeRunner, WholeTasks
+from gym_http.serve.whole_tasks import WholeTasks
 
 
 async def open_environment(
@@ -35,7 +36,7 @@ async def open_environment(
     more: Callable[[Sessions], list[Any]] | None = None,
     lend: Lend = no_gateway,
     runner: Runner | None = None,
-    make_runner: MakeRunner | None = None,
+    open_runner: OpenRunner | None = None,
 ) -> Application:
     """An open environment as an application; `stack` closes its sessions.
 
@@ -43,7 +44,7 @@ async def open_environment(
     give none; `answered`: the roles of those that were there at a first look. `sandboxes`: what makes those of
     sessions. `time`: the clock by which sessions expire. `more`: further routes over the same sessions. `lend`: offers
     a model to programs. `runner`: what the environment's tasks are given to whole, where its home owns the loop;
-    `make_runner`: that with the options of a task.
+    `open_runner`: that with the options of a task.
     """
     clock = Clock(asyncio.get_running_loop().time)
     gates = make_gates(models or {}, settings.deadlines, clock=clock, answered=answered)
@@ -51,7 +52,8 @@ async def open_environment(
     stack.callback(executor.close)
     host = Host(server, gates, executor, Watch(), AnyTask(), settings.deadlines, lend, sandboxes)
     opener_models = await stack.enter_async_context(OpenerModels(settings.deadlines, settings.callbacks))
-    runs = [] if runner is None else WholeTasks(runner, server, opener_models, make_runner).routes
+    others = None if open_runner is None else await stack.enter_async_context(KeptRunners(open_runner))
+    runs = [] if runner is None else WholeTasks(runner, server, opener_models, others).routes
     sessions = await stack.enter_async_context(Sessions(host, settings, time=time))
     served = [
         *routes.routes(server, sessions, opener_models),
