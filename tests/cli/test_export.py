@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.exports import NEEDED
+from tests.support.forks import gym_program
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym
@@ -95,9 +95,7 @@ def test_standard_output_is_never_a_file_of_the_run_that_is_read(name: str, comm
     place.touch()
     before = place.read_bytes()
     with place.open("ab") as end:
-        done = subprocess.run(
-            [sys.executable, "-m", "gym_core", *command], stdout=end, stderr=subprocess.PIPE, text=True, check=False
-        )
+        done = subprocess.run([gym_program(), *command], stdout=end, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert "standard output goes to" in done.stderr
     assert place.read_bytes() == before

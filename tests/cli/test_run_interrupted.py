@@ -9,12 +9,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+
+from tests.support.forks import gym_program
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site
@@ -119,11 +121,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def started(site: Site, folder: Path, *arguments: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
-    """`gym` in a process of its own, which is gone in the end."""
+def started(
+    site: Site, folder: Path, *arguments: str, program: Sequence[str] = (), **streams: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """`gym` in a process of its own, a fork where no program is given, which is gone in the end."""
     env = {**os.environ, "PYTHONPATH": str(site.path), "GYM_NO_DOTENV": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gym_core", *arguments],
+        [*(program or (str(gym_program()),)), *arguments],
         cwd=folder, env=env, text=True,
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )  # fmt: skip
@@ -185,7 +189,8 @@ def test_a_second_signal_stops_at_once(site: Site, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_can_be_resumed(site: Site, folder: Path) -> None:
-    with started(site, folder, *RUN, "--concurrency", "2") as process:
+    program = (sys.executable, "-m", "gym_core")
+    with started(site, folder, *RUN, "--concurrency", "2", program=program) as process:
         wait_for(process, "asleep 1")
         process.kill()
         process.wait()

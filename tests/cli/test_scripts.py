@@ -47,6 +47,7 @@ def edit(name: str, old: str, new: str) -> None:
 
 
 def test_a_run(gym: Gym) -> None:
+    write_scripts(Path.cwd(), isolated=True)
     result = gym("run", *PARTS, "--output", "x.jsonl", "-E", "size=2")
     assert result.status == 0, result.err
     rows = read_jsonl(Path("x.jsonl"))
@@ -108,6 +109,7 @@ def test_rescore_finds_it_from_another_folder(gym: Gym, monkeypatch: pytest.Monk
 
 
 def test_workers_load_it_too(gym: Gym) -> None:
+    write_scripts(Path.cwd(), isolated=True)
     result = gym("run", *PARTS, "--output", "x.jsonl", "--workers", "2", "--repeats", "2")
     assert result.status == 0, result.err
     assert [row["reward"] for row in read_jsonl(Path("x.jsonl"))] == [1.0] * 6

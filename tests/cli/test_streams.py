@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gym_core.cli import boundary
+from tests.support.forks import gym_program
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Site
@@ -112,7 +113,7 @@ def gym_agents():
     return {"simple_agent": Once}
 """
 GYM = (sys.executable, "-m", "gym_core")
-RUN = (*GYM, "run", "--model", "says", "--env", "louds", "--output", "x.jsonl", "--overwrite")
+RUN = ("run", "--model", "says", "--env", "louds", "--output", "x.jsonl", "--overwrite")
 
 
 @pytest.fixture(autouse=True)
@@ -128,8 +129,8 @@ def folder(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def shell(command: tuple[str, ...], redirections: str) -> subprocess.CompletedProcess[str]:
-    text = f"{shlex.join(command)} {redirections}"
+def shell(arguments: tuple[str, ...], redirections: str) -> subprocess.CompletedProcess[str]:
+    text = f"{shlex.join((*GYM, *arguments))} {redirections}"
     return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=PATIENCE)
 
 
@@ -138,9 +139,10 @@ def rows(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def started(*command: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    """`gym` as a fork, which is gone in the end."""
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    process = subprocess.Popen(command, text=True, **streams)
+    process = subprocess.Popen([gym_program(), *arguments], text=True, **streams)
     try:
         yield process
     finally:
@@ -175,8 +177,8 @@ def test_a_run_does_without_streams(closed: str, more: tuple[str, ...], folder: 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["rescore x.jsonl", "doctor", "tasks --env louds --json"])
 def test_other_commands_do_without_streams(command: str) -> None:
-    assert boundary.run_command(RUN[3:]) == 0
-    assert shell((*GYM, *command.split()), "<&- >&- 2>&-").returncode in (0, 1)
+    assert boundary.run_command(RUN) == 0
+    assert shell(tuple(command.split()), "<&- >&- 2>&-").returncode in (0, 1)
 
 
 @pytest.mark.slow
@@ -184,7 +186,7 @@ def test_standard_input_that_is_closed_is_no_input() -> None:
     ended = shell((*RUN, "--input", "-"), "<&-")
     assert ended.returncode == 3
     assert "there is no standard input" in ended.stderr
-    assert shell((*GYM, "uninstall", "loud"), "<&-").returncode == 2
+    assert shell(("uninstall", "loud"), "<&-").returncode == 2
 
 
 # Full, or without a reader
@@ -198,14 +200,14 @@ def test_a_full_disk_behind_the_streams_hurts_no_run(folder: Path) -> None:
 
 @pytest.mark.parametrize("command", [("--help",), ("tasks", "--env", "louds", "--json")])
 def test_data_that_cannot_be_written_is_an_error(command: tuple[str, ...]) -> None:
-    ended = shell((*GYM, *command), "> /dev/full")
+    ended = shell(command, "> /dev/full")
     assert ended.returncode == 2
     assert "error: standard output cannot be written: No space left on device" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
 def test_tasks_without_end_stop_when_their_reader_does() -> None:
-    with started(*GYM, "tasks", "--env", "louds", "-E", "count=100000000", "--json") as process:
+    with started("tasks", "--env", "louds", "-E", "count=100000000", "--json") as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["task_id"] == "0"
         process.stdout.close()
@@ -213,7 +215,7 @@ def test_tasks_without_end_stop_when_their_reader_does() -> None:
 
 
 def test_a_signal_ends_what_nobody_reads() -> None:
-    with started(*GYM, "tasks", "--env", "louds", "-E", "count=100000000", "--json") as process:
+    with started("tasks", "--env", "louds", "-E", "count=100000000", "--json") as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
@@ -254,7 +256,7 @@ def test_one_signal_ends_a_run_without_a_reader(number: signal.Signals, gone: bo
 def test_one_signal_ends_a_server_without_a_reader(tmp_path: Path) -> None:
     reading, writing = full_pipe()
     path = tmp_path / "s"
-    with started(*GYM, "serve", "--env", "louds", "--uds", str(path), stdout=writing, stderr=writing) as process:
+    with started("serve", "--env", "louds", "--uds", str(path), stdout=writing, stderr=writing) as process:
         os.close(writing)
         with socket.socket(socket.AF_UNIX) as client:
             while client.connect_ex(str(path)):
@@ -279,7 +281,7 @@ def test_a_pipe_that_does_not_wait_gets_all_of_it(folder: Path) -> None:
     """Some launchers hand out pipes whose writes fail instead of waiting."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    with started(*GYM, "tasks", "--env", "louds", "-E", "count=500", "--json", stdout=writing) as process:
+    with started("tasks", "--env", "louds", "-E", "count=500", "--json", stdout=writing) as process:
         os.close(writing)
         with open(reading, "rb") as read:
             lines = read.read().splitlines()
@@ -310,7 +312,7 @@ def test_a_pipe_that_does_not_wait_gets_all_of_it(folder: Path) -> None:
 def test_json_is_all_that_is_printed(
     command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert boundary.run_command([*RUN[3:], "--limit", "1", "--quiet"]) == 0
+    assert boundary.run_command([*RUN, "--limit", "1", "--quiet"]) == 0
     monkeypatch.setenv("LOUD", "1")
     with open(1, "w", encoding="utf-8", closefd=False) as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
@@ -327,7 +329,7 @@ def test_json_is_all_that_is_printed(
 def test_nor_does_a_process_print_anything_else_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOUD", "at the end, too")
     ended = subprocess.run(
-        [*RUN, "--workers", "2", "--json"], capture_output=True, text=True, timeout=PATIENCE, check=True
+        [*GYM, *RUN, "--workers", "2", "--json"], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert "NOISE" not in ended.stdout
     assert json.loads(ended.stdout), ended.stderr

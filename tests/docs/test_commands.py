@@ -7,6 +7,7 @@ too, which is slow: so it is the commands that are tested here, not what a model
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from gym_core.cli.app import app
 from gym_core.cli.run import to_config
 from gym_core.spi import Kind, PluginManager, Reference, resolve_options
 from tests.docs.pages import ROOT, Block, Command, blocks, commands, pages
+from tests.support.forks import gym_program
 
 OTHER_PROGRAMS = frozenset(
     {"cd", "export", "git", "llama-server", "ls", "make", "pip", "pytest", "python", "source", "ulimit", "uv", "vllm"}
@@ -125,11 +127,16 @@ def check_gym(arguments: list[str], command: Command) -> None:
         pytest.fail(f"{where}: {error}")
 
 
+@functools.cache
+def plugins() -> PluginManager:
+    return PluginManager(environ={})
+
+
 def check_run(parameters: Mapping[str, Any]) -> None:
     options = dict(parameters)
     del options["as_json"], options["quiet"]
     wanted = to_config(options).components
-    manager = PluginManager(environ={})
+    manager = plugins()
     installed = {(plugin.kind, plugin.name) for plugin in manager.plugins}
     wired: list[tuple[Kind, str, Mapping[str, Any]]] = [
         (Kind.MODEL, str(reference), wanted.model_options.get(role, {})) for role, reference in wanted.models.items()
@@ -147,7 +154,7 @@ def check_run(parameters: Mapping[str, Any]) -> None:
 def test_every_option_and_command_within_a_sentence_exists(page: Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     prose = re.sub(r"^\| there \|.*?\n\n", without_first_column, prose, flags=re.MULTILINE | re.DOTALL)
-    known = set(all_options(app)) | {"--jinja"}
+    known = known_options() | {"--jinja"}
     for text in re.findall(r"`([^`\n]+)`", prose):
         assert set(re.findall(r"(?<!\S)(--[a-z][\w-]+)", text)) <= known, f"{name_of(page)}: `{text}`"
     for text in re.findall(r"`gym ([a-z][^`\n]*)`", re.sub(r"<!-- generated:.*?<!-- end:", "", prose, flags=re.DOTALL)):
@@ -161,6 +168,12 @@ def test_every_option_and_command_within_a_sentence_exists(page: Path) -> None:
 def without_first_column(table: re.Match[str]) -> str:
     """What stands under `there` are the commands and options of other tools."""
     return re.sub(r"^\| .*? \|", "|", table[0], flags=re.MULTILINE)
+
+
+@functools.cache
+def known_options() -> frozenset[str]:
+    """Those of all commands, those of plugins included."""
+    return frozenset(all_options(app))
 
 
 def all_options(command: click.Command) -> Iterator[str]:
@@ -222,7 +235,7 @@ def running(command: Command, environment: Mapping[str, str]) -> Iterator[None]:
 def environment_for(page: Path, tmp_path: Path, endpoint: str) -> dict[str, str]:
     """The variables of a page's commands. Where a page installs an example, it is as if it had been."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
+    path = os.pathsep.join((str(gym_program().parent), str(Path(sys.executable).parent), kept.get("PATH", "")))
     environment = {**kept, "PATH": path, "HOME": str(tmp_path), "PYTHONUTF8": "1"}
     environment |= {"OPENAI_BASE_URL": endpoint, "OPENAI_API_KEY": "sk-of-the-docs"}
     for command in page_commands(page):

@@ -16,7 +16,7 @@ class SumOptions(Options):
 
 
 class SumSession(Session):
-    @tool(isolated=True)
+    @tool
     def add(self, a: int, b: int) -> int:
         "Add two numbers."
         return helpers.total(a, b)
@@ -74,9 +74,13 @@ class Patient(Agent):
 """
 
 
-def write_scripts(folder: Path) -> Path:
-    """`env.py` with `helpers.py`, `model.py` and `agent.py` in a folder, which is made."""
+def write_scripts(folder: Path, *, isolated: bool = False) -> Path:
+    """`env.py` with `helpers.py`, `model.py` and `agent.py` in a folder, which is made.
+
+    `isolated`: whether the environment's tool is run in a process of its own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, source in (("env", ENV), ("helpers", HELPERS), ("model", MODEL), ("agent", AGENT)):
+    env = ENV.replace("@tool", "@tool(isolated=True)") if isolated else ENV
+    for name, source in (("env", env), ("helpers", HELPERS), ("model", MODEL), ("agent", AGENT)):
         (folder / f"{name}.py").write_text(source, "utf-8")
     return folder
