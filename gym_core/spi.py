@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from gym_core.domain.json_text import plain_json as plain_json
     from gym_core.domain.json_text import what_it_is as what_it_is
     from gym_core.domain.nearest import did_you_mean as did_you_mean
+    from gym_core.domain.nearest import nearest as nearest
+    from gym_core.domain.nearest import suggestion as suggestion
     from gym_core.domain.parts import describe_part as describe_part
     from gym_core.domain.proxies import ProxyError as ProxyError
     from gym_core.domain.proxies import environment_proxy as environment_proxy
@@ -280,7 +282,7 @@ else:
             "gym_core.domain.finish": "ending",
             "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
             "gym_core.domain.json_text": "plain_json what_it_is",
-            "gym_core.domain.nearest": "did_you_mean",
+            "gym_core.domain.nearest": "did_you_mean nearest suggestion",
             "gym_core.domain.parts": "describe_part",
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line quote",

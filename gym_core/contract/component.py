@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, ForwardRef, Generic, Self, cast, get_args, get_origin
@@ -79,14 +79,14 @@ class Venv:
 
     `name`: by what that venv is known, the reference that needs it: `verifiers:wordle`. `packages`: what is installed
     into it besides the component's own distribution, as pip takes it; the last one is what goes by the selector.
-    `python`: the version that they want, `3.12`; empty for the one that gym runs on. `near`: references of what is
-    known to exist and called much alike, for who has mistyped it.
+    `python`: the version that they want, `3.12`; empty for the one that gym runs on. `near`: says the references of
+    what is known to exist and called much alike, for who has mistyped it; it is asked where that venv is not made.
     """
 
     name: str
     packages: Sequence[str]
     python: str = ""
-    near: Sequence[str] = ()
+    near: Callable[[], Iterable[str]] = field(default=tuple, compare=False)
 
 
 OptionsT_co = TypeVar("OptionsT_co", bound=Options, default=Options, covariant=True)

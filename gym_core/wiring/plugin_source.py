@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gym_core.domain.errors import UsageError
+from gym_core.domain.nearest import suggestion
 
 if TYPE_CHECKING:
     from gym_core.contract.component import Venv
@@ -20,9 +21,8 @@ class VenvMissing(UsageError):
     """The venv that a component has to live in is not there. `venv`: what it is, of a component of `plugin`."""
 
     def __init__(self, plugin: Plugin, venv: Venv) -> None:
-        guess = f"; did you mean {' or '.join(venv.near)}?" if venv.near else ""
         super().__init__(
-            f"{venv.name} lives in a venv of its own, which is not made yet{guess}",
+            f"{venv.name} lives in a venv of its own, which is not made yet{suggestion(venv.near())}",
             hint=f"`gym install --isolated {venv.name}` makes it, and so does `gym run --yes`",
         )
         self.plugin = plugin

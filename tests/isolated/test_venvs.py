@@ -95,7 +95,7 @@ def test_a_venv_with_another_version_of_its_plugin_is_refused(isolation: Isolati
 
 
 def test_what_is_called_much_alike_is_no_bar_and_is_named() -> None:
-    missing = VenvMissing(PLUGIN, replace(VENV, near=("player:games",)))
+    missing = VenvMissing(PLUGIN, replace(VENV, near=lambda: ["player:games"]))
     assert "not made yet; did you mean player:games?" in missing.message
     assert "`gym install --isolated player:game` makes it" in missing.hint
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gym_core.spi import PluginManager, Terminal, debug_option, json_option, pass_terminal
+from gym_core.spi import PluginManager, Terminal, debug_option, json_option, pass_terminal, suggestion
 
 if TYPE_CHECKING:
     from gym_catalog.entries import Entry
@@ -69,6 +69,5 @@ def _nothing(words: Sequence[str], known: Sequence[Entry]) -> str:
     lost = [word for word in words if not any(entry.has(word) for entry in known)]
     if not lost:
         return f"no environment has {' and '.join(map(repr, words))} at once, though some have each of them"
-    guesses = dict.fromkeys(guess for word in lost for guess in near(word, known))
-    said = f"; did you mean {' or '.join(guesses)}?" if guesses else ""
-    return f"no installed adapter knows an environment with {' and '.join(map(repr, lost))}{said}"
+    guess = suggestion(dict.fromkeys(one for word in lost for one in near(word, known)))
+    return f"no installed adapter knows an environment with {' and '.join(map(repr, lost))}{guess}"

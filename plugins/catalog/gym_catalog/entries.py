@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gym_core import UsageError
+from gym_core.spi import nearest
 
 if TYPE_CHECKING:
     from gym_core.spi import Plugin
@@ -84,11 +85,7 @@ def _entry(row: Mapping[str, Any], adapter: str) -> Entry:
 
 def near(word: str, entries: Iterable[Entry]) -> list[str]:
     """What entries say that is spelt much like a word that none of them holds, as it is there."""
-    from difflib import get_close_matches
-
-    said = {text: text for entry in entries for text in _spellings(entry)}
-    folded = {text.casefold(): text for text in said}
-    return [folded[text] for text in get_close_matches(word.casefold(), folded, n=3, cutoff=0.7)]
+    return nearest(word, {text for entry in entries for text in _spellings(entry)}, most=3, cutoff=0.7)
 
 
 def _spellings(entry: Entry) -> Iterator[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextvars import copy_context
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from gym_core import UsageError
-from gym_core.spi import LoadFailure, changed_variables, loading, model_keys
+from gym_core.spi import LoadFailure, changed_variables, did_you_mean, loading, model_keys
 from gym_inspect.model import POLICY, model, standing_in
 from gym_inspect.names import REQUIREMENT, Named, registered
 
@@ -61,9 +60,9 @@ def _of_package(wanted: Named, args: Mapping[str, Any]) -> Any:
     from inspect_ai._util.registry import registry_find, registry_info, registry_lookup
 
     if wanted.package not in registered():
-        near = get_close_matches(wanted.package, registered() - {"inspect_ai"}, n=3)
+        guess = did_you_mean(wanted.package, registered() - {"inspect_ai"}, most=3, shown=str)
         raise UsageError(
-            f"no package {wanted.package} that registers with Inspect is installed here{_guess(near)}",
+            f"no package {wanted.package} that registers with Inspect is installed here{guess}",
             hint=f"gym install --isolated {wanted} --with PKG names the package that brings it",
         )
     name = f"{wanted.package}/{wanted.task}"
@@ -71,9 +70,9 @@ def _of_package(wanted: Named, args: Mapping[str, Any]) -> Any:
     if factory is None:
         tasks = [registry_info(one).name for one in registry_find(lambda info: info.type == "task")]
         own = sorted(one for one in tasks if one.startswith(f"{wanted.package}/"))
-        near = get_close_matches(name, own, n=3) if wanted.task else []
+        guess = did_you_mean(name, own, most=3, shown=str) if wanted.task else ""
         lacking = f"has no task {wanted.task!r}" if wanted.task else "is a package, and no task of it is named"
-        raise UsageError(f"{wanted.package} {lacking}{_guess(near)}", hint=f"it has {len(own)}: {', '.join(own)[:200]}")
+        raise UsageError(f"{wanted.package} {lacking}{guess}", hint=f"it has {len(own)}: {', '.join(own)[:200]}")
     _check_args(wanted, args, registry_info(factory).metadata.get("params", ()))
     return task_create(name, **args)
 
@@ -90,8 +89,8 @@ def _of_file(wanted: Named, args: Mapping[str, Any]) -> Any:
         raise UsageError(f"{wanted.file} has {len(names)} tasks", hint=f"inspect:{wanted.file}@{'|'.join(names)}"[:300])
     task = wanted.task or names[0]
     if task not in names:
-        near = get_close_matches(task, names, n=3)
-        raise UsageError(f"{wanted.file} has no task {task!r}{_guess(near)}", hint=f"it has {', '.join(names)}"[:300])
+        guess = did_you_mean(task, names, most=3, shown=str)
+        raise UsageError(f"{wanted.file} has no task {task!r}{guess}", hint=f"it has {', '.join(names)}"[:300])
     load_file_tasks(path)
     return create_file_tasks(path, [task], dict(args))[0]
 
@@ -101,13 +100,9 @@ def _check_args(wanted: Named, args: Mapping[str, Any], known: Any) -> None:
     for name in args:
         if name not in known and "kwargs" not in known:
             raise UsageError(
-                f"{wanted} takes no argument {name!r}{_guess(get_close_matches(name, known))}",
+                f"{wanted} takes no argument {name!r}{did_you_mean(name, known, most=3, shown=str)}",
                 hint=f"it takes {', '.join(known) or 'none'}",
             )
-
-
-def _guess(near: list[str]) -> str:
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _hints(wanted: Named, failure: LoadFailure) -> Iterator[str]:

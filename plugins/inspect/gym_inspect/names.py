@@ -7,10 +7,11 @@ import importlib.util
 import json
 import re
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from functools import partial
 from importlib.resources import files
 
 from gym_core import UsageError, Venv
+from gym_core.spi import nearest
 
 REQUIREMENT = "inspect_ai>=0.3.285,<0.4"
 """The releases whose way of running a sample is followed here."""
@@ -53,7 +54,7 @@ def venv_of(wanted: Named) -> Venv | None:
     if here and (wanted.file or wanted.package in registered()):
         return None
     packages = [] if wanted.file else [wanted.package.replace("_", "-")]
-    return Venv(name=str(replace(wanted, task="")), packages=(REQUIREMENT, *packages), near=near_to(wanted))
+    return Venv(name=str(replace(wanted, task="")), packages=(REQUIREMENT, *packages), near=partial(near_to, wanted))
 
 
 def near_to(wanted: Named) -> list[str]:
@@ -62,7 +63,7 @@ def near_to(wanted: Named) -> list[str]:
         return []
     catalog = json.loads((files("gym_inspect") / "catalog.json").read_text("utf-8"))
     ids = [entry["id"] for entry in catalog["entries"]]
-    return [] if str(wanted) in ids else get_close_matches(str(wanted), ids, n=3, cutoff=0.8)
+    return [] if str(wanted) in ids else nearest(str(wanted), ids, most=3, cutoff=0.8)
 
 
 def registered() -> set[str]:

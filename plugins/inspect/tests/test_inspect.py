@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import gym_core
 from gym_core import Rollout, UsageError
 from gym_core.errors import BadRequestError
+from gym_inspect import names
 from gym_inspect.names import REQUIREMENT, Named, named, near_to, venv_of
 from gym_testing import call
 from gym_testing.models import ScriptedModel
@@ -44,8 +46,19 @@ def test_its_venv_holds_inspect_and_its_package() -> None:
     assert venv_of(named("no_such/other")) == venv
 
 
+def test_the_catalogue_is_read_only_where_a_venv_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(names, "files", lambda package: read.append(package) or files(package))
+    venv = venv_of(named("inspect_evals/gsm8"))
+    assert venv is not None
+    assert read == []
+    assert [*venv.near()][:1] == ["inspect:inspect_evals/gsm8k"]
+    assert read == ["gym_inspect"]
+
+
 def test_a_task_that_the_catalogue_lacks_is_answered_with_near_ones() -> None:
-    assert near_to(named("inspect_evals/gsm8"))[0] == "inspect:inspect_evals/gsm8k"
+    for misspelt in ("gsm8", "GSM8"):
+        assert near_to(named(f"inspect_evals/{misspelt}"))[0] == "inspect:inspect_evals/gsm8k"
     assert near_to(named("inspect_evals/gsm8k")) == near_to(named("inspect_evals")) == near_to(named("./a.py@b")) == []
 
 

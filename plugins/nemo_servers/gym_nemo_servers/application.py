@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
 from gym_core import Model, encode_json
 from gym_core.spi import described
 from gym_http.protocol.client import INTERRUPTED, Reply
@@ -27,9 +25,11 @@ class Application(Connection):
     """
 
     def __init__(self, app: Any, name: str, models: Mapping[str, Model] | None = None) -> None:
+        from httpx import ASGITransport
+
         super().__init__(_MOUNTED, name)
         self._app = app
-        self._transport = httpx.ASGITransport(app)
+        self._transport = ASGITransport(app)
         self._models = models or {}
         self._lifespan: Any = None
 
@@ -49,9 +49,11 @@ class Application(Connection):
 
     async def request(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
         """One request, whatever the answer. Raises `RemoteError` where the application raises."""
+        from httpx import Request
+
         content = b"" if body is None else encode_json(body)
         headers = {"content-type": "application/json", **(options.get("headers") or {})}
-        request = httpx.Request(method, f"{_MOUNTED}{path}", headers=headers, content=content)
+        request = Request(method, f"{_MOUNTED}{path}", headers=headers, content=content)
         token = ASKED.set(self._models)
         try:
             answer = await self._transport.handle_async_request(request)

@@ -7,14 +7,14 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from gym_core import UsageError, Venv
-from gym_isolated.records import libraries_of, read_environment, record_name, store_folder
+from gym_core.spi import did_you_mean
+from gym_isolated import packages_folder
 
 DISTRIBUTION = "gym-nemo-servers"
 FOLDER = "resources_servers"
@@ -75,16 +75,14 @@ def venv_of(ident: str) -> Venv | None:
 
 def _installed(venv: Venv) -> Path | None:
     """The folder of the servers in a venv that has been made."""
-    made = read_environment(store_folder() / record_name(DISTRIBUTION, venv.name))
-    packages = libraries_of(made.folder) if made is not None else None
+    packages = packages_folder(DISTRIBUTION, venv.name)
     return packages / FOLDER if packages is not None else None
 
 
 def unknown(ident: str, there: Collection[str] = ()) -> UsageError:
     """What is said of an id that no server has. `there`: the ids of those that are installed."""
     known_ones = {*there} or {*table()["servers"], *table()["aliases"]}
-    near = get_close_matches(ident, known_ones, n=3)
-    guess = f"; did you mean {' or '.join(f'nemo:{one}' for one in near)}?" if near else ""
+    guess = did_you_mean(ident, known_ones, most=3, shown="nemo:{}".format)
     version = "NeMo Gym" if there else f"NeMo Gym {table()['version']}"
     return UsageError(
         f"{version} has no resources server {ident!r}{guess}", hint="`gym search nemo:` lists those that were tried"

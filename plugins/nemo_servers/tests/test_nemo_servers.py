@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,11 @@ from gym_nemo_servers.environment import NemoServer, NemoServerOptions
 from gym_nemo_servers.loading import _placed, hints, mount
 from gym_nemo_servers.models import ASKED, JUDGE, _asked
 from gym_nemo_servers.names import known, named, table, venv_of
+
+
+def test_nothing_that_speaks_http_is_imported_with_the_environment() -> None:
+    program = "import sys, gym_nemo_servers.environment; sys.exit('httpx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_server_is_named_by_its_folder_or_its_class() -> None:

@@ -12,12 +12,11 @@ import socket
 import sys
 import typing
 from collections.abc import Iterator
-from difflib import get_close_matches
 from types import ModuleType
 from typing import IO, Any
 
 from gym_core import UsageError, encode_json, parse_json
-from gym_core.spi import LoadFailure, loading, read_message, when_let_go, write_message
+from gym_core.spi import LoadFailure, did_you_mean, loading, read_message, when_let_go, write_message
 
 APP = "app"
 """What an application is called in the module that makes it, as `openenv init` has it."""
@@ -62,8 +61,7 @@ def load(path: str) -> Any:
         module = _usual(name)
     found = getattr(module, attribute or APP, None)
     if found is None:
-        near = get_close_matches(attribute or APP, dir(module), n=3)
-        guess = f"; did you mean {' or '.join(f'{module.__name__}:{one}' for one in near)}?" if near else ""
+        guess = did_you_mean(attribute or APP, dir(module), most=3, shown=f"{module.__name__}:{{}}".format)
         raise UsageError(f"{module.__name__} has no `{attribute or APP}`{guess}")
     if inspect.isclass(found):
         return _application(found)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
-from difflib import get_close_matches
 
 from gym_core import UsageError, Venv
+from gym_core.spi import did_you_mean
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?")
 _ADDRESS = re.compile(r"[\w.-]+(:\d+)?(/\S*)?")
@@ -41,9 +41,8 @@ def venv_of(text: str) -> Venv | None:
     if importlib.util.find_spec("openenv") is not None:
         if importlib.util.find_spec(package) is not None:
             return None
-        near = get_close_matches(package, importlib.metadata.packages_distributions(), n=3, cutoff=0.8)
-        if near:
-            guess = " or ".join(f"openenv:{one}" for one in near)
-            raise UsageError(f"no module {package} is installed with openenv; did you mean {guess}?")
+        here = importlib.metadata.packages_distributions()
+        if guess := did_you_mean(package, here, most=3, cutoff=0.8, shown="openenv:{}".format):
+            raise UsageError(f"no module {package} is installed with openenv{guess}")
     # as `openenv init` calls what it makes
     return Venv(name=f"openenv:{package}", packages=("openenv", f"openenv-{package.replace('_', '-')}"))

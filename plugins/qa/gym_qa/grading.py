@@ -74,5 +74,5 @@ def check_name(match: str) -> str:
         return f"{PREFIX}{path}:{function}"
     if not match or match in GRADERS:
         return match
-    guess = did_you_mean(match, GRADERS, shown="`{}`".format)
+    guess = did_you_mean(match, GRADERS, shown="`{}`".format) or "."
     raise ValueError(f"there is no grader `{match}`{guess} There are {', '.join(GRADERS)}, and python:FILE:FUNCTION")

@@ -208,8 +208,10 @@ def test_shots_that_cannot_be_read(refused: Callable[..., str], tmp_path: Path) 
 
 
 def test_options_that_do_not_go_together() -> None:
-    with pytest.raises(ValueError, match="did you mean `number`"):
+    with pytest.raises(ValueError, match=r"`nubmer`; did you mean `number`\? There are exact, "):
         QAOptions.model_validate({"match": "nubmer"})
+    with pytest.raises(ValueError, match=r"there is no grader `like nothing`\. There are exact, "):
+        QAOptions.model_validate({"match": "like nothing"})
     with pytest.raises(ValueError, match="`shuffle` is for choices"):
         QAOptions.model_validate({"match": "exact", "shuffle": True})
 

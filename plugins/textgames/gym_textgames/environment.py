@@ -6,7 +6,6 @@ import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -28,7 +27,7 @@ from gym_core import (
     user_message,
 )
 from gym_core.errors import FieldError, SessionError
-from gym_core.spi import LoadFailure, OpenSession
+from gym_core.spi import LoadFailure, OpenSession, nearest, suggestion
 from gym_textgames.game import Game, Library, Seen, Settings
 from gym_textgames.guard import RandomState, guarded, heed_muted, in_thread
 from gym_textgames.libraries.gem_library import GemLibrary
@@ -237,9 +236,10 @@ class GameServer(ResourceServer[GameOptions]):
         except LookupError as error:
             if error.args != (name,):
                 raise UsageError(f"{own}:{name} cannot be made: {_words(error)}") from error
-            near = get_close_matches(name, self.choices(), n=3) or get_close_matches(name.split("-")[0], self.choices())
-            guess = f"; did you mean {', '.join(near)}?" if near else ""
-            raise UsageError(f"{own} has no {name!r}{guess}", hint=f"`gym plugins show {own}` lists them") from None
+            near = nearest(name, self.choices(), most=3) or nearest(name.split("-")[0], self.choices(), most=3)
+            raise UsageError(
+                f"{own} has no {name!r}{suggestion(near)}", hint=f"`gym plugins show {own}` lists them"
+            ) from None
         except UsageError as error:
             raise UsageError(f"{own}:{name}: {error.message}", hint=error.hint) from None
         except Exception as error:

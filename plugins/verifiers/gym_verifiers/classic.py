@@ -14,7 +14,7 @@ from gym_core import CompletedTask, Endpoint, Rollout, Task, TaskFailed, Verdict
 from gym_core.chat import responses_request
 from gym_core.errors import SessionError
 from gym_core.spi import described
-from gym_verifiers.loaded import ROW, Loaded, TaskIds, number, plain, sampling_of
+from gym_verifiers.loaded import ROW, Loaded, UniqueIds, number, plain, sampling_of
 from gym_verifiers.scoring import Scores, Scoring, note_scores, own_score, scoring, weights
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class LoadedEnvironment(Loaded):
 
     def tasks(self) -> Iterator[Task]:
         """The rows of its dataset. The request of each shows the prompt and the tools; the loop makes its own."""
-        ids = TaskIds()
+        ids = UniqueIds()
         for given in self._dataset:
             row = plain(given)
             messages = row["prompt"]

@@ -43,8 +43,11 @@ class Loaded(ABC):
         raise NotImplementedError
 
 
-class TaskIds:
-    """Ids by content, so that a task keeps its own wherever it stands; one that is there twice gets a number."""
+class UniqueIds:
+    """Ids of which each is the only one of its kind: one that is there twice gets a number.
+
+    A row's goes by its content, so that a task keeps its own wherever it stands.
+    """
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}

@@ -7,12 +7,14 @@ import importlib.metadata
 import importlib.util
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
 from gym_core import UsageError, Venv
+from gym_core.spi import nearest, suggestion
 
 _VERSION = re.compile(r"\d+(\.\d+){1,2}")
 _IDENT = re.compile(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z][\w-]*(\.[A-Za-z][\w-]*)*")
@@ -102,31 +104,31 @@ def fits(wanted: Named, version: str) -> bool:
 
 
 def is_here(wanted: Named) -> bool:
-    """Whether the module of an environment is importable here."""
-    try:
-        return importlib.util.find_spec(wanted.module) is not None
-    except ModuleNotFoundError:  # a package that it would be in
-        return False
+    """Whether the module of an environment is importable here. Nothing is imported to see that."""
+    name, *inner = wanted.module.split(".")
+    spec = importlib.util.find_spec(name)
+    if spec is None or not inner:
+        return spec is not None
+    places = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
+    return any(place.is_dir() or place.with_suffix(".py").is_file() for place in places)
 
 
 def venv_of(wanted: Named) -> Venv | None:
     """The venv that an environment has to live in; None where all that it needs is here."""
     here = installed_version()
-    near: list[str] = []
-    if here is not None and fits(wanted, here):
-        if is_here(wanted):
-            return None
-        near = near_to(wanted)
+    matches = here is not None and fits(wanted, here)
+    if matches and is_here(wanted):
+        return None
     # `uv` runs the programs of 0.4, which bring their own dependencies
     tools = [] if wanted.is_classic else ["uv"]
     packages = (wanted.requirement, *tools, wanted.built_in or wanted.package)
-    return Venv(name=str(wanted), packages=packages, near=near)
+    return Venv(name=str(wanted), packages=packages, near=partial(near_to, wanted) if matches else tuple)
 
 
 def near_to(wanted: Named) -> list[str]:
     """Environments that are installed here and called much like another: modules whose distribution needs verifiers."""
     owners = importlib.metadata.packages_distributions()
-    close = get_close_matches(wanted.module, owners, n=3, cutoff=0.8)
+    close = nearest(wanted.package.replace("-", "_"), owners, most=3, cutoff=0.8)
     return [f"verifiers:{module}" for module in close if any(_needs_verifiers(owner) for owner in owners[module])]
 
 
@@ -142,9 +144,8 @@ def _needs_verifiers(distribution: str) -> bool:
 
 def unknown(wanted: Named) -> UsageError:
     """The error for an id that no module has, with those that are near it."""
-    near = near_to(wanted)
-    guess = f"; did you mean {' or '.join(near)}?" if near else ""
     return UsageError(
-        f"there is no environment {wanted.ident!r}: no module {wanted.module} is installed with verifiers{guess}",
+        f"there is no environment {wanted.ident!r}: no module {wanted.module} is installed with verifiers"
+        f"{suggestion(near_to(wanted))}",
         hint=f"gym install --isolated {wanted} --with PKG names the package that brings it",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gym_core import CompletedTask, Endpoint, Task, TaskFailed, Verdict
 from gym_core.chat import responses_request
 from gym_verifiers.authors import by_its_author
-from gym_verifiers.loaded import ROW, Loaded, TaskIds, number, plain, sampling_of
+from gym_verifiers.loaded import ROW, Loaded, UniqueIds, number, plain, sampling_of
 
 if TYPE_CHECKING:
     from gym_verifiers.names import Named
@@ -51,7 +51,7 @@ class LoadedTaskset(Loaded):
 
     def tasks(self) -> Iterator[Task]:
         """Its tasks, each under the key by which verifiers knows it again."""
-        ids = TaskIds()
+        ids = UniqueIds()
         for task in self._env.taskset:
             row = task.data.model_dump(mode="json")  # null may be what a field has to be
             prompt = row.get("prompt")
@@ -106,7 +106,7 @@ def _verdict(main: Any, traces: list[Any]) -> Verdict:
     info: dict[str, Any] = {"stop_condition": main.stop_condition}
     if main.state is not None and (state := plain(main.state)):
         info["state"] = state
-    names = TaskIds()  # several tries of one agent are told apart
+    names = UniqueIds()  # several tries of one agent are told apart
     rewards = {names.numbered(trace.agent.name): number(trace.reward, "the reward") for trace in traces}
     return Verdict(
         number(main.reward, "the reward"), components, info, rewards if len(traces) > 1 else {}, metrics=metrics

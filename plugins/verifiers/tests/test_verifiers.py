@@ -24,7 +24,7 @@ from gym_testing.models import ScriptedModel
 from gym_verifiers import names
 from gym_verifiers.authors import by_its_author
 from gym_verifiers.environment import Verifiers, VerifiersOptions
-from gym_verifiers.loaded import TaskIds, number, plain
+from gym_verifiers.loaded import UniqueIds, number, plain
 from gym_verifiers.names import Named, fits, installed_version, named, venv_of
 from gym_verifiers.scoring import Scores, Scoring, _noting, scoring
 
@@ -47,7 +47,7 @@ def test_an_id_is_a_name_with_or_without_an_owner_and_a_version() -> None:
             named(wrong)
 
 
-def test_its_home_holds_verifiers_and_its_package() -> None:
+def test_its_venv_holds_verifiers_and_its_package() -> None:
     old, new = venv_of(named("no-such-environment@0.3")), venv_of(named("no-such-environment"))
     assert old is not None
     assert new is not None
@@ -66,6 +66,29 @@ def test_tasksets_that_come_with_verifiers_are_its_own_modules() -> None:
     assert venv.packages == ("verifiers==0.4.99", "uv", "verifiers[ta]")
 
 
+def test_whether_a_taskset_is_here_is_seen_without_importing_verifiers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasksets = tmp_path / "verifiers" / "v1" / "tasksets"
+    tasksets.mkdir(parents=True)
+    (tmp_path / "verifiers" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (tasksets / "textarena.py").touch()
+    (tasksets / "harbor").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == "verifiers"]:
+        monkeypatch.delitem(sys.modules, loaded)
+    asked = ("textarena@0.4", "harbor@0.4", "openenv@0.4", "verifiers", "no.such")
+    found = [names.is_here(named(one)) for one in asked]
+    assert found == [True, True, False, True, False]
+
+
+def test_a_taskset_that_is_not_here_has_near_names_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = {"textarenas": ["textarenas"]}
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: owners)
+    monkeypatch.setattr(importlib.metadata, "requires", {"textarenas": ["verifiers"]}.get)
+    assert names.near_to(named("textarena@0.4")) == ["verifiers:textarenas"]
+
+
 def test_a_near_name_is_named_and_bars_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     owners = {"wordle_game": ["wordle-game"], "wordle_gam": ["of-something-else"], "odd": ["odd"]}
     needs = {"wordle-game": ["verifiers>=0.3; python_version>'3'"], "of-something-else": ["not ; a requirement"]}
@@ -74,11 +97,11 @@ def test_a_near_name_is_named_and_bars_nothing(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(names, "installed_version", lambda: "0.3.1")
     venv = venv_of(named("wordle-game2@0.3"))
     assert venv is not None
-    assert venv.near == ["verifiers:wordle_game"]
+    assert venv.near() == ["verifiers:wordle_game"]
     assert "did you mean verifiers:wordle_game?" in names.unknown(named("wordle-game2")).message
 
 
-def test_without_its_home_one_line_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_venv_one_line_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GYM_HOME", str(tmp_path))
     with pytest.raises(UsageError) as refused:
         run("verifiers:no-such-environment@0.3")
@@ -87,11 +110,11 @@ def test_without_its_home_one_line_says_how_to_make_it(tmp_path: Path, monkeypat
 
 
 def test_tasks_are_known_by_what_they_hold() -> None:
-    ids = TaskIds()
+    ids = UniqueIds()
     first, again, other = ids.of({"a": 1}), ids.of({"a": 1}), ids.of({"a": 2})
     assert again == f"{first}-2"
     assert other not in (first, again)
-    assert TaskIds().of({"a": 1}) == first
+    assert UniqueIds().of({"a": 1}) == first
 
 
 def test_only_numbers_are_rewards() -> None:
