@@ -171,6 +171,8 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
 
 def _is_adapter(name: str) -> bool:
     """Whether a name is that of an adapter here whose environments live in venvs: no package of that name is meant."""
+    from inspect import getattr_static
+
     from gym_core.contract.component import Component
     from gym_core.wiring.manager import PluginManager
 
@@ -183,8 +185,7 @@ def _is_adapter(name: str) -> bool:
     if len(here) != 1:
         return False
     loaded = manager.load(Kind.RESOURCE_SERVER, here[0].qualified_name)
-    owner = next(base for base in loaded.component.__mro__ if "venv" in vars(base))
-    return owner is not Component
+    return getattr_static(loaded.component, "venv") is not getattr_static(Component, "venv")
 
 
 def _make_venv(isolation: Installation, reference: str, options: Sequence[str], **more: Any) -> int | None:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from gym_core import UsageError
+from gym_viewer.api import rollouts
 from gym_viewer.application import page_files
 from gym_viewer.export import bundle, page_of, write_page
+from gym_viewer.index.row import LONGEST
 from tests.viewer.stored import message, model_call, row, tool_call, tool_output, write_run
 
 HOSTILE = "</script><script>alert(1)</script><!--<script>\u2028"
@@ -89,6 +91,13 @@ def test_the_modules_of_the_page_become_one_script() -> None:
     for name in page_files():
         if name.endswith(".js"):
             assert f"const module_{name.removesuffix('.js').replace('-', '_')} = " in script
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"), [("api.js", "CELL", LONGEST), ("columns.js", "MOST", rollouts._COLUMNS)]
+)
+def test_what_the_page_does_by_itself_has_the_bounds_of_the_api(module: str, name: str, value: int) -> None:
+    assert re.findall(rf"^const {name} = (\d+);", page_files()[module].decode(), re.M) == [str(value)]
 
 
 def test_modules_come_after_those_they_need() -> None:

@@ -48,7 +48,12 @@ def test_its_venv_holds_inspect_and_its_package() -> None:
 
 def test_the_catalogue_is_read_only_where_a_venv_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(names, "files", lambda package: read.append(package) or files(package))
+
+    def noted(package: str) -> Any:
+        read.append(package)
+        return files(package)
+
+    monkeypatch.setattr(names, "files", noted)
     venv = venv_of(named("inspect_evals/gsm8"))
     assert venv is not None
     assert read == []

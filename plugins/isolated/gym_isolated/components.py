@@ -40,7 +40,7 @@ from gym_http.remote.connection import Connection
 from gym_http.remote.environment import SERVED, RemoteResourceServer
 from gym_http.remote.model import RemoteModel
 from gym_http.remote.runner import complete
-from gym_isolated.resolving import Origin, ResolvedOptions, given_options
+from gym_isolated.resolving import Origin, ResolvedOptions, options_set
 from gym_isolated.supervisor import Supervisor
 
 InfoT = TypeVar("InfoT", bound=ComponentInfo)
@@ -221,7 +221,7 @@ class IsolatedRunner(Isolated, Runner):
                 f"{self.origin.environment.distribution}",
                 hint="leave --agent out, and the environment names its own",
             )
-        return await complete(server.connection, task, context, [*context.models], given_options(self.options))
+        return await complete(server.connection, task, context, [*context.models], options_set(self.options))
 
 
 BASES = {

@@ -47,7 +47,7 @@ class ResolvedOptions(Options):
     _described: dict[str, Any] = PrivateAttr(default_factory=dict)
 
 
-def given_options(options: Options) -> dict[str, Any]:
+def options_set(options: Options) -> dict[str, Any]:
     """Those that were set, wherever, as values by name; secrets as they were asked for: variables are there, too."""
     if not isinstance(options, ResolvedOptions):
         return {}

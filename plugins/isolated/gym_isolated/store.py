@@ -79,7 +79,7 @@ class Wanted:
         return [*self.venv.packages[:-1], *self.instead] if self.instead else [*self.venv.packages]
 
     @property
-    def beside(self) -> dict[str, str]:
+    def copied(self) -> dict[str, str]:
         """What is put there as it runs here, besides gym itself: distributions and their packages."""
         plugin = self.plugin
         return {} if plugin is None else {plugin.distribution: plugin.module.partition(":")[0].partition(".")[0]}
@@ -214,7 +214,7 @@ def _build(
     bound = builder.bound_to(python_of(folder))
     with tempfile.TemporaryDirectory(dir=folder) as wheels:
         # among the options, because no user has asked for it: a message about what was asked leaves it out
-        core = write_wheels(Path(wheels), wanted.beside)
+        core = write_wheels(Path(wheels), wanted.copied)
         if not agreed(bound.plan(wanted.packages, [*options, *core])):
             return None
         bound.install(wanted.packages, [*options, *core])

@@ -25,7 +25,7 @@ def test_a_url_or_an_import_path() -> None:
     assert refused.value.hint == "--env openenv:http://localhost:8000"
 
 
-def test_its_home_holds_openenv_and_its_package() -> None:
+def test_its_venv_holds_openenv_and_its_package() -> None:
     assert venv_of("https://host") is None
     venv = venv_of("no_such_world.server.app:app")
     assert venv is not None
