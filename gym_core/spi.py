@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from gym_core.cli.parameters import setting_option as setting_option
     from gym_core.cli.parameters import task_id_option as task_id_option
     from gym_core.cli.parameters import timeout_options as timeout_options
+    from gym_core.cli.reward_lines import breakdown_lines as breakdown_lines
+    from gym_core.cli.reward_lines import mean_text as mean_text
     from gym_core.cli.running import logged as logged
     from gym_core.cli.terminal import Terminal as Terminal
     from gym_core.cli.terminal import open_console as open_console
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
     from gym_core.cli.terminal import written as written
     from gym_core.cli.where import Condition as Condition
     from gym_core.contract.agent import checked_stop as checked_stop
-    from gym_core.contract.executor import Head as Head
     from gym_core.contract.executor import Receive as Receive
     from gym_core.contract.executor import WorkerChannel as WorkerChannel
     from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from gym_core.domain.nearest import nearest as nearest
     from gym_core.domain.nearest import suggestion as suggestion
     from gym_core.domain.parts import describe_part as describe_part
+    from gym_core.domain.parts import shorten_data as shorten_data
     from gym_core.domain.proxies import ProxyError as ProxyError
     from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
@@ -138,10 +140,6 @@ if TYPE_CHECKING:
     from gym_core.engine.child_processes.parent import ErrorLines as ErrorLines
     from gym_core.engine.child_processes.parent import NoAnswer as NoAnswer
     from gym_core.engine.child_processes.parent import how_ended as how_ended
-    from gym_core.engine.comparison import Compared as Compared
-    from gym_core.engine.comparison import Statistics as Statistics
-    from gym_core.engine.comparison import difference as difference
-    from gym_core.engine.comparison import same_tasks as same_tasks
     from gym_core.engine.config import RunConfig as RunConfig
     from gym_core.engine.config import run_config as run_config
     from gym_core.engine.events.logs import log_rollout as log_rollout
@@ -153,10 +151,13 @@ if TYPE_CHECKING:
     from gym_core.engine.metrics.columns import FLAT_COLUMNS as FLAT_COLUMNS
     from gym_core.engine.metrics.columns import FLAT_FAMILIES as FLAT_FAMILIES
     from gym_core.engine.metrics.columns import flat_row as flat_row
+    from gym_core.engine.metrics.intervals import student_t as student_t
     from gym_core.engine.metrics.rewards import RewardTally as RewardTally
     from gym_core.engine.metrics.statistics import SUCCESS as SUCCESS
+    from gym_core.engine.metrics.statistics import ClusteredMean as ClusteredMean
     from gym_core.engine.metrics.statistics import pass_at_k as pass_at_k
     from gym_core.engine.metrics.statistics import powers_of_two as powers_of_two
+    from gym_core.engine.metrics.statistics import rounded as rounded
     from gym_core.engine.model_calls.gate import BoundModel as BoundModel
     from gym_core.engine.model_calls.gate import Clock as Clock
     from gym_core.engine.model_calls.gate import ModelGate as ModelGate
@@ -185,19 +186,18 @@ if TYPE_CHECKING:
     from gym_core.engine.run.run import Run as Run
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
-    from gym_core.engine.storage.collisions import of_a_run as of_a_run
-    from gym_core.engine.storage.collisions import refuse_collisions as refuse_collisions
+    from gym_core.engine.storage.collisions import refuse_writes_to_runs as refuse_writes_to_runs
+    from gym_core.engine.storage.collisions import rows_beside as rows_beside
     from gym_core.engine.storage.groups import GroupLines as GroupLines
     from gym_core.engine.storage.manifest import Manifest as Manifest
     from gym_core.engine.storage.reading import ResultsFile as ResultsFile
+    from gym_core.engine.storage.reading import StoredRow as StoredRow
+    from gym_core.engine.storage.reading import StoredRows as StoredRows
     from gym_core.engine.storage.reading import files_of_results as files_of_results
     from gym_core.engine.storage.requests import StoredRequests as StoredRequests
     from gym_core.engine.storage.store import Outputs as Outputs
+    from gym_core.engine.storage.summary import recounted as recounted
     from gym_core.engine.storage.summary import remedy as remedy
-    from gym_core.engine.stored_runs import StoredRun as StoredRun
-    from gym_core.engine.stored_runs import latest_run as latest_run
-    from gym_core.engine.stored_runs import manifests as manifests
-    from gym_core.engine.stored_runs import stored_run as stored_run
     from gym_core.engine.tasks.input_file import open_input as open_input
     from gym_core.engine.tasks.job import Job as Job
     from gym_core.engine.tasks.keys import content_id as content_id
@@ -214,9 +214,7 @@ if TYPE_CHECKING:
     from gym_core.wiring.discovery import find_plugins as find_plugins
     from gym_core.wiring.dotenv import load_dotenv as load_dotenv
     from gym_core.wiring.fields import is_secret_field as is_secret_field
-    from gym_core.wiring.fields import is_selector as is_selector
     from gym_core.wiring.fields import option_fields as option_fields
-    from gym_core.wiring.fields import variable as variable
     from gym_core.wiring.foreign_code import LoadFailure as LoadFailure
     from gym_core.wiring.foreign_code import changed_variables as changed_variables
     from gym_core.wiring.foreign_code import loading as loading
@@ -259,11 +257,12 @@ else:
             "gym_core.cli.parameters": "SECONDS component_options component_settings concurrency_option debug_option "
             "disable_option given_deadlines given_options json_option parse_models parse_settings sandbox_option "
             "sandbox_settings setting_option task_id_option timeout_options",
+            "gym_core.cli.reward_lines": "breakdown_lines mean_text",
             "gym_core.cli.running": "logged",
             "gym_core.cli.terminal": "Terminal open_console pass_shared_terminal pass_terminal styled written",
             "gym_core.cli.where": "Condition",
             "gym_core.contract.agent": "checked_stop",
-            "gym_core.contract.executor": "Head Receive WorkerChannel WorkerLauncher",
+            "gym_core.contract.executor": "Receive WorkerChannel WorkerLauncher",
             "gym_core.contract.formats": "Column ExportRequest Exporter ImportRequest ImportedRun Importer Json",
             "gym_core.contract.gateway": "no_gateway",
             "gym_core.contract.hookspecs": "RunControl",
@@ -283,7 +282,7 @@ else:
             "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
             "gym_core.domain.json_text": "plain_json what_it_is",
             "gym_core.domain.nearest": "did_you_mean nearest suggestion",
-            "gym_core.domain.parts": "describe_part",
+            "gym_core.domain.parts": "describe_part shorten_data",
             "gym_core.domain.proxies": "ProxyError environment_proxy",
             "gym_core.domain.quoting": "one_line quote",
             "gym_core.domain.responses": "call_id_of content_parts id_text",
@@ -297,7 +296,6 @@ else:
             "gym_core.engine.bounds.deadlines": "DeadlineExceeded Deadlines",
             "gym_core.engine.child_processes.child": "read_message when_let_go write_message",
             "gym_core.engine.child_processes.parent": "ChildProcess ErrorLines NoAnswer how_ended",
-            "gym_core.engine.comparison": "Compared Statistics difference same_tasks",
             "gym_core.engine.config": " RunConfig run_config",
             "gym_core.engine.events.logs": "log_rollout",
             "gym_core.engine.executors.frames": "FrameReader",
@@ -306,8 +304,9 @@ else:
             "gym_core.engine.loops": "run_loop",
             "gym_core.engine.metrics.breakdown": "field_value",
             "gym_core.engine.metrics.columns": "FLAT_COLUMNS FLAT_FAMILIES flat_row",
+            "gym_core.engine.metrics.intervals": "student_t",
             "gym_core.engine.metrics.rewards": "RewardTally",
-            "gym_core.engine.metrics.statistics": "SUCCESS pass_at_k powers_of_two",
+            "gym_core.engine.metrics.statistics": "ClusteredMean SUCCESS pass_at_k powers_of_two rounded",
             "gym_core.engine.model_calls.gate": "BoundModel Clock ModelGate Models",
             "gym_core.engine.model_calls.rate_limits": " Limiters",
             "gym_core.engine.open_files": "allow_open_files",
@@ -326,14 +325,13 @@ else:
             "gym_core.engine.run.opening": "open_run",
             "gym_core.engine.run.run": "Run",
             "gym_core.engine.staging": "beginning make_gates",
-            "gym_core.engine.storage.collisions": "of_a_run refuse_collisions",
+            "gym_core.engine.storage.collisions": "refuse_writes_to_runs rows_beside",
             "gym_core.engine.storage.groups": "GroupLines",
             "gym_core.engine.storage.manifest": "Manifest",
-            "gym_core.engine.storage.reading": "ResultsFile files_of_results",
+            "gym_core.engine.storage.reading": "ResultsFile StoredRow StoredRows files_of_results",
             "gym_core.engine.storage.requests": "StoredRequests",
             "gym_core.engine.storage.store": "Outputs",
-            "gym_core.engine.storage.summary": "remedy",
-            "gym_core.engine.stored_runs": "StoredRun latest_run manifests stored_run",
+            "gym_core.engine.storage.summary": "recounted remedy",
             "gym_core.engine.tasks.input_file": "open_input",
             "gym_core.engine.tasks.job": "Job",
             "gym_core.engine.tasks.keys": "content_id named_by",
@@ -343,7 +341,7 @@ else:
             "gym_core.wiring.description": "RECORDED describe_component",
             "gym_core.wiring.discovery": "DISABLE_VARIABLE find_plugins",
             "gym_core.wiring.dotenv": "load_dotenv",
-            "gym_core.wiring.fields": "is_secret_field is_selector option_fields variable",
+            "gym_core.wiring.fields": "is_secret_field option_fields",
             "gym_core.wiring.foreign_code": "LoadFailure changed_variables loading model_keys",
             "gym_core.wiring.data_folder": "HOME_VARIABLE data_folder",
             "gym_core.wiring.kinds": "Kind MAY_BE_ELSEWHERE",

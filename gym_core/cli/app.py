@@ -20,8 +20,6 @@ app = CommandGroup(
             "gym_core.cli.run:run",
             "Run an agent with a model on an environment's tasks and write one row per rollout.",
         ),
-        "runs": ("gym_core.cli.runs:runs", "List the runs of a folder, newest first, with what they came to."),
-        "stats": ("gym_core.cli.stats:stats", "Compute the numbers of runs again, a line for each."),
         "rescore": ("gym_core.cli.rescore:rescore", "Verify stored rollouts again, without a model."),
         "plugins": ("gym_core.cli.app:plugins", "List, show and check the installed plugins."),
         "doctor": ("gym_core.cli.doctor:doctor", "Look for what keeps runs from going well, and say how to fix it."),
@@ -37,10 +35,6 @@ app = CommandGroup(
         "export": (
             "gym_core.cli.export:export",
             "Write the rollouts of a run as rows that the tools of others read.",
-        ),
-        "show": (
-            "gym_core.cli.show:show",
-            "Show rollouts of a run: one, those that failed, the lowest, or with those of another.",
         ),
         "help": ("gym_core.cli.help:help_", "Show how to use a command, as `gym COMMAND --help` does."),
     },

@@ -75,7 +75,7 @@ def export(
     from gym_core.cli.export_selection import SelectedRollouts
     from gym_core.contract.formats import ExportRequest
     from gym_core.domain.json_text import encode_json
-    from gym_core.engine.storage.collisions import of_a_run, refuse_collisions, refuse_of_a_run
+    from gym_core.engine.storage.collisions import refuse_of_a_run, refuse_writes_to_runs
     from gym_core.engine.storage.reading import ResultsFile
     from gym_core.engine.storage.requests import StoredRequests
     from gym_core.wiring.kinds import Kind
@@ -84,7 +84,7 @@ def export(
     exporter: Exporter = PluginManager(disabled).load(Kind.EXPORTER, format_).component
     options = _options(exporter, format_, settings)
     wanted = _selection(exporter, options, **selection)
-    refuse_collisions(of_a_run(file), [])
+    refuse_writes_to_runs([file])
     if output is not None:
         refuse_of_a_run("the output", output)
         refuse_existing(output)

@@ -16,27 +16,28 @@ def mean_text(value: Mapping[str, Any]) -> str:
     return f"{value['mean']:.4f}" + (f" ± {error:.4f}" if error is not None else "")
 
 
-def metric_lines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """An environment's own metrics, as label and text: the mean, and within what."""
+def breakdown_lines(account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The breakdowns of a reward by fields, then an environment's own metrics, as label and text."""
+    yield from _by_lines(account["reward"])
+    metrics = account["metrics"]
     if metrics:
         yield "metrics", ""
     for name, metric in metrics.items():
         yield f"  {one_line(name)}", f"{metric['mean']:.6g} ({metric['min']:.6g} to {metric['max']:.6g})"
 
 
-def by_lines(reward: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The breakdowns of a reward by fields, as label and text."""
+def _by_lines(reward: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for field, breakdown in reward.get("by", {}).items():
         yield f"by {field}", ""
         for value, group in breakdown["values"].items():
-            yield f"  {one_line(value)}", f"{mean_text(group)} over {counted(group)}"
+            yield f"  {one_line(value)}", f"{mean_text(group)} over {_counted(group)}"
         others = breakdown["others"]
         if others is not None:
             how_many = f"{others['values']:,}{' and more' if others['more'] else ''} other values"
             mean = "-" if others["mean"] is None else f"{others['mean']:.4f}"
-            yield f"  ({how_many})", f"{mean} over {counted(others)}"
+            yield f"  ({how_many})", f"{mean} over {_counted(others)}"
 
 
-def counted(group: Mapping[str, Any]) -> str:
+def _counted(group: Mapping[str, Any]) -> str:
     """How many rollouts a mean is over, and how many it leaves out."""
     return f"{group['rollouts']:,}" + (f", {group['left_out']:,} failed" if group["left_out"] else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gym_core.cli.reward_lines import by_lines, mean_text, metric_lines
+from gym_core.cli.reward_lines import breakdown_lines, mean_text
 from gym_core.cli.terminal import Terminal, open_console, written
 from gym_core.domain.quoting import quote
 from gym_core.domain.rollout import Status
@@ -76,8 +76,7 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, component in reward["components"].items():
         yield f"  {name}", mean_text(component)
     yield from _groups(summary["groups"] or {})
-    yield from by_lines(reward)
-    yield from metric_lines(summary["metrics"])
+    yield from breakdown_lines(summary)
     for measure in ("pass@k", "pass^k"):
         for k, value in reward.get(measure, {}).items():
             yield f"{measure[:-1]}{k}", mean_text(value)

@@ -8,12 +8,13 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from gym_core.domain.quoting import one_line, quote, quote_json
-from gym_core.engine.standard_streams import PATIENCE, Output, end_redrawn, printing
+from gym_core.engine.standard_streams import PATIENCE, Output, Sink, end_redrawn, printing, standard_output
 from gym_core.wiring.secrets import Redactor
 
 if TYPE_CHECKING:
@@ -125,20 +126,18 @@ class Terminal:
         return self._err.columns
 
     @contextlib.contextmanager
-    def paged(self) -> Iterator[None]:
-        """Show what is written to standard output a page at a time, where that is a terminal.
+    def through(self, opened: Callable[[int], AbstractContextManager[Sink | None]]) -> Iterator[None]:
+        """Send what is written to standard output through something else, such as a pager, where it is a terminal.
 
-        Ends early, and quietly, where the reader has seen enough.
+        `opened`: makes that of the descriptor of the terminal; None leaves it as it is.
         """
         if not self._out.is_terminal:
             yield
             return
-        from gym_core.cli.pager import open_pager
-
         self.flush()
-        with open_pager() as pager:
+        with opened(standard_output()) as other:
             sink = self._out.sink
-            self._out.sink = pager or sink
+            self._out.sink = other or sink
             try:
                 yield
             finally:

@@ -56,7 +56,7 @@ class OutputLost(Exception):
         self.error = error
 
 
-class _Sink(Protocol):
+class Sink(Protocol):
     """Where bytes go. What is `required` counts as data, all else as lines for people."""
 
     @property
@@ -81,7 +81,7 @@ class Output:
         self.is_terminal = is_terminal(stream)
         self.number = _number(stream)
         self.encoding = getattr(stream, "encoding", None) or "utf-8" if self.number is not None else "utf-8"
-        self.sink: _Sink
+        self.sink: Sink
         if self.number is None:
             self.sink = _Nothing() if stream is None else _TextSink(stream)
         elif waits or not _can_block(self.number):

@@ -8,6 +8,9 @@ CORE = "gym-core"
 """The distribution of gym itself."""
 
 COMMANDS = {
+    "show": ("gym-results", "Show rollouts of a run: one, those that failed, the lowest, or with those of another."),
+    "stats": ("gym-results", "Compute the numbers of runs again, a line for each."),
+    "runs": ("gym-results", "List the runs of a folder, newest first, with what they came to."),
     "serve": ("gym-http", "Offer an environment, a model or an agent over HTTP until it is interrupted."),
     "view": ("gym-viewer", "Look at runs in the browser."),
     "check": ("gym-check", "Audit an environment: its tasks, its tools and its verifier."),

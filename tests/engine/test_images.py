@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gym_core import Item, Session, Task, Trajectory, audio_part, file_part, image_part, text_part, tool, user_message
-from gym_core.cli.rollout_view import render
 from gym_core.engine.model_calls.reservations import IMAGE_TOKENS, encoded_size
+from gym_results.rollout_view import render
 from gym_testing import FakeOpenAI, Received, Turn, call
 from tests.domain.test_parts import png
 from tests.support.endpoints import config, execute

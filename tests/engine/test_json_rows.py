@@ -12,12 +12,12 @@ import orjson
 import pytest
 
 from gym_core import Task, UsageError, Verdict, encode_json, parse_json
-from gym_core.cli.rollout_file import RunRows, Selection
-from gym_core.cli.rollout_view import render
-from gym_core.engine.comparison import Statistics
 from gym_core.engine.run.rescore import RescoreConfig, open_rescore
 from gym_core.engine.storage.reading import ResultsFile
 from gym_nemo.formats import NemoExporter
+from gym_results.comparison import Statistics
+from gym_results.rollout_view import render
+from gym_results.run_rows import RunRows, Selection
 from tests.support.envs import PlainSession, env, row
 from tests.support.exports import export_lines
 from tests.support.loop import asynchronous

@@ -14,7 +14,7 @@ from typing import Any, NotRequired, get_origin, get_type_hints
 import httpx
 import pytest
 
-from gym_core.spi import Statistics, difference
+from gym_results.comparison import Statistics, difference
 from gym_viewer.api import shapes
 from gym_viewer.index.store import _ORDERS_KEPT
 from tests.viewer.conftest import Opening, Viewer

@@ -1,1 +1,1 @@
-"""Rewards as numbers: means, errors, pass@k, comparisons."""
+"""Rewards as numbers: means, errors, pass@k."""

@@ -1,4 +1,4 @@
-"""What holds the truth 95 times out of 100: intervals of means over tasks, and of differences between two runs.
+"""What holds the truth 95 times out of 100: intervals of means over tasks.
 
 Few tasks are the rule, and rewards near 0 or 1 as well: there the usual mean ± 1.96 standard errors leaves the range
 of the rewards and holds the truth too seldom.
@@ -56,27 +56,6 @@ def interval_of_mean(
     if count == clusters and math.isclose(effective, count, rel_tol=1e-6):  # 0/1 rewards
         return _wilson(mean, count, Z)
     return _wilson(mean, spread / _unbiased(error, clusters) ** 2, student_t(clusters - 1))
-
-
-def interval_of_difference(
-    mean: float, error: float | None, *, tasks: int, zero_or_one: bool, within_unit: bool
-) -> Interval | None:
-    """The interval of a mean of paired differences, one per task; None for fewer than two tasks.
-
-    Between runs whose rewards are `zero_or_one` it is that of Agresti and Min (2005): as if there were two tasks more,
-    of which half a one speaks for either side. Otherwise mean ± t standard errors, `within_unit` no further than -1 and
-    1.
-    """
-    if error is None:
-        return None
-    if zero_or_one:
-        squares = (error * error * tasks + mean * mean) * tasks + 1
-        centre = mean * tasks / (tasks + 2)
-        half = Z * math.sqrt((squares / (tasks + 2) - centre * centre) / (tasks + 2))
-    else:
-        centre, half = mean, student_t(tasks - 1) * _unbiased(error, tasks)
-    low, high = centre - half, centre + half
-    return (max(-1.0, low), min(1.0, high)) if within_unit else (low, high)
 
 
 def _unbiased(error: float, clusters: int) -> float:

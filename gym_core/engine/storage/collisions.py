@@ -45,7 +45,12 @@ def refuse_collisions(read: Iterable[Named], written: Iterable[Named]) -> None:
             raise UsageError(f"{name} goes to {taken[identity]}: it would be destroyed", hint="send it elsewhere")
 
 
-def of_a_run(file: Path) -> Iterator[Named]:
+def refuse_writes_to_runs(files: Iterable[Path], written: Iterable[Named] = ()) -> None:
+    """Raise `UsageError` where a file of the runs that are read, each named by its results, is one that is written."""
+    refuse_collisions([named for file in files for named in _of_a_run(file)], written)
+
+
+def _of_a_run(file: Path) -> Iterator[Named]:
     """The files of the run whose results `file` holds: they are read with it, or belong to it."""
     yield "the results", file
     stem = run_name(str(file))

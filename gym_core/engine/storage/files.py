@@ -133,7 +133,7 @@ class LineFile:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a run is writing to it, as far as locks of the file system tell."""
+    """Whether somebody has locked it to write to it, as far as locks of the file system tell."""
     try:
         import fcntl
 

@@ -44,11 +44,6 @@ def encode_group(group: Group) -> bytes:
     return encode_json(line, orjson.OPT_APPEND_NEWLINE)
 
 
-def groups_of(rows: Path) -> Path:
-    """Where the groups of a results file stand."""
-    return rows.with_name(f"{rows.name.removesuffix('.jsonl')}.groups.jsonl")
-
-
 def is_group_line(line: bytes) -> bool:
     """Whether this is a line of an `x.groups.jsonl`."""
     try:

@@ -27,6 +27,7 @@ from gym_core.engine.storage.encoded import EncodedRollout, FreshRollout
 from gym_core.engine.storage.files import (
     LineFile,
     SpareDescriptor,
+    is_locked,
     line_at,
     parse_row,
     partial,
@@ -94,6 +95,11 @@ class Outputs:
         for what, path in (("the manifest of the output", self.manifest), ("the summary of the output", self.summary)):
             yield what, path
             yield what, partial(path)
+
+    @property
+    def locked(self) -> bool:
+        """Whether a run is writing them, as far as locks of the file system tell."""
+        return is_locked(self.rows)
 
     @staticmethod
     def place(offset: int, *, failed: bool) -> int:

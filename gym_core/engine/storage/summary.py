@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gym_core.domain import errors as error_classes
 from gym_core.domain.errors import ModelError
+from gym_core.domain.rollout import Rollout
+from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.progress import ErrorGroup, Progress
+from gym_core.engine.metrics.rewards import RewardTally
+from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import FORMAT_VERSION
 from gym_core.engine.tasks.source import SourceInfo
+
+if TYPE_CHECKING:
+    from gym_core.engine.storage.reading import ResultsFile
 
 
 def summarize(
@@ -30,7 +37,6 @@ def summarize(
     """
     seconds = progress.seconds
     ran = progress.finished - progress.kept
-    cancelled = progress.cancelled
     return {
         "format_version": FORMAT_VERSION,
         "run_id": run_id,
@@ -39,9 +45,7 @@ def summarize(
         "output": output,
         "rollouts": {
             "planned": progress.total,
-            "with_verdict": progress.done,
-            "failed": progress.failed - cancelled,
-            "cancelled": cancelled,
+            **_counts(progress),
             "kept": progress.kept,
             "skipped_rows": source.skipped,
         },
@@ -53,8 +57,37 @@ def summarize(
     }
 
 
+def recounted(
+    results: ResultsFile,
+    repeats: int,
+    by: Sequence[str] = (),
+    heard: Callable[[Rollout], None] = lambda rollout: None,
+) -> dict[str, Any]:
+    """The part of a summary that can be computed again, from the rows and failures, which are read as a stream.
+
+    `repeats`: how many rollouts a task has. `by`: fields to break the reward down by. `heard` is told of each rollout.
+    Raises `UsageError` for a line that is no rollout.
+    """
+    progress = Progress(repeats=repeats, rewards=RewardTally(repeats, by))
+    if results.outputs.groups.exists():
+        progress.groups = GroupTally()
+        GroupLines(results.outputs.groups, progress.groups)
+    for rollout in results.rollouts():
+        progress.add(rollout.row)
+        heard(rollout)
+    return {"rollouts": _counts(progress), **account(progress)}
+
+
+def _counts(progress: Progress) -> dict[str, int]:
+    return {
+        "with_verdict": progress.done,
+        "failed": progress.failed - progress.cancelled,
+        "cancelled": progress.cancelled,
+    }
+
+
 def account(progress: Progress) -> dict[str, Any]:
-    """The part of a summary that can be computed again from the rows and failures alone."""
+    """What is told by the rows and failures alone."""
     return {
         "statuses": dict(sorted(progress.statuses.items())),
         "reward": progress.rewards.result(progress.failed - progress.cancelled),

@@ -37,13 +37,14 @@ def health(terminal: Terminal, run: Path, ignored: tuple[str, ...], examples: in
 
     The exit status is 0 where nothing was found, and 1 where something was.
     """
-    from gym_core.spi import ResultsFile, latest_run
+    from gym_core.spi import ResultsFile
     from gym_health.checks import CHECKS, look_at
+    from gym_results.stored_runs import results_at
 
     unknown = next((name for name in ignored if name not in CHECKS), None)
     if unknown is not None:
         raise UsageError(f"there is no check named {unknown!r}", hint=f"they are {', '.join(CHECKS)}")
-    path = latest_run(run) if run.is_dir() else run
+    path = results_at(run)
     file = ResultsFile(path)
     looked, findings = look_at(file, [name for name in CHECKS if name not in ignored], examples)
     if not looked:

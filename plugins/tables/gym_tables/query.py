@@ -35,7 +35,8 @@ def query(terminal: Terminal, /, runs: tuple[str, ...], as_json: bool, as_csv: b
 
       gym query results/a.jsonl "select stop_reason, count(*), avg(reward) from rollouts group by all"
     """
-    from gym_core.spi import ResultsFile, csv_lines, latest_run, of_a_run, refuse_collisions
+    from gym_core.spi import ResultsFile, csv_lines, refuse_writes_to_runs
+    from gym_results.stored_runs import results_at
     from gym_tables.database import ask
 
     *named, sql = runs
@@ -47,10 +48,10 @@ def query(terminal: Terminal, /, runs: tuple[str, ...], as_json: bool, as_csv: b
         raise UsageError("there is no SQL in the last argument", hint='such as "select * from rollouts"')
     if sql.endswith(".jsonl") and Path(sql).exists():
         raise UsageError("the last argument is a run, and no SQL", hint=f'gym query {" ".join(runs)} "select ..."')
-    paths = [latest_run(path) if path.is_dir() else path for path in map(Path, named)]
+    paths = [results_at(Path(one)) for one in named]
     if len({*paths}) < len(paths):
         raise UsageError("a run is given twice", hint="give every run once")
-    refuse_collisions([file for path in paths for file in of_a_run(path)], [])
+    refuse_writes_to_runs(paths)
     with ask([ResultsFile(path) for path in paths], sql, terminal.note) as answer:
         if as_json:
             for row in answer.rows:
@@ -69,6 +70,7 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
     from rich.text import Text
 
     from gym_core.spi import open_console, quote, written
+    from gym_results.pager import paged
 
     shown = [*islice(answer.rows, SHOWN)]
     tty = terminal.width is not None
@@ -80,7 +82,7 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
         table.add_row(*(Text(quote(terminal.redactor.redact(_cell(value)))) for value in row))
     console = open_console(terminal.width)
     console.print(table)
-    with terminal.paged():
+    with paged(terminal):
         terminal.out(written(console))
     more = sum(1 for _ in answer.rows)
     if more:

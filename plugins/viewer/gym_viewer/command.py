@@ -9,9 +9,6 @@ import click
 from gym_core import UsageError
 from gym_core.spi import Terminal, debug_option, pass_terminal
 
-RESULTS = Path("results")
-"""Where runs lie that nobody named a file for."""
-
 
 @click.command()
 @click.argument("places", metavar="[RUN | FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
@@ -55,6 +52,7 @@ def view(
         return _export(terminal, places, page, chosen)
     if chosen:
         raise UsageError("--rollout chooses what --export writes", hint="the page itself shows all rollouts")
+    from gym_results.stored_runs import RESULTS
     from gym_viewer.library import Library
     from gym_viewer.serving import Serving
 
@@ -62,14 +60,14 @@ def view(
 
 
 def _export(terminal: Terminal, places: tuple[Path, ...], page: Path, chosen: tuple[str, ...]) -> int:
-    from gym_core.spi import latest_run, of_a_run, refuse_collisions
+    from gym_core.spi import refuse_writes_to_runs
+    from gym_results.stored_runs import RESULTS, results_at
     from gym_viewer.export import write_page
 
     if len(places) > 1:
         raise UsageError("--export writes one run", hint="name one, and export the others each by itself")
-    rows = places[0] if places else RESULTS
-    rows = latest_run(rows) if rows.is_dir() else rows
-    refuse_collisions(of_a_run(rows), [("the page", page)])
+    rows = results_at(places[0] if places else RESULTS)
+    refuse_writes_to_runs([rows], [("the page", page)])
     count = write_page(page, rows, chosen)
     terminal.out(f"{page}: {count:,} rollout{'' if count == 1 else 's'} of {rows}")
     return 0

@@ -20,13 +20,11 @@ from gym_core import JsonError, UsageError
 from gym_core.spi import (
     Outputs,
     RewardTally,
-    Statistics,
     StoredRequests,
-    StoredRun,
     files_of_results,
-    manifests,
-    stored_run,
 )
+from gym_results.comparison import Statistics
+from gym_results.stored_runs import StoredRun, manifests, stored_run
 from gym_viewer.groups import Groups
 from gym_viewer.index.search import Searches
 from gym_viewer.index.store import Covered, RunIndex

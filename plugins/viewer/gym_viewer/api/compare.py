@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gym_core import UsageError
-from gym_core.spi import Manifest, difference, same_tasks
+from gym_core.spi import Manifest
+from gym_results.comparison import difference, same_tasks
 from gym_viewer.api.query import Query
 from gym_viewer.api.rollout import opened_rollout, view_of
 from gym_viewer.api.run import repeats_of
@@ -18,7 +19,7 @@ from gym_viewer.library import Library, OpenRun
 
 @dataclass(frozen=True, slots=True)
 class _Means:
-    """What a run is compared by, see `gym_core.spi.Compared`; it is read from the index."""
+    """What a run is compared by, see `gym_results.comparison.Compared`; it is read from the index."""
 
     path: Path
     manifest: Manifest | None

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from gym_core import JsonError, UsageError, parse_json
-from gym_core.spi import RewardTally, StoredRun
+from gym_core.spi import RewardTally
 from gym_ctl.client import state_of
+from gym_results.stored_runs import StoredRun
 from gym_viewer.api.query import Query, name_of
 from gym_viewer.api.runs import entry_of
 from gym_viewer.api.shapes import (

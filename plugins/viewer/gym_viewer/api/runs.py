@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gym_core.spi import StoredRun
+from gym_results.stored_runs import StoredRun
 from gym_viewer.api.query import Query
 from gym_viewer.api.shapes import Reward, RunEntry, Runs
 from gym_viewer.library import Library, run_id

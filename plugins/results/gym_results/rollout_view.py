@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from gym_core.cli.item_view import Block, as_json, item_block, on_one_line
-from gym_core.cli.terminal import Styled, open_console, written
-from gym_core.domain.conversation import MAIN, ToolRun, places_of
-from gym_core.domain.quoting import one_line, quote
-from gym_core.domain.responses import Usage
-from gym_core.domain.rollout import Rollout, Status, Trajectory
-from gym_core.domain.task import REQUEST_FIELD, RESULT_FIELDS
+from gym_core import Rollout, Status, ToolRun, Trajectory, Usage
+from gym_core.spi import MAIN, REQUEST_FIELD, RESULT_FIELDS, one_line, open_console, places_of, quote, written
+from gym_results.item_view import Block, as_json, item_block, on_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +21,7 @@ _RULE_WIDTH = 80
 _NOT_OF_THE_TASK = {"task_id", REQUEST_FIELD, *RESULT_FIELDS}
 
 
-def render(row: dict[str, Any], *, width: int | None, redact: Callable[[str], str], place: str = "") -> Styled:
+def render(row: dict[str, Any], *, width: int | None, redact: Callable[[str], str], place: str = "") -> str:
     """The rollout of a row. `width`: columns of the terminal, None for text without colours and line breaks.
 
     `place`: where it stands, such as file and line; shown where there is one.

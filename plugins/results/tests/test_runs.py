@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gym_core.engine import stored_runs
+from gym_results import stored_runs
 from gym_core.engine.storage.files import LineFile
 from tests.support.envs import ask, env
 from tests.support.models import ScriptedModel
 from tests.support.running import run
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Gym
+    from tests.support.exports import Gym
 
 ACTS = "\x1b]0;owned\x07\x1b[2J\x9b8m\u202e\r\n\x7f"
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
+from gym_results.rollout_diff import render_pair
+from gym_results.rollout_view import render
 
-from gym_core.cli import boundary
-from gym_core.cli.rollout_diff import render_pair
-from gym_core.cli.rollout_view import render
+from gym_core.spi import run_command
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.store import write_json
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Gym
+    from tests.support.exports import Gym
 
 
 def row(task_id: str = "capital", repeat: int = 0, **changes: Any) -> dict[str, Any]:
@@ -463,7 +463,7 @@ def test_on_a_terminal_a_pager_shows_it(gym: Gym, tmp_path: Path, monkeypatch: p
     controller, other = os.openpty()
     with os.fdopen(other, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert boundary.run_command(("show", "x.jsonl", "--where", "task_id!=x")) == 0
+        assert run_command(("show", "x.jsonl", "--where", "task_id!=x")) == 0
         monkeypatch.undo()
     os.close(controller)
     assert (tmp_path / "seen").read_text().startswith("\x1b[1mrow ")

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from gym_core.cli.where import Condition
-from gym_core.domain.errors import UsageError
-from gym_core.engine.storage.groups import GroupLines, groups_of
-from gym_core.engine.storage.reading import StoredRow, StoredRows
+from gym_core import UsageError
+from gym_core.spi import Condition, GroupLines, StoredRow, StoredRows
 
 _DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
@@ -46,9 +44,9 @@ class RunRows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        of_failures = path.name.endswith(_FAILURES)
-        failures = None if of_failures else path.with_name(path.name.removesuffix(".jsonl") + _FAILURES)
-        self._rows = StoredRows(path, failures, made=GroupLines(groups_of(path)).joined)
+        stem = path.name.removesuffix(".jsonl")
+        failures = None if path.name.endswith(_FAILURES) else path.with_name(stem + _FAILURES)
+        self._rows = StoredRows(path, failures, made=GroupLines(path.with_name(f"{stem}.groups.jsonl")).joined)
 
     @property
     def torn(self) -> bool:

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gym_core.cli.parameters import debug_option, json_option
-from gym_core.cli.terminal import Styled, Terminal, pass_terminal
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
+from gym_core.spi import Terminal, debug_option, json_option, pass_terminal
 
 if TYPE_CHECKING:
-    from gym_core.cli.rollout_file import RunRows, Selection
-    from gym_core.engine.storage.reading import StoredRow
+    from gym_core.spi import StoredRow
+    from gym_results.run_rows import RunRows, Selection
 
-RESULTS = Path("results")
-"""Where runs lie that nobody named a file for."""
 _COUNT = click.IntRange(min=1)
 
 
@@ -50,17 +47,17 @@ def show(
     default; with an option that selects, it counts those that are selected, and all are shown without it. A task whose
     id is a number is found with its repeat, such as 7#0. Of several attempts the last is shown.
     """
-    from gym_core.cli.rollout_file import RunRows
-    from gym_core.domain.json_text import encode_json
-    from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
-    from gym_core.engine.stored_runs import latest_run
+    from gym_core import encode_json
+    from gym_core.spi import refuse_writes_to_runs
+    from gym_results.run_rows import RunRows
+    from gym_results.stored_runs import results_at
 
     if other is not None and as_json:
         raise UsageError("--json prints rows, and no difference", hint="leave out --diff or --json")
     selection = _selection(**wanted)
     path, which = _run_and_which(run, which)
-    other = latest_run(other) if other is not None and other.is_dir() else other
-    refuse_collisions([*of_a_run(path), *(of_a_run(other) if other is not None else ())], [])
+    other = results_at(other) if other is not None else None
+    refuse_writes_to_runs([path, *([other] if other is not None else ())])
     rows = RunRows(path)
     found = rows.find(which, selection)
     if as_json:
@@ -77,21 +74,23 @@ def show(
 
 def _print(terminal: Terminal, found: Iterator[StoredRow], other: RunRows | None) -> None:
     """Each rollout as text, or beside the same task in another run; a page at a time on a terminal."""
+    from gym_results.pager import paged
+
     first = next(found)  # what is not there is said on an empty screen
-    with terminal.paged():
+    with paged(terminal):
         for n, stored in enumerate(chain([first], found)):
             if n:
                 terminal.out("")
             terminal.out(_rendered(terminal, stored, other))
 
 
-def _rendered(terminal: Terminal, stored: StoredRow, other: RunRows | None) -> Styled:
+def _rendered(terminal: Terminal, stored: StoredRow, other: RunRows | None) -> str:
     width, redact = terminal.width, terminal.redactor.redact
     if other is None:
-        from gym_core.cli.rollout_view import render
+        from gym_results.rollout_view import render
 
         return render(stored.row, width=width, redact=redact, place=stored.place)
-    from gym_core.cli.rollout_diff import render_pair
+    from gym_results.rollout_diff import render_pair
 
     like = other.like(stored)
     names = (stored.path.stem, like.path.stem)
@@ -102,14 +101,11 @@ def _rendered(terminal: Terminal, stored: StoredRow, other: RunRows | None) -> S
 
 def _run_and_which(run: str | None, which: str | None) -> tuple[Path, str | None]:
     """The results, and what is wanted of them: a single argument that is no file is a rollout of the latest run."""
-    from gym_core.engine.stored_runs import latest_run
+    from gym_results.stored_runs import RESULTS, results_at
 
     if run is not None and which is None and not _is_path(run):
         run, which = None, run
-    if run is None:
-        return latest_run(RESULTS), which
-    path = Path(run)
-    return (latest_run(path) if path.is_dir() else path), which
+    return results_at(RESULTS if run is None else Path(run)), which
 
 
 def _is_path(text: str) -> bool:
@@ -120,8 +116,8 @@ def _is_path(text: str) -> bool:
 
 
 def _selection(*, failed: bool, lowest: int | None, highest: int | None, where: tuple[str, ...]) -> Selection:
-    from gym_core.cli.rollout_file import Selection
-    from gym_core.cli.where import Condition
+    from gym_core.spi import Condition
+    from gym_results.run_rows import Selection
 
     if lowest and highest:
         raise UsageError("--lowest and --highest exclude one another", hint="give one of them")

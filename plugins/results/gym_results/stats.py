@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gym_core.cli.parameters import debug_option, json_option
-from gym_core.cli.terminal import Terminal, pass_terminal
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
+from gym_core.spi import Terminal, debug_option, json_option, pass_terminal
 
 if TYPE_CHECKING:
-    from gym_core.engine.comparison import Statistics
+    from gym_results.comparison import Statistics
 
 
 @click.command()
@@ -44,10 +43,10 @@ def stats(
     compared with those of the first, task by task, over the tasks that both have. Of several, those that lie beside
     results, and results without a rollout, are left out, which is said: so `results/*.jsonl` will do.
     """
-    from gym_core.engine.comparison import difference
-    from gym_core.engine.storage.collisions import of_a_run, refuse_collisions
+    from gym_core.spi import refuse_writes_to_runs
+    from gym_results.comparison import difference
 
-    refuse_collisions([named for file in files for named in of_a_run(file)], [])
+    refuse_writes_to_runs(files)
     if detect is not None and not math.isfinite(detect):
         raise UsageError(f"--detect {detect}: no difference in reward", hint="such as `--detect 0.05`")
     if len(set(files)) < len(files):
@@ -61,7 +60,7 @@ def stats(
     if as_json:
         terminal.out_json({"files": [one.result for one in statistics], "differences": differences})
         return
-    from gym_core.cli.stats_table import difference_lines, lines, print_one, print_several
+    from gym_results.stats_table import difference_lines, lines, print_one, print_several
 
     titles = _titles([one.path for one in statistics])
     table = list(lines([one.result for one in statistics], detect))
@@ -79,8 +78,8 @@ def _read(
     terminal: Terminal, files: tuple[Path, ...], by: tuple[str, ...], detect: float | None
 ) -> Iterator[Statistics]:
     """The numbers of each file; of several, those that hold no run are said and left out."""
-    from gym_core.engine.comparison import NoRollouts, Statistics
-    from gym_core.engine.storage.collisions import rows_beside
+    from gym_core.spi import rows_beside
+    from gym_results.comparison import NoRollouts, Statistics
 
     last: NoRollouts | None = None
     count = 0
@@ -103,10 +102,8 @@ def _read(
 
 def _check_fields(statistics: list[Statistics], by: tuple[str, ...]) -> None:
     """Raise `UsageError` for a field that no row of any file has: it is misspelt."""
-    from gym_core.engine.metrics.breakdown import NO_VALUE
-
     for field in by:
-        if all(set(one.result["reward"]["by"][field]["values"]) == {NO_VALUE} for one in statistics):
+        if all(field in one.missing for one in statistics):
             raise UsageError(
                 f"no row has a value for the field `{field}`",
                 hint="a dotted path into the row, such as `rollout.stop_reason`; `gym show FILE --json` shows a row",
@@ -114,7 +111,7 @@ def _check_fields(statistics: list[Statistics], by: tuple[str, ...]) -> None:
 
 
 def _notes(statistics: list[Statistics]) -> list[str]:
-    from gym_core.engine.comparison import same_tasks
+    from gym_results.comparison import same_tasks
 
     notes = [f"{one.path}: an unfinished last line of {one.torn} bytes was left out" for one in statistics if one.torn]
     first = statistics[0]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from gym_core.cli.reward_lines import by_lines, mean_text, metric_lines
-from gym_core.cli.terminal import Terminal, styled
-from gym_core.domain.quoting import one_line
+from gym_core.spi import Terminal, breakdown_lines, mean_text, one_line, styled
 
 Result: TypeAlias = Mapping[str, Any]
 
@@ -39,8 +37,7 @@ def lines(results: Sequence[Result], detect: float | None = None) -> Iterator[li
     yield from _named([list(_passes(reward)) for reward in rewards])
     yield from _line("flips", [_flips(reward) for reward in rewards])
     yield from _power([result["power"] for result in results], detect)
-    yield from _named([list(by_lines(reward)) for reward in rewards])
-    yield from _named([list(metric_lines(result["metrics"])) for result in results])
+    yield from _named([list(breakdown_lines(result)) for result in results])
     yield from _counts("tokens in", [result["usage"]["input_tokens"] for result in results])
     yield from _counts("tokens out", [result["usage"]["output_tokens"] for result in results])
     exact = [result["exact_tokens"] for result in results]

@@ -19,7 +19,7 @@ from tests.support.running import run
 from tests.support.tokens import TokenModel
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Gym
+    from tests.support.exports import Gym
 
 
 def collected(name: str, rewards: list[float], **settings: Any) -> dict[str, Any]:

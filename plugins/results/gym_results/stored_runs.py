@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from gym_core.domain.errors import UsageError
-from gym_core.domain.json_text import JsonError, parse_json
-from gym_core.engine.comparison import Statistics
-from gym_core.engine.storage.files import is_locked
-from gym_core.engine.storage.manifest import FORMAT_VERSION, Manifest
-from gym_core.engine.storage.store import Outputs
+from gym_core import JsonError, UsageError, parse_json
+from gym_core.spi import Manifest, Outputs
+from gym_results.comparison import Statistics
 
+RESULTS = Path("results")
+"""Where runs lie that nobody named a file for."""
 MANIFEST = ".run.json"
 _LARGEST = 64 << 20  # of a manifest or a summary: what is larger is something else
 
@@ -83,11 +82,16 @@ def manifests(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(files) if name.endswith(MANIFEST))
 
 
-def latest_run(folder: Path) -> Path:
-    """The results of the run in a folder that was started last. Raises `UsageError` where there is none."""
-    found = max(_started(folder), default=None)
+def results_at(place: Path) -> Path:
+    """The results that are meant: a file itself, of a folder those of the run in it that was started last.
+
+    Raises `UsageError` for a folder without runs.
+    """
+    if not place.is_dir():
+        return place
+    found = max(_started(place), default=None)
     if found is None:
-        raise UsageError(f"there is no run in {folder}", hint="give the results of one: `gym run` names the file")
+        raise UsageError(f"there is no run in {place}", hint="give the results of one: `gym run` names the file")
     return found[1]
 
 
@@ -124,16 +128,16 @@ def stored_run(path: Path, account: Account | None = None) -> StoredRun:
     if not rows.is_file():
         return replace(known, state="unreadable", problem=f"{rows} is missing")
     try:
-        return _with_account(known, Outputs.of(rows), account)
+        return _with_account(known, Outputs.of(rows), manifest.format_version, account)
     except UsageError as error:
         return replace(known, state="unreadable", problem=error.message)
     except Exception as error:  # whatever stands in a file, the other runs are listed
         return replace(known, state="unreadable", problem=f"{rows}: not what gym wrote ({type(error).__name__})")
 
 
-def _with_account(run: StoredRun, outputs: Outputs, account: Account) -> StoredRun:
-    summary = _summary(outputs.summary)
-    if is_locked(outputs.rows):
+def _with_account(run: StoredRun, outputs: Outputs, version: int, account: Account) -> StoredRun:
+    summary = _summary(outputs.summary, version)
+    if outputs.locked:
         return _counted(run, "running", account(outputs))
     if summary is None:
         return _counted(run, "cut", account(outputs))
@@ -181,7 +185,7 @@ def _manifest(path: Path) -> Manifest:
     return manifest
 
 
-def _summary(path: Path) -> Mapping[str, Any] | None:
+def _summary(path: Path, version: int) -> Mapping[str, Any] | None:
     """The summary, None without one. Raises `UsageError` for what is none that this gym reads."""
     if not path.exists():
         return None
@@ -192,9 +196,8 @@ def _summary(path: Path) -> Mapping[str, Any] | None:
         raise UsageError(f"{path}: not a summary ({error})") from None
     if not isinstance(summary, Mapping) or str(summary.get("state")) not in _STATES:
         raise UsageError(f"{path}: not a summary that gym wrote")
-    if summary.get("format_version") != FORMAT_VERSION:
-        version = summary.get("format_version")
-        raise UsageError(f"{path}: it has format version {version}, this gym reads {FORMAT_VERSION}")
+    if (found := summary.get("format_version")) != version:
+        raise UsageError(f"{path}: it has format version {found}, this gym reads {version}")
     return summary
 
 

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gym_core.cli.parameters import debug_option, json_option
-from gym_core.cli.terminal import Terminal, pass_terminal, styled
-from gym_core.domain.quoting import one_line
+from gym_core.spi import Terminal, debug_option, json_option, one_line, pass_terminal, styled
 
 if TYPE_CHECKING:
-    from gym_core.engine.stored_runs import StoredRun
+    from gym_results.stored_runs import StoredRun
 
 _TITLES = ("run", "state", "started", "rollouts", "failed", "reward (95 %)", "tokens", "cost", "model", "env", "agent")
 _COLOURS = {"finished": "green", "running": "cyan", "unreadable": "red"}
@@ -22,18 +20,20 @@ _GAP = "  "
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"), required=False)
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @json_option("Print them as JSON.")
 @debug_option
 @pass_terminal
-def runs(terminal: Terminal, folder: Path, as_json: bool) -> None:
+def runs(terminal: Terminal, folder: Path | None, as_json: bool) -> None:
     """List the runs of a folder, newest first, with what they came to.
 
     FOLDER is `results` by default; the folders below it are looked through, too. Manifests and summaries say it
     all; rows are read of runs that are going on or were killed. What is torn or foreign is a line that says so.
     """
-    from gym_core.engine.stored_runs import stored_runs
+    from gym_results.pager import paged
+    from gym_results.stored_runs import RESULTS, stored_runs
 
+    folder = folder or RESULTS
     found = stored_runs(folder)
     if as_json:
         terminal.out_json([run.to_wire() for run in found])
@@ -41,7 +41,7 @@ def runs(terminal: Terminal, folder: Path, as_json: bool) -> None:
     if not found:
         terminal.note(f"there is no run in {folder}")
         return
-    with terminal.paged():
+    with paged(terminal):
         _print(terminal, found)
 
 

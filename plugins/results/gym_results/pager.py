@@ -10,12 +10,21 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
-from gym_core.engine.standard_streams import standard_output
+from gym_core.spi import Terminal
 
 _USUAL = "less"
 _LESS = "FRX"
 """Ends where all fits on the screen, shows our colours and nothing else, and leaves the text where it was."""
+
+
+def paged(terminal: Terminal) -> AbstractContextManager[None]:
+    """Show what is written to standard output a page at a time, where that is a terminal.
+
+    Ends early, and quietly, where the reader has seen enough.
+    """
+    return terminal.through(open_pager)
 
 
 class PagerClosed(Exception):
@@ -23,7 +32,7 @@ class PagerClosed(Exception):
 
 
 class Pager:
-    """A pager that is open, as where an `Output` writes to."""
+    """A pager that is open, as where a `Terminal` writes to."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -47,9 +56,9 @@ class Pager:
 
 
 @contextlib.contextmanager
-def open_pager() -> Iterator[Pager | None]:
-    """`$PAGER`, else less, on standard output; None where there is none. It is waited for until its reader leaves."""
-    process = _start()
+def open_pager(output: int) -> Iterator[Pager | None]:
+    """`$PAGER`, else less, on a descriptor; None where there is none. It is waited for until its reader leaves."""
+    process = _start(output)
     if process is None:
         yield None
         return
@@ -77,7 +86,7 @@ def _ctrl_c_left_to_it() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start() -> subprocess.Popen[bytes] | None:
+def _start(output: int) -> subprocess.Popen[bytes] | None:
     try:
         command = shlex.split(os.environ.get("PAGER", _USUAL))
     except ValueError:
@@ -86,6 +95,6 @@ def _start() -> subprocess.Popen[bytes] | None:
         return None
     environment = {"LESS": _LESS, **os.environ}
     try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=standard_output(), env=environment)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, env=environment)
     except OSError:
         return None

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from gym_core.engine.metrics.intervals import student_t
-from gym_core.engine.metrics.statistics import rounded
+from gym_core.spi import rounded, student_t
 
 POWER = 0.8
 """How often a difference is to be shown that is there."""
 _SEEN = NormalDist().inv_cdf(POWER)
+_Z = NormalDist().inv_cdf(0.975)
 _ROUNDS = 50
 
 
@@ -77,3 +77,24 @@ class Noise:
 
 def _factor(tasks: int) -> float:
     return student_t(tasks - 1) + _SEEN
+
+
+def interval_of_difference(
+    mean: float, error: float | None, *, tasks: int, zero_or_one: bool, within_unit: bool
+) -> tuple[float, float] | None:
+    """What holds a mean of paired differences, one per task, 95 times out of 100; None for fewer than two tasks.
+
+    Between runs whose rewards are `zero_or_one` it is that of Agresti and Min (2005): as if there were two tasks more,
+    of which half a one speaks for either side. Otherwise mean ± t standard errors, `within_unit` no further than -1 and
+    1.
+    """
+    if error is None:
+        return None
+    if zero_or_one:
+        squares = (error * error * tasks + mean * mean) * tasks + 1
+        centre = mean * tasks / (tasks + 2)
+        half = _Z * math.sqrt((squares / (tasks + 2) - centre * centre) / (tasks + 2))
+    else:
+        centre, half = mean, student_t(tasks - 1) * error * math.sqrt(tasks / (tasks - 1))
+    low, high = centre - half, centre + half
+    return (max(-1.0, low), min(1.0, high)) if within_unit else (low, high)

@@ -10,10 +10,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from gym_core.cli.item_view import Block
-from gym_core.cli.rollout_view import block_texts, blocks, field_text, header, print_block
-from gym_core.cli.terminal import Styled, open_console, written
-from gym_core.domain.quoting import one_line
+from gym_core.spi import one_line, open_console, written
+from gym_results.item_view import Block
+from gym_results.rollout_view import block_texts, blocks, field_text, header, print_block
 
 SIDE_BY_SIDE = 100
 """Columns that two rollouts need beside one another."""
@@ -27,7 +26,7 @@ def render_pair(
     *,
     width: int | None,
     redact: Callable[[str], str],
-) -> Styled:
+) -> str:
     """Two rollouts as text. `names`: what the runs are called; `width`: as for `render`."""
     console = open_console(width)
     names = (one_line(redact(names[0])), one_line(redact(names[1])))

@@ -7,18 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from gym_core.domain.errors import UsageError
-from gym_core.domain.rollout import Status
-from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.metrics.intervals import interval_of_difference
-from gym_core.engine.metrics.power import Noise
-from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.metrics.rewards import RewardTally
-from gym_core.engine.metrics.statistics import ClusteredMean, rounded
-from gym_core.engine.storage.groups import GroupLines
-from gym_core.engine.storage.manifest import Manifest
-from gym_core.engine.storage.reading import ResultsFile
-from gym_core.engine.storage.summary import account
+from gym_core import Rollout, UsageError
+from gym_core.spi import ClusteredMean, Manifest, ResultsFile, field_value, recounted, rounded
+from gym_results.power import Noise, interval_of_difference
 
 
 class NoRollouts(UsageError):
@@ -62,6 +53,7 @@ class Statistics:
 
     `by`: fields to break the reward down by. `for_comparison`: keep the mean reward of each task, for `difference`.
     `detect`: a difference that a comparison with a run like this one should show.
+    `missing` are those of `by` for which no row has a value.
     Raises `UsageError` for what is no results file, and `NoRollouts`, which is one, for one without rollouts.
     """
 
@@ -74,27 +66,36 @@ class Statistics:
         self.repeats = file.extent()[1]
         self.task_means: dict[int, float] = {}
         self.zero_or_one = self.within_unit = True
+        self.missing = {*by}
+        self._for_comparison = for_comparison
         self._counts: dict[int, int] = {}
-        self._about: dict[str, Any] = {}
-        progress = Progress(repeats=self.repeats, rewards=RewardTally(self.repeats, by))
-        if file.outputs.groups.exists():
-            progress.groups = GroupTally()
-            GroupLines(file.outputs.groups, progress.groups)
-        begun, ended = math.inf, -math.inf
-        for rollout in file.rollouts():
-            progress.add(rollout.row)
-            about = rollout.row["rollout"]
-            timing = about["timing"]
-            begun, ended = min(begun, timing["finished_at"] - timing["seconds"]), max(ended, timing["finished_at"])
-            if for_comparison and rollout.reward is not None:
-                self._keep(rollout.task_id, rollout.reward)
-            self._about = self._about or about
-        if not progress.finished:
+        self._about: Mapping[str, Any] = {}
+        self._begun, self._ended = math.inf, -math.inf
+        account = recounted(file, self.repeats, by, self._hear)
+        if not self._about:
             raise NoRollouts(f"{path} holds no rollout", hint="give a file that `gym run --output` wrote")
         self._counts.clear()
         self.torn = file.torn
-        self.result = self._result(progress, ended - begun)
-        self.result["power"] = power_of_run(self.result["reward"], detect)
+        self.result = {
+            "file": str(self.path),
+            "run_id": self._about.get("run_id"),
+            **{name: self._about.get(name) for name in ("model", "env", "agent")},
+            "repeats": self.repeats,
+            **account,
+            "seconds": round(self._ended - self._begun, 3),
+            "power": power_of_run(account["reward"], detect),
+        }
+
+    def _hear(self, rollout: Rollout) -> None:
+        about = rollout.row["rollout"]
+        timing = about["timing"]
+        self._begun = min(self._begun, timing["finished_at"] - timing["seconds"])
+        self._ended = max(self._ended, timing["finished_at"])
+        if self._for_comparison and rollout.reward is not None:
+            self._keep(rollout.task_id, rollout.reward)
+        if self.missing:
+            self.missing = {field for field in self.missing if field_value(rollout.row, field) is None}
+        self._about = self._about or about
 
     def _keep(self, task_id: str, reward: float) -> None:
         self.zero_or_one = self.zero_or_one and reward in (0.0, 1.0)
@@ -106,22 +107,6 @@ class Statistics:
         count = self._counts[task] = self._counts.get(task, 0) + 1
         mean = self.task_means.get(task, 0.0)
         self.task_means[task] = mean + (reward - mean) / count
-
-    def _result(self, progress: Progress, seconds: float) -> dict[str, Any]:
-        cancelled = progress.statuses.get(Status.CANCELLED, 0)
-        return {
-            "file": str(self.path),
-            "run_id": self._about.get("run_id"),
-            **{name: self._about.get(name) for name in ("model", "env", "agent")},
-            "repeats": self.repeats,
-            "rollouts": {
-                "with_verdict": progress.done,
-                "failed": progress.failed - cancelled,
-                "cancelled": cancelled,
-            },
-            **account(progress),
-            "seconds": round(seconds, 3),
-        }
 
 
 def power_of_run(reward: Mapping[str, Any], detect: float | None = None) -> dict[str, Any] | None:
