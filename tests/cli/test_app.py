@@ -16,6 +16,7 @@ from gym_core.cli import app as commands
 from gym_core.cli import boundary
 from gym_core.domain.blame import Interrupted
 from gym_core.spi import LazyGroup, Terminal, debug_option
+from gym_core.wiring.known import COMMANDS
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Gym, Site
@@ -68,7 +69,7 @@ def test_the_module_does_what_the_script_does() -> None:
 def test_help_lists_every_command(gym: Gym) -> None:
     shown = gym("--help")
     assert shown.status == 0
-    assert all(f"\n  {name} " in shown.out for name in commands.app.table)
+    assert all(f"\n  {name} " in shown.out for name in [*commands.app.table, *COMMANDS])
 
 
 def test_without_a_command_help_is_shown(gym: Gym) -> None:
