@@ -50,6 +50,12 @@ def test_the_printed_url_gives_a_cookie_that_only_this_viewer_takes(viewer: View
     assert ask(viewer, "/", Cookie=f"other=1; {pair}").status_code == 200
 
 
+def test_the_icon_that_browsers_ask_for_by_themselves_is_there(viewer: Viewer) -> None:
+    answer = ask(viewer, "/favicon.ico", **known())
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert answer.content == ask(viewer, "/page/icon.svg", **known()).content
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "127.0.0.1:1", "[::1]:80", ""])
 def test_another_name_for_the_server_is_refused(viewer: Viewer, host: str) -> None:
     assert ask(viewer, **known(Host=host)).status_code in (400, 403)

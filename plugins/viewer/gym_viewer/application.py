@@ -62,6 +62,10 @@ def build(library: Library, token: str) -> Access:
             raise HTTPException(404)
         return Response(content, media_type=_TYPES[PurePosixPath(name).suffix])
 
+    def icon(request: Request) -> Response:
+        """What a browser asks for by itself where a document names none: JSON, and the one that takes the token."""
+        return Response(page_files()["icon.svg"], media_type=_TYPES[".svg"])
+
     api: dict[str, Callable[[Library, Query], Any]] = {
         "/api/runs": runs.runs,
         _RUN: run.run,
@@ -81,6 +85,7 @@ def build(library: Library, token: str) -> Access:
     routes = [
         Route("/", page),
         Route("/page/{name:str}", page),
+        Route("/favicon.ico", icon),
         *(Route(path, answering(make)) for path, make in api.items()),
         Route(f"{_RUN}/events", events.events(library)),
     ]

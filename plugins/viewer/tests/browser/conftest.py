@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,19 +113,34 @@ def wrong() -> list[str]:
 def page(_tab: Page, wrong: list[str]) -> Iterator[Page]:
     """The tab that all tests use one after the other; what goes wrong in it fails the test."""
 
-    def said(message: Any) -> None:
-        if message.type == "error":
-            wrong.append(message.text)
-
-    def raised(error: Any) -> None:
-        wrong.append(str(error))
-
     _tab.goto("about:blank")
     _tab.set_viewport_size(WIDE)  # type: ignore[arg-type]
     _tab.emulate_media(color_scheme="light")
-    _tab.on("console", said)
-    _tab.on("pageerror", raised)
-    yield _tab
-    _tab.remove_listener("console", said)
-    _tab.remove_listener("pageerror", raised)
+    with complaints(_tab, wrong):
+        yield _tab
     assert not wrong
+
+
+@contextmanager
+def complaints(page: Page, found: list[str]) -> Iterator[None]:
+    """Note what a page has to complain of: all that its console says, errors, and requests that fail."""
+
+    def failed(request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # a stream of events ends with its page
+            found.append(f"{request.url}: {request.failure}")
+
+    def refused(response: Any) -> None:
+        if response.status >= 400:
+            found.append(f"{response.url}: {response.status}")
+
+    listeners: dict[Any, Callable[[Any], None]] = {
+        "console": lambda message: found.append(message.text),
+        "pageerror": lambda error: found.append(str(error)),
+        "requestfailed": failed,
+        "response": refused,
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    yield
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)

@@ -13,7 +13,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from .conftest import NARROW, Viewer
+from .conftest import NARROW, Viewer, complaints
 from .samples import CLOSING, HOSTILE
 from .test_run import run_at
 
@@ -129,6 +129,22 @@ UNNAMED = """() => [...document.querySelectorAll('button, main a, header a, inpu
 
 PALE = (Path(__file__).parent / "pale.js").read_text()
 """Texts whose contrast with what is behind them is below 4.5 (WCAG AA)."""
+
+
+def test_nothing_is_asked_for_that_is_not_there(browser: Browser, viewer: Viewer) -> None:
+    """From the first moment, in a browser that knows nothing yet; an answer of the API is a page, too."""
+    found: list[str] = []
+    page = browser.new_page()
+    with complaints(page, found):
+        page.goto(viewer.url)
+        page.get_by_role("heading", name="Runs").wait_for()
+        for place in places(page, viewer, "team"):
+            settled(page, viewer, place)
+        page.goto(viewer.at("api/runs"))
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(500)  # what a browser asks for by itself is no part of the page's load
+    page.close()
+    assert found == []
 
 
 def test_what_is_not_there_is_said(page: Page, viewer: Viewer, wrong: list[str]) -> None:
