@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from gym_core.engine.storage.files import read_rows
+from tests.support.forks import KILL, gym_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
@@ -103,16 +104,18 @@ class Runs:
             for number in range(TASKS):
                 named = {"task_id": f"t{number}"} if number % 2 else {}
                 file.write(orjson.dumps({**named, "number": number, "responses_create_params": {"input": "?"}}) + b"\n")
-        self._command = [
-            sys.executable, "-m", "gym_core", "run", "--model", "killed_model", "--env", "killed_env",
+        self._options = [
+            "run", "--model", "killed_model", "--env", "killed_env",
             "--agent", "killed_agent", "--output", str(self.output), "--repeats", str(REPEATS),
             "--concurrency", "8", "--quiet", "--resume", *options,
         ]  # fmt: skip
         self._environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]), "HOME": str(folder)}
         self._folder, self._source = folder, source
 
-    def start(self, source: str = "") -> subprocess.Popen[bytes]:
-        command = [*self._command, "--input", source or str(self._source)]
+    def start(self, source: str = "", *, fresh: bool = False) -> subprocess.Popen[bytes]:
+        """Start one: a fork, or a `fresh` process whose start takes its time."""
+        program = [sys.executable, "-m", "gym_core"] if fresh else [str(gym_program())]
+        command = [*program, *self._options, "--input", source or str(self._source)]
         with self._errors.open("wb") as errors:
             return subprocess.Popen(command, env=self._environ, cwd=self._folder, stdin=subprocess.PIPE, stderr=errors)
 
@@ -120,13 +123,14 @@ class Runs:
         with self.start() as process:
             return process.wait(PATIENCE)
 
-    def kill(self, at: float, full: int) -> bool:
-        """Start a run and kill it at a time, or when its rows have a size; False when it ended before."""
-        with self.start() as process:
-            until = time.monotonic() + PATIENCE
-            while process.poll() is None and time.monotonic() < min(at, until) and self.size() < full:
+    def kill(self, full: int, seconds: float | None = None) -> bool:
+        """Start a run and kill it when its rows have a size, or after seconds; False when it ended before."""
+        fresh = seconds is not None
+        until = time.monotonic() + (PATIENCE if seconds is None else seconds)
+        with self.start(fresh=fresh) as process:
+            while process.poll() is None and time.monotonic() < until and self.size() < full:
                 time.sleep(0.001)
-            process.kill()
+            process.send_signal(signal.SIGKILL if fresh else KILL)
             return process.wait(PATIENCE) == -signal.SIGKILL
 
     def size(self) -> int:
@@ -158,9 +162,8 @@ def test_whatever_a_kill_hits_every_rollout_ends_once(tmp_path: Path) -> None:
     kills = 0
     for number in range(KILLS):
         # At any time, the start included, or while rows are being written; never so late that nothing is left to kill.
-        at = time.monotonic() + (chance.uniform(0.05, 1.2) if number % 3 == 0 else PATIENCE)
-        full = runs.size() + chance.randrange(1, 15_000)
-        killed = runs.kill(at, full)
+        seconds = chance.uniform(0.05, 1.2) if number % 3 == 0 else None
+        killed = runs.kill(runs.size() + chance.randrange(1, 15_000), seconds)
         kills += killed
         found = runs.keys(runs.output)
         assert len(found) == len(set(found))
@@ -186,7 +189,7 @@ def test_whatever_a_kill_hits_every_group_is_scored_in_the_end(tmp_path: Path) -
     runs, chance = Runs(tmp_path), random.Random(21)
     groups = runs.output.with_name("x.groups.jsonl")
     for number in range(8):
-        runs.kill(time.monotonic() + PATIENCE, runs.size() + chance.randrange(1_000, 30_000))
+        runs.kill(runs.size() + chance.randrange(1_000, 30_000))
         if number % 3 == 1:
             tear(groups, chance)
     assert runs.finish() == 1, runs.said  # some verdicts failed

@@ -12,6 +12,7 @@ import pytest
 from gym_core import parse_json
 from gym_testing import FakeOpenAI
 from tests.support.endpoints import gym_environment
+from tests.support.forks import gym_program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse such names")
 ROW = b'{"cities": ["Paris"], "responses_create_params": {"input": "Paris?"}}\n'
@@ -27,7 +28,7 @@ def test_every_command_takes_a_file_of_any_name(name: bytes, tmp_path: Path) -> 
     rows, run = b"./" + name + b".jsonl", (b"run", b"--no-config", b"--env", b"simple_weather", b"--model", b"openai:m")
 
     def gym(*arguments: bytes) -> bytes:
-        command = [os.fsencode(sys.executable), b"-m", b"gym_core", *arguments]
+        command = [os.fsencode(gym_program()), *arguments]
         done = subprocess.run(command, cwd=folder, env=gym_environment(), capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, (arguments, done.stderr)
         return done.stdout

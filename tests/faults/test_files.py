@@ -48,7 +48,7 @@ def test_a_low_soft_limit_on_open_files_does_not_hurt_a_run(transport: str, tmp_
     )
     with FakeOpenAI(turn) as server:
         ended = subprocess.run(
-            gym_command(server, *options), cwd=tmp_path, env=gym_environment(), preexec_fn=limit,
+            gym_command(server, *options, fresh=True), cwd=tmp_path, env=gym_environment(), preexec_fn=limit,
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -16,6 +16,7 @@ from gym_testing import FakeOpenAI
 from tests.remote.test_agent import Desk
 from tests.support.agents import LoopAgent
 from tests.support.envs import env
+from tests.support.forks import KILL, gym_program
 from tests.support.models import ScriptedModel, call
 from tests.support.running import config, execute
 from tests.support.served_agents import remote, timeless
@@ -32,7 +33,7 @@ async def agent_process(
     if not alone:
         arguments += ["--env", "simple_weather", "--model", "openai:fake-model"]
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gym_core", "serve", *arguments, "--uds", str(folder / "a")),
+        *(str(gym_program()), "serve", *arguments, "--uds", str(folder / "a")),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "OPENAI_BASE_URL": endpoint.base_url, "OPENAI_API_KEY": "sk-of-the-test"},
@@ -46,7 +47,7 @@ async def agent_process(
         yield child, line.strip().rpartition(" on ")[2]
     finally:
         if child.returncode is None:
-            child.kill()
+            child.send_signal(KILL)
         await child.communicate()
 
 
@@ -71,7 +72,7 @@ def test_a_server_that_is_killed_costs_the_rollouts_it_had_and_no_other(short_fo
                 wanted = config(ScriptedModel(model), env(Desk, 20), remote(url), concurrency=hit)
                 running = asyncio.create_task(execute(wanted))
                 await all_wait.wait()
-                child.kill()
+                child.send_signal(KILL)
                 await child.wait()
             async with agent_process(endpoint, short_folder):
                 ended = await running

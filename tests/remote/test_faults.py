@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from gym_http.protocol.wire import PROTOCOL
 from gym_http.serve.listener import Listener
 from tests.support.agents import FunctionAgent, LoopAgent
 from tests.support.envs import env, row
+from tests.support.forks import KILL, gym_program
 from tests.support.models import ScriptedModel, call, say
 from tests.support.running import Ended, config, execute
 from tests.support.served_envs import in_loop, served
@@ -82,7 +82,7 @@ class Process:
     """`gym serve --env` in a process of its own, on a socket file."""
 
     def __init__(self, socket: Path, reference: str) -> None:
-        self._command = [sys.executable, "-m", "gym_core", "serve", "--uds", str(socket), "--env", reference]
+        self._command = [str(gym_program()), "serve", "--uds", str(socket), "--env", reference]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -94,7 +94,7 @@ class Process:
     async def kill(self) -> None:
         """End it as a crash does."""
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(KILL)
             await self._process.communicate()
             self._process = None
 

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +13,7 @@ import pytest
 
 from gym_testing import FakeOpenAI
 from tests.docs.pages import ROOT, blocks, commands
+from tests.support.forks import gym_program
 
 
 @contextmanager
@@ -24,9 +24,7 @@ def serving(command: str, endpoint: str) -> Iterator[str]:
     )
     environment = {**os.environ, "OPENAI_BASE_URL": endpoint, "OPENAI_API_KEY": "sk-of-the-docs", "GYM_NO_DOTENV": "1"}
     environment.pop("GYM_SERVE_TOKEN", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gym_core", *words[1:]], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([gym_program(), *words[1:]], env=environment, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout is not None
         try:

@@ -20,6 +20,7 @@ import pytest
 from gym_testing.command import gym
 from gym_testing.site import Site
 from tests.support.envs import row
+from tests.support.forks import gym_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and socket files are POSIX")
 
@@ -71,7 +72,7 @@ class Process:
         places = [str(path)] if path is not None else []
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(places), **variables}
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "gym_core", "serve", *arguments],
+            [gym_program(), "serve", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from tests.support.forks import KILL, gym_program
 
 
 class Process:
@@ -23,7 +24,7 @@ class Process:
 
     async def start(self) -> None:
         """Start it, and wait until it takes requests."""
-        command = [sys.executable, "-m", "gym_core", "serve", "--port", self._port, *self._arguments]
+        command = [str(gym_program()), "serve", "--port", self._port, *self._arguments]
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdout=asyncio.subprocess.PIPE, stderr=log, env=self._environ
@@ -63,7 +64,7 @@ class Process:
         """End it as a crash does."""
         if self._process is not None:
             process, self._process = self._process, None
-            process.kill()
+            process.send_signal(KILL)
             await process.communicate()
 
 

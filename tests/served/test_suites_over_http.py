@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from tests.served.suites import suite
+from tests.support.reasoning import forked_generator
+
+__all__ = ["forked_generator"]
 
 
 class OverHTTP:
@@ -35,7 +38,7 @@ TestWorkplace = over_http("plugins/workplace", "TestWorkplace")
 TestStatefulCounter = over_http("plugins/stateful_counter", "TestStatefulCounter")
 TestReasoning = pytest.mark.slow(
     pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning_gym is not installed")(
-        over_http("plugins/reasoning_gym", "TestOneFamily", task_limit=3)
+        pytest.mark.usefixtures("forked_generator")(over_http("plugins/reasoning_gym", "TestOneFamily", task_limit=3))
     )
 )
 TestChat = over_http("plugins/openai_model", "TestChat")

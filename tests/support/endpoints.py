@@ -19,6 +19,7 @@ from gym_core.spi import Clock, Run, RunConfig, open_run, run_config
 from gym_testing import FakeOpenAI, Received, call
 from tests.support.agents import LoopAgent
 from tests.support.envs import env
+from tests.support.forks import gym_program
 from tests.support.running import read_jsonl
 
 TRANSPORTS = ("httptools", "aiohttp", "sdk")
@@ -214,9 +215,10 @@ def check_account(outcome: Outcome, planned: set[tuple[str, int]]) -> None:
         assert KEY.encode() not in (path.read_bytes() if path.exists() else b"")
 
 
-def gym_command(server: FakeOpenAI, *arguments: str) -> list[str]:
-    """`gym run` of the weather environment as a process of its own."""
-    command = [sys.executable, "-m", "gym_core", "run", "--model", "openai:fake-model", "--env", "simple_weather"]
+def gym_command(server: FakeOpenAI, *arguments: str, fresh: bool = False) -> list[str]:
+    """`gym run` of the weather environment as a process of its own; a `fresh` one is no fork."""
+    program = [sys.executable, "-m", "gym_core"] if fresh else [str(gym_program())]
+    command = [*program, "run", "--model", "openai:fake-model", "--env", "simple_weather"]
     return [*command, "-M", f"base_url={server.base_url}", *arguments]
 
 

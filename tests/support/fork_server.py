@@ -1,4 +1,4 @@
-"""The server of `tests.support.forks`, run as a program: imports what commands of gym import, then forks on request."""
+"""The server of `tests.support.forks`, run as a program: imports, then forks on request."""
 
 from __future__ import annotations
 
@@ -15,18 +15,8 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
-
-OF_OTHERS = ("asyncio", "httptools", "httpx", "pydantic", "rich.console", "rich.live", "rich.table", "uvloop")
-OF_GYM = (
-    "gym_core",
-    "gym_check",
-    "gym_http",
-    "gym_http1",
-    "gym_openai_model",
-    "gym_simple_agent",
-    "gym_simple_weather",
-)
 
 
 class Request(NamedTuple):
@@ -38,17 +28,16 @@ class Request(NamedTuple):
     closed: list[int]
 
 
-def import_all() -> None:
-    """Import what commands import, where they come to need it; what cannot be had here is left out."""
-    inside = [
-        module.name
-        for package in OF_GYM
-        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
-        if not module.name.endswith("__main__")
-    ]
-    for name in (*OF_OTHERS, *inside):
+def import_all(names: Iterable[str]) -> None:
+    """Import modules, `package.*` with all that is in it; what cannot be had here is left out."""
+    for name in names:
+        package = name.removesuffix(".*")
         with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+            imported = importlib.import_module(package)
+            for module in pkgutil.walk_packages(imported.__path__ if name != package else (), f"{package}."):
+                if not module.name.endswith("__main__"):
+                    with contextlib.suppress(ImportError):
+                        importlib.import_module(module.name)
 
 
 def read(connection: socket.socket) -> tuple[Request, list[int]]:
@@ -148,11 +137,11 @@ def leave(status: int) -> NoReturn:
 
 
 def main() -> None:
-    """Run as a program: `fork_server.py ADDRESS`."""
-    (address,) = sys.argv[1:]
+    """Run as a program: `fork_server.py ADDRESS MODULE NAMES...`."""
+    address, module, *names = sys.argv[1:]
     del sys.path[0]  # the folder of this file
     path = list(sys.path)
-    import_all()
+    import_all(names)
     lifeline = os.dup(0)
     gc.collect()
     gc.freeze()
@@ -160,7 +149,7 @@ def main() -> None:
     if forked is not None:
         become(*forked, path)
         try:
-            runpy.run_module("gym_core", run_name="__main__", alter_sys=True)
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             if ended.code is None or isinstance(ended.code, int):
                 leave(ended.code or 0)

@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +14,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.forks import gym_program
 from tests.viewer.stored import row, write_run
 
 
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "gym_core", "view", *arguments],
+        [gym_program(), "view", *arguments],
         cwd=folder,
         env={**os.environ, "GYM_HOME": str(folder / "home")},
         capture_output=True,
@@ -33,7 +33,7 @@ def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def viewing(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process, and the address that it has printed."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "gym_core", "view", "--no-browser", *arguments],
+        [gym_program(), "view", "--no-browser", *arguments],
         cwd=folder,
         env={**os.environ, "GYM_HOME": str(folder / "home")},
         stdout=subprocess.PIPE,

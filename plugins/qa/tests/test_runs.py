@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from gym_core.spi import run_command
 from gym_qa.environment import QA
 from gym_qa.options import QAOptions
 from gym_testing import ResourceServerConformance
+from tests.support.forks import gym_program
 
 SUMS = "question,answer\n" + "".join(f"What is {n} + {n}?,{2 * n}\n" for n in range(1, 21))
 Roll = Callable[..., list[Rollout]]
@@ -143,7 +143,7 @@ def test_how_a_file_was_read_is_no_warning(sums: Path, gym: Gym, tmp_path: Path)
 
 @pytest.mark.slow
 def test_workers_share_a_file(sums: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gym_core", "run", "--model", "local", "--env", "qa", "--input", str(sums)]
+    command = [str(gym_program()), "run", "--model", "local", "--env", "qa", "--input", str(sums)]
     output = tmp_path / "rows.jsonl"
     more = [
         "--limit",

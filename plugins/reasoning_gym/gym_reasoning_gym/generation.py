@@ -19,6 +19,10 @@ _KEPT = ("HOME", "LANG", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "USERPRO
 """The variables that the process gets. It runs code of the package's data files: keys are none of its business."""
 
 
+PROGRAM = (sys.executable, "-P", "-W", "ignore", "-m", "gym_reasoning_gym.generator")
+"""What makes the items: the order comes on standard input, the lines go to standard output."""
+
+
 async def generate(order: Order) -> AsyncGenerator[dict[str, Any], None]:
     """The lines of the generator as objects. It works a little ahead, as far as a pipe holds.
 
@@ -44,7 +48,7 @@ async def generate(order: Order) -> AsyncGenerator[dict[str, Any], None]:
 def _start(order: Order, errors: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-W", "ignore", "-m", "gym_reasoning_gym.generator"],
+        PROGRAM,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

@@ -16,6 +16,9 @@ from gym_core import CallContext, ComponentContext, ModelBackend, Request, Respo
 from gym_reasoning_gym.environment import ReasoningGym, ReasoningGymOptions
 from gym_reasoning_gym.guards import EXPRESSIONS, LITERALS
 from gym_reasoning_gym.verifier import judge
+from tests.support.reasoning import forked_generator
+
+__all__ = ["forked_generator"]
 
 
 def _make_env(family: str = "", *, run_seed: int = 0, **options: Any) -> ReasoningGym:
@@ -117,6 +120,11 @@ SOLVERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "rubiks_cube": lambda metadata: str(metadata["example_correct_answer"]),
     "rush_hour": _rush_hour,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked(forked_generator: None) -> None:
+    """No test waits until the package has been imported once more."""
 
 
 @pytest.fixture(scope="session")
