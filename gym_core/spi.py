@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from gym_core.domain.foreign_verdict import is_number as is_number
     from gym_core.domain.foreign_verdict import read_verdict as read_verdict
     from gym_core.domain.foreign_verdict import without_failure as without_failure
+    from gym_core.domain.json_text import PackedIntegers as PackedIntegers
     from gym_core.domain.json_text import plain_json as plain_json
     from gym_core.domain.json_text import what_it_is as what_it_is
     from gym_core.domain.nearest import did_you_mean as did_you_mean
@@ -280,7 +281,7 @@ else:
             "gym_core.domain.errors": "writable",
             "gym_core.domain.finish": "ending",
             "gym_core.domain.foreign_verdict": "NotMeasured check_measured is_number read_verdict without_failure",
-            "gym_core.domain.json_text": "plain_json what_it_is",
+            "gym_core.domain.json_text": "PackedIntegers plain_json what_it_is",
             "gym_core.domain.nearest": "did_you_mean nearest suggestion",
             "gym_core.domain.parts": "describe_part shorten_data",
             "gym_core.domain.proxies": "ProxyError environment_proxy",

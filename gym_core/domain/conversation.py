@@ -196,7 +196,7 @@ def _stretches(value: Any, end: int) -> Stretches:
     return [
         [max(stretch[0], 0), min(stretch[1], end)]
         for stretch in value
-        if isinstance(stretch, list) and len(stretch) == 2 and all(type(place) is int for place in stretch)
+        if isinstance(stretch, list) and len(stretch) == 2 and type(stretch[0]) is type(stretch[1]) is int
     ]
 
 

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -44,6 +45,27 @@ _RECURSION = threading.RLock()
 
 class JsonError(ValueError):
     """A text that is no JSON, or a value that cannot be written as JSON; the message says why, without the text."""
+
+
+class PackedIntegers(Sequence[int]):
+    """Integers that know how they are written, so that nobody looks at each of them."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def written(self) -> bytes:
+        """As JSON."""
+
+    @abstractmethod
+    def tobytes(self) -> bytes:
+        """In 64 bits each, as this machine orders them."""
+
+
+def _fragment(value: Any) -> orjson.Fragment:
+    if isinstance(value, PackedIntegers):
+        return orjson.Fragment(value.written)
+    raise TypeError
 
 
 def parse_json(data: bytes | bytearray | memoryview | str, *, strict: bool = False) -> Any:
@@ -201,7 +223,7 @@ def encode_json(value: Any, options: int = 0, *, fallback: Fallback | None = Non
     Raises `JsonError` for what has no JSON form, or nests too deeply; what a generator raises passes.
     """
     try:
-        return orjson.dumps(value, option=options)
+        return orjson.dumps(value, _fragment, options)
     except TypeError:  # to look for all else at once, such as keys that are no text, would double the cost
         return _encode_patiently(value, options, fallback)
 

@@ -21,7 +21,7 @@ class TokenSequence:
     `ids`: all tokens. `mask`: 1 for those that are trained, sampled ones, else 0; `logprobs`: theirs, 0.0 where the
     mask is 0. All of one length. `versions`: of the weights that sampled the trained ones, in order, each once.
     `reward`: the actor's, None for a rollout that failed. `calls`: the model calls, by their numbers, whose answers are
-    trained here.
+    trained here. `stretches`: where trained tokens begin and end, in order; what touches is one.
     """
 
     ids: Sequence[int]
@@ -31,6 +31,7 @@ class TokenSequence:
     reward: float | None
     actor: str
     calls: tuple[int, ...]
+    stretches: tuple[tuple[int, int], ...]
 
 
 def token_sequences(
@@ -177,12 +178,16 @@ def _sequence(
     ids = paths.ids(leaf)
     mask, logprobs = [0] * len(ids), [0.0] * len(ids)
     versions: dict[str, None] = {}
+    stretches: list[tuple[int, int]] = []
     for stop, size, tokens in spans:
-        mask[stop - size : stop] = [1] * size
-        logprobs[stop - size : stop] = tokens.logprobs
+        start = stop - size
+        mask[start:stop] = [1] * size
+        logprobs[start:stop] = tokens.logprobs
+        begun = stretches.pop()[0] if stretches and stretches[-1][1] == start else start
+        stretches.append((begun, stop))
         if tokens.version is not None:
             versions[tokens.version] = None
-    return TokenSequence(ids, mask, logprobs, (*versions,), reward, actor, (*trained,))
+    return TokenSequence(ids, mask, logprobs, (*versions,), reward, actor, (*trained,), (*stretches,))
 
 
 def with_tokens_on_items(items: Sequence[Item], start: int, calls: Sequence[ModelCall]) -> list[Item]:

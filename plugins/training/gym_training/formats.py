@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import starmap
 from typing import Any, ClassVar, Generic
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from gym_core.spi import Column, Exporter, ExportRequest, Json
 from gym_training.messages import MESSAGES, TOOLS
 from gym_training.statuses import TREATMENTS
 from gym_training.supervised import to_kto, to_preference, to_prompts, to_sft
-from gym_training.tokens import to_openenv, to_prime_rl, to_tokens, to_trl, to_verl
+from gym_training.tokens import to_openenv, to_prime_rl, tokens_row, trl_row, verl_row, written_samples
 from gym_training.verifiers import to_verifiers
 
 Rows = Iterator[Mapping[str, Any]]
@@ -166,7 +167,7 @@ class TokensFormat(TokenFormat):
 
     def of(self, rollouts: Iterable[Rollout], request: ExportRequest) -> Rows:
         """One row for each sequence."""
-        return to_tokens(rollouts)
+        return starmap(tokens_row, written_samples(rollouts, "tokens"))
 
 
 class Trl(TokenFormat):
@@ -189,7 +190,7 @@ class Trl(TokenFormat):
 
     def of(self, rollouts: Iterable[Rollout], request: ExportRequest) -> Rows:
         """One row for each sequence."""
-        return to_trl(rollouts)
+        return starmap(trl_row, written_samples(rollouts, "trl"))
 
 
 class Verl(TokenFormat):
@@ -209,7 +210,7 @@ class Verl(TokenFormat):
 
     def of(self, rollouts: Iterable[Rollout], request: ExportRequest) -> Rows:
         """One row for each sequence."""
-        return to_verl(rollouts)
+        return starmap(verl_row, written_samples(rollouts, "verl"))
 
 
 class PrimeRl(TokenFormat):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import starmap
-from typing import Any
+from typing import Any, TypeAlias
 
 from gym_core import Rollout, TokenSequence
+from gym_training.masks import Mask
 from gym_training.messages import Shared
 from gym_training.statuses import checked_reward, is_trained
 
@@ -15,7 +16,10 @@ Row = dict[str, Any]
 _NONE: Shared = {}
 
 
-def samples(rollouts: Iterable[Rollout], trainer: str) -> Iterator[tuple[Rollout, int, TokenSequence, float | None]]:
+Sample: TypeAlias = tuple[Rollout, int, TokenSequence, float | None]
+
+
+def samples(rollouts: Iterable[Rollout], trainer: str) -> Iterator[Sample]:
     """Each sequence of the rollouts that a trainer is given, with its number within the rollout and its reward.
 
     The reward is the actor's, None for a rollout that failed.
@@ -27,12 +31,15 @@ def samples(rollouts: Iterable[Rollout], trainer: str) -> Iterator[tuple[Rollout
                 yield rollout, number, sequence, None if failed else sequence.reward
 
 
-def prompt_length(mask: Sequence[int]) -> int:
+def written_samples(rollouts: Iterable[Rollout], trainer: str) -> Iterator[Sample]:
+    """The same for a file: with masks that are written without looking at each token."""
+    for rollout, number, sequence, reward in samples(rollouts, trainer):
+        yield rollout, number, replace(sequence, mask=Mask(len(sequence.ids), sequence.stretches)), reward
+
+
+def prompt_length(sequence: TokenSequence) -> int:
     """How many tokens stand before the first that is trained; all but one where none is."""
-    try:
-        return mask.index(1)
-    except ValueError:
-        return len(mask) - 1
+    return sequence.stretches[0][0] if sequence.stretches else len(sequence.ids) - 1
 
 
 def to_tokens(rollouts: Iterable[Rollout]) -> Iterator[Row]:
@@ -40,20 +47,24 @@ def to_tokens(rollouts: Iterable[Rollout]) -> Iterator[Row]:
 
     `reward`: None for a rollout that failed. `versions`: of the weights.
     """
-    for rollout, number, sequence, reward in samples(rollouts, "tokens"):
-        yield {
-            "task_id": rollout.task_id,
-            "repeat": rollout.repeat,
-            "sequence": number,
-            "actor": sequence.actor,
-            "status": rollout.status.value,
-            "reward": reward,
-            "prompt_length": prompt_length(sequence.mask),
-            "ids": sequence.ids,
-            "mask": sequence.mask,
-            "logprobs": sequence.logprobs,
-            "versions": [*sequence.versions],
-        }
+    return starmap(tokens_row, samples(rollouts, "tokens"))
+
+
+def tokens_row(rollout: Rollout, number: int, sequence: TokenSequence, reward: float | None) -> Row:
+    """One sequence, see `to_tokens`."""
+    return {
+        "task_id": rollout.task_id,
+        "repeat": rollout.repeat,
+        "sequence": number,
+        "actor": sequence.actor,
+        "status": rollout.status.value,
+        "reward": reward,
+        "prompt_length": prompt_length(sequence),
+        "ids": sequence.ids,
+        "mask": sequence.mask,
+        "logprobs": sequence.logprobs,
+        "versions": [*sequence.versions],
+    }
 
 
 def to_trl(rollouts: Iterable[Rollout]) -> Iterator[Row]:
@@ -67,7 +78,7 @@ def to_trl(rollouts: Iterable[Rollout]) -> Iterator[Row]:
 
 def trl_row(rollout: Rollout, number: int, sequence: TokenSequence, reward: float | None) -> Row:
     """One completion for TRL, see `to_trl`."""
-    start = prompt_length(sequence.mask)
+    start = prompt_length(sequence)
     return {
         "prompt_ids": sequence.ids[:start],
         "completion_ids": sequence.ids[start:],
@@ -83,30 +94,34 @@ def trl_row(rollout: Rollout, number: int, sequence: TokenSequence, reward: floa
 
 def to_verl(rollouts: Iterable[Rollout]) -> Iterator[Row]:
     """The fields of verl's `AgentLoopOutput`; rollouts that failed are left out, since verl has no word for them."""
-    for rollout, number, sequence, reward in samples(rollouts, "verl"):
-        start = prompt_length(sequence.mask)
-        timing = (rollout.row.get("rollout") or {}).get("timing") or {}
-        yield {
-            "prompt_ids": sequence.ids[:start],
-            "response_ids": sequence.ids[start:],
-            "response_mask": sequence.mask[start:],
-            "response_logprobs": sequence.logprobs[start:],
-            "reward_score": reward,
-            "num_turns": _turns(sequence.mask),
-            "metrics": {
-                "generate_sequences": float(timing.get("model_seconds") or 0.0),
-                "tool_calls": float(sum(call.get("seconds") or 0.0 for call in rollout.tool_calls)),
-                "compute_score": float(timing.get("verify_seconds") or 0.0),
-            },
-            "extra_fields": {
-                "task_id": rollout.task_id,
-                "repeat": rollout.repeat,
-                "sequence": number,
-                "actor": sequence.actor,
-                "status": rollout.status.value,
-                "versions": [*sequence.versions],
-            },
-        }
+    return starmap(verl_row, samples(rollouts, "verl"))
+
+
+def verl_row(rollout: Rollout, number: int, sequence: TokenSequence, reward: float | None) -> Row:
+    """One output for verl, see `to_verl`."""
+    start = prompt_length(sequence)
+    timing = (rollout.row.get("rollout") or {}).get("timing") or {}
+    return {
+        "prompt_ids": sequence.ids[:start],
+        "response_ids": sequence.ids[start:],
+        "response_mask": sequence.mask[start:],
+        "response_logprobs": sequence.logprobs[start:],
+        "reward_score": reward,
+        "num_turns": _turns(sequence),
+        "metrics": {
+            "generate_sequences": float(timing.get("model_seconds") or 0.0),
+            "tool_calls": float(sum(call.get("seconds") or 0.0 for call in rollout.tool_calls)),
+            "compute_score": float(timing.get("verify_seconds") or 0.0),
+        },
+        "extra_fields": {
+            "task_id": rollout.task_id,
+            "repeat": rollout.repeat,
+            "sequence": number,
+            "actor": sequence.actor,
+            "status": rollout.status.value,
+            "versions": [*sequence.versions],
+        },
+    }
 
 
 def to_prime_rl(rollouts: Iterable[Rollout], shared: Shared = _NONE) -> Iterator[Row]:
@@ -117,7 +132,7 @@ def to_prime_rl(rollouts: Iterable[Rollout], shared: Shared = _NONE) -> Iterator
     for rollout, _, sequence, reward in samples(rollouts, "prime-rl"):
         temperature, size = _temperature(rollout, shared), len(sequence.mask)
         mask, temperatures = [False] * size, [1.0] * size
-        for start, stop in sampled_stretches(sequence.mask):
+        for start, stop in sequence.stretches:
             mask[start:stop] = [True] * (stop - start)
             temperatures[start:stop] = [temperature] * (stop - start)
         yield {
@@ -140,7 +155,7 @@ def to_openenv(rollouts: Iterable[Rollout]) -> Iterator[Row]:
     for each in rollouts:
         turns: list[Row] = []
         for rollout, number, sequence, reward in samples([each], "openenv"):
-            for turn, (start, stop) in enumerate(sampled_stretches(sequence.mask)):
+            for turn, (start, stop) in enumerate(sequence.stretches):
                 turns.append(
                     {
                         "node_id": f"{number}.{turn}",
@@ -162,24 +177,10 @@ def to_openenv(rollouts: Iterable[Rollout]) -> Iterator[Row]:
             yield {"schema_version": 1, "turns": turns}
 
 
-def sampled_stretches(mask: Sequence[int]) -> list[tuple[int, int]]:
-    """Where trained tokens begin and end, stretch by stretch."""
-    found: list[tuple[int, int]] = []
-    stop, size = 0, len(mask)
-    with suppress(ValueError):  # `index` looks at a list of any length faster than a loop looks at ten of it
-        while stop < size:
-            start = mask.index(1, stop)
-            stop = size
-            found.append((start, stop))
-            stop = mask.index(0, start)
-            found[-1] = start, stop
-    return found
-
-
-def _turns(mask: Sequence[int]) -> int:
+def _turns(sequence: TokenSequence) -> int:
     """How many turns there are, of what the model said and what it was told."""
-    edges = [edge for stretch in sampled_stretches(mask) for edge in stretch]
-    return len({0, len(mask), *edges}) - 1
+    edges = [edge for stretch in sequence.stretches for edge in stretch]
+    return len({0, len(sequence.ids), *edges}) - 1
 
 
 def as_columns(rows: Iterable[Row]) -> dict[str, list[Any]]:

@@ -145,7 +145,7 @@ class TrlRollouts:
 
 def _nothing(filler: int) -> TokenSequence:
     """A completion of which nothing is trained, since there has to be one."""
-    return TokenSequence([filler] * 2, [0, 0], [0.0, 0.0], (), None, MAIN, ())
+    return TokenSequence([filler] * 2, [0, 0], [0.0, 0.0], (), None, MAIN, (), ())
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
