@@ -73,18 +73,20 @@ def row(number: int) -> dict[str, Any]:
     }
 
 
-def timed(what: Callable[[], Any]) -> float:
-    """Seconds of CPU."""
-    started = time.process_time()
+def report(name: str, size: float, what: Callable[[], Any]) -> None:
+    """Do something and print a line of what it took. `size`: of what it reads, in MB; memory is the most so far."""
+    began, used = time.monotonic(), time.process_time()
     what()
-    return time.process_time() - started
+    used, took = time.process_time() - used, time.monotonic() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{name:26} {used:6.1f} s of CPU {size / used:5.0f} MB/s per core {took:6.1f} s {peak:5.0f} MB", flush=True)
 
 
 def main() -> None:
     """Print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollouts", type=int, default=100_000)
-    parser.add_argument("--formats", default="tokens,trl,verl,openenv,verifiers,sft")
+    parser.add_argument("--formats", default="tokens,trl,verl,prime-rl,openenv,verifiers,sft")
     arguments = parser.parse_args()
     with TemporaryDirectory(prefix="export-") as folder:
         path = Path(folder) / "x.jsonl"
@@ -94,14 +96,14 @@ def main() -> None:
                 line = few[number % 400].replace(b'"task_id":"t', b'"task_id":"t%d-' % (number // 400), 1)
                 file.write(line)
         size = path.stat().st_size / 1e6
-        print(f"{arguments.rollouts:,} rollouts, {size:,.0f} MB")
+        print(f"{arguments.rollouts:,} rollouts, {size:,.0f} MB", flush=True)
 
         def plain() -> None:
             with path.open("rb") as read, (Path(folder) / "plain").open("wb") as written:
                 for line in read:
                     written.write(orjson.dumps(orjson.loads(line), option=orjson.OPT_APPEND_NEWLINE))
 
-        report("parsed and written again", size, timed(plain))
+        report("parsed and written again", size, plain)
         (Path(folder) / "plain").unlink()
         for name in arguments.formats.split(","):
             for suffix in (".jsonl", ".parquet"):
@@ -113,15 +115,9 @@ def main() -> None:
                 if suffix == ".parquet" and columns is None:
                     continue
                 output = Path(folder) / f"y{suffix}"
-                used = timed(lambda: write_export(output, exporter.rows(rollouts, request), columns))  # noqa: B023
-                report(f"{name} {suffix}", size, used)
+                rows = exporter.rows(rollouts, request)
+                report(f"{name} {suffix}", size, lambda: write_export(output, rows, columns))  # noqa: B023
                 output.unlink()
-        print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB of memory")
-
-
-def report(name: str, size: float, used: float) -> None:
-    """A line."""
-    print(f"{name:28} {used:8.1f} s of CPU  {size / used:8.0f} MB/s per core")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core import Rollout, Status
+from gym_core import Rollout, Status, encode_json
 from gym_core.spi import run_command
 from gym_training import (
     TREATMENTS,
@@ -31,6 +32,7 @@ from gym_training import (
     to_verl,
 )
 from gym_training.formats import FORMATS
+from gym_training.masks import Mask
 from tests.support.exports import NEEDED, export_rows, selected
 from tests.support.training import FAILED, REWARDS, ROLLOUTS, write_run
 
@@ -199,6 +201,29 @@ def test_tokens_are_the_same_in_every_format(results: Path) -> None:
     assert {tuple(row["versions"]) for row in made} == {("17",)}
 
 
+@pytest.mark.parametrize("name", ["tokens", "trl", "verl"])
+def test_a_file_holds_what_the_functions_give(name: str, results: Path) -> None:
+    given = {"tokens": to_tokens, "trl": to_trl, "verl": to_verl}[name](read(results))
+    assert rows(name, results) == [json.loads(json.dumps(row)) for row in given]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), max_size=5), st.integers(0, 3), st.data())
+def test_a_mask_is_written_and_cut_like_a_list(parts: list[tuple[int, int]], rest: int, data: st.DataObject) -> None:
+    values: list[int] = []
+    stretches: list[tuple[int, int]] = []
+    for zeros, ones in parts:
+        values += [0] * zeros + [1] * ones
+        stretches.append((len(values) - ones, len(values)))
+    values += [0] * rest
+    mask = Mask(len(values), stretches)
+    cut = data.draw(st.slices(len(values)))
+    for made, expected in ((mask, values), (mask[cut], values[cut])):
+        assert [*made] == expected
+        assert len(made) == len(expected)
+        assert encode_json(made) == encode_json(expected)
+    assert mask.tobytes() == array("q", values).tobytes()
+
+
 CALL = st.tuples(
     st.lists(st.integers(0, 200_000), max_size=4),
     st.lists(st.tuples(st.integers(0, 200_000), st.floats(-30, 0)), max_size=4),
@@ -312,7 +337,8 @@ def test_every_format_is_a_table_too(
     table = parquet.read_table(path)
     assert table.num_rows == len(plain)
     assert set(table.column_names) >= set(plain[0])
-    for field in {"ids", "mask", "logprobs", "prompt_ids", "completion_ids", "response_ids"} & set(plain[0]):
+    masks = {"mask", "env_mask", "response_mask"}
+    for field in {"ids", "logprobs", "prompt_ids", "completion_ids", "response_ids", *masks} & set(plain[0]):
         assert table.column(field).to_pylist() == [row[field] for row in plain]
 
 
