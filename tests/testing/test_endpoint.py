@@ -16,7 +16,7 @@ RESPONSES, CHAT = "/responses", "/chat/completions"
 
 
 def client(server: FakeOpenAI, **options: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=5.0, **options)
+    return httpx.AsyncClient(base_url=server.base_url, trust_env=False, timeout=30.0, **options)
 
 
 async def ask(server: FakeOpenAI, path: str = RESPONSES, **body: Any) -> httpx.Response:

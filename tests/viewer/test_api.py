@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -622,6 +621,4 @@ def test_a_run_that_goes_on_is_said_to(viewing: Opening, runs: Path, monkeypatch
         progress = viewer.get(viewer.run("first"))["progress"]
         assert (progress["state"], progress["waiting"]) == ("running", [])
         assert progress["per_second"] is not None
-        begun = time.monotonic()
         assert progress["seconds_left"] == 0.0
-        assert time.monotonic() - begun < 1

@@ -311,7 +311,7 @@ def test_cancelling_closes_the_connection_at_the_server(name: TransportName, dat
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-            await asyncio.wait_for(server.left.wait(), 1)
+            await asyncio.wait_for(server.left.wait(), 10)
 
     run(test)
 
@@ -325,7 +325,7 @@ def test_a_timeout_is_told_and_closes_the_connection(name: TransportName, data: 
             error = await refused(transport, server.url, 0.3 if per_call else None)
             assert (error.kind, error.url) == ("timeout", server.url)
             assert "0.3 s" in str(error)
-            await asyncio.wait_for(server.left.wait(), 1)
+            await asyncio.wait_for(server.left.wait(), 10)
 
     run(test)
 
@@ -686,7 +686,7 @@ def test_a_call_cancelled_behind_a_socks_proxy_is_closed_at_the_server(
                 call.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await call
-                await asyncio.wait_for(server.left.wait(), 1)
+                await asyncio.wait_for(server.left.wait(), 10)
                 assert (await refused(transport, url, 0.2)).kind == "timeout"
 
     run(test)
@@ -775,7 +775,7 @@ def test_closing_ends_open_calls_and_refuses_new_ones(name: TransportName) -> No
             await transport.aclose()
             with pytest.raises(TransportError):
                 await call
-            await asyncio.wait_for(server.left.wait(), 1)
+            await asyncio.wait_for(server.left.wait(), 10)
             await refused(transport, server.url)
 
     run(test)

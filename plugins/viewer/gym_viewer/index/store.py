@@ -46,6 +46,8 @@ _ORDERS_KEPT = 16
 _HOPELESS = 1_000
 """So many lines that are no rollouts, and no rollout among them, and it is read no further."""
 _PATIENCE = 10
+_LONG = 10_000
+"""Of so many rollouts an answer may be older than the rows: of fewer it is soon made, however slow the machine is."""
 _KEPT_SECONDS = 30 * 24 * 3600
 """An index that nobody has opened for so long is removed."""
 _SCHEMA = f"""
@@ -190,13 +192,15 @@ class RunIndex:
     def remembered(self, name: str, make: Callable[[], Any], *, older: bool = False) -> Any:
         """An answer as JSON that holds as long as nothing is new, made where there is none.
 
-        One that took long may be older: it is made anew only after ten times as long, so that a run that goes on does
-        not keep the machine busy. `older`: one that is not up to date will do.
+        One of many rollouts may be older: it is made anew only after ten times as long as it took, so that a run that
+        goes on does not keep the machine busy. `older`: one that is not up to date will do.
         """
         generation = self.generation
         known = self._answers.get(name)
         if known is not None and (
-            older or known.generation == generation or time.monotonic() < known.made + _PATIENCE * known.took
+            older
+            or known.generation == generation
+            or (time.monotonic() < known.made + _PATIENCE * known.took and self.last_ids()[0] >= _LONG)
         ):
             return known.value
         found = self.read("SELECT json FROM answer WHERE name = ? AND generation = ?", (name, generation))
@@ -340,6 +344,7 @@ class RunIndex:
     def _forget(self) -> None:
         """All of both files: which failures stand depends on the rows."""
         self.replaced += 1
+        self._answers.clear()
         self._connection.execute("DELETE FROM rollout")
         self._connection.execute("DELETE FROM odd")
         self._connection.execute("DELETE FROM answer")
