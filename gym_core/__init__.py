@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gym_core.contract.component import Options as Options
     from gym_core.contract.component import Selector as Selector
     from gym_core.contract.component import Venv as Venv
-    from gym_core.contract.executor import WorkerChannel as WorkerChannel
-    from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
     from gym_core.contract.gateway import Endpoint as Endpoint
     from gym_core.contract.gateway import Gateway as Gateway
     from gym_core.contract.hookspecs import CONTRACT_VERSION as CONTRACT_VERSION
@@ -114,7 +112,6 @@ else:
             "gym_core.contract.agent": "Actor Agent AgentInfo Episode Stop",
             "gym_core.contract.component": "Component ComponentContext ComponentInfo FromEnv Venv Operational Options "
             "Selector",
-            "gym_core.contract.executor": "WorkerChannel WorkerLauncher",
             "gym_core.contract.gateway": "Endpoint Gateway",
             "gym_core.contract.hookspecs": "CONTRACT_VERSION CallInfo RunInfo hookimpl",
             "gym_core.contract.model": "CallContext Model ModelBackend ModelInfo",

@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from gym_core.cli.terminal import written as written
     from gym_core.cli.where import Condition as Condition
     from gym_core.contract.agent import checked_stop as checked_stop
-    from gym_core.contract.executor import Receive as Receive
-    from gym_core.contract.executor import WorkerChannel as WorkerChannel
-    from gym_core.contract.executor import WorkerLauncher as WorkerLauncher
+    from gym_core.contract.executor import ExecutorProvider as ExecutorProvider
+    from gym_core.contract.executor import Finished as Finished
+    from gym_core.contract.executor import RolloutExecutor as RolloutExecutor
     from gym_core.contract.formats import Column as Column
     from gym_core.contract.formats import Exporter as Exporter
     from gym_core.contract.formats import ExportRequest as ExportRequest
@@ -144,10 +144,12 @@ if TYPE_CHECKING:
     from gym_core.engine.config import RunConfig as RunConfig
     from gym_core.engine.config import run_config as run_config
     from gym_core.engine.events.logs import log_rollout as log_rollout
-    from gym_core.engine.executors.frames import FrameReader as FrameReader
-    from gym_core.engine.executors.worker import Worker as Worker
+    from gym_core.engine.executors.inline import InlineExecutor as InlineExecutor
+    from gym_core.engine.executors.results import Results as Results
+    from gym_core.engine.exit import leave as leave
     from gym_core.engine.functions.executor import Executor as Executor
     from gym_core.engine.loops import run_loop as run_loop
+    from gym_core.engine.loops import seldom_collected as seldom_collected
     from gym_core.engine.metrics.breakdown import field_value as field_value
     from gym_core.engine.metrics.columns import FLAT_COLUMNS as FLAT_COLUMNS
     from gym_core.engine.metrics.columns import FLAT_FAMILIES as FLAT_FAMILIES
@@ -159,11 +161,15 @@ if TYPE_CHECKING:
     from gym_core.engine.metrics.statistics import pass_at_k as pass_at_k
     from gym_core.engine.metrics.statistics import powers_of_two as powers_of_two
     from gym_core.engine.metrics.statistics import rounded as rounded
+    from gym_core.engine.model_calls.budget import Budget as Budget
+    from gym_core.engine.model_calls.budget import make_meters as make_meters
     from gym_core.engine.model_calls.gate import BoundModel as BoundModel
     from gym_core.engine.model_calls.gate import Clock as Clock
     from gym_core.engine.model_calls.gate import ModelGate as ModelGate
     from gym_core.engine.model_calls.gate import Models as Models
+    from gym_core.engine.model_calls.rate_limits import Limiter as Limiter
     from gym_core.engine.model_calls.rate_limits import Limiters as Limiters
+    from gym_core.engine.observers.watchdog import LoopHealth as LoopHealth
     from gym_core.engine.open_engine.opening import open_rollouts as open_rollouts
     from gym_core.engine.open_engine.rollouts import Rollouts as Rollouts
     from gym_core.engine.open_files import allow_open_files as allow_open_files
@@ -183,18 +189,23 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.stage import LazyGateway as LazyGateway
     from gym_core.engine.rollout.stage import Stage as Stage
     from gym_core.engine.rollout.verify import checked_verdict as checked_verdict
+    from gym_core.engine.run.opening import Opened as Opened
     from gym_core.engine.run.opening import open_run as open_run
     from gym_core.engine.run.run import Run as Run
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
+    from gym_core.engine.staging import open_stage as open_stage
+    from gym_core.engine.standard_streams import print_plainly as print_plainly
     from gym_core.engine.storage.collisions import refuse_writes_to_runs as refuse_writes_to_runs
     from gym_core.engine.storage.collisions import rows_beside as rows_beside
+    from gym_core.engine.storage.encoded import EncodedRollout as EncodedRollout
     from gym_core.engine.storage.groups import GroupLines as GroupLines
     from gym_core.engine.storage.manifest import Manifest as Manifest
     from gym_core.engine.storage.reading import ResultsFile as ResultsFile
     from gym_core.engine.storage.reading import StoredRow as StoredRow
     from gym_core.engine.storage.reading import StoredRows as StoredRows
     from gym_core.engine.storage.reading import files_of_results as files_of_results
+    from gym_core.engine.storage.requests import SharedRequest as SharedRequest
     from gym_core.engine.storage.requests import StoredRequests as StoredRequests
     from gym_core.engine.storage.store import Outputs as Outputs
     from gym_core.engine.storage.summary import recounted as recounted
@@ -242,6 +253,7 @@ if TYPE_CHECKING:
     from gym_core.wiring.plugin_source import PluginSource as PluginSource
     from gym_core.wiring.plugin_source import VenvMissing as VenvMissing
     from gym_core.wiring.reference import Reference as Reference
+    from gym_core.wiring.reference import located as located
     from gym_core.wiring.secrets import MASK as MASK
     from gym_core.wiring.secrets import Redactor as Redactor
 else:
@@ -263,7 +275,7 @@ else:
             "gym_core.cli.terminal": "Terminal open_console pass_shared_terminal pass_terminal styled written",
             "gym_core.cli.where": "Condition",
             "gym_core.contract.agent": "checked_stop",
-            "gym_core.contract.executor": "Receive WorkerChannel WorkerLauncher",
+            "gym_core.contract.executor": "ExecutorProvider Finished RolloutExecutor",
             "gym_core.contract.formats": "Column ExportRequest Exporter ImportRequest ImportedRun Importer Json",
             "gym_core.contract.gateway": "no_gateway",
             "gym_core.contract.hookspecs": "RunControl",
@@ -299,17 +311,20 @@ else:
             "gym_core.engine.child_processes.parent": "ChildProcess ErrorLines NoAnswer how_ended",
             "gym_core.engine.config": " RunConfig run_config",
             "gym_core.engine.events.logs": "log_rollout",
-            "gym_core.engine.executors.frames": "FrameReader",
-            "gym_core.engine.executors.worker": "Worker",
+            "gym_core.engine.executors.inline": "InlineExecutor",
+            "gym_core.engine.executors.results": "Results",
+            "gym_core.engine.exit": "leave",
             "gym_core.engine.functions.executor": "Executor",
-            "gym_core.engine.loops": "run_loop",
+            "gym_core.engine.loops": "run_loop seldom_collected",
             "gym_core.engine.metrics.breakdown": "field_value",
             "gym_core.engine.metrics.columns": "FLAT_COLUMNS FLAT_FAMILIES flat_row",
             "gym_core.engine.metrics.intervals": "student_t",
             "gym_core.engine.metrics.rewards": "RewardTally",
             "gym_core.engine.metrics.statistics": "ClusteredMean SUCCESS pass_at_k powers_of_two rounded",
+            "gym_core.engine.model_calls.budget": "Budget make_meters",
             "gym_core.engine.model_calls.gate": "BoundModel Clock ModelGate Models",
-            "gym_core.engine.model_calls.rate_limits": " Limiters",
+            "gym_core.engine.model_calls.rate_limits": "Limiter Limiters",
+            "gym_core.engine.observers.watchdog": "LoopHealth",
             "gym_core.engine.open_files": "allow_open_files",
             "gym_core.engine.preflight": "check_models",
             "gym_core.engine.open_engine.opening": " open_rollouts",
@@ -323,14 +338,16 @@ else:
             "gym_core.engine.rollout.runner_rollout": "NoEnvironment",
             "gym_core.engine.rollout.stage": "LazyGateway Stage",
             "gym_core.engine.rollout.verify": "checked_verdict",
-            "gym_core.engine.run.opening": "open_run",
+            "gym_core.engine.run.opening": "Opened open_run",
             "gym_core.engine.run.run": "Run",
-            "gym_core.engine.staging": "beginning make_gates",
+            "gym_core.engine.staging": "beginning make_gates open_stage",
+            "gym_core.engine.standard_streams": "print_plainly",
             "gym_core.engine.storage.collisions": "refuse_writes_to_runs rows_beside",
+            "gym_core.engine.storage.encoded": "EncodedRollout",
             "gym_core.engine.storage.groups": "GroupLines",
             "gym_core.engine.storage.manifest": "Manifest",
             "gym_core.engine.storage.reading": "ResultsFile StoredRow StoredRows files_of_results",
-            "gym_core.engine.storage.requests": "StoredRequests",
+            "gym_core.engine.storage.requests": "SharedRequest StoredRequests",
             "gym_core.engine.storage.store": "Outputs",
             "gym_core.engine.storage.summary": "recounted remedy",
             "gym_core.engine.tasks.input_file": "open_input",
@@ -353,7 +370,7 @@ else:
             "gym_core.wiring.options": "Resolved resolve_options texts_within",
             "gym_core.wiring.plugin": "Plugin",
             "gym_core.wiring.plugin_source": "VenvMissing Installation PluginSource",
-            "gym_core.wiring.reference": "Reference",
+            "gym_core.wiring.reference": "Reference located",
             "gym_core.wiring.secrets": "MASK Redactor",
         },
     )

@@ -82,7 +82,7 @@ def _run_rows(ctx: click.Context, configuration: Configuration, options: Mapping
 def _component_rows(
     terminal: Terminal, configuration: Configuration, models: Mapping[str, str], options: Mapping[str, Any]
 ) -> Iterator[_Row]:
-    from gym_core.engine.config import LOCAL
+    from gym_core.engine.config import WORKERS
     from gym_core.wiring.manager import PluginManager
 
     manager = PluginManager(tuple(filter(None, options["disabled"])))
@@ -98,7 +98,7 @@ def _component_rows(
         if place == AGENT and not reference and components[ENV]:
             reference = manager.load(Kind.RESOURCE_SERVER, components[ENV]).component.preferred_agent
             yield _Row(AGENT, reference, f"preference of {components[ENV]}")
-        if reference and (place, reference) != (EXECUTOR, LOCAL):
+        if reference and (place, reference) != (EXECUTOR, WORKERS):
             yield from _resolved(maker, kind, reference, given[table], table)
 
 

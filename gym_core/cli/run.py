@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 @click.option(
     "--executor",
     metavar="REF",
-    default="local",
+    default="workers",
     show_default=True,
     help="Where the workers are: on this machine, or where a plugin starts them.",
 )

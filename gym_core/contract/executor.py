@@ -1,84 +1,90 @@
-"""Executors: where the workers of a run come from, processes of this machine or actors of a cluster."""
+"""Executors: who carries the rollouts of a run out, in its own process or elsewhere."""
 
 from __future__ import annotations
 
-import asyncio
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
-from gym_core.contract.component import Component, ComponentContext, OptionsT_co
+from gym_core.contract.component import Component, OptionsT_co
+from gym_core.domain.rollout import Rollout
 
-Head: TypeAlias = dict[str, Any]
-"""The JSON object that a frame begins with."""
-
-Receive: TypeAlias = Callable[[Head, bytes], None]
-"""What takes a frame of a worker: the JSON object that it begins with, and the bytes that this is about."""
+JobT = TypeVar("JobT")
 
 
-CLOSE_SECONDS = 30.0
-"""How long workers that were killed may take to be gone."""
+@dataclass(slots=True)
+class Finished(Generic[JobT]):
+    """A rollout that has ended, and the job that it was. `cause`: what failed it, if anything did."""
+
+    job: JobT
+    rollout: Rollout
+    cause: BaseException | None = None
 
 
-class WorkerChannel(Protocol):
-    """The way to one worker. `name`: what messages call it."""
+class RolloutExecutor(Protocol[JobT]):
+    """Carries jobs out, as many at once as it was made for: `async for finished in executor.run(jobs)`."""
 
-    name: str
+    def run(self, jobs: AsyncIterator[JobT]) -> AsyncGenerator[Finished[JobT], None]:
+        """Take jobs as there is room for them, and hand out what ends as it ends.
 
-    def send(self, frame: bytes) -> None:
-        """Send a frame; to a worker that has gone it is lost."""
+        Every job that was begun comes back once, also after `end` or `let_go`. So it is when whoever waits for the next
+        is cancelled: everything is ended, comes back, and only then the cancellation goes on. Raises, after the last
+        one, what kept it from carrying out more, such as an error of `jobs`.
+        """
         ...
 
-    def kill(self) -> None:
-        """End the worker at once; `gone` of its `launch` is called when it has."""
+    def end(self, reason: str, stop_reason: str | None = None, *, drain: bool = False) -> None:
+        """Take nothing more. Rollouts under way are cancelled; with `drain` they may go on.
+
+        `reason` and `stop_reason` stand in the rows of those that are cancelled.
+        """
+        ...
+
+    def let_go(self, reason: str, stop_reason: str) -> None:
+        """There are no more jobs: cancel those rollouts that are not finished yet."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many rollouts are under way at once, where there are enough."""
+        ...
+
+    def set_concurrency(self, concurrency: int) -> None:
+        """Have as many under way from now on. Raises `UsageError` for fewer than can be."""
+        ...
+
+    def pause(self, paused: bool) -> None:
+        """Begin nothing, for as long as it is paused, of what was taken and has not begun."""
+        ...
+
+    def under_way(self) -> Iterator[tuple[str, int]]:
+        """The task and the repeat of what was taken and has not ended, the oldest first."""
+        ...
+
+    def cancel(self, task_id: str, repeat: int | None, reason: str) -> int:
+        """Cancel the rollouts of a task that were taken and have not ended; with `repeat` that one. How many it were.
+
+        `reason` stands in their rows.
+        """
+        ...
+
+    def health(self) -> dict[str, Any]:
+        """What the summary says of workers elsewhere, under `workers`; empty where there are none."""
         ...
 
 
-class WorkerLauncher(Component[OptionsT_co]):
-    """Starts the workers of a run. `--executor NAME` takes one; its options are given with `-X`.
+class ExecutorProvider(Component[OptionsT_co], ABC):
+    """Has the rollouts of a run carried out elsewhere. `--executor NAME` takes one; its options are given with `-X`.
 
-    It restarts nothing by itself: what died is the engine's to judge. `inherits`: whether workers have this process's
-    variables and import path, or are sent what they need. `flush_seconds`: how long results wait for others to share a
-    frame: the longer, the more a frame costs.
+    It is opened after all else of the run, and closed before it.
     """
 
-    inherits: ClassVar[bool] = False
-    flush_seconds: ClassVar[float] = 0.05
-
-    def __init__(self, options: OptionsT_co | None = None, context: ComponentContext | None = None) -> None:
-        super().__init__(options, context)
-        self._running: dict[WorkerChannel, asyncio.Future[None]] = {}
-
-    async def prepare(self, workers: int, distributions: Sequence[str]) -> None:
-        """Get ready for so many workers, which need these distributions. Raises `UsageError` where that cannot be.
-
-        Called once, after it was opened and before the first `launch`.
-        """
-
-    def launch(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
-        """Start a worker, as the engine does; what is left of them when the launcher is closed is ended then."""
-        over = asyncio.get_running_loop().create_future()
-
-        def left(how: str) -> None:
-            over.set_result(None)
-            gone(how)
-
-        channel = self.start(number, receive, left)
-        self._running[channel] = over
-        over.add_done_callback(lambda _: self._running.pop(channel))
-        return channel
-
     @abstractmethod
-    def start(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
-        """Start a worker. `receive` is given its frames, `gone` is called once, with how it ended, after the last.
+    async def executor(self, opened: Any, stage: Any) -> RolloutExecutor[Any]:
+        """What carries the rollouts of a run out, at most `execution.workers` processes of it.
 
-        Called in the event loop.
+        `opened`: what the run is made of, a `gym_core.spi.Opened`, of which the models are closed again. `stage`: what
+        its rollouts share here, a `gym_core.spi.Stage`. The jobs are those of `gym_core.spi.Job`. Raises `UsageError`
+        where that cannot be.
         """
-
-    async def __aexit__(self, *error: object) -> None:
-        """Kill what is left, and see it off."""
-        left = dict(self._running)
-        for channel in left:
-            channel.kill()
-        if left:
-            await asyncio.wait(left.values(), timeout=CLOSE_SECONDS)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import click
 
     from gym_core.contract.agent import Agent
-    from gym_core.contract.executor import WorkerLauncher
+    from gym_core.contract.executor import ExecutorProvider
     from gym_core.contract.formats import Exporter, Importer
     from gym_core.contract.gateway import Gateway
     from gym_core.contract.model import ModelBackend
@@ -175,8 +175,8 @@ def gym_sandboxes() -> Mapping[str, type[SandboxProvider]]:  # type: ignore[empt
 
 
 @hookspec
-def gym_executors() -> Mapping[str, type[WorkerLauncher]]:  # type: ignore[empty-body]
-    """What starts workers elsewhere, by the names of their entry points: `gym run --executor NAME`."""
+def gym_executors() -> Mapping[str, type[ExecutorProvider]]:  # type: ignore[empty-body]
+    """What carries rollouts out elsewhere, by the names of their entry points: `gym run --executor NAME`."""
 
 
 @hookspec

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from gym_core.contract.agent import Agent
 from gym_core.contract.component import Component, Operational
-from gym_core.contract.executor import WorkerLauncher
+from gym_core.contract.executor import ExecutorProvider
 from gym_core.contract.gateway import Gateway
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
@@ -19,7 +19,7 @@ from gym_core.contract.runner import Runner
 from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import LOCAL, Execution, RunConfig
+from gym_core.engine.config import WORKERS, Execution, RunConfig
 from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.rollout.runner_rollout import NoEnvironment
 from gym_core.engine.rollout.stage import LazyGateway
@@ -101,14 +101,14 @@ class Parts:
     models: Mapping[str, ModelBackend]
     server: ResourceServer
     agent: Agent | Runner
-    launcher: WorkerLauncher | None
+    executor: ExecutorProvider | None
     preferred: str
     sandboxes: SandboxProvider | None = None
 
 
 @dataclass(slots=True)
 class Assembly:
-    """The open components of a run, and those that are opened later: `gateway`, and the `launcher` of workers.
+    """The open components of a run, and those that are opened later: `gateway`, and `executor`, where there is one.
 
     `sandboxes`: what makes those of sessions, if anything does.
     """
@@ -117,7 +117,7 @@ class Assembly:
     server: ResourceServer
     agent: Agent | Runner
     gateway: LazyGateway
-    launcher: WorkerLauncher | None
+    executor: ExecutorProvider | None
     about: Described
     sandboxes: SandboxProvider | None = None
 
@@ -196,8 +196,8 @@ class Assembler:
             wanted.require_parts()
         if self._gateway_given and config.execution.workers > 1:
             self.gateway.make().check_workers(config.execution.workers)
-        launcher = self._make_launcher(config.execution) if config.execution.spread else None
-        return Parts(models, server, agent, launcher, preferred, sandboxes)
+        executor = self._make_executor(config.execution) if config.execution.spread else None
+        return Parts(models, server, agent, executor, preferred, sandboxes)
 
     async def open_parts(
         self, parts: Parts, config: RunConfig, stack: AsyncExitStack, backends: AsyncExitStack | None = None
@@ -217,7 +217,7 @@ class Assembler:
         _check_parts(config, agent, self.about)
         for component in (server, agent):
             await self._be_reachable(component, elsewhere=config.execution.spread)
-        return Assembly(opened, server, agent, self.gateway, parts.launcher, self.about, sandboxes)
+        return Assembly(opened, server, agent, self.gateway, parts.executor, self.about, sandboxes)
 
     async def open_verifier(
         self,
@@ -374,14 +374,14 @@ class Assembler:
             self.about.sources[place] = str(made.loaded.reference.located())
         return made.component
 
-    def _make_launcher(self, execution: Execution) -> WorkerLauncher | None:
-        """Who starts workers elsewhere; None for those of this machine."""
-        if execution.executor == LOCAL:
-            if execution.executor_options:
-                raise UsageError(f"the executor `{LOCAL}` has no options", hint="leave -X out")
-            return None
-        launcher: WorkerLauncher = self._make(Kind.EXECUTOR, execution.executor, execution.executor_options)
-        return launcher
+    def _make_executor(self, execution: Execution) -> ExecutorProvider:
+        try:
+            provider: ExecutorProvider = self._make(Kind.EXECUTOR, execution.executor, execution.executor_options)
+        except UsageError as error:
+            if execution.executor != WORKERS:
+                raise
+            raise UsageError(f"--workers {execution.workers}: {error.message}", hint=error.hint) from None
+        return provider
 
     async def _enter(self, stack: AsyncExitStack, component: Any, kind: Kind, *, role: str = "") -> Any:
         opened = await enter(stack, component, kind, closing=self._closing)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, Unpack, get_args
 from typing_extensions import TypedDict
 
 from gym_core.contract.agent import Agent
-from gym_core.contract.executor import WorkerLauncher
+from gym_core.contract.executor import ExecutorProvider
 from gym_core.contract.gateway import Gateway
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
@@ -29,8 +29,8 @@ from gym_core.wiring.known import TABLES
 Tasks: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 """Rows, or `Task`s."""
 
-LOCAL = "local"
-"""The executor that is always there: this process, and with several workers others of this machine."""
+WORKERS = "workers"
+"""The executor with processes of this machine; with one of them a run needs none, and is carried out in this one."""
 
 
 class GymSettings(TypedDict, total=False):
@@ -92,7 +92,7 @@ class RunSettings(GymSettings, total=False):
     `deadlines`: how long anything may take.
 
     How. `concurrency`: rollouts at once. `workers`: how many processes share them; with 1 they run in this one.
-    `executor`: where the workers are, on this machine (`local`) or where a plugin of that name starts them;
+    `executor`: where the workers are, on this machine (`workers`) or where a plugin of that name starts them;
     `executor_options` are its.
     """
 
@@ -101,7 +101,7 @@ class RunSettings(GymSettings, total=False):
     group: bool | None
     finish_at: float | None
     workers: int
-    executor: str | WorkerLauncher
+    executor: str | ExecutorProvider
     executor_options: Mapping[str, Any]
 
 
@@ -228,15 +228,15 @@ class Execution:
 
     concurrency: int = 16
     workers: int = 1
-    executor: str | WorkerLauncher = LOCAL
+    executor: str | ExecutorProvider = WORKERS
     executor_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_setting("concurrency", self.concurrency)
         check_setting("workers", self.workers)
-        if not isinstance(self.executor, (str, WorkerLauncher)):
+        if not isinstance(self.executor, (str, ExecutorProvider)):
             raise UsageError(
-                f"--executor must be a reference or an instance of WorkerLauncher, not {self.executor!r:.80}"
+                f"--executor must be a reference or an instance of ExecutorProvider, not {self.executor!r:.80}"
             )
         if self.executor_options and not self.spread:
             raise UsageError("-X is for an executor, and this run needs none", hint="--executor REF")
@@ -244,7 +244,7 @@ class Execution:
     @property
     def spread(self) -> bool:
         """Whether the rollouts run in other processes."""
-        return self.workers > 1 or self.executor != LOCAL
+        return self.workers > 1 or self.executor != WORKERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.runner import Runner
 from gym_core.engine.assembly import Assembly
@@ -16,6 +17,7 @@ from gym_core.engine.config import RunConfig
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.model_calls.observed_gate import ObservedGate, Tell
 from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.rollout.agent_rollout import POLICY, agent_rollout
@@ -35,11 +37,15 @@ def make_gates(
     clock: Clock,
     prices: Mapping[str, Price] = NO_PRICES,
     answered: Collection[str] = (),
-    gate: Callable[..., ModelGate] = ModelGate,
     limiters: Limiters | None = None,
+    model_called: Tell | None = None,
 ) -> dict[str, ModelGate]:
-    """The ways to the models by role; those of one endpoint share a limiter. `answered`: who has said something yet."""
+    """The ways to the models by role; those of one endpoint share a limiter. `answered`: who has said something yet.
+
+    `model_called`: who listens to model calls, if anybody does.
+    """
     limiters = limiters or Limiters()
+    gate: Callable[..., ModelGate] = ModelGate if model_called is None else partial(ObservedGate, model_called)
     gates = {
         role: gate(role, model, limiters=limiters, deadlines=deadlines, clock=clock, price=prices.get(role))
         for role, model in models.items()
@@ -49,18 +55,38 @@ def make_gates(
     return gates
 
 
-def make_stage(
+def open_functions(stack: AsyncExitStack) -> Executor:
+    """What calls the functions of authors, closed by `stack`."""
+    executor = Executor()
+    stack.callback(executor.close)
+    return executor
+
+
+def open_stage(
+    stack: AsyncExitStack,
     config: RunConfig,
     assembly: Assembly,
-    gates: Mapping[str, ModelGate],
-    executor: Executor,
     *,
     clock: Clock,
     run_id: str,
+    prices: Mapping[str, Price],
+    answered: Collection[str],
+    limiters: Limiters,
     budget: Budget | None,
-    tool_called: Callable[[CallInfo], None] | None,
+    model_called: Tell | None,
+    tool_called: Tell | None,
 ) -> Stage:
-    """The stage of a run, or of one worker of it. To be made in the event loop."""
+    """The stage of a run, or of one process of it, with gates of its own. To be made in the event loop."""
+    deadlines = config.limits.deadlines
+    gates = make_gates(
+        assembly.models,
+        deadlines,
+        clock=clock,
+        prices=prices,
+        answered=answered,
+        limiters=limiters,
+        model_called=model_called,
+    )
     model = assembly.models.get(POLICY)
     policy = model.describe() if model is not None else None
     about: dict[str, Any] = {
@@ -73,10 +99,10 @@ def make_stage(
         server=assembly.server,
         agent=assembly.agent,
         gates=gates,
-        executor=executor,
+        executor=open_functions(stack),
         watch=Watch(),
         clock=clock,
-        deadlines=config.limits.deadlines,
+        deadlines=deadlines,
         run_id=run_id,
         seed=config.components.seed or 0,
         model_seeds=config.components.seed is not None,

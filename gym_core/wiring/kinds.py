@@ -126,7 +126,7 @@ _DOORS = {
         "sandbox", "gym run --sandbox", "gym_sandboxes", "gym_core.contract.sandbox:SandboxProvider", "-S"
     ),
     Kind.EXECUTOR: _Door(
-        "executor", "gym run --executor", "gym_executors", "gym_core.contract.executor:WorkerLauncher", "-X"
+        "executor", "gym run --executor", "gym_executors", "gym_core.contract.executor:ExecutorProvider", "-X"
     ),
     Kind.COMMAND: _Door("command", "gym", "gym_commands", "click:Command"),
     Kind.IMPORTER: _Door("importer", "gym import --format", "gym_importers", "gym_core.contract.formats:Importer"),

@@ -43,7 +43,7 @@ _OTHERS = {
     Kind.RUNNER: {},
     Kind.GATEWAY: {"http": "gym-http"},
     Kind.SANDBOX: {"local": "gym-local-sandbox"},
-    Kind.EXECUTOR: {"ray": "gym-ray"},
+    Kind.EXECUTOR: {"ray": "gym-ray", "workers": "gym-workers"},
     Kind.EXTENSION: {"ctl": "gym-ctl", "mlflow": "gym-trackers", "otel": "gym-otel", "wandb": "gym-trackers"},
     Kind.IMPORTER: {"nemo": "gym-nemo"},
     Kind.EXPORTER: {

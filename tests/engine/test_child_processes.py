@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import select
@@ -24,8 +23,6 @@ from gym_core.spi import (
     ChildProcess,
     ErrorLines,
     NoAnswer,
-    Receive,
-    WorkerLauncher,
     how_ended,
     read_message,
     when_let_go,
@@ -34,7 +31,6 @@ from gym_core.spi import (
 from gym_isolated.process import ask
 from gym_isolated.records import Environment
 from gym_openenv.process import StartedServer
-from tests.support.loop import asynchronous
 
 ROOT = Path(__file__).parents[2]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="waits for the processes of others")
@@ -207,38 +203,3 @@ def test_the_last_lines_of_one_that_still_writes_are_said(monkeypatch: pytest.Mo
     for _ in range(6):
         stream.read.acquire()
     assert lines.last() == ": " + " | ".join(["a line"] * 5)
-
-
-class Channel:
-    """A worker that goes on until it is killed."""
-
-    name = "worker"
-
-    def __init__(self, gone: Callable[[str], None]) -> None:
-        self._gone = gone
-
-    def send(self, frame: bytes) -> None:
-        """Lose a frame."""
-
-    def kill(self) -> None:
-        """End a little later."""
-        asyncio.get_running_loop().call_later(0.01, self._gone, "killed")
-
-
-class Launcher(WorkerLauncher):
-    """Starts nothing."""
-
-    def start(self, number: int, receive: Receive, gone: Callable[[str], None]) -> Channel:
-        return Channel(gone)
-
-
-@asynchronous
-async def test_a_launcher_that_is_closed_ends_what_is_left_of_its_workers_and_waits_for_that() -> None:
-    told: list[str] = []
-    async with Launcher() as launcher:
-        launcher.launch(0, lambda head, body: None, told.append).kill()
-        while not told:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        for number in (1, 2):
-            launcher.launch(number, lambda head, body: None, told.append)
-    assert told == ["killed"] * 3

@@ -109,7 +109,7 @@ def test_imports_of_every_kind_are_seen() -> None:
     graph = imports()
     assert "gym_core.contract.executor" in graph["gym_core.spi"]
     assert "gym_core.cli.run" in graph["gym_core.cli.app"]
-    assert "gym_core.engine.executors.worker" in graph["gym_core.engine.executors.worker_process"]
+    assert "gym_workers.worker" in graph["gym_workers.worker_process"]
     code = "if TYPE_CHECKING:\n    import a.b\ndef f():\n    from gym_core import Task\nload('gym_core.cli.app:app')"
     assert set(imported(ast.parse(code))) == {"gym_core.domain.task", "gym_core.cli.app"}
 

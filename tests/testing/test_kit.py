@@ -219,7 +219,7 @@ def test_it_works_in_a_coroutine() -> None:
 # isolated_plugins
 
 
-WIRED = {"model", "resource_server", "agent", "executor", "extension"}
+WIRED = {"model", "resource_server", "agent", "extension"}
 """The kinds that a run is wired from; commands and what they use stay visible."""
 
 

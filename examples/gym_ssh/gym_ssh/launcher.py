@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from gym_core import ComponentContext, Operational, Options, Selector, UsageError
-from gym_core.spi import FrameReader, Receive, WorkerChannel, WorkerLauncher
+from gym_workers import FrameReader, Receive, WorkerChannel, WorkerLauncher
 
 CHUNK = 1 << 16
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 
-from gym_core.spi import FrameReader, Worker
+from gym_workers import FrameReader, Worker
 
 CHUNK = 1 << 16
 

@@ -1,1 +1,1 @@
-"""Who carries rollouts out: this process, others of this machine, or workers that a plugin starts."""
+"""Who carries rollouts out: this process, in so many tasks at once. Others come as plugins."""

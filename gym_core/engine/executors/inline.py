@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any, Generic
 
+from gym_core.contract.executor import Finished, JobT
 from gym_core.domain.blame import described
-from gym_core.engine.executors.interface import Finished, JobT
 from gym_core.engine.executors.results import Results
 from gym_core.engine.rollout.rollout_run import CANCELLED, RolloutRun, Underway
 
@@ -40,7 +40,7 @@ class InlineExecutor(Generic[JobT]):
         self._feeding = asyncio.create_task(self._feed(jobs))
         self._feeding.add_done_callback(self._fed)
         try:
-            async for finished in self._results.read(lambda: self.end(CANCELLED)):
+            async for finished in self._results.read(self.end):
                 yield finished
                 self._slots += 1
                 self._make_room()

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Generic
 
-from gym_core.engine.executors.interface import Finished, JobT
+from gym_core.contract.executor import Finished, JobT
+from gym_core.engine.rollout.rollout_run import CANCELLED
 
 
 class Results(Generic[JobT]):
@@ -35,11 +36,11 @@ class Results(Generic[JobT]):
         if not news.done():
             news.set_result(None)
 
-    async def read(self, cancelled: Callable[[], None]) -> AsyncGenerator[Finished[JobT], None]:
+    async def read(self, end: Callable[[str], None]) -> AsyncGenerator[Finished[JobT], None]:
         """All of them, as they come.
 
-        A row is owed for each rollout under way, so a cancellation of the reader waits: `cancelled` is called, which is
-        to bring about the end, and what remains is handed out first. A second one is obeyed at once.
+        A row is owed for each rollout under way, so a cancellation of the reader waits: `end` is called, with the
+        reason, and what remains is handed out first. A second one is obeyed at once.
         """
         cancellation: asyncio.CancelledError | None = None
         loop = asyncio.get_running_loop()
@@ -55,6 +56,6 @@ class Results(Generic[JobT]):
                 if cancellation is not None:
                     raise
                 cancellation = error
-                cancelled()
+                end(CANCELLED)
         if cancellation is not None:
             raise cancellation

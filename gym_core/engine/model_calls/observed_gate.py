@@ -25,7 +25,9 @@ class ObservedGate(ModelGate):
     span all attempts.
     """
 
-    tell: Tell
+    def __init__(self, tell: Tell, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._told = tell
 
     async def call(
         self,
@@ -64,16 +66,7 @@ class ObservedGate(ModelGate):
     def _tell(
         self, context: CallContext, started: float, seconds: float, error: str | None, about: Mapping[str, Any]
     ) -> None:
-        self.tell(CallInfo(context.key, self.info.model_id, seconds, started, error, about))
-
-
-def made_gate(tell: Tell | None, *arguments: Any, **keywords: Any) -> ModelGate:
-    """A gate, which is a plain one when nobody listens."""
-    if tell is None:
-        return ModelGate(*arguments, **keywords)
-    gate = ObservedGate(*arguments, **keywords)
-    gate.tell = tell
-    return gate
+        self._told(CallInfo(context.key, self.info.model_id, seconds, started, error, about))
 
 
 def _text(error: BaseException | None) -> str | None:

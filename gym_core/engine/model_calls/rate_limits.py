@@ -83,7 +83,11 @@ class Limiter:
             return
         self.epoch += 1
         self.decreases += 1
-        self.limit = max(1.0, min(self.limit, self.inflight) * DECREASE)
+        self.limit = max(1.0, self.lowered())
+
+    def lowered(self) -> float:
+        """What a complaint leaves of the limit."""
+        return min(self.limit, self.inflight) * DECREASE
 
     def _wake(self) -> None:
         while self._waiters and self.inflight + 1 <= self.limit:

@@ -13,7 +13,6 @@ from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.events.logs import LogFile, log, log_rollout, logger, logging_to
 from gym_core.engine.model_calls.gate import ModelGate
-from gym_core.engine.model_calls.observed_gate import made_gate
 from gym_core.engine.observers.extensions import (
     CONTROL,
     GROUP,
@@ -61,11 +60,9 @@ class RunObservers:
         """Find the extensions. Raises `UsageError`, `PluginError`."""
         self._found = load_extensions(manager, extensions)
 
-    def gate(self, *arguments: Any, **keywords: Any) -> ModelGate:
-        """A gate, which is a plain one when nobody listens."""
-        gate = made_gate(self.model_called, *arguments, **keywords)
-        self._gates.append(gate)
-        return gate
+    def watch(self, gates: Mapping[str, ModelGate]) -> None:
+        """Say of these gates, too, how they did."""
+        self._gates += gates.values()
 
     @property
     def model_called(self) -> Callable[[CallInfo], None] | None:

@@ -23,10 +23,10 @@ from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.run.opening import (
     Opened,
     list_tasks,
+    make_stage,
     new_run_id,
     open_components,
     open_record,
-    open_stage,
     running_clock,
 )
 from gym_core.engine.run.record import Record
@@ -44,7 +44,7 @@ async def open_rollouts(
     rollout wants two samples. Raises `UsageError`, `PluginError`.
     """
     opened = await open_components(stack, config, redactor)
-    stage = open_stage(stack, opened, clock or running_clock(), new_run_id())
+    stage = make_stage(stack, opened, clock or running_clock(), new_run_id())
     stage = replace(stage, model_seeds=False, about={**(stage.about or {}), "seed_sent": False})
     return Rollouts(stage, concurrency=config.execution.concurrency), opened
 
@@ -81,11 +81,11 @@ async def _opened(
     record, finished = await open_record(stack, opened, dataset.info, progress)
     if opened.assembly.server.describe().scores_groups:
         progress.groups = progress.groups or GroupTally()
-    stage = open_stage(stack, opened, clock, record.manifest.run_id)
+    stage = make_stage(stack, opened, clock, record.manifest.run_id)
     weights = Weights()
-    wire_weights(opened.gates, weights)
-    if POLICY in opened.gates:
-        opened.gates[POLICY].versioned = True
+    wire_weights(stage.gates, weights)
+    if POLICY in stage.gates:
+        stage.gates[POLICY].versioned = True
     rollouts = Rollouts(stage, concurrency=config.execution.concurrency)
     observers = opened.observers
     observers.start(

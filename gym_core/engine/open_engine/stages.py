@@ -88,9 +88,10 @@ class Stages:
             clock=self._clock,
             prices=look.prices,
             answered=look.answered,
-            gate=opened.observers.gate,
             limiters=opened.limiters,
+            model_called=opened.observers.model_called,
         )
+        opened.observers.watch(gates)
         wire_weights(gates, self._weights)
         stage = replace(stage, gates={**stage.gates, **gates})
         if POLICY in backends:

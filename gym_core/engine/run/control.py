@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import Any, TypeVar
 
+from gym_core.contract.executor import RolloutExecutor
 from gym_core.domain.errors import RunStopped, UsageError
-from gym_core.engine.executors.interface import RolloutExecutor
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.open_files import allow_open_files
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gym_core.contract.executor import ExecutorProvider, RolloutExecutor
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.blame import blaming
@@ -23,15 +24,11 @@ from gym_core.engine.assembly import Assembler, Assembly, Described
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.config import Limits, RunConfig, Selection
 from gym_core.engine.executors.inline import InlineExecutor
-from gym_core.engine.executors.interface import RolloutExecutor
-from gym_core.engine.executors.processes import ProcessLauncher
-from gym_core.engine.executors.worker_pool import make_pool
-from gym_core.engine.functions.executor import Executor
 from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.budget import Budget, make_budget
-from gym_core.engine.model_calls.gate import Clock, ModelGate
+from gym_core.engine.model_calls.gate import Clock
 from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.run_observers import RunObservers
@@ -42,7 +39,7 @@ from gym_core.engine.run.groups import Earlier, Groups
 from gym_core.engine.run.record import Record, masked
 from gym_core.engine.run.run import Run
 from gym_core.engine.run.source import TaskSource
-from gym_core.engine.staging import beginning, make_gates, make_stage
+from gym_core.engine.staging import beginning, open_stage
 from gym_core.engine.storage.collisions import Named, refuse_outputs
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest, differences
@@ -105,7 +102,7 @@ async def _open(
         if limits.repeats < FEWEST:
             opened.notices.append("the environment scores rollouts of a task together, and here is one: see --repeats")
     record, finished = await open_record(stack, opened, tasks.info, progress, report)
-    stage = open_stage(stack, opened, clock, record.manifest.run_id)
+    stage = make_stage(stack, opened, clock, record.manifest.run_id)
     groups = None
     if opened.grouped:
         at_once = max(1, execution.concurrency // limits.repeats)
@@ -125,24 +122,9 @@ async def _open(
     if not execution.spread:
         executor = InlineExecutor(beginning(stage), concurrency=execution.concurrency)
     else:
-        await backends.aclose()  # each worker has its own
-        assembly = opened.assembly
-        launcher = await enter(stack, assembly.launcher or ProcessLauncher(), Kind.EXECUTOR)
-        await launcher.prepare(execution.workers, assembly.about.distributions)
-        executor = make_pool(
-            config,
-            launcher,
-            assembly,
-            run_id=record.manifest.run_id,
-            calls=progress.roles is not None,
-            begin=beginning(stage),
-            gates=opened.gates,
-            limiters=opened.limiters,
-            prices=opened.look.prices,
-            budget=opened.budget,
-            model_called=opened.observers.model_called,
-            tool_called=opened.observers.tool_called,
-        )
+        await backends.aclose()  # whoever carries rollouts out has its own
+        provider: ExecutorProvider = await enter(stack, opened.assembly.executor, Kind.EXECUTOR)
+        executor = await provider.executor(opened, stage)
     return Run(
         source=source,
         executor=executor,
@@ -151,7 +133,7 @@ async def _open(
         progress=progress,
         read_as=tasks.info.read_as,
         notices=opened.notices,
-        gates=opened.gates,
+        gates=stage.gates,
         budget=opened.budget,
         finish_at=limits.finish_at,
         groups=groups,
@@ -162,8 +144,8 @@ async def _open(
 class Opened:
     """The components of a run, open and looked at, with what is known of them. Nothing has been written yet.
 
-    `tasks`: of the input, else what was listed. `given_prices`: those of a file, by model. `gates`: the ways to the
-    models by role, whose endpoints are limited by `limiters`. `earlier`: what an earlier part of the run has left of
+    `tasks`: of the input, else what was listed. `given_prices`: those of a file, by model. `limiters`: of the
+    models' endpoints. `earlier`: what an earlier part of the run has left of
     groups.
     """
 
@@ -179,7 +161,6 @@ class Opened:
     budget: Budget | None
     notices: list[str]
     limiters: Limiters = field(default_factory=Limiters)
-    gates: dict[str, ModelGate] = field(default_factory=dict)
     earlier: Earlier | None = None
 
     @property
@@ -283,28 +264,24 @@ async def open_record(
     return record, finished
 
 
-def open_stage(stack: AsyncExitStack, opened: Opened, clock: Clock, run_id: str) -> Stage:
-    """What all rollouts share, with the `gates` of what was opened."""
-    config, assembly, observers = opened.config, opened.assembly, opened.observers
-    opened.gates = make_gates(
-        assembly.models,
-        config.limits.deadlines,
-        clock=clock,
-        prices=opened.look.prices,
-        answered=opened.look.answered,
-        gate=observers.gate,
-        limiters=opened.limiters,
-    )
-    return make_stage(
-        config,
-        assembly,
-        opened.gates,
-        open_functions(stack),
+def make_stage(stack: AsyncExitStack, opened: Opened, clock: Clock, run_id: str) -> Stage:
+    """What all rollouts share. Its gates are watched."""
+    observers = opened.observers
+    stage = open_stage(
+        stack,
+        opened.config,
+        opened.assembly,
         clock=clock,
         run_id=run_id,
+        prices=opened.look.prices,
+        answered=opened.look.answered,
+        limiters=opened.limiters,
         budget=opened.budget,
+        model_called=observers.model_called,
         tool_called=observers.tool_called,
     )
+    observers.watch(stage.gates)
+    return stage
 
 
 def make_groups(
@@ -343,13 +320,6 @@ def new_run_id() -> str:
 def running_clock() -> Clock:
     """The time of the event loop."""
     return Clock(asyncio.get_running_loop().time)
-
-
-def open_functions(stack: AsyncExitStack) -> Executor:
-    """What calls the functions of authors, closed by `stack`."""
-    executor = Executor()
-    stack.callback(executor.close)
-    return executor
 
 
 async def look_at_models(

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
+from gym_core.contract.executor import Finished, JobT, RolloutExecutor
 from gym_core.domain.blame import described
 from gym_core.domain.errors import BudgetExceeded
 from gym_core.domain.stop_reasons import BUDGET, FINISH_AT
-from gym_core.engine.executors.interface import Finished, JobT, RolloutExecutor
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.observers.extensions import Room
 from gym_core.engine.rollout.rollout_run import CANCELLED

@@ -22,7 +22,7 @@ from gym_core.domain.task import result_task_id
 from gym_core.engine.assembly import Assembler, Described
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import LOCAL
+from gym_core.engine.config import WORKERS
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.progress import Progress
@@ -40,12 +40,11 @@ from gym_core.engine.run.opening import (
     look_at_models,
     make_groups,
     new_run_id,
-    open_functions,
     running_clock,
 )
 from gym_core.engine.run.record import Record
 from gym_core.engine.run.run import Run
-from gym_core.engine.staging import make_gates
+from gym_core.engine.staging import make_gates, open_functions
 from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.files import parse_account, read_rows
 from gym_core.engine.storage.groups import GroupLines
@@ -146,8 +145,14 @@ async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor
     record = Record(manifest, store, redactor)
     record.begin()
     gates = make_gates(
-        models, config.deadlines, clock=clock, prices=look.prices, answered=look.answered, gate=observers.gate
+        models,
+        config.deadlines,
+        clock=clock,
+        prices=look.prices,
+        answered=look.answered,
+        model_called=observers.model_called,
     )
+    observers.watch(gates)
     stage = Stage(
         server=server,
         gates=gates,
@@ -318,7 +323,7 @@ def _manifest(
         operational={
             "concurrency": config.concurrency,
             "workers": 1,
-            "executor": LOCAL,
+            "executor": WORKERS,
             **about.kept(prices),
         },
         dataset=earlier.dataset if earlier is not None else {},

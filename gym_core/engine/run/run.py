@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
+from gym_core.contract.executor import JobT, RolloutExecutor
 from gym_core.contract.hookspecs import RunInfo
 from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, StoreError
 from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
-from gym_core.engine.executors.interface import JobT, RolloutExecutor
 from gym_core.engine.loops import seldom_collected
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.model_calls.budget import Budget

@@ -5,14 +5,17 @@ Such a line is decoded only if somebody asks for what is in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from gym_core.domain.json_text import parse_json
+import orjson
+
+from gym_core.domain.json_text import encode_json, parse_json
 from gym_core.domain.rollout import Rollout, Status
-from gym_core.domain.task import result_task_id
+from gym_core.domain.task import RESULT_FIELDS, result_task_id
 from gym_core.engine.metrics.breakdown import field_value, label
 from gym_core.engine.storage.requests import Cited
+from gym_core.wiring.secrets import Redactor
 
 
 class FreshRollout(Rollout):
@@ -58,6 +61,26 @@ class EncodedRollout(FreshRollout):
         self.names_task = names_task
         self.cited = cited
 
+    @classmethod
+    def of(cls, rollout: Rollout, redactor: Redactor, *, by: Collection[str], calls: bool) -> EncodedRollout:
+        """A rollout of this process as another is to have it; `by` and `calls` as in `account_of`.
+
+        Raises `JsonError` for what has no JSON form.
+        """
+        line = redactor.redact_bytes(encode(rollout))
+        account = account_of(rollout.row, by=by, calls=calls)
+        if account["rollout"]["error"]:
+            account = parse_json(redactor.redact_bytes(encode_json(account)))
+        fresh = rollout if isinstance(rollout, FreshRollout) else None
+        return cls(
+            line,
+            account,
+            rollout.repeat,
+            source=None,
+            names_task=fresh is not None and fresh.names_task,
+            cited=fresh.cited if fresh is not None else (),
+        )
+
     @property
     def row(self) -> dict[str, Any]:  # type: ignore[override]  # a slot there, read when it is asked for here
         """The row, decoded when it is first asked for. It is not to be changed."""
@@ -93,6 +116,22 @@ class EncodedRollout(FreshRollout):
         return error
 
 
+def encode(rollout: Rollout) -> bytes:
+    """A row as one line. The fields of its task stand as they were read, byte for byte, where they came from a file.
+
+    Raises `JsonError` for what has no JSON form.
+    """
+    row = rollout.row
+    if not isinstance(rollout, FreshRollout) or (source := rollout.source) is None:
+        return encode_json(row, orjson.OPT_APPEND_NEWLINE)
+    if rollout.names_task and b'"task_id"' in source:  # something in it has the name
+        return encode_json(row, orjson.OPT_APPEND_NEWLINE)
+    added = {name: row[name] for name in RESULT_FIELDS}
+    if rollout.names_task:
+        added = {"task_id": row["task_id"], **added}
+    return source.rstrip()[:-1].rstrip() + b"," + encode_json(added, orjson.OPT_APPEND_NEWLINE)[1:]
+
+
 def counted(rollout: Rollout) -> dict[str, Any]:
     """The row of a rollout, or as much of it as is counted."""
     return rollout.account if isinstance(rollout, EncodedRollout) else rollout.row
@@ -103,7 +142,7 @@ def changeable(rollout: Rollout) -> Rollout:
     return rollout.with_row(parse_json(rollout.line)) if isinstance(rollout, EncodedRollout) else rollout
 
 
-def account_of(row: dict[str, Any], *, by: tuple[str, ...] = (), calls: bool = False) -> dict[str, Any]:
+def account_of(row: dict[str, Any], *, by: Collection[str] = (), calls: bool = False) -> dict[str, Any]:
     """The part of a row that `Progress.add` reads. `by`: fields that are broken down; `calls`: with its model calls."""
     about = row["rollout"]
     counted = {name: about[name] for name in ("status", "error", "usage", "cost", "tools")}

@@ -21,9 +21,8 @@ from gym_core.domain.errors import StoreError, UsageError
 from gym_core.domain.group import Group
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout
-from gym_core.domain.task import RESULT_FIELDS
 from gym_core.engine.storage.collisions import Named, run_name
-from gym_core.engine.storage.encoded import EncodedRollout, FreshRollout
+from gym_core.engine.storage.encoded import EncodedRollout, encode
 from gym_core.engine.storage.files import (
     LineFile,
     SpareDescriptor,
@@ -41,7 +40,7 @@ from gym_core.engine.storage.requests import Cited, hashes_in, lines_of
 from gym_core.engine.tasks.keys import KeyTable
 from gym_core.wiring.secrets import Redactor
 
-__all__ = ["Mode", "Outputs", "ResultStore", "encode", "read_rows", "repair", "write_json"]
+__all__ = ["Mode", "Outputs", "ResultStore", "read_rows", "repair", "write_json"]
 
 SYNC_SECONDS = 1.0
 """How long after a row was written the system is told to put it on the disk; a power cut takes what came later."""
@@ -303,19 +302,3 @@ class ResultStore:
 def _has_line(path: Path) -> bool:
     with path.open("rb") as file:
         return file.readline().endswith(b"\n")
-
-
-def encode(rollout: Rollout) -> bytes:
-    """A row as one line. The fields of its task stand as they were read, byte for byte, where they came from a file.
-
-    Raises `JsonError` for what has no JSON form.
-    """
-    row = rollout.row
-    if not isinstance(rollout, FreshRollout) or (source := rollout.source) is None:
-        return encode_json(row, orjson.OPT_APPEND_NEWLINE)
-    if rollout.names_task and b'"task_id"' in source:  # something in it has the name
-        return encode_json(row, orjson.OPT_APPEND_NEWLINE)
-    added = {name: row[name] for name in RESULT_FIELDS}
-    if rollout.names_task:
-        added = {"task_id": row["task_id"], **added}
-    return source.rstrip()[:-1].rstrip() + b"," + encode_json(added, orjson.OPT_APPEND_NEWLINE)[1:]

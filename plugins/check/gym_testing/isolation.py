@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     import pytest
 
 
-_ALWAYS = frozenset({Kind.COMMAND, Kind.IMPORTER, Kind.EXPORTER, Kind.SCHEME, Kind.SOURCE, Kind.GATEWAY})
+_ALWAYS = frozenset({Kind.COMMAND, Kind.IMPORTER, Kind.EXPORTER, Kind.SCHEME, Kind.SOURCE, Kind.GATEWAY, Kind.EXECUTOR})
 """What belongs to gym as a command line: no run is wired from it."""
 
 
 class IsolatedPlugins(Site):
     """An installation of its own, in front of the real one, for this process and for those that it starts.
 
-    No component, executor or extension that is installed is visible in it until `keep` names it; `add` and `install`
-    put further plugins there. Commands and what they use, such as `gym serve` and its URLs, stay.
+    No component or extension that is installed is visible in it until `keep` names it; `add` and `install` put further
+    plugins there. Commands and what they use, such as `gym serve` and its URLs or the executor of `--workers`, stay.
     """
 
     def __init__(self, path: Path, patch: pytest.MonkeyPatch) -> None:

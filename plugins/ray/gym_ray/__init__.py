@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from gym_core import hookimpl
 
 if TYPE_CHECKING:
-    from gym_core.spi import WorkerLauncher
+    from gym_core.spi import ExecutorProvider
 
 
 @hookimpl(contract=1)
-def gym_executors() -> Mapping[str, type[WorkerLauncher]]:
+def gym_executors() -> Mapping[str, type[ExecutorProvider]]:
     """The executor `ray`."""
     from gym_ray.launcher import RayLauncher
 

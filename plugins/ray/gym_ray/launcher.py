@@ -14,9 +14,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from gym_core import ComponentContext, Operational, Options, Selector, UsageError
-from gym_core.spi import FrameReader, Receive, WorkerChannel, WorkerLauncher
 from gym_ray.packages import runtime_env
 from gym_ray.worker import RayWorker
+from gym_workers import FrameReader, Receive, WorkerChannel, WorkerLauncher
 
 FRAMES_AHEAD = 64
 """Frames of a worker that Ray keeps until they are read."""

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from gym_core.spi import TEST_INSTALLER
 
-OURS = ("gym-core", "gym-ray")
+OURS = ("gym-core", "gym-ray", "gym-workers")
 
 
 def runtime_env(names: Iterable[str]) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 from collections.abc import AsyncIterator
 
-from gym_core.spi import FrameReader, Worker
+from gym_workers import FrameReader, Worker
 
 UNREAD_BYTES = 1 << 22
 """So much may wait to be fetched before the worker starts nothing new."""
@@ -17,7 +16,6 @@ class RayWorker:
     """The actor. Frames come in through `receive`; those that go out are what `frames` yields."""
 
     def __init__(self) -> None:
-        gc.set_threshold(50_000, 20, 50)
         self._worker: Worker | None = None
         self._reader: FrameReader
         self._expected = 0

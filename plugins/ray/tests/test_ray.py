@@ -17,11 +17,10 @@ import pytest
 
 from gym_core import UsageError
 from gym_testing.isolation import IsolatedPlugins
-from tests.executors.test_deaths import Command, ended
-from tests.executors.test_workers import config, run
 from tests.support.processes import alive
 from tests.support.running import execute, read_jsonl
 from tests.support.spread import told
+from tests.support.spread_runs import Command, config, ended, run
 
 ray: Any = importlib.import_module("ray")
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(300)]

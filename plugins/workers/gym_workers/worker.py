@@ -14,45 +14,43 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from typing import Any, TypeAlias
 
-from gym_core.contract.executor import Head
-from gym_core.contract.hookspecs import CallInfo
-from gym_core.domain.blame import asked_to_end, hint_of, message_of
-from gym_core.domain.errors import UsageError
-from gym_core.domain.json_text import JsonError, encode_json, parse_json
-from gym_core.domain.rollout import Rollout
-from gym_core.domain.task import Task
-from gym_core.engine.assembly import Assembler, Assembly
-from gym_core.engine.executors.error_wire import cause_to_wire
-from gym_core.engine.executors.frames import encode_frame
-from gym_core.engine.executors.inline import InlineExecutor
-from gym_core.engine.executors.log_forwarding import LogSender, call_to_wire
-from gym_core.engine.executors.outbox import Changes, Outbox
-from gym_core.engine.executors.settings import WorkerSettings
-from gym_core.engine.executors.shared_budget import WorkerBudget
-from gym_core.engine.executors.shared_limits import WorkerLimiter
-from gym_core.engine.functions.executor import Executor
-from gym_core.engine.model_calls.budget import make_meters
-from gym_core.engine.model_calls.gate import Clock
-from gym_core.engine.model_calls.observed_gate import made_gate
-from gym_core.engine.model_calls.rate_limits import Limiters
-from gym_core.engine.observers.watchdog import LoopHealth
-from gym_core.engine.rollout.rollout_run import CANCELLED, RolloutRun
-from gym_core.engine.rollout.row import unwritable
-from gym_core.engine.staging import beginning, make_gates, make_stage
-from gym_core.engine.storage.encoded import FreshRollout, account_of
-from gym_core.engine.storage.store import encode
-from gym_core.engine.tasks.job import Job
-from gym_core.engine.tasks.keys import KeyTable
-from gym_core.wiring.secrets import Redactor
+from gym_core import CallInfo, GymError, JsonError, Rollout, Task, UsageError, encode_json, parse_json
+from gym_core.spi import (
+    Assembler,
+    Clock,
+    EncodedRollout,
+    InlineExecutor,
+    Job,
+    Limiters,
+    LoopHealth,
+    Redactor,
+    RolloutRun,
+    asked_to_end,
+    beginning,
+    make_meters,
+    message_of,
+    open_stage,
+    seldom_collected,
+    unwritable,
+)
+from gym_workers.channel import Head
+from gym_workers.error_wire import cause_to_wire
+from gym_workers.frames import encode_frame
+from gym_workers.log_forwarding import LogSender, call_to_wire
+from gym_workers.outbox import Changes, Outbox
+from gym_workers.settings import WorkerSettings
+from gym_workers.shared_budget import WorkerBudget
+from gym_workers.shared_limits import WorkerLimiter
 
 _Numbered: TypeAlias = tuple[int, Job]
 """A job, and what the coordinator knows it by."""
 
 STATE_SECONDS = 0.1
 """How often it is looked whether the coordinator should know something."""
+CITED_MOST = 10_000
+"""So many requests that rows cite are known to have been sent; after that some are sent again, and written once."""
 
 
 class Worker:
@@ -72,7 +70,7 @@ class Worker:
         self._health = LoopHealth()
         self._open = False
         self._cpu = time.process_time()
-        self._cited = KeyTable()
+        self._cited: set[str] = set()
         self._early: list[tuple[Head, bytes]] = []
         self._opening: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
@@ -173,7 +171,7 @@ class Worker:
             if asked_to_end(error):
                 raise
             await self._close_components()
-            said = {"message": message_of(error), "hint": hint_of(error)}
+            said = {"message": message_of(error), "hint": error.hint if isinstance(error, GymError) else ""}
             failed = {name: self._redactor.redact(text) for name, text in said.items()}
             self._send(encode_frame({"failed": failed}))
             self.ended.set()
@@ -188,6 +186,7 @@ class Worker:
     async def _assemble(self, settings: WorkerSettings) -> None:
         config = settings.config
         settings.inherit()
+        self._stack.enter_context(seldom_collected())
         logger = logging.getLogger("gym")
         handler = LogSender(self._log, settings.log_level)
         logger.addHandler(handler)
@@ -200,43 +199,30 @@ class Worker:
                 "a script was changed after the run had begun",
                 hint="--resume with --accept-changes goes on with the new one, --overwrite starts again",
             )
-        clock = Clock(self._loop.time)
-        gates = self._changes.gates = make_gates(
-            assembly.models,
-            config.limits.deadlines,
-            clock=clock,
-            prices=settings.prices,
-            answered=settings.answered,
-            gate=partial(made_gate, self._model_called if settings.hears_models else None),
-            limiters=self._limiters,
-        )
-        budget = self._changes.budget = self._leased(
-            config.limits.max_tokens is not None, config.limits.max_cost is not None, assembly
-        )
-        executor = Executor()
-        self._stack.callback(executor.close)
-        stage = make_stage(
+        tokens, cost = config.limits.max_tokens is not None, config.limits.max_cost is not None
+        if tokens or cost:
+            meters = make_meters(assembly.models, settings.prices)
+            self._changes.budget = WorkerBudget(meters, tokens=tokens, cost=cost, changed=self._note_budget)
+        stage = open_stage(
+            self._stack,
             config,
             assembly,
-            gates,
-            executor,
-            clock=clock,
+            clock=Clock(self._loop.time),
             run_id=settings.run_id,
-            budget=budget,
+            prices=settings.prices,
+            answered=settings.answered,
+            limiters=self._limiters,
+            budget=self._changes.budget,
+            model_called=self._model_called if settings.hears_models else None,
             tool_called=self._tool_called if settings.hears_tools else None,
         )
+        self._changes.gates = stage.gates
         begin = self._begin_rollout = beginning(stage)
         self._executor = InlineExecutor(lambda numbered: begin(numbered[1]), concurrency=config.execution.concurrency)
         self._health.start()
         self._stack.callback(self._health.stop)
         self._tick()
         self._carrying = asyncio.create_task(self._carry_out())
-
-    def _leased(self, tokens: bool, cost: bool, assembly: Assembly) -> WorkerBudget | None:
-        if not tokens and not cost:
-            return None
-        meters = make_meters(assembly.models, self._settings.prices)
-        return WorkerBudget(meters, tokens=tokens, cost=cost, changed=self._note_budget)
 
     def _new_limiter(self) -> WorkerLimiter:
         self._outbox.soon()  # the coordinator may not know the endpoint
@@ -252,7 +238,7 @@ class Worker:
             await self._opening
         if self._open:
             self._over = True
-            self._executor.end(CANCELLED)
+            self._executor.end("the worker was closed")
             if self._carrying is not None:
                 await self._carrying
             if self._ticking is not None:
@@ -297,25 +283,22 @@ class Worker:
 
     def _finished(self, number: int, rollout: Rollout, cause: BaseException | None = None) -> None:
         """Encode what a rollout left, and have it sent."""
+        settings = self._settings
         try:
-            line = encode(rollout)
+            encoded = EncodedRollout.of(rollout, self._redactor, by=settings.by, calls=settings.calls)
         except JsonError as error:
             rollout = unwritable(rollout, error)
-            line = encode(rollout)
-        line = self._redactor.redact_bytes(line)
-        settings = self._settings
-        account = account_of(rollout.row, by=tuple(settings.config.destination.by), calls=settings.calls)
-        if account["rollout"]["error"]:
-            account = parse_json(self._redactor.redact_bytes(encode_json(account)))
+            encoded = EncodedRollout.of(rollout, self._redactor, by=settings.by, calls=settings.calls)
         wire = cause_to_wire(cause)
         if wire is not None:
             wire = parse_json(self._redactor.redact_bytes(encode_json(wire)))
-        names_task = isinstance(rollout, FreshRollout) and rollout.names_task
-        if isinstance(rollout, FreshRollout):
-            for request in rollout.cited:
-                if self._cited.add(bytes.fromhex(request.hash)):
-                    self._outbox.note("requests", request.to_wire())  # in the frame of the first result that cites it
-        self._outbox.result([number, len(line), names_task, account, wire], line)
+        for request in encoded.cited:
+            if request.hash not in self._cited:
+                if len(self._cited) >= CITED_MOST:
+                    self._cited.clear()
+                self._cited.add(request.hash)
+                self._outbox.note("requests", request.to_wire())  # in the frame of the first result that cites it
+        self._outbox.result([number, len(encoded.line), encoded.names_task, encoded.account, wire], encoded.line)
 
     def _broken(self, error: BaseException) -> None:
         """Something is wrong with the worker itself: the coordinator has to know."""

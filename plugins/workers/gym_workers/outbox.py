@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gym_core.contract.executor import Head
-from gym_core.domain.json_text import encode_json, parse_json
-from gym_core.engine.executors.frames import encode_frame
-from gym_core.engine.executors.shared_budget import WorkerBudget
-from gym_core.engine.executors.shared_limits import WorkerLimiter
-from gym_core.engine.model_calls.gate import ModelGate
-from gym_core.engine.model_calls.rate_limits import Limiters
-from gym_core.wiring.secrets import Redactor
+from gym_core import encode_json, parse_json
+from gym_core.spi import Limiters, ModelGate, Redactor
+from gym_workers.channel import Head
+from gym_workers.frames import encode_frame
+from gym_workers.shared_budget import WorkerBudget
+from gym_workers.shared_limits import WorkerLimiter
 
 FLUSH_BYTES = 1 << 17
 COUNTS = ("calls", "retries", "failures", "slept", "waited")

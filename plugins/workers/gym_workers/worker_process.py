@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
 from typing import IO, cast
 
-from gym_core.engine.child_processes.child import when_let_go
-from gym_core.engine.executors.frames import FrameReader
-from gym_core.engine.executors.worker import Worker
-from gym_core.engine.exit import leave
-from gym_core.engine.loops import SELDOM, run_loop
-from gym_core.engine.standard_streams import print_plainly
+from gym_core.spi import leave, print_plainly, run_loop, when_let_go
+from gym_workers.frames import FrameReader
+from gym_workers.worker import Worker
 
 
 class _Connection(asyncio.Protocol):
@@ -72,7 +68,6 @@ def work(requests: IO[bytes], replies: IO[bytes], grace: float) -> None:
     channel = socket.socket(fileno=os.dup(requests.fileno()))
     requests.close()
     channel.setblocking(False)
-    gc.set_threshold(*SELDOM)
     print_plainly()
     run_loop(_serve(channel, grace))
     leave(0)

@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from gym_core.contract.hookspecs import CallInfo
-from gym_core.domain.json_text import plain_json
+from gym_core import CallInfo
+from gym_core.spi import plain_json
 
 logger = logging.getLogger("gym")
 _ABOUT = ("event", "told", "run_id", "task_id", "repeat", "fields")

@@ -18,24 +18,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gym_core.contract.executor import Head, WorkerLauncher
-from gym_core.domain.blame import described
-from gym_core.domain.errors import GymError, RunStopped, UsageError
-from gym_core.domain.json_text import JsonError
-from gym_core.domain.rollout import Rollout
-from gym_core.engine.executors.error_wire import cause_from_wire
-from gym_core.engine.executors.frames import encode_frame
-from gym_core.engine.executors.interface import Finished
-from gym_core.engine.executors.results import Results
-from gym_core.engine.executors.shared_budget import SharedBudget
-from gym_core.engine.executors.shared_limits import SharedLimits
-from gym_core.engine.executors.worker_failures import WorkerFailures
-from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
-from gym_core.engine.executors.worker_reports import WorkerReports
-from gym_core.engine.rollout.rollout_run import CANCELLED
-from gym_core.engine.storage.encoded import EncodedRollout
-from gym_core.engine.storage.requests import Cited, SharedRequest
-from gym_core.engine.tasks.job import Job
+from gym_core import JsonError, Rollout
+from gym_core.errors import GymError, RunStopped, UsageError
+from gym_core.spi import EncodedRollout, Finished, Job, Results, SharedRequest, described
+from gym_workers.channel import Head, Receive, WorkerChannel
+from gym_workers.error_wire import cause_from_wire
+from gym_workers.frames import encode_frame
+from gym_workers.shared_budget import SharedBudget
+from gym_workers.shared_limits import SharedLimits
+from gym_workers.worker_failures import WorkerFailures
+from gym_workers.worker_handle import Entry, WorkerHandle
+from gym_workers.worker_reports import WorkerReports
 
 logger = logging.getLogger("gym")
 
@@ -49,13 +42,13 @@ BATCH = 256
 class PooledExecutor:
     """Has jobs carried out by workers.
 
-    `quotas`: rollouts at once, by worker; `settings`: what one with so many is told first. `shared_budget` is None
-    where the run has no budget. `closing`: seconds that sessions have for closing.
+    `launch`: see `WorkerLauncher`. `quotas`: rollouts at once, by worker; `settings`: what one with so many is told
+    first. `shared_budget` is None where the run has no budget. `closing`: seconds that sessions have for closing.
     """
 
     def __init__(
         self,
-        launcher: WorkerLauncher,
+        launch: Callable[[int, Receive, Callable[[str], None]], WorkerChannel],
         quotas: Sequence[int],
         settings: Callable[[int], bytes],
         *,
@@ -63,18 +56,20 @@ class PooledExecutor:
         observers: WorkerReports,
         shared_budget: SharedBudget | None,
         endpoints: SharedLimits,
+        flush_seconds: float,
         closing: float,
     ) -> None:
-        self._launcher = launcher
+        self._start = launch
         self._quotas = quotas
         self._settings = settings
         self.concurrency = sum(quotas)
         self._paused = False
         self._failures = failures
-        self._cited: Cited = ()  # what the next row is to have written before it
+        self._cited: tuple[SharedRequest, ...] = ()  # what the next row is to have written before it
         self._observers = observers
         self._shared_budget = shared_budget
         self._endpoints = endpoints
+        self._flush_seconds = flush_seconds
         self._closing = closing
         self._loop = asyncio.get_running_loop()
         self._handles: set[WorkerHandle] = set()
@@ -110,7 +105,7 @@ class PooledExecutor:
             self._feeding.add_done_callback(self._fed_up)
             self._deal()
         try:
-            async for finished in self._results.read(lambda: self.end(CANCELLED)):
+            async for finished in self._results.read(self.end):
                 yield finished
         finally:
             await self._see_off()
@@ -327,10 +322,9 @@ class PooledExecutor:
     # Workers come and go
 
     def _launch(self, quota: int) -> None:
-        launcher = self._launcher
-        handle = WorkerHandle(self._launched + 1, quota, self._loop.call_soon, flush_seconds=launcher.flush_seconds)
+        handle = WorkerHandle(self._launched + 1, quota, self._loop.call_soon, flush_seconds=self._flush_seconds)
         settings = self._settings(quota)
-        handle.channel = launcher.launch(
+        handle.channel = self._start(
             handle.number,
             lambda head, body: self._take_in(handle, head, body),
             lambda how: self._left(handle, how),

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gym_core.engine.executors.shared_limits import SharedLimit, WorkerLimiter
 from gym_core.engine.model_calls.rate_limits import UNLIMITED, Limiter
 from gym_core.spi import RunConfig, run_config
 from gym_testing import FakeOpenAI, Received, Turn, faults
 from gym_testing.isolation import IsolatedPlugins
+from gym_workers.shared_limits import SharedLimit, WorkerLimiter
 from tests.support import spread
 from tests.support.loop import asynchronous
 from tests.support.running import execute

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gym_core.domain import errors
-from gym_core.engine.executors.error_wire import cause_from_wire, cause_to_wire
-from gym_core.engine.executors.frames import encode_frame
-from gym_core.spi import FrameReader
+from gym_workers import FrameReader
+from gym_workers.error_wire import cause_from_wire, cause_to_wire
+from gym_workers.frames import encode_frame
 
 HEADS = st.dictionaries(st.text(max_size=5), st.one_of(st.integers(-9, 9), st.text(max_size=20), st.none()), max_size=3)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gym_core import Task
-from gym_core.engine.executors.frames import FrameReader
-from gym_core.engine.executors.worker_handle import Entry, WorkerHandle
 from gym_core.engine.tasks.job import Job
+from gym_workers.frames import FrameReader
+from gym_workers.worker_handle import Entry, WorkerHandle
 
 
 class Told:

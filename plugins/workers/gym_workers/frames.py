@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from gym_core.contract.executor import Head, Receive
-from gym_core.domain.json_text import encode_json, parse_json
+from gym_core import encode_json, parse_json
+from gym_workers.channel import Head, Receive
 
 SIZES = struct.Struct("<II")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from gym_core.contract.executor import Head, WorkerChannel
-from gym_core.domain.json_text import encode_json
-from gym_core.engine.executors.frames import encode_frame
-from gym_core.engine.tasks.job import Job
+from gym_core import encode_json
+from gym_core.spi import Job
+from gym_workers.channel import Head, WorkerChannel
+from gym_workers.frames import encode_frame
 
 FRAMES_AHEAD = 5
 """For so many frames a worker has work waiting, so that it need not wait for the coordinator. At the end of a run that

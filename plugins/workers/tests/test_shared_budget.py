@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from gym_core import Request, Usage
-from gym_core.engine.executors.shared_budget import SharedBudget, WorkerBudget
 from gym_core.engine.model_calls.budget import Budget, Meter
 from gym_core.engine.model_calls.prices import Price, Rates
 from gym_core.engine.model_calls.reservations import Reservation, Reservations
 from gym_core.errors import BudgetExceeded
-from tests.executors.test_workers import run
+from gym_workers.shared_budget import SharedBudget, WorkerBudget
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel
 from tests.support.running import read_jsonl
 from tests.support.spread import told
+from tests.support.spread_runs import run
 
 PRICE = Price(Rates(input=3, cached=1, output=10))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gym_core.contract.executor import Head
-from gym_core.contract.hookspecs import CallInfo
-from gym_core.engine.executors.log_forwarding import call_from_wire, log_sent
-from gym_core.engine.executors.outbox import COUNTS, ENDPOINT_COUNTS
-from gym_core.engine.model_calls.gate import ModelGate
+from gym_core import CallInfo
+from gym_core.spi import ModelGate
+from gym_workers.channel import Head
+from gym_workers.log_forwarding import call_from_wire, log_sent
+from gym_workers.outbox import COUNTS, ENDPOINT_COUNTS
 
 
 class WorkerReports:

@@ -10,12 +10,13 @@ one burst of complaints lowers the limit once. A worker that dies takes its requ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from gym_core.contract.executor import Head
-from gym_core.engine.executors.leases import EVERYTHING, Lease, Lender
-from gym_core.engine.model_calls.rate_limits import DECREASE, UNLIMITED, Limiter, Limiters
+from gym_core.spi import Limiter, Limiters
+from gym_workers.channel import Head
+from gym_workers.leases import EVERYTHING, Lease, Lender
 
 
 class SharedLimit:
@@ -38,7 +39,7 @@ class SharedLimit:
     @property
     def limited(self) -> bool:
         """Whether there is anything to deal out."""
-        return self.total < UNLIMITED
+        return self.total < math.inf
 
     def join(self, worker: Hashable) -> None:
         """A worker has come. Where there is a limit it has nothing until the next deal."""
@@ -206,7 +207,7 @@ class WorkerLimiter(Limiter):
 
     def _decrease(self, epoch: int) -> None:
         self.epoch = epoch
-        self._lowered = min(self.limit, self.inflight) * DECREASE
+        self._lowered = self.lowered()
         self._lease.keep = int(self._lowered)
         self._follow()
         self._changed()
@@ -235,5 +236,5 @@ class WorkerLimiter(Limiter):
             "inflight": self.inflight,
             "waiting": self.waiting,
             "grown": self._grown,
-            "most": None if self.max_inflight == UNLIMITED else self.max_inflight,
+            "most": None if self.max_inflight == math.inf else self.max_inflight,
         }

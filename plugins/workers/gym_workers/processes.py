@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
-from gym_core.contract.component import ComponentContext
-from gym_core.contract.executor import Receive, WorkerChannel, WorkerLauncher
-from gym_core.domain.errors import UsageError
-from gym_core.engine.child_processes.child import write_message
-from gym_core.engine.child_processes.parent import ChildProcess
-from gym_core.engine.executors.frames import FrameReader
+from gym_core import ComponentContext, UsageError
+from gym_core.spi import ChildProcess, write_message
+from gym_workers.channel import Receive, WorkerChannel
+from gym_workers.frames import FrameReader
+from gym_workers.launcher import WorkerLauncher
 
 GRACE = 3.0
 """Seconds that sessions have for closing once the coordinator has gone."""
@@ -31,14 +30,16 @@ class ProcessLauncher(WorkerLauncher):
     def __init__(self, options: Any = None, context: ComponentContext | None = None) -> None:
         super().__init__(options, context)
         if sys.platform == "win32":
-            raise UsageError("--workers needs a system with Unix sockets", hint="leave it out, or use --executor ray")
+            raise UsageError(
+                "processes that share a run need a system with Unix sockets", hint="leave it out, or use --executor ray"
+            )
 
     def start(self, number: int, receive: Receive, gone: Callable[[str], None]) -> WorkerChannel:
         """Start a worker process."""
         ours, theirs = socket.socketpair()
         try:
             # no group of its own: a terminal stops and continues all of a run
-            work = "gym_core.engine.executors.worker_process:work"
+            work = "gym_workers.worker_process:work"
             child = ChildProcess(work, grace=GRACE, group=False, stdin=theirs, stdout=theirs)
         except BaseException:
             ours.close()

@@ -5,23 +5,18 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
 from gym_testing.isolation import IsolatedPlugins
-from tests.executors.test_workers import run
 from tests.support.processes import alive
 from tests.support.running import read_jsonl
-from tests.support.spread import told, write_tasks
+from tests.support.spread import told
+from tests.support.spread_runs import PATIENCE, Command, ended, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-PATIENCE = 120.0
 
 
 @pytest.mark.usefixtures("spread_plugins")
@@ -62,47 +57,6 @@ class TestWorkers:
         tasks = [told(0, sleep=0.3, die=False), told(1, hang=True), *(told(number) for number in range(2, 10))]
         ended = run(tasks=tasks, finish_at=0.8, concurrency=10)
         assert len(ended.rollouts) == 10
-
-
-class Command:
-    """`gym run --workers 2 --resume` of one output."""
-
-    def __init__(self, folder: Path, tasks: int = 120, **directions: Any) -> None:
-        self.output = folder / "x.jsonl"
-        self.errors = folder / "stderr.txt"
-        self._source = write_tasks(folder / "in.jsonl", [told(number, **directions) for number in range(tasks)])
-        self._folder = folder
-        self.program = ["-m", "gym_core"]
-        self.env = "spread_env"
-
-    def start(self, *extra: str) -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable, *self.program, "run", "--model", "spread_model", "--env", self.env,
-            "--agent", "spread_agent", "--input", str(self._source), "--output", str(self.output),
-            "--concurrency", "8", "--workers", "2", "--quiet", "--resume", *extra,
-        ]  # fmt: skip
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(self._folder)}
-        with self.errors.open("wb") as errors:
-            return subprocess.Popen(command, env=environ, cwd=self._folder, stderr=errors)
-
-    def rows(self) -> list[dict[str, Any]]:
-        lines = self.output.read_bytes().splitlines(keepends=True) if self.output.exists() else []
-        return [orjson.loads(line) for line in lines if line.endswith(b"\n")]
-
-    def wait_for(self, process: subprocess.Popen[bytes], rows: int) -> None:
-        until = time.monotonic() + PATIENCE
-        while process.poll() is None and len(self.rows()) < rows and time.monotonic() < until:
-            time.sleep(0.005)
-
-
-def ended(process: int) -> bool:
-    """Wait for a process to be gone."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        if not alive(process):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.fixture

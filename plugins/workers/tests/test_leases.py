@@ -7,7 +7,7 @@ from collections import deque
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gym_core.engine.executors.leases import EVERYTHING, Lease, Lender
+from gym_workers.leases import EVERYTHING, Lease, Lender
 
 TOTAL = 100
 WORKER = st.integers(0, 2)

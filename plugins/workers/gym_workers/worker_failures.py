@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from gym_core.domain.error_json import error_json
-from gym_core.domain.errors import RunStopped
-from gym_core.domain.json_text import JsonError
-from gym_core.domain.rollout import Rollout, Status
-from gym_core.engine.executors.worker_handle import Entry
-from gym_core.engine.rollout.failure import Failure
-from gym_core.engine.rollout.rollout_run import RolloutRun
-from gym_core.engine.rollout.row import unwritable
-from gym_core.engine.tasks.job import Job
+from gym_core import JsonError, Rollout, Status
+from gym_core.errors import RunStopped
+from gym_core.spi import Failure, Job, RolloutRun, error_json, unwritable
+from gym_workers.worker_handle import Entry
 
 DEATHS_PER_ROLLOUT = 3
 """So many workers may die with a rollout, the last one with it alone; then it is a failure."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gym_core.domain import errors
-from gym_core.domain.errors import GymError, ModelError, SessionError
+from gym_core import errors
+from gym_core.errors import GymError, ModelError, SessionError
 
 _made: dict[tuple[Any, ...], type[GymError]] = {}
 
@@ -18,7 +18,7 @@ def cause_to_wire(error: BaseException | None) -> dict[str, Any] | None:
         kind, flags = "session", [error.unreachable]
     else:
         return None
-    known = next((cls.__name__ for cls in type(error).__mro__ if cls.__module__ == errors.__name__), "GymError")
+    known = next(cls.__name__ for cls in type(error).__mro__ if cls is getattr(errors, cls.__name__, None))
     return {
         "kind": kind,
         "class": type(error).__name__,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,18 @@ import pytest
 
 import gym_core
 from gym_core import CallInfo, Rollout, RunInfo, Task, UsageError, hookimpl, parse_json
-from gym_core.spi import RunConfig, open_run, run_config
+from gym_core.spi import open_run
 from tests.support.envs import env
 from tests.support.models import ScriptedModel
 from tests.support.processes import alive
-from tests.support.running import Ended, execute, read_jsonl, timeless_calls
+from tests.support.running import Ended, read_jsonl, timeless_calls
 from tests.support.spread import COMPONENTS, told, write_tasks
+from tests.support.spread_runs import config, run, wait
 
 pytestmark = [
     pytest.mark.usefixtures("spread_plugins"),
     pytest.mark.skipif(sys.platform == "win32", reason="needs Unix sockets"),
 ]
-PATIENCE = 120.0
-
-
-def config(**settings: Any) -> RunConfig:
-    parts = {**COMPONENTS, **settings}
-    model = parts.pop("model")
-    return run_config(models={"policy": model}, **{"workers": 2, "concurrency": 8, **parts})
-
-
-def run(**settings: Any) -> Ended:
-    ended: Ended = wait(execute(config(**settings)))
-    return ended
-
-
-def wait(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(work, PATIENCE))
 
 
 def processes(ended: Ended) -> set[int]:

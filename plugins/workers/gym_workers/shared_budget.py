@@ -13,14 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gym_core.contract.executor import Head
-from gym_core.engine.executors.leases import EVERYTHING, Lease, Lender
-from gym_core.engine.model_calls.budget import Budget, Meter
-
-if TYPE_CHECKING:
-    from gym_core.engine.model_calls.reservations import Reservation
+from gym_core.spi import Budget
+from gym_workers.channel import Head
+from gym_workers.leases import EVERYTHING, Lease, Lender
 
 TOKENS, COST = 0, 1
 _NOTHING_YET = {"spent": [0, 0], "unreported": [0, 0, 0], "open": 0, "waiting": 0}
@@ -154,9 +151,7 @@ class WorkerBudget(Budget):
     `changed` is called when the coordinator should look at `state`, True if at once.
     """
 
-    def __init__(
-        self, meters: Mapping[str, Meter], *, tokens: bool, cost: bool, changed: Callable[[bool], None]
-    ) -> None:
+    def __init__(self, meters: Mapping[str, Any], *, tokens: bool, cost: bool, changed: Callable[[bool], None]) -> None:
         super().__init__(meters)
         self.max_tokens = 0 if tokens else None
         self.max_cost = 0 if cost else None
@@ -179,12 +174,12 @@ class WorkerBudget(Budget):
         self.exhausted = reason
         self._wake()
 
-    def release(self, call: Reservation, tokens: int, cost: int) -> None:
+    def release(self, call: Any, tokens: int, cost: int) -> None:
         """End the reservation of a call that took so much."""
         super().release(call, tokens, cost)
         self._changed(self._tight)
 
-    def _may_fit_later(self, call: Reservation) -> bool:
+    def _may_fit_later(self, call: Any) -> bool:
         self._changed(True)
         return True
 
