@@ -39,7 +39,8 @@ class FrameReader:
             end = middle + whole
             if len(held) < end:
                 break
-            head = parse_json(memoryview(held)[start + SIZES.size : middle])
+            # a copy: whoever looks at this thread's stack keeps what a function was given, and `held` is to be resized
+            head = parse_json(held[start + SIZES.size : middle])
             self._receive(head, bytes(memoryview(held)[middle:end]))
             start = end
         if start:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
 
 from hypothesis import given, settings
@@ -24,6 +26,20 @@ def test_frames_are_those_that_were_sent(frames: list[tuple[dict[str, Any], list
     for start in range(0, len(stream), size):
         reader.feed(stream[start : start + size])
     assert found == [(head, b"".join(body)) for head, body in frames]
+
+
+def test_whoever_looks_at_the_stack_meanwhile_holds_up_nothing() -> None:
+    """As the watchdog does in its thread, when the event loop is late."""
+    found: list[dict[str, Any]] = []
+    reader = FrameReader(lambda head, body: found.append(head))
+    seen: list[FrameType] = []
+    sys.setprofile(lambda frame, event, argument: seen.append(frame))
+    try:
+        for number in range(3):
+            reader.feed(encode_frame({"number": number}, [b"body"]))
+    finally:
+        sys.setprofile(None)
+    assert found == [{"number": number} for number in range(3)]
 
 
 class OwnError(errors.BadRequestError):
