@@ -38,25 +38,29 @@ class Model(torch.nn.Module):
 
     @torch.no_grad()
     def sample(self, prompts):
-        """The ids that follow each prompt, with the log probability of each."""
-        width = max(map(len, prompts))
-        step = torch.tensor([[self.end] * (width - len(ids)) + ids for ids in prompts])
-        seen = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
-        found, past = [([], []) for _ in prompts], None
+        """The ids that follow each prompt, with the log probability of each. A prompt of several is read once."""
+        number = {ids: place for place, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        width = max(map(len, number))
+        step = torch.tensor([[self.end] * (width - len(ids)) + [*ids] for ids in number])
+        seen = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in number])
+        rows, past, tokens, known = torch.tensor([number[tuple(ids)] for ids in prompts]), None, [], []
         for _ in range(self.most):
             places = (seen.cumsum(1) - 1).clamp(min=0)[:, -step.shape[1] :]
-            asked = {"input_ids": step, "attention_mask": seen, "position_ids": places, "logits_to_keep": 1}
-            said = self.model(**asked, cache=past, use_cache=True)  # trainers turn it off in the configuration
+            seen_before = {"cache": past, "use_cache": True}  # which trainers turn off in the configuration
+            said = self.model(input_ids=step, attention_mask=seen, position_ids=places, logits_to_keep=1, **seen_before)
             logprobs, past = said.logits[:, -1].log_softmax(-1), said.cache
+            if not tokens:  # from here on, each has an answer of its own
+                past.batch_select_indices(rows)
+                logprobs, seen = logprobs[rows], seen[rows]
             step = logprobs.exp().multinomial(1)
-            for (ids, known), token, row in zip(found, step[:, 0].tolist(), logprobs, strict=True):
-                if self.end not in ids:
-                    ids.append(token)
-                    known.append(row[token].item())
-            if all(self.end in ids for ids, _ in found):
+            tokens.append(step)
+            known.append(logprobs.gather(1, step))
+            if (torch.cat(tokens, 1) == self.end).any(1).all():
                 break
             seen = torch.cat([seen, torch.ones_like(step)], 1)
-        return found
+        answers = zip(torch.cat(tokens, 1).tolist(), torch.cat(known, 1).tolist(), strict=True)
+        sizes = ((ids, logprobs, [*ids, self.end].index(self.end) + 1) for ids, logprobs in answers)
+        return [(ids[:size], logprobs[:size]) for ids, logprobs, size in sizes]
 
 
 class Add(Session):

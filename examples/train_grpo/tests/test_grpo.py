@@ -89,10 +89,53 @@ def test_samples_of_smollm2_are_what_is_computed_again_where_a_trainer_has_turne
     model.model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes, num_attention_heads=2)).eval()
     model.model.config.use_cache = False  # as the Trainer of transformers leaves it
     model.end = 31
-    prompts = [[1, 2, 3, 4, 5], [6, 7], [8, 9, 10]]
+    prompts = [[1, 2, 3, 4, 5], [6, 7], [8, 9, 10], [6, 7]]
     for prompt, (ids, logprobs) in zip(prompts, model.sample(prompts), strict=True):
         again = model(torch.tensor([prompt + ids]))[0, len(prompt) - 1 : -1].log_softmax(-1)
         assert [again[place, one].item() for place, one in enumerate(ids)] == pytest.approx(logprobs, abs=1e-5)
+
+
+def test_what_the_tools_example_shows_solves_its_tasks() -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    counter, gym_core = importlib.import_module("counter_gpu"), importlib.import_module("gym_core")
+
+    class Letters:
+        end, tools = ord("\n"), dict[str, list[str]]()
+
+        def encode(self, said: Any) -> list[int]:
+            return [*map(ord, said if isinstance(said, str) else str(len(said)))]
+
+        def decode(self, ids: list[int]) -> str:
+            return "".join(map(chr, ids))
+
+    model, shown = Letters(), [*counter.tasks("shown", 3)]
+    model.tokenizer = model  # type: ignore[attr-defined]
+
+    async def work() -> list[Any]:
+        async with gym_core.open(model=counter.Script(model, shown), env="stateful_counter") as gym:
+            return [await gym.rollout(task) for task in shown]
+
+    rollouts = asyncio.run(work())
+    assert [rollout.reward for rollout in rollouts] == [1.0] * len(shown)
+    said = "".join(map(chr, (one for one, mask in zip(*sequence_of(rollouts[0]), strict=True) if mask)))
+    assert said.endswith("submit\n")
+
+
+def sequence_of(rollout: Any) -> tuple[list[int], list[int]]:
+    """The ids and the mask of the last sequence."""
+    last = [*rollout.sequences()][-1]
+    return last.ids, last.mask
+
+
+def test_a_line_of_the_tools_example_is_a_call_only_where_it_is_whole() -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    counter = importlib.import_module("counter_gpu")
+    tools = {"increment": ["counter", "by"], "submit": []}
+    call = counter.call_of("increment red 2", tools, 3)
+    assert call["arguments"] == '{"counter": "red", "by": 2}'
+    assert counter.line({"function": call}) == "increment red 2"
+    texts = ("increment red", "increment red 2 submit", "raise red 2", "", "submit it")
+    assert [counter.call_of(text, tools, 3) for text in texts] == [None] * len(texts)
 
 
 def test_the_curve_is_a_picture(tmp_path: Path) -> None:
