@@ -48,7 +48,15 @@ JSON = st.recursive(
     max_leaves=8,
 )
 OBJECTS = st.dictionaries(st.text(max_size=8), JSON, max_size=4)
-ITEMS = st.lists(OBJECTS.filter(lambda item: isinstance(item.get("type", ""), str)), max_size=4)
+LOOKED_UP: dict[str, Any] = {
+    **dict.fromkeys(("type", "role", "status"), str | None),
+    **dict.fromkeys(("name", "id", "call_id"), str | float | int | None),
+}
+"""What readers of an item look up, and of which types it may be."""
+ITEMS = st.lists(
+    OBJECTS.filter(lambda item: all(isinstance(item.get(key), kind) for key, kind in LOOKED_UP.items())),
+    max_size=4,
+)
 FIELDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(
     lambda name: name not in ("response", "reward", "reward_components", "rollout", "task_id", "id")
 )
@@ -71,9 +79,10 @@ def test_trajectories(opening: list[Any], items: list[Any], stop_reason: str) ->
     assert (got.input, got.items, got.stop_reason, got.model_calls) == (opening, items, stop_reason, ())
 
 
-def test_an_item_whose_type_is_no_text_is_said() -> None:
-    with pytest.raises(WireError, match=r"trajectory\.items\.0\.type` must be a string"):
-        trajectory_from_wire({"input": [], "items": [{"type": []}]})
+@pytest.mark.parametrize("field", LOOKED_UP)
+def test_an_item_whose_field_is_no_text_is_said(field: str) -> None:
+    with pytest.raises(WireError, match=rf"trajectory\.items\.0\.{field}` must be a string"):
+        trajectory_from_wire({"input": [], "items": [{field: []}]})
 
 
 @pytest.mark.parametrize("cost", [None, 0.25])
