@@ -103,7 +103,7 @@ def export(
             terminal.out_json_line(line)
     else:
         terminal.note(f"rows in {output}: {write_export(output, rows, columns):,}")
-    for why, count in rollouts.left_out.items():
+    for why, count in (rollouts.left_out | request.left_out).items():
         terminal.note(f"left out, {why}: {count:,}")
     if results.groups.failed:
         terminal.note(

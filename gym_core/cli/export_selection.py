@@ -88,6 +88,8 @@ class SelectedRollouts:
                 self._leave_out("without a reward")
                 continue
             fits = all(condition.holds(rollout.row) for condition in conditions)
+            if not fits:
+                self._leave_out("by --select")
             if fits and wanted.breaks != "split" and rollout.row["rollout"].get("token_breaks"):
                 if wanted.breaks == "refuse":
                     raise InputError(

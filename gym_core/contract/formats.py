@@ -34,11 +34,13 @@ class ExportRequest(Generic[OptionsT]):
     """What `gym export` was told besides which rollouts.
 
     `options`: those of the format, from `-O NAME=VALUE`. `shared`: the tools and the sampling in force, as
-    `{"tools": [...], "sampling": {...}}`, by the hash that a row cites as `rollout.tools`.
+    `{"tools": [...], "sampling": {...}}`, by the hash that a row cites as `rollout.tools`. `left_out`: how many
+    rollouts gave no row, by reason: what the format puts there is told at the end.
     """
 
     options: OptionsT
     shared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 class Exporter(ABC, Generic[OptionsT]):

@@ -119,12 +119,16 @@ class TokenFormat(Format):
 
     def rows(self, rollouts: Iterable[Rollout], request: ExportRequest) -> Rows:
         """The rows of all sequences. Raises `UsageError` where there are rollouts, and none has tokens."""
-        seen, given = _Counted(rollouts), 0
-        for given, row in enumerate(self.of(seen, request), 1):  # noqa: B007
+        seen = _Counted(rollouts)
+        for row in self.of(seen, request):
+            seen.given += 1
             yield row
-        if seen.count and not given:
+        if seen.without:
+            request.left_out["without exact tokens"] = seen.without
+        if seen.count and not seen.given:
+            unusable = f"; of those that it has: {seen.problem}" if seen.problem else ""
             raise UsageError(
-                f"none of the {seen.count:,} rollouts has exact tokens",
+                f"none of the {seen.count:,} rollouts has exact tokens{unusable}",
                 hint="collect them with -M tokens=true from a server that sends them",
             )
 
@@ -134,15 +138,29 @@ class TokenFormat(Format):
 
 
 class _Counted:
-    """Rollouts, and how many there were."""
+    """Rollouts, how many there were, and how many of them gave no row: all rows of one come before the next is asked.
+
+    `given`: rows so far. `problem`: what was wrong with the tokens of the first that gave none, as far as it has any.
+    """
 
     def __init__(self, rollouts: Iterable[Rollout]) -> None:
         self._rollouts = rollouts
-        self.count = 0
+        self.count = self.given = self.without = 0
+        self.problem = ""
 
     def __iter__(self) -> Iterator[Rollout]:
-        for self.count, rollout in enumerate(self._rollouts, 1):  # noqa: B020
+        for rollout in self._rollouts:
+            self.count += 1
+            before = self.given
             yield rollout
+            if self.given == before:
+                self.without += 1
+                self.problem = self.problem or _problem(rollout)
+
+
+def _problem(rollout: Rollout) -> str:
+    calls = rollout.trajectory.model_calls
+    return next((call.tokens.problem for call in calls if call.tokens is not None and call.tokens.problem), "")
 
 
 class TokensFormat(TokenFormat):

@@ -310,6 +310,27 @@ def test_without_tokens_it_is_said_what_to_do(tmp_path: Path, capsys: pytest.Cap
     assert len(rows("verifiers", run)) == ROLLOUTS, "a trace has its messages all the same"
 
 
+def test_rollouts_without_tokens_are_counted_and_those_with_others_say_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bare, odd = stored(1.0), {**stored(1.0), "task_id": "bare"}, {**stored(0.5), "task_id": "odd"}
+    del bare["rollout"]["model_calls"][0]["tokens"]
+    odd["rollout"]["model_calls"][0]["tokens"]["sampled"] = [3, 4]
+    file, output = tmp_path / "x.jsonl", tmp_path / "y.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in (good, bare, odd)))
+    asked = ("export", "--format", "tokens", str(file), "--output", str(output))
+    assert run_command(asked) == 0
+    said = capsys.readouterr().err
+    assert len(output.read_text().splitlines()) == 1
+    assert "left out, without exact tokens: 2" in said
+    output.unlink()
+    assert run_command((*asked, "--select", "task_id=odd")) == 2
+    said = capsys.readouterr().err
+    assert "none of the 1 rollouts has exact tokens; of those that it has: ids and log probabilities" in said
+    assert run_command((*asked, "--select", "reward>=0.9")) == 0
+    assert "left out, by --select: 1" in capsys.readouterr().err
+
+
 def test_what_was_not_run_says_so(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(("plugins", "show", "prime-rl")) == 0
     assert "untested: prime-rl has no released package" in capsys.readouterr().out
