@@ -3,87 +3,109 @@
 The libraries draw from the generators that Python and NumPy have for the whole process, and print. Games that are
 played at once would draw from each other, so each has its state put in place while its code runs.
 
-A thread cannot be ended. A call that hangs, for which nobody waits any more, loses its turn: the others go on, and
-whatever it does later no longer puts states back.
+One thread makes all calls, in the order in which they were asked for: handing one over costs less than a thread of its
+own, and none wait for each other's turn. A thread cannot be ended. A call that hangs, for which nobody waits any more,
+loses its turn: another thread goes on with the others, and whatever it does later no longer puts states back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from typing import Any, TypeVar
+
+from gym_textgames.numpy_state import numpy_random
 
 ResultT = TypeVar("ResultT")
 
 HANGING = 5.0
 """Seconds for which a call may go on that nobody waits for, before the others do."""
 
-
-class _Turn:
-    """Whoever holds its lock runs. `left`: when its holder was given up by who had waited for it, 0.0 while not."""
-
-    __slots__ = ("left", "lock")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.left = 0.0
-
-    @property
-    def hangs(self) -> bool:
-        return self.left > 0.0 and time.monotonic() - self.left > HANGING
+_turn = threading.Lock()
+"""Whoever holds it runs; it is replaced where its holder hangs."""
+_replacing = threading.Lock()
 
 
-_turn = _Turn()
-_turns = threading.Lock()
-"""Held while `_turn` is replaced."""
+def _take_turn() -> threading.Lock:
+    """Wait until no other call runs but those that were left behind."""
+    while True:
+        turn = _turn
+        if turn.acquire(timeout=HANGING / 4):
+            if turn is _turn:
+                return turn
+            turn.release()  # it was replaced meanwhile
 
 
 class _Call:
-    """One call. `turn`: the one that it has, while it runs."""
+    """One call for which somebody waits. `work`: makes it and says what came of it."""
 
-    __slots__ = ("given_up", "turn")
+    __slots__ = ("begun", "given_up", "work")
 
-    def __init__(self) -> None:
-        self.turn: _Turn | None = None
-        self.given_up = False
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.begun = self.given_up = False
 
     def give_up(self) -> None:
-        """Nobody waits for it any more."""
+        """Nobody waits for it any more: it is not begun, or left behind where it goes on."""
         self.given_up = True
-        if (turn := self.turn) is not None:
-            turn.left = time.monotonic()
-
-    @contextmanager
-    def in_turn(self) -> Iterator[_Turn]:
-        """Wait until no other call runs but those that hang."""
-        self.turn = turn = _take_turn()
-        if self.given_up:
-            turn.left = time.monotonic()
-        try:
-            yield turn
-        finally:
-            self.turn, turn.left = None, 0.0
-            turn.lock.release()
+        if self.begun:
+            timer = threading.Timer(HANGING, _leave_behind, [self])
+            timer.daemon = True
+            timer.start()
 
 
-def _take_turn() -> _Turn:
-    global _turn
-    while True:
-        turn = _turn
-        if turn.lock.acquire(timeout=HANGING / 4):
-            if turn is _turn:
-                return turn
-            turn.lock.release()  # it was replaced meanwhile
-        with _turns:
-            if turn is _turn and turn.hangs:
-                logging.getLogger("gym").warning("a game hangs, and is left behind; the others go on without it")
-                _turn = _Turn()
+class _Worker:
+    """The thread that makes the calls. `current`: the one that it makes. `left`: another thread makes the others."""
+
+    def __init__(self, waiting: SimpleQueue[_Call]) -> None:
+        self.waiting = waiting
+        self.current: _Call | None = None
+        self.left = False
+        threading.Thread(target=self._work, name="gym-textgames", daemon=True).start()
+
+    def _work(self) -> None:
+        while not self.left:
+            call = self.current = self.waiting.get()
+            call.begun = True
+            if not call.given_up:
+                call.work()
+            self.current = None
+
+
+_worker: _Worker | None = None
+
+
+def _forget() -> None:
+    """Begin anew: no thread of the parent is in a process that was forked."""
+    global _worker, _turn, _replacing
+    _worker, _turn, _replacing = None, threading.Lock(), threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _hand_over(call: _Call) -> None:
+    global _worker
+    with _replacing:
+        worker = _worker = _worker or _Worker(SimpleQueue())
+    worker.waiting.put(call)
+
+
+def _leave_behind(call: _Call) -> None:
+    """Let another thread go on with the calls that wait behind one that hangs."""
+    global _worker, _turn
+    with _replacing:
+        if _worker is not None and _worker.current is call:
+            logging.getLogger("gym").warning("a game hangs, and is left behind; the others go on without it")
+            _worker.left, _turn = True, threading.Lock()
+            _worker = _Worker(_worker.waiting)
 
 
 class RandomState:
@@ -94,37 +116,32 @@ class RandomState:
         self._seed = seed
 
     @contextmanager
-    def in_place(self, turn: _Turn) -> Iterator[None]:
+    def in_place(self, turn: threading.Lock) -> Iterator[None]:
         """Put the state in place, and afterwards the one that was there, unless the turn was lost."""
-        numpy_random = _numpy_random()
-        others = _states(numpy_random)
+        numpy = numpy_random()
+        others = _states(numpy)
         if self._own is None:
             random.seed(self._seed)
-            if numpy_random is not None:
-                numpy_random.seed(self._seed % 2**32)
+            if numpy is not None:
+                numpy.seed(self._seed % 2**32)
         else:
-            _restore(self._own, numpy_random)
+            _restore(self._own, numpy)
         try:
             yield
         finally:
             if turn is _turn:
-                self._own = _states(_numpy_random())
-                _restore(others, numpy_random)
+                self._own = _states(numpy_random())
+                _restore(others, numpy)
 
 
-def _numpy_random() -> Any:
-    numpy = sys.modules.get("numpy")
-    return getattr(numpy, "random", None)
+def _states(numpy: Any) -> tuple[Any, Any]:
+    return random.getstate(), None if numpy is None else numpy.get_state()
 
 
-def _states(numpy_random: Any) -> tuple[Any, Any]:
-    return random.getstate(), None if numpy_random is None else numpy_random.get_state()
-
-
-def _restore(states: tuple[Any, Any], numpy_random: Any) -> None:
+def _restore(states: tuple[Any, Any], numpy: Any) -> None:
     random.setstate(states[0])
-    if numpy_random is not None and states[1] is not None:
-        numpy_random.set_state(states[1])
+    if numpy is not None and states[1] is not None:
+        numpy.set_state(states[1])
 
 
 class _Muted(threading.local):
@@ -157,7 +174,7 @@ def heed_muted() -> None:
 
 
 @contextmanager
-def _logging_kept(turn: _Turn) -> Iterator[None]:
+def _logging_kept(turn: threading.Lock) -> Iterator[None]:
     """Undo what a library does to everybody's logging, such as to have all of it printed."""
     handlers, level = list(logging.root.handlers), logging.root.level
     try:
@@ -171,26 +188,25 @@ def _logging_kept(turn: _Turn) -> Iterator[None]:
 
 def guarded(state: RandomState, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
     """Call a function of a library here, alone. `SystemExit` of its becomes a `RuntimeError`."""
-    return _guarded(_Call(), state, function, *arguments)
-
-
-def _guarded(call: _Call, state: RandomState, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
-    with call.in_turn() as turn, state.in_place(turn), _logging_kept(turn):
-        _muted.on = True
-        try:
-            return function(*arguments)
-        except SystemExit as error:
-            raise RuntimeError(f"it called sys.exit({error.code!r})") from None
-        finally:
-            _muted.on = False
+    turn = _take_turn()
+    try:
+        with state.in_place(turn), _logging_kept(turn):
+            _muted.on = True
+            try:
+                return function(*arguments)
+            except SystemExit as error:
+                raise RuntimeError(f"it called sys.exit({error.code!r})") from None
+            finally:
+                _muted.on = False
+    finally:
+        turn.release()
 
 
 async def in_thread(state: RandomState, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
-    """`guarded` in a thread of its own, which neither holds the event loop nor, where it hangs, the process's end."""
+    """`guarded` in another thread, which neither holds the event loop nor, where it hangs, the process's end."""
     heed_muted()
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[ResultT] = loop.create_future()
-    call = _Call()
 
     def settle(result: Any, error: BaseException | None) -> None:
         if not waiting.done():
@@ -199,14 +215,15 @@ async def in_thread(state: RandomState, function: Callable[..., ResultT], *argum
     def work() -> None:
         result, failure = None, None
         try:
-            result = _guarded(call, state, function, *arguments)
+            result = guarded(state, function, *arguments)
         except BaseException as error:
             # A future takes no StopIteration.
             failure = RuntimeError(f"it raised {error!r}") if isinstance(error, StopIteration) else error
         with suppress(RuntimeError):  # nobody waits any more, and the loop is closed
             loop.call_soon_threadsafe(settle, result, failure)
 
-    threading.Thread(target=work, name="gym-textgames", daemon=True).start()
+    call = _Call(work)
+    _hand_over(call)
     try:
         return await waiting
     except asyncio.CancelledError:

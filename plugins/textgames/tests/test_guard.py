@@ -19,6 +19,11 @@ from gym_textgames.guard import RandomState, in_thread
 def test_a_call_that_hangs_loses_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "HANGING", 0.05)
     free, begun, over = threading.Event(), threading.Event(), threading.Event()
+    threads = list[threading.Thread]()
+
+    def hang() -> None:
+        threads.append(threading.current_thread())
+        free.wait(60)
 
     def draw() -> float:
         begun.set()
@@ -26,10 +31,10 @@ def test_a_call_that_hangs_loses_its_turn(monkeypatch: pytest.MonkeyPatch) -> No
         return random.random()
 
     async def play() -> list[float]:
-        before, state = set(threading.enumerate()), RandomState(2)
+        state = RandomState(2)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(in_thread(RandomState(1), free.wait, 60), 0.1)
-        (hanging,) = (one for one in set(threading.enumerate()) - before if one.name == "gym-textgames")
+            await asyncio.wait_for(in_thread(RandomState(1), hang), 0.1)
+        (hanging,) = threads
         async with asyncio.timeout(30):
             first = await in_thread(state, random.random)
             second = asyncio.ensure_future(in_thread(state, draw))
@@ -41,6 +46,48 @@ def test_a_call_that_hangs_loses_its_turn(monkeypatch: pytest.MonkeyPatch) -> No
 
     expected = random.Random(2)
     assert asyncio.run(play()) == [expected.random(), expected.random()]
+
+
+def test_calls_are_made_in_order_by_one_thread_and_those_given_up_not_at_all() -> None:
+    made = list[tuple[int, str]]()
+    free = threading.Event()
+
+    def call(name: str) -> None:
+        made.append((threading.get_ident(), name))
+        assert name != "first" or free.wait(30)
+
+    async def play() -> None:
+        first, second, third = (
+            asyncio.ensure_future(in_thread(RandomState(1), call, name)) for name in ("first", "second", "third")
+        )
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.sleep(0)
+        free.set()
+        await asyncio.gather(first, third)
+
+    asyncio.run(play())
+    assert [name for _, name in made] == ["first", "third"]
+    assert len({thread for thread, _ in made}) == 1
+
+
+def test_each_game_draws_from_numpy_as_if_it_were_alone() -> None:
+    numpy = pytest.importorskip("numpy")
+    states = [RandomState(seed) for seed in (1, 2)]
+
+    async def play() -> list[list[float]]:
+        drawn = list[list[float]]([[], []])
+        for _ in range(3):  # the second of each two normal numbers is kept from the first
+            for numbers, state in zip(drawn, states, strict=True):
+                numbers.append(await in_thread(state, numpy.random.normal))
+        return drawn
+
+    before = numpy.random.get_state()
+    drawn = asyncio.run(play())
+    assert drawn == [[alone.normal() for _ in range(3)] for alone in map(numpy.random.RandomState, (1, 2))]
+    after = numpy.random.get_state()
+    assert (after[1] == before[1]).all()
+    assert after[2:] == before[2:]
 
 
 class Ending(Game):
