@@ -23,6 +23,7 @@ ELSEWHERE = frozenset(
         "false-zeros-verifiers",
         "foreign",
         "nemo-parity",
+        "nemo-urls",
         "parity",
         "parity-tasksets",
         "performance",

@@ -80,14 +80,18 @@ _SAYINGS = (
 
 
 class StandIn:
-    """An endpoint that works on the rows of a server. `asked`: bodies."""
+    """An endpoint that works on the rows of a server. `asked`: bodies.
+
+    `labels`: how it calls answers right and wrong, where it is asked as a judge.
+    """
 
     def __init__(self, ident: str) -> None:
         stand_in, self.asked = self, list[dict[str, Any]]()
+        self.labels: tuple[str, str] | None = None
         scripts = [
-            (row["responses_create_params"]["input"], said if number % 2 == 0 else _WRONG)
+            (row["responses_create_params"]["input"], lines if number % 2 == 0 or not lines else _WRONG)
             for number, row in enumerate(rows_of(ident))
-            if (said := answers(row))
+            for lines in [answers(row)]
         ]
 
         class Handler(BaseHTTPRequestHandler):
@@ -109,7 +113,7 @@ class StandIn:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 stand_in.asked.append(body)
-                self._say(_answer(body, scripts))
+                self._say(_answer(body, scripts, stand_in.labels))
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
@@ -145,19 +149,23 @@ def _words(items: Any) -> list[Any]:
     return [part for one in said for part in ([one] if isinstance(one, str) else [part.get("text") for part in one])]
 
 
-def _answer(body: Mapping[str, Any], scripts: Sequence[tuple[Any, Sequence[Any]]]) -> dict[str, Any]:
+def _answer(
+    body: Mapping[str, Any], scripts: Sequence[tuple[Any, Sequence[Any]]], labels: tuple[str, str] | None
+) -> dict[str, Any]:
+    if "messages" in body:
+        return _judged(body, labels)
     items = body["input"] if isinstance(body["input"], list) else []
     tools = body.get("tools") or []
     words = _words(body["input"])
     # the longest row that the conversation begins with: one may begin as another does
-    begun = [(opening, said) for opening, said in scripts if _words(opening) == words[: len(_words(opening))]]
-    if begun:
-        opening, said = max(begun, key=lambda one: len(one[0]))
+    begun = [(opening, lines) for opening, lines in scripts if _words(opening) == words[: len(_words(opening))]]
+    opening, lines = max(begun, key=lambda one: len(one[0]), default=((), ()))
+    if lines:
         turn = _turns(items) - (0 if isinstance(opening, str) else _turns(opening))
-        line = said[min(turn, len(said) - 1)]
+        line = lines[min(turn, len(lines) - 1)]
     else:
         turn = _turns(items)
-        line = _saying(tools, turn)
+        line = _judgement(body, labels) if labels and not begun else _saying(tools, turn)
     if isinstance(line, str):
         part = {"type": "output_text", "text": line, "annotations": []}
         output = {"type": "message", "id": f"msg_{turn}", "role": "assistant", "status": "completed", "content": [part]}
@@ -179,6 +187,20 @@ def _answer(body: Mapping[str, Any], scripts: Sequence[tuple[Any, Sequence[Any]]
     }
 
 
+def _judgement(body: Any, labels: tuple[str, str] | None) -> str:
+    """What a judge says: that all is right but what is wrong for certain."""
+    right, wrong = labels or (_SAYINGS[0], _SAYINGS[0])
+    return wrong if _WRONG[0] in json.dumps(body) else right
+
+
+def _judged(body: Any, labels: tuple[str, str] | None) -> dict[str, Any]:
+    """The same by Chat Completions."""
+    message = {"role": "assistant", "content": _judgement(body, labels)}
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+
+
 def _turns(items: Sequence[Mapping[str, Any]]) -> int:
     return sum(item.get("type") == "function_call" or item.get("role") == "assistant" for item in items)
 
@@ -197,22 +219,22 @@ def python_of_venv() -> str:
     """The interpreter of the venv that the servers share, which is made where there is none."""
     if not list((HOME / "isolated").glob("venv.nemo.*.json")):
         wanted = [GYM, "install", "--isolated", "nemo:example_single_tool_call", "--yes"]
-        _done([*wanted, *(["--with", _edited()] if _is_older() else [])], _environment())
+        _done([*wanted, *(["--with", _edited()] if _is_older() else [])], environment())
     (record,) = (HOME / "isolated").glob("venv.nemo.*.json")
     return str(HOME / "isolated" / json.loads(record.read_text("utf-8"))["folder"] / "bin" / "python")
 
 
 def _is_older() -> bool:
     """Whether the Python 3.13 that a venv would get is older than NeMo Gym wants."""
-    said = _done([find_interpreter("3.13"), "-c", "import sys; print(*sys.version_info[:3])"], _environment())
-    return tuple(map(int, said.split())) < (3, 13, 14)
+    version = _done([find_interpreter("3.13"), "-c", "import sys; print(*sys.version_info[:3])"], environment())
+    return tuple(map(int, version.split())) < (3, 13, 14)
 
 
 def _edited() -> str:
     """The wheel of NeMo Gym, without what it says of Python."""
     with tempfile.TemporaryDirectory() as folder:
         get = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", "--dest", folder]
-        _done([*get, f"nemo-gym=={VERSION}"], _environment())
+        _done([*get, f"nemo-gym=={VERSION}"], environment())
         (wheel,) = Path(folder).glob("*.whl")
         edited = ROOT / ".foreign" / wheel.name
         with ZipFile(wheel) as before, ZipFile(edited, "w", ZIP_DEFLATED) as after:
@@ -232,8 +254,8 @@ def there(python: str, ident: str) -> tuple[list[Any], list[Any]]:
     script = ROOT / "scripts" / "nemo_parity_home.py"
     with stand_in(ident) as model:
         arguments = [ident, agent, model.url, str(ROWS), str(TURNS)]
-        said = _done([python, str(script), *arguments], _environment())
-        return json.loads(said.splitlines()[-1])["rewards"], [_said(body) for body in model.asked]
+        printed = _done([python, str(script), *arguments], environment())
+        return json.loads(printed.splitlines()[-1])["rewards"], [said(body) for body in model.asked]
 
 
 def here(ident: str) -> tuple[list[Any], list[Any]]:
@@ -244,28 +266,28 @@ def here(ident: str) -> tuple[list[Any], list[Any]]:
         steps = ["-A", f"max_steps={TURNS}"]
         bounded = steps if ident in STEPS else ["--agent", "simple_agent", "-A", f"max_turns={TURNS}"]
         run = [GYM, "run", "--env", f"nemo:{ident}", *asked, *bounded, "--concurrency", "1", "--output", output]
-        _done([*run, "--quiet"], {**_environment(), "OPENAI_API_KEY": "none"}, may_fail=True)
+        _done([*run, "--quiet"], {**environment(), "OPENAI_API_KEY": "none"}, may_fail=True)
         rows = (
             [json.loads(line) for line in Path(output).read_text("utf-8").splitlines()] if Path(output).exists() else []
         )
         rows.sort(key=lambda row: row["rollout"]["task_index"])
-        return [row["reward"] for row in rows], [_said(body) for body in model.asked]
+        return [row["reward"] for row in rows], [said(body) for body in model.asked]
 
 
-def _said(body: dict[str, Any]) -> Any:
+def said(body: dict[str, Any]) -> Any:
     """What a request says; how tools are chosen says nothing where there are none."""
-    plain = _plain(body)
-    return plain if "tools" in plain else {name: one for name, one in plain.items() if name not in _ABOUT_TOOLS}
+    words = plain(body)
+    return words if "tools" in words else {name: one for name, one in words.items() if name not in _ABOUT_TOOLS}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What was said in a body: without what is null or empty, whose absence says the same."""
     if isinstance(value, dict):
-        made = {name: _plain(inner) for name, inner in value.items()}
+        made = {name: plain(inner) for name, inner in value.items()}
         return {name: inner for name, inner in made.items() if inner not in (None, [], {}) and name != "type"} | (
             {"type": value["type"]} if value.get("type") not in (None, "message") else {}
         )
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def compare(python: str, ident: str) -> dict[str, Any]:
@@ -279,7 +301,8 @@ def compare(python: str, ident: str) -> dict[str, Any]:
     )
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The variables of processes that take part."""
     left_out = ("UV_OFFLINE", "PIP_NO_INDEX", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, "GYM_HOME": str(HOME), "GYM_NO_DOTENV": "1"}
