@@ -148,6 +148,8 @@ if TYPE_CHECKING:
     from gym_core.engine.executors.results import Results as Results
     from gym_core.engine.exit import leave as leave
     from gym_core.engine.functions.executor import Executor as Executor
+    from gym_core.engine.functions.loading import load_in_thread as load_in_thread
+    from gym_core.engine.functions.loading import too_slow as too_slow
     from gym_core.engine.loops import run_loop as run_loop
     from gym_core.engine.loops import seldom_collected as seldom_collected
     from gym_core.engine.metrics.breakdown import field_value as field_value
@@ -315,6 +317,7 @@ else:
             "gym_core.engine.executors.results": "Results",
             "gym_core.engine.exit": "leave",
             "gym_core.engine.functions.executor": "Executor",
+            "gym_core.engine.functions.loading": "load_in_thread too_slow",
             "gym_core.engine.loops": "run_loop seldom_collected",
             "gym_core.engine.metrics.breakdown": "field_value",
             "gym_core.engine.metrics.columns": "FLAT_COLUMNS FLAT_FAMILIES flat_row",

@@ -182,10 +182,14 @@ def compare(python: str, ident: str) -> dict[str, Any]:
             server.begin()
             earned = by_gym(ident, server.url, model, folder)
             our_requests, our_calls = [*map(said, model.asked[asked:])], _sessions(log)[before:]
+            if server.judges:  # some ask for several judgements at once
+                their_requests, our_requests = (sorted(one, key=_text) for one in (their_requests, our_requests))
     failed = [one for one in theirs if isinstance(one, str)]
     if len(failed) == len(theirs):
         raise NotRun(f"its own agent fails: {_short(failed[0])}" if failed else "has no rows")
     expected = [None if isinstance(one, str) else one for one in theirs]
+    if expected == earned == [None] * len(theirs):
+        raise NotRun("its verifier measures none of the rollouts, by both")
     same = {
         "rewards": expected == earned,
         "requests": their_requests == our_requests,
@@ -205,6 +209,10 @@ def compare(python: str, ident: str) -> dict[str, Any]:
 
 
 _ROUTES = ("/seed_session", "/verify", "/close_session", "/reset", "/step", "/close")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _short(failure: str) -> str:
@@ -244,7 +252,8 @@ def _alike(value: Any) -> Any:
     value = plain(value)
     if isinstance(value, dict):
         kept = {name: inner for name, inner in value.items() if name not in _OF_ONE_RUN}
-        return {name: _alike(inner) for name, inner in kept.items() if inner != _TAKEN_FOR_GRANTED.get(name)}
+        alike = {name: _alike(inner) for name, inner in kept.items() if inner != _TAKEN_FOR_GRANTED.get(name)}
+        return {name: inner for name, inner in alike.items() if inner != {}}
     return [_alike(inner) for inner in value] if isinstance(value, list) else value
 
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import UsageError, causes_of, error_text
@@ -68,13 +69,29 @@ def _asked_for(error: BaseException) -> str:
     """The host that was looked up or connected to, which Python's own errors do not name: its frames hold it."""
     trace = error.__traceback__
     while trace is not None:
-        frame = trace.tb_frame
-        if frame.f_globals.get("__name__") == "socket":
-            address = frame.f_locals.get("address") or (frame.f_locals.get("host"),)
-            if isinstance(address[0], str):
-                return address[0]
+        if host := _host_of(trace.tb_frame):
+            return host
         trace = trace.tb_next
     return ""
+
+
+def _host_of(frame: FrameType) -> str:
+    if frame.f_globals.get("__name__") != "socket":
+        return ""
+    address = frame.f_locals.get("address") or (frame.f_locals.get("host"),)
+    return address[0] if isinstance(address[0], str) else ""
+
+
+def whereabouts(frame: FrameType | None) -> str:
+    """What code that runs does, seen from the innermost frame of its thread: `waits for HOST`, else `is in NAME`."""
+    innermost = frame
+    while frame is not None:
+        if host := _host_of(frame):
+            return f"waits for {host}"
+        frame = frame.f_back
+    if innermost is None:
+        return ""
+    return f"is in `{innermost.f_code.co_name}` of {innermost.f_globals.get('__name__', innermost.f_code.co_filename)}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from gym_core import (
     Options,
@@ -20,6 +20,7 @@ from gym_core import (
     Venv,
     encode_json,
 )
+from gym_core.spi import load_in_thread
 from gym_inspect.loading import load
 from gym_inspect.messages import to_items
 from gym_inspect.model import model
@@ -40,6 +41,9 @@ class InspectOptions(Options):
     reward: str | None = Field(
         default=None,
         description="The score that is the reward, a scorer or `scorer.name`; otherwise the first scorer's is.",
+    )
+    loading: PositiveFloat = Field(
+        default=600.0, description="Seconds that loading it may take, with all that it fetches then."
     )
     solver: Literal["own", "agent"] = Field(
         default="own",
@@ -77,7 +81,10 @@ class Inspect(ResourceServer[InspectOptions]):
         return replace(super().describe(), preferred_agent=agent)
 
     async def __aenter__(self) -> Self:
-        self.loaded = load(self.named, self.options.args, self.options.sandbox)
+        options = self.options
+        self.loaded = await load_in_thread(
+            self.named, load, self.named, options.args, options.sandbox, seconds=options.loading
+        )
         model("policy")  # Inspect imports all that registers with it at the first look: not within a rollout
         return self
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from gym_core import (
     Options,
@@ -23,7 +23,7 @@ from gym_core import (
     Venv,
     parse_json,
 )
-from gym_core.spi import content_id, own_task_id
+from gym_core.spi import content_id, load_in_thread, own_task_id
 from gym_http.remote.connection import Connection
 from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
 from gym_http.remote.nemo_environment import OpenNemo
@@ -41,6 +41,9 @@ class NemoServerOptions(Options):
     id: Annotated[str, Selector()] = Field(description="The server: the name of its folder, `mcqa`.")
     data: str = Field(
         default="example", description="Which of the files in its folder `data` its tasks are, or the path of another."
+    )
+    loading: PositiveFloat = Field(
+        default=600.0, description="Seconds that loading it may take, with all that it fetches then."
     )
     config: dict[str, Any] = Field(
         default_factory=dict, description="What lies over its configuration: `config.NAME=VALUE`, in JSON or as text."
@@ -68,9 +71,11 @@ class NemoServer(ResourceServer[NemoServerOptions]):
         return venv_of("" if selector == "" else named(selector))
 
     async def __aenter__(self) -> Self:
-        mounted = mount(self.ident, self.options.config)
+        options = self.options
+        name = f"nemo:{self.ident}"
+        mounted = await load_in_thread(name, mount, self.ident, options.config, seconds=options.loading)
         async with AsyncExitStack() as stack:
-            connection = await stack.enter_async_context(Application(mounted.app, f"nemo:{self.ident}"))
+            connection = await stack.enter_async_context(Application(mounted.app, name))
             served = await recognise(connection, RESOURCE_SERVER, "nemo")
             self._stack = stack.pop_all()
         self.mounted, self.connection, self.served = mounted, connection, served

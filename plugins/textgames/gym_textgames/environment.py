@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gym_core import (
     Done,
@@ -27,9 +28,9 @@ from gym_core import (
     user_message,
 )
 from gym_core.errors import FieldError, SessionError
-from gym_core.spi import LoadFailure, OpenSession, nearest, suggestion
+from gym_core.spi import LoadFailure, OpenSession, nearest, suggestion, too_slow
 from gym_textgames.game import Game, Library, Seen, Settings
-from gym_textgames.guard import RandomState, guarded, heed_muted, in_thread
+from gym_textgames.guard import RandomState, guarded, heed_muted, in_thread, working_thread
 from gym_textgames.libraries.gem_library import GemLibrary
 from gym_textgames.libraries.gymnasium_library import GymnasiumLibrary
 from gym_textgames.libraries.textarena_library import TextArenaLibrary
@@ -200,6 +201,9 @@ class GameOptions(Options):
     )
     players: NonNegativeInt = Field(0, description="How many players there are; 0 is as few as the game takes.")
     seat: NonNegativeInt = Field(0, description="Which player the model is, counted from 0.")
+    loading: PositiveFloat = Field(
+        default=600.0, description="Seconds that loading it may take, with all that it fetches then."
+    )
     make: dict[str, Any] = Field(
         default_factory=dict, description="Arguments for the library's `make`, such as make.is_slippery=false."
     )
@@ -232,7 +236,8 @@ class GameServer(ResourceServer[GameOptions]):
         if not name:
             raise UsageError(f"{own} needs an id: `{own}:ID`", hint=f"`gym plugins show {own}` lists them")
         try:
-            self.instructions = await in_thread(RandomState(0), self._try)
+            async with asyncio.timeout(self.options.loading) as bound:
+                self.instructions = await in_thread(RandomState(0), self._try)
         except LookupError as error:
             if error.args != (name,):
                 raise UsageError(f"{own}:{name} cannot be made: {_words(error)}") from error
@@ -243,6 +248,8 @@ class GameServer(ResourceServer[GameOptions]):
         except UsageError as error:
             raise UsageError(f"{own}:{name}: {error.message}", hint=error.hint) from None
         except Exception as error:
+            if bound.expired():
+                raise too_slow(f"{own}:{name}", self.options.loading, working_thread()) from None
             failure = LoadFailure(error)
             hint = failure.hint(f"pip install {failure.missing_module}" if failure.missing_module else "")
             raise UsageError(f"{own}:{name} cannot be made: {_words(error)}", hint=hint) from error

@@ -68,7 +68,8 @@ class _Worker:
         self.waiting = waiting
         self.current: _Call | None = None
         self.left = False
-        threading.Thread(target=self._work, name="gym-textgames", daemon=True).start()
+        self.thread = threading.Thread(target=self._work, name="gym-textgames", daemon=True)
+        self.thread.start()
 
     def _work(self) -> None:
         while not self.left:
@@ -89,6 +90,11 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def working_thread() -> int:
+    """The identity of the thread that makes the calls; 0 before there is one."""
+    return 0 if _worker is None else _worker.thread.ident or 0
 
 
 def _hand_over(call: _Call) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from gym_core import Rollout
+from gym_core import Rollout, UsageError
 from gym_textgames import guard
-from gym_textgames.environment import GameServer
+from gym_textgames.environment import GameOptions, GameServer
 from gym_textgames.game import Game, Library, Seen, Settings
 from gym_textgames.guard import RandomState, in_thread
 
@@ -144,3 +144,25 @@ def test_a_game_that_was_cut_has_given_nothing(rolled: Callable[..., Rollout]) -
         0.0,
         {"policy": 0.0, "opponent": 0.0},
     )
+
+
+def test_a_game_that_blocks_while_it_is_made_is_given_up_in_one_line() -> None:
+    free = threading.Event()
+
+    class Blocking(Endings):
+        def make(self, name: str, settings: Settings) -> Game:
+            free.wait(60)
+            return Ending({})
+
+    class Blocked(GameServer):
+        library = Blocking({})
+
+    async def open_it() -> None:
+        async with Blocked(GameOptions.model_validate({"id": "x", "loading": 0.1})):
+            raise AssertionError("it is open")
+
+    try:
+        with pytest.raises(UsageError, match=r"^blocked:x did not load within 0\.1 s: it is in `wait` of threading"):
+            asyncio.run(open_it())
+    finally:
+        free.set()

@@ -38,9 +38,8 @@ def _own_handlers() -> Iterator[None]:
         return function if function.__name__ == "_sync_teardown" else register(function, *args, **kwargs)
 
     with mock.patch.object(atexit, "register", registered):
-        if threading.current_thread() is not threading.main_thread():
-            with mock.patch.object(signal, "signal", return_value=None):
-                yield
+        if threading.current_thread() is not threading.main_thread():  # which sets none
+            yield
             return
         kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

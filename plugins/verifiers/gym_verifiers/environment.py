@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from gym_core import (
     Endpoint,
@@ -24,6 +24,7 @@ from gym_core import (
     Venv,
     Verdict,
 )
+from gym_core.spi import load_in_thread
 from gym_verifiers.loading import load
 from gym_verifiers.names import named, venv_of
 from gym_verifiers.own_models import OwnModels
@@ -53,6 +54,9 @@ class VerifiersOptions(Options):
     )
     split: Literal["train", "eval"] = Field(
         default="train", description="Which dataset its tasks are; the other one stands in for one that is not there."
+    )
+    loading: PositiveFloat = Field(
+        default=600.0, description="Seconds that loading it may take, with all that it fetches then."
     )
     columns: list[str] = Field(
         default_factory=list, description="Columns of the state that rows keep, in `rollout.info.state`."
@@ -102,7 +106,8 @@ class Verifiers(ResourceServer[VerifiersOptions]):
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            loaded = load(self.named, self.options)
+            options = self.options
+            loaded = await load_in_thread(self.named, load, self.named, options, seconds=options.loading)
             await stack.enter_async_context(loaded)
             self._stack = stack.pop_all()
         self.loaded = loaded

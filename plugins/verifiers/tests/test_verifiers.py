@@ -8,6 +8,7 @@ import inspect
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -163,6 +164,27 @@ def test_what_an_author_does_to_the_process_is_put_back(monkeypatch: pytest.Monk
         load()
     assert signal.getsignal(signal.SIGTERM) is before
     assert os.environ["OPENAI_API_KEY"] == "sk-mine"
+
+
+def test_an_environment_that_blocks_while_it_loads_is_given_up_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, ticks = threading.Event(), list[int]()
+
+    def blocks(*_: Any) -> None:
+        free.wait(60)
+
+    async def open_it() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.01, ticks.append, 1)
+        async with Verifiers(VerifiersOptions(id="blocks", loading=0.1)):
+            raise AssertionError("it is open")
+
+    monkeypatch.setattr("gym_verifiers.environment.load", blocks)
+    try:
+        with pytest.raises(UsageError, match=r"verifiers:blocks did not load within 0\.1 s: it is in `wait`"):
+            asyncio.run(open_it())
+    finally:
+        free.set()
+    assert ticks == [1]
 
 
 @pytest.fixture
