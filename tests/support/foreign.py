@@ -19,17 +19,29 @@ CACHE = ROOT / ".foreign"
 RESULTS = CACHE / "results.jsonl"
 
 
-def foreign_python(name: str, requirements: Sequence[str], alone: Sequence[str] = ()) -> Path:
-    """The interpreter of a venv with these requirements. `alone`: what is installed without what it depends on."""
+def foreign_python(
+    name: str, requirements: Sequence[str], alone: Sequence[str] = (), instead: Sequence[str] = ()
+) -> Path:
+    """The interpreter of a venv with these requirements.
+
+    `alone`: what is installed without what it depends on. `instead`: what stands in place of what others ask for by
+    these names.
+    """
     folder = CACHE / name
     python = folder / "bin" / "python"
-    wanted = json.dumps([*requirements, *alone])
+    wanted = json.dumps([*requirements, *alone, *instead])
     stamp = folder / "requirements.json"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         uv = [sys.executable, "-m", "uv"]
         environment = {name: value for name, value in os.environ.items() if name not in ("UV_OFFLINE", "PIP_NO_INDEX")}
         _done([*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], environment)
         install = [*uv, "pip", "install", "--quiet", "--python", str(python)]
+        if instead:
+            overrides = folder / "overrides.txt"
+            overrides.write_text("\n".join(instead), encoding="utf-8")
+            install += ["--overrides", str(overrides)]
+        if "PIP_FIND_LINKS" in environment:
+            install += ["--find-links", environment["PIP_FIND_LINKS"]]
         if requirements:
             _done([*install, *requirements], environment)
         if alone:
@@ -39,13 +51,18 @@ def foreign_python(name: str, requirements: Sequence[str], alone: Sequence[str] 
 
 
 def foreign_check(python: Path, script: Path, *arguments: str) -> None:
-    """Run a script there. Its last line is JSON: `package`, and `ran`, what was loaded by what, which is recorded."""
+    """Run a script there. Its last line is JSON: `package`, and `ran`, what was loaded by what, which is recorded.
+
+    `table`, where it is there, names another table of the documentation than the one of trainers.
+    """
     environment = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     output = _done([str(python), str(script), *arguments], environment)
     said = json.loads(output.splitlines()[-1])
     with RESULTS.open("a", encoding="utf-8") as file:
         for what, loaded in said["ran"].items():
             line = {"what": what, "package": said["package"], "loaded": loaded, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+            if "table" in said:
+                line["table"] = said["table"]
             file.write(json.dumps(line) + "\n")
 
 

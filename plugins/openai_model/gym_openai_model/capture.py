@@ -3,7 +3,7 @@
 vLLM, chat: asked by `return_token_ids` and `logprobs`; top level `prompt_token_ids`, choice `token_ids`,
 `logprobs.content`.
 vLLM, responses: asked by `enable_response_messages` and `include`; `input_messages[].tokens`,
-`output_messages[].tokens`, and log probabilities in texts alone.
+`output_messages[].tokens`, and log probabilities in texts alone; an aborted answer is `completed` there.
 SGLang: asked by `return_token_ids` and `return_prompt_token_ids`, choice `prompt_token_ids` and `token_ids`; by
 `return_meta_info`, choice `meta_info.output_token_logprobs` and `.weight_version`; or `sglext.input_ids` and
 `.output_ids`.
@@ -94,6 +94,7 @@ def take_from_response(body: dict[str, Any], *, keep_logprobs: bool = False) -> 
     output = body.get("output")
     items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
     found = _Found((*reversed(items), body, *_extensions(body)))
+    asked = "output_messages" in body
     read, wrote = _messages(body, "input_messages"), _messages(body, "output_messages")
     if found.prompt is None:
         found.prompt = read
@@ -102,6 +103,8 @@ def take_from_response(body: dict[str, Any], *, keep_logprobs: bool = False) -> 
     parts = [part for item in items for part in _parts(item) if part.get("logprobs")]
     if found.logprobs is None and parts:
         found.entries([entry for part in parts for entry in part["logprobs"] if isinstance(entry, dict)])
+    if asked and body.get("status") == "completed" and (_is_broken_off(parts[-1]) if parts else not (wrote or items)):
+        body |= {"status": "incomplete", "incomplete_details": {"reason": "abort"}}
     for part in parts:
         if not keep_logprobs:
             del part["logprobs"]
@@ -212,6 +215,16 @@ def _logs(entries: list[dict[str, Any]]) -> list[float]:
         return [log(entry["prob"]) for entry in entries]
     except (KeyError, TypeError, ValueError):
         raise UnevenTokens("probabilities that are none") from None
+
+
+def _is_broken_off(part: Mapping[str, Any]) -> bool:
+    """Whether a text is all that was sampled for it, so that nothing ended it: no stop token, no stop word."""
+    try:
+        text, entries = part["text"].encode(), part["logprobs"]
+        whole: bool = text.endswith(bytes(entries[-1]["bytes"]))
+        return whole and sum(len(entry["bytes"]) for entry in entries) <= len(text)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
 
 
 def _parts(item: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -29,8 +29,19 @@ MESSAGES: dict[str, dict[str, Any]] = {
 
 
 def vllm(message: dict[str, Any]) -> dict[str, Any]:
-    said = completion(message, token_ids=[*SAMPLED], logprobs={"content": ENTRIES})
-    return {**said, "prompt_token_ids": PROMPT}
+    """As a real one of 0.32 says it: with empty content beside calls, and null where it has nothing to say."""
+    nothing = dict.fromkeys(("refusal", "annotations", "audio", "function_call", "reasoning"))
+    said = completion(
+        {**nothing, **message, "content": message["content"] or ""},
+        token_ids=[*SAMPLED],
+        logprobs={"content": ENTRIES},
+        stop_reason=None,
+        routed_experts=None,
+    )
+    extensions = dict.fromkeys(
+        ("prompt_logprobs", "prompt_text", "kv_transfer_params", "ec_transfer_params", "metrics")
+    )
+    return {**said, **extensions, "prompt_token_ids": PROMPT}
 
 
 def vllm_ids_as_text(message: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +90,18 @@ FORMS = (
 SILENT = {"nothing asked": completion(TEXT), "llama.cpp": llama_cpp(TEXT)}
 
 MESSAGE = {"id": "m", "type": "message", "role": "assistant", "status": "completed"}
-SAID = {"type": "output_text", "text": "Hi", "annotations": [], "logprobs": ENTRIES}
+
+
+def output_text(*tokens: str, text: str = "Hi") -> dict[str, Any]:
+    """A text of vLLM's Responses API; the token that ended it has an entry, too, and of half a character no bytes."""
+    entries = [
+        {"token": token, "bytes": [*token.encode()], "logprob": value, "top_logprobs": []}
+        for token, value in zip(tokens, LOGPROBS, strict=False)
+    ]
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": entries}
+
+
+SAID = output_text("Hi", "<|im_end|>")
 FUNCTION = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}", "status": "completed"}
 RAW = {
     "input_messages": [{"type": "raw_message_tokens", "message": "...", "tokens": PROMPT}],
@@ -398,6 +420,46 @@ def test_an_aborted_response_is_none(endpoint: Endpoint) -> None:
     with pytest.raises(ModelError) as raised:
         Caller(endpoint, "responses")()
     assert raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("items", "sampled"),
+    [
+        ([{**MESSAGE, "content": [output_text("H", "i")]}], SAMPLED),
+        ([{**MESSAGE, "content": [output_text("Hi", "")]}], SAMPLED),  # in the middle of a character
+        ([], None),
+    ],
+)
+def test_a_response_that_nothing_ended_is_none_although_vllm_says_completed(
+    endpoint: Endpoint, items: list[Any], sampled: list[int] | None
+) -> None:
+    wrote = [{**RAW["output_messages"][0], "tokens": sampled}] if sampled else None
+    endpoint.script(response(*items, input_messages=RAW["input_messages"], output_messages=wrote))
+    with pytest.raises(ModelError, match="abort") as raised:
+        Caller(endpoint, "responses")(tokens=True)
+    assert raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        output_text("Hi", "<|im_end|>"),
+        output_text("Hi there", " STOP", text="Hi there"),  # a stop word
+        output_text("", "</s>", text="\N{GRINNING FACE}"),  # a character whose bytes no entry has
+        output_text("", "<|im_end|>", text=""),
+    ],
+)
+def test_a_response_that_something_ended_stands(endpoint: Endpoint, part: dict[str, Any]) -> None:
+    endpoint.script(response({**MESSAGE, "content": [part]}, **RAW))
+    found = Caller(endpoint, "responses")(tokens=True)
+    assert found.output_text == part["text"]
+    assert found.tokens is not None
+    assert not found.tokens.problem
+
+
+def test_a_response_of_another_server_is_taken_at_its_word(endpoint: Endpoint) -> None:
+    endpoint.script(response({**MESSAGE, "content": [output_text("H", "i")], **THREE}))
+    assert Caller(endpoint, "responses")(tokens=True, token_server="nemo").output_text == "Hi"
 
 
 @pytest.mark.parametrize("message", ["text", "call", "text and call"])
