@@ -22,6 +22,7 @@ ELSEWHERE = frozenset(
         "false-zeros-trl",
         "false-zeros-verifiers",
         "foreign",
+        "servers",
         "nemo-parity",
         "nemo-urls",
         "parity",
