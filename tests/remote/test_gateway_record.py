@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -174,17 +174,16 @@ def over_http(episode: Episode, endpoint: Endpoint, client: Client, *, exactly: 
 class AnyClient(HttpEpisode):
     """Sends every field every time, and writes messages as parts."""
 
-    async def respond(self, items: Sequence[Item], **sampling: Any) -> Response:
-        actor = sampling.pop("actor", "policy")
-        headers = {"Gym-Actor": quote(actor)} if actor != "policy" else {}
+    async def ask(self, items: Sequence[Item], fields: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
         body = {
             "model": "any",
             "input": [_rewritten(item) for item in items],
             "tools": [{**each, "strict": False} for each in self.tools],
             "stream": False,
-            **sampling,
+            **fields,
         }
-        reply = await self._model.post("/responses", body, headers)
+        of_others = headers if headers.get("Gym-Actor") != self.name else {}
+        reply = await self._model.post("/responses", body, of_others)
         return Response(self._checked(reply))
 
 
