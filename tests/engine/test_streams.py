@@ -81,7 +81,7 @@ class TestCheckedAhead:
 
         async def answer(request: Any, context: Any) -> str:
             started.set()
-            await asyncio.sleep(1 if context.key[0] == "t0" else 0)  # cancelled when the check has found it
+            await asyncio.sleep(60 if context.key[0] == "t0" else 0)  # cancelled when the check has found it
             return "done"
 
         ended = run(ScriptedModel(answer), input=path, output=output, concurrency=1)
