@@ -172,14 +172,10 @@ async def steps(world: Any, seed: int, say: Any) -> float:
 # Gymnasium
 
 
-def talking() -> str:
-    """Register an environment that is talked to `TURNS` times; its id."""
-    import gymnasium
+def talker(base: Any) -> Any:
+    """A class of worlds of Gymnasium's form that are talked to `TURNS` times."""
 
-    class Talk(gymnasium.Env[str, str]):
-        action_space = gymnasium.spaces.Text(200, charset="".join(map(chr, range(32, 127))))
-        observation_space = action_space
-
+    class Talk(base):
         def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[str, dict[str, Any]]:
             super().reset(seed=seed)
             self.turn = 0
@@ -189,8 +185,18 @@ def talking() -> str:
             self.turn += 1
             return "Go on.", 1.0, self.turn == TURNS, False, {}
 
+    return Talk
+
+
+def talking() -> str:
+    """Register an environment that is talked to `TURNS` times; its id."""
+    import gymnasium
+
+    texts = gymnasium.spaces.Text(200, charset="".join(map(chr, range(32, 127))))
+    talk = talker(gymnasium.Env)
+    talk.action_space = talk.observation_space = texts
     if "gym-bench/Talk-v0" not in gymnasium.registry:
-        gymnasium.register("gym-bench/Talk-v0", Talk)
+        gymnasium.register("gym-bench/Talk-v0", talk)
     return "gym-bench/Talk-v0"
 
 
@@ -270,18 +276,8 @@ def gem_world() -> str:
     """Register a world that is talked to `TURNS` times; its id."""
     import gem
 
-    class Talk(gem.Env):
-        def reset(self, seed: int | None = None) -> tuple[str, dict[str, Any]]:
-            super().reset(seed=seed)
-            self.turn = 0
-            return "Say something.", {}
-
-        def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-            self.turn += 1
-            return "Go on.", 1.0, self.turn == TURNS, False, {}
-
     if "bench:Talk-v0" not in gem.envs.registration.ENV_REGISTRY:
-        gem.register("bench:Talk-v0", Talk)
+        gem.register("bench:Talk-v0", talker(gem.Env))
     return "bench:Talk-v0"
 
 

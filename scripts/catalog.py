@@ -7,6 +7,9 @@ Each id is opened as `--env` takes it and played by scripts. Where two of them e
 task, its state is `verdict`: a right and a wrong answer where the task's row holds the answer, else two plays that were
 found at random, by search, or by a player that the home brings. Where a home has a loop of its own that can be called,
 that is given the same answers, and has to earn the same reward to the bit.
+
+In the environment, `CATALOG_SECONDS` says after how long an id is given up (300), and `CATALOG_SEARCHED` for how many
+seconds of the process's own work plays of a game that differ are looked for (12).
 """
 
 from __future__ import annotations
@@ -75,18 +78,16 @@ class Home:
 
 GAMES = "plugins/textgames/gym_textgames"
 LISTED = {
-    "openenv": {"my_env": "The environment that `openenv init my_env` writes: it echoes messages."},
     "verifiers 0.3": {
-        "stardata.envs.constraint_gym@0.3": "Texts under constraints of form, of the package staros-stardata.",
+        "stardata.envs.constraint_gym@0.3": (
+            "Texts under constraints of form, of the package staros-stardata, whose 0.1.1 judges the Python form of a "
+            "message of verifiers 0.3 in place of its text."
+        ),
         "stardata.envs.sokoban_gym@0.3": "Sokoban in one answer, of the package staros-stardata.",
         "sophistry_bench_sprint@0.3": "Advocacy for an answer, of the package sophistry-bench-sprint.",
-        "carla_env@0.3": "A placeholder on the index, of the package carla-env.",
-    },
-    "verifiers 0.4": {
-        "textarena@0.4": "Five games of TextArena, of verifiers itself.",
     },
 }
-"""The ids of homes that list none themselves, each with what it is."""
+"""The ids of homes that list none themselves, each with what it is: no templates, no placeholders."""
 HOMES = {
     "reasoning_gym": Home("reasoning_gym:", "plugins/reasoning_gym/gym_reasoning_gym", "", ["reasoning-gym"]),
     "gymnasium": Home("gymnasium:", GAMES, "", ["gymnasium"], game=True),
@@ -97,9 +98,7 @@ HOMES = {
     "gem": Home("gem:", GAMES, "", ["gem-llm"], game=True),
     "nemo": Home("nemo:", "plugins/nemo_servers/gym_nemo_servers", "gym_nemo_servers", ["nemo-gym"]),
     "inspect": Home("inspect:", "plugins/inspect/gym_inspect", "inspect_evals", ["inspect-ai", "inspect-evals"]),
-    "openenv": Home("openenv:", "plugins/openenv/gym_openenv", "", ["openenv"]),
     "verifiers 0.3": Home("verifiers:", "plugins/verifiers/gym_verifiers", "", ["verifiers"]),
-    "verifiers 0.4": Home("verifiers:", "plugins/verifiers/gym_verifiers", "", ["verifiers"]),
 }
 
 

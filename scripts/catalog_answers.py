@@ -19,19 +19,6 @@ RECORDED = 8
 """So many recorded rollouts of a server are said again."""
 Line = str | Sequence[Mapping[str, Any]]
 """What a model says in one answer: a text, or items."""
-KNOWN: Mapping[str, Sequence[Sequence[Line]]] = {
-    "openenv:my_env": [
-        [[{"type": "function_call", "name": "step", "arguments": json.dumps({"message": message})}], "Done."]
-        for message in ("Hello", "a longer message than ten")
-    ],
-    "verifiers:stardata.envs.constraint_gym@0.3": [
-        ["Frost on the old gate\nno wind moves in that pale light\nand still a crow calls"],
-        ["never odd or even"],
-        ["I\nam\nhere now\nunder open skies today"],
-        ["Roses, old,\nOf all that told,\nSo cold,\nTo hold a long and quiet line of thought for you."],
-    ],
-}
-"""What is said where a row does not hold it."""
 
 
 def script_of() -> Any:
@@ -89,22 +76,21 @@ def _speaker(item: Mapping[str, Any]) -> bool:
     return item.get("role", "assistant") == "assistant"
 
 
-def known(reference: str) -> list[tuple[str, Sequence[Line]]]:
-    """What is said without looking at a row, each with how it was found."""
+def known(reference: str) -> list[Sequence[Line]]:
+    """What is said to an id without looking at a row: what the rollouts said that a server of NeMo Gym ships."""
     scheme, _, name = reference.partition(":")
-    said = recorded(name) if scheme == "nemo" else []
-    return [*(("recorded", lines) for lines in said), *(("player", lines) for lines in KNOWN.get(reference, ()))]
+    return recorded(name) if scheme == "nemo" else []
 
 
-def candidates(
-    task: Mapping[str, Any], first: Sequence[tuple[str, Sequence[Line]]] = ()
-) -> Iterator[tuple[str, Sequence[Line]]]:
-    """Scripts: a wrong answer, the `first` ones, what the row holds, other values of it, and more wrong ones.
+def candidates(task: Mapping[str, Any], first: Sequence[Sequence[Line]] = ()) -> Iterator[tuple[str, Sequence[Line]]]:
+    """Scripts to try with a task, each with how it was found, `recorded`, `answer` or `play`, as the catalogue says it.
 
-    Each with how it was found: `answer` for what the row names so, else `play`.
+    In this order: a wrong answer; the `first` ones, which are recorded; what follows from the row, worked out where its
+    form is known, and the tool calls and values that it holds; its other values, and calls of its tools, which are
+    plays; two more wrong answers.
     """
     yield "play", [WRONG[0]]
-    yield from first
+    yield from (("recorded", lines) for lines in first)
     if worked_out := answers(task):
         yield "answer", [line if isinstance(line, str) else [line] for line in worked_out]
     if tools := list(_tools(task)):

@@ -156,3 +156,11 @@ def test_what_ships_is_sound(path: Path) -> None:
             assert entry["by"] in ("answer", "judge", "recorded", "bot", "player", "search", "play")
         if entry["state"] not in WORDS:
             assert "rewards" not in entry
+
+
+def test_the_readme_counts_what_ships() -> None:
+    entries = [entry for path in FILES for entry in json.loads(path.read_text(encoding="utf-8"))["entries"]]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"has {len({entry['family'] for entry in entries})} families" in readme
+    reached = {entry["family"] for entry in entries if entry["state"] == "verdict"}
+    assert f"[{len(reached)} families](docs/environments/catalog.md)" in readme
