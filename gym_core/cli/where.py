@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gym_core.domain.errors import UsageError
@@ -21,6 +21,7 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
+_OTHER = re.compile(r"\{([^{}:\"]+)\}")
 _TURNED = {">": ">=", "<": "<=", "~": "~", "!": "!="}
 """What is meant by an operator that is written the other way round: by what follows its `=`."""
 
@@ -31,7 +32,8 @@ class Condition:
 
     `=` (or `==`) and `!=` compare with the value as JSON and as text, and null is a field that is not there; `<`, `>`,
     `<=` and `>=` compare numbers, and text where the field is text; `~` searches the text of the field, or its JSON,
-    for a regular expression, in capitals or not.
+    for a regular expression, in capitals or not. A value in braces, as in `answer!={rollout.info.given}`, is the one at
+    that path in the same row; `other` is the path. `literal`: `==` was written, for what would be read otherwise.
     """
 
     field: str
@@ -39,29 +41,36 @@ class Condition:
     text: str
     value: Any
     pattern: re.Pattern[str] | None = None
+    other: str | None = None
+    literal: bool = False
 
     @classmethod
     def parse(cls, text: str, option: str = "--where") -> Condition:
-        """Read `FIELD=VALUE`. Raises `UsageError`, which names the option."""
+        """Read `FIELD=VALUE`. Raises `UsageError`, which names the option, where there is one."""
+        option = f"{option} " if option else ""
         found = _CONDITION.fullmatch(text)
         if found is None:
             raise UsageError(
-                f"{option} {text}: this is no condition",
-                hint=f"write {option} FIELD=VALUE, or with !=, <, >, <=, >= or ~, as in rollout.stop_reason=max_turns",
+                f"{option}{text}: this is no condition",
+                hint=f"write {option}FIELD=VALUE, or with !=, <, >, <=, >= or ~, as in rollout.stop_reason=max_turns",
             )
         field, operator, value = found[1].strip(), found[2].replace("==", "="), found[3].strip()
         if found[2] == "=" and (meant := _TURNED.get(found[3][:1])):
             raise UsageError(
-                f"{option} {text}: there is no `={found[3][0]}`",
+                f"{option}{text}: there is no `={found[3][0]}`",
                 hint=f"write {field}{meant}{value[1:].strip()}, or {field}=={value} if that is the value itself",
             )
         if operator in _COMPARED and not value:
-            raise UsageError(f"{option} {text}: there is nothing to compare with", hint=f"write {field}{operator}VALUE")
-        pattern = _pattern(f"{option} {text}", value) if operator == "~" else None
-        return cls(field, operator, value, _parsed(value), pattern)
+            raise UsageError(f"{option}{text}: there is nothing to compare with", hint=f"write {field}{operator}VALUE")
+        pattern = _pattern(f"{option}{text}", value) if operator == "~" else None
+        other = _OTHER.fullmatch(value) if pattern is None and found[2] != "==" else None
+        path = other[1].strip() if other else None
+        return cls(field, operator, value, _parsed(value), pattern, path, literal=found[2] == "==")
 
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether it is so in a row."""
+        if self.other is not None:
+            return self._holds_with(row, field_value(row, self.other))
         found = field_value(row, self.field)
         if self.operator == "=":
             return self._equals(found)
@@ -79,7 +88,15 @@ class Condition:
         return field_value(row, self.field) is not None
 
     def __str__(self) -> str:
-        return f"{self.field}{self.operator}{self.text}"
+        return f"{self.field}{'==' if self.literal else self.operator}{self.text}"
+
+    def _holds_with(self, row: Mapping[str, Any], other: Any) -> bool:
+        """Whether it is so with the value of another field."""
+        if other is None:  # the text "null" is no field that is not there
+            return self.operator in ("=", "!=") and (not self.is_found(row)) == (self.operator == "=")
+        text = _text(other)
+        value = _parsed(other) if isinstance(other, str) else other
+        return replace(self, text=text, value=value, other=None).holds(row)
 
     def _equals(self, found: Any) -> bool:
         if isinstance(found, str):

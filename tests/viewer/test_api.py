@@ -253,6 +253,73 @@ def test_rewards_by_task_are_made_anew_when_rows_come(viewing: Opening, tmp_path
     assert [task["reward"] for task in viewer.get(path)["tasks"]] == [0.75]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"sort": "reward"}, {"sort": "-reward"}, {"sort": "component:short"}, {"sort": "-field:level"},
+     {"task": "a"}, {"status": ["completed", "failed"], "sort": "-task"}, {"where": "level=1"},
+     {"text": "what is", "sort": "-seconds"}],
+)  # fmt: skip
+def test_the_neighbours_of_a_rollout_are_those_in_the_list_one_came_from(viewer: Viewer, query: dict[str, Any]) -> None:
+    path = f"{viewer.run('first')}/rollouts"
+    listed = names(viewer.get(path, **query))
+    for before, n, after in zip([None, *listed], listed, [*listed[1:], None], strict=False):
+        found = viewer.get(f"{path}/{n}/neighbours", **query)
+        fits(found, shapes.Neighbours)
+        assert (found["previous"], found["next"]) == (before, after)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant", "found"),
+    [
+        ("right<1", "reward_components.right<1", ["2", "3"]),
+        ("short=1", "reward_components.short=1", ["2"]),
+        ("given!=expected", "rollout.info.given!={rollout.info.expected}", ["2"]),
+        ("rollout.info.given=rollout.info.expected", "rollout.info.given={rollout.info.expected}", ["1", "3"]),
+        ("given==expected", "rollout.info.given==expected", []),
+        ("kind=level", "kind=level", ["1"]),
+        ("tool_calls>=0", "rollout.tools.calls>=0", ["1", "2", "3"]),
+    ],
+)
+def test_a_field_may_be_called_as_the_page_calls_it(
+    viewing: Opening, tmp_path: Path, written: str, meant: str, found: list[str]
+) -> None:
+    given = [("29", 29, "level"), ("30", 29, "x"), ("none", "none", "y")]
+    rows = [
+        row(f"t{n}", fields={"kind": kind, "level": n}, info={"given": one, "expected": other},
+            components={"right": [1.0, 0.0, 0.5][n], "short": float(n == 1)})
+        for n, (one, other, kind) in enumerate(given)
+    ]  # fmt: skip
+    viewer = viewing(write_run(tmp_path / "x.jsonl", rows))
+    answer = viewer.get(f"{viewer.run('x')}/rollouts", where=written)
+    assert answer["search"]["where"] == [meant]
+    assert answer["search"]["unknown"] == []
+    assert names(answer) == found
+
+
+@pytest.mark.parametrize(
+    ("written", "field", "like"),
+    [
+        ("rollout.reward=1", "rollout.reward", "reward"),
+        ("rigt<1", "rigt", "reward_components.right"),
+        ("leval!=1", "leval", "level"),
+        ("rollout.tool.calls>4", "rollout.tool.calls", "rollout.tools.calls"),
+        ("qqqqqqqq=1", "qqqqqqqq", None),
+        ("level!={levle}", "levle", "level"),
+    ],
+)
+def test_a_field_that_no_row_has_is_said(viewer: Viewer, written: str, field: str, like: str | None) -> None:
+    answer = viewer.get(f"{viewer.run('first')}/rollouts", where=written)
+    fits(answer, shapes.Rollouts)
+    (unknown,) = answer["search"]["unknown"]
+    assert unknown["field"] == field
+    assert like in unknown["like"] if like else unknown["like"] == []
+
+
+def test_what_is_no_condition_is_said_in_the_words_of_the_page(viewer: Viewer) -> None:
+    _, error = viewer.refused(f"{viewer.run('first')}/rollouts", where="foo")
+    assert error == "foo: this is no condition"
+
+
 def test_sql_in_a_query_is_text(viewer: Viewer) -> None:
     path = f"{viewer.run('first')}/rollouts"
     for query in ({"task": "' OR 1=1 --"}, {"status": "x') OR ('1'='1"}, {"stop_reason": "'; DROP TABLE rollout; --"}):
@@ -355,7 +422,6 @@ def test_a_failure_says_why(viewer: Viewer) -> None:
     assert view["entry"]["reward"] is None
     assert (view["error"]["error_class"], view["error"]["causes"]) == ("ServerError", ["a broken pipe"])
     assert view["place"] == "first.failures.jsonl:2"
-    assert (view["previous"], view["next"]) == ("3", None)
     assert [one["n"] for one in view["others"]] == ["3"]
 
 

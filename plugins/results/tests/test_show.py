@@ -280,6 +280,8 @@ RUN = [
         (["--where", "text~^t"], ["b"]),
         (["--where", "text!=null"], ["a", "b", "c"]),
         (["--where", "flag=true"], ["c"]),
+        (["--where", "level={level}", "--where", "rollout.repeat=1"], ["c"]),
+        (["--where", "rollout.repeat<{level}", "--where", "text!={task_id}"], ["a", "b", "c", "c"]),
         (["--where", "rollout.repeat=1"], ["c"]),
         (["--where", "rollout.error.class=ServerError", "--where", "rollout.attempt=2"], ["e"]),
         (["--where", "response~It rains", "--lowest", "1"], ["b"]),

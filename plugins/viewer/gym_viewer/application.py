@@ -74,6 +74,7 @@ def build(library: Library, token: str) -> Access:
         f"{_RUN}/by": run.by_field,
         f"{_RUN}/health": health.health,
         _ROLLOUT: rollout.rollout,
+        f"{_ROLLOUT}/neighbours": rollouts.neighbours,
         f"{_ROLLOUT}/items": rollout.items,
         f"{_ROLLOUT}/items/{{place:int}}": rollout.item,
         f"{_ROLLOUT}/spans": rollout.spans,

@@ -87,14 +87,11 @@ def view_of(library: Library, opened: Opened, *, limit: int = ITEMS) -> RolloutV
     path = run.index.paths[opened.number >= FAILURES]
     line = opened.number % FAILURES
     which = str(line) if opened.number < FAILURES else f"{opened.rollout.task_id}#{opened.rollout.repeat}"
-    before, after = _neighbours(run, opened.number)
     return {
         "run": entry_of(library, library.entry(run)),
         "entry": entry(run, opened.number),
         "place": f"{path.name}:{line}",
         "command": shlex.join(["gym", "show", os.path.relpath(run.path), which]),
-        "previous": before,
-        "next": after,
         "others": [one for one in repeats_of(run, opened.rollout.task_id) if one["n"] != name_of(opened.number)],
         "task": _task(run, row, about),
         "verdict": _verdict(run, row, about),
@@ -148,13 +145,6 @@ def items_of(talks: Conversations, branch: int, offset: int, limit: int) -> Item
         "offset": offset,
         "items": [item_view(talks, place, branch) for place in places[offset : offset + limit]],
     }
-
-
-def _neighbours(run: OpenRun, number: int) -> tuple[str | None, str | None]:
-    read = run.index.read
-    before = read("SELECT MAX(id) FROM rollout WHERE standing AND id < ?", (number,))[0][0]
-    after = read("SELECT MIN(id) FROM rollout WHERE standing AND id > ?", (number,))[0][0]
-    return None if before is None else name_of(before), None if after is None else name_of(after)
 
 
 def _task(run: OpenRun, row: Mapping[str, Any], about: Mapping[str, Any]) -> TaskView:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 
 from gym_core import JsonError, UsageError, encode_json, parse_json
 from gym_core.spi import Condition, field_value
+from gym_viewer.api.conditions import Names, conditions_of
 from gym_viewer.api.query import Query, name_of, number_of
-from gym_viewer.api.shapes import RolloutEntry, Rollouts, Search
+from gym_viewer.api.shapes import Neighbours, RolloutEntry, Rollouts, Search, UnknownField
 from gym_viewer.index.row import COMPONENTS, LONGEST
 from gym_viewer.index.search import Searched
 from gym_viewer.index.store import FAILURES, STANDING
@@ -43,11 +44,7 @@ def rollouts(library: Library, query: Query) -> Rollouts:
     """`/api/runs/RUN/rollouts`."""
     opened = library.run(query.path["run"])
     opened.advance()
-    where, values = selection(query)
-    search: Search | None = None
-    if searched := _searched(opened, query, where, values):
-        where, values = f"{where} AND id IN (SELECT id FROM temp.found WHERE search = ?)", [*values, searched.number]
-        search = {"searched": searched.searched, "of": searched.of}
+    where, values, search = _selected(opened, query)
     offset, limit = query.count("offset", 0), query.count("limit", 100, 1000)
     columns = _columns(query)
     order = _order(opened, query)
@@ -68,6 +65,43 @@ def rollouts(library: Library, query: Query) -> Rollouts:
         "rollouts": entries,
         "search": search,
     }
+
+
+def neighbours(library: Library, query: Query) -> Neighbours:
+    """`/api/runs/RUN/rollouts/N/neighbours`: what stands before and after it in the list that the query asks for."""
+    opened = library.run(query.path["run"])
+    opened.advance()
+    number = query.rollout()
+    entry(opened, number)
+    where, values, search = _selected(opened, query)
+    order, down = _order_by(opened, query)
+    read = opened.index.read
+    here = read(f"SELECT {order} FROM rollout WHERE id = ?", (number,))[0][0]
+
+    def beside(after: bool) -> str | None:
+        rising = after != down
+        if order == "id":
+            found = read(
+                f"SELECT id FROM rollout WHERE {where} AND id {'>' if rising else '<'} ? "
+                f"ORDER BY id {'ASC' if rising else 'DESC'} LIMIT 1",
+                [*values, number],
+            )
+            return name_of(found[0][0]) if found else None
+        sign, way = (">", "ASC") if rising else ("<", "DESC")
+        later = "id > ?" if after else "id < ?"  # what is equal stands by its id, either way
+        if here is None:
+            beyond, given = f"({order} IS NULL AND {later}{'' if after else f' OR {order} IS NOT NULL'})", [number]
+        else:
+            none = f" OR {order} IS NULL" if after else ""
+            beyond, given = f"({order} {sign} ? OR ({order} = ? AND {later}){none})", [here, here, number]
+        found = read(
+            f"SELECT id FROM rollout WHERE {where} AND {beyond} "
+            f"ORDER BY {order} {way} NULLS {'LAST' if after else 'FIRST'}, id {'ASC' if after else 'DESC'} LIMIT 1",
+            [*values, *given],
+        )
+        return name_of(found[0][0]) if found else None
+
+    return {"previous": beside(False), "next": beside(True), "search": search}
 
 
 def entry(opened: OpenRun, number: int) -> RolloutEntry:
@@ -152,24 +186,55 @@ def entry_of(opened: OpenRun, row: Sequence[Any]) -> RolloutEntry:
     }
 
 
-def _searched(opened: OpenRun, query: Query, where: str, values: Sequence[Any]) -> Searched | None:
-    """What has to be looked for in the rows themselves, as far as it is found."""
-    text = query.text("text")
-    conditions = tuple(Condition.parse(one) for one in query.texts("where"))
+def _selected(opened: OpenRun, query: Query) -> tuple[str, list[Any], Search | None]:
+    """The rollouts that a query selects, those of a search among them as far as they are found."""
+    where, values = selection(query)
+    text, conditions = query.text("text"), conditions_of(opened, query)
     if not text and not conditions:
-        return None
+        return where, values, None
+    searched = _searched(opened, text, conditions, where, values)
+    search: Search = {
+        "searched": searched.searched,
+        "of": searched.of,
+        "where": [str(one) for one in conditions],
+        "unknown": [*_unknown(opened, searched, conditions)],
+    }
+    where += " AND id IN (SELECT id FROM temp.found WHERE search = ?)"
+    return where, [*values, searched.number], search
+
+
+def _unknown(opened: OpenRun, searched: Searched, conditions: Sequence[Condition]) -> Iterator[UnknownField]:
+    """The fields that no rollout had of all those that were looked at."""
+    if not searched.of or searched.searched < searched.of:
+        return
+    fields = [one.field for one in conditions] + [one.other for one in conditions if one.other]
+    for field in dict.fromkeys(fields):
+        if field not in searched.known:
+            yield {"field": field, "like": Names(opened).like(field)}
+
+
+def _searched(
+    opened: OpenRun, text: str, conditions: Sequence[Condition], where: str, values: Sequence[Any]
+) -> Searched:
+    """What has to be looked for in the rows themselves, as far as it is found."""
     key = orjson.dumps([opened.index.replaced, where, values, text, [str(one) for one in conditions]])
     return opened.searches.advance(key, text, conditions, where, values)
 
 
-def _order(opened: OpenRun, query: Query) -> str:
+def _order_by(opened: OpenRun, query: Query) -> tuple[str, bool]:
+    """What the list is sorted by, as an expression of SQL, and whether the highest come first."""
     name, down = query.sort([*_ORDERS, *_WITHIN], "n")
     direction = "DESC" if down else "ASC"
     before, colon, inner = name.partition(":")
     order = f"json_extract({_WITHIN[before + colon]}, {_json_path(inner)})" if colon else _ORDERS[name]
     if order != "id":
         opened.index.order_by(f"{order} {direction}")
-    return f"{order} {direction} NULLS LAST, id"
+    return order, down
+
+
+def _order(opened: OpenRun, query: Query) -> str:
+    order, down = _order_by(opened, query)
+    return f"{order} {'DESC' if down else 'ASC'} NULLS LAST, id"
 
 
 def _json_path(name: str) -> str:

@@ -291,14 +291,31 @@ class RolloutEntry(TypedDict):
     values: dict[str, Any]
 
 
+class UnknownField(TypedDict):
+    """A field of a condition that no row has; `like`: the paths of those that may have been meant."""
+
+    field: str
+    like: list[str]
+
+
 class Search(TypedDict):
     """How far a search has come that has to read the rows themselves, in rollouts; done when both are the same.
 
-    Asked again, it goes on.
+    Asked again, it goes on. `where`: the conditions with the whole paths of their fields; `unknown`: once it is done.
     """
 
     searched: int
     of: int
+    where: list[str]
+    unknown: list[UnknownField]
+
+
+class Neighbours(TypedDict):
+    """What stands before and after a rollout in a list; by what is found so far, where it is searched for."""
+
+    previous: str | None
+    next: str | None
+    search: Search | None
 
 
 class Rollouts(TypedDict):
@@ -574,17 +591,14 @@ class TokensAbout(TypedDict):
 
 
 class RolloutView(TypedDict):
-    """A rollout. `place`: its file and line. `previous`, `next`: its neighbours in the file. `others`: the other
-    rollouts of the task. `items`: the first items of the first branch. `agent`, `model`, `env`: what ran. `command`:
-    how to see it in a terminal.
+    """A rollout. `place`: its file and line. `others`: the other rollouts of the task. `items`: the first items of the
+    first branch. `agent`, `model`, `env`: what ran. `command`: how to see it in a terminal.
     """
 
     run: RunEntry
     entry: RolloutEntry
     place: str
     command: str
-    previous: str | None
-    next: str | None
     others: list[RepeatEntry]
     task: TaskView
     verdict: VerdictView

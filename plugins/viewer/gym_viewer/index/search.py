@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gym_core import JsonError, encode_json, parse_json
-from gym_core.spi import Condition
+from gym_core.spi import Condition, field_value
 from gym_viewer.index.store import FAILURES, RunIndex
 
 _SECONDS = 0.5
@@ -24,13 +24,15 @@ _ENDS = (FAILURES, 1 << 62)
 class Searched:
     """A search. `number`: by which `temp.found` has what was found; `searched` of `of` rollouts were looked at.
 
-    `last`: the ids of the last row and of the last failure that were looked at.
+    `last`: the ids of the last row and of the last failure that were looked at; `known`: the fields of its conditions
+    that any of them has.
     """
 
     number: int
     of: int = 0
     searched: int = 0
     last: list[int] = field(default_factory=lambda: [0, FAILURES])
+    known: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -51,7 +53,7 @@ class Searches:
             search = self._known.get(key) or self._begin(key)
         # Several may ask for the same search at once, as two tabs do: both would look at the same rows.
         with search.lock:
-            self._go_on(search, _holding(text, conditions), where, values)
+            self._go_on(search, _holding(text, conditions, search.known), where, values)
         return search
 
     def _go_on(self, search: Searched, holds: Callable[[bytes], bool], where: str, values: Sequence[Any]) -> None:
@@ -79,9 +81,10 @@ class Searches:
         return search
 
 
-def _holding(text: str, conditions: Sequence[Condition]) -> Callable[[bytes], bool]:
-    """Whether a row has the text, in capitals or not, and whether all conditions hold in it."""
+def _holding(text: str, conditions: Sequence[Condition], known: set[str]) -> Callable[[bytes], bool]:
+    """Whether a row has the text, in capitals or not, and whether all conditions hold in it. `known`: gains fields."""
     wanted = encode_json(text)[1:-1].lower()
+    fields = {name for one in conditions for name in (one.field, one.other) if name} - known
 
     def holds(line: bytes) -> bool:
         if wanted and wanted not in line.lower():
@@ -92,6 +95,9 @@ def _holding(text: str, conditions: Sequence[Condition]) -> Callable[[bytes], bo
             row = parse_json(line)
         except JsonError:
             return False
+        for name in [name for name in fields if field_value(row, name) is not None] if fields else ():
+            fields.discard(name)
+            known.add(name)
         return all(condition.holds(row) for condition in conditions)
 
     return holds

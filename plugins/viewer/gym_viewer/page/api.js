@@ -71,6 +71,7 @@ const texts = {}; // by path, made when somebody searches
 const KEYED = ["field", "branch", "sequence"]; // parts of a query that have an answer of their own
 
 function fromPage(path, query) {
+  if (path.endsWith("/neighbours")) return beside(path.split("/").slice(0, -2).join("/"), decodeURIComponent(path.split("/").at(-2)), query);
   const own = KEYED.filter((name) => query[name] !== undefined).map((name) => embedded.answers[withQuery(path, { [name]: query[name] })]);
   const answer = own.find((one) => one !== undefined) ?? embedded.answers[path];
   const others = ["branch", "sequence"].some((name) => query[name] !== undefined && answer?.[name] !== undefined && answer[name] !== Number(query[name]));
@@ -80,6 +81,14 @@ function fromPage(path, query) {
   if (Array.isArray(answer.items)) return pageOf(answer, "items", answer.items, query);
   if (Array.isArray(answer.spans)) return pageOf(answer, "spans", answer.spans, query);
   return answer;
+}
+
+/** What stands before and after a rollout in the list that the query asks for. */
+function beside(path, n, query) {
+  const { where, ...known } = query;
+  const { rollouts } = selected(path, embedded.answers[path], { ...known, limit: Infinity });
+  const at = rollouts.findIndex((entry) => entry.n === n);
+  return { previous: rollouts[at - 1]?.n ?? null, next: at < 0 ? null : rollouts[at + 1]?.n ?? null, search: null };
 }
 
 function pageOf(answer, name, all, query) {

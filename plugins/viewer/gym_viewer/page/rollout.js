@@ -6,7 +6,7 @@ import { conversation, turnStepper } from "./conversation.js";
 import { announce, fill, h, icon } from "./dom.js";
 import { exactMoment, moment, money, plural, score, seconds, short, whole, words } from "./format.js";
 import { facts, jsonText, jsonTree, longText, panel, rewardMark, statePill } from "./parts.js";
-import { here, hrefOf, listsOf } from "./route.js";
+import { filters, here, hrefOf, listsOf } from "./route.js";
 
 const OWN = ["turn", "actor_turn", "raw"]; // of the query; the rest is what the list was filtered by
 
@@ -21,7 +21,8 @@ export async function rolloutPage(route, page) {
   }, (actor, turn) => hrefOf(route.parts, { ...listsOf(here().query), turn, actor_turn: actor === "policy" ? "" : actor, raw: "" }));
   const raw = h("div", {});
   const body = h("div", { class: "rollout" }, h("div", {}, talk.root, raw), aside(view, run, n));
-  page.root.append(heading(view, run, n, route), tabs(view, run, n, route), body);
+  const beside = neighbours(run, n, page.signal);
+  page.root.append(heading(view, beside.root), tabs(view, run, n, route), body);
 
   page.updated = async ({ query }) => {
     const wantsRaw = query.has("raw");
@@ -34,9 +35,8 @@ export async function rolloutPage(route, page) {
   };
   page.shown = () => page.updated(here());
   const step = turnStepper(talk.root);
-  const toNeighbour = (other) => other && (location.hash = hrefOf(["runs", run, "rollouts", other], listQueryOf(here().query)));
   page.keys = {
-    j: () => step(1), k: () => step(-1), "[": () => toNeighbour(view.previous), "]": () => toNeighbour(view.next),
+    j: () => step(1), k: () => step(-1), "[": () => beside.go("previous"), "]": () => beside.go("next"),
     Escape: () => document.querySelector("#path li:nth-last-child(2) a")?.click(),
   };
 }
@@ -82,7 +82,39 @@ export async function conversations(view, run, n, signal, target, turnHref, opti
   return { root, talks };
 }
 
-function heading(view, run, n, route) {
+const SEARCH_STEP = 300; // milliseconds between questions how far a search has come
+
+/** The ways to the rollouts before and after this one in the list that one came from, which the query says. */
+function neighbours(run, n, signal) {
+  const { query } = here();
+  const root = h("div", { class: "actions" });
+  const ready = (async () => {
+    for (;;) {
+      const found = await ask(runPath(run, "rollouts", n, "neighbours"), { ...filters(query), sort: query.get("sort") }, signal).catch((error) => {
+        if (error.name === "AbortError") throw error;
+        return {}; // a filter that means nothing: the list says so
+      });
+      const searching = Boolean(found.search && found.search.searched < found.search.of);
+      draw(found, searching);
+      if (!searching) return found;
+      await new Promise((resolve) => setTimeout(resolve, SEARCH_STEP));
+    }
+  })();
+  ready.catch(() => null);
+  function draw(found, searching) {
+    const among = Object.keys(filters(query)).length ? " of those that the filter leaves" : "";
+    const link = (other, label, key, ...inside) => h("a", { class: "button", "aria-disabled": String(!other || searching), title: `${label} rollout${among} (${key})`,
+      href: other && !searching ? hrefOf(["runs", run, "rollouts", other], listQueryOf(query)) : null }, inside);
+    fill(root, link(found.previous, "Previous", "[", icon("back"), "Previous"), link(found.next, "Next", "]", "Next", icon("forward")));
+  }
+  draw({}, true);
+  return { root, go: async (side) => {
+    const other = (await ready)[side];
+    if (other && !signal.aborted) location.hash = hrefOf(["runs", run, "rollouts", other], listQueryOf(here().query));
+  } };
+}
+
+function heading(view, beside) {
   const { entry } = view;
   const copy = h("button", { type: "button", onclick: async () => {
     await navigator.clipboard?.writeText(location.href).catch(() => null);
@@ -90,14 +122,12 @@ function heading(view, run, n, route) {
     copy.lastChild.textContent = "Copied";
     setTimeout(() => { copy.lastChild.textContent = "Link"; }, 1500);
   }, title: "Copy a link that leads here" }, icon("link"), h("span", {}, "Link"));
-  const neighbour = (other, label, side) => h("a", { class: "button", "aria-disabled": String(!other), title: `${label} rollout (${side === "back" ? "[" : "]"})`,
-    href: other ? hrefOf(["runs", run, "rollouts", other], listQueryOf(route.query)) : null }, side === "back" ? [icon("back"), label] : [label, icon("forward")]);
   return h("div", { class: "page-head" },
     h("div", {}, h("h1", {}, h("bdi", {}, entry.task_id), h("span", { class: "soft" }, repeatMark(entry, view.others.length > 0))),
       h("p", { class: "under" }, statePill(entry.status), entry.stop_reason && entry.stop_reason !== entry.status && h("span", {}, words(entry.stop_reason)),
         view.stop_detail && h("span", {}, h("bdi", {}, view.stop_detail)), entry.attempt > 1 && h("span", {}, `attempt ${entry.attempt}`),
         h("span", { title: exactMoment(entry.finished_at) }, moment(entry.finished_at)), h("span", { class: "mono" }, h("bdi", {}, view.place)))),
-    h("div", { class: "actions" }, neighbour(view.previous, "Previous", "back"), neighbour(view.next, "Next", "forward"), copy));
+    h("div", { class: "actions" }, beside, copy));
 }
 
 function tabs(view, run, n, route) {

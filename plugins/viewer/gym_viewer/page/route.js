@@ -25,6 +25,14 @@ export function hrefOf(parts, query = {}) {
   return `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }
 
+/** What selects the rollouts of a list, by the names that the query and the API have for it. */
+export const FILTERS = ["status", "stop_reason", "cause", "actor", "min_reward", "max_reward", "task", "repeat", "text", "where"];
+
+/** The filters of the query, as the API takes them. */
+export function filters(query) {
+  return Object.fromEntries(FILTERS.map((name) => [name, query.getAll(name)]).filter(([, values]) => values.length));
+}
+
 /** The query with the values of each name in a list, as `hrefOf` takes it. */
 export function listsOf(query) {
   return Object.fromEntries([...query.keys()].map((name) => [name, query.getAll(name)]));

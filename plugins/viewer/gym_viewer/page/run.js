@@ -8,10 +8,11 @@ import { bytes, clipped, exactMoment, moment, money, percent, plural, score, sec
 import { repeatMark, rolloutName } from "./rollout.js";
 import { RolloutList } from "./list.js";
 import { facts, jsonTree, panel, rewardMark, statePill } from "./parts.js";
-import { here, hrefOf, setQuery } from "./route.js";
+import { FILTERS, filters, here, hrefOf, listsOf, setQuery } from "./route.js";
 import { signsOf } from "./signs.js";
 
-const FILTERS = ["status", "stop_reason", "cause", "actor", "min_reward", "max_reward", "task", "repeat", "text", "where"];
+const COMPONENTS = "reward_components.";
+const OF_A_ROLLOUT = ["reward", "rollout.status", "rollout.stop_reason", "rollout.repeat", "rollout.cost", "rollout.timing.seconds", "rollout.tools.calls"];
 const FILTER_WORDS = { min_reward: "reward ≥", max_reward: "reward ≤", stop_reason: "stopped by", text: "holds", where: "" };
 const STEPS = { redraw: 1200, typing: 250, search: 300 };
 
@@ -324,12 +325,14 @@ function rolloutsSection(id, view, at, page) {
       fill(count, answer.matched === answer.total ? plural(answer.total, "rollout") : `${whole(answer.matched)} of ${plural(answer.total, "rollout")}`,
         searching ? `, ${percent(search.searched / search.of)} searched` : "");
       if (searching) setTimeout(() => !page.signal.aborted && list.reload({ keep: true }).catch(() => null), STEPS.search);
-      empty.hidden = answer.matched > 0 || searching;
-      list.scroll.hidden = !empty.hidden;
+      drawUnknown(unknown, search?.unknown ?? []);
+      empty.hidden = answer.matched > 0 || searching || !unknown.hidden;
+      list.scroll.hidden = !answer.matched && !searching;
     },
     sortBy: { now: () => here().query.get("sort") ?? "n", set: (sort) => setQuery({ sort }) },
   });
   list.scroll.addEventListener("scroll", () => listPlaces.set(location.hash, list.scroll.scrollTop), { passive: true });
+  const unknown = h("div", { role: "alert", hidden: true });
   const empty = h("p", { class: "empty", hidden: true }, "No rollout is like this. A task is found by a part of its name, a field by its whole path, such as ", h("code", {}, "rollout.info.words"), ".");
 
   async function updated({ query }) {
@@ -354,7 +357,7 @@ function rolloutsSection(id, view, at, page) {
   }
   return {
     root: h("section", { class: "panel", id: "rollouts", "aria-labelledby": "rollouts-name" },
-      h("header", {}, h("h2", { id: "rollouts-name" }, "Rollouts"), count, choice.root), form.root, chips, list.root, empty),
+      h("header", {}, h("h2", { id: "rollouts-name" }, "Rollouts"), count, choice.root), form.root, chips, unknown, list.root, empty),
     updated,
     more: (fresh) => list.reload({ keep: true, fresh }).catch(() => null),
     keys: {
@@ -364,9 +367,14 @@ function rolloutsSection(id, view, at, page) {
   };
 }
 
-/** The filters of the query, as the API takes them. */
-export function filters(query) {
-  return Object.fromEntries(FILTERS.map((name) => [name, query.getAll(name)]).filter(([, values]) => values.length));
+/** Say of fields that no rollout has them, and offer those that may have been meant. */
+function drawUnknown(element, fields) {
+  const { query } = here();
+  element.hidden = !fields.length;
+  element.className = fields.length ? "notice" : "";
+  const instead = (field, other) => query.getAll("where").map((one) => (one.startsWith(field) ? other + one.slice(field.length) : one.replace(`{${field}}`, `{${other}}`)));
+  fill(element, fields.map(({ field, like }) => h("p", {}, "No rollout has a field ", h("code", {}, field), like.length > 0 && [". Is it ", like.map((other, n) =>
+    [n > 0 && " or ", h("a", { href: hrefOf(here().parts, { ...listsOf(query), where: instead(field, other) }) }, h("code", {}, other))]), "?"])));
 }
 
 function drawChips(element, query, clear) {
@@ -400,11 +408,14 @@ function filterForm(id, signal) {
   const reason = h("select", { "aria-label": "Stop reason", onchange: () => setQuery({ stop_reason: reason.value }) });
   const least = h("input", { type: "number", step: "any", class: "narrow-number", "aria-label": "Lowest reward", placeholder: "reward ≥", oninput: typed("min_reward") });
   const most = h("input", { type: "number", step: "any", class: "narrow-number", "aria-label": "Highest reward", placeholder: "reward ≤", oninput: typed("max_reward") });
-  const where = h("input", { "aria-label": "Field condition", placeholder: "any field, such as rollout.tools.calls>3", size: 34, oninput: () => where.setCustomValidity(""), onchange: () => addWhere(where.value.trim()) });
+  const known = h("datalist", { id: "known-fields" });
+  const where = h("input", { "aria-label": "Field condition", placeholder: "a field, such as kind=x", list: "known-fields", size: 34, title: "FIELD=VALUE, also with !=, <, >, <=, >= and ~, which searches; another field stands in braces, as in answer!={rollout.info.given}", oninput: () => where.setCustomValidity(""), onchange: () => addWhere(where.value.trim()) });
   const addWhere = async (condition) => {
     if (!condition) return;
+    let meant = condition;
     try {
-      await ask(runPath(id, "rollouts"), { where: condition, limit: 0 }, signal);
+      const { search } = await ask(runPath(id, "rollouts"), { where: condition, limit: 0 }, signal);
+      meant = search?.where[0] ?? condition;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       where.setCustomValidity([error.message, error.hint].filter(Boolean).join(": ")); // what was typed stays, to be mended
@@ -412,17 +423,18 @@ function filterForm(id, signal) {
       return;
     }
     if (where.value.trim() === condition) where.value = "";
-    setQuery({ where: [...here().query.getAll("where"), condition] });
+    setQuery({ where: [...new Set([...here().query.getAll("where"), meant])] });
   };
   const options = (element, all, counts, now) => fill(element, h("option", { value: "" }, all),
     element === status && h("option", { value: "failed", selected: now === "failed" }, "failed, any way"),
     Object.keys(counts).sort().map((value) => h("option", { value, selected: value === now }, `${words(value)} (${counts[value]})`)));
   return {
-    root: h("div", { class: "toolbar", role: "search" }, h("div", { class: "search" }, icon("search"), text), task, status, reason, least, most, where),
+    root: h("div", { class: "toolbar", role: "search" }, h("div", { class: "search" }, icon("search"), text), task, status, reason, least, most, known, where),
     forget,
     show(query, view) {
       options(status, "Any status", view.statuses, query.get("status"));
       options(reason, "Any stop reason", view.stop_reasons, query.get("stop_reason"));
+      fill(known, [...view.components.map((name) => COMPONENTS + name), ...fieldsThatTell(view).map((field) => field.name), ...OF_A_ROLLOUT].map((value) => h("option", { value })));
       for (const [input, name] of [[text, "text"], [task, "task"], [least, "min_reward"], [most, "max_reward"]]) {
         if (document.activeElement !== input && !(name in waiting)) input.value = query.get(name) ?? "";
       }

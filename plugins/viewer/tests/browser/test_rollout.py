@@ -101,6 +101,23 @@ def test_keys_lead_through_turns_and_rollouts(page: Page, viewer: Viewer) -> Non
     expect(page.get_by_role("heading", level=1)).to_have_text("shop-small")
 
 
+def test_next_and_previous_follow_the_filter_and_the_order(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small", "?where=kind%3Dhousehold&sort=-task")
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("16 of 48 rollouts")
+    listed = page.locator(".list .row .task").all_inner_texts()
+    page.locator(".list .row").first.click()
+    title = page.get_by_role("heading", level=1)
+    expect(title).to_have_text(listed[0])
+    expect(page.get_by_text("Previous", exact=True)).to_have_attribute("aria-disabled", "true")
+    page.get_by_role("link", name="Next", exact=True).click()
+    expect(title).to_have_text(listed[1])
+    page.keyboard.press("]")
+    expect(title).to_have_text(listed[2])
+    page.get_by_role("link", name="Previous", exact=True).click()
+    expect(title).to_have_text(listed[1])
+    assert "where=kind%3Dhousehold&sort=-task" in page.url
+
+
 def test_the_row_itself_can_be_read(page: Page, viewer: Viewer) -> None:
     rollout_at(page, viewer, "shop-small", "price-00")
     page.get_by_role("link", name="Raw row").click()

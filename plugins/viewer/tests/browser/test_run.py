@@ -105,6 +105,24 @@ def test_a_condition_that_is_none_is_said(page: Page, viewer: Viewer, wrong: lis
     wrong.clear()
 
 
+def test_a_field_that_there_is_not_is_said_and_another_offered(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    field = page.get_by_label("Field condition")
+    assert page.locator("#known-fields option[value='reward_components.correct']").count() == 1
+    field.fill("rollout.kinds=household")
+    page.keyboard.press("Enter")
+    notice = page.locator("#rollouts .notice")
+    expect(notice).to_contain_text("No rollout has a field rollout.kinds")
+    notice.get_by_role("link", name="kind", exact=True).click()
+    expect(page.locator("#rollouts > header [role=status]")).to_have_text("16 of 48 rollouts")
+    expect(notice).to_be_hidden()
+    page.get_by_role("button", name="Take the filter where kind=household away").click()
+    field.fill("correct<1")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chips button")).to_contain_text("reward_components.correct<1")
+    expect(page.locator(".list .row").first).to_be_visible()
+
+
 def test_a_link_with_a_condition_that_is_none_shows_no_rows(page: Page, viewer: Viewer, wrong: list[str]) -> None:
     run_at(page, viewer, "shop-small", "?where=nonsense")
     expect(page.locator("#rollouts > header .bad-text")).to_contain_text("nonsense")
