@@ -54,9 +54,20 @@ def import_(
     if output is None:
         terminal.out(run.text.rstrip("\n"))
         return
-    try:
-        with output.open("x", encoding="utf-8") as written:
-            written.write(run.text)
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror or error}") from error
+    for name, text in run.files.items():
+        _write(output.with_name(name), text, again=True)
+    _write(output, run.text)
     terminal.note(f"run it with:\n  gym run --config {output}")
+
+
+def _write(path: Path, text: str, *, again: bool = False) -> None:
+    """Write a new file. `again`: one that is there already with the same text is left as it is."""
+    try:
+        if again and path.exists() and path.read_bytes() == text.encode():
+            return
+        with path.open("x", encoding="utf-8", newline="\n") as written:
+            written.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already", hint="remove it, or write into another folder") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -106,10 +106,14 @@ class ImportRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImportedRun:
-    """A run file: its `text`, TOML, and `notices` about what it cannot say."""
+    """A run file: its `text`, TOML, and `notices` about what it cannot say.
+
+    `files`: the texts of others that it names, by their names; they are written beside it.
+    """
 
     text: str
     notices: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class Importer(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -86,3 +87,44 @@ def test_what_is_wrong_is_one_line(gym: Gym, tmp_path: Path) -> None:
         assert done.status == 2
         assert message in done.err
         assert "Traceback" not in done.err
+
+
+def with_a_template(folder: Path) -> list[str]:
+    """The same with a dataset whose rows have no `input`."""
+    files = write(folder)
+    office = folder / "configs" / "office.yaml"
+    office.write_text(CONFIGURATION.replace("example.jsonl}", "example.jsonl, prompt_config: configs/prompt.yaml}"))
+    (folder / "configs" / "prompt.yaml").write_text('user: "Where is {what}?"')
+    (folder / "data" / "example.jsonl").write_text('{"what": "the stapler"}\n')
+    return files
+
+
+def test_rows_of_a_dataset_with_a_template_are_written_beside_the_run_file(gym: Gym, tmp_path: Path) -> None:
+    files = with_a_template(tmp_path)
+    for name in ("run.toml", "again.toml"):
+        done = gym("import", "--format", "nemo", *files, "--output", name)
+        assert done.status == 0, done.err
+        assert tomllib.loads(Path(name).read_text())["input"] == "example.prompted.jsonl"
+    (line,) = Path("example.prompted.jsonl").read_text().splitlines()
+    asked = [{"role": "user", "content": "Where is the stapler?"}]
+    assert json.loads(line) == {"what": "the stapler", "responses_create_params": {"input": asked}}
+    shown = gym("import", "--format", "nemo", *files)
+    assert "with --output, its rows are written with the prompt of" in shown.err
+    assert tomllib.loads(shown.out)["input"].endswith("example.jsonl")
+
+
+def test_rows_that_do_not_fit_a_template_leave_nothing_behind(gym: Gym, tmp_path: Path) -> None:
+    files = with_a_template(tmp_path)
+    (tmp_path / "data" / "example.jsonl").write_text('{"what": "a"}\n{"whom": "b"}\n')
+    done = gym("import", "--format", "nemo", *files, "--output", "run.toml")
+    assert done.status == 2
+    assert "example.jsonl:2: " in done.err
+    assert "wants the field 'what', and the row has whom" in done.err
+    assert not list(Path().glob("*.toml"))
+    assert not list(Path().glob("*.jsonl"))
+    Path("example.prompted.jsonl").write_text("mine")
+    (tmp_path / "data" / "example.jsonl").write_text('{"what": "a"}\n')
+    done = gym("import", "--format", "nemo", *files, "--output", "run.toml")
+    assert done.status == 2
+    assert "example.prompted.jsonl exists already" in done.err
+    assert not Path("run.toml").exists()

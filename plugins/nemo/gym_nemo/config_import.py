@@ -44,12 +44,16 @@ class Server:
 
 @dataclass(slots=True)
 class RunFile:
-    """The run that a configuration becomes. `options`: by key of a run file. `notices`: what could not be said."""
+    """The run that a configuration becomes. `options`: by key of a run file. `notices`: what could not be said.
+
+    `template`: the file that makes the `input` of the dataset's rows; None where they have it.
+    """
 
     options: dict[str, Any] = field(default_factory=dict)
     model_options: dict[str, Any] = field(default_factory=dict)
     agent_options: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    template: Path | None = None
 
 
 def import_configuration(
@@ -203,20 +207,30 @@ class _Import:
         if not isinstance(path, str):
             self._note(f"the dataset {chosen.get('name')} has no value for its file: give --input FILE")
             return
-        self.made.options["input"] = self._found(path)
+        found = self._found(path)
+        if found is None:
+            self._note(f"{path} is not here: fetch the dataset, or give --input FILE")
+        self.made.options["input"] = path if found is None else str(found)
         repeats = self._value(chosen.get("num_repeats"))
         if isinstance(repeats, int) and repeats > 1:
             self.made.options["repeats"] = repeats
         if chosen.get("prompt_config"):
-            self._note(f"the dataset {chosen.get('name')} has a prompt template, which has to be applied to it first")
+            self._template(f"the dataset {chosen.get('name')}", chosen["prompt_config"], found)
 
-    def _found(self, path: str) -> str:
-        for folder in self.folders:
-            candidate = folder / path
-            if candidate.is_file():
-                return str(candidate)
-        self._note(f"{path} is not here: fetch the dataset, or give --input FILE")
-        return path
+    def _template(self, whose: str, given: Any, dataset: Path | None) -> None:
+        path = self._value(given)
+        template = self._found(path) if isinstance(path, str) else None
+        if template is None:
+            self._note(
+                f"{whose} has a prompt template, {path or given}, which is not here: its rows have no `input` yet"
+            )
+        elif dataset is None:
+            self._note(f"{whose} has a prompt template: import this again once the dataset is here, to have it applied")
+        else:
+            self.made.template = template
+
+    def _found(self, path: str) -> Path | None:
+        return next((found for folder in self.folders if (found := folder / path).is_file()), None)
 
     def _url(self, server: Server) -> str | None:
         """Where a server runs, as far as that is known."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from gym_core import Options, Rollout
 from gym_core.spi import Exporter, ExportRequest, ImportedRun, Importer, ImportRequest
 from gym_nemo.config_import import import_configuration
+from gym_nemo.prompts import prompted
 from gym_nemo.rows import masked_row, result_row
 from gym_nemo.run_file import run_file_text
 from gym_nemo.yaml_files import head_server, read_configuration, search_folders
@@ -49,9 +50,19 @@ class NemoImporter(Importer):
             urls=request.urls,
             folders=search_folders(request.files),
         )
-        if request.folder is not None and "input" in run.options:
+        files = {}
+        if request.folder is not None and run.template is not None:
+            dataset = Path(run.options["input"])
+            name = f"{dataset.stem}.prompted.jsonl"
+            files[name] = prompted(dataset, run.template)
+            run.options["input"] = name
+        elif request.folder is not None and "input" in run.options:
             run.options["input"] = os.path.relpath(run.options["input"], request.folder)
-        return ImportedRun(run_file_text(run, _origin(request.files)), run.notices)
+        elif run.template is not None:
+            run.notices.append(
+                f"with --output, its rows are written with the prompt of {run.template}, and are the input"
+            )
+        return ImportedRun(run_file_text(run, _origin(request.files)), run.notices, files)
 
 
 def _origin(files: Iterable[Path]) -> str:

@@ -18,6 +18,7 @@ _MISSING = "???"
 _NESTED = 8
 _SECONDS = 10.0
 _LONGEST = 64 << 20
+_SERVERS = "servers by name"
 
 
 def is_secret_name(name: str) -> bool:
@@ -96,7 +97,7 @@ def _with_included(path: Path, seen: set[Path]) -> Iterator[dict[str, Any]]:
     if path.resolve() in seen:
         return
     seen.add(path.resolve())
-    content = _read(path)
+    content = read_yaml(path)
     included = content.pop("config_paths", None) or []
     if not isinstance(included, list) or not all(isinstance(name, str) for name in included):
         raise UsageError(f"{path}: `config_paths` must be a list of paths")
@@ -126,17 +127,18 @@ def _fetched(url: str) -> dict[str, Any]:
     return parsed(text, place)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, holds: str = _SERVERS) -> dict[str, Any]:
+    """The mapping that a file of NeMo Gym holds. Raises `UsageError`, which says what it `holds`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}", hint="name a YAML file of NeMo Gym") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text", hint="name a YAML file of NeMo Gym") from error
-    return parsed(text, str(path))
+    return parsed(text, str(path), holds)
 
 
-def parsed(text: Any, origin: str) -> dict[str, Any]:
+def parsed(text: Any, origin: str, holds: str = _SERVERS) -> dict[str, Any]:
     """The mapping that a text holds. Raises `UsageError` that names its `origin`."""
     import yaml
 
@@ -149,5 +151,5 @@ def parsed(text: Any, origin: str) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"{origin}: it must be a mapping of servers by name", hint="name a YAML file of NeMo Gym")
+        raise UsageError(f"{origin}: it must be a mapping of {holds}", hint="name a YAML file of NeMo Gym")
     return {str(name): value for name, value in content.items()}
