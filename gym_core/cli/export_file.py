@@ -30,6 +30,8 @@ _BATCH_VALUES = 2_000_000
 """How many rows, or values in lists and letters in texts, go into a part of a Parquet file."""
 _CODES = {int: "q", float: "d"}
 """Of numbers, what `array` calls them."""
+_IN_JSON = (Mapping, list, tuple, PackedIntegers)
+"""What stands in a cell as JSON."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a text for a formula."""
 
@@ -113,7 +115,7 @@ def _cell(value: Any) -> Any:
         return f"'{value}" if value.startswith(_FORMULA) and not _is_number(value) else value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return encode_json(value, fallback=str).decode() if isinstance(value, Mapping | list | tuple) else value
+    return encode_json(value, fallback=str).decode() if isinstance(value, _IN_JSON) else value
 
 
 def _is_number(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from array import array
 from collections.abc import Mapping
@@ -361,6 +362,17 @@ def test_every_format_is_a_table_too(
     masks = {"mask", "env_mask", "response_mask"}
     for field in {"ids", "logprobs", "prompt_ids", "completion_ids", "response_ids", *masks} & set(plain[0]):
         assert table.column(field).to_pylist() == [row[field] for row in plain]
+
+
+@pytest.mark.parametrize(("name", "field"), [("tokens", "mask"), ("trl", "env_mask"), ("verl", "response_mask")])
+def test_a_mask_is_json_in_a_cell_of_csv(
+    name: str, field: str, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "y.csv"
+    assert run_command(("export", "--format", name, str(results), "--output", str(path))) == 0, capsys.readouterr().err
+    with path.open(newline="") as file:
+        found = [json.loads(row[field]) for row in csv.DictReader(file)]
+    assert found == [row[field] for row in rows(name, results)]
 
 
 def test_columns_are_what_a_rollout_func_returns(results: Path) -> None:
