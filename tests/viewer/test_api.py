@@ -363,6 +363,14 @@ def test_rewards_by_field_are_those_of_the_core(viewer: Viewer, runs: Path) -> N
     assert {one["value"]: one["left_out"] for one in answer["values"]} == {"1": 1, "2": 0}
 
 
+def test_components_are_grouped_by_and_averaged(viewer: Viewer) -> None:
+    path = f"{viewer.run('first')}/by"
+    found = viewer.get(path, field="reward_components.short")["values"]
+    assert {one["value"]: one["mean"] for one in found} == {"0.5": 1.0, "1.0": 0.0, "(none)": 0.5}
+    by_level = viewer.get(path, field="level", of="short")["values"]
+    assert {one["value"]: one["mean"] for one in by_level} == {"1": 0.75, "2": None}
+
+
 def test_two_runs_are_compared_as_the_core_compares_them(viewer: Viewer, runs: Path) -> None:
     first, second = (viewer.run(name).rpartition("/")[2] for name in ("first", "deep/second"))
     answer = viewer.get("/api/compare", a=first, b=second)

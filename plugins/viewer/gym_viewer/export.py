@@ -19,6 +19,7 @@ from gym_viewer.api.item_view import item_view
 from gym_viewer.api.query import Query, name_of
 from gym_viewer.api.shapes import Embedded
 from gym_viewer.application import page_files
+from gym_viewer.index.row import COMPONENTS
 from gym_viewer.index.store import FAILURES
 from gym_viewer.library import Library, OpenRun
 
@@ -177,8 +178,8 @@ def _embedded(library: Library, opened: OpenRun, numbers: Sequence[int], *, all_
     if all_of_it:
         answers[f"{path}/health"] = health.health(library, _query(opened))
         answers[f"{path}/tasks"] = run.tasks_of(opened, "task", 0, _WHOLE)
-        for field in view["fields"]:
-            asked = {"field": field["name"]}
+        for name in (*(field["name"] for field in view["fields"]), *(COMPONENTS + name for name in view["components"])):
+            asked = {"field": name}
             answers[f"{path}/by?{_written(asked)}"] = run.by_field(library, _query(opened, **asked))
     for number in dict.fromkeys(numbers):
         answers |= dict(_of_rollout(library, opened, f"{path}/rollouts/{name_of(number)}", number))

@@ -25,6 +25,7 @@ from gym_viewer.api.shapes import (
     TaskEntry,
     Tasks,
 )
+from gym_viewer.index.row import COMPONENTS
 from gym_viewer.index.store import FAILURES
 from gym_viewer.library import Library, OpenRun
 from gym_viewer.sums import sums
@@ -103,7 +104,10 @@ def by_field(library: Library, query: Query) -> ByField:
     field = query.text("field")
     if not field:
         raise UsageError("field= is missing", hint="take the name of one of the run's fields")
-    found: ByField = opened.index.remembered(f"by {field}", lambda: _by_field(opened, field))
+    of = query.text("of")
+    found: ByField = opened.index.remembered(
+        f"by {orjson.dumps([field, of]).decode()}", lambda: _by_field(opened, field, of)
+    )
     return found
 
 
@@ -227,13 +231,20 @@ def _with_means(found: list[Histogram], account: Mapping[str, Any] | None) -> li
     return found
 
 
-def _by_field(opened: OpenRun, field: str) -> ByField:
+def _by_field(opened: OpenRun, field: str, of: str) -> ByField:
+    """The mean reward, or that of the component `of`, by the values of a field, which may be a component, too."""
     repeats = opened.index.read("SELECT MAX(repeat) + 1 FROM rollout WHERE standing")[0][0] or 1
     tally = RewardTally(repeats, [field])
-    for task, reward, fields in opened.index.iterate(
-        "SELECT task, reward, fields FROM rollout WHERE standing AND status != 'cancelled'"
+    with_components = bool(of) or field.startswith(COMPONENTS)
+    for task, reward, fields, components in opened.index.iterate(
+        "SELECT task, reward, fields, components FROM rollout WHERE standing AND status != 'cancelled'"
     ):
-        tally.add(task, reward, {}, orjson.loads(fields))
+        known, value = orjson.loads(fields), reward
+        if with_components:
+            parts = orjson.loads(components)
+            known |= {COMPONENTS + name: part for name, part in parts.items()}
+            value = parts.get(of) if of else reward
+        tally.add(task, value, {}, known)
     found = tally.result(0)["by"][field]
     values: list[FieldValue] = [
         {

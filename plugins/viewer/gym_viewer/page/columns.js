@@ -23,6 +23,7 @@ export function fieldColumns(paths, view) {
   const known = new Set(view.fields.map((field) => field.name));
   return paths.map((path) => ({
     label: shortName(path), title: path, line: true, template: "minmax(90px, 1.4fr)",
+    number: path.startsWith(COMPONENTS),
     sort: path.startsWith(COMPONENTS) ? `component:${path.slice(COMPONENTS.length)}` : known.has(path) ? `field:${path}` : null,
   }));
 }
@@ -33,29 +34,37 @@ export function fieldCells(paths, entry) {
     const value = entry.values?.[path];
     const none = value === null || value === undefined;
     const text = typeof value === "number" ? String(Number(value.toPrecision(12))) : String(value);
-    return h("span", { role: "cell", class: "field", title: none ? null : `${path}: ${text}` },
+    return h("span", { role: "cell", class: path.startsWith(COMPONENTS) ? "field number" : "field", title: none ? null : `${path}: ${text}` },
       h("span", { class: "field-name", "aria-hidden": "true" }, `${shortName(path)} `), none ? h("span", { class: "soft" }, "–") : h("bdi", {}, text));
   });
 }
 
-function shortName(path) {
+/** What the page calls a field. */
+export function shortName(path) {
   return path.startsWith(INFO) ? path.slice(INFO.length) : path.startsWith(COMPONENTS) ? path.slice(COMPONENTS.length) : path;
 }
 
-/** A button that unfolds the choice. `view()`: the run as it is. */
-export function columnChoice(view) {
+/** A button that unfolds the choice. `view()`: the run as it is; `signal`: aborted when the page is left. */
+export function columnChoice(view, signal) {
   const choice = h("div", { class: "choice" });
   const count = h("span", {});
-  const root = h("details", { class: "columns", ontoggle: () => root.open && draw(), onkeydown: (event) => {
-    if (event.key !== "Escape") return;
+  const root = h("details", { class: "columns", ontoggle: () => root.open && draw() }, h("summary", { class: "button" }, "Columns", count), choice);
+  // wherever the focus is: before the page's own keys, of which Escape clears the filters
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !root.open) return;
     event.stopPropagation();
     root.open = false;
     root.querySelector("summary").focus();
-  } }, h("summary", { class: "button" }, "Columns", count), choice);
+  }, { signal, capture: true });
+  // not at its target: a box that is ticked may stand there no longer once the click has come up
+  addEventListener("pointerdown", (event) => {
+    if (root.open && !root.contains(event.target)) root.open = false;
+  }, { signal, capture: true });
   const set = (paths) => setQuery({ column: paths }, { replace: true });
 
   function draw() {
     const chosen = chosenColumns(here().query), run = view();
+    const own = ownComponents(run, chosen).map((name) => COMPONENTS + name); // they stand in the list anyway
     const names = run.fields.map((field) => field.name);
     const groups = [
       ["Fields of the task", names.filter((name) => !name.startsWith(INFO))],
@@ -72,7 +81,7 @@ export function columnChoice(view) {
       choice.querySelector("form input").focus();
     } }, other, h("button", {}, "Add"));
     fill(choice, groups.map(([name, paths]) => (paths.length > 0 || name.startsWith("Any")) && h("fieldset", {}, h("legend", {}, name),
-      paths.slice(0, SHOWN_AT_ONCE).map((path) => h("label", {}, h("input", { type: "checkbox", checked: chosen.includes(path), onchange: (event) => {
+      paths.slice(0, SHOWN_AT_ONCE).map((path) => h("label", {}, h("input", { type: "checkbox", checked: chosen.includes(path) || own.includes(path), disabled: own.includes(path), title: own.includes(path) ? "stands in the list anyway" : null, onchange: (event) => {
         const now = chosenColumns(here().query).filter((one) => one !== path);
         set(event.target.checked ? [...now, path] : now);
       } }), h("bdi", {}, shortName(path)))),

@@ -30,6 +30,9 @@ export class RolloutList {
     this.head = h("div", { class: "head", role: "row" });
     this.root = h("div", { class: "list", role: "table", "aria-label": label },
       h("div", { class: "wide-rows" }, h("div", { role: "rowgroup" }, this.head), this.scroll));
+    this.foot = h("p", { class: "foot soft" });
+    this.order = h("select", { class: "order", "aria-label": "Order of the list", onchange: () => sortBy.set(this.order.value) });
+    this.whole = h("div", {}, this.order, this.root, this.foot);
     this.setColumns(columns);
     this.narrow.addEventListener("change", () => this.#size(), { signal });
     new ResizeObserver(() => this.#paint()).observe(this.scroll);
@@ -85,6 +88,8 @@ export class RolloutList {
 
   #head() {
     const sort = this.sortBy.now();
+    fill(this.order, this.columns.filter((column) => column.sort).flatMap((column) => [["", "lowest first"], ["-", "highest first"]].map(([sign, how]) =>
+      h("option", { value: sign + column.sort, selected: sort === sign + column.sort }, `by ${column.label}, ${how}`))));
     fill(this.head, this.columns.map((column) => {
       const order = sort === column.sort ? "ascending" : sort === `-${column.sort}` ? "descending" : null;
       const next = order === "descending" || (!order && !column.number) ? column.sort : `-${column.sort}`;
@@ -126,6 +131,9 @@ export class RolloutList {
     const focused = document.activeElement?.dataset?.row;
     fill(this.body, rows);
     if (focused) this.body.querySelector(`[data-row="${focused}"]`)?.focus({ preventScroll: true });
+    const first = Math.min(Math.floor(top + 0.5) + 1, this.count), last = Math.min(this.count, Math.floor(top + this.#seen() + 0.5));
+    const all = !this.count || (first <= 1 && last >= this.count);
+    fill(this.foot, all ? "" : `${whole(first)} to ${whole(last)} of ${whole(this.count)}${last < this.count ? ": scroll for more" : ""}`);
     this.#fetch(Math.floor(from / PAGE_ROWS), Math.floor(Math.max(from, to - 1) / PAGE_ROWS));
   }
 

@@ -1,9 +1,9 @@
 // One run: what it came to, how, and its rollouts; live while it goes on.
 
-import { Problem, ask, listen, runPath } from "./api.js";
+import { Problem, ask, exportedStart, listen, runPath } from "./api.js";
 import { barList, histogram, interval, overTime, scaleOf } from "./charts.js";
 import { announce, fill, h, icon } from "./dom.js";
-import { chosenColumns, columnChoice, fieldCells, fieldColumns, ownComponents } from "./columns.js";
+import { chosenColumns, columnChoice, fieldCells, fieldColumns, ownComponents, shortName } from "./columns.js";
 import { bytes, clipped, exactMoment, moment, money, percent, plural, score, seconds, short, whole, words } from "./format.js";
 import { repeatMark, rolloutName } from "./rollout.js";
 import { RolloutList } from "./list.js";
@@ -83,7 +83,7 @@ function keepingPlace(draw) {
 }
 
 function chosenBar() {
-  return ["min_reward", "max_reward"].map((name) => here().query.get(name)).join();
+  return ["min_reward", "max_reward", "where"].map((name) => here().query.getAll(name)).join();
 }
 
 function scaleOfRun(view) {
@@ -151,7 +151,7 @@ function tiles(view, at) {
       h("small", {}, bounds ? `95 % interval ${score(bounds[0])} to ${score(bounds[1])}` : "no interval: too few tasks"))),
     tile("Rollouts", whole(entry.rollouts), `${plural(view.tasks, "task")}${view.repeats > 1 ? `, ${view.repeats} repeats` : ""}${entry.planned && entry.planned !== entry.rollouts ? `, ${whole(entry.planned)} planned` : ""}`),
     tile("Failed", whole(entry.failed), entry.failed ? percent(entry.failed / (entry.failed + entry.rollouts)) : "none", entry.failed > 0),
-    passes.map(([name, value]) => tile(name, score(value), name.includes("@") ? "any of them right" : "all of them right")),
+    passes.map(([name, value]) => tile(name, score(value), `reward 1 in ${name.includes("@") ? "any" : "all"} of ${name.slice(5)}`)),
     groups && tile("In groups", score(groups.reward?.mean), `${plural(groups.scored, "group")} scored${groups.failed ? `, ${groups.failed} not` : ""}`, groups.failed > 0),
     tile("Tokens", short(entry.input_tokens === null ? null : entry.input_tokens + entry.output_tokens), `${short(entry.input_tokens)} in, ${short(entry.output_tokens)} out`),
     tile("Tool calls", short(calls.calls), wrong ? h("span", { class: "bad-text" }, `${plural(wrong, "error")}: ${Object.entries(calls.errors).map(([kind, count]) => `${words(kind)} ${count}`).join(", ")}`) : "no errors"),
@@ -161,7 +161,7 @@ function tiles(view, at) {
 
 // Charts
 
-const byChoice = { sort: "reward", field: null };
+const byChoice = { sort: "reward", field: null, of: "" };
 
 function charts(view, id, at, page) {
   const [reward, ...components] = split(view.histograms);
@@ -169,7 +169,7 @@ function charts(view, id, at, page) {
     panel("Reward", reward ? rewardHistogram(reward, at) : h("p", { class: "soft" }, "no rollout has a verdict yet")),
     components.length > 0 && h("section", { class: "panel wide" }, h("header", {}, h("h2", {}, "Components")),
       h("div", { class: "small-multiples" }, components.map((one) => h("div", {}, h("h3", {}, h("bdi", {}, one.name), h("span", { class: "number" }, `mean ${score(one.mean)}`)),
-        histogram(binsOf(one), { name: one.name, at: scaleOf(one.low, one.high), height: 64 }))))),
+        histogram(binsOf(one), { name: one.name, at: scaleOf(one.low, one.high), height: 64, ...pickingOf(COMPONENTS + one.name) }))))),
     byTask(id, at, page),
     view.fields.length > 0 && byField(view, id, at, page),
     view.causes.length > 0 && causes(view),
@@ -199,10 +199,30 @@ function binsOf({ low, high, bins, values }) {
   return bins.map((count, n) => ({ low: low + n * width, high: low + (n + 1) * width, count }));
 }
 
+/** The ends of a bar, let out a little: a number that was written and read again must still be inside. */
+function ends({ low, high, first = low, last = high }) {
+  return [first - Math.abs(first) * 1e-9, last + Math.abs(last) * 1e-9].map((end) => String(Number(end.toPrecision(10))));
+}
+
+/** How a bar selects rollouts by a field, and whether it does. An exported page has no rows to look into. */
+function pickingOf(field) {
+  if (exportedStart !== null || /[=<>~!]/.test(field)) return {};
+  const conditions = ({ low, high, first = low, last = high }) => {
+    const [from, to] = ends({ low, high, first, last });
+    return first === last ? [`${field}=${first}`] : [`${field}>=${from}`, `${field}<=${to}`];
+  };
+  const now = () => here().query.getAll("where");
+  const chosen = (bin) => conditions(bin).every((one) => now().includes(one));
+  return { chosen, pick: (bin) => {
+    const others = now().filter((one) => !new RegExp(`^${RegExp.escape?.(field) ?? field.replace(/[^\w]/g, "\\$&")}(=|>=|<=)`).test(one));
+    const taken = chosen(bin);
+    setQuery({ where: taken ? others : [...others, ...conditions(bin)] });
+    if (!taken) toRollouts();
+  } };
+}
+
 function rewardHistogram(reward, at) {
   const { query } = here();
-  // The ends are let out a little: a number that was written and read again must still be inside.
-  const ends = ({ low, high, first = low, last = high }) => [first - Math.abs(first) * 1e-9, last + Math.abs(last) * 1e-9].map((end) => String(Number(end.toPrecision(10))));
   const chosen = (bin) => query.get("min_reward") === ends(bin)[0] && query.get("max_reward") === ends(bin)[1];
   return h("div", {}, histogram(binsOf(reward), { name: "reward", at, height: 120, chosen,
     pick: (bin) => {
@@ -236,18 +256,40 @@ function byTask(id, at, page) {
   return h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Reward by task"), order), list, count);
 }
 
-/** Fields by which tasks fall into groups come first: one with another value for each task says nothing more than its name. */
+/**
+ * Fields by which tasks fall into groups come first: one with another value for each task says nothing more than its name.
+ * What is nested comes last: it is many, and each by itself says little.
+ */
 function fieldsThatTell(view) {
-  const rank = ({ name, values, more }) => (values < 2 ? 2 : more || values > view.tasks / 2 ? 1 : 0) + (name.startsWith("rollout.") ? 3 : 0);
-  return [...view.fields].sort((a, b) => rank(a) - rank(b) || a.values - b.values);
+  const rank = ({ name, values, more }) => (values < 2 ? 2 : more || values > view.tasks / 2 ? 1 : 0) + 3 * kindOf(name);
+  return [...view.fields].sort((a, b) => rank(a) - rank(b) || a.values - b.values || a.name.localeCompare(b.name));
 }
 
-function byField(view, id, at, page) {
-  const list = h("div", {}, h("p", { class: "soft" }, "…"));
+/** Where a field belongs: to the task, the verdict's info, or below another field of the task. */
+function kindOf(name) {
+  return name.startsWith("rollout.") ? 1 : name.includes(".") ? 2 : 0;
+}
+
+/** The fields to group by, under what they are of. */
+function groupsOfFields(view) {
   const names = fieldsThatTell(view).map((field) => field.name);
+  const of = (kind) => names.filter((name) => kindOf(name) === kind);
+  return [["Fields of the task", of(0)], ["Components", view.components.map((name) => COMPONENTS + name)], ["Info of the verdict", of(1)], ["Within fields of the task", of(2)]]
+    .filter(([, all]) => all.length > 0);
+}
+
+function byField(view, id, atReward, page) {
+  const list = h("div", {}, h("p", { class: "soft" }, "…"));
+  const groups = groupsOfFields(view), names = groups.flatMap(([, all]) => all);
   if (!names.includes(byChoice.field)) byChoice.field = names[0];
+  if (!view.components.includes(byChoice.of)) byChoice.of = "";
+  const scale = () => {
+    const one = view.histograms.find(({ name }) => name === byChoice.of);
+    return one ? scaleOf(one.low, one.high) : atReward;
+  };
   const load = async () => {
-    const answer = await ask(runPath(id, "by"), { field: byChoice.field }, page.signal).catch(() => null);
+    const at = scale();
+    const answer = await ask(runPath(id, "by"), { field: byChoice.field, of: byChoice.of }, page.signal).catch(() => null);
     if (!answer) return;
     fill(list, barList(answer.values.map((value) => ({
       label: value.value, share: value.mean === null ? 0 : at(value.mean), at: value.mean === null ? 0 : at(value.mean),
@@ -256,9 +298,12 @@ function byField(view, id, at, page) {
       pick: () => { setQuery({ where: [`${byChoice.field}=${value.value}`] }); toRollouts(); },
     }))), answer.others > 0 && h("p", { class: "soft" }, `and ${plural(answer.others, "other value")}`));
   };
-  const field = h("select", { "aria-label": "Field", onchange: () => { byChoice.field = field.value; load(); } }, names.map((name) => h("option", { value: name, selected: name === byChoice.field }, name)));
+  const field = h("select", { "aria-label": "Field", onchange: () => { byChoice.field = field.value; load(); } }, groups.map(([label, all]) => h("optgroup", { label }, all.map((name) => h("option", { value: name, selected: name === byChoice.field }, shortName(name))))));
+  // an exported page has the means of the reward alone
+  const of = view.components.length > 0 && exportedStart === null && h("select", { "aria-label": "What is averaged", onchange: () => { byChoice.of = of.value; load(); } },
+    [["", "reward"], ...view.components.map((name) => [name, name])].map(([value, label]) => h("option", { value, selected: value === byChoice.of }, label)));
   load();
-  return h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Reward by field"), field), list);
+  return h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Reward by field"), h("div", { class: "choices" }, of, field)), list);
 }
 
 function causes(view) {
@@ -308,7 +353,7 @@ function rolloutsSection(id, view, at, page) {
     setQuery(Object.fromEntries(FILTERS.map((name) => [name, []])));
   };
   const grouped = hasGroups(view());
-  const choice = columnChoice(view);
+  const choice = columnChoice(view, page.signal);
   let shown = null, fields = chosenColumns(here().query);
 
   const list = new RolloutList({
@@ -327,7 +372,7 @@ function rolloutsSection(id, view, at, page) {
       if (searching) setTimeout(() => !page.signal.aborted && list.reload({ keep: true }).catch(() => null), STEPS.search);
       drawUnknown(unknown, search?.unknown ?? []);
       empty.hidden = answer.matched > 0 || searching || !unknown.hidden;
-      list.scroll.hidden = !answer.matched && !searching;
+      list.scroll.hidden = list.foot.hidden = !answer.matched && !searching;
     },
     sortBy: { now: () => here().query.get("sort") ?? "n", set: (sort) => setQuery({ sort }) },
   });
@@ -357,7 +402,7 @@ function rolloutsSection(id, view, at, page) {
   }
   return {
     root: h("section", { class: "panel", id: "rollouts", "aria-labelledby": "rollouts-name" },
-      h("header", {}, h("h2", { id: "rollouts-name" }, "Rollouts"), count, choice.root), form.root, chips, unknown, list.root, empty),
+      h("header", {}, h("h2", { id: "rollouts-name" }, "Rollouts"), count, choice.root), form.root, chips, unknown, list.whole, empty),
     updated,
     more: (fresh) => list.reload({ keep: true, fresh }).catch(() => null),
     keys: {
@@ -453,7 +498,7 @@ function columnsOf(view, fields) {
     { label: "Task", sort: "task", template: "minmax(120px, 3fr)" },
     { label: "Reward", sort: "reward", template: "112px" },
     ...(hasGroups(view) ? [{ label: "In group", template: "112px" }] : []),
-    ...ownComponents(view, fields).map((name) => ({ label: name, sort: `component:${name}`, number: true, template: "minmax(60px, 84px)" })),
+    ...ownComponents(view, fields).map((name) => ({ label: name, sort: `component:${name}`, number: true, line: true, template: "minmax(60px, 84px)" })),
     ...fieldColumns(fields, view),
     { label: "Status", sort: "status", template: "minmax(170px, 3fr)" },
     { label: "Model calls", sort: "model_calls", number: true, template: "84px" },
@@ -475,7 +520,7 @@ function rowOf(entry, id, at, components, grouped, several, fields) {
       cell("task", h("bdi", { title: entry.task_id }, entry.task_id), h("span", { class: "soft" }, repeatMark(entry, several))),
       cell("", rewardMark(entry.reward, at)),
       grouped && cell("minor", rewardMark(entry.group_reward, at)),
-      components.map((name) => cell("number minor", score(entry.components[name]))),
+      components.map((name) => cell("number field", h("span", { class: "field-name", "aria-hidden": "true" }, `${name} `), score(entry.components[name]))),
       fieldCells(fields, entry),
       cell("", statePill(entry.status), " ", h("span", { class: failed ? "bad-text" : "soft", title: what }, what)),
       cell("number minor", whole(entry.model_calls)),

@@ -45,6 +45,63 @@ def test_a_bar_of_the_histogram_selects(page: Page, viewer: Viewer) -> None:
     expect(page.locator("#rollouts > header [role=status]")).to_have_text("48 rollouts")
 
 
+def test_a_bar_of_a_component_selects_and_is_let_go(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    count = page.locator("#rollouts > header [role=status]")
+    expect(count).to_have_text("48 rollouts")
+    bar = page.get_by_role("group", name="Distribution of correct").get_by_role("button").first
+    bar.click()
+    expect(page.locator(".chips button")).to_contain_text("reward_components.correct=0")
+    expect(count).to_contain_text(" of 48 rollouts")
+    expect(bar).to_have_attribute("aria-pressed", "true")
+    bar.click()
+    expect(count).to_have_text("48 rollouts")
+
+
+def test_a_component_is_a_field_to_group_by_and_may_be_averaged(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    panel = page.locator(".panel").filter(has=page.get_by_role("heading", name="Reward by field"))
+    panel.get_by_label("Field", exact=True).select_option("reward_components.correct")
+    expect(panel.locator(".bar-row")).to_have_count(2)
+    panel.get_by_label("Field", exact=True).select_option("kind")
+    expect(panel.locator(".bar-row").first).to_contain_text("fruit")
+    reward = panel.locator(".bar-row").first.inner_text()
+    panel.get_by_label("What is averaged").select_option("tidy")
+    expect(panel.locator(".bar-row")).to_have_count(2)
+    expect(panel.locator(".bar-row").first).not_to_have_text(reward)
+
+
+def test_the_columns_close_and_tick_what_is_shown(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small", "?status=completed")
+    choice, summary = page.locator(".columns .choice"), page.locator(".columns summary")
+    summary.click()
+    expect(page.get_by_role("group", name="Components").get_by_label("correct")).to_be_checked()
+    page.get_by_role("heading", level=1).click()
+    expect(choice).to_be_hidden()
+    summary.click()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    expect(choice).to_be_hidden()
+    assert "status=completed" in page.url
+
+
+def test_the_list_says_that_more_follows(page: Page, viewer: Viewer) -> None:
+    run_at(page, viewer, "shop-small")
+    expect(page.locator(".foot")).to_have_text(re.compile(r"^1 to \d+ of 48: scroll for more$"))
+    page.locator(".list .scroll").evaluate("one => { one.scrollTop = one.scrollHeight }")
+    expect(page.locator(".foot")).to_have_text(re.compile(r"to 48 of 48$"))
+
+
+def test_components_and_the_order_are_there_on_a_narrow_screen(page: Page, viewer: Viewer) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    run_at(page, viewer, "shop-small")
+    expect(page.locator(".list .row").first).to_contain_text("correct ")
+    page.get_by_label("Order of the list").select_option("-reward")
+    assert "sort=-reward" in page.url
+    expect(page.locator(".list .row").first.get_by_text("correct 1")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
 def test_filters_are_links_and_are_taken_away(page: Page, viewer: Viewer) -> None:
     run_at(page, viewer, "shop-small", "?status=failed")
     expect(page.locator("#rollouts > header [role=status]")).to_have_text("3 of 48 rollouts")
