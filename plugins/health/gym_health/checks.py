@@ -317,6 +317,45 @@ class ToolNeverWorks(Check):
                 yield Finding(self.name, self.text.format(tool or "a tool without a name", kind), count, calls, places)
 
 
+class Unanswered(Check):
+    """Calls that nobody answered, of tools that answer otherwise: one that ends a rollout may have no answer at all."""
+
+    name = "unanswered-call"
+    text = "the agent was done, and a tool call was never answered"
+
+    def __init__(self, examples: int) -> None:
+        super().__init__(examples)
+        self._answering: set[str] = set()
+        self._counts: dict[frozenset[str], int] = {}
+        self._places: dict[frozenset[str], list[Place]] = {}
+
+    def take(self, seen: Seen) -> None:
+        """Count rollouts by the tools that did not answer."""
+        calls = seen.trajectory.tool_calls
+        if len(self._answering) < TOOLS:
+            self._answering.update(call.name for call in calls if call.output is not None)
+        open_ = [call.name for call in calls if call.output is None and call.error is None]
+        if not open_ or seen.rollout.status is Status.TRUNCATED:
+            return
+        key = frozenset(open_[:TOOLS])
+        if key not in self._counts and len(self._counts) >= TOOLS:
+            return
+        self._counts[key] = self._counts.get(key, 0) + 1
+        places = self._places.setdefault(key, [])
+        if len(places) < self.examples:
+            places.append(seen.place(f"{open_[0]}, reward {seen.reward:g}"))
+
+    def findings(self) -> Iterator[Finding]:
+        """One for all of them."""
+        found = [key for key in self._counts if key & self._answering]
+        if found:
+            count = sum(self._counts[key] for key in found)
+            places = heapq.nsmallest(
+                self.examples, (one for key in found for one in self._places[key]), key=lambda place: place.number
+            )
+            yield Finding(self.name, self.text, count, self.looked, tuple(places))
+
+
 class RewardFollowsLength(Check):
     """Longer is better, whatever it says."""
 
@@ -351,7 +390,7 @@ CHECKS: Mapping[str, type[Check]] = {
     check.name: check
     for check in (
         HollowTurn, EmptyAnswer, Loop, CutAndRewarded, RunawayLength, SameReward, SameAnswer, MoodyVerifier,
-        ToolNeverWorks, RewardFollowsLength,
+        ToolNeverWorks, Unanswered, RewardFollowsLength,
     )
 }  # fmt: skip
 """All checks by their names, in the order in which they are reported."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gym_core import Item, Rollout, Stop, StopReason, Trajectory, encode_json, parse_json, tool
+from gym_core import Episode, Item, Rollout, Stop, StopReason, Trajectory, encode_json, parse_json, tool
 from gym_core.spi import run_command
 from gym_health.checks import CHECKS, TRACKED, Check, Correlation, Histogram
 from gym_health.finding import Seen
@@ -181,6 +181,28 @@ def test_a_tool_that_never_works(health: Any) -> None:
     assert (finding["count"], finding["of"]) == (COUNT, COUNT)
     assert "every call of broken fails alike: raised" in finding["text"]
     assert "no such table" in finding["rollouts"][0]["detail"]
+
+
+@pytest.mark.parametrize(("answered", "found"), [(True, ["unanswered-call"]), (False, [])])
+def test_a_call_that_nobody_answered(answered: bool, found: list[str], health: Any) -> None:
+    """Where a tool answers no rollout at all, to call it is how one ends."""
+
+    async def giving_up(episode: Episode) -> Stop:
+        items = list(episode.request.input)
+        response = await episode.respond(items)
+        left = any(f'"{place}"' in str(response.function_calls) for place in ("place 3", "place 4"))
+        if answered and not left:
+            items += [*response.output, *await episode.call_tools(response.function_calls)]
+            response = await episode.respond(items)
+        return Stop(StopReason.COMPLETED)
+
+    path = collected(healthy, agent=FunctionAgent(giving_up))
+    _, findings = health(path, "--ignore", "empty-answer", "--ignore", "same-answer")
+    assert [*findings] == found
+    if found:
+        assert findings["unanswered-call"]["count"] == 2
+        assert [one["task_id"] for one in findings["unanswered-call"]["rollouts"]] == ["t3", "t4"]
+        assert findings["unanswered-call"]["rollouts"][0]["detail"] == "look, reward 1"
 
 
 def test_rewards_that_follow_length(health: Any) -> None:
