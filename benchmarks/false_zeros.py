@@ -2,11 +2,14 @@
 
 A failed rollout that is taken for a reward of 0 is trained on, and shifts what the others of its group are compared
 with. Here groups of four run against an endpoint of this process, two members well and two into a fault: one at its
-first model call, one at its second. Each fault hits `--rollouts` of them asked of an open gym, and as many by
-`POST /run` over loopback. The verifier gives a reward that is never 0 to a whole answer, and 0 to half of one, as
-verifiers do. Then every place where a trainer takes rewards is read: the groups, what they are for TRL and verl, the
-replies of `/run`, and the rows in each format of `gym export`. Counted are rewards that are not the true one, and
-groups whose mean is not that of their true rewards. `--docs` writes the table into the documentation.
+first model call, one at its second. Each fault hits `--rollouts` of them asked of an open gym, and as many by each way
+to ask a served agent over loopback. The verifier gives a reward that is never 0 to a whole answer, and 0 to half of
+one, as verifiers do. Then every place where a trainer takes rewards is read: the groups, what they are for TRL and
+verl, the replies of the served agent, and the rows in each format of `gym export`. Counted are rewards that are not the
+true one, and groups whose mean is not that of their true rewards. `--docs` writes the table into the documentation.
+
+In TRL's own loop, by `GymSpec`, those are tried that can befall it, with `--trl PYTHON`, an interpreter that has both;
+`make test-foreign` makes one. Without one the table says so.
 
 `--beside PYTHON`, an interpreter with verifiers before 0.4, has the loop of verifiers meet those of the faults that do
 not need gym, in environments of its own, instead; `--beside-trl PYTHON` has TRL's trainer do so.
@@ -19,12 +22,13 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import re
 import resource
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -70,9 +74,8 @@ FAULTS = (
 HELD = ("dead server", "time-out", "weight update in a call", "cancellation")
 """Faults for which model calls are left without an answer."""
 _MEMBER = re.compile(rb"Group (\d+) of ([^.]+)\.(?:.*?)Member (\d+)\.", re.DOTALL)
-ASKED, FOR_TRL, FOR_VERL, SERVED = "an open gym", "for TRL", "for verl", "`POST /run`"
-"""Places where rewards are taken while a trainer trains; the others are formats of `gym export`."""
-PAGE = Path(__file__).parents[1] / "docs" / "train" / "failures.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "train" / "failures.md"
 AT_ONCE = 250
 """Groups that run at once."""
 Reward = tuple[str, int, float | None]
@@ -240,14 +243,16 @@ class Account:
 
     fault: str
     asked: int = 0
-    served: int = 0
+    served: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    in_trl: Mapping[str, Any] = field(default_factory=dict)
+    """What came of it in TRL's own loop: rollouts that it `befell`, `false` rewards, `groups`, and `shifted` ones."""
     read: dict[str, list[Reward]] = field(default_factory=lambda: defaultdict(list))
 
     def fails(self, place: str, task: str, member: int) -> bool:
         """Whether no reward of this member can be true."""
         if member < WELL or self.fault == "full disk":
             return False
-        retried = place == SERVED or int(task.rpartition(" ")[2]) % 2
+        retried = place in SERVED or int(task.rpartition(" ")[2]) % 2
         return not (self.fault == "weight update in a call" and retried)
 
     def false(self, place: str) -> int:
@@ -280,19 +285,68 @@ class Account:
                 raise ended
             self.asked += SIZE
             return
-        for rollout, reward in zip(ended.rollouts, ended.rewards, strict=True):
-            self.asked += rollout.repeat >= WELL and self.fault != "full disk"
-            self.read[ASKED].append((rollout.task_id, rollout.repeat, reward))
-        columns = as_columns(to_trl(ended.rollouts))
-        self.read[FOR_TRL] += zip(columns["task_id"], columns["repeat"], columns["reward"], strict=True)
-        for outputs in verl_outputs(ended, prompt_length=64, response_length=64):
-            self.read[FOR_VERL] += (reward for output in outputs for reward in _verl(output))
+        self.asked += 0 if self.fault == "full disk" else SIZE - WELL
+        for place, reader in HANDED.items():
+            self.read[place] += reader(ended)
 
-    def take_reply(self, group: int, member: int, status: int, body: Any) -> None:
-        """Read a reply of `POST /run`."""
-        self.served += member >= WELL
-        row = body if status == 200 else body.get("row") or {}
-        self.read[SERVED].append((f"{self.fault} {group}", member, row.get("reward")))
+    def take_replies(self, place: str, rewards: Iterable[Reward]) -> None:
+        """Read what a served agent replied to those who asked for a group."""
+        self.served[place] += SIZE - WELL
+        self.read[place] += rewards
+
+
+# Places where rewards are taken while a trainer trains
+
+
+def _handed(group: Group) -> Iterator[Reward]:
+    for rollout, reward in zip(group.rollouts, group.rewards, strict=True):
+        yield rollout.task_id, rollout.repeat, reward
+
+
+def _for_trl(group: Group) -> Iterator[Reward]:
+    columns = as_columns(to_trl(group.rollouts))
+    yield from zip(columns["task_id"], columns["repeat"], columns["reward"], strict=True)
+
+
+def _for_verl(group: Group) -> Iterator[Reward]:
+    for outputs in verl_outputs(group, prompt_length=64, response_length=64):
+        for output in outputs:
+            yield from _verl(output)
+
+
+HANDED: Mapping[str, Callable[[Group], Iterator[Reward]]] = {
+    "an open gym's": _handed,
+    "those for TRL": _for_trl,
+    "those for verl": _for_verl,
+}
+"""What an open gym hands out, and what of it those trainers are given."""
+Post = Callable[[str, Any], Awaitable[tuple[int, Any]]]
+"""Sends JSON to a path; returns status and body, 0 and nothing where the caller has left."""
+
+
+async def _by_run(post: Post, fault: str, group: int) -> list[Reward]:
+    """A member at a time. A failure is an error status, or a row that bears a mask where that was asked for."""
+    rows = [{**task(fault, group).row, "_ng_rollout_index": member} for member in range(SIZE)]
+    replies = await asyncio.gather(*(post("/run", row) for row in rows))
+    taken = [body if status == 200 else body.get("row") or {} for status, body in replies]
+    return [(f"{fault} {group}", member, _unmasked(row)) for member, row in enumerate(taken)]
+
+
+async def _by_run_group(post: Post, fault: str, group: int) -> list[Reward]:
+    """All at once: the rewards of the group, and those of its rows."""
+    status, body = await post("/run_group", {"task": task(fault, group).row, "size": SIZE})
+    found = body if status == 200 else body.get("group") or {"rewards": [None] * SIZE, "rollouts": []}
+    rewards = [*found["rewards"], *(row["reward"] for row in found["rollouts"])]
+    return [(f"{fault} {group}", place % SIZE, reward) for place, reward in enumerate(rewards)]
+
+
+MASKED, GROUPED = "`/run`, masked", "`POST /run_group`"
+SERVED: Mapping[str, Callable[[Post, str, int], Awaitable[list[Reward]]]] = {
+    "`POST /run`": _by_run,
+    MASKED: _by_run,
+    GROUPED: _by_run_group,
+}
+"""Ways to ask a served agent for a group."""
 
 
 # Asking for rollouts
@@ -387,8 +441,8 @@ def free_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
-async def ask_served(fault: str, groups: int, account: Account) -> None:
-    """Ask a served agent for the same by `POST /run`, a member at a time."""
+async def ask_served(place: str, fault: str, groups: int, account: Account) -> None:
+    """Ask a served agent for the same, over HTTP."""
     endpoint = Endpoint(aborts=True)
     redactor = Redactor()
     async with FakeOpenAI(endpoint.turn, models=("policy", "judge")) as server, AsyncExitStack() as stack:
@@ -396,7 +450,7 @@ async def ask_served(fault: str, groups: int, account: Account) -> None:
         opened, _ = await open_rollouts(stack, run_config(models=given.pop("model"), **given), redactor)
         app = build(
             "agent",
-            routes.routes(ServedRollouts(opened, redactor=redactor)),
+            routes.routes(ServedRollouts(opened, redactor=redactor), masks_failures=place == MASKED),
             settings=ServeSettings(),
             describe={"name": "faulty", "gym_core": "0"},
             openapi=[openapi.openapi()],
@@ -408,43 +462,79 @@ async def ask_served(fault: str, groups: int, account: Account) -> None:
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         patient = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=patient))
+        asking: set[asyncio.Task[tuple[int, Any]]] = set()
 
-        async def run(group: int, member: int) -> None:
-            row = {**task(fault, group).row, "_ng_rollout_index": member}
-            async with http.post(f"{listener.url}/run", json=row) as reply:
-                account.take_reply(group, member, reply.status, await reply.json())
+        async def answered(path: str, body: Any) -> tuple[int, Any]:
+            async with http.post(f"{listener.url}{path}", json=body) as reply:
+                return reply.status, await reply.json()
+
+        async def post(path: str, body: Any) -> tuple[int, Any]:
+            one = asyncio.create_task(answered(path, body))
+            asking.add(one)
+            try:
+                return await one
+            except asyncio.CancelledError:
+                return 0, {}
+            finally:
+                asking.discard(one)
 
         for batch in batches(groups):
             endpoint.begin(retried=True)
-            members = [(group, member) for group in batch for member in range(SIZE)]
-            going = {key: asyncio.create_task(run(*key)) for key in members}
+            going = [asyncio.create_task(SERVED[place](post, fault, group)) for group in batch]
             if wanted := held(fault, batch, served=True):
-                well = [going[key] for key in members if key[1] < WELL]
+                most = max(wanted, len(batch))  # callers, of members or groups, who wait where all that is well is over
                 await act(
                     fault, None, endpoint, server,
-                    lambda wanted=wanted, well=well: endpoint.held >= wanted and all(one.done() for one in well),
+                    lambda wanted=wanted, most=most: (
+                        endpoint.held >= wanted >= opened.running and len(asking) <= most
+                    ),
                 )  # fmt: skip
                 if fault == "cancellation":
-                    for one in going.values():
+                    for one in asking:
                         one.cancel()  # which closes the caller's connection
-            for key, ended in zip(members, await asyncio.gather(*going.values(), return_exceptions=True), strict=True):
-                if isinstance(ended, asyncio.CancelledError):
-                    account.take_reply(*key, 0, {})
-                elif ended is not None:
-                    raise ended
+            for rewards in await asyncio.gather(*going):
+                account.take_replies(place, rewards)
             if fault == "dead server" and wanted:
                 await server.come_back()
+
+
+# In TRL's own loop
+
+IN_TRL = ("time-out", "killed tool", "raising verifier", "judge answers 429", "full disk")
+"""What can befall TRL's own loop: it samples by itself, so it meets no server of the policy, and nobody cancels."""
+MOST_IN_TRL = 100
+"""Rollouts that each befalls there: all of them are trained on, which takes its time."""
+
+
+def python_with_trl() -> Path | None:
+    """The interpreter that `make test-foreign` made for TRL and gym, where it has."""
+    python = ROOT / ".foreign" / "trl-live" / "bin" / "python"
+    return python if python.exists() else None
+
+
+def tried_in_trl(fault: str, rollouts: int, python: Path | None) -> Mapping[str, Any]:
+    """Have a fault befall gym's environments in TRL's own loop; `said` where it was not tried, and why."""
+    if fault not in IN_TRL:
+        return {"said": "befalls nothing"}
+    if python is None:
+        return {"said": "not run: no TRL"}
+    _, found = in_other_python("faults_trl.py", str(python), min(rollouts, MOST_IN_TRL), [fault], "gym")
+    taken: Mapping[str, Any] = found[fault]
+    return taken
 
 
 # Reading what was exported
 
 
 def exported(name: str, output: Path) -> list[Reward]:
-    """The rewards that a format has of a run."""
+    """The rewards that a format has of a run. `name`: of the format, and after a comma of what is to be masked."""
     written = output.with_name(f"{name}.jsonl")
+    options = ("-O", "failures=masked") if name == MASKED_ROWS else ()
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        status = run_command(("export", "--format", name, str(output), "--output", str(written)))
+        status = run_command(
+            ("export", "--format", name.partition(",")[0], str(output), "--output", str(written), *options)
+        )
     if status:
         raise SystemExit(f"gym export --format {name} ended with {status}: {said.getvalue()}")
     rows = [orjson.loads(line) for line in written.read_bytes().splitlines()]
@@ -480,7 +570,16 @@ def _openenv(row: Mapping[str, Any]) -> Iterator[Reward]:
 
 
 def _nemo(row: Mapping[str, Any]) -> Iterator[Reward]:
-    yield row["task_id"], row["_ng_rollout_index"], row["reward"]
+    yield row["task_id"], row["_ng_rollout_index"], _unmasked(row)
+
+
+def _unmasked(row: Mapping[str, Any]) -> float | None:
+    """The reward of a row where it bears no mask; one counts where it stands in both places that are looked at."""
+    config = row.get("instance_config") or {}
+    return None if row.get("mask_sample") and config.get("mask_sample") else row.get("reward")
+
+
+MASKED_ROWS = "nemo, masked"
 
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Reward]]] = {
@@ -491,14 +590,18 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Reward]]] = {
     "verifiers": _verifiers,
     "openenv": _openenv,
     "nemo": _nemo,
+    MASKED_ROWS: _nemo,
 }
 
 
 # All of it
 
 
-def measured(fault: str, rollouts: int) -> Account:
-    """Have a fault befall so many rollouts of an open gym, and as many that are served; read all places."""
+def measured(fault: str, rollouts: int, python: Path | None = None) -> Account:
+    """Have a fault befall so many rollouts of an open gym, and as many that are served; read all places.
+
+    `python`: the interpreter that has TRL and gym.
+    """
     groups = max(rollouts // (SIZE - WELL), 2)
     account = Account(fault)
     with TemporaryDirectory(prefix="false-zeros-") as folder:
@@ -511,31 +614,35 @@ def measured(fault: str, rollouts: int) -> Account:
         finally:
             free_disk()
         if fault != "full disk":  # a served agent writes no file
-            asyncio.run(ask_served(fault, groups, account))
+            for place in SERVED:
+                asyncio.run(ask_served(place, fault, groups, account))
         for name in READERS:
             account.read[name] = exported(name, output)
+    account.in_trl = tried_in_trl(fault, rollouts, python)
     return account
 
 
 HEADS = (
-    *("fault", "rollouts that it befell", "an open gym's", "those for TRL", "those for verl", "`POST /run`"),
-    *(f"{len(READERS)} formats", "groups shifted"),
+    *("fault", "rollouts that it befell", *HANDED, *SERVED),
+    *(f"{len(READERS)} formats", "`GymSpec` in TRL", "groups shifted"),
 )
 
 
 def line(account: Account) -> tuple[str, ...]:
     """The line of a fault: how many false rewards there are in each place, and how many groups have another mean."""
-    places = (*READERS, ASKED, FOR_TRL, FOR_VERL, SERVED)
-    groups = sum(len(account.groups(place)) for place in places)
+    places = (*READERS, *HANDED, *SERVED)
+    trl = account.in_trl
+    groups = sum(len(account.groups(place)) for place in places) + trl.get("groups", 0)
+    shifted = sum(map(account.shifted, places)) + trl.get("shifted", 0)
+    served = {*account.served.values()}
     return (
         account.fault,
-        f"{account.asked:,} and {account.served:,} served" if account.served else f"{account.asked:,}",
-        str(account.false(ASKED)),
-        str(account.false(FOR_TRL)),
-        str(account.false(FOR_VERL)),
-        str(account.false(SERVED)) if account.served else "writes none",
+        f"{account.asked:,}" + "".join(f" and {len(SERVED)} x {count:,} served" for count in served),
+        *(str(account.false(place)) for place in HANDED),
+        *(str(account.false(place)) if served else "writes none" for place in SERVED),
         str(sum(account.false(name) for name in READERS)),
-        f"{sum(map(account.shifted, places))} of {groups:,}",
+        trl["said"] if "said" in trl else f"{trl['false']} of {trl['befell']:,}",
+        f"{shifted:,} of {groups:,}",
     )
 
 
@@ -554,7 +661,7 @@ BESIDE = (
 BESIDE_TRL = ("time-out", "killed tool", "raising verifier", "judge answers 429")
 """Those that need no server of the policy: TRL samples by itself."""
 BESIDE_HEADS = ("fault", "rollouts that it befell", "with a reward of 0.0")
-SCRIPTS = Path(__file__).parents[1] / "plugins" / "training" / "tests" / "foreign"
+SCRIPTS = ROOT / "plugins" / "training" / "tests" / "foreign"
 
 
 def beside_turn(request: Received) -> Reply:
@@ -578,19 +685,29 @@ def beside_turn(request: Received) -> Reply:
     return completion([1], answer(member), "stop")
 
 
-def beside(script: str, python: str, rollouts: int, which: Sequence[str]) -> tuple[str, list[tuple[str, ...]]]:
-    """What others make of the same faults: which version it is, and the lines of a table."""
+def in_other_python(
+    script: str, python: str, rollouts: int, which: Sequence[str], *more: str
+) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Have a script of another interpreter meet faults: which package it has, and what it found by fault."""
+    ours = [ROOT, ROOT / "plugins" / "training", ROOT / "plugins" / "simple_agent"]
     with FakeOpenAI(beside_turn, models=("policy", "judge")) as server:
-        command = [python, str(SCRIPTS / script), server.base_url, str(rollouts), json.dumps(which)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [python, str(SCRIPTS / script), server.base_url, str(rollouts), json.dumps(which), *more]
+        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ours)), "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
     said = json.loads(done.stdout.splitlines()[-1])
+    return said["package"], said["found"]
+
+
+def beside(script: str, python: str, rollouts: int, which: Sequence[str]) -> tuple[str, list[tuple[str, ...]]]:
+    """What others make of the same faults: which version it is, and the lines of a table."""
+    package, found = in_other_python(script, python, rollouts, which)
     lines = [
-        (fault, *(value if isinstance(value, str) else f"{value:,}" for value in found.values()))
-        for fault, found in said["found"].items()
+        (fault, *(value if isinstance(value, str) else f"{value:,}" for value in one.values()))
+        for fault, one in found.items()
     ]
-    return said["package"], lines
+    return package, lines
 
 
 def main() -> None:
@@ -599,6 +716,7 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=1000, help="that each fault befalls")
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--docs", action="store_true", help="write the table into the documentation")
+    parser.add_argument("--trl", metavar="PYTHON", type=Path, default=python_with_trl(), help="that has TRL and gym")
     parser.add_argument("--beside", metavar="PYTHON", help="an interpreter that has verifiers, whose loop is tried")
     parser.add_argument("--beside-trl", metavar="PYTHON", help="an interpreter that has TRL, whose trainer is tried")
     arguments = parser.parse_args()
@@ -616,7 +734,7 @@ def main() -> None:
     if arguments.beside or arguments.beside_trl:
         return
     for fault in arguments.faults.split(","):
-        lines.append(line(measured(fault, arguments.rollouts)))
+        lines.append(line(measured(fault, arguments.rollouts, arguments.trl)))
         print(" | ".join(lines[-1]), flush=True)
     if arguments.docs:
         write_table("false-zeros", HEADS, lines, "`python benchmarks/false_zeros.py`")

@@ -8,14 +8,16 @@ import pytest
 
 from benchmarks import false_zeros
 from benchmarks.false_zeros import (
-    ASKED,
     FAULTS,
-    FOR_TRL,
-    FOR_VERL,
+    GROUPED,
+    HANDED,
+    IN_TRL,
+    MASKED_ROWS,
     READERS,
     SERVED,
     WELL,
     Account,
+    line,
     measured,
     true_reward,
 )
@@ -34,28 +36,40 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_no_fault_becomes_a_reward_in_any_place(fault: str) -> None:
     account = measured(fault, ROLLOUTS)
     full = fault == "full disk"
-    places = {*READERS, ASKED, FOR_TRL, FOR_VERL} | (set() if full else {SERVED})
+    served = () if full else tuple(SERVED)
+    places = {*READERS, *HANDED, *served}
     assert set(account.read) == places
     assert account.asked == ROLLOUTS
-    assert account.served == (0 if full else ROLLOUTS)
+    assert account.served == dict.fromkeys(served, ROLLOUTS)
     for place in places:
         assert account.false(place) == 0, place
         assert account.shifted(place) == 0, place
         rewards = [reward for _, _, reward in account.read[place] if reward is not None]
-        assert rewards, f"{place} has the rewards of those that are well"
+        if (fault, place) != ("cancellation", GROUPED):  # of a group whose caller leaves nothing is told
+            assert rewards, f"{place} has the rewards of those that are well"
         assert {*rewards} <= {*false_zeros.TRUE}
-    recovered = {ASKED: ROLLOUTS // 2, SERVED: ROLLOUTS} if fault == "weight update in a call" else {}
-    for place in () if full else (ASKED, SERVED):
-        without = [member for _, member, reward in account.read[place] if reward is None]
-        assert len(without) == ROLLOUTS - recovered.get(place, 0)
-        assert min(without, default=WELL) >= WELL
+    assert line(account)[-2] == ("not run: no TRL" if fault in IN_TRL else "befalls nothing")
+    handed = next(iter(HANDED))
+    for place in () if full else (handed, *served):
+        recovered = fault == "weight update in a call" and (ROLLOUTS if place in SERVED else ROLLOUTS // 2)
+        valid = {(task, member) for task, member, reward in account.read[place] if reward is not None}
+        without = {(task, member) for task, member, _ in account.read[place]} - valid
+        lost = 2 * WELL if (fault, place) == ("cancellation", GROUPED) else 0
+        assert len(without) == ROLLOUTS - recovered + lost
+        assert lost or min((member for _, member in without), default=WELL) >= WELL
 
 
 def test_what_counts_false_rewards_does_see_them() -> None:
     account = Account("raising verifier")
     well = [("raising verifier 0", member, true_reward(member)) for member in range(WELL)]
-    account.read[ASKED] = [*well, ("raising verifier 0", 2, None), ("raising verifier 0", 3, 0.0)]
-    account.read[SERVED] = [*well, ("raising verifier 0", 2, true_reward(2))]
-    account.read[FOR_TRL] = [("raising verifier 0", 0, 0.0)]
-    assert [account.false(place) for place in (ASKED, SERVED, FOR_TRL)] == [1, 1, 1]
-    assert [account.shifted(place) for place in (ASKED, SERVED, FOR_TRL)] == [1, 1, 1]
+    asked, for_trl, run, masked = "an open gym's", "those for TRL", "`POST /run`", MASKED_ROWS
+    account.read[asked] = [*well, ("raising verifier 0", 2, None), ("raising verifier 0", 3, 0.0)]
+    account.read[run] = [*well, ("raising verifier 0", 2, true_reward(2))]
+    account.read[for_trl] = [("raising verifier 0", 0, 0.0)]
+    bare = {"task_id": "raising verifier 0", "_ng_rollout_index": 2, "reward": 0.0}
+    half = {**bare, "mask_sample": True}
+    whole = {**half, "instance_config": {"mask_sample": True}}
+    account.read[masked] = [reward for row in (bare, half, whole) for reward in READERS[masked](row)]
+    places = (asked, run, for_trl, masked)
+    assert [account.false(place) for place in places] == [1, 1, 1, 2]
+    assert [account.shifted(place) for place in places] == [1, 1, 1, 1]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.false_zeros import IN_TRL, tried_in_trl
 from gym_core.spi import run_command
 from tests.support.foreign import ROOT, foreign_check, foreign_python
 from tests.support.training import write_run
@@ -70,3 +71,14 @@ def test_trl_trains_on_environments_of_gym(tmp_path: Path) -> None:
 def test_trl_learns_on_rollouts_of_an_open_gym(tmp_path: Path) -> None:
     python = foreign_python("trl-live", ["trl", *EDITABLE])
     foreign_check(python, CHECKS / "check_trl_live.py", str(tmp_path))
+
+
+@pytest.mark.foreign
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("fault", IN_TRL)
+def test_no_fault_becomes_a_reward_in_trls_own_loop(fault: str) -> None:
+    python = foreign_python("trl-live", ["trl", *EDITABLE])
+    found = tried_in_trl(fault, 40, python)
+    assert found["befell"] == 40
+    assert (found["false"], found["shifted"]) == (0, 0)
+    assert found["training"] == ("goes on" if fault != "full disk" else "stops with StoreError")
