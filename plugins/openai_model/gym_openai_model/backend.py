@@ -25,6 +25,7 @@ from gym_core import (
 from gym_http1 import MEGABYTE
 from gym_openai_model import llama_cpp
 from gym_openai_model.addresses import file_of, follow, read_addresses
+from gym_openai_model.capture import asking
 from gym_openai_model.dialects import BrokenReply, Dialect, make_dialect
 from gym_openai_model.endpoint import Endpoint
 from gym_openai_model.events import BrokenStream, assembled, is_stream
@@ -56,6 +57,11 @@ _NO_TOKENS = (
     "-M token_server=llama.cpp besides. Without -M tokens=true the run goes on without them"
 )
 
+_OTHER_WORDS = (
+    "it refuses the words that ask for tokens: -M token_server=nemo for NeMo's servers, which say them unasked, "
+    "-M token_server=vllm, sglang or dynamo for those words alone"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Target:
@@ -85,6 +91,8 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         wants_tokens = self.options.tokens or self.options.send_token_ids
         if wants_tokens and (self._endpoint.is_openai or self._endpoint.is_azure):
             raise UsageError(f"{self._endpoint.base_url} says no token ids, so there is nothing to train on")
+        words = asking(self.options.token_server, chat=self.options.api == "chat") if wants_tokens else ()
+        self._asked_tokens = frozenset(words)
         self._asks_prompts = wants_tokens and self.options.token_server == "llama.cpp"
         if self._asks_prompts and self.options.api == "responses":
             raise UsageError("llama.cpp says its tokens in chat alone", hint="leave -M api=responses out")
@@ -221,7 +229,7 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         if response.tokens is not None:
             if self._asks_prompts and not response.tokens.problem:
                 response.tokens = await self._with_prompt(transport, target, body, response)
-            self._look_at(response.tokens, target)
+            self._look_at(response.tokens, response, target)
         return response
 
     async def _with_prompt(self, transport: Transport, target: _Target, body: bytes, response: Response) -> Tokens:
@@ -248,14 +256,15 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
             return Tokens((), (), (), problem=problem)
         return Tokens(tokens.prompt, tokens.sampled, tokens.logprobs, tokens.version)
 
-    def _look_at(self, tokens: Tokens, target: _Target) -> None:
+    def _look_at(self, tokens: Tokens, response: Response, target: _Target) -> None:
         """Raise where an endpoint that is asked for tokens has never said any: no later call would.
 
-        Where one did before, this call's answer stands, and the record says what is wrong with its tokens.
+        Where one did before, this call's answer stands, and the record says what is wrong with its tokens. An answer
+        that no model made says nothing of that: NeMo Gym's server makes up an empty one for a prompt that is too long.
         """
         if not tokens.problem:
             self._says_tokens = True
-        elif not self._says_tokens:
+        elif not self._says_tokens and (response.body.get("usage") or response.output_text or response.function_calls):
             raise errors.EndpointError(
                 f"{self._model} at {public_url(target.url)} does not say its tokens: {tokens.problem}", hint=_NO_TOKENS
             )
@@ -288,6 +297,8 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
         error = classify(status, reply.headers, words, public_url(target.url), self._model, credential=identity.source)
         if self._offered and isinstance(error, errors.ModelNotFoundError):
             error.hint = f"the endpoint lists {self._offered}"
+        if isinstance(error, errors.BadRequestError) and any(name in error.message for name in self._asked_tokens):
+            return errors.EndpointError(error.message, hint=_OTHER_WORDS, status=status)  # as of every call
         return error
 
     def _streamed(self, target: _Target, reply: HttpReply, broken: BrokenReply) -> Response:

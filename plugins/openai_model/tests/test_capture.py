@@ -75,7 +75,10 @@ def dynamo_in_the_choice(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def nemo(message: dict[str, Any]) -> dict[str, Any]:
-    return completion({**message, **THREE})
+    """As NeMo Gym's `vllm_model` 0.7 says it: null where vLLM has nothing to say, ids before the text."""
+    nothing = dict.fromkeys(("routed_experts", "refusal", "annotations", "audio", "function_call", "reasoning"))
+    said = completion({**THREE, **nothing, **message}, logprobs=None, stop_reason=None, routed_experts=None)
+    return {**said, "moderation": None, "metrics": None, "prompt_logprobs": None, "prompt_text": None}
 
 
 def llama_cpp(message: dict[str, Any]) -> dict[str, Any]:
@@ -139,6 +142,30 @@ def test_a_server_that_says_none_is_an_error_that_stops_the_run(endpoint: Endpoi
     assert raised.value.fatal
     assert "vLLM" in raised.value.hint
     assert "token_server=llama.cpp" in raised.value.hint
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_a_server_that_refuses_the_words_ends_the_run_and_its_error_names_others(endpoint: Endpoint, api: str) -> None:
+    name = "return_token_ids" if api == "chat" else "enable_response_messages"
+    lacking = {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted", "input": True}
+    endpoint.script(Reply({"detail": [lacking]}, 422))
+    with pytest.raises(errors.EndpointError, match=name) as raised:
+        Caller(endpoint, api)(tokens=True)
+    assert raised.value.status == 422
+    assert "token_server=nemo" in raised.value.hint
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_an_answer_that_no_model_made_says_nothing_of_an_endpoint(endpoint: Endpoint, api: str) -> None:
+    """NeMo Gym's `vllm_model` makes up an empty one where the prompt is too long."""
+    empty = {**MESSAGE, "content": [{"type": "output_text", "text": "", "annotations": [], "logprobs": None}]}
+    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "usage": None}
+    made_up = completion({"role": "assistant", "content": None}, finish_reason="length")
+    endpoint.script({**made_up, "usage": None} if api == "chat" else {**response(empty), **cut})
+    found = Caller(endpoint, api)(tokens=True, token_server="nemo")
+    assert found.tokens is not None
+    assert found.tokens.problem
+    assert found.body["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
 def test_vllms_responses_say_the_tokens_of_texts(endpoint: Endpoint) -> None:
