@@ -10,12 +10,13 @@ import heapq
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
 from typing import ClassVar
 
 from gym_core import Status, StopReason, ToolCall, encode_json
-from gym_core.spi import ResultsFile, places_of
+from gym_core.spi import REQUEST_FIELD, RESULT_FIELDS, ResultsFile, places_of
 from gym_health.finding import Finding, Place, Seen, is_said
 
 ENOUGH = 20
@@ -35,6 +36,13 @@ FOLLOWS_LENGTH = 0.6
 TRACKED = 10_000
 """So many answers are told apart, per check."""
 TOOLS = 200
+BY_CHANCE = 0.01
+"""So likely it may be by chance that all of a group have the least, and nothing is said of it."""
+VALUES, FIELDS = 50, 40
+"""A field with more values is none by which tasks fall into groups; so many fields are looked at."""
+LONGEST = 100
+MEASURES = 16
+NOT_OF_THE_TASK = frozenset({"task_id", REQUEST_FIELD, *RESULT_FIELDS})
 
 
 class Check(ABC):
@@ -356,6 +364,67 @@ class Unanswered(Check):
             yield Finding(self.name, self.text, count, self.looked, tuple(places))
 
 
+class NeverRight(Check):
+    """Tasks, or all tasks with one value in a field, that get the least there is, while others do not."""
+
+    name = "never-right"
+    text = "the {} is {:g} in all rollouts where {} is {}, and more in {:.0%} of the others"
+    text_of_tasks = "tasks of which every rollout has the lowest reward, though most others do not"
+
+    def __init__(self, examples: int) -> None:
+        super().__init__(examples)
+        self._whole = Group()
+        self._tasks: dict[str, Group] = {}
+        self._fields: dict[str, dict[str, Group]] = {}
+
+    def take(self, seen: Seen) -> None:
+        """Fold it into the group of its task, and into those of its task's fields."""
+        row = seen.rollout.row
+        parts = row.get("reward_components")
+        values = {"reward": seen.reward}
+        if isinstance(parts, Mapping):
+            values |= {name: part for name, part in parts.items() if type(part) in (int, float)}
+        groups = [self._whole]
+        task = seen.rollout.task_id
+        if task in self._tasks or len(self._tasks) < TRACKED:
+            groups.append(self._tasks.setdefault(task, Group()))
+        for name, value in row.items():
+            if type(value) not in (str, bool, int) or name in NOT_OF_THE_TASK or len(str(value)) > LONGEST:
+                continue
+            if name in self._fields or len(self._fields) < FIELDS:
+                known = self._fields.setdefault(name, {})
+                if str(value) in known or len(known) <= VALUES:
+                    groups.append(known.setdefault(str(value), Group()))
+        for group in groups:
+            group.add(values, seen, self.examples if group is not self._tasks.get(task) else min(self.examples, 1))
+
+    def findings(self) -> Iterator[Finding]:
+        """One for each such value of a field, and one for single tasks."""
+        if self.looked < ENOUGH:
+            return
+        for name, groups in self._fields.items():
+            if not 1 < len(groups) <= VALUES:
+                continue
+            for value, group in groups.items():
+                what = next((one for one in self._whole.lowest if self._share(group, one)), None)
+                if what is not None and len(group.tasks) > 1:
+                    what_of = "reward" if what == "reward" else f"component {what}"
+                    text = self.text.format(what_of, group.lowest[what].value, name, value, self._share(group, what))
+                    yield Finding(self.name, text, group.count, self.looked, tuple(group.places))
+        wrong = [group for group in self._tasks.values() if self._share(group, "reward")]
+        if wrong:
+            places = tuple(place for group in wrong[: self.examples] for place in group.places[:1])
+            yield Finding(self.name, self.text_of_tasks, sum(group.count for group in wrong), self.looked, places)
+
+    def _share(self, group: Group, what: str) -> float:
+        """The share of the others that have more than the least, where all of a group have that; else 0."""
+        all_, own = self._whole.lowest[what], group.lowest.get(what)
+        if own is None or own.value != all_.value or own.least != own.count or all_.count == own.count:
+            return 0.0
+        share = (all_.count - all_.least) / (all_.count - own.count)
+        return share if (1 - share) ** own.count <= BY_CHANCE and own.count > 1 else 0.0
+
+
 class RewardFollowsLength(Check):
     """Longer is better, whatever it says."""
 
@@ -390,7 +459,7 @@ CHECKS: Mapping[str, type[Check]] = {
     check.name: check
     for check in (
         HollowTurn, EmptyAnswer, Loop, CutAndRewarded, RunawayLength, SameReward, SameAnswer, MoodyVerifier,
-        ToolNeverWorks, Unanswered, RewardFollowsLength,
+        ToolNeverWorks, Unanswered, NeverRight, RewardFollowsLength,
     )
 }  # fmt: skip
 """All checks by their names, in the order in which they are reported."""
@@ -440,6 +509,46 @@ class Histogram:
 
     def _value(self, bucket: int) -> float:
         return math.exp(bucket * self.GROWTH) if bucket >= 0 else 0.0
+
+
+@dataclass(slots=True)
+class Lowest:
+    """The least of some values, how often it is there, and how many there are."""
+
+    value: float
+    least: int = 1
+    count: int = 1
+
+
+class Group:
+    """Rollouts that have something in common. `lowest`: by what is measured; `tasks`: the first two."""
+
+    __slots__ = ("count", "lowest", "places", "tasks")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lowest: dict[str, Lowest] = {}
+        self.places: list[Place] = []
+        self.tasks: set[str] = set()
+
+    def add(self, values: Mapping[str, float], seen: Seen, examples: int) -> None:
+        """Add one."""
+        self.count += 1
+        if len(self.tasks) < 2:
+            self.tasks.add(seen.rollout.task_id)
+        if len(self.places) < examples:
+            self.places.append(seen.place(f"reward {seen.reward:g}"))
+        for name, value in values.items():
+            known = self.lowest.get(name)
+            if known is None:
+                if len(self.lowest) < MEASURES:
+                    self.lowest[name] = Lowest(value)
+                continue
+            known.count += 1
+            if value < known.value:
+                known.value, known.least = value, 1
+            elif value == known.value:
+                known.least += 1
 
 
 class Correlation:

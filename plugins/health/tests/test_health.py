@@ -205,6 +205,20 @@ def test_a_call_that_nobody_answered(answered: bool, found: list[str], health: A
         assert findings["unanswered-call"]["rollouts"][0]["detail"] == "look, reward 1"
 
 
+def test_tasks_of_a_kind_that_are_never_right(health: Any) -> None:
+    kinds = [("sum", "none", "most")[n % 3] for n in range(COUNT)]
+    tasks = [ask(n, reward_wanted=float(kinds[n] != "none" and n % 5 > 0), kind=kinds[n]) for n in range(COUNT)]
+    model = ScriptedModel(lambda request, context: said(f"It is {context.key[0]}.", USED + int(context.key[0][1:]) % 7))
+    run(model, env(Session, tasks), output=Path("x.jsonl"))
+    _, findings = health(Path("x.jsonl"))
+    assert [*findings] == ["never-right"]
+    assert (
+        findings["never-right"]["text"]
+        == "the reward is 0 in all rollouts where kind is none, and more in 80% of the others"
+    )
+    assert (findings["never-right"]["count"], findings["never-right"]["of"]) == (10, COUNT)
+
+
 def test_rewards_that_follow_length(health: Any) -> None:
     path = collected(lambda n, turn: said(f"It is {n}.", 20 + n), [n / COUNT for n in range(COUNT)])
     status, findings = health(path)
