@@ -22,6 +22,9 @@ MAIN = "policy"
 Stretches: TypeAlias = list[list[int]]
 """Places as pairs `[start, stop]`, in the order in which they were shown or said."""
 
+_NUMBER = (int, float)
+"""A union would be made anew for each of several checks per call."""
+
 
 @dataclass(slots=True)
 class ModelCall:
@@ -92,14 +95,14 @@ class ModelCall:
             _stretches(wire.get("shown"), end),
             _stretches(wire.get("gave"), end),
             wire.get("usage"),
-            latency if isinstance(latency, int | float) else 0.0,
-            waited if isinstance(waited, int | float) else 0.0,
+            latency if isinstance(latency, _NUMBER) else 0.0,
+            waited if isinstance(waited, _NUMBER) else 0.0,
             attempts if type(attempts) is int else 1,
-            at if isinstance(at, int | float) else 0.0,
+            at if isinstance(at, _NUMBER) else 0.0,
             wire.get("response_id"),
             wire.get("model"),
             wire.get("sampling"),
-            cost if isinstance(cost, int | float) else None,
+            cost if isinstance(cost, _NUMBER) else None,
             wire.get("verifies") is True,
             CallTokens.of(wire["tokens"]) if "tokens" in wire else None,
         )
@@ -157,8 +160,8 @@ class ToolRun:
             str(wire.get("actor") or MAIN),
             call,
             output,
-            at if isinstance(at, int | float) else 0.0,
-            seconds if isinstance(seconds, int | float) else 0.0,
+            at if isinstance(at, _NUMBER) else 0.0,
+            seconds if isinstance(seconds, _NUMBER) else 0.0,
             str(error) if error is not None else None,
         )
 
