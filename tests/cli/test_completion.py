@@ -81,7 +81,7 @@ def completed(gym: Gym, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]
         ("gym run --env ./e", ["./e"]),
         ("gym run --input ", [""]),
         ("gym rescore ", [""]),
-        ("gym plugins show wo", ["words"]),
+        ("gym plugins show wo", ["words", "workers"]),
         ("gym run --agent w", []),
         ("gym run --sandbox ", ["box"]),
     ],

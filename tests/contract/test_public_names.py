@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import chat, errors, responses
+from gym_core import chat, errors, responses, spi
 
 FACADES = ("chat", "errors", "responses")
 
@@ -28,6 +28,7 @@ def public(module: ModuleType) -> dict[str, Any]:
 
 PUBLIC = {name: value for name, value in public(gym_core).items() if name not in FACADES}
 NAMED = {id(value) for module in (gym_core, chat, errors, responses) for value in public(module).values()}
+NAMED.add(id(spi.ExecutorProvider))  # the one setting whose type is for those who extend gym
 
 
 def annotated(name: str, value: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:

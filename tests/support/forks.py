@@ -51,8 +51,7 @@ streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
 server.sendmsg([len(asked).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
 server.sendall(asked)
 for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGUSR1):
-    if _signal.getsignal(number) != _signal.SIG_IGN:
-        _signal.signal(number, lambda number, _: server.send(bytes([number])))
+    _signal.signal(number, lambda number, _: server.send(bytes([number])))  # also where it is ignored: the fork knows
 _signal.signal({kill}, lambda *_: server.send(bytes([_signal.SIGKILL])))
 for number in range(3):  # whoever is at the other end is to see what the fork does with its own
     os.dup2(os.open(os.devnull, os.O_RDWR), number)

@@ -71,13 +71,16 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._open: Received | None = None
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
+        self._made = self._closing = False
         self._writable = asyncio.Event()
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
+        self._made = True
+        if self._closing:  # the loop makes a connection a turn after it has asked for one like this
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -102,7 +105,8 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Let go of the client, whatever it waits for."""
         self._closing = True
-        self._transport.abort()
+        if self._made:
+            self._transport.abort()
 
     def _take(self) -> None:
         """Begin with the next request, if it is whole and nothing is open."""
