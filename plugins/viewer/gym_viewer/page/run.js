@@ -287,10 +287,11 @@ function byField(view, id, atReward, page) {
     const one = view.histograms.find(({ name }) => name === byChoice.of);
     return one ? scaleOf(one.low, one.high) : atReward;
   };
+  let latest = 0;
   const load = async () => {
-    const at = scale();
+    const at = scale(), mine = ++latest;
     const answer = await ask(runPath(id, "by"), { field: byChoice.field, of: byChoice.of }, page.signal).catch(() => null);
-    if (!answer) return;
+    if (!answer || mine !== latest) return;  // an earlier one may be answered later
     fill(list, barList(answer.values.map((value) => ({
       label: value.value, share: value.mean === null ? 0 : at(value.mean), at: value.mean === null ? 0 : at(value.mean),
       value: value.mean === null ? "no verdict" : `${score(value.mean)}${value.standard_error ? ` ± ${score(value.standard_error)}` : ""} · ${whole(value.rollouts)}`,

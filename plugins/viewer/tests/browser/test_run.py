@@ -62,7 +62,7 @@ def test_a_component_is_a_field_to_group_by_and_may_be_averaged(page: Page, view
     run_at(page, viewer, "shop-small")
     panel = page.locator(".panel").filter(has=page.get_by_role("heading", name="Reward by field"))
     panel.get_by_label("Field", exact=True).select_option("reward_components.correct")
-    expect(panel.locator(".bar-row")).to_have_count(2)
+    expect(panel.locator(".bar-row")).to_have_count(3)  # right, wrong, no verdict
     panel.get_by_label("Field", exact=True).select_option("kind")
     expect(panel.locator(".bar-row").first).to_contain_text("fruit")
     reward = panel.locator(".bar-row").first.inner_text()
