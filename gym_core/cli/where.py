@@ -22,6 +22,7 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 _OTHER = re.compile(r"\{([^{}:\"]+)\}")
+"""A value that names another field: its path in braces."""
 _TURNED = {">": ">=", "<": "<=", "~": "~", "!": "!="}
 """What is meant by an operator that is written the other way round: by what follows its `=`."""
 
@@ -30,10 +31,11 @@ _TURNED = {">": ">=", "<": "<=", "~": "~", "!": "!="}
 class Condition:
     """What the field at a dotted path must be.
 
-    `=` (or `==`) and `!=` compare with the value as JSON and as text, and null is a field that is not there; `<`, `>`,
-    `<=` and `>=` compare numbers, and text where the field is text; `~` searches the text of the field, or its JSON,
-    for a regular expression, in capitals or not. A value in braces, as in `answer!={rollout.info.given}`, is the one at
-    that path in the same row; `other` is the path. `literal`: `==` was written, for what would be read otherwise.
+    `=` (or `==`) and `!=` compare with the value as JSON and as text, and null is a field that is not there; `<`,
+    `>`, `<=` and `>=` compare numbers, and text where the field is text; `~` searches the text of the field, or its
+    JSON, for a regular expression, in capitals or not. A value in braces, as in `answer!={rollout.info.given}`, is
+    the one at that path in the same row, where two that are not there are not the same; `other` is the path.
+    `literal`: `==` was written, for what would be read otherwise.
     """
 
     field: str
@@ -92,8 +94,8 @@ class Condition:
 
     def _holds_with(self, row: Mapping[str, Any], other: Any) -> bool:
         """Whether it is so with the value of another field."""
-        if other is None:  # the text "null" is no field that is not there
-            return self.operator in ("=", "!=") and (not self.is_found(row)) == (self.operator == "=")
+        if other is None:  # where neither is there, both are misspelt, mostly
+            return self.operator == "!=" and self.is_found(row)
         text = _text(other)
         value = _parsed(other) if isinstance(other, str) else other
         return replace(self, text=text, value=value, other=None).holds(row)

@@ -82,3 +82,25 @@ def test_code_that_sets_handlers_and_asks_for_a_loop_gets_no_error_and_sets_none
 
     assert asyncio.run(load_in_thread("x:y", load)) is True
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_two_loads_at_once_leave_signals_as_they_were() -> None:
+    before, first_in, second_in, first_out = signal.signal, threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        first_in.set()
+        second_in.wait(10)
+
+    def second() -> None:
+        first_in.wait(10)
+        second_in.set()
+        first_out.wait(10)
+
+    async def both() -> None:
+        later = asyncio.create_task(load_in_thread("x:second", second))
+        await load_in_thread("x:first", first)
+        first_out.set()
+        await later
+
+    asyncio.run(both())
+    assert signal.signal is before

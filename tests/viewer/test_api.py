@@ -315,6 +315,12 @@ def test_a_field_that_no_row_has_is_said(viewer: Viewer, written: str, field: st
     assert like in unknown["like"] if like else unknown["like"] == []
 
 
+@pytest.mark.parametrize("others", [{"text": "nowhere"}, {"status": "truncated"}])
+def test_no_field_is_said_to_be_none_where_rows_were_left_out(viewer: Viewer, others: dict[str, str]) -> None:
+    answer = viewer.get(f"{viewer.run('first')}/rollouts", where="level=1", **others)
+    assert (answer["matched"], answer["search"]["unknown"]) == (0, [])
+
+
 def test_what_is_no_condition_is_said_in_the_words_of_the_page(viewer: Viewer) -> None:
     _, error = viewer.refused(f"{viewer.run('first')}/rollouts", where="foo")
     assert error == "foo: this is no condition"

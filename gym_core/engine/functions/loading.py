@@ -57,17 +57,27 @@ def too_slow(name: object, seconds: float, thread: int) -> UsageError:
     )
 
 
+_set_handler = signal.signal
+_changing = threading.Lock()
+_under_way = 0
+"""How many loads leave signals alone: the first puts the stand-in there, and the last takes it away."""
+
+
+def _of_main_thread(number: Any, handler: Any) -> Any:
+    return _set_handler(number, handler) if threading.current_thread() is threading.main_thread() else None
+
+
 @contextmanager
 def _signals_left_alone() -> Iterator[None]:
     """Handlers that the code sets are dropped: outside of the main thread Python would raise."""
-    real = signal.signal
-
-    def of_main_thread(number: Any, handler: Any) -> Any:
-        return real(number, handler) if threading.current_thread() is threading.main_thread() else None
-
-    signal.signal = of_main_thread  # type: ignore[assignment]
+    global _under_way
+    with _changing:
+        _under_way += 1
+        signal.signal = _of_main_thread  # type: ignore[assignment]
     try:
         yield
     finally:
-        if signal.signal is of_main_thread:
-            signal.signal = real
+        with _changing:
+            _under_way -= 1
+            if not _under_way:
+                signal.signal = _set_handler

@@ -38,7 +38,8 @@ class Judge:
         self._likeness = ""
         self._cleared = False
         self.settled = False
-        """Whether a rollout that nothing failed is to be written as it is, which is nearly always."""
+        """Whether a rollout that nothing failed is to be written as it is, which is nearly always: kept rather than
+        worked out, since it is asked once per rollout."""
 
     @property
     def held(self) -> int:

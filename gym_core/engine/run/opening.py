@@ -145,8 +145,7 @@ class Opened:
     """The components of a run, open and looked at, with what is known of them. Nothing has been written yet.
 
     `tasks`: of the input, else what was listed. `given_prices`: those of a file, by model. `limiters`: of the
-    models' endpoints. `earlier`: what an earlier part of the run has left of
-    groups.
+    models' endpoints. `earlier`: what an earlier part of the run has left of groups.
     """
 
     config: RunConfig

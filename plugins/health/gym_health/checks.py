@@ -36,12 +36,17 @@ FOLLOWS_LENGTH = 0.6
 TRACKED = 10_000
 """So many answers are told apart, per check."""
 TOOLS = 200
+"""So many tools are told apart."""
 BY_CHANCE = 0.01
-"""So likely it may be by chance that all of a group have the least, and nothing is said of it."""
+"""So likely it may be by chance that all of some group have the least, of all groups that are looked at."""
 VALUES, FIELDS = 50, 40
 """A field with more values is none by which tasks fall into groups; so many fields are looked at."""
 LONGEST = 100
+"""A longer text is no value by which tasks fall into groups."""
 MEASURES = 16
+"""So many components are looked at, the reward among them."""
+SEVERAL_TASKS = 64
+"""So many tasks of a group are told apart: more say no more."""
 NOT_OF_THE_TASK = frozenset({"task_id", REQUEST_FIELD, *RESULT_FIELDS})
 
 
@@ -402,27 +407,34 @@ class NeverRight(Check):
         """One for each such value of a field, and one for single tasks."""
         if self.looked < ENOUGH:
             return
-        for name, groups in self._fields.items():
-            if not 1 < len(groups) <= VALUES:
-                continue
+        told_apart = {name: groups for name, groups in self._fields.items() if 1 < len(groups) <= VALUES}
+        tried = len(self._whole.lowest) * sum(map(len, told_apart.values()))
+        for name, groups in told_apart.items():
             for value, group in groups.items():
-                what = next((one for one in self._whole.lowest if self._share(group, one)), None)
-                if what is not None and len(group.tasks) > 1:
+                # the repeats of a task fail together where it is hard: what counts is how many tasks there are
+                tries = len(group.tasks)
+                what = next((one for one in self._whole.lowest if self._share(group, one, tries, tried)), None)
+                if what is not None:
+                    share = self._share(group, what, tries, tried)
                     what_of = "reward" if what == "reward" else f"component {what}"
-                    text = self.text.format(what_of, group.lowest[what].value, name, value, self._share(group, what))
+                    text = self.text.format(what_of, group.lowest[what].value, name, value, share)
                     yield Finding(self.name, text, group.count, self.looked, tuple(group.places))
-        wrong = [group for group in self._tasks.values() if self._share(group, "reward")]
+        tasks = self._tasks.values()
+        wrong = [group for group in tasks if self._share(group, "reward", group.count, len(tasks))]
         if wrong:
             places = tuple(place for group in wrong[: self.examples] for place in group.places[:1])
             yield Finding(self.name, self.text_of_tasks, sum(group.count for group in wrong), self.looked, places)
 
-    def _share(self, group: Group, what: str) -> float:
-        """The share of the others that have more than the least, where all of a group have that; else 0."""
+    def _share(self, group: Group, what: str, tries: int, tried: int) -> float:
+        """The share of the others that have more than the least, where all of a group have that; else 0.
+
+        `tries`: how many of the group are independent of each other. `tried`: how many such groups are looked at.
+        """
         all_, own = self._whole.lowest[what], group.lowest.get(what)
-        if own is None or own.value != all_.value or own.least != own.count or all_.count == own.count:
+        if own is None or own.value != all_.value or own.times != own.count or all_.count == own.count:
             return 0.0
-        share = (all_.count - all_.least) / (all_.count - own.count)
-        return share if (1 - share) ** own.count <= BY_CHANCE and own.count > 1 else 0.0
+        share = (all_.count - all_.times) / (all_.count - own.count)
+        return share if tries > 1 and (1 - share) ** tries * tried <= BY_CHANCE else 0.0
 
 
 class RewardFollowsLength(Check):
@@ -513,15 +525,15 @@ class Histogram:
 
 @dataclass(slots=True)
 class Lowest:
-    """The least of some values, how often it is there, and how many there are."""
+    """The least of some values, the times it is there, and how many there are."""
 
     value: float
-    least: int = 1
+    times: int = 1
     count: int = 1
 
 
 class Group:
-    """Rollouts that have something in common. `lowest`: by what is measured; `tasks`: the first two."""
+    """Rollouts that have something in common. `lowest`: by what is measured; `tasks`: the first `SEVERAL_TASKS`."""
 
     __slots__ = ("count", "lowest", "places", "tasks")
 
@@ -534,7 +546,7 @@ class Group:
     def add(self, values: Mapping[str, float], seen: Seen, examples: int) -> None:
         """Add one."""
         self.count += 1
-        if len(self.tasks) < 2:
+        if len(self.tasks) < SEVERAL_TASKS:
             self.tasks.add(seen.rollout.task_id)
         if len(self.places) < examples:
             self.places.append(seen.place(f"reward {seen.reward:g}"))
@@ -546,9 +558,9 @@ class Group:
                 continue
             known.count += 1
             if value < known.value:
-                known.value, known.least = value, 1
+                known.value, known.times = value, 1
             elif value == known.value:
-                known.least += 1
+                known.times += 1
 
 
 class Correlation:

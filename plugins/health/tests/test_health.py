@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -217,6 +219,23 @@ def test_tasks_of_a_kind_that_are_never_right(health: Any) -> None:
         == "the reward is 0 in all rollouts where kind is none, and more in 80% of the others"
     )
     assert (findings["never-right"]["count"], findings["never-right"]["of"]) == (10, COUNT)
+
+
+def test_many_tasks_alike_are_never_right_by_chance(health: Any) -> None:
+    chance = random.Random(0)
+    tasks = [ask(n, reward_wanted=1.0, kind=f"kind {n % 40}") for n in range(200)]
+    rewards = {(f"t{n}", repeat): float(chance.random() < 0.7) for n in range(200) for repeat in range(4)}
+    seen = Counter[str]()
+
+    class Chance(PlainSession):
+        def verify(self, trajectory: Trajectory) -> float:
+            seen[self.task.task_id] += 1
+            return rewards[self.task.task_id, seen[self.task.task_id] - 1]
+
+    model = ScriptedModel(lambda request, context: said(f"It is {context.key}.", USED + int(context.key[0][1:]) % 7))
+    run(model, env(Chance, tasks), output=Path("x.jsonl"), repeats=4)
+    _, findings = health(Path("x.jsonl"))
+    assert "never-right" not in findings
 
 
 def test_rewards_that_follow_length(health: Any) -> None:

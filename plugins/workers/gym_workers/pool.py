@@ -59,7 +59,7 @@ class PooledExecutor:
         flush_seconds: float,
         closing: float,
     ) -> None:
-        self._start = launch
+        self._launch_worker = launch
         self._quotas = quotas
         self._settings = settings
         self.concurrency = sum(quotas)
@@ -324,7 +324,7 @@ class PooledExecutor:
     def _launch(self, quota: int) -> None:
         handle = WorkerHandle(self._launched + 1, quota, self._loop.call_soon, flush_seconds=self._flush_seconds)
         settings = self._settings(quota)
-        handle.channel = self._start(
+        handle.channel = self._launch_worker(
             handle.number,
             lambda head, body: self._take_in(handle, head, body),
             lambda how: self._left(handle, how),

@@ -85,9 +85,8 @@ def _sendable(config: RunConfig) -> RunConfig:
         components=replace(
             wanted, models=models, env=_located(wanted.env), agent=_located(wanted.agent), extensions=()
         ),
-        selection=replace(
-            config.selection, input=None, tasks=()
-        ),  # an agent that brings its own world is asked for them
+        # where an agent brings its environment with it, workers are asked for tasks: they get none
+        selection=replace(config.selection, input=None, tasks=()),
         limits=config.limits,
     )
 

@@ -197,14 +197,14 @@ def _selected(opened: OpenRun, query: Query) -> tuple[str, list[Any], Search | N
         "searched": searched.searched,
         "of": searched.of,
         "where": [str(one) for one in conditions],
-        "unknown": [*_unknown(opened, searched, conditions)],
+        "unknown": [*_unknown(opened, searched, conditions)] if where == STANDING and not text else [],
     }
     where += " AND id IN (SELECT id FROM temp.found WHERE search = ?)"
     return where, [*values, searched.number], search
 
 
 def _unknown(opened: OpenRun, searched: Searched, conditions: Sequence[Condition]) -> Iterator[UnknownField]:
-    """The fields that no rollout had of all those that were looked at."""
+    """The fields that no rollout of the run has, where all of them were looked at."""
     if not searched.of or searched.searched < searched.of:
         return
     fields = [one.field for one in conditions] + [one.other for one in conditions if one.other]
