@@ -106,39 +106,5 @@ if TYPE_CHECKING:
     from gym_core.engine.open_engine.mixing import mix as mix
     from gym_core.engine.run.result import RunResult as RunResult
 else:
-    __getattr__, __dir__, __all__ = lazy_names(
-        __name__,
-        {
-            "gym_core.contract.agent": "Actor Agent AgentInfo Episode Stop",
-            "gym_core.contract.component": "Component ComponentContext ComponentInfo FromEnv Venv Operational Options "
-            "Selector",
-            "gym_core.contract.gateway": "Endpoint Gateway",
-            "gym_core.contract.hookspecs": "CONTRACT_VERSION CallInfo RunInfo hookimpl",
-            "gym_core.contract.model": "CallContext Model ModelBackend ModelInfo",
-            "gym_core.contract.resource_server": "Done ResourceServer ResourceServerInfo Session SessionContext "
-            "SessionHost SessionInfo TaskFile",
-            "gym_core.contract.runner": "CompletedTask Runner RunnerContext RunnerInfo TaskFailed",
-            "gym_core.contract.sandbox": "ExecResult Sandbox SandboxProvider SandboxSpec",
-            "gym_core.contract.tools": "BoundTool ToolSpec blocking isolated tool",
-            "gym_core.domain.conversation": "ModelCall ToolRun",
-            "gym_core.domain.errors": "GymError ModelError UsageError",
-            "gym_core.domain.group": "Group",
-            "gym_core.domain.json_text": "JsonError encode_json parse_json",
-            "gym_core.domain.parts": "Content Part audio_part file_part image_part text_part",
-            "gym_core.domain.responses": "FunctionCall FunctionCallOutput Item Request Response Usage user_message",
-            "gym_core.domain.rollout": "Rollout Status ToolCall Trajectory Verdict",
-            "gym_core.domain.sampling": "Sampling",
-            "gym_core.domain.sequences": "TokenSequence",
-            "gym_core.domain.stop_reasons": "StopReason",
-            "gym_core.domain.task": "Task",
-            "gym_core.domain.tokens": "CallTokens Tokens",
-            "gym_core.engine.api": "collect collect_groups open run run_sync",
-            "gym_core.engine.bounds.deadlines": "Deadlines",
-            "gym_core.engine.config": "GymSettings RunSettings",
-            "gym_core.engine.open_engine.gym": "Gym Spent",
-            "gym_core.engine.open_engine.mixing": "mix",
-            "gym_core.engine.run.result": "RunResult",
-        },
-        "chat errors responses",
-    )
+    __getattr__, __dir__, __all__ = lazy_names(__name__)
     __all__ += ["__version__"]

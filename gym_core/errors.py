@@ -1,71 +1,34 @@
 """What may go wrong: each error has a message that says what and where, and a hint that says what to do."""
 
-from gym_core.domain.arguments import ArgumentError
-from gym_core.domain.errors import (
-    AuthenticationError,
-    BackendError,
-    BadRequestError,
-    BrokenReplyError,
-    BudgetExceeded,
-    ConnectionFailedError,
-    ContextLengthError,
-    EndpointError,
-    EpisodeOver,
-    FieldError,
-    GymError,
-    InputError,
-    MissingField,
-    ModelError,
-    ModelNotFoundError,
-    ModelTimeoutError,
-    OverloadedError,
-    PluginError,
-    PolicyError,
-    QuotaError,
-    RateLimitError,
-    ReplyTooLongError,
-    RunStopped,
-    SandboxError,
-    ServerError,
-    SessionError,
-    StoreError,
-    UsageError,
-    class_of_status,
-    error_chain,
-    model_error_classes,
-)
-
-__all__ = [
-    "ArgumentError",
-    "AuthenticationError",
-    "BackendError",
-    "BadRequestError",
-    "BrokenReplyError",
-    "BudgetExceeded",
-    "ConnectionFailedError",
-    "ContextLengthError",
-    "EndpointError",
-    "EpisodeOver",
-    "FieldError",
-    "GymError",
-    "InputError",
-    "MissingField",
-    "ModelError",
-    "ModelNotFoundError",
-    "ModelTimeoutError",
-    "OverloadedError",
-    "PluginError",
-    "PolicyError",
-    "QuotaError",
-    "RateLimitError",
-    "ReplyTooLongError",
-    "RunStopped",
-    "SandboxError",
-    "ServerError",
-    "SessionError",
-    "StoreError",
-    "UsageError",
-    "class_of_status",
-    "error_chain",
-    "model_error_classes",
-]
+from gym_core.domain.arguments import ArgumentError as ArgumentError
+from gym_core.domain.errors import AuthenticationError as AuthenticationError
+from gym_core.domain.errors import BackendError as BackendError
+from gym_core.domain.errors import BadRequestError as BadRequestError
+from gym_core.domain.errors import BrokenReplyError as BrokenReplyError
+from gym_core.domain.errors import BudgetExceeded as BudgetExceeded
+from gym_core.domain.errors import ConnectionFailedError as ConnectionFailedError
+from gym_core.domain.errors import ContextLengthError as ContextLengthError
+from gym_core.domain.errors import EndpointError as EndpointError
+from gym_core.domain.errors import EpisodeOver as EpisodeOver
+from gym_core.domain.errors import FieldError as FieldError
+from gym_core.domain.errors import GymError as GymError
+from gym_core.domain.errors import InputError as InputError
+from gym_core.domain.errors import MissingField as MissingField
+from gym_core.domain.errors import ModelError as ModelError
+from gym_core.domain.errors import ModelNotFoundError as ModelNotFoundError
+from gym_core.domain.errors import ModelTimeoutError as ModelTimeoutError
+from gym_core.domain.errors import OverloadedError as OverloadedError
+from gym_core.domain.errors import PluginError as PluginError
+from gym_core.domain.errors import PolicyError as PolicyError
+from gym_core.domain.errors import QuotaError as QuotaError
+from gym_core.domain.errors import RateLimitError as RateLimitError
+from gym_core.domain.errors import ReplyTooLongError as ReplyTooLongError
+from gym_core.domain.errors import RunStopped as RunStopped
+from gym_core.domain.errors import SandboxError as SandboxError
+from gym_core.domain.errors import ServerError as ServerError
+from gym_core.domain.errors import SessionError as SessionError
+from gym_core.domain.errors import StoreError as StoreError
+from gym_core.domain.errors import UsageError as UsageError
+from gym_core.domain.errors import class_of_status as class_of_status
+from gym_core.domain.errors import error_chain as error_chain
+from gym_core.domain.errors import model_error_classes as model_error_classes

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+FOR_TYPE_CHECKERS = re.compile(r"^    from (\S+) import (\w+) as \2$", re.MULTILINE)
 
-def lazy_names(
-    package: str, names: Mapping[str, str], modules: str = ""
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+
+def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """The `__getattr__`, `__dir__` and `__all__` of a package. The latter has no name of a builtin, to hide none.
 
-    `names`: those of each module, separated by spaces; `.pool` is a module of the package.
-    `modules`: those of its own modules that are names of it. Hide all three from type checkers, or a misspelt name is
-    no error to them:
+    The names are those that the package tells type checkers of, a line each, so that they stand once. From those all
+    three are hidden, or a misspelt name is no error to them:
 
         if TYPE_CHECKING:
+            from package import errors as errors
             from package.pool import Pool as Pool
         else:
-            __getattr__, __dir__, __all__ = lazy_names(__name__, {".pool": "Pool"})
+            __getattr__, __dir__, __all__ = lazy_names(__name__)
+
+    Raises `ImportError` for a package that lies there without its source.
     """
-    where = {name: module for module, its in names.items() for name in its.split()}
-    public = sorted((*where, *modules.split()))
+    # Read by a pattern: to parse the longest of them would cost a command as much as all else that it reads of itself.
+    try:
+        source = Path(sys.modules[package].__file__ or "").read_text(encoding="utf-8")
+    except OSError as error:
+        raise ImportError(f"the source of {package} is not here, in which its names are listed: {error}") from error
+    where = {name: module for module, name in FOR_TYPE_CHECKERS.findall(source)}
+    public = sorted(where)
 
     def get(name: str) -> Any:
-        if name not in public:
+        if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if name in where:
-            value = getattr(import_module(where[name], package), name)
-        else:
-            value = import_module(f".{name}", package)
+        module = where[name]
+        value = import_module(f"{package}.{name}") if module == package else getattr(import_module(module), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -1,75 +1,37 @@
 """What reads and makes items of requests and responses: plain dicts, as the Responses API writes them."""
 
-from gym_core.domain.parts import Content, Detail, Part, audio_part, file_part, image_part, text_part
-from gym_core.domain.responses import (
-    FunctionCall,
-    FunctionCallOutput,
-    Item,
-    Request,
-    Response,
-    Usage,
-    as_items,
-    call_id_of,
-    content_parts,
-    function_call_output,
-    item_text,
-    output_text,
-    user_message,
-)
-from gym_core.domain.stop_reasons import (
-    BUDGET,
-    COMPLETED,
-    CONTENT_FILTER,
-    CONTEXT_LENGTH,
-    EMPTY,
-    INCOMPLETE,
-    MAX_OUTPUT_TOKENS,
-    MAX_ROLLOUT_TOKENS,
-    MAX_TURNS,
-    REASONING_ONLY,
-    REFUSAL,
-    SESSION_DONE,
-    TRUNCATING,
-    StopReason,
-)
-from gym_core.domain.tool_calls import (
-    answered_calls,
-)
-
-__all__ = [
-    "BUDGET",
-    "COMPLETED",
-    "CONTENT_FILTER",
-    "CONTEXT_LENGTH",
-    "EMPTY",
-    "INCOMPLETE",
-    "MAX_OUTPUT_TOKENS",
-    "MAX_ROLLOUT_TOKENS",
-    "MAX_TURNS",
-    "REASONING_ONLY",
-    "REFUSAL",
-    "SESSION_DONE",
-    "TRUNCATING",
-    "Content",
-    "Detail",
-    "FunctionCall",
-    "FunctionCallOutput",
-    "Item",
-    "Part",
-    "Request",
-    "Response",
-    "StopReason",
-    "Usage",
-    "answered_calls",
-    "as_items",
-    "audio_part",
-    "call_id_of",
-    "content_parts",
-    "file_part",
-    "function_call_output",
-    "image_part",
-    "item_text",
-    "output_text",
-    "text_part",
-    "user_message",
-]
+from gym_core.domain.parts import Content as Content
+from gym_core.domain.parts import Detail as Detail
+from gym_core.domain.parts import Part as Part
+from gym_core.domain.parts import audio_part as audio_part
+from gym_core.domain.parts import file_part as file_part
+from gym_core.domain.parts import image_part as image_part
+from gym_core.domain.parts import text_part as text_part
+from gym_core.domain.responses import FunctionCall as FunctionCall
+from gym_core.domain.responses import FunctionCallOutput as FunctionCallOutput
+from gym_core.domain.responses import Item as Item
+from gym_core.domain.responses import Request as Request
+from gym_core.domain.responses import Response as Response
+from gym_core.domain.responses import Usage as Usage
+from gym_core.domain.responses import as_items as as_items
+from gym_core.domain.responses import call_id_of as call_id_of
+from gym_core.domain.responses import content_parts as content_parts
+from gym_core.domain.responses import function_call_output as function_call_output
+from gym_core.domain.responses import item_text as item_text
+from gym_core.domain.responses import output_text as output_text
+from gym_core.domain.responses import user_message as user_message
+from gym_core.domain.stop_reasons import BUDGET as BUDGET
+from gym_core.domain.stop_reasons import COMPLETED as COMPLETED
+from gym_core.domain.stop_reasons import CONTENT_FILTER as CONTENT_FILTER
+from gym_core.domain.stop_reasons import CONTEXT_LENGTH as CONTEXT_LENGTH
+from gym_core.domain.stop_reasons import EMPTY as EMPTY
+from gym_core.domain.stop_reasons import INCOMPLETE as INCOMPLETE
+from gym_core.domain.stop_reasons import MAX_OUTPUT_TOKENS as MAX_OUTPUT_TOKENS
+from gym_core.domain.stop_reasons import MAX_ROLLOUT_TOKENS as MAX_ROLLOUT_TOKENS
+from gym_core.domain.stop_reasons import MAX_TURNS as MAX_TURNS
+from gym_core.domain.stop_reasons import REASONING_ONLY as REASONING_ONLY
+from gym_core.domain.stop_reasons import REFUSAL as REFUSAL
+from gym_core.domain.stop_reasons import SESSION_DONE as SESSION_DONE
+from gym_core.domain.stop_reasons import TRUNCATING as TRUNCATING
+from gym_core.domain.stop_reasons import StopReason as StopReason
+from gym_core.domain.tool_calls import answered_calls as answered_calls

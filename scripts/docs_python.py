@@ -87,9 +87,7 @@ def _modules() -> Iterator[str]:
 
 def further_names(module: ModuleType) -> list[str]:
     """The public classes and functions of a module, in alphabetical order."""
-    return sorted(
-        name for name in module.__all__ if isinstance(value := getattr(module, name), type) or inspect.isfunction(value)
-    )
+    return sorted(name for name, value in vars(module).items() if isinstance(value, type) or inspect.isfunction(value))
 
 
 def second_tier() -> str:

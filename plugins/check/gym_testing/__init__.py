@@ -53,20 +53,4 @@ if TYPE_CHECKING:
     from gym_testing.served import Served as Served
 else:
     # Imported when first used: pytest loads a module of this package in every run of everybody who has gym installed.
-    __getattr__, __dir__, __all__ = lazy_names(
-        __name__,
-        {
-            ".agents": "LoopAgent",
-            ".command": "Completed GymCommand",
-            ".conformance": "AgentConformance ModelBackendConformance ResourceServerConformance RunnerConformance "
-            "SandboxConformance",
-            ".endpoint": "FakeOpenAI Script Turn",
-            ".http": "Received",
-            ".isolation": "IsolatedPlugins",
-            ".models": "ModelTurn ScriptedModel",
-            ".rehearsal": "RunRollout rehearse run_rollout",
-            ".replies": "Delivery Reply answer call refuse say think",
-            ".served": "Served",
-        },
-        "faults",
-    )
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

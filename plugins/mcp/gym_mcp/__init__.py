@@ -22,14 +22,4 @@ if TYPE_CHECKING:
     from gym_mcp.session import MCPSession as MCPSession
     from gym_mcp.tools import listed_tools as listed_tools
 else:
-    __getattr__, __dir__, __all__ = lazy_names(
-        __name__,
-        {
-            ".connection": "ToolError",
-            ".content": "as_blocks",
-            ".endpoint": "HTTPServer StdioServer",
-            ".package": "load_package need_package",
-            ".session": "MCPResourceServer MCPSession",
-            ".tools": "listed_tools",
-        },
-    )
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -31,15 +31,4 @@ if TYPE_CHECKING:
     from gym_training.verl import verl_sampling as verl_sampling
     from gym_training.verl import verl_task as verl_task
 else:
-    __getattr__, __dir__, __all__ = lazy_names(
-        __name__,
-        {
-            "gym_training.statuses": "TREATMENTS is_truncated mask_sample remove_sample",
-            "gym_training.supervised": "best_and_worst to_kto to_preference to_prompts to_sft",
-            "gym_training.tokens": "as_columns to_openenv to_prime_rl to_tokens to_trl to_verl",
-            "gym_training.trl": "TrlRollouts trl_rollouts",
-            "gym_training.trl_environment": "GymSpec",
-            "gym_training.verifiers": "to_verifiers",
-            "gym_training.verl": "VerlPolicy verl_outputs verl_sampling verl_task",
-        },
-    )
+    __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -18,12 +18,4 @@ if TYPE_CHECKING:
     from gym_workers.launcher import WorkerLauncher as WorkerLauncher
     from gym_workers.worker import Worker as Worker
 else:
-    __getattr__, __dir__, __all__ = lazy_names(
-        __name__,
-        {
-            "gym_workers.channel": "Head Receive WorkerChannel",
-            "gym_workers.frames": "FrameReader",
-            "gym_workers.launcher": "WorkerLauncher",
-            "gym_workers.worker": "Worker",
-        },
-    )
+    __getattr__, __dir__, __all__ = lazy_names(__name__)
