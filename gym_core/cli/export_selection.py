@@ -5,13 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import groupby
 from math import isnan, nan
 from typing import Any, Literal, TypeAlias
 
 from gym_core.cli.where import Condition
 from gym_core.domain.errors import InputError, UsageError
+from gym_core.domain.nearest import nearest
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.metrics.breakdown import field_value
 from gym_core.engine.storage.reading import ResultsFile
@@ -63,7 +63,7 @@ class SelectedRollouts:
             names = names or _names(rollout.row)
         if names:
             unknown = min(wanted)
-            near = get_close_matches(unknown, names, n=1) or [n for n in names if n.endswith(f".{unknown}")][:1]
+            near = nearest(unknown, names) or [n for n in names if n.endswith(f".{unknown}")][:1]
             raise UsageError(
                 f"--select: no rollout of {self._results.path} has the field `{unknown}`",
                 hint=f"did you mean `{near[0]}`?" if near else "`gym show RUN --json` shows a row with all its fields",

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from typing_extensions import TypedDict
 
+from gym_core.domain.nearest import nearest
+
 BACKEND_FIELDS = frozenset({"model", "stream", "stream_options", "background"})
 """Fields of a request that are the backend's: ignored in what comes from elsewhere; a `model` in rows is counted."""
 
@@ -94,11 +96,9 @@ def inherited(body: Mapping[str, Any], *, tools: bool) -> dict[str, Any]:
 
 
 def _unknown(name: str) -> str:
-    from difflib import get_close_matches
-
     if name in _NOT_HERE:
         return f"`{name}` is no sampling parameter: {_whose(name)}"
-    near = get_close_matches(name, _FIELDS, n=1)
+    near = nearest(name, _FIELDS)
     meant = f"did you mean `{near[0]}`? What" if near else "what"
     return f"there is no sampling parameter `{name}`; {meant} only some servers know goes into `{EXTRA}`, by its name"
 

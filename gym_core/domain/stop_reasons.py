@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from gym_core.domain.nearest import nearest
+
 
 class StopReason(StrEnum):
     """Why a model or an agent stopped: all the reasons there are. `StopReason("...")` raises `ValueError` for others.
@@ -25,9 +27,7 @@ class StopReason(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> StopReason:
-        from difflib import get_close_matches
-
-        near = get_close_matches(str(value), cls, n=1)
+        near = nearest(str(value), cls)
         guess = f" (did you mean {near[0]}?)" if near else ""
         raise ValueError(f"{value!r:.80} is no stop reason{guess}; there are {', '.join(cls)}")
 

@@ -327,12 +327,11 @@ def _content(path: str, whole: bool = False) -> bytes:
 
 def misspelt_group(group: str) -> str | None:
     """The group of gym's that is meant by one that is none; None where it is one, or somebody else's."""
-    from difflib import get_close_matches
-
+    from gym_core.domain.nearest import nearest
     from gym_core.wiring.kinds import GROUPS
 
     said = re.sub(r"[\W_]+", ".", group.lower(), count=1).strip(".[]")
-    near = get_close_matches(re.sub(r"[-\s]", "_", said), GROUPS, n=1, cutoff=0.9)
+    near = nearest(re.sub(r"[-\s]", "_", said), GROUPS, cutoff=0.9)
     return near[0] if near and group not in GROUPS else None
 
 

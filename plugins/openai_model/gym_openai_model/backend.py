@@ -35,8 +35,8 @@ from gym_openai_model.preflight import (
     Listing,
     default_model,
     list_models,
-    nearest,
     only_model,
+    those_offered,
     transport_failure,
     unlisted,
 )
@@ -354,7 +354,7 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
                 warnings.append(listing.problem)
             elif self._model and unlisted(self._model, listing.models):
                 warnings.append(f"{endpoint} does not list the model {self._model!r}")
-                self._offered = nearest(self._model, listing.models)
+                self._offered = those_offered(self._model, listing.models)
         if self._identity.source:
             bare = [at.base_url for at in self._endpoints if at.base_url.startswith("http://") and not at.is_private]
             warnings += [f"the key from {self._identity.source} goes unencrypted to {at}" for at in bare]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 from gym_core import JsonError, ModelError, UsageError, errors, parse_json
+from gym_core.spi import nearest
 from gym_http1 import MEGABYTE
 from gym_openai_model.endpoint import Endpoint
 from gym_openai_model.identity import Identity
@@ -126,9 +126,9 @@ def only_model(listing: Listing, endpoint: Endpoint, name: str) -> str:
     )
 
 
-def nearest(model: str, models: Sequence[str]) -> str:
+def those_offered(model: str, models: Sequence[str]) -> str:
     """Some of the models of a listing that does not name this one, those first whose names are like it."""
-    first = list(dict.fromkeys([*get_close_matches(model, models, n=_NEAREST, cutoff=0.4), *models]))[:_NEAREST]
+    first = list(dict.fromkeys([*nearest(model, models, most=_NEAREST, cutoff=0.4), *models]))[:_NEAREST]
     return ", ".join(first) + (f" and {len(models) - len(first)} more" if len(models) > len(first) else "")
 
 

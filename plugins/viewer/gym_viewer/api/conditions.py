@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from gym_core import JsonError, parse_json
-from gym_core.spi import Condition, field_value
+from gym_core.spi import Condition, field_value, nearest
 from gym_viewer.api.query import Query
 from gym_viewer.index.row import COMPONENTS, INFO
 from gym_viewer.library import OpenRun
@@ -72,8 +71,8 @@ class Names:
                 known.setdefault(name.lower(), path)
         wanted = field.lower()
         last = wanted.rpartition(".")[2]
-        found = [known[one] for one in get_close_matches(last, known, 2, 0.7)]
-        found += [known[one] for one in get_close_matches(wanted, known, _LIKE, 0.6)]
+        found = [known[one] for one in nearest(last, known, most=2, cutoff=0.7)]
+        found += [known[one] for one in nearest(wanted, known, most=_LIKE)]
         return [*dict.fromkeys(found)][:_LIKE]
 
     def _path(self, name: str) -> str | None:
