@@ -18,11 +18,9 @@ from typing import Any
 
 import orjson
 
-from gym_core.cli.export_file import write_export
-from gym_core.cli.export_selection import ExportSelection, SelectedRollouts
-from gym_core.engine.storage.reading import ResultsFile
-from gym_core.engine.storage.requests import StoredRequests
-from gym_core.spi import ExportRequest
+from gym_core.spi import ExportRequest, ResultsFile, StoredRequests
+from gym_results.export_file import write_export
+from gym_results.export_selection import ExportSelection, SelectedRollouts
 from gym_training.formats import FORMATS
 
 TURNS, READ, SAMPLED = 3, 300, 100

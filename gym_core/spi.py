@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from gym_core.cli.boundary import run_command as run_command
     from gym_core.cli.component_options import component_config_options as component_config_options
     from gym_core.cli.component_options import read_components as read_components
-    from gym_core.cli.export_file import csv_lines as csv_lines
     from gym_core.cli.install import DECLINED as DECLINED
     from gym_core.cli.install import agreed as agreed
     from gym_core.cli.install import show_plan as show_plan
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from gym_core.cli.terminal import pass_terminal as pass_terminal
     from gym_core.cli.terminal import styled as styled
     from gym_core.cli.terminal import written as written
-    from gym_core.cli.where import Condition as Condition
     from gym_core.contract.agent import checked_stop as checked_stop
     from gym_core.contract.executor import ExecutorProvider as ExecutorProvider
     from gym_core.contract.executor import Finished as Finished
@@ -198,6 +196,8 @@ if TYPE_CHECKING:
     from gym_core.engine.staging import make_gates as make_gates
     from gym_core.engine.staging import open_stage as open_stage
     from gym_core.engine.standard_streams import print_plainly as print_plainly
+    from gym_core.engine.storage.collisions import refuse_collisions as refuse_collisions
+    from gym_core.engine.storage.collisions import refuse_of_a_run as refuse_of_a_run
     from gym_core.engine.storage.collisions import refuse_writes_to_runs as refuse_writes_to_runs
     from gym_core.engine.storage.collisions import rows_beside as rows_beside
     from gym_core.engine.storage.encoded import EncodedRollout as EncodedRollout

@@ -31,11 +31,6 @@ app = CommandGroup(
         "config": ("gym_core.cli.config:show", "Show every value of a run with its origin, and start nothing."),
         "models": ("gym_core.cli.models:list_models", "List the models that an endpoint offers."),
         "tasks": ("gym_core.cli.tasks:tasks", "List the tasks that an environment ships, or those of a file."),
-        "import": ("gym_core.cli.import_:import_", "Turn the configuration of another system into a run file."),
-        "export": (
-            "gym_core.cli.export:export",
-            "Write the rollouts of a run as rows that the tools of others read.",
-        ),
         "help": ("gym_core.cli.help:help_", "Show how to use a command, as `gym COMMAND --help` does."),
     },
 )

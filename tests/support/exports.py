@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 
 from gym_core import encode_json
-from gym_core.cli.export_selection import ExportSelection, SelectedRollouts
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.requests import StoredRequests
 from gym_core.spi import Exporter, ExportRequest
+from gym_results.export_selection import ExportSelection, SelectedRollouts
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gym_core import UsageError
-from gym_core.spi import Condition
+from gym_results.conditions import Condition
 from gym_viewer.index.row import COLUMNS, columns_of
 from gym_viewer.index.search import Searched, Searches
 from gym_viewer.index.store import FAILURES, RunIndex

@@ -1,7 +1,7 @@
-"""What finished runs came to: the commands `gym show`, `gym stats` and `gym runs`.
+"""What one does with results files: the commands `gym show`, `gym stats`, `gym runs`, `gym export` and `gym import`.
 
-For others who look at runs: `stored_runs` finds them, `comparison` counts and compares them, `pager` shows what is
-long.
+For others who look at runs: `stored_runs` finds them, `comparison` counts and compares them, `conditions` reads what
+`--where` asks for, `csv_lines` writes tables, `pager` shows what is long.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 @hookimpl(contract=1)
 def gym_commands() -> Mapping[str, click.Command]:
     """The commands, each of which imports what it needs when it is carried out."""
+    from gym_results.export import export
+    from gym_results.import_ import import_
     from gym_results.runs import runs
     from gym_results.show import show
     from gym_results.stats import stats
 
-    return {"runs": runs, "show": show, "stats": stats}
+    return {"export": export, "import": import_, "runs": runs, "show": show, "stats": stats}

@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from gym_core import UsageError
-from gym_core.spi import Condition, GroupLines, StoredRow, StoredRows
+from gym_core.spi import GroupLines, StoredRow, StoredRows
+from gym_results.conditions import Condition
 
 _DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)

@@ -116,7 +116,7 @@ def _is_path(text: str) -> bool:
 
 
 def _selection(*, failed: bool, lowest: int | None, highest: int | None, where: tuple[str, ...]) -> Selection:
-    from gym_core.spi import Condition
+    from gym_results.conditions import Condition
     from gym_results.run_rows import Selection
 
     if lowest and highest:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from gym_core import JsonError, parse_json
-from gym_core.spi import Condition, field_value, nearest
+from gym_core.spi import field_value, nearest
+from gym_results.conditions import Condition
 from gym_viewer.api.query import Query
 from gym_viewer.index.row import COMPONENTS, INFO
 from gym_viewer.library import OpenRun

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from gym_core import JsonError, UsageError, encode_json, parse_json
-from gym_core.spi import Condition, field_value
+from gym_core.spi import field_value
+from gym_results.conditions import Condition
 from gym_viewer.api.conditions import Names, conditions_of
 from gym_viewer.api.query import Query, name_of, number_of
 from gym_viewer.api.shapes import Neighbours, RolloutEntry, Rollouts, Search, UnknownField

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gym_core import JsonError, encode_json, parse_json
-from gym_core.spi import Condition, field_value
+from gym_core.spi import field_value
+from gym_results.conditions import Condition
 from gym_viewer.index.store import FAILURES, RunIndex
 
 _SECONDS = 0.5

@@ -13,7 +13,7 @@ from tests.support.exports import NEEDED
 from tests.support.forks import gym_program
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Gym
+    from tests.support.exports import Gym
 
 
 def results(*rewards: float | None) -> Path:

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gym_core.domain.errors import UsageError
-from gym_core.domain.json_text import JsonError, encode_json, parse_json
-from gym_core.engine.metrics.breakdown import field_value
+from gym_core import JsonError, UsageError, encode_json, parse_json
+from gym_core.spi import field_value
 
 _CONDITION = re.compile(r"(.+?)(!=|<=|>=|==?|<|>|~)(.*)", re.DOTALL)
 _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {

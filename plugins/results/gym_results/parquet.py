@@ -1,133 +1,29 @@
-"""An export on its way to a file: JSON lines, CSV or Parquet by the file's ending, whole or not at all."""
+"""Tables as Parquet."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
-from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
-from orjson import OPT_APPEND_NEWLINE
+from gym_core import JsonError, UsageError, encode_json
+from gym_core.spi import Column, Json, PackedIntegers
 
-from gym_core.contract.formats import Column, Json
-from gym_core.domain.errors import UsageError
-from gym_core.domain.json_text import JsonError, PackedIntegers, encode_json
-from gym_core.domain.quoting import quote
-
-Row: TypeAlias = Mapping[str, Any] | bytes
-Columns: TypeAlias = Mapping[str, Column]
-
-TABLES = (".csv", ".parquet")
-"""The endings of files that are tables, which have columns."""
-_BLOCK = 1 << 20
-"""Bytes that are written at once."""
 _BATCH = 1_000
 _BATCH_VALUES = 2_000_000
-"""How many rows, or values in lists and letters in texts, go into a part of a Parquet file."""
+"""How many rows, or values in lists and letters in texts, go into a part of a file."""
 _CODES = {int: "q", float: "d"}
 """Of numbers, what `array` calls them."""
-_IN_JSON = (Mapping, list, tuple, PackedIntegers)
-"""What stands in a cell as JSON."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a text for a formula."""
 
 
-def write_export(output: Path, rows: Iterable[Row], columns: Columns | None) -> int:
-    """Write a file whole or not at all; returns how many rows. Raises `UsageError`.
+class ParquetTable:
+    """A table that is written to a file. `columns`: their types by name, see `Exporter.columns`.
 
-    `columns`: those of a table, by name.
+    Raises `UsageError` where there is no pyarrow that can do it.
     """
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    try:
-        with unfinished.open("xb", buffering=_BLOCK) as file:
-            count = _write(file, output.suffix.lower(), rows, columns or {})
-            file.flush()
-            os.fsync(file.fileno())
-        _put(unfinished, output)
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return count
 
-
-def refuse_existing(output: Path) -> None:
-    """Raise `UsageError` for a file that is there, or a link of that name."""
-    if os.path.lexists(output):
-        raise UsageError(f"{output} exists already", hint="remove it, or name another file")
-
-
-def _put(unfinished: Path, output: Path) -> None:
-    """Give a file its name, unless there is one that has it by now."""
-    try:
-        os.link(unfinished, output)
-    except FileExistsError:
-        refuse_existing(output)
-    except OSError:  # a file system without links
-        refuse_existing(output)
-        unfinished.rename(output)
-
-
-def _write(file: BinaryIO, suffix: str, rows: Iterable[Row], columns: Columns) -> int:
-    if suffix == ".parquet":
-        return _Parquet(file, columns).write(rows)
-    count, write = 0, file.write
-    if suffix == ".csv":
-        rows, count = csv_lines(columns, cells_of(rows, columns)), -1  # the line of the names is no row
-    for row in rows:
-        write(row + b"\n" if isinstance(row, bytes) else encode_json(row, OPT_APPEND_NEWLINE))
-        count += 1
-    return count
-
-
-def csv_lines(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[bytes]:
-    """The names of the columns, and then the cells of each row, without the ends of lines.
-
-    Objects and lists are JSON in their cells. What a spreadsheet would take for a formula gets an apostrophe, and
-    characters that speak to a terminal are escaped.
-    """
-    line = io.StringIO(newline="")
-    writer = csv.writer(line, lineterminator="")
-    for cells in chain([names], rows):
-        writer.writerow(map(_cell, cells))
-        yield line.getvalue().encode()
-        line.seek(0)
-        line.truncate()
-
-
-def cells_of(rows: Iterable[Row], columns: Columns) -> Iterator[list[Any]]:
-    """The cells of each row, one for each column."""
-    return ([_mapping(row).get(name) for name in columns] for row in rows)
-
-
-def _mapping(row: Row) -> Mapping[str, Any]:
-    assert not isinstance(row, bytes), "a format that has columns gives no lines"
-    return row
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        value = quote(value)
-        return f"'{value}" if value.startswith(_FORMULA) and not _is_number(value) else value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return encode_json(value, fallback=str).decode() if isinstance(value, _IN_JSON) else value
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-class _Parquet:
-    def __init__(self, file: BinaryIO, columns: Columns) -> None:
+    def __init__(self, file: BinaryIO, columns: Mapping[str, Column]) -> None:
         try:
             import pyarrow
             import pyarrow.parquet as parquet
@@ -143,13 +39,13 @@ class _Parquet:
         self._schema = pyarrow.schema([(name, column.type) for name, column in self._columns.items()])
         self._arrow = pyarrow
 
-    def write(self, rows: Iterable[Row]) -> int:
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Write all rows; returns how many. Raises `UsageError` for one that does not fit the columns."""
         count = 0
         with self._parquet.ParquetWriter(self._file, self._schema, compression="zstd", **self._encodings()) as writer:
             batch: list[Mapping[str, Any]] = []
             values = 0
             for count, row in enumerate(rows, 1):
-                row = _mapping(row)
                 batch.append({name: column.kept(row.get(name)) for name, column in self._columns.items()})
                 values += sum(len(value) for value in row.values() if isinstance(value, Sequence))
                 if len(batch) >= _BATCH or values >= _BATCH_VALUES:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Gym
+    from tests.support.exports import Gym
 
 CONFIGURATION = """
 office:

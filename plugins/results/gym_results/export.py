@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from gym_core.cli.parameters import debug_option, disable_option, parse_settings, setting_option
-from gym_core.cli.terminal import Terminal, pass_terminal
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
+from gym_core.spi import Terminal, debug_option, disable_option, parse_settings, pass_terminal, setting_option
 
 if TYPE_CHECKING:
-    from gym_core.cli.export_selection import ExportSelection
-    from gym_core.contract.component import Component, Options
-    from gym_core.contract.formats import Exporter
+    from gym_core import Component, Options
+    from gym_core.spi import Exporter
+    from gym_results.export_selection import ExportSelection
 
 _COUNT = click.IntRange(min=1)
 
@@ -71,15 +70,17 @@ def export(
     left out, and counted, unless the format can say that one failed. Which formats there are is told by
     `gym plugins list --kind exporter`, and the options of one by `gym plugins show NAME`.
     """
-    from gym_core.cli.export_file import cells_of, csv_lines, refuse_existing, write_export
-    from gym_core.cli.export_selection import SelectedRollouts
-    from gym_core.contract.formats import ExportRequest
-    from gym_core.domain.json_text import encode_json
-    from gym_core.engine.storage.collisions import refuse_of_a_run, refuse_writes_to_runs
-    from gym_core.engine.storage.reading import ResultsFile
-    from gym_core.engine.storage.requests import StoredRequests
-    from gym_core.wiring.kinds import Kind
-    from gym_core.wiring.manager import PluginManager
+    from gym_core.spi import (
+        ExportRequest,
+        Kind,
+        PluginManager,
+        ResultsFile,
+        StoredRequests,
+        refuse_of_a_run,
+        refuse_writes_to_runs,
+    )
+    from gym_results.export_file import export_lines, refuse_existing, write_export
+    from gym_results.export_selection import SelectedRollouts
 
     exporter: Exporter = PluginManager(disabled).load(Kind.EXPORTER, format_).component
     options = _options(exporter, format_, settings)
@@ -97,9 +98,7 @@ def export(
     columns = _columns(exporter, format_, output, rollouts, request)
     rows = exporter.rows(rollouts, request)
     if output is None:
-        plain = (row if isinstance(row, bytes) else encode_json(row) for row in rows)
-        lines = csv_lines(columns, cells_of(rows, columns)) if columns else plain
-        for line in lines:
+        for line in export_lines(rows, columns):
             terminal.out_json_line(line)
     else:
         terminal.note(f"rows in {output}: {write_export(output, rows, columns):,}")
@@ -118,8 +117,8 @@ def export(
 def _selection(
     exporter: Exporter, options: Options, *, select: tuple[str, ...], pairs: int | None, **others: Any
 ) -> ExportSelection:
-    from gym_core.cli.export_selection import ExportSelection
-    from gym_core.cli.where import Condition
+    from gym_results.conditions import Condition
+    from gym_results.export_selection import ExportSelection
 
     where = tuple(Condition.parse(text, "--select") for text in select)
     if exporter.in_pairs and pairs is None:
@@ -130,7 +129,7 @@ def _selection(
 
 
 def _options(exporter: Exporter, name: str, settings: tuple[str, ...]) -> Options:
-    from gym_core.wiring.options import resolve_options
+    from gym_core.spi import resolve_options
 
     given = parse_settings(settings, "-O")
     options: Options = resolve_options(
@@ -141,7 +140,7 @@ def _options(exporter: Exporter, name: str, settings: tuple[str, ...]) -> Option
 
 def _columns(exporter: Exporter, name: str, output: Path | None, rollouts: Any, request: Any) -> Any:
     """The columns where a table is to be written. Raises `UsageError` for a format that has none."""
-    from gym_core.cli.export_file import TABLES
+    from gym_results.export_file import TABLES
 
     suffix = output.suffix.lower() if output is not None else exporter.suffix
     if exporter.suffix and suffix != exporter.suffix:

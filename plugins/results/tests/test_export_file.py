@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core.cli.export_file import write_export
 from gym_core.errors import UsageError
 from gym_core.spi import Json
+from gym_results.export_file import write_export
 
 COLUMNS: dict[str, Any] = {
     "text": str,
@@ -52,8 +52,8 @@ def parquet(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_parquet_has_the_columns_that_were_said_whatever_the_rows_hold(tmp_path: Path) -> None:
-    first, second, third = parquet(written(tmp_path / "x.parquet"))
+def test_parquet_has_the_columns_that_were_said_whatever_the_rows_hold(empty_directory: Path) -> None:
+    first, second, third = parquet(written(empty_directory / "x.parquet"))
     assert {name: first[name] for name in ("text", "count", "reward", "good", "ids")} == {
         "text": "a", "count": 1, "reward": 0.5, "good": True, "ids": [1, 2]
     }  # fmt: skip
@@ -62,23 +62,23 @@ def test_parquet_has_the_columns_that_were_said_whatever_the_rows_hold(tmp_path:
     assert json.loads(second["messages"][0]["calls"][0]["arguments"]) == {"id": 4}
     assert json.loads(second["any"]) == "text"
     assert third == dict.fromkeys(COLUMNS)
-    assert parquet(written(tmp_path / "none.parquet", [])) == []
+    assert parquet(written(empty_directory / "none.parquet", [])) == []
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_objects_are_objects_again_to_hugging_face(tmp_path: Path) -> None:
+def test_objects_are_objects_again_to_hugging_face(empty_directory: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    path = written(tmp_path / "x.parquet")
-    read = datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+    path = written(empty_directory / "x.parquet")
+    read = datasets.Dataset.from_parquet(str(path), cache_dir=str(empty_directory / "cache"))
     assert read[0]["messages"][0]["calls"][0]["arguments"] == {"city": "Oslo"}
     assert read[1]["messages"][0]["calls"][0]["arguments"] == {"id": 4}, "no key of the other call, not even as null"
     assert read[0]["any"] == {"x": [1, "a", None]}
 
 
-def test_parquet_in_parts(tmp_path: Path) -> None:
+def test_parquet_in_parts(empty_directory: Path) -> None:
     rows = [{"count": number, "ids": [number] * 3} for number in range(2_500)]
     columns = {"count": int, "ids": [int]}
-    path = written(tmp_path / "x.parquet", iter(rows), columns)
+    path = written(empty_directory / "x.parquet", iter(rows), columns)
     assert parquet(path) == rows
     assert pytest.importorskip("pyarrow.parquet").ParquetFile(path).num_row_groups == 3
 
@@ -91,9 +91,9 @@ def test_numbers_stay_what_they_are(tmp_path_factory: pytest.TempPathFactory, li
     assert [json.loads(line) for line in written(folder / "x.jsonl", rows, None).read_text().splitlines()] == rows
 
 
-def test_csv_has_json_in_its_cells_and_no_formulas(tmp_path: Path) -> None:
+def test_csv_has_json_in_its_cells_and_no_formulas(empty_directory: Path) -> None:
     rows = [*ROWS[:1], {"text": "=HYPERLINK(1)"}, {"text": "-5"}, {"text": "-a"}, {"text": 'a,"b"\nc'}]
-    path = written(tmp_path / "x.csv", rows)
+    path = written(empty_directory / "x.csv", rows)
     with path.open(encoding="utf-8", newline="") as file:
         read = [*csv.DictReader(file)]
     assert read[0]["good"] == "true"
@@ -103,24 +103,24 @@ def test_csv_has_json_in_its_cells_and_no_formulas(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.parquet"])
-def test_what_fails_on_the_way_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
+def test_what_fails_on_the_way_leaves_nothing_behind(name: str, empty_directory: Path) -> None:
     def rows() -> Iterator[dict[str, Any]]:
         yield from ROWS * 2_000
         raise RuntimeError("half-way")
 
     with pytest.raises(RuntimeError, match="half-way"):
-        written(tmp_path / name, rows())
-    assert [*tmp_path.iterdir()] == []
+        written(empty_directory / name, rows())
+    assert [*empty_directory.iterdir()] == []
 
 
-def test_a_value_of_another_type_is_said_with_its_column(tmp_path: Path) -> None:
+def test_a_value_of_another_type_is_said_with_its_column(empty_directory: Path) -> None:
     with pytest.raises(UsageError, match=r"rows 1 to 2: the column `count` cannot be written"):
-        written(tmp_path / "x.parquet", [{"count": 1}, {"count": "many"}])
-    assert [*tmp_path.iterdir()] == []
+        written(empty_directory / "x.parquet", [{"count": 1}, {"count": "many"}])
+    assert [*empty_directory.iterdir()] == []
 
 
-def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
+def test_a_file_that_came_meanwhile_is_not_replaced(empty_directory: Path) -> None:
+    path = empty_directory / "x.jsonl"
 
     def rows() -> Iterator[dict[str, Any]]:
         path.write_text("mine")
@@ -129,17 +129,17 @@ def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         written(path, rows())
     assert path.read_text() == "mine"
-    assert [*tmp_path.iterdir()] == [path]
+    assert [*empty_directory.iterdir()] == [path]
 
 
-def test_what_is_missing_for_parquet_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_for_parquet_is_said_in_a_line(empty_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match="needs pyarrow") as error:
-        written(tmp_path / "x.parquet")
+        written(empty_directory / "x.parquet")
     assert error.value.hint == "pip install pyarrow"
-    assert [*tmp_path.iterdir()] == []
+    assert [*empty_directory.iterdir()] == []
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to(empty_directory: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
-        written(tmp_path / "none" / "x.jsonl")
+        written(empty_directory / "none" / "x.jsonl")

@@ -9,12 +9,10 @@ from itertools import groupby
 from math import isnan, nan
 from typing import Any, Literal, TypeAlias
 
-from gym_core.cli.where import Condition
-from gym_core.domain.errors import InputError, UsageError
-from gym_core.domain.nearest import nearest
-from gym_core.domain.rollout import Rollout
-from gym_core.engine.metrics.breakdown import field_value
-from gym_core.engine.storage.reading import ResultsFile
+from gym_core import Rollout, UsageError
+from gym_core.errors import InputError
+from gym_core.spi import ResultsFile, field_value, nearest
+from gym_results.conditions import Condition
 
 Breaks: TypeAlias = Literal["split", "drop", "refuse"]
 

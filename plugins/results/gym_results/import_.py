@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from gym_core.cli.parameters import debug_option, disable_option, parse_settings
-from gym_core.cli.terminal import Terminal, pass_terminal
-from gym_core.domain.errors import UsageError
+from gym_core import UsageError
+from gym_core.spi import Terminal, debug_option, disable_option, parse_settings, pass_terminal
 
 
 @click.command("import")
@@ -36,10 +35,7 @@ def import_(
     FILE... are its files, each laid over those before it, or what else the format takes in place of one. What a run
     file cannot say is listed. Which systems are known, `gym plugins list --kind importer` tells.
     """
-    from gym_core.contract.formats import ImportRequest
-    from gym_core.engine.storage.collisions import refuse_collisions, refuse_of_a_run
-    from gym_core.wiring.kinds import Kind
-    from gym_core.wiring.manager import PluginManager
+    from gym_core.spi import ImportRequest, Kind, PluginManager, refuse_collisions, refuse_of_a_run
 
     importer = PluginManager(disabled).load(Kind.IMPORTER, format_).component
     refuse_collisions([("the configuration", file) for file in files], [])
