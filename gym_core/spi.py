@@ -199,17 +199,17 @@ if TYPE_CHECKING:
     from gym_core.engine.storage.collisions import refuse_collisions as refuse_collisions
     from gym_core.engine.storage.collisions import refuse_of_a_run as refuse_of_a_run
     from gym_core.engine.storage.collisions import refuse_writes_to_runs as refuse_writes_to_runs
-    from gym_core.engine.storage.collisions import rows_beside as rows_beside
     from gym_core.engine.storage.encoded import EncodedRollout as EncodedRollout
     from gym_core.engine.storage.groups import GroupLines as GroupLines
     from gym_core.engine.storage.manifest import Manifest as Manifest
+    from gym_core.engine.storage.outputs import Outputs as Outputs
+    from gym_core.engine.storage.outputs import rows_beside as rows_beside
     from gym_core.engine.storage.reading import ResultsFile as ResultsFile
     from gym_core.engine.storage.reading import StoredRow as StoredRow
     from gym_core.engine.storage.reading import StoredRows as StoredRows
     from gym_core.engine.storage.reading import files_of_results as files_of_results
     from gym_core.engine.storage.requests import SharedRequest as SharedRequest
     from gym_core.engine.storage.requests import StoredRequests as StoredRequests
-    from gym_core.engine.storage.store import Outputs as Outputs
     from gym_core.engine.storage.summary import recounted as recounted
     from gym_core.engine.storage.summary import remedy as remedy
     from gym_core.engine.tasks.input_file import open_input as open_input

@@ -22,7 +22,7 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.nearest import did_you_mean
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.storage.collisions import Named
-from gym_core.engine.storage.store import Mode
+from gym_core.engine.storage.outputs import Mode
 from gym_core.wiring.config_file import HTTP, POLICY, Configured, split_roles
 from gym_core.wiring.known import TABLES
 

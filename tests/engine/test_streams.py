@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from hypothesis import strategies as st
 from gym_core import UsageError
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.run.source import TaskSource
-from gym_core.engine.storage.files import parse_account, read_rows, read_rows_backwards, write_json
+from gym_core.engine.storage.files import parse_account, write_json
+from gym_core.engine.storage.outputs import Outputs
 from gym_core.engine.storage.resume import Finished
-from gym_core.engine.storage.store import Outputs
+from gym_core.engine.storage.store import ResultStore
 from gym_core.engine.tasks import check, source
 from gym_core.engine.tasks.keys import KeyTable, LineSet, TaskIds, digest, for_repeat
 from gym_core.engine.tasks.source import FileSource, IterableSource
@@ -32,6 +34,11 @@ from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel
 from tests.support.running import config, execute, read_jsonl, run
 
+FAILED = {
+    "run_id": "r", "repeat": 0, "error": {"class": "ServerError", "phase": "agent", "message": "broken"},
+    "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}, "cost": None,
+    "timing": {"seconds": 1.0, "model_seconds": 1.0, "waited_seconds": 0.0}, "tools": {"calls": 0, "errors": {}},
+}  # fmt: skip
 GOOD = b'{"responses_create_params":{"input":"%d"}}\n'
 NAMED = b'{"task_id":"t%d","responses_create_params":{"input":"?"}}\n'
 
@@ -446,8 +453,13 @@ class TestFinished:
         before = output.read_bytes(), failures.read_bytes()
         output.write_bytes(before[0] + b'{"task_id": "t9", "resp')
         failures.write_bytes(before[1] + b"{")
+
+        async def bytes_cut() -> int:
+            async with ResultStore(Outputs.of(output)) as store:
+                return store.torn
+
+        assert asyncio.run(bytes_cut()) == 24
         finished = self.finished(output)
-        assert finished.torn == 24
         assert (output.read_bytes(), failures.read_bytes()) == before
         assert len(finished) == 3
         assert [finished.attempt(f"t{number}", 0) for number in range(4)] == [0, 0, 0, 1]
@@ -477,15 +489,23 @@ class TestFinished:
             self.finished(output, report=enough)
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-    @given(st.lists(st.integers(0, 90_000), max_size=5))
-    def test_rows_read_backwards_are_those_read_forwards(self, tmp_path: Path, sizes: list[int]) -> None:
-        path = tmp_path / "x.jsonl"
-        about = {"repeat": 0, "status": "completed"}
-        with path.open("wb") as file:
-            for number, size in enumerate(sizes):
-                row = {"task_id": str(number), "reward": 1.0, "pad": "p" * size, "rollout": about}
-                file.write(orjson.dumps(row) + b"\n")
-        assert [row for row, _ in read_rows_backwards(path)] == list(read_rows(path))[::-1]
+    @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 90_000)), max_size=8))
+    def test_of_several_failures_the_last_one_stands(
+        self, tmp_path: Path, attempts: list[tuple[str, bool, int]]
+    ) -> None:
+        output = tmp_path / "x.jsonl"
+        with output.with_name("x.failures.jsonl").open("wb") as file:
+            for task, cancelled, size in attempts:
+                about = {**FAILED, "status": "cancelled" if cancelled else "model_error"}
+                row = {"task_id": task, "response": None, "reward": None, "reward_components": {}, "pad": "p" * size}
+                file.write(orjson.dumps({**row, "rollout": about}) + b"\n")
+        finished = self.finished(output)
+        last = {task: cancelled for task, cancelled, _ in attempts}
+        counts = Counter(task for task, _, _ in attempts)
+        assert len(finished) == sum(not cancelled for cancelled in last.values())
+        for task in "abc":
+            stands = not last.get(task, True)
+            assert finished.attempt(task, 0) == (0 if stands else counts[task] + 1)
 
 
 class TestDurability:

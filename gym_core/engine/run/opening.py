@@ -43,8 +43,9 @@ from gym_core.engine.staging import beginning, open_stage
 from gym_core.engine.storage.collisions import Named, refuse_outputs
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest, differences
+from gym_core.engine.storage.outputs import Mode, Outputs
 from gym_core.engine.storage.resume import Finished, read_finished
-from gym_core.engine.storage.store import EXISTS, Mode, Outputs, ResultStore
+from gym_core.engine.storage.store import EXISTS, ResultStore
 from gym_core.engine.tasks.job import Job
 from gym_core.engine.tasks.read_source import ReadSource, input_source
 from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo, server_source
@@ -255,9 +256,8 @@ async def open_record(
             lines = await asyncio.to_thread(GroupLines, outputs.groups, progress.groups)
             if opened.grouped:
                 opened.earlier = Earlier(finished, lines, manifest.extent["repeats"], destination.retry_failed)
-            torn = store.torn + finished.torn
-            if torn:
-                opened.notices.append(f"a torn last line of {torn} bytes was cut off; its rollout runs again")
+            if store.torn:
+                opened.notices.append(f"a torn last line of {store.torn} bytes was cut off; its rollout runs again")
     record = Record(manifest, store, redactor)
     record.begin()
     return record, finished

@@ -49,9 +49,10 @@ from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.files import parse_account, read_rows
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
+from gym_core.engine.storage.outputs import Mode, Outputs
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.resume import Finished
-from gym_core.engine.storage.store import Mode, Outputs, ResultStore
+from gym_core.engine.storage.store import ResultStore
 from gym_core.engine.tasks.keys import KeyTable, digest
 from gym_core.engine.tasks.prefetch import Prefetch
 from gym_core.engine.tasks.source import SourceInfo

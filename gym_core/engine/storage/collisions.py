@@ -6,23 +6,21 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.engine.standard_streams import standard_output
+from gym_core.engine.storage.files import partial
 from gym_core.engine.storage.groups import is_group_line
+from gym_core.engine.storage.outputs import SIBLINGS, Mode, Outputs, rows_beside
 from gym_core.engine.storage.requests import is_line
-
-if TYPE_CHECKING:
-    from gym_core.engine.storage.store import Mode, Outputs
 
 Named: TypeAlias = tuple[str, str | Path]
 """What a file is to the command, such as `the input`, and its path. `-` is standard input."""
 LOG = "the log"
-SIBLINGS = (".failures.jsonl", ".tools.jsonl", ".groups.jsonl", ".run.json", ".summary.json")
-"""How the other files of a run end, beside `x.jsonl`."""
 _ELSEWHERE = "name another file"
 _LOG_BEGINS = b'{"time":"'
 
@@ -47,39 +45,24 @@ def refuse_collisions(read: Iterable[Named], written: Iterable[Named]) -> None:
 
 def refuse_writes_to_runs(files: Iterable[Path], written: Iterable[Named] = ()) -> None:
     """Raise `UsageError` where a file of the runs that are read, each named by its results, is one that is written."""
-    refuse_collisions([named for file in files for named in _of_a_run(file)], written)
-
-
-def _of_a_run(file: Path) -> Iterator[Named]:
-    """The files of the run whose results `file` holds: they are read with it, or belong to it."""
-    yield "the results", file
-    stem = run_name(str(file))
-    for suffix in (".jsonl", *SIBLINGS):
-        yield "a file of its run", f"{stem}{suffix}"
-
-
-def run_name(file: str) -> str:
-    """The name, or the path, of a run's files without their endings, from that of one whose lines are appended."""
-    return file.removesuffix(".jsonl").removesuffix(".failures").removesuffix(".tools").removesuffix(".groups")
-
-
-def rows_beside(path: Path) -> Path | None:
-    """The rows of the run that keeps one of its other files by such a name; None for any other name."""
-    suffix = next((suffix for suffix in SIBLINGS if path.name.endswith(suffix)), None)
-    return None if suffix is None else path.with_name(path.name.removesuffix(suffix) + ".jsonl")
+    read: list[Named] = []
+    for file in files:
+        read.append(("the results", file))
+        read += (("a file of its run", path) for path in astuple(Outputs.beside(file)))
+    refuse_collisions(read, written)
 
 
 def refuse_of_a_run(what: str, path: Path) -> None:
     """Raise `UsageError` for a path by which a run keeps, or would keep, one of the files beside its rows."""
     if (rows := rows_beside(path)) is not None:
         raise UsageError(f"{path}, {what}, is a name for a file of the run {rows}", hint=_ELSEWHERE)
-    if Path(f"{str(path).removesuffix('.jsonl')}.run.json").exists():
+    if Outputs.beside(path).manifest.exists():
         raise UsageError(f"{path}, {what}, is the results of a run", hint=_ELSEWHERE)
 
 
 def refuse_outputs(outputs: Outputs | None, mode: Mode, read: Iterable[Named], log_file: str | Path | None) -> None:
     """Raise `UsageError` where a run would write to what it reads, or to what is not its own."""
-    written: list[Named] = [*outputs.named()] if outputs is not None else []
+    written = [*_written(outputs)] if outputs is not None else []
     if log_file is not None:
         written.append((LOG, log_file))
         _refuse_as_log(Path(log_file))
@@ -99,6 +82,18 @@ def refuse_outputs(outputs: Outputs | None, mode: Mode, read: Iterable[Named], l
             _refuse_no_results(path, is_ours, torn=outputs.manifest.exists() and not path.is_symlink())
 
 
+def _written(outputs: Outputs) -> Iterator[Named]:
+    """All files of a run, and what they are replaced through."""
+    yield "the output", outputs.rows
+    yield "the failures of the output", outputs.failures
+    yield "the tools of the output", outputs.tools
+    yield "the groups of the output", outputs.groups
+    for path in (outputs.manifest, partial(outputs.manifest)):
+        yield "the manifest of the output", path
+    for path in (outputs.summary, partial(outputs.summary)):
+        yield "the summary of the output", path
+
+
 def _refuse_as_log(path: Path) -> None:
     """Raise `UsageError` for a file that is no log: nothing is to be mixed into data."""
     refuse_of_a_run(LOG, path)
@@ -115,7 +110,7 @@ def _refuse_links(outputs: Outputs) -> None:
         real = Path(os.path.realpath(path))
         if real == Path(os.path.abspath(path)):
             continue
-        manifest = real.with_name(run_name(real.name) + ".run.json")
+        manifest = Outputs.beside(real).manifest
         others = tuple(suffix for suffix in SIBLINGS if not path.name.endswith(suffix))
         if real.name.endswith(others) or (manifest.exists() and not _same(manifest, outputs.manifest)):
             raise UsageError(f"{path} is a link to a file of another run, {real}", hint="--output takes another path")

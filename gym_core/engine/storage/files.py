@@ -239,6 +239,7 @@ def parse_account(line: bytes) -> dict[str, Any]:
             return parse_row(line)
         about = row.get("rollout")
         if type(about) is dict and row.keys() >= _ACCOUNT and about.keys() >= _ABOUT:
+            refuse_odd(row["reward"], about["repeat"])
             return row
     return parse_row(line)
 
@@ -283,20 +284,8 @@ def _unreadable(path: Path, error: OSError) -> UsageError:
     return UsageError(f"{path} cannot be read: {error.strerror or error}", hint=hint)
 
 
-def read_rows_backwards(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """The same rows, the last one first, each with the bytes before it."""
-    for line, offset in lines_backwards(path):
-        if line.isspace():
-            continue
-        try:
-            row = parse_row(line)
-        except ValueError as error:
-            raise UsageError(f"{path}:{line_number(path, offset)}: {error}") from None
-        yield row, offset
-
-
-def lines_backwards(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Each line of a file without its end, and the bytes before it, the last one first."""
+def lines_backwards(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The bytes before each line that is not blank, and itself without its end, the last one first."""
     with path.open("rb") as file:
         start = file.seek(0, os.SEEK_END)
         held: list[bytes] = []  # the end of a line whose start is still to come, in reverse order
@@ -309,13 +298,13 @@ def lines_backwards(path: Path) -> Iterator[tuple[bytes, int]]:
             while (newline := block.rfind(b"\n", 0, stop)) >= 0:
                 line = b"".join([block[newline + 1 : stop], *reversed(held)])
                 held.clear()
-                if line:
-                    yield line, start + newline + 1
+                if line and not line.isspace():
+                    yield start + newline + 1, line
                 stop = newline
             held.append(block[:stop])
         first = b"".join(reversed(held))
-        if first:
-            yield first, 0
+        if first and not first.isspace():
+            yield 0, first
 
 
 def line_number(path: Path, offset: int) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gym_core.domain.group import Group, judged
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.storage.files import line_at, line_number, lines_backwards, refuse_odd
+from gym_core.engine.storage.files import line_at, numbered_lines, refuse_odd
 from gym_core.engine.tasks.keys import KeyTable, digest
 
 LINES_KEPT = 64
@@ -62,46 +63,34 @@ class GroupLines:
     def __init__(self, path: Path, tally: GroupTally | None = None, redact: Callable[[bytes], bytes] = bytes) -> None:
         self._path = path
         self._redact = redact
+        self._read = lru_cache(maxsize=LINES_KEPT)(self._line_at)
         self._places = KeyTable(value_size=6)
-        self._kept: dict[str, GroupLine] = {}
-        if not path.is_file():
-            return
-        whole = _ends_whole(path)
-        try:
-            for line, offset in lines_backwards(path):
-                if whole and not line.isspace():
-                    self._index(line, offset, tally)
-                whole = True
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+        for number, offset, line in numbered_lines(path) if path.is_file() else ():
+            if not line.endswith(b"\n"):
+                continue
+            try:
+                task_id, found = _parsed(line)
+            except ValueError as error:
+                raise UsageError(f"{path}:{number}: {error}", hint="remove the line") from None
+            key = digest(task_id)
+            if tally is not None:
+                before = self._places.get(key)
+                if before is not None:  # a later line takes its place
+                    replaced = self._line_at(before)
+                    tally.remove(replaced.rewards, replaced.error)
+                tally.add(found.rewards, found.error)
+            self._places.put(key, offset)
 
-    def _index(self, line: bytes, offset: int, tally: GroupTally | None) -> None:
-        try:
-            task_id, found = _parsed(line)
-        except ValueError as error:
-            raise UsageError(
-                f"{self._path}:{line_number(self._path, offset)}: {error}", hint="remove the line"
-            ) from None
-        if self._places.add(digest(task_id), offset) and tally is not None:  # else a later line has replaced it
-            tally.add(found.rewards, found.error)
+    def _line_at(self, offset: int) -> GroupLine:
+        return _parsed(self._redact(line_at(self._path, offset)))[1]
 
     def __len__(self) -> int:
         return len(self._places)
 
     def of(self, task_id: str) -> GroupLine | None:
         """What was said of a task's rollouts last; None for nothing."""
-        if not len(self._places):
-            return None
-        known = self._kept.get(task_id)
-        if known is None:
-            offset = self._places.get(digest(task_id))
-            if offset is None:
-                return None
-            _, known = _parsed(self._redact(line_at(self._path, offset)))
-            if len(self._kept) >= LINES_KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[task_id] = known
-        return known
+        offset = self._places.get(digest(task_id)) if len(self._places) else None
+        return None if offset is None else self._read(offset)
 
     def covers(self, task_id: str, repeats: Collection[int]) -> bool:
         """Whether these rollouts of a task have been scored together."""
@@ -110,7 +99,7 @@ class GroupLines:
 
     def joined(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row with what its group came to as `rollout.group`, a verdict or `error`; itself where there is nothing."""
-        line = self.of(result_task_id(row)) if len(self._places) and row.get("reward") is not None else None
+        line = self._of_row(row)
         if line is None:
             return row
         group = line.verdicts.get(row["rollout"].get("repeat", 0))
@@ -120,16 +109,12 @@ class GroupLines:
 
     def judged(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row with the verdict of its group in place of its own, see `gym_core.Group.judged`; else itself."""
-        line = self.of(result_task_id(row)) if len(self._places) and row.get("reward") is not None else None
+        line = self._of_row(row)
         verdict = line.verdicts.get(row["rollout"].get("repeat", 0)) if line is not None else None
         return row if verdict is None else judged(row, verdict)
 
-
-def _ends_whole(path: Path) -> bool:
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 1))
-        return file.read(1) in (b"\n", b"")
+    def _of_row(self, row: dict[str, Any]) -> GroupLine | None:
+        return self.of(result_task_id(row)) if len(self._places) and row.get("reward") is not None else None
 
 
 def _parsed(line: bytes) -> tuple[str, GroupLine]:

@@ -13,11 +13,10 @@ from gym_core.domain.json_text import JsonError, parse_json
 from gym_core.domain.rollout import Rollout
 from gym_core.domain.task import is_result, result_task_id
 from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.storage.collisions import rows_beside
 from gym_core.engine.storage.files import line_at, numbered_lines, refuse_odd
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
-from gym_core.engine.storage.store import Outputs
+from gym_core.engine.storage.outputs import Outputs, rows_beside
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
 
 _NEEDED = ("repeat", "status", "stop_reason", "usage", "cost", "timing", "tools", "model_calls", "error", "seed")

@@ -1,10 +1,10 @@
 """What an interrupted run has already done.
 
 What may be missing, and what then. The files are all that is believed, and each line is believed by itself: a kill at
-any moment leaves at most a torn line at the end of each, which nobody was told of, so it is cut off and its rollout
-runs again. A row is written after what it cites and before what is said of its group: without the one a cited line is
-useless and harmless, without the other the group is scored again. Attempts that failed are read from the last to the
-first: the last one tells whether the rollout is done, and each of them was paid for.
+any moment leaves at most a torn line at the end of each, which nobody was told of; `ResultStore` has cut it off before,
+and its rollout runs again. A row is written after what it cites and before what is said of its group: without the one a
+cited line is useless and harmless, without the other the group is scored again. Attempts that failed are read from the
+last to the first: the last one tells whether the rollout is done, and each of them was paid for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,8 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.storage.files import (
-    numbered_lines,
-    parse_account,
-    parse_row,
-    read_rows_backwards,
-    refuse_odd,
-    repair,
-)
-from gym_core.engine.storage.store import Outputs
+from gym_core.engine.storage.files import line_number, lines_backwards, numbered_lines, parse_account, parse_row
+from gym_core.engine.storage.outputs import Outputs
 from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
 
 LOOKED_EVERY = 5_000
@@ -41,7 +34,7 @@ class Finished:
     """The rollouts that need not run again, read from the files of a run.
 
     A rollout with a row is done. One whose last attempt failed is kept as a failure, unless `retry_failed`; a cancelled
-    one always runs again. Torn last lines are cut off first. `whole`: whether `progress` has to see the response, too,
+    one always runs again. `whole`: whether `progress` has to see the response, too,
     which takes time; `spent` sees the rest of it. `report` is called now and then with the number of
     rollouts read so far; what it raises ends the reading. `spent` is called with the `rollout` object of every line:
     attempts that run again have been paid for, too. `places`: whether single rollouts are going to be read again.
@@ -66,54 +59,57 @@ class Finished:
         self._places = KeyTable(value_size=6) if places else None
         """Of those that are done: see `Outputs.place`."""
         self._outputs = outputs
+        self._progress = progress
+        self._parse = parse_row if whole or spent is not None else parse_account
+        self._retry_failed = retry_failed
         self._report = report
         self._spent = spent
         self._done = 0
         self._read = 0
-        self.torn = repair(outputs.rows) + repair(outputs.failures)
         if outputs.rows.exists():
-            self._read_rows(outputs.rows, progress, parse_row if whole or spent is not None else parse_account)
+            lines = ((offset, line) for _, offset, line in numbered_lines(outputs.rows))
+            self._each(outputs.rows, lines, self._take_row)
         if outputs.failures.exists():
-            self._read_failures(outputs.failures, progress, retry_failed)
+            self._each(outputs.failures, lines_backwards(outputs.failures), self._take_attempt)
 
-    def _read_rows(self, path: Path, progress: Progress, parse: Callable[[bytes], dict[str, Any]]) -> None:
-        for number, offset, line in numbered_lines(path):
+    def _each(
+        self, path: Path, lines: Iterable[tuple[int, bytes]], take: Callable[[int, dict[str, Any], bytes], None]
+    ) -> None:
+        """Take each row of a file: the bytes before it, itself, and the hash of its rollout."""
+        for offset, line in lines:
             try:
-                row = parse(line)
-                task_id, repeat = _key(row)
-                key = for_repeat(digest(task_id), repeat)
-                if not self._known.add(key, _DONE):
-                    raise ValueError(f"a second row of task {task_id!r}, repeat {repeat}; gym writes one")
-                if self._places is not None:
-                    self._places.add(key, Outputs.place(offset, failed=False))
-                progress.add(row, kept=True)
-                self._done += 1
+                row = self._parse(line)
+                take(offset, row, for_repeat(digest(result_task_id(row)), row["rollout"]["repeat"]))
                 self._count(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
-                    f"{path}:{number}: {_what(error)}", hint="remove the line; its rollout runs again"
+                    f"{path}:{line_number(path, offset)}: {_what(error)}",
+                    hint="remove the line; its rollout runs again",
                 ) from error
 
-    def _read_failures(self, path: Path, progress: Progress, retry_failed: bool) -> None:
-        """From the last attempt of each rollout to its first: the last one decides."""
-        for row, offset in read_rows_backwards(path):
-            try:
-                task_id, repeat = _key(row)
-            except ValueError as error:
-                raise UsageError(f"{path}: {error}") from None
-            key = for_repeat(digest(task_id), repeat)
-            known = self._known.get(key)
-            if known is None:
-                known = 0
-                if not retry_failed and row["rollout"]["status"] != Status.CANCELLED:
-                    known = _DONE
-                    if self._places is not None:
-                        self._places.add(key, Outputs.place(offset, failed=True))
-                    self._done += 1
-                    progress.add(row, kept=True)
-            if known & _MOST_ATTEMPTS < _MOST_ATTEMPTS:
-                self._known.put(key, known + 1)
-            self._count(row)
+    def _take_row(self, offset: int, row: dict[str, Any], key: bytes) -> None:
+        if not self._known.add(key, _DONE):
+            task_id, repeat = result_task_id(row), row["rollout"]["repeat"]
+            raise ValueError(f"a second row of task {task_id!r}, repeat {repeat}; gym writes one")
+        self._add(row, key, Outputs.place(offset, failed=False))
+
+    def _take_attempt(self, offset: int, row: dict[str, Any], key: bytes) -> None:
+        """One that failed. They come from the last to the first, and the last one decides."""
+        known = self._known.get(key)
+        if known is None:
+            known = 0
+            if not self._retry_failed and row["rollout"]["status"] != Status.CANCELLED:
+                known = _DONE
+                self._add(row, key, Outputs.place(offset, failed=True))
+        if known & _MOST_ATTEMPTS < _MOST_ATTEMPTS:
+            self._known.put(key, known + 1)
+
+    def _add(self, row: dict[str, Any], key: bytes, place: int) -> None:
+        """A rollout that is not to run again, by its row or by the failure that stands."""
+        if self._places is not None:
+            self._places.add(key, place)
+        self._progress.add(row, kept=True)
+        self._done += 1
 
     def _count(self, row: dict[str, Any]) -> None:
         self._read += 1
@@ -195,12 +191,6 @@ async def read_finished(
     except asyncio.CancelledError:
         abandoned.set()
         raise
-
-
-def _key(row: dict[str, Any]) -> tuple[str, int]:
-    repeat = row["rollout"]["repeat"]
-    refuse_odd(row["reward"], repeat)
-    return result_task_id(row), repeat
 
 
 def _what(error: Exception) -> str:

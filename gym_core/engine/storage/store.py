@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import orjson
 
@@ -21,110 +19,24 @@ from gym_core.domain.errors import StoreError, UsageError
 from gym_core.domain.group import Group
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout
-from gym_core.engine.storage.collisions import Named, run_name
 from gym_core.engine.storage.encoded import EncodedRollout, encode
 from gym_core.engine.storage.files import (
     LineFile,
     SpareDescriptor,
-    is_locked,
-    line_at,
-    parse_row,
-    partial,
-    read_rows,
-    refuse_irregular,
     repair,
     write_json,
 )
 from gym_core.engine.storage.groups import encode_group
+from gym_core.engine.storage.outputs import Mode, Outputs
 from gym_core.engine.storage.requests import Cited, hashes_in, lines_of
 from gym_core.engine.tasks.keys import KeyTable
 from gym_core.wiring.secrets import Redactor
-
-__all__ = ["Mode", "Outputs", "ResultStore", "read_rows", "repair", "write_json"]
 
 SYNC_SECONDS = 1.0
 """How long after a row was written the system is told to put it on the disk; a power cut takes what came later."""
 
 EXISTS = "--resume continues it, --overwrite starts again, --output writes elsewhere"
 """What to do about an output that exists."""
-
-Mode = Literal["new", "resume", "overwrite"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """The files of a run."""
-
-    rows: Path
-    failures: Path
-    manifest: Path
-    summary: Path
-    tools: Path
-    groups: Path
-
-    @classmethod
-    def of(cls, output: str | Path) -> Outputs:
-        """The siblings of `x.jsonl`. Raises `UsageError` for another ending, and for what is no regular file."""
-        rows = Path(output)
-        refuse_irregular(rows)
-        stem = run_name(rows.name)
-        if not stem or rows.name != f"{stem}.jsonl":
-            raise UsageError(
-                f"{rows}: an output file ends in `.jsonl`, and its name before that not in `.failures`, `.tools` or "
-                "`.groups`",
-                hint=f"--output {rows.with_name(Path(stem).stem or 'results')}.jsonl",
-            )
-        outputs = cls(
-            rows,
-            rows.with_name(f"{stem}.failures.jsonl"),
-            rows.with_name(f"{stem}.run.json"),
-            rows.with_name(f"{stem}.summary.json"),
-            rows.with_name(f"{stem}.tools.jsonl"),
-            rows.with_name(f"{stem}.groups.jsonl"),
-        )
-        refuse_irregular(partial(outputs.summary))  # the longest of the names
-        return outputs
-
-    def named(self) -> Iterator[Named]:
-        """All of them, and what they are replaced through, each with what it is."""
-        yield "the output", self.rows
-        yield "the failures of the output", self.failures
-        yield "the tools of the output", self.tools
-        yield "the groups of the output", self.groups
-        for what, path in (("the manifest of the output", self.manifest), ("the summary of the output", self.summary)):
-            yield what, path
-            yield what, partial(path)
-
-    @property
-    def locked(self) -> bool:
-        """Whether a run is writing them, as far as locks of the file system tell."""
-        return is_locked(self.rows)
-
-    @staticmethod
-    def place(offset: int, *, failed: bool) -> int:
-        """Where a line stands, as one number: so many bytes are before it, in the rows or in the failures."""
-        return offset << 1 | failed
-
-    def row(self, place: int, redact: Callable[[bytes], bytes] = bytes) -> dict[str, Any]:
-        """The row at a place, from a line that was redacted. Raises `UsageError` where there is none any more."""
-        path = self.failures if place & 1 else self.rows
-        try:
-            return parse_row(redact(line_at(path, place >> 1)))
-        except ValueError as error:
-            raise UsageError(
-                f"{path} was changed while it was read: after {place >> 1:,} bytes stands {error}",
-                hint="try again once nobody writes to it",
-            ) from error
-
-    def begun(self) -> bool:
-        """Whether there is something to continue: a manifest, or a whole row. A kill may come before either."""
-        return self.manifest.exists() or any(path.exists() and _has_line(path) for path in (self.rows, self.failures))
-
-    def refuse_existing(self, hint: str) -> None:
-        """Raise `UsageError` when there is anything of a run."""
-        for path in astuple(self):
-            if path.exists():
-                raise UsageError(f"{path} exists already", hint=hint)
 
 
 class ResultStore:
@@ -297,8 +209,3 @@ class ResultStore:
                     if empty.stat().st_size == 0:
                         empty.unlink()
             self._rows.close()  # last: this is what holds the lock
-
-
-def _has_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.readline().endswith(b"\n")

@@ -10,12 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from gym_core import UsageError
-from gym_core.spi import GroupLines, StoredRow, StoredRows
+from gym_core.spi import GroupLines, Outputs, StoredRow, StoredRows
 from gym_results.conditions import Condition
 
 _DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
-_FAILURES = ".failures.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,9 @@ class RunRows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        stem = path.name.removesuffix(".jsonl")
-        failures = None if path.name.endswith(_FAILURES) else path.with_name(stem + _FAILURES)
-        self._rows = StoredRows(path, failures, made=GroupLines(path.with_name(f"{stem}.groups.jsonl")).joined)
+        files = Outputs.beside(path)
+        failures = None if path == files.failures else files.failures
+        self._rows = StoredRows(path, failures, made=GroupLines(files.groups).joined)
 
     @property
     def torn(self) -> bool:

@@ -16,7 +16,7 @@ from gym_results.comparison import Statistics
 
 RESULTS = Path("results")
 """Where runs lie that nobody named a file for."""
-MANIFEST = ".run.json"
+_MANIFEST = ".run.json"
 _LARGEST = 64 << 20  # of a manifest or a summary: what is larger is something else
 
 State = Literal["running", "finished", "stopped", "interrupted", "cut", "unreadable"]
@@ -79,7 +79,7 @@ def manifests(folder: Path) -> Iterator[Path]:
         ) from None
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(files) if name.endswith(MANIFEST))
+        yield from (Path(place, name) for name in sorted(files) if name.endswith(_MANIFEST))
 
 
 def results_at(place: Path) -> Path:
@@ -101,18 +101,14 @@ def _started(folder: Path) -> Iterator[tuple[datetime, Path]]:
             started = _time(_manifest(path), path)
         except UsageError:  # what is no manifest is no run
             continue
-        if _rows_of(path).is_file():
-            yield started, _rows_of(path)
-
-
-def _rows_of(manifest: Path) -> Path:
-    return manifest.with_name(manifest.name.removesuffix(MANIFEST) + ".jsonl")
+        if (rows := Outputs.beside(path).rows).is_file():
+            yield started, rows
 
 
 def stored_run(path: Path, account: Account | None = None) -> StoredRun:
     """The run of a manifest. `account`: what its rows come to, where no summary says it; by default they are read."""
     account = account or _account_of
-    rows = _rows_of(path)
+    rows = Outputs.beside(path).rows
     try:
         manifest = _manifest(path)
     except UsageError as error:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
+from gym_core.engine.storage.files import write_json
 from gym_core.engine.storage.manifest import Manifest
-from gym_core.engine.storage.store import write_json
 from gym_core.spi import run_command
 from gym_results.rollout_diff import render_pair
 from gym_results.rollout_view import render

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from gym_core import UsageError, encode_json
-from gym_core.spi import data_folder
+from gym_core.spi import Outputs, data_folder
 from gym_viewer.index.row import COLUMNS, columns_of
 
 FAILURES = 1 << 40
@@ -101,7 +101,7 @@ class RunIndex:
     """
 
     def __init__(self, rows: Path, folder: Path | None = None) -> None:
-        self.paths = (rows, rows.with_name(rows.name.removesuffix(".jsonl") + ".failures.jsonl"))
+        self.paths = (rows, Outputs.beside(rows).failures)
         self.replaced = 0
         self._lock = threading.RLock()
         self._path = _place(rows, folder)
