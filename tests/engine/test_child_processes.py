@@ -142,7 +142,7 @@ def test_a_garbled_answer_is_none_and_ends_the_child(asked: dict[str, Any]) -> N
     child = ChildProcess(f"{__name__}:garble")
     with pytest.raises(NoAnswer) as caught:
         child.answer(json.dumps(asked).encode(), 60)
-    assert (caught.value.garbled, caught.value.late) == (True, False)
+    assert str(caught.value) == "answered with something that is no JSON object"
     assert child.process.wait(60) == -signal.SIGKILL
     child.reap()
 
@@ -156,7 +156,7 @@ def test_one_that_was_let_go_of_does_not_answer(let_go: str, monkeypatch: pytest
         monkeypatch.setattr(child, "greet", child.release)
     with pytest.raises(NoAnswer) as caught:
         child.answer(b"{}", 60)
-    assert (caught.value.garbled, caught.value.late) == (False, False)
+    assert str(caught.value).startswith("ended (")
     child.kill()
     child.reap()
 
@@ -172,7 +172,7 @@ def test_whoever_asks_says_a_garbled_answer_in_one_line(monkeypatch: pytest.Monk
     with pytest.raises(PluginError, match=r"answered with something that is no JSON object \("):
         ask(venv, "describe", {})
     server = StartedServer("odd_env:app")
-    with pytest.raises(UsageError, match=r"^openenv:odd_env:app answered .* no JSON object .*signal SIGKILL\) "):
+    with pytest.raises(UsageError, match=r"^openenv:odd_env:app answered .* no JSON object when it was started"):
         server.begin(1)
     server.close()
 

@@ -22,18 +22,14 @@ from gym_core.engine.standard_streams import open_missing
 
 REAP_SECONDS = 1.0
 """How long a killed process may take to be seen off, which is a matter of microseconds."""
+_END_SECONDS = 5.0
 _LAST_LINES = 5
 _LAST_LINES_SECONDS = 1.0
 _LONGEST_LINE = 2_000
 
 
 class NoAnswer(Exception):
-    """A child did not answer: it was ended for being `late`, or for a `garbled` answer, or has ended by itself."""
-
-    def __init__(self, *, late: bool = False, garbled: bool = False) -> None:
-        super().__init__("no answer")
-        self.late = late
-        self.garbled = garbled
+    """A child did not answer, and has ended. Its text says what it did instead, behind the name of who was asked."""
 
 
 class ChildProcess:
@@ -105,7 +101,11 @@ class ChildProcess:
                 write_message(self.process.stdin, request)
             said = read_message(self.process.stdout)
         except (EOFError, OSError, ValueError):  # the last where it was let go of meanwhile
-            raise NoAnswer(late=late.is_set()) from None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_END_SECONDS)
+            self.kill()
+            how = f"ended ({how_ended(self.process.wait())})"
+            raise NoAnswer(f"did not answer within {seconds:g} s" if late.is_set() else how) from None
         except (OverflowError, MemoryError):  # what came first is no length
             said = b""
         finally:
@@ -114,7 +114,7 @@ class ChildProcess:
             if isinstance(answer := parse_json(said), dict):
                 return answer
         self.kill()
-        raise NoAnswer(garbled=True)
+        raise NoAnswer("answered with something that is no JSON object")
 
     def kill(self) -> None:
         """End it at once, with all that it has started where it leads a group. Reading from it ends, too."""

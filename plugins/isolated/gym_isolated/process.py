@@ -12,7 +12,7 @@ from typing import Any
 
 from gym_core import UsageError, encode_json
 from gym_core.errors import GymError, PluginError
-from gym_core.spi import DISABLE_VARIABLE, ChildProcess, ErrorLines, NoAnswer, Redactor, how_ended
+from gym_core.spi import DISABLE_VARIABLE, ChildProcess, ErrorLines, NoAnswer, Redactor
 from gym_isolated.child import LEVEL_MARK
 from gym_isolated.records import Environment
 
@@ -73,12 +73,7 @@ class IsolatedChild:
         try:
             answer = self._child.answer(encode_json(request, fallback=_plain), seconds)
         except NoAnswer as error:
-            instead = f"ended ({how_ended(self._child.process.wait())})"
-            if error.late:
-                instead = f"did not answer within {seconds:g} s"
-            elif error.garbled:
-                instead = "answered with something that is no JSON object"
-            raise self._fault(f"its isolated environment {instead}{self.said()}") from None
+            raise self._fault(f"its isolated environment {error}{self.said()}") from None
         if "error" in answer:
             raise self._raised(answer["error"])
         return answer
@@ -129,11 +124,7 @@ class IsolatedChild:
         return PluginError(self.environment.distribution, message, hint=hint)
 
     def _fault(self, message: str) -> PluginError:
-        return PluginError(
-            self.environment.distribution,
-            message,
-            hint=self.environment.remedy,
-        )
+        return PluginError(self.environment.distribution, message, hint=self.environment.remedy)
 
 
 def _plain(value: Any) -> Any:

@@ -36,14 +36,8 @@ class StartedServer:
         try:
             answer = self._child.answer(wanted, ANSWER_SECONDS)
         except NoAnswer as error:
-            how = "ended while it was started"
-            if error.late:
-                how = f"was not imported within {ANSWER_SECONDS:g} s"
-            elif error.garbled:
-                how = "answered with something that is no JSON object when it was started"
-            raise UsageError(
-                f"openenv:{self._app} {how}{self.why()}", hint="the log of the run, or -v, shows where"
-            ) from None
+            said = f"openenv:{self._app} {error} when it was started{self._lines.last()}"
+            raise UsageError(said, hint="the log of the run, or -v, shows where") from None
         if "error" in answer:
             raise UsageError(str(answer["error"]), hint=str(answer["hint"]))
         return f"http://127.0.0.1:{answer['port']}", int(answer["most"])
