@@ -10,22 +10,10 @@ from gym_core import JsonError, parse_json
 from gym_core.spi import field_value, nearest
 from gym_results.conditions import Condition
 from gym_viewer.api.query import Query
-from gym_viewer.index.row import COMPONENTS, INFO
+from gym_viewer.index.row import COMPONENTS, INFO, OF_A_ROLLOUT
 from gym_viewer.library import OpenRun
 from gym_viewer.sums import sums
 
-_OF_A_ROLLOUT = {
-    "task": "task_id",
-    "status": "rollout.status",
-    "stop_reason": "rollout.stop_reason",
-    "repeat": "rollout.repeat",
-    "attempt": "rollout.attempt",
-    "cost": "rollout.cost",
-    "time": "rollout.timing.seconds",
-    "seconds": "rollout.timing.seconds",
-    "tool_calls": "rollout.tools.calls",
-}
-"""What the page calls them, and where they stand in a row."""
 _DEEP = 3
 _PATHS = 400
 _LIKE = 4
@@ -37,8 +25,14 @@ def conditions_of(opened: OpenRun, query: Query) -> Sequence[Condition]:
     written = [Condition.parse(one, option="") for one in query.texts("where")]
     if not written:
         return ()
-    names = Names(opened)
+    names = names_of(opened)
     return tuple(names.meant(one) for one in written)
+
+
+def names_of(opened: OpenRun) -> Names:
+    """The names of a run as it is: made once for whoever asks over and over."""
+    names: Names = opened.kept(("names", opened.index.generation), lambda: Names(opened))
+    return names
 
 
 class Names:
@@ -69,12 +63,9 @@ class Names:
         known: dict[str, str] = {}
         for path in paths:
             for name in (path, path.rpartition(".")[2]):
-                known.setdefault(name.lower(), path)
-        wanted = field.lower()
-        last = wanted.rpartition(".")[2]
-        found = [known[one] for one in nearest(last, known, most=2, cutoff=0.7)]
-        found += [known[one] for one in nearest(wanted, known, most=_LIKE)]
-        return [*dict.fromkeys(found)][:_LIKE]
+                known.setdefault(name, path)
+        found = nearest(field.rpartition(".")[2], known, cutoff=0.7, most=2) + nearest(field, known, most=_LIKE)
+        return [*dict.fromkeys(known[name] for name in found)][:_LIKE]
 
     def _path(self, name: str) -> str | None:
         """The path of a field that the run is known to have."""
@@ -84,7 +75,7 @@ class Names:
             return COMPONENTS + name
         if INFO + name in self._fields:
             return INFO + name
-        return _OF_A_ROLLOUT.get(name)
+        return OF_A_ROLLOUT.get(name)
 
     def _other(self, field: str, text: str) -> str | None:
         """The path of the field that stands where a value could, unless that is a value of the first one."""

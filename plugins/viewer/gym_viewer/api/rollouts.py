@@ -10,7 +10,7 @@ import orjson
 from gym_core import JsonError, UsageError, encode_json, parse_json
 from gym_core.spi import field_value
 from gym_results.conditions import Condition
-from gym_viewer.api.conditions import Names, conditions_of
+from gym_viewer.api.conditions import conditions_of, names_of
 from gym_viewer.api.query import Query, name_of, number_of
 from gym_viewer.api.shapes import Neighbours, RolloutEntry, Rollouts, Search, UnknownField
 from gym_viewer.index.row import COMPONENTS, LONGEST
@@ -211,7 +211,7 @@ def _unknown(opened: OpenRun, searched: Searched, conditions: Sequence[Condition
     fields = [one.field for one in conditions] + [one.other for one in conditions if one.other]
     for field in dict.fromkeys(fields):
         if field not in searched.known:
-            yield {"field": field, "like": Names(opened).like(field)}
+            yield {"field": field, "like": names_of(opened).like(field)}
 
 
 def _searched(

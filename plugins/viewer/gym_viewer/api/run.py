@@ -25,7 +25,7 @@ from gym_viewer.api.shapes import (
     TaskEntry,
     Tasks,
 )
-from gym_viewer.index.row import COMPONENTS
+from gym_viewer.index.row import COMPONENTS, INFO, OF_A_ROLLOUT
 from gym_viewer.index.store import FAILURES
 from gym_viewer.library import Library, OpenRun
 from gym_viewer.sums import sums
@@ -54,6 +54,11 @@ def run(library: Library, query: Query) -> RunView:
         "account": account,
         "progress": progress,
         **made,
+        "paths": {
+            "component": COMPONENTS,
+            "info": INFO,
+            "rollout": [*dict.fromkeys(OF_A_ROLLOUT.values())],
+        },
         "histograms": _with_means(made["histograms"], account),
         "torn": index.covered.torn,
         "notes": [*notes, *index.problems(), *_problems_of_groups(opened)],

@@ -204,12 +204,23 @@ class RunView(TypedDict):
     causes: list[Cause]
     time: OverTime
     fields: list[FieldEntry]
+    paths: Paths
     tasks: int
     repeats: int
     has_tokens: bool
     torn: bool
     notes: list[str]
     files: list[FileEntry]
+
+
+class Paths(TypedDict):
+    """Where in a row a field stands. `component`, `info`: what the path of a component of the reward begins with, and
+    of what the verifier kept; `rollout`: the paths of what every rollout has.
+    """
+
+    component: str
+    info: str
+    rollout: list[str]
 
 
 class FileEntry(TypedDict):

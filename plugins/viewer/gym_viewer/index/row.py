@@ -25,6 +25,19 @@ _EMPTY = len(b"null")
 COMPONENTS = "reward_components."
 INFO = "rollout.info."
 """Where what the verifier kept stands in a row."""
+OF_A_ROLLOUT = {
+    "task": "task_id",
+    "reward": "reward",
+    "status": "rollout.status",
+    "stop_reason": "rollout.stop_reason",
+    "repeat": "rollout.repeat",
+    "attempt": "rollout.attempt",
+    "cost": "rollout.cost",
+    "time": "rollout.timing.seconds",
+    "seconds": "rollout.timing.seconds",
+    "tool_calls": "rollout.tools.calls",
+}
+"""Where else in a row something stands that the page has a name for."""
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 

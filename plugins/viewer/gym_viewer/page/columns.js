@@ -4,7 +4,6 @@
 import { fill, h } from "./dom.js";
 import { here, setQuery } from "./route.js";
 
-const INFO = "rollout.info.", COMPONENTS = "reward_components.";
 const SHOWN_AT_ONCE = 60; // names in the list of them; any other is typed
 const MOST = 24;
 
@@ -15,33 +14,36 @@ export function chosenColumns(query) {
 
 /** The components that a list shows unasked: two, where nobody has chosen them. */
 export function ownComponents(view, paths) {
-  return view.components.slice(0, 2).filter((name) => !paths.includes(COMPONENTS + name));
+  return view.components.slice(0, 2).filter((name) => !paths.includes(view.paths.component + name));
 }
 
 /** Columns of a list for fields. `known`: the names that one can sort by. */
 export function fieldColumns(paths, view) {
   const known = new Set(view.fields.map((field) => field.name));
-  return paths.map((path) => ({
-    label: shortName(path), title: path, line: true, template: "minmax(90px, 1.4fr)",
-    number: path.startsWith(COMPONENTS),
-    sort: path.startsWith(COMPONENTS) ? `component:${path.slice(COMPONENTS.length)}` : known.has(path) ? `field:${path}` : null,
-  }));
+  return paths.map((path) => {
+    const component = path.startsWith(view.paths.component), name = shortName(path, view);
+    return {
+      label: name, title: path, line: true, template: "minmax(90px, 1.4fr)", number: component,
+      sort: component ? `component:${name}` : known.has(path) ? `field:${path}` : null,
+    };
+  });
 }
 
 /** The cells of a row for them. */
-export function fieldCells(paths, entry) {
+export function fieldCells(paths, entry, view) {
   return paths.map((path) => {
     const value = entry.values?.[path];
     const none = value === null || value === undefined;
     const text = typeof value === "number" ? String(Number(value.toPrecision(12))) : String(value);
-    return h("span", { role: "cell", class: path.startsWith(COMPONENTS) ? "field number" : "field", title: none ? null : `${path}: ${text}` },
-      h("span", { class: "field-name", "aria-hidden": "true" }, `${shortName(path)} `), none ? h("span", { class: "soft" }, "–") : h("bdi", {}, text));
+    return h("span", { role: "cell", class: path.startsWith(view.paths.component) ? "field number" : "field", title: none ? null : `${path}: ${text}` },
+      h("span", { class: "field-name", "aria-hidden": "true" }, `${shortName(path, view)} `), none ? h("span", { class: "soft" }, "–") : h("bdi", {}, text));
   });
 }
 
 /** What the page calls a field. */
-export function shortName(path) {
-  return path.startsWith(INFO) ? path.slice(INFO.length) : path.startsWith(COMPONENTS) ? path.slice(COMPONENTS.length) : path;
+export function shortName(path, { paths }) {
+  const before = [paths.info, paths.component].find((one) => path.startsWith(one)) ?? "";
+  return path.slice(before.length);
 }
 
 /** A button that unfolds the choice. `view()`: the run as it is; `signal`: aborted when the page is left. */
@@ -64,13 +66,13 @@ export function columnChoice(view, signal) {
 
   function draw() {
     const chosen = chosenColumns(here().query), run = view();
-    const own = ownComponents(run, chosen).map((name) => COMPONENTS + name); // they stand in the list anyway
-    const names = run.fields.map((field) => field.name);
+    const own = ownComponents(run, chosen).map((name) => run.paths.component + name); // they stand in the list anyway
+    const names = run.fields.map((field) => field.name), components = run.components.map((name) => run.paths.component + name);
     const groups = [
-      ["Fields of the task", names.filter((name) => !name.startsWith(INFO))],
-      ["Info of the verdict", names.filter((name) => name.startsWith(INFO))],
-      ["Components", run.components.map((name) => COMPONENTS + name)],
-      ["Any other field", chosen.filter((path) => !names.includes(path) && !(path.startsWith(COMPONENTS) && run.components.includes(path.slice(COMPONENTS.length))))],
+      ["Fields of the task", names.filter((name) => !name.startsWith(run.paths.info))],
+      ["Info of the verdict", names.filter((name) => name.startsWith(run.paths.info))],
+      ["Components", components],
+      ["Any other field", chosen.filter((path) => !names.includes(path) && !components.includes(path))],
     ];
     const other = h("input", { "aria-label": "Path of a field", placeholder: "its path, such as rollout.seed", size: 28 });
     const form = h("form", { onsubmit: (event) => {
@@ -84,7 +86,7 @@ export function columnChoice(view, signal) {
       paths.slice(0, SHOWN_AT_ONCE).map((path) => h("label", {}, h("input", { type: "checkbox", checked: chosen.includes(path) || own.includes(path), disabled: own.includes(path), title: own.includes(path) ? "stands in the list anyway" : null, onchange: (event) => {
         const now = chosenColumns(here().query).filter((one) => one !== path);
         set(event.target.checked ? [...now, path] : now);
-      } }), h("bdi", {}, shortName(path)))),
+      } }), h("bdi", {}, shortName(path, run)))),
       name.startsWith("Any") && form)),
     chosen.length > 0 && h("button", { type: "button", onclick: () => { set([]); draw(); root.querySelector("summary").focus(); } }, "Take all away"));
   }

@@ -11,8 +11,6 @@ import { facts, jsonTree, panel, rewardMark, statePill } from "./parts.js";
 import { FILTERS, filters, here, hrefOf, listsOf, setQuery } from "./route.js";
 import { signsOf } from "./signs.js";
 
-const COMPONENTS = "reward_components.";
-const OF_A_ROLLOUT = ["reward", "rollout.status", "rollout.stop_reason", "rollout.repeat", "rollout.cost", "rollout.timing.seconds", "rollout.tools.calls"];
 const FILTER_WORDS = { min_reward: "reward ≥", max_reward: "reward ≤", stop_reason: "stopped by", text: "holds", where: "" };
 const STEPS = { redraw: 1200, typing: 250, search: 300 };
 
@@ -169,7 +167,7 @@ function charts(view, id, at, page) {
     panel("Reward", reward ? rewardHistogram(reward, at) : h("p", { class: "soft" }, "no rollout has a verdict yet")),
     components.length > 0 && h("section", { class: "panel wide" }, h("header", {}, h("h2", {}, "Components")),
       h("div", { class: "small-multiples" }, components.map((one) => h("div", {}, h("h3", {}, h("bdi", {}, one.name), h("span", { class: "number" }, `mean ${score(one.mean)}`)),
-        histogram(binsOf(one), { name: one.name, at: scaleOf(one.low, one.high), height: 64, ...pickingOf(COMPONENTS + one.name) }))))),
+        histogram(binsOf(one), { name: one.name, at: scaleOf(one.low, one.high), height: 64, ...pickingOf(view.paths.component + one.name) }))))),
     byTask(id, at, page),
     view.fields.length > 0 && byField(view, id, at, page),
     view.causes.length > 0 && causes(view),
@@ -261,20 +259,20 @@ function byTask(id, at, page) {
  * What is nested comes last: it is many, and each by itself says little.
  */
 function fieldsThatTell(view) {
-  const rank = ({ name, values, more }) => (values < 2 ? 2 : more || values > view.tasks / 2 ? 1 : 0) + 3 * kindOf(name);
+  const rank = ({ name, values, more }) => (values < 2 ? 2 : more || values > view.tasks / 2 ? 1 : 0) + 3 * kindOf(name, view);
   return [...view.fields].sort((a, b) => rank(a) - rank(b) || a.values - b.values || a.name.localeCompare(b.name));
 }
 
 /** Where a field belongs: to the task, the verdict's info, or below another field of the task. */
-function kindOf(name) {
-  return name.startsWith("rollout.") ? 1 : name.includes(".") ? 2 : 0;
+function kindOf(name, { paths }) {
+  return name.startsWith(paths.info) ? 1 : name.includes(".") ? 2 : 0;
 }
 
 /** The fields to group by, under what they are of. */
 function groupsOfFields(view) {
   const names = fieldsThatTell(view).map((field) => field.name);
-  const of = (kind) => names.filter((name) => kindOf(name) === kind);
-  return [["Fields of the task", of(0)], ["Components", view.components.map((name) => COMPONENTS + name)], ["Info of the verdict", of(1)], ["Within fields of the task", of(2)]]
+  const of = (kind) => names.filter((name) => kindOf(name, view) === kind);
+  return [["Fields of the task", of(0)], ["Components", view.components.map((name) => view.paths.component + name)], ["Info of the verdict", of(1)], ["Within fields of the task", of(2)]]
     .filter(([, all]) => all.length > 0);
 }
 
@@ -299,7 +297,7 @@ function byField(view, id, atReward, page) {
       pick: () => { setQuery({ where: [`${byChoice.field}=${value.value}`] }); toRollouts(); },
     }))), answer.others > 0 && h("p", { class: "soft" }, `and ${plural(answer.others, "other value")}`));
   };
-  const field = h("select", { "aria-label": "Field", onchange: () => { byChoice.field = field.value; load(); } }, groups.map(([label, all]) => h("optgroup", { label }, all.map((name) => h("option", { value: name, selected: name === byChoice.field }, shortName(name))))));
+  const field = h("select", { "aria-label": "Field", onchange: () => { byChoice.field = field.value; load(); } }, groups.map(([label, all]) => h("optgroup", { label }, all.map((name) => h("option", { value: name, selected: name === byChoice.field }, shortName(name, view))))));
   // an exported page has the means of the reward alone
   const of = view.components.length > 0 && exportedStart === null && h("select", { "aria-label": "What is averaged", onchange: () => { byChoice.of = of.value; load(); } },
     [["", "reward"], ...view.components.map((name) => [name, name])].map(([value, label]) => h("option", { value, selected: value === byChoice.of }, label)));
@@ -360,7 +358,7 @@ function rolloutsSection(id, view, at, page) {
   const list = new RolloutList({
     label: "Rollouts", columns: columnsOf(view(), fields),
     signal: page.signal,
-    draw: (entry) => rowOf(entry, id, at(), ownComponents(view(), fields), grouped, view().repeats > 1, fields),
+    draw: (entry) => rowOf(entry, id, at(), view(), grouped, fields),
     load: async (offset, limit) => {
       const answer = await ask(runPath(id, "rollouts"), { ...filters(here().query), sort: here().query.get("sort"), column: fields, offset, limit }, page.signal);
       return { ...answer, rows: answer.rollouts };
@@ -480,7 +478,7 @@ function filterForm(id, signal) {
     show(query, view) {
       options(status, "Any status", view.statuses, query.get("status"));
       options(reason, "Any stop reason", view.stop_reasons, query.get("stop_reason"));
-      fill(known, [...view.components.map((name) => COMPONENTS + name), ...fieldsThatTell(view).map((field) => field.name), ...OF_A_ROLLOUT].map((value) => h("option", { value })));
+      fill(known, [...view.components.map((name) => view.paths.component + name), ...fieldsThatTell(view).map((field) => field.name), ...view.paths.rollout].map((value) => h("option", { value })));
       for (const [input, name] of [[text, "text"], [task, "task"], [least, "min_reward"], [most, "max_reward"]]) {
         if (document.activeElement !== input && !(name in waiting)) input.value = query.get(name) ?? "";
       }
@@ -509,7 +507,7 @@ function columnsOf(view, fields) {
   ];
 }
 
-function rowOf(entry, id, at, components, grouped, several, fields) {
+function rowOf(entry, id, at, view, grouped, fields) {
   const cell = (name, ...children) => h("span", { role: "cell", class: name }, children);
   const failed = entry.reward === null;
   const what = failed ? entry.error?.message : entry.stop_reason && entry.stop_reason !== "completed" ? words(entry.stop_reason) : "";
@@ -518,11 +516,11 @@ function rowOf(entry, id, at, components, grouped, several, fields) {
     href: hrefOf(["runs", id, "rollouts", entry.n], listQuery()),
     cells: [
       cell("number soft minor", entry.n),
-      cell("task", h("bdi", { title: entry.task_id }, entry.task_id), h("span", { class: "soft" }, repeatMark(entry, several))),
+      cell("task", h("bdi", { title: entry.task_id }, entry.task_id), h("span", { class: "soft" }, repeatMark(entry, view.repeats > 1))),
       cell("", rewardMark(entry.reward, at)),
       grouped && cell("minor", rewardMark(entry.group_reward, at)),
-      components.map((name) => cell("number field", h("span", { class: "field-name", "aria-hidden": "true" }, `${name} `), score(entry.components[name]))),
-      fieldCells(fields, entry),
+      ownComponents(view, fields).map((name) => cell("number field", h("span", { class: "field-name", "aria-hidden": "true" }, `${name} `), score(entry.components[name]))),
+      fieldCells(fields, entry, view),
       cell("", statePill(entry.status), " ", h("span", { class: failed ? "bad-text" : "soft", title: what }, what)),
       cell("number minor", whole(entry.model_calls)),
       cell("number minor", entry.tool_errors > 0 && h("span", { class: "bad-text" }, `${entry.tool_errors} bad / `), whole(entry.tool_calls)),
