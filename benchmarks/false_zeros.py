@@ -245,7 +245,9 @@ class Account:
     asked: int = 0
     served: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     in_trl: Mapping[str, Any] = field(default_factory=dict)
-    """What came of it in TRL's own loop: rollouts that it `befell`, `false` rewards, `groups`, and `shifted` ones."""
+    """What came of it in TRL's own loop: rollouts that it `befell`, or rewards `before` it ended the training, `false`
+    rewards, `groups`, and `shifted` ones; by `package`.
+    """
     read: dict[str, list[Reward]] = field(default_factory=lambda: defaultdict(list))
 
     def fails(self, place: str, task: str, member: int) -> bool:
@@ -518,9 +520,8 @@ def tried_in_trl(fault: str, rollouts: int, python: Path | None) -> Mapping[str,
         return {"said": "befalls nothing"}
     if python is None:
         return {"said": "not run: no TRL"}
-    _, found = in_other_python("faults_trl.py", str(python), min(rollouts, MOST_IN_TRL), [fault], "gym")
-    taken: Mapping[str, Any] = found[fault]
-    return taken
+    package, found = in_other_python("faults_trl.py", str(python), min(rollouts, MOST_IN_TRL), [fault], "gym")
+    return {"package": package, **found[fault]}
 
 
 # Reading what was exported
@@ -635,13 +636,17 @@ def line(account: Account) -> tuple[str, ...]:
     groups = sum(len(account.groups(place)) for place in places) + trl.get("groups", 0)
     shifted = sum(map(account.shifted, places)) + trl.get("shifted", 0)
     served = {*account.served.values()}
+    if "before" in trl:
+        in_trl = f"ends the training; {trl['false']} of {trl['before']:,} before it"
+    else:
+        in_trl = trl["said"] if "said" in trl else f"{trl['false']} of {trl['befell']:,}"
     return (
         account.fault,
         f"{account.asked:,}" + "".join(f" and {len(SERVED)} x {count:,} served" for count in served),
         *(str(account.false(place)) for place in HANDED),
         *(str(account.false(place)) if served else "writes none" for place in SERVED),
         str(sum(account.false(name) for name in READERS)),
-        trl["said"] if "said" in trl else f"{trl['false']} of {trl['befell']:,}",
+        in_trl,
         f"{shifted:,} of {groups:,}",
     )
 
@@ -720,7 +725,6 @@ def main() -> None:
     parser.add_argument("--beside", metavar="PYTHON", help="an interpreter that has verifiers, whose loop is tried")
     parser.add_argument("--beside-trl", metavar="PYTHON", help="an interpreter that has TRL, whose trainer is tried")
     arguments = parser.parse_args()
-    lines = []
     others = [
         (arguments.beside, "verifiers", BESIDE, "without an error", "its own loop and rubric"),
         (arguments.beside_trl, "trl", BESIDE_TRL, "the training", "its own loop, with a scripted model"),
@@ -733,11 +737,14 @@ def main() -> None:
                 write_table(f"false-zeros-{name}", (*BESIDE_HEADS, head), lines, f"{package}, {about}")
     if arguments.beside or arguments.beside_trl:
         return
+    accounts = []
     for fault in arguments.faults.split(","):
-        lines.append(line(measured(fault, arguments.rollouts, arguments.trl)))
-        print(" | ".join(lines[-1]), flush=True)
+        accounts.append(measured(fault, arguments.rollouts, arguments.trl))
+        print(" | ".join(line(accounts[-1])), flush=True)
     if arguments.docs:
-        write_table("false-zeros", HEADS, lines, "`python benchmarks/false_zeros.py`")
+        packages = {account.in_trl["package"]: None for account in accounts if "package" in account.in_trl}
+        about = ", with ".join(["`python benchmarks/false_zeros.py`, each fault in a run of its own", *packages])
+        write_table("false-zeros", HEADS, [*map(line, accounts)], about)
 
 
 if __name__ == "__main__":

@@ -38,16 +38,16 @@ def _place() -> dict[str, Any]:
 
 def _configuration() -> tuple[dict[str, Any], bool]:
     """The server with its own settings, the agent, and the model servers that it names; whether it names some."""
-    from gym_nemo_servers.loading import _configured, _folder, _references
+    from gym_nemo_servers.loading import configured, model_names, server_folder
 
-    own = _configured(ident, _folder(ident))
+    own = configured(ident, server_folder(ident))
     refers = {
         "resources_server": {"type": "resources_servers", "name": "server"},
         "model_server": {"type": "responses_api_models", "name": "policy_model"},
         "max_steps": steps,
     }
     model = {"openai_base_url": upstream, "openai_api_key": "none", "openai_model": "m"}
-    named = {str(one["name"]) for one in _references(own)}
+    named = model_names(own)
     configuration = {
         "server": {"resources_servers": {ident: {**own, **_place()}}},
         "agent": {"responses_api_agents": {agent: {**refers, **_place()}}},

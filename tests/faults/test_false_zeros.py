@@ -73,3 +73,8 @@ def test_what_counts_false_rewards_does_see_them() -> None:
     places = (asked, run, for_trl, masked)
     assert [account.false(place) for place in places] == [1, 1, 1, 2]
     assert [account.shifted(place) for place in places] == [1, 1, 1, 1]
+
+
+def test_what_came_before_the_end_of_a_training_is_counted_as_that() -> None:
+    told = {"before": 40, "false": 0, "groups": 10, "shifted": 0, "training": "stops with StoreError"}
+    assert line(Account("full disk", in_trl=told))[-2:] == ("ends the training; 0 of 40 before it", "0 of 10")

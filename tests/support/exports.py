@@ -1,4 +1,4 @@
-"""Exports without the command line: what a format makes of a results file."""
+"""Exports without the command line: what a format makes of a results file; and `gym` as a command."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from gym_core import encode_json
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.requests import StoredRequests
-from gym_core.spi import Exporter, ExportRequest
+from gym_core.spi import Exporter, ExportRequest, run_command
 from gym_results.export_selection import ExportSelection, SelectedRollouts
 
 
@@ -27,6 +28,19 @@ class Said:
 
 
 Gym = Callable[..., Said]
+
+
+@pytest.fixture
+def gym(capsys: pytest.CaptureFixture[str]) -> Gym:
+    """Runs `gym` in this process."""
+
+    def run(*arguments: str) -> Said:
+        capsys.readouterr()
+        status = run_command(arguments)
+        return Said(status, *capsys.readouterr())
+
+    return run
+
 
 NEEDED: dict[str, Any] = dict.fromkeys(
     ("stop_reason", "usage", "cost", "timing", "tools", "model_calls", "error", "seed")

@@ -45,12 +45,13 @@ def mount(ident: str, given: Mapping[str, Any]) -> Mounted:
     """Make a server; `given` lies over its configuration. Raises `UsageError`, whatever its code raises."""
     if importlib.util.find_spec("nemo_gym") is None:
         raise UsageError("NeMo Gym is not installed here", hint=f"gym install --isolated nemo:{ident}")
-    folder = _folder(ident)
+    folder = server_folder(ident)
     with loading(f"nemo:{ident}", lambda failure: hints(ident, folder, failure)), redirect_stdout(sys.stderr):
         return _mounted(ident, folder, given)
 
 
-def _folder(ident: str) -> Path:
+def server_folder(ident: str) -> Path:
+    """Where a server lies. Raises `UsageError` for one that NeMo Gym does not have."""
     import nemo_gym
 
     servers = Path(inspect.getfile(nemo_gym)).parent.parent / FOLDER
@@ -63,11 +64,11 @@ def _folder(ident: str) -> Path:
 def _mounted(ident: str, folder: Path, given: Mapping[str, Any]) -> Mounted:
     settings = {
         **_PLACE,
-        **_placed(_configured(ident, folder), folder),
+        **_placed(configured(ident, folder), folder),
         **_placed(given, folder, Path()),
         "name": ident,
     }
-    models = {str(one["name"]) for one in _references(settings)}
+    models = model_names(settings)
     everything = {
         ident: {FOLDER: {ident: settings}},
         **{name: {_MODELS: {"gym": _PLACE}} for name in models},
@@ -103,7 +104,7 @@ def _is_server(value: Any, module: str, base: type) -> bool:
     return inspect.isclass(value) and issubclass(value, base) and value.__module__ == module
 
 
-def _configured(ident: str, folder: Path) -> dict[str, Any]:
+def configured(ident: str, folder: Path) -> dict[str, Any]:
     """The settings of the server in the configuration that is called as it is, or in the first that has it."""
     paths = sorted((folder / "configs").glob("*.yaml"), key=lambda path: (path.stem != ident, path.name))
     for path in paths:
@@ -143,13 +144,13 @@ def _exists(path: Path) -> bool:
     return os.path.exists(path)  # no error for a text that is too long to be a name, as `Path.exists` has
 
 
-def _references(value: Any) -> list[Mapping[str, Any]]:
-    """The models that a configuration names."""
+def model_names(value: Any) -> set[str]:
+    """The names of the models that a configuration, or a part of one, refers to."""
     if isinstance(value, Mapping):
         if value.get("type") == _MODELS and "name" in value:
-            return [value]
-        return [one for inner in value.values() for one in _references(inner)]
-    return [one for inner in value for one in _references(inner)] if isinstance(value, list) else []
+            return {str(value["name"])}
+        value = [*value.values()]
+    return {name for inner in value for name in model_names(inner)} if isinstance(value, list) else set()
 
 
 def hints(ident: str, folder: Path, failure: LoadFailure) -> Iterator[str]:

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from gym_testing.isolation import IsolatedPlugins
 from tests.support import spread
-
-
-@pytest.fixture(autouse=True)
-def empty_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test reads a `.env` or writes into the directory it was started in."""
-    folder = tmp_path_factory.mktemp("work")
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv(spread.PARENT, str(os.getpid()))
-    return folder
+from tests.support.spread_fixtures import empty_directory as empty_directory
 
 
 @pytest.fixture

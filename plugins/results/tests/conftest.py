@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_core.spi import run_command
-from tests.support.exports import Gym, Said
+from tests.support.exports import gym as gym
 
 
 @pytest.fixture(autouse=True)
@@ -17,15 +16,3 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-@pytest.fixture
-def gym(capsys: pytest.CaptureFixture[str]) -> Gym:
-    """Runs `gym` in this process."""
-
-    def run(*arguments: str) -> Said:
-        capsys.readouterr()
-        status = run_command(arguments)
-        return Said(status, *capsys.readouterr())
-
-    return run

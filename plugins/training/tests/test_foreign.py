@@ -79,6 +79,6 @@ def test_trl_learns_on_rollouts_of_an_open_gym(tmp_path: Path) -> None:
 def test_no_fault_becomes_a_reward_in_trls_own_loop(fault: str) -> None:
     python = foreign_python("trl-live", ["trl", *EDITABLE])
     found = tried_in_trl(fault, 40, python)
-    assert found["befell"] == 40
+    assert found["before" if fault == "full disk" else "befell"] == 40
     assert (found["false"], found["shifted"]) == (0, 0)
     assert found["training"] == ("goes on" if fault != "full disk" else "stops with StoreError")

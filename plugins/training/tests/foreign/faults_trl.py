@@ -7,7 +7,8 @@ it has to say, or that it cannot where the tool failed, as models do. All else i
 
 The last line is JSON: by fault, how many rollouts it befell, how many of those have 0.0 for a reward, and what became
 of the training. With `gym`: how many of all rewards are false, and of how many `groups` the mean is not that of the
-true rewards, by the advantages that TRL trains on.
+true rewards, by the advantages that TRL trains on; and of a fault that ends the training, how many rewards came
+`before` it, which all of that is of.
 """
 
 import contextlib
@@ -197,8 +198,11 @@ def gym_found(fault, seen, trained, ended):
         valid = [one for one in true[place] if one is not None]
         expected = [0.0 if one is None else one - sum(valid) / len(valid) for one in true[place]]
         shifted += any(abs(one - other) > 1e-6 for one, other in zip(advantages, expected, strict=True))
-    befell = len(seen) // 2 if not full else BATCH * ended.startswith("stops")
-    return {"befell": befell, "false": false, "groups": len(trained), "shifted": shifted, "training": ended}
+    told = {"false": false, "groups": len(trained), "shifted": shifted, "training": ended}
+    if not full:
+        return {"befell": len(seen) // 2, **told}
+    assert ended.startswith("stops"), ended
+    return {"before": len(seen), **told}  # TRL gets no reward of the batch that it befalls
 
 
 found = {fault: befallen(fault) for fault in FAULTS}

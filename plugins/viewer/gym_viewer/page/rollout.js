@@ -155,7 +155,7 @@ async function rawView(run, n, signal) {
 // Beside the conversation
 
 function aside(view, run, n) {
-  return h("aside", { "aria-label": "About this rollout", tabindex: "0" },
+  return h("aside", { "aria-label": "About this rollout" },
     view.error && errorPanel(view.error), verdict(view), others(view, run), taskPanel(view.task), timing(view, run, n), about(view));
 }
 

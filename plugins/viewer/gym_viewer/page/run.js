@@ -446,7 +446,7 @@ function filterForm(id, signal) {
     waiting = {};
   };
   signal.addEventListener("abort", forget);
-  const text = h("input", { type: "search", "data-search": true, "aria-label": "Text in the rollout", placeholder: "Text anywhere in a rollout  ( / )", oninput: typed("text") });
+  const text = h("input", { type: "search", "data-search": true, "aria-label": "Text in the rollout", placeholder: "Anywhere in a rollout  ( / )", oninput: typed("text") });
   const task = h("input", { type: "search", "aria-label": "Task", placeholder: "Part of a task", size: 14, oninput: typed("task") });
   const status = h("select", { "aria-label": "Status", onchange: () => setQuery({ status: status.value }) });
   const reason = h("select", { "aria-label": "Stop reason", onchange: () => setQuery({ stop_reason: reason.value }) });
