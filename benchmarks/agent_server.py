@@ -117,11 +117,9 @@ async def serve(base_url: str, in_flight: int) -> None:
 
     from standin import until_stdin_ends
 
-    from gym_core.engine.assembly import Assembler
-    from gym_core.spi import run_config
-    from gym_core.wiring.secrets import Redactor
+    from gym_core.spi import Redactor, open_rollouts, run_config
     from gym_http.serve.agent import routes as agent
-    from gym_http.serve.agent.rollouts import open_rollouts
+    from gym_http.serve.agent.rollouts import ServedRollouts
     from gym_http.serve.application import build
     from gym_http.serve.listener import Listener
     from gym_http.serve.settings import ServeSettings
@@ -134,8 +132,8 @@ async def serve(base_url: str, in_flight: int) -> None:
     model = OpenAIModel(OpenAIOptions.model_validate({"model": MODEL, "base_url": base_url, "api": "responses"}))
     config = run_config(models={"policy": model}, env=BenchServer(), agent=SimpleAgent(), concurrency=in_flight)
     async with contextlib.AsyncExitStack() as stack:
-        assembly = await Assembler.of(config, redactor).open_run(config, stack)
-        rollouts = open_rollouts(assembly, config, stack, redactor=redactor)
+        opened, _ = await open_rollouts(stack, config, redactor)
+        rollouts = ServedRollouts(opened, redactor=redactor)
         describe = {"name": "benchmark", "gym_core": "0"}
         app = build("agent", agent.routes(rollouts), settings=ServeSettings(), describe=describe, redactor=redactor)
         async with Listener(app) as listener:

@@ -173,6 +173,7 @@ if TYPE_CHECKING:
     from gym_core.engine.open_engine.opening import open_rollouts as open_rollouts
     from gym_core.engine.open_engine.rollouts import Rollouts as Rollouts
     from gym_core.engine.open_files import allow_open_files as allow_open_files
+    from gym_core.engine.preflight import FirstLook as FirstLook
     from gym_core.engine.preflight import check_models as check_models
     from gym_core.engine.rollout.agent_rollout import conversation as conversation
     from gym_core.engine.rollout.agent_rollout import run_rollout as run_rollout

@@ -1,9 +1,9 @@
-"""`gym rescore`: from options to a `RescoreConfig`."""
+"""`gym rescore`: from options to what `open_rescore` takes."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,9 +21,6 @@ from gym_core.cli.parameters import (
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 from gym_core.wiring.config_file import POLICY
-
-if TYPE_CHECKING:
-    from gym_core.engine.run.rescore import RescoreConfig
 
 
 @click.command()
@@ -52,28 +49,22 @@ def rescore(terminal: Terminal, /, **options: Any) -> int:
     from gym_core.cli.rescoring import execute
 
     as_json, quiet = options.pop("as_json"), options.pop("quiet")
-    return execute(terminal, to_config(options), quiet=quiet, as_json=as_json)
+    return execute(terminal, to_settings(options), quiet=quiet, as_json=as_json)
 
 
-def to_config(options: dict[str, Any]) -> RescoreConfig:
+def to_settings(options: dict[str, Any]) -> dict[str, Any]:
     """What the options of the command line ask for. Raises `UsageError`."""
-    from gym_core.engine.run.rescore import RescoreConfig
-
     models = parse_models(options["models"])
     given = given_options(options, models)
     lost = next(iter(given["model_options"].get(POLICY, {})), None)
     if lost is not None and POLICY not in models:
         roles = ", ".join(models) or "none is given"
         raise UsageError(f"-M {lost}: it names no role of --model ({roles})", hint="-M ROLE.KEY=VALUE")
-    return RescoreConfig(
-        file=options["file"],
-        env=options["env"],
-        models=models,
-        sandbox=options["sandbox"],
+    return {
+        **{name: options[name] for name in ("file", "env", "sandbox", "output", "concurrency")},
         **given,
-        output=options["output"],
-        overwrite=options["overwrite"],
-        concurrency=options["concurrency"],
-        disabled_plugins=options["disabled"],
-        argv=tuple(sys.argv[1:]),
-    )
+        "models": models,
+        "mode": "overwrite" if options["overwrite"] else "new",
+        "disabled_plugins": options["disabled"],
+        "argv": tuple(sys.argv[1:]),
+    }

@@ -77,8 +77,8 @@ async def carry_out(
     it, and `header`: whether it is said what it is. `fail_under`: the mean reward below which it fails.
     """
     async with opened as run:
-        if run.read_as:
-            terminal.note(run.read_as)
+        if run.source.info.read_as:
+            terminal.note(run.source.info.read_as)
         for notice in run.notices:
             terminal.note(f"warning: {notice}")
         if header and not quiet:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from gym_core.contract.runner import Runner
 from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import WORKERS, Execution, RunConfig
+from gym_core.engine.config import WORKERS, Components, Execution, RunConfig
 from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.rollout.runner_rollout import NoEnvironment
 from gym_core.engine.rollout.stage import LazyGateway
@@ -94,39 +94,27 @@ class Described:
         self.given[place] = sorted(component.options.model_fields_set)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The components of a run, made but not open. `preferred`: the agent that the environment named then."""
-
-    models: Mapping[str, ModelBackend]
-    server: ResourceServer
-    agent: Agent | Runner
-    executor: ExecutorProvider | None
-    preferred: str
-    sandboxes: SandboxProvider | None = None
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Assembly:
-    """The open components of a run, and those that are opened later: `gateway`, and `executor`, where there is one.
+    """The components of a run: made first, then open. `gateway` and `executor`, where there is one, are opened later.
 
-    `sandboxes`: what makes those of sessions, if anything does.
+    `agent`: None where stored rollouts are verified again. `sandboxes`: what makes those of sessions, if anything does.
     """
 
     models: dict[str, ModelBackend]
     server: ResourceServer
-    agent: Agent | Runner
-    gateway: LazyGateway
+    agent: Agent | Runner | None
+    sandboxes: SandboxProvider | None
     executor: ExecutorProvider | None
+    gateway: LazyGateway
     about: Described
-    sandboxes: SandboxProvider | None = None
 
 
 class Assembler:
     """Makes and opens components, all of a run or one by one. Secrets that it meets are added to `redactor`.
 
     `concurrency` and `seed`: what they are told of the run. `configured`: options from a file, by place. `closing`:
-    seconds that they have for it.
+    seconds that they have for it. Whatever is made or opened raises `UsageError` and `PluginError`.
     """
 
     def __init__(
@@ -150,7 +138,7 @@ class Assembler:
         self._seed = seed
         self._environment: Loaded | None = None
         self._closing = closing
-        self.gateway = LazyGateway(lambda: self._make(Kind.GATEWAY, gateway, gateway_options), closing)
+        self.gateway = LazyGateway(lambda: self.make(Kind.GATEWAY, gateway, gateway_options), closing)
         self._gateway_given = gateway != HTTP or bool(gateway_options) or GATEWAY in configured
         if self._gateway_given:  # what is said of it is looked at now
             self.gateway.make()
@@ -170,185 +158,10 @@ class Assembler:
             gateway_options=wanted.gateway_options,
         )
 
-    async def open_run(
-        self, config: RunConfig, stack: AsyncExitStack, backends: AsyncExitStack | None = None
-    ) -> Assembly:
-        """Make and open all components; `stack` closes them, `backends` the models where it is given.
+    # One component
 
-        Raises `UsageError`, `PluginError`.
-        """
-        return await self.open_parts(self.make_parts(config), config, stack, backends)
-
-    def make_parts(self, config: RunConfig) -> Parts:
-        """Make all components: a typo in the last option should not cost the start of a model.
-
-        Raises `UsageError`, `PluginError`.
-        """
-        wanted = config.components
-        models = self._make_models(wanted.models, wanted.model_options)
-        server: ResourceServer = NoEnvironment()
-        if wanted.env is not None:
-            server = self._make_server(wanted.env, wanted.env_options, wanted.models)
-        sandboxes = self._make_sandboxes(server, wanted.sandbox, wanted.sandbox_options)
-        preferred = server.describe().preferred_agent
-        agent = self._make(Kind.AGENT, wanted.agent or preferred, wanted.agent_options)
-        if wanted.agent is None and isinstance(agent, Agent):
-            wanted.require_parts()
-        if self._gateway_given and config.execution.workers > 1:
-            self.gateway.make().check_workers(config.execution.workers)
-        executor = self._make_executor(config.execution) if config.execution.spread else None
-        return Parts(models, server, agent, executor, preferred, sandboxes)
-
-    async def open_parts(
-        self, parts: Parts, config: RunConfig, stack: AsyncExitStack, backends: AsyncExitStack | None = None
-    ) -> Assembly:
-        """Open what was made, as `open_run` does."""
-        wanted = config.components
-        stack.push_async_callback(self.gateway.close)
-        opened = await self._enter_models(backends or stack, parts.models)
-        server, agent = parts.server, parts.agent
-        if wanted.env is not None:
-            server = await self._enter_server(stack, server, wanted.models)
-        sandboxes = await self._enter_sandboxes(stack, server, parts.sandboxes)
-        preferred = server.describe().preferred_agent  # which some only know once they are open
-        if wanted.agent is None and preferred != parts.preferred:
-            agent = self._make(Kind.AGENT, preferred, wanted.agent_options)
-        agent = await self._enter(stack, agent, Kind.RUNNER if isinstance(agent, Runner) else Kind.AGENT)
-        _check_parts(config, agent, self.about)
-        for component in (server, agent):
-            await self._be_reachable(component, elsewhere=config.execution.spread)
-        return Assembly(opened, server, agent, self.gateway, parts.executor, self.about, sandboxes)
-
-    async def open_verifier(
-        self,
-        stack: AsyncExitStack,
-        env: str | ResourceServer,
-        options: Mapping[str, Any],
-        models: Mapping[str, str | ModelBackend],
-        model_options: Mapping[str, Mapping[str, Any]],
-        sandbox: str | SandboxProvider | None = None,
-        sandbox_options: Mapping[str, Any] = MappingProxyType({}),
-    ) -> tuple[ResourceServer, dict[str, ModelBackend], SandboxProvider | None]:
-        """An environment, and the models and sandboxes of its sessions. Raises `UsageError`, `PluginError`."""
-        stack.push_async_callback(self.gateway.close)
-        made = self._make_models(models, model_options)
-        server = self._make_server(env, options, models)
-        sandboxes = self._make_sandboxes(server, sandbox, sandbox_options)
-        opened = await self._enter_models(stack, made)
-        server = await self._enter_server(stack, server, models)
-        await self._be_reachable(server)
-        return server, opened, await self._enter_sandboxes(stack, server, sandboxes)
-
-    async def open_environment(
-        self,
-        stack: AsyncExitStack,
-        reference: str | ResourceServer,
-        options: Mapping[str, Any],
-    ) -> ResourceServer:
-        """An environment. Raises `UsageError`, `PluginError`."""
-        stack.push_async_callback(self.gateway.close)
-        server: ResourceServer = self._make(Kind.RESOURCE_SERVER, reference, options)
-        opened: ResourceServer = await self._enter(stack, server, Kind.RESOURCE_SERVER)
-        await self._be_reachable(opened)
-        return opened
-
-    async def open_sandboxes(
-        self,
-        stack: AsyncExitStack,
-        server: ResourceServer,
-        reference: str | SandboxProvider | None,
-        options: Mapping[str, Any] = MappingProxyType({}),
-    ) -> SandboxProvider | None:
-        """What makes the sandboxes of an environment's sessions. Raises `UsageError`, where it lacks one, too."""
-        return await self._enter_sandboxes(stack, server, self._make_sandboxes(server, reference, options))
-
-    async def open_runner(
-        self, stack: AsyncExitStack, server: ResourceServer, options: Mapping[str, Any] = MappingProxyType({})
-    ) -> Runner | None:
-        """The runner that an environment names; None where it names an agent, or what is not installed."""
-        preferred = server.describe().preferred_agent
-        try:
-            if self.manager.find(Kind.AGENT, preferred).kind is not Kind.RUNNER:
-                return None
-        except UsageError:
-            return None
-        runner: Runner = await self._enter(stack, self._make(Kind.AGENT, preferred, options), Kind.RUNNER)
-        return runner
-
-    async def open_agent(
-        self, stack: AsyncExitStack, reference: str | Agent, options: Mapping[str, Any]
-    ) -> Agent | Runner:
-        """An agent or a runner. Raises `UsageError`, `PluginError`."""
-        made = self._make(Kind.AGENT, reference, options)
-        opened: Agent | Runner = await self._enter(stack, made, Kind.RUNNER if isinstance(made, Runner) else Kind.AGENT)
-        return opened
-
-    async def open_models(
-        self,
-        stack: AsyncExitStack,
-        references: Mapping[str, str | ModelBackend],
-        options: Mapping[str, Mapping[str, Any]],
-    ) -> dict[str, ModelBackend]:
-        """Models by role. Raises `UsageError`, `PluginError`."""
-        return await self._enter_models(stack, self._make_models(references, options))
-
-    async def _be_reachable(self, component: Component, *, elsewhere: bool = False) -> None:
-        """Open the gateway for a component that is known to need it. Raises `UsageError` where it could not reach it.
-
-        `elsewhere`: the rollouts are in other processes, each of which has a gateway of its own.
-        """
-        host = component.describe().calls_from
-        if host is not None:
-            self.gateway.make().check_reachable(host)
-            if not elsewhere:
-                await self.gateway.opened()
-
-    def _make_models(
-        self, wanted: Mapping[str, str | ModelBackend], options: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, ModelBackend]:
-        return {
-            role: self._make(Kind.MODEL, reference, options.get(role, {}), role=role)
-            for role, reference in wanted.items()
-        }
-
-    async def _enter_models(self, stack: AsyncExitStack, models: Mapping[str, ModelBackend]) -> dict[str, ModelBackend]:
-        return {role: await self._enter(stack, model, Kind.MODEL, role=role) for role, model in models.items()}
-
-    def _make_server(
-        self, wanted: str | ResourceServer, options: Mapping[str, Any], roles: Collection[str]
-    ) -> ResourceServer:
-        server: ResourceServer = self._make(Kind.RESOURCE_SERVER, wanted, options)
-        _require_roles(server, roles)
-        return server
-
-    async def _enter_server(
-        self, stack: AsyncExitStack, server: ResourceServer, roles: Collection[str]
-    ) -> ResourceServer:
-        opened: ResourceServer = await self._enter(stack, server, Kind.RESOURCE_SERVER)
-        _require_roles(opened, roles)  # some only know them now
-        return opened
-
-    def _make_sandboxes(
-        self, server: ResourceServer, wanted: str | SandboxProvider | None, options: Mapping[str, Any]
-    ) -> SandboxProvider | None:
-        if wanted is None:
-            _require_sandboxes(server)
-            if options:
-                raise UsageError("-S is for a sandbox, and this run has none", hint="--sandbox REF")
-            return None
-        sandboxes: SandboxProvider = self._make(Kind.SANDBOX, wanted, options)
-        return sandboxes
-
-    async def _enter_sandboxes(
-        self, stack: AsyncExitStack, server: ResourceServer, sandboxes: SandboxProvider | None
-    ) -> SandboxProvider | None:
-        if sandboxes is None:
-            _require_sandboxes(server)  # some only know them now
-            return None
-        opened: SandboxProvider = await self._enter(stack, sandboxes, Kind.SANDBOX)
-        return opened
-
-    def _make(self, kind: Kind, wanted: Any, given: Mapping[str, Any], *, role: str = "") -> Any:
+    def make(self, kind: Kind, wanted: Any, given: Mapping[str, Any], *, role: str = "") -> Any:
+        """Make a component that is not open yet from its reference, or take the one that a caller has made."""
         place = place_of(kind, role)
         if isinstance(wanted, Component):
             if given:
@@ -374,24 +187,158 @@ class Assembler:
             self.about.sources[place] = str(made.loaded.reference.located())
         return made.component
 
-    def _make_executor(self, execution: Execution) -> ExecutorProvider:
-        try:
-            provider: ExecutorProvider = self._make(Kind.EXECUTOR, execution.executor, execution.executor_options)
-        except UsageError as error:
-            if execution.executor != WORKERS:
-                raise
-            raise UsageError(f"--workers {execution.workers}: {error.message}", hint=error.hint) from None
-        return provider
-
-    async def _enter(self, stack: AsyncExitStack, component: Any, kind: Kind, *, role: str = "") -> Any:
+    async def enter(self, stack: AsyncExitStack, kind: Kind, component: Any, *, role: str = "") -> Any:
+        """Open a component that was made; `stack` closes it."""
+        kind = Kind.RUNNER if isinstance(component, Runner) else kind
         opened = await enter(stack, component, kind, closing=self._closing)
         self.redactor.add(*component.secrets)  # some are only known now
         if known := opened.describe().component:
             self.about.of(kind, place_of(kind, role))["component"] = dict(known)
         return opened
 
+    async def open(
+        self, stack: AsyncExitStack, kind: Kind, wanted: Any, given: Mapping[str, Any], *, role: str = ""
+    ) -> Any:
+        """Make a component, and open it."""
+        return await self.enter(stack, kind, self.make(kind, wanted, given, role=role), role=role)
 
-def _check_parts(config: RunConfig, agent: Agent | Runner, about: Described) -> None:
+    async def open_models(
+        self,
+        stack: AsyncExitStack,
+        references: Mapping[str, str | ModelBackend],
+        options: Mapping[str, Mapping[str, Any]],
+    ) -> dict[str, ModelBackend]:
+        """Models by role: all of them made, then opened."""
+        return await self._enter_models(stack, self._make_models(references, options))
+
+    async def open_environment(
+        self, stack: AsyncExitStack, reference: str | ResourceServer, options: Mapping[str, Any]
+    ) -> ResourceServer:
+        """An environment, and the gateway where it needs that."""
+        stack.push_async_callback(self.gateway.close)
+        opened: ResourceServer = await self.open(stack, Kind.RESOURCE_SERVER, reference, options)
+        await self._be_reachable(opened)
+        return opened
+
+    async def open_sandboxes(
+        self,
+        stack: AsyncExitStack,
+        server: ResourceServer,
+        reference: str | SandboxProvider | None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> SandboxProvider | None:
+        """What makes the sandboxes of an environment's sessions. Raises `UsageError`, where it lacks one, too."""
+        if reference is None:
+            _require_sandboxes(server)
+            return None
+        sandboxes: SandboxProvider = await self.open(stack, Kind.SANDBOX, reference, options)
+        return sandboxes
+
+    async def open_runner(
+        self, stack: AsyncExitStack, server: ResourceServer, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> Runner | None:
+        """The runner that an environment names; None where it names an agent, or what is not installed."""
+        preferred = server.describe().preferred_agent
+        try:
+            if self.manager.find(Kind.AGENT, preferred).kind is not Kind.RUNNER:
+                return None
+        except UsageError:
+            return None
+        runner: Runner = await self.open(stack, Kind.AGENT, preferred, options)
+        return runner
+
+    # All of a run
+
+    def make_all(self, config: RunConfig, *, agent: bool = True) -> Assembly:
+        """Make all components of a run: a typo in the last option should not cost the start of a model.
+
+        `agent`: whether there is one, or stored rollouts are verified again.
+        """
+        wanted = config.components
+        models = self._make_models(wanted.models, wanted.model_options)
+        server: ResourceServer = NoEnvironment()
+        if wanted.env is not None:
+            server = self.make(Kind.RESOURCE_SERVER, wanted.env, wanted.env_options)
+        _check_needs(server, wanted)
+        if wanted.sandbox is None and wanted.sandbox_options:
+            raise UsageError("-S is for a sandbox, and this run has none", hint="--sandbox REF")
+        sandboxes = None
+        if wanted.sandbox is not None:
+            sandboxes = self.make(Kind.SANDBOX, wanted.sandbox, wanted.sandbox_options)
+        worker = None
+        if agent:
+            preferred = server.describe().preferred_agent
+            worker = self.make(Kind.AGENT, wanted.agent or preferred, wanted.agent_options)
+            if wanted.agent is None and isinstance(worker, Agent):
+                wanted.require_parts()
+        if self._gateway_given and config.execution.workers > 1:
+            self.gateway.make().check_workers(config.execution.workers)
+        return Assembly(
+            models=models,
+            server=server,
+            agent=worker,
+            sandboxes=sandboxes,
+            executor=self._make_executor(config.execution) if config.execution.spread else None,
+            gateway=self.gateway,
+            about=self.about,
+        )
+
+    async def open_all(
+        self, made: Assembly, config: RunConfig, stack: AsyncExitStack, backends: AsyncExitStack | None = None
+    ) -> Assembly:
+        """Open all components of a run; `stack` closes them, `backends` the models where it is given."""
+        wanted, server, agent, sandboxes = config.components, made.server, made.agent, made.sandboxes
+        preferred = server.describe().preferred_agent
+        stack.push_async_callback(self.gateway.close)
+        models = await self._enter_models(backends or stack, made.models)
+        if wanted.env is not None:
+            server = await self.enter(stack, Kind.RESOURCE_SERVER, server)
+        _check_needs(server, wanted)  # some only know them now
+        if sandboxes is not None:
+            sandboxes = await self.enter(stack, Kind.SANDBOX, sandboxes)
+        if agent is not None:
+            named = server.describe().preferred_agent  # some only know it now
+            if wanted.agent is None and named != preferred:
+                agent = self.make(Kind.AGENT, named, wanted.agent_options)
+            agent = await self.enter(stack, Kind.AGENT, agent)
+            _check_agent(config, agent, self.about)
+        for component in filter(None, (server, agent)):
+            await self._be_reachable(component, elsewhere=config.execution.spread)
+        return replace(made, models=models, server=server, agent=agent, sandboxes=sandboxes)
+
+    async def _be_reachable(self, component: Component, *, elsewhere: bool = False) -> None:
+        """Open the gateway for a component that is known to need it. Raises `UsageError` where it could not reach it.
+
+        `elsewhere`: the rollouts are in other processes, each of which has a gateway of its own.
+        """
+        host = component.describe().calls_from
+        if host is not None:
+            self.gateway.make().check_reachable(host)
+            if not elsewhere:
+                await self.gateway.opened()
+
+    def _make_models(
+        self, wanted: Mapping[str, str | ModelBackend], options: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, ModelBackend]:
+        return {
+            role: self.make(Kind.MODEL, reference, options.get(role, {}), role=role)
+            for role, reference in wanted.items()
+        }
+
+    async def _enter_models(self, stack: AsyncExitStack, models: Mapping[str, ModelBackend]) -> dict[str, ModelBackend]:
+        return {role: await self.enter(stack, Kind.MODEL, model, role=role) for role, model in models.items()}
+
+    def _make_executor(self, execution: Execution) -> ExecutorProvider:
+        try:
+            provider: ExecutorProvider = self.make(Kind.EXECUTOR, execution.executor, execution.executor_options)
+        except UsageError as error:
+            if execution.executor != WORKERS:
+                raise
+            raise UsageError(f"--workers {execution.workers}: {error.message}", hint=error.hint) from None
+        return provider
+
+
+def _check_agent(config: RunConfig, agent: Agent | Runner, about: Described) -> None:
     """Raise `UsageError` for what an agent or a runner needs and lacks, and for what means nothing to a runner."""
     wanted, limits = config.components, config.limits
     if isinstance(agent, Agent):
@@ -433,12 +380,25 @@ def _means_nothing(name: str, part: str, flag: str) -> UsageError:
     )
 
 
-def _require_roles(server: ResourceServer, roles: Collection[str]) -> None:
-    """Raise `UsageError` for a role that the environment's sessions need and the run lacks."""
+def _check_needs(server: ResourceServer, wanted: Components) -> None:
+    """Raise `UsageError` for a model or a sandbox that the environment's sessions need and the run lacks."""
     for role in server.describe().roles:
-        if role not in roles:
-            name = server.context.name or type(server).__name__
-            raise UsageError(f"{name} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")
+        if role not in wanted.models:
+            raise UsageError(f"{_name(server)} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")
+    if wanted.sandbox is None:
+        _require_sandboxes(server)
+
+
+def _require_sandboxes(server: ResourceServer) -> None:
+    for role in server.describe().sandbox_roles:
+        raise UsageError(
+            f"{_name(server)} runs commands in a sandbox (`{role}`), which the run lacks",
+            hint="--sandbox REF; `gym plugins list --kind sandbox` lists them",
+        )
+
+
+def _name(server: ResourceServer) -> str:
+    return server.context.name or type(server).__name__
 
 
 def _origin(loaded: Loaded) -> dict[str, Any]:
@@ -447,16 +407,6 @@ def _origin(loaded: Loaded) -> dict[str, Any]:
         return {"ref": str(loaded.reference.portable()), "files": dict(loaded.script.files)}
     plugin = loaded.plugin
     return {"ref": str(loaded.reference), "distribution": plugin.distribution, "version": plugin.version}
-
-
-def _require_sandboxes(server: ResourceServer) -> None:
-    """Raise `UsageError` for an environment whose sessions open sandboxes, which the run has none of."""
-    for role in server.describe().sandbox_roles:
-        name = server.context.name or type(server).__name__
-        raise UsageError(
-            f"{name} runs commands in a sandbox (`{role}`), which the run lacks",
-            hint="--sandbox REF; `gym plugins list --kind sandbox` lists them",
-        )
 
 
 def _dumped(component: Component) -> tuple[dict[str, Any], dict[str, Any]]:

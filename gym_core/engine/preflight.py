@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from gym_core.contract.model import ModelBackend
 from gym_core.domain.abandoned import Late, within
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import ConnectionFailedError, ModelError, UsageError
-from gym_core.engine.model_calls.prices import Price
+from gym_core.engine.model_calls.prices import Price, find_prices
 
 
 @dataclass(slots=True)
@@ -21,7 +22,20 @@ class FirstLook:
 
     answered: set[str] = field(default_factory=set)
     notices: list[str] = field(default_factory=list)
-    prices: dict[str, Price] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
+
+
+async def look_at_models(
+    models: Mapping[str, ModelBackend], seconds: float, given_prices: Mapping[str, Price]
+) -> FirstLook:
+    """Have each checked, and find its price meanwhile: as given by model, else as listed. Raises as `check_models`."""
+    pricing = asyncio.create_task(asyncio.to_thread(find_prices, models, given_prices))
+    try:
+        look = await check_models(models, seconds)
+    finally:
+        prices = await pricing
+    look.prices = prices
+    return look
 
 
 async def check_models(models: Mapping[str, ModelBackend], seconds: float) -> FirstLook:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.runner import Runner
@@ -18,8 +17,8 @@ from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.observed_gate import ObservedGate, Tell
-from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.model_calls.rate_limits import Limiters
+from gym_core.engine.preflight import FirstLook
 from gym_core.engine.rollout.agent_rollout import POLICY, agent_rollout
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.runner_rollout import runner_rollout
@@ -27,7 +26,23 @@ from gym_core.engine.rollout.shared_requests import SharedRequests
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.tasks.job import Job
 
-NO_PRICES: Mapping[str, Price] = MappingProxyType({})
+
+class CallObservers(Protocol):
+    """Who is told of calls: the observers of a run, or a worker for them."""
+
+    @property
+    def model_called(self) -> Tell | None:
+        """What is to be told of model calls, if anybody listens."""
+        ...
+
+    @property
+    def tool_called(self) -> Tell | None:
+        """What is to be told of tool calls, if anybody listens."""
+        ...
+
+    def watch(self, gates: Mapping[str, ModelGate]) -> None:
+        """Say of these gates, too, how they did."""
+        ...
 
 
 def make_gates(
@@ -35,58 +50,45 @@ def make_gates(
     deadlines: Deadlines,
     *,
     clock: Clock,
-    prices: Mapping[str, Price] = NO_PRICES,
-    answered: Collection[str] = (),
+    look: FirstLook | None = None,
     limiters: Limiters | None = None,
-    model_called: Tell | None = None,
+    observers: CallObservers | None = None,
 ) -> dict[str, ModelGate]:
-    """The ways to the models by role; those of one endpoint share a limiter. `answered`: who has said something yet.
+    """The ways to the models by role, which `observers` watch; those of one endpoint share a limiter.
 
-    `model_called`: who listens to model calls, if anybody does.
+    `look`: what was found at the models, and their prices.
     """
-    limiters = limiters or Limiters()
-    gate: Callable[..., ModelGate] = ModelGate if model_called is None else partial(ObservedGate, model_called)
+    look, limiters = look or FirstLook(), limiters or Limiters()
+    gate: Callable[..., ModelGate] = ModelGate
+    if observers is not None and observers.model_called is not None:
+        gate = partial(ObservedGate, observers.model_called)
     gates = {
-        role: gate(role, model, limiters=limiters, deadlines=deadlines, clock=clock, price=prices.get(role))
+        role: gate(role, model, limiters=limiters, deadlines=deadlines, clock=clock, price=look.prices.get(role))
         for role, model in models.items()
     }
-    for role in answered:
+    for role in look.answered:
         gates[role].answered = True
+    if observers is not None:
+        observers.watch(gates)
     return gates
-
-
-def open_functions(stack: AsyncExitStack) -> Executor:
-    """What calls the functions of authors, closed by `stack`."""
-    executor = Executor()
-    stack.callback(executor.close)
-    return executor
 
 
 def open_stage(
     stack: AsyncExitStack,
     config: RunConfig,
     assembly: Assembly,
+    look: FirstLook,
     *,
     clock: Clock,
     run_id: str,
-    prices: Mapping[str, Price],
-    answered: Collection[str],
     limiters: Limiters,
     budget: Budget | None,
-    model_called: Tell | None,
-    tool_called: Tell | None,
+    observers: CallObservers,
 ) -> Stage:
     """The stage of a run, or of one process of it, with gates of its own. To be made in the event loop."""
     deadlines = config.limits.deadlines
-    gates = make_gates(
-        assembly.models,
-        deadlines,
-        clock=clock,
-        prices=prices,
-        answered=answered,
-        limiters=limiters,
-        model_called=model_called,
-    )
+    executor = Executor()
+    stack.callback(executor.close)
     model = assembly.models.get(POLICY)
     policy = model.describe() if model is not None else None
     about: dict[str, Any] = {
@@ -98,15 +100,15 @@ def open_stage(
     return Stage(
         server=assembly.server,
         agent=assembly.agent,
-        gates=gates,
-        executor=open_functions(stack),
+        gates=make_gates(assembly.models, deadlines, clock=clock, look=look, limiters=limiters, observers=observers),
+        executor=executor,
         watch=Watch(),
         clock=clock,
         deadlines=deadlines,
         run_id=run_id,
         seed=config.components.seed or 0,
         model_seeds=config.components.seed is not None,
-        tool_called=tool_called,
+        tool_called=observers.tool_called,
         gateway=assembly.gateway,
         about=about,
         budget=budget,

@@ -101,7 +101,7 @@ def test_it_is_the_same_over_http() -> None:
 
 
 def test_it_is_verified_again(tmp_path: Path) -> None:
-    from gym_core.engine.run.rescore import RescoreConfig, open_rescore
+    from gym_core.engine.run.rescore import open_rescore
 
     class Server(ResourceServer):
         """Steps."""
@@ -115,7 +115,7 @@ def test_it_is_verified_again(tmp_path: Path) -> None:
         file = tmp_path / "x.jsonl"
         again: list[Any] = []
         await execute(config(ScriptedModel(MOVES, [call("look", {})], "done"), Server(), output=file))
-        async with open_rescore(RescoreConfig(file=file, env=Server())) as run:
+        async with open_rescore(file, env=Server()) as run:
             await run.execute(again.append)
         return again
 

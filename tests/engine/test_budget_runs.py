@@ -207,7 +207,7 @@ def test_what_needs_no_further_call_may_end() -> None:
         async with open_run(config(bounded(tell), env(Slow, tasks=5), max_tokens=1_500, concurrency=5)) as going:
             rollouts: list[Rollout] = []
             collecting = asyncio.create_task(going.execute(rollouts.append))
-            await until(lambda: going.budget and going.budget.exhausted)
+            await until(lambda: going.record.budget and going.record.budget.exhausted)
             await settle()
             refused.set()
             await collecting
@@ -228,7 +228,7 @@ def test_a_second_stop_ends_what_was_left_to_end() -> None:
         async with open_run(config(bounded(using(500, 100)), env(Endless, tasks=5), max_tokens=1_500)) as going:
             rollouts: list[Rollout] = []
             collecting = asyncio.create_task(going.execute(rollouts.append))
-            await until(lambda: going.budget and going.budget.exhausted)
+            await until(lambda: going.record.budget and going.record.budget.exhausted)
             await settle()
             going.stop("enough")
             await collecting

@@ -258,7 +258,7 @@ def test_where_nobody_listens_gates_are_the_plain_ones() -> None:
         for given in ([], [Only()], [Diary()]):
             async with open_run(config(None, env(Looking), extensions=given)) as running:
                 types.append(type(running.gates["policy"]))
-                assert (running.observers.tool_called is None) == (len(types) < 3)
+                assert (running.record.observers.tool_called is None) == (len(types) < 3)
                 await running.execute()
 
     asyncio.run(main())

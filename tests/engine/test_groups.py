@@ -29,7 +29,7 @@ from gym_core import (
     hookimpl,
 )
 from gym_core.engine.run.groups import Groups
-from gym_core.engine.run.rescore import RescoreConfig, open_rescore
+from gym_core.engine.run.rescore import open_rescore
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.store import ResultStore
 from gym_core.errors import StoreError
@@ -727,8 +727,7 @@ def test_groups_are_scored_again_with_the_rollouts(group: bool, tmp_path: Path) 
     run(speaking(answer), scoring(), repeats=3, output=output, group=group)
 
     async def main() -> dict[str, Any]:
-        wanted = RescoreConfig(file=output, env=scoring(best), output=tmp_path / "y.jsonl")
-        async with open_rescore(wanted) as opened:
+        async with open_rescore(output, env=scoring(best), output=tmp_path / "y.jsonl") as opened:
             return await opened.execute()
 
     summary = asyncio.run(asyncio.wait_for(main(), 30))
@@ -754,8 +753,7 @@ def test_what_is_verified_again_is_read_beside_the_event_loop(tmp_path: Path, mo
         return open_path(self, *arguments, **keywords)
 
     async def main() -> dict[str, Any]:
-        wanted = RescoreConfig(file=output, env=scoring(best), output=tmp_path / "y.jsonl")
-        async with open_rescore(wanted) as opened:
+        async with open_rescore(output, env=scoring(best), output=tmp_path / "y.jsonl") as opened:
             monkeypatch.setattr(Path, "open", opening)
             return await opened.execute()
 

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from gym_core import Task, UsageError, Verdict, encode_json, parse_json
-from gym_core.engine.run.rescore import RescoreConfig, open_rescore
+from gym_core.engine.run.rescore import open_rescore
 from gym_core.engine.storage.reading import ResultsFile
 from gym_nemo.formats import NemoExporter
 from gym_results.comparison import Statistics
@@ -94,7 +94,7 @@ async def test_it_stays_exact_when_it_is_verified_again(tmp_path: Path) -> None:
     await execute(
         config(None, env(Seeing, [{"x": BIG, "responses_create_params": {"input": "Hi"}}]), output=tmp_path / "x.jsonl")
     )
-    async with open_rescore(RescoreConfig(file=tmp_path / "x.jsonl", env=env(Seeing))) as rescore:
+    async with open_rescore(tmp_path / "x.jsonl", env=env(Seeing)) as rescore:
         await rescore.execute()
     row = parse_json((tmp_path / "x.rescored.jsonl").read_bytes())
     assert (row["x"], row["rollout"]["info"]["saw"]) == (BIG, repr(BIG))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gym_core import Done, Item, Response, Session, Task, Trajectory, UsageError, Verdict, tool, user_message
-from gym_core.engine.run.rescore import RescoreConfig, open_rescore
+from gym_core.engine.run.rescore import open_rescore
 from gym_core.engine.storage.reading import ResultsFile
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, ask, env
@@ -60,7 +60,7 @@ def rescore(file: Path, session: type[Session[Any]], **settings: Any) -> dict[st
     """Verify a file again; returns the summary."""
 
     async def main() -> dict[str, Any]:
-        async with open_rescore(RescoreConfig(file=file, env=env(session), **settings)) as wanted:
+        async with open_rescore(file, env=env(session), **settings) as wanted:
             return await wanted.execute()
 
     return asyncio.run(asyncio.wait_for(main(), 30))
@@ -220,7 +220,7 @@ def test_a_tool_that_ends_the_episode_ends_it_again_or_fails(tmp_path: Path) -> 
     path = tmp_path / "x.jsonl"
     run(ScriptedModel(call("finish")), env(Ending), output=path)
     assert rescore(path, Ending)["reward"]["mean"] == 1.0
-    summary = rescore(path, type("Ending", (Ending,), {"reason": "lost"}), overwrite=True)
+    summary = rescore(path, type("Ending", (Ending,), {"reason": "lost"}), mode="overwrite")
     assert "'lost', the recording ends with 'won'" in summary["errors"][0]["example"]
 
 
@@ -298,7 +298,7 @@ def test_the_manifest_says_what_was_verified_again(counted: Path) -> None:
 def test_the_file_itself_is_never_the_output(counted: Path) -> None:
     content = counted.read_bytes()
     with pytest.raises(UsageError, match="is the file to verify again"):
-        rescore(counted, Counter, output=counted, overwrite=True)
+        rescore(counted, Counter, output=counted, mode="overwrite")
     assert counted.read_bytes() == content
 
 
@@ -308,7 +308,7 @@ def test_an_existing_output_is_kept_unless_asked(counted: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         rescore(counted, Counter)
     assert counted.with_name("x.rescored.jsonl").read_bytes() == content
-    assert rescore(counted, Counter, overwrite=True)["reward"]["rollouts"] == 6
+    assert rescore(counted, Counter, mode="overwrite")["reward"]["rollouts"] == 6
 
 
 def test_a_policy_is_refused(counted: Path) -> None:
@@ -320,7 +320,7 @@ def test_rows_without_a_manifest_need_an_environment(counted: Path) -> None:
     counted.with_name("x.run.json").unlink()
 
     async def main() -> None:
-        async with open_rescore(RescoreConfig(file=counted)):
+        async with open_rescore(counted):
             """It is not opened."""
 
     with pytest.raises(UsageError, match="--env REF"):

@@ -11,7 +11,7 @@ import pytest
 
 from gym_core import UsageError, tool
 from gym_core.engine.rollout.shared_requests import SharedRequests
-from gym_core.engine.run.rescore import RescoreConfig, open_rescore
+from gym_core.engine.run.rescore import open_rescore
 from gym_core.errors import BadRequestError
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel
@@ -142,7 +142,7 @@ def test_a_verification_anew_takes_the_lines_over(output: Path) -> None:
     run(ScriptedModel(), env(Looking, 2), output=output)
 
     async def main() -> None:
-        async with open_rescore(RescoreConfig(file=output, env=env(Looking))) as again:
+        async with open_rescore(output, env=env(Looking)) as again:
             await again.execute()
 
     asyncio.run(main())

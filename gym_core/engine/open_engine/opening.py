@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
-from gym_core.contract.hookspecs import RunInfo
 from gym_core.domain.errors import StoreError, UsageError
 from gym_core.engine.config import RunConfig
 from gym_core.engine.loops import seldom_collected
 from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.gate import Clock
 from gym_core.engine.model_calls.weights import Weights
 from gym_core.engine.open_engine.dataset import Dataset
@@ -23,15 +21,14 @@ from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.run.opening import (
     Opened,
     list_tasks,
-    make_stage,
     new_run_id,
     open_components,
     open_record,
+    run_manifest,
     running_clock,
 )
 from gym_core.engine.run.record import Record
 from gym_core.engine.run.sink import Sink
-from gym_core.engine.storage.summary import summarize
 from gym_core.wiring.secrets import Redactor
 
 
@@ -44,7 +41,7 @@ async def open_rollouts(
     rollout wants two samples. Raises `UsageError`, `PluginError`.
     """
     opened = await open_components(stack, config, redactor)
-    stage = make_stage(stack, opened, clock or running_clock(), new_run_id())
+    stage = opened.open_stage(stack, clock or running_clock(), new_run_id())
     stage = replace(stage, model_seeds=False, about={**(stage.about or {}), "seed_sent": False})
     return Rollouts(stage, concurrency=config.execution.concurrency), opened
 
@@ -71,27 +68,22 @@ async def open_gym(
 async def _opened(
     stack: AsyncExitStack, config: RunConfig, redactor: Redactor, clock: Clock
 ) -> AsyncGenerator[Gym, None]:
-    progress = Progress(
-        rewards=RewardTally(1, config.destination.by), roles={} if len(config.components.models) > 1 else None
-    )
+    config = replace(config, limits=replace(config.limits, repeats=1))  # that is for `Gym.group` to say
     opened = await open_components(stack, config, redactor, tasks=list_tasks)
     assert opened.tasks is not None
     dataset = Dataset(opened.tasks, limit=config.selection.limit, skip_invalid=config.selection.skip_invalid)
     stack.push_async_callback(dataset.close)
-    record, finished = await open_record(stack, opened, dataset.info, progress)
+    record, finished = await open_record(stack, opened, run_manifest(opened, dataset.info), dataset.info)
+    progress, observers = opened.progress, opened.observers
     if opened.assembly.server.describe().scores_groups:
         progress.groups = progress.groups or GroupTally()
-    stage = make_stage(stack, opened, clock, record.manifest.run_id)
+    stage = opened.open_stage(stack, clock, record.manifest.run_id)
     weights = Weights()
     wire_weights(stage.gates, weights)
     if POLICY in stage.gates:
         stage.gates[POLICY].versioned = True
     rollouts = Rollouts(stage, concurrency=config.execution.concurrency)
-    observers = opened.observers
-    observers.start(
-        RunInfo(record.manifest.run_id, record.described(), record.output or ""),
-        [*filter(None, [dataset.info.read_as]), *opened.notices],
-    )
+    record.start(opened.notices)
     sink = Sink(record.store, progress, observers.announcing(lambda rollout: None))
     parts = GymParts(
         rollouts=rollouts,
@@ -114,37 +106,22 @@ async def _opened(
             raise
         finally:
             await rollouts.close("the gym was closed")
-            gym.summary = await _close(opened, record, sink, progress, dataset, stopped)
+            gym.summary = await _close(record, sink, stopped)
 
 
-async def _close(
-    opened: Opened, record: Record, sink: Sink, progress: Progress, dataset: Dataset, stopped: BaseException | None
-) -> dict[str, object]:
+async def _close(record: Record, sink: Sink, stopped: BaseException | None) -> dict[str, Any]:
     """Bring everything to the disk; returns the summary. Raises `StoreError`."""
-    observers, failed = opened.observers, None
+    failed = None
     try:
         sink.close()
         await record.flush()
     except StoreError as error:
         failed = error
-    await observers.drain()
+    await record.observers.drain()
     stopped = stopped or failed
-    summary: dict[str, object] = record.masked(
-        summarize(
-            progress,
-            run_id=record.manifest.run_id,
-            state="finished" if stopped is None else "interrupted",
-            message="" if stopped is None else str(stopped),
-            source=dataset.info,
-            output=record.output,
-            budget=opened.budget.to_wire() if opened.budget is not None else None,
-            health=observers.health(),
-        )
-    )
-    try:
-        record.end(summary)
-    finally:
-        await observers.finish(summary, stopped)
+    state, message = ("finished", "") if stopped is None else ("interrupted", str(stopped))
+    summary, unwritten = await record.end(state, message, stopped)
+    failed = failed or unwritten
     if failed is not None:
         raise failed
     return summary

@@ -14,10 +14,11 @@ from gym_core.engine.assembly import Assembler
 from gym_core.engine.model_calls.budget import make_meters
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.weights import Weights
+from gym_core.engine.preflight import look_at_models
 from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.rollout.shared_requests import SharedRequests
 from gym_core.engine.rollout.stage import Stage
-from gym_core.engine.run.opening import Opened, look_at_models
+from gym_core.engine.run.opening import Opened
 from gym_core.engine.staging import make_gates
 from gym_core.wiring.config_file import split_roles
 from gym_core.wiring.reference import Reference
@@ -77,7 +78,7 @@ class Stages:
 
     async def _looked_at(self, backends: Mapping[str, ModelBackend]) -> Stage:
         opened, limits = self._opened, self._opened.config.limits
-        look = await look_at_models(backends, limits.deadlines, opened.given_prices)
+        look = await look_at_models(backends, limits.deadlines.setup, opened.given_prices)
         stage = self._stage
         if opened.budget is not None:
             meters = make_meters(backends, look.prices, max_cost=limits.max_cost, price_file=limits.prices)
@@ -86,12 +87,10 @@ class Stages:
             backends,
             limits.deadlines,
             clock=self._clock,
-            prices=look.prices,
-            answered=look.answered,
+            look=look,
             limiters=opened.limiters,
-            model_called=opened.observers.model_called,
+            observers=opened.observers,
         )
-        opened.observers.watch(gates)
         wire_weights(gates, self._weights)
         stage = replace(stage, gates={**stage.gates, **gates})
         if POLICY in backends:

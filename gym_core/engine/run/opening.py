@@ -7,32 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import secrets as random_names
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from gym_core.contract.executor import ExecutorProvider, RolloutExecutor
-from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import UsageError
 from gym_core.domain.group import FEWEST
-from gym_core.engine.assembly import Assembler, Assembly, Described
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import Limits, RunConfig, Selection
+from gym_core.engine.assembly import Assembler, Assembly
+from gym_core.engine.config import RunConfig, Selection
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.model_calls.budget import Budget, make_budget
 from gym_core.engine.model_calls.gate import Clock
-from gym_core.engine.model_calls.prices import Price, find_prices, read_prices
+from gym_core.engine.model_calls.prices import Price, read_prices
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.observers.run_observers import RunObservers
-from gym_core.engine.preflight import FirstLook, check_models
+from gym_core.engine.preflight import FirstLook, look_at_models
 from gym_core.engine.rollout.group import stage_group
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run.groups import Earlier, Groups
@@ -40,10 +36,10 @@ from gym_core.engine.run.record import Record, masked
 from gym_core.engine.run.run import Run
 from gym_core.engine.run.source import TaskSource
 from gym_core.engine.staging import beginning, open_stage
-from gym_core.engine.storage.collisions import Named, refuse_outputs
+from gym_core.engine.storage.collisions import refuse_outputs
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest, differences
-from gym_core.engine.storage.outputs import Mode, Outputs
+from gym_core.engine.storage.outputs import Outputs
 from gym_core.engine.storage.resume import Finished, read_finished
 from gym_core.engine.storage.store import EXISTS, ResultStore
 from gym_core.engine.tasks.job import Job
@@ -88,32 +84,24 @@ async def open_run(
 async def _open(
     stack: AsyncExitStack, config: RunConfig, redactor: Redactor, report: Callable[[str], None], clock: Clock
 ) -> Run[Job]:
-    destination, limits, execution = config.destination, config.limits, config.execution
-    progress = Progress(
-        repeats=limits.repeats,
-        rewards=RewardTally(limits.repeats, destination.by),
-        roles={} if len(config.components.models) > 1 else None,
-    )
+    limits, execution = config.limits, config.execution
     backends = AsyncExitStack()
     opened = await open_components(stack, config, redactor, backends=backends, tasks=_checked_tasks)
-    assert opened.tasks is not None
-    tasks: FileSource | ReadSource | IterableSource = opened.tasks
+    tasks, progress = opened.tasks, opened.progress
+    assert tasks is not None
     if opened.scores:
         progress.groups = GroupTally()
         if limits.repeats < FEWEST:
             opened.notices.append("the environment scores rollouts of a task together, and here is one: see --repeats")
-    record, finished = await open_record(stack, opened, tasks.info, progress, report)
-    stage = make_stage(stack, opened, clock, record.manifest.run_id)
-    groups = None
-    if opened.grouped:
-        at_once = max(1, execution.concurrency // limits.repeats)
-        groups = make_groups(stage, record, progress, repeats=limits.repeats, at_once=at_once, earlier=opened.earlier)
+    record, finished = await open_record(stack, opened, run_manifest(opened, tasks.info), tasks.info, report)
+    stage = opened.open_stage(stack, clock, record.manifest.run_id)
+    groups = make_groups(opened, stage, record) if opened.grouped else None
     source = TaskSource(
         tasks,
         repeats=limits.repeats,
         limit=config.selection.limit,
         finished=finished,
-        expected=None if destination.accept_changes else record.manifest.dataset.get("sha256"),
+        expected=None if config.destination.accept_changes else record.manifest.dataset.get("sha256"),
         group=opened.grouped,
         passed=groups.add_earlier if groups is not None else None,
     )
@@ -130,12 +118,8 @@ async def _open(
         source=source,
         executor=executor,
         record=record,
-        observers=opened.observers,
-        progress=progress,
-        read_as=tasks.info.read_as,
         notices=opened.notices,
         gates=stage.gates,
-        budget=opened.budget,
         finish_at=limits.finish_at,
         groups=groups,
     )
@@ -153,6 +137,7 @@ class Opened:
     redactor: Redactor
     outputs: Outputs | None
     observers: RunObservers
+    progress: Progress
     assembler: Assembler
     assembly: Assembly
     tasks: FileSource | ReadSource | IterableSource | None
@@ -174,6 +159,20 @@ class Opened:
         """Whether groups are scored."""
         return self.grouped and self.assembly.server.describe().scores_groups
 
+    def open_stage(self, stack: AsyncExitStack, clock: Clock, run_id: str) -> Stage:
+        """What all rollouts share, closed by `stack`."""
+        return open_stage(
+            stack,
+            self.config,
+            self.assembly,
+            self.look,
+            clock=clock,
+            run_id=run_id,
+            limiters=self.limiters,
+            budget=self.budget,
+            observers=self.observers,
+        )
+
 
 async def open_components(
     stack: AsyncExitStack,
@@ -182,26 +181,37 @@ async def open_components(
     *,
     backends: AsyncExitStack | None = None,
     tasks: Callable[[Selection, ResourceServer], IterableSource] | None = None,
+    agent: bool = True,
+    exists: str = EXISTS,
 ) -> Opened:
     """Make and open what a run is made of, and look at it; `stack` closes it, `backends` the models where it is given.
 
-    `tasks`: how those are listed that no file has. Raises `UsageError`, `PluginError`.
+    `tasks`: how those are listed that no file has. `agent`: whether there is one. `exists`: what to do about an output
+    that there is already. Raises `UsageError`, `PluginError`.
     """
     destination, limits = config.destination, config.limits
+    asked = len(config.components.models) + (not agent)  # what is stored has asked a policy
+    progress = Progress(
+        repeats=limits.repeats,
+        rewards=RewardTally(limits.repeats, destination.by),
+        roles={} if asked > 1 else None,
+    )
     outputs = Outputs.of(destination.output) if destination.output is not None else None
-    check_outputs(outputs, destination.mode, config.files_read(), destination.log_file)
+    refuse_outputs(outputs, destination.mode, config.files_read(), destination.log_file)
+    if outputs is not None and destination.mode == "new":
+        outputs.refuse_existing(exists)
     given_prices = read_prices(limits.prices) if limits.prices is not None else {}
     observers = stack.enter_context(RunObservers(destination.log_file, redactor))
     assembler = Assembler.of(config, redactor)
     observers.load(assembler.manager, config.components.extensions)
-    parts = assembler.make_parts(config)
-    source: FileSource | ReadSource | IterableSource | None = await _checked_input(config.selection, parts.server)
+    made = assembler.make_all(config, agent=agent)
+    source: FileSource | ReadSource | IterableSource | None = await _checked_input(config.selection, made.server)
     if backends is not None:
         await stack.enter_async_context(backends)
-    assembly = await assembler.open_parts(parts, config, stack, backends)
+    assembly = await assembler.open_all(made, config, stack, backends)
     if source is None and tasks is not None:
         source = tasks(config.selection, assembly.server)
-    look = await look_at_models(assembly.models, limits.deadlines, given_prices)
+    look = await look_at_models(assembly.models, limits.deadlines.setup, given_prices)
     notices = [*filter(None, [source.info.notice if source is not None else None]), *look.notices]
     if redactor.passed_over:
         notices.append(SHORT_SECRET)
@@ -218,6 +228,7 @@ async def open_components(
         redactor=redactor,
         outputs=outputs,
         observers=observers,
+        progress=progress,
         assembler=assembler,
         assembly=assembly,
         tasks=source,
@@ -231,26 +242,25 @@ async def open_components(
 async def open_record(
     stack: AsyncExitStack,
     opened: Opened,
+    manifest: Manifest,
     tasks: SourceInfo,
-    progress: Progress,
     report: Callable[[str], None] = _silent,
 ) -> tuple[Record, Finished | None]:
     """The files of a run, begun or continued, and what a continued one has done. Raises `UsageError`, `StoreError`."""
-    config, redactor, outputs = opened.config, opened.redactor, opened.outputs
+    config, outputs, progress = opened.config, opened.outputs, opened.progress
     destination = config.destination
-    manifest = _manifest(config, redactor, opened.assembly.about, tasks, opened.look.prices)
     store = finished = None
     if outputs is not None:
         resuming = destination.mode == "resume" and outputs.begun()
         if resuming:
-            manifest = _continued(manifest, outputs, config, redactor, tasks)
+            manifest = _continued(manifest, outputs, config, opened.redactor, tasks)
             repeats = max(config.limits.repeats, manifest.extent["repeats"])
             progress.rewards = RewardTally(repeats, destination.by)
         store = await stack.enter_async_context(
-            ResultStore(outputs, redactor, destination.mode, groups=progress.groups is not None)
+            ResultStore(outputs, opened.redactor, destination.mode, groups=progress.groups is not None)
         )
         if resuming:
-            finished = await _read_finished(outputs, config, progress, opened.budget, report, places=opened.grouped)
+            finished = await _read_finished(opened, outputs, report)
             if outputs.groups.exists():  # whatever this part of the run adds
                 progress.groups = progress.groups or GroupTally()
             lines = await asyncio.to_thread(GroupLines, outputs.groups, progress.groups)
@@ -258,57 +268,22 @@ async def open_record(
                 opened.earlier = Earlier(finished, lines, manifest.extent["repeats"], destination.retry_failed)
             if store.torn:
                 opened.notices.append(f"a torn last line of {store.torn} bytes was cut off; its rollout runs again")
-    record = Record(manifest, store, redactor)
+    record = Record(manifest, store, opened.redactor, opened.observers, progress, tasks, opened.budget)
     record.begin()
     return record, finished
 
 
-def make_stage(stack: AsyncExitStack, opened: Opened, clock: Clock, run_id: str) -> Stage:
-    """What all rollouts share. Its gates are watched."""
-    observers = opened.observers
-    stage = open_stage(
-        stack,
-        opened.config,
-        opened.assembly,
-        clock=clock,
-        run_id=run_id,
-        prices=opened.look.prices,
-        answered=opened.look.answered,
-        limiters=opened.limiters,
-        budget=opened.budget,
-        model_called=observers.model_called,
-        tool_called=observers.tool_called,
-    )
-    observers.watch(stage.gates)
-    return stage
-
-
-def make_groups(
-    stage: Stage, record: Record, progress: Progress, *, repeats: int, at_once: int, earlier: Earlier | None = None
-) -> Groups:
-    """What puts the rollouts of a run's tasks together, and has them scored where the environment of the stage does."""
+def make_groups(opened: Opened, stage: Stage, record: Record) -> Groups:
+    """What puts the rollouts of a run's tasks together, and has them scored where the environment does that."""
+    repeats = opened.config.limits.repeats
     return Groups(
         repeats,
-        score=partial(stage_group, stage) if stage.server.describe().scores_groups else None,
+        score=partial(stage_group, stage) if opened.scores else None,
         write=record.write_group,
-        at_once=at_once,
-        tally=progress.groups,
-        earlier=earlier,
+        at_once=max(1, opened.config.execution.concurrency // repeats),
+        tally=opened.progress.groups,
+        earlier=opened.earlier,
     )
-
-
-def check_outputs(
-    outputs: Outputs | None,
-    mode: Mode,
-    read: Iterable[Named],
-    log_file: str | Path | None = None,
-    *,
-    hint: str = EXISTS,
-) -> None:
-    """Raise `UsageError` where a run would write to what is not its own; `hint`: what to do about its own of old."""
-    refuse_outputs(outputs, mode, read, log_file)
-    if outputs is not None and mode == "new":
-        outputs.refuse_existing(hint)
 
 
 def new_run_id() -> str:
@@ -319,19 +294,6 @@ def new_run_id() -> str:
 def running_clock() -> Clock:
     """The time of the event loop."""
     return Clock(asyncio.get_running_loop().time)
-
-
-async def look_at_models(
-    models: Mapping[str, ModelBackend], deadlines: Deadlines, given_prices: Mapping[str, Price]
-) -> FirstLook:
-    """Have each checked, and find its price meanwhile. Raises `UsageError` for what no rollout would survive."""
-    pricing = asyncio.create_task(asyncio.to_thread(find_prices, models, given_prices))
-    try:
-        look = await check_models(models, deadlines.setup)
-    finally:
-        prices = await pricing
-    look.prices = prices
-    return look
 
 
 async def _checked_input(selection: Selection, server: ResourceServer) -> FileSource | ReadSource | None:
@@ -361,15 +323,20 @@ def _checked_tasks(selection: Selection, server: ResourceServer) -> IterableSour
     return source
 
 
-def _manifest(
-    config: RunConfig, redactor: Redactor, about: Described, tasks: SourceInfo, prices: Mapping[str, Price]
-) -> Manifest:
-    limits, execution = config.limits, config.execution
+def run_manifest(opened: Opened, tasks: SourceInfo) -> Manifest:
+    """What is known of a run before it begins."""
+    config, about = opened.config, opened.assembly.about
+    limits, execution, most = config.limits, config.execution, config.limits.max_rollout_tokens
     return Manifest(
         new_run_id(),
-        settings={"tasks": tasks.to_wire(), **about.described, "seed": config.components.seed, **_cut(limits)},
+        settings={
+            "tasks": tasks.to_wire(),
+            **about.described,
+            "seed": config.components.seed,
+            **({} if most is None else {"max_rollout_tokens": most}),
+        },
         extent={"limit": config.selection.limit, "repeats": limits.repeats},
-        argv=redactor.arguments(config.invocation.argv),
+        argv=opened.redactor.arguments(config.invocation.argv),
         operational={
             "group": limits.group,
             "concurrency": execution.concurrency,
@@ -378,16 +345,10 @@ def _manifest(
             "executor": execution.executor,
             "max_tokens": limits.max_tokens,
             "max_cost": limits.max_cost,
-            **about.kept(prices),
+            **about.kept(opened.look.prices),
         },
         dataset=tasks.found(),
     )
-
-
-def _cut(limits: Limits) -> dict[str, Any]:
-    """The limit that changes what rollouts come to, where there is one."""
-    most = limits.max_rollout_tokens
-    return {} if most is None else {"max_rollout_tokens": most}
 
 
 def _continued(
@@ -407,23 +368,15 @@ def _continued(
     return manifest
 
 
-async def _read_finished(
-    outputs: Outputs,
-    config: RunConfig,
-    progress: Progress,
-    budget: Budget | None,
-    report: Callable[[str], None],
-    *,
-    places: bool,
-) -> Finished:
-    destination = config.destination
-    several = len(config.components.models) > 1
+async def _read_finished(opened: Opened, outputs: Outputs, report: Callable[[str], None]) -> Finished:
+    destination = opened.config.destination
+    several = len(opened.config.components.models) > 1
     return await read_finished(
         outputs,
-        progress,
+        opened.progress,
         retry_failed=destination.retry_failed,
         whole=several or any(field.partition(".")[0] == "response" for field in destination.by),
         report=report,
-        spent=budget.earlier if budget is not None else None,
-        places=places,
+        spent=opened.budget.earlier if opened.budget is not None else None,
+        places=opened.grouped,
     )

@@ -6,10 +6,12 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
+
+from typing_extensions import TypedDict
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.resource_server import ResourceServer
@@ -19,40 +21,24 @@ from gym_core.domain.group import FEWEST
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.domain.task import result_task_id
-from gym_core.engine.assembly import Assembler, Described
-from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import WORKERS
+from gym_core.engine.config import Invocation, RunConfig, run_config
 from gym_core.engine.executors.inline import InlineExecutor
 from gym_core.engine.metrics.groups import GroupTally
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.metrics.rewards import RewardTally
-from gym_core.engine.model_calls.gate import Clock
-from gym_core.engine.model_calls.prices import Price
-from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.rollout.replayed_rollout import Recorded, replayed
-from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run.groups import Earlier, Groups
-from gym_core.engine.run.opening import (
-    SHORT_SECRET,
-    check_outputs,
-    look_at_models,
-    make_groups,
-    new_run_id,
-    running_clock,
-)
+from gym_core.engine.run.opening import Opened, make_groups, open_components, open_record, run_manifest, running_clock
 from gym_core.engine.run.record import Record
 from gym_core.engine.run.run import Run
-from gym_core.engine.staging import make_gates, open_functions
-from gym_core.engine.storage.collisions import Named
 from gym_core.engine.storage.files import parse_account, read_rows
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.outputs import Mode, Outputs
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.resume import Finished
-from gym_core.engine.storage.store import ResultStore
 from gym_core.engine.tasks.keys import KeyTable, digest
 from gym_core.engine.tasks.prefetch import Prefetch
 from gym_core.engine.tasks.source import SourceInfo
@@ -63,128 +49,120 @@ READ_AHEAD = 16
 """How many stored rollouts wait to be verified again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RescoreConfig:
-    """What to verify again, and with which environment.
+class RescoreSettings(TypedDict, total=False):
+    """How stored rollouts are verified again, see `RunSettings`.
 
-    `file`: a results file. `env`: None for the environment, with its options, that the manifest beside the file names;
-    `env_options` go over those; `sandbox`: likewise. `models`: for the roles that the verifier asks. `output`: None for
+    `env_options` and `sandbox_options` go over those of the file's manifest. `output`: None for
     `<stem>.rescored.jsonl` beside the file.
     """
 
-    file: str | Path
-    env: str | ResourceServer | None = None
-    env_options: Mapping[str, Any] = field(default_factory=dict)
-    models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
-    model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    sandbox: str | SandboxProvider | None = None
-    sandbox_options: Mapping[str, Any] = field(default_factory=dict)
-    output: str | Path | None = None
-    overwrite: bool = False
-    concurrency: int = 16
-    deadlines: Deadlines = field(default_factory=Deadlines)
-    disabled_plugins: Sequence[str] = ()
-    argv: Sequence[str] = ()
+    model_options: Mapping[str, Any]
+    env_options: Mapping[str, Any]
+    sandbox: str | SandboxProvider | None
+    sandbox_options: Mapping[str, Any]
+    disabled_plugins: Sequence[str]
+    output: str | Path | None
+    mode: Mode
+    deadlines: Deadlines
+    concurrency: int
 
 
 @asynccontextmanager
 async def open_rescore(
-    config: RescoreConfig, *, redactor: Redactor | None = None
+    file: str | Path,
+    *,
+    models: Mapping[str, str | ModelBackend] | None = None,
+    env: str | ResourceServer | None = None,
+    redactor: Redactor | None = None,
+    argv: Sequence[str] = (),
+    **settings: Unpack[RescoreSettings],
 ) -> AsyncGenerator[Run[StoredJob], None]:
-    """A run whose rollouts are replays: opened, executed and ended like any other.
+    """A run whose rollouts are replays of those in a results file: opened, executed and ended like any other.
+
+    `models`: for the roles that the verifier asks. `env`: None for the environment, with its options, that the manifest
+    beside the file names, as the sandbox is. `argv`: the command, if there was one.
 
     Rows keep everything but reward, components and what the verifier said; `rollout.rescored.from` holds the old
     reward. Failures of the file are carried over as they are. The summary has a part `rescored`. Raises `UsageError`
     for what is no results file and for an output that exists.
     """
+    results, rows, repeats = await asyncio.to_thread(_stored, file)
+    config = _run_config(results, repeats, models or {}, env, argv, settings)
     stack = AsyncExitStack()
     try:
-        yield await _open(stack, config, redactor if redactor is not None else Redactor(), running_clock())
+        yield await _open(stack, config, results, rows, redactor if redactor is not None else Redactor())
     finally:
         await stack.aclose()
 
 
-async def _open(stack: AsyncExitStack, config: RescoreConfig, redactor: Redactor, clock: Clock) -> Run[StoredJob]:
-    results, rows, repeats = await asyncio.to_thread(_stored, config.file)
-    if POLICY in config.models:
-        raise UsageError(
-            "a stored rollout is verified again without its policy", hint="--model ROLE=REF, such as --model judge=REF"
-        )
-    env, configured = config.env, {}
-    if env is None:
-        env, configured[ENV] = _recorded_env(results)
-    sandbox = config.sandbox
-    if sandbox is None and results.manifest is not None and results.manifest.settings.get(SANDBOX):
-        sandbox, configured[SANDBOX] = _recorded(results, results.manifest, SANDBOX)
-    progress = Progress(
-        total=rows,
-        repeats=repeats,
-        rewards=RewardTally(repeats),
-        roles={} if config.models else None,
+async def _open(
+    stack: AsyncExitStack, config: RunConfig, results: ResultsFile, rows: int, redactor: Redactor
+) -> Run[StoredJob]:
+    repeats = config.limits.repeats
+    opened = await open_components(
+        stack, config, redactor, agent=False, exists="--overwrite replaces it, --output writes elsewhere"
     )
-    mode: Mode = "overwrite" if config.overwrite else "new"
-    outputs = Outputs.of(config.output if config.output is not None else _beside(results.path))
-    check_outputs(outputs, mode, _read(results), hint="--overwrite replaces it, --output writes elsewhere")
-    observers = stack.enter_context(RunObservers(None, redactor))
-    assembler = Assembler(
-        redactor,
-        concurrency=config.concurrency,
-        configured=configured,
-        disabled_plugins=config.disabled_plugins,
-        closing=config.deadlines.close,
-    )
-    observers.load(assembler.manager, ())
-    server, models, sandboxes = await assembler.open_verifier(
-        stack, env, config.env_options, config.models, config.model_options, sandbox, config.sandbox_options
-    )
-    look = await look_at_models(models, config.deadlines, {})
-    manifest = _manifest(config, redactor, assembler.about, results, repeats, look.prices)
-    notices = [*look.notices, *([SHORT_SECRET] if redactor.passed_over else ()), *_differences(manifest)]
-    scores = repeats >= FEWEST and server.describe().scores_groups
-    store = await stack.enter_async_context(ResultStore(outputs, redactor, mode, groups=scores))
-    store.cite_all(results.outputs.tools)
-    record = Record(manifest, store, redactor)
-    record.begin()
-    gates = make_gates(
-        models,
-        config.deadlines,
-        clock=clock,
-        prices=look.prices,
-        answered=look.answered,
-        model_called=observers.model_called,
-    )
-    observers.watch(gates)
-    stage = Stage(
-        server=server,
-        gates=gates,
-        executor=open_functions(stack),
-        watch=Watch(),
-        clock=clock,
-        deadlines=config.deadlines,
-        run_id=manifest.run_id,
-        sandboxes=sandboxes,
-    )
+    progress = opened.progress
+    progress.total = rows
+    scores = repeats >= FEWEST and opened.scores
+    if scores:
+        progress.groups = GroupTally()
+    tasks = SourceInfo(str(results.path))
+    manifest = _manifest(opened, tasks, results)
+    opened.notices += _differences(manifest)
+    record, _ = await open_record(stack, opened, manifest, tasks)
+    assert record.store is not None
+    record.store.cite_all(results.outputs.tools)
+    stage = opened.open_stage(stack, running_clock(), manifest.run_id)
     comparison = _Comparison(results.path, repeats, progress)
     groups = None
     if scores:
-        progress.groups = GroupTally()
-        at_once = max(1, config.concurrency // repeats)
-        groups = make_groups(stage, record, progress, repeats=repeats, at_once=at_once)
-        groups.later = partial(_score_groups, groups, outputs, repeats)  # rows come in the order of the file
+        groups = make_groups(opened, stage, record)
+        groups.later = partial(_score_groups, groups, record.store.outputs, repeats)  # rows come in the file's order
     return Run(
-        source=StoredRollouts(results, record, progress),
+        source=StoredRollouts(results, record),
         executor=InlineExecutor(
-            lambda job: replayed(stage, job.recorded, redactor, job.attempt), concurrency=config.concurrency
+            lambda job: replayed(stage, job.recorded, redactor, job.attempt),
+            concurrency=config.execution.concurrency,
         ),
         record=record,
-        observers=observers,
-        progress=progress,
-        notices=notices,
-        gates=gates,
+        notices=opened.notices,
+        gates=stage.gates,
         heard=comparison.add,
         further=comparison.to_wire,
         groups=groups,
     )
+
+
+def _run_config(
+    results: ResultsFile,
+    repeats: int,
+    models: Mapping[str, str | ModelBackend],
+    env: str | ResourceServer | None,
+    argv: Sequence[str],
+    settings: RescoreSettings,
+) -> RunConfig:
+    """The run that verifies the rollouts of a file again, which it reads as others read their configuration."""
+    if POLICY in models:
+        raise UsageError(
+            "a stored rollout is verified again without its policy", hint="--model ROLE=REF, such as --model judge=REF"
+        )
+    wanted: RescoreSettings = {**settings}
+    configured: dict[str, Configured] = {}
+    if env is None:
+        env, configured[ENV] = _recorded_env(results)
+    manifest, files = results.manifest, results.outputs
+    if wanted.get("sandbox") is None and manifest is not None and manifest.settings.get(SANDBOX):
+        wanted["sandbox"], configured[SANDBOX] = _recorded(results, manifest, SANDBOX)
+    if wanted.get("output") is None:
+        wanted["output"] = _beside(results.path)
+    made_from = {
+        "the file to verify again": files.rows,
+        "the failures to carry over": files.failures,
+        "the manifest of the file": files.manifest,
+    }
+    invocation = Invocation(argv=argv, made_from=made_from)
+    return run_config(models=models, env=env, configured=configured, invocation=invocation, repeats=repeats, **wanted)
 
 
 async def _score_groups(groups: Groups, outputs: Outputs, repeats: int) -> None:
@@ -224,16 +202,15 @@ class StoredRollouts:
 
     known = True
 
-    def __init__(self, results: ResultsFile, record: Record, progress: Progress) -> None:
-        self.info = SourceInfo(str(results.path))
-        self.planned = progress.total
+    def __init__(self, results: ResultsFile, record: Record) -> None:
+        self.info = record.tasks
+        self.planned = record.progress.total
         self._results = results
         self._record = record
-        self._progress = progress
 
     async def jobs(self) -> AsyncGenerator[StoredJob, None]:
         """All that have a verdict. Raises `UsageError` for what is no row."""
-        progress = self._progress
+        progress = self._record.progress
         rollouts = Prefetch(self._results.rollouts(), READ_AHEAD)
         try:
             async for rollout in rollouts:
@@ -294,41 +271,26 @@ def _stored(file: str | Path) -> tuple[ResultsFile, int, int]:
     return results, *results.extent()
 
 
-def _manifest(
-    config: RescoreConfig,
-    redactor: Redactor,
-    about: Described,
-    results: ResultsFile,
-    repeats: int,
-    prices: Mapping[str, Price],
-) -> Manifest:
-    earlier = results.manifest
+def _manifest(opened: Opened, tasks: SourceInfo, results: ResultsFile) -> Manifest:
+    """That of the file, with what verifies it now."""
+    manifest, earlier = run_manifest(opened, tasks), results.manifest
     before = earlier.settings if earlier is not None else {}
+    about = opened.assembly.about.described
     settings = {
-        "tasks": {"name": str(results.path)},
+        "tasks": {"name": tasks.name},
         **before,
-        "models": {**(before.get("models") or {}), **about.described.get("models", {})},
-        "env": about.described["env"],
-        **({SANDBOX: about.described[SANDBOX]} if SANDBOX in about.described else {}),
+        "models": {**(before.get("models") or {}), **about.get("models", {})},
+        "env": about["env"],
+        **({SANDBOX: about[SANDBOX]} if SANDBOX in about else {}),
         "rescored": {
-            "file": str(results.path),
+            "file": tasks.name,
             "run_id": earlier.run_id if earlier is not None else None,
             "env": before.get("env"),
         },
     }
-    return Manifest(
-        new_run_id(),
-        settings,
-        earlier.extent if earlier is not None else {"limit": None, "repeats": repeats},
-        argv=redactor.arguments(config.argv),
-        operational={
-            "concurrency": config.concurrency,
-            "workers": 1,
-            "executor": WORKERS,
-            **about.kept(prices),
-        },
-        dataset=earlier.dataset if earlier is not None else {},
-    )
+    if earlier is None:
+        return replace(manifest, settings=settings, dataset={})
+    return replace(manifest, settings=settings, extent=earlier.extent, dataset=earlier.dataset)
 
 
 def _differences(manifest: Manifest) -> Iterator[str]:
@@ -357,13 +319,6 @@ def _made_in_python(
         "nothing names it",
         hint=f"`{command}`{where}",
     )
-
-
-def _read(results: ResultsFile) -> Iterator[Named]:
-    outputs = results.outputs
-    yield "the file to verify again", outputs.rows
-    yield "the failures to carry over", outputs.failures
-    yield "the manifest of the file", outputs.manifest
 
 
 def _beside(path: Path) -> Path:

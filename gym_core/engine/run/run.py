@@ -8,24 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from gym_core.contract.executor import JobT, RolloutExecutor
-from gym_core.contract.hookspecs import RunInfo
 from gym_core.domain.blame import described
 from gym_core.domain.errors import GymError, StoreError
 from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.loops import seldom_collected
 from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import ModelGate
 from gym_core.engine.observers.extensions import Room, Rooms
-from gym_core.engine.observers.run_observers import Announce, RunObservers
+from gym_core.engine.observers.run_observers import Announce
 from gym_core.engine.rollout.rollout_run import CANCELLED
 from gym_core.engine.run.control import Control
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.pipeline import Pipeline, Source
 from gym_core.engine.run.record import Record
 from gym_core.engine.run.sink import Sink
-from gym_core.engine.storage.summary import summarize
 
 
 def _nobody(rollout: Rollout) -> None:
@@ -36,21 +33,16 @@ def _nobody(rollout: Rollout) -> None:
 class Run(Generic[JobT]):
     """One run that is open: wired and checked, nothing has been paid for yet.
 
-    `progress` may be read at any time. `read_as`: how the tasks were read, where there is a word to say. `notices`:
-    warnings. `gates`: the ways to the models by role. `finish_at`: see `Pipeline`. `heard`: hears of each rollout
-    before all others; `further`: what the summary says besides the usual. `groups`: where the rollouts of a task are
-    put together.
+    `progress` may be read at any time. `notices`: warnings. `gates`: the ways to the models by role. `finish_at`: see
+    `Pipeline`. `heard`: hears of each rollout before all others; `further`: what the summary says besides the usual.
+    `groups`: where the rollouts of a task are put together.
     """
 
     source: Source[JobT]
     executor: RolloutExecutor[JobT]
     record: Record
-    observers: RunObservers
-    progress: Progress
     notices: list[str]
     gates: Mapping[str, ModelGate]
-    read_as: str = ""
-    budget: Budget | None = None
     finish_at: float | None = None
     heard: Announce = _nobody
     further: Callable[[], dict[str, Any]] = dict
@@ -61,6 +53,11 @@ class Run(Generic[JobT]):
         self._pipeline = Pipeline(
             self.source, self.executor, self.progress, groups=self.groups, finish_at=self.finish_at
         )
+
+    @property
+    def progress(self) -> Progress:
+        """How it is doing."""
+        return self.record.progress
 
     async def execute(
         self,
@@ -87,15 +84,16 @@ class Run(Generic[JobT]):
     async def _execute(
         self, announce: Announce, room: Room | None, announce_group: Callable[[Group], None] | None
     ) -> dict[str, Any]:
-        self.observers.start(self._info(), [*filter(None, [self.read_as]), *self.notices])
-        announce, room = self.observers.announcing(announce), self.observers.room(room)
+        observers = self.record.observers
+        self.record.start(self.notices)
+        announce, room = observers.announcing(announce), observers.room(room)
         if self.groups is not None:
             announce, room = self._grouping(self.groups, announce, room, announce_group)
         sink = Sink(self.record.store, self.progress, announce)
         known = self.source.look_through()
         if known is not None:
             known.add_done_callback(self._known)
-        control = self._control() if self.observers.steer else None
+        control = self._control() if observers.steer else None
         try:
             await self._pipeline.run(sink, room if control is None else Rooms(room, control.unpaused))
             if self.groups is not None:
@@ -111,16 +109,17 @@ class Run(Generic[JobT]):
         finally:
             if control is not None:
                 control.over = True
-            await self.observers.drain()
-            summary = self._sum_up()
-            await self.observers.finish(summary, self.error)
+            await observers.drain()
+            summary, unwritten = await self._end()
+            if unwritten is not None:
+                self._pipeline.fail(unwritten)
         return summary
 
     def _grouping(
         self, groups: Groups, announce: Announce, room: Room | None, announce_group: Callable[[Group], None] | None
     ) -> tuple[Announce, Room | None]:
         """What is told of a rollout, and what says whether there is room, where groups are wanted by anybody."""
-        told = self.observers.announcing_groups(announce_group)
+        told = self.record.observers.announcing_groups(announce_group)
         if told is None and not groups.scores:
             return announce, room
         if told is not None:
@@ -149,13 +148,13 @@ class Run(Generic[JobT]):
         limiters = {id(limiter): limiter for gate in self.gates.values() for limiter in gate.limiters}
         waiting = {
             "endpoint": sum(limiter.waiting for limiter in limiters.values()),
-            "budget": self.budget.waiting if self.budget is not None else 0,
+            "budget": self.record.budget.waiting if self.record.budget is not None else 0,
         }
         return {what: count for what, count in waiting.items() if count}
 
     def _control(self) -> Control:
         control = Control(self.executor, self.progress, self.stop, self._about, self.waiting)
-        self.observers.hand_over(control)
+        self.record.observers.hand_over(control)
         return control
 
     def _about(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -174,28 +173,11 @@ class Run(Generic[JobT]):
         except GymError as error:
             self.stop(error.message, error)
 
-    def _info(self) -> RunInfo:
-        record = self.record
-        return RunInfo(record.manifest.run_id, record.described(), record.output or "", self.progress.total)
-
-    def _sum_up(self) -> dict[str, Any]:
+    async def _end(self) -> tuple[dict[str, Any], StoreError | None]:
         pipeline = self._pipeline
         state = "finished"
         if pipeline.stopped:
             state = "stopped" if pipeline.error is not None else "interrupted"
-        summary = summarize(
-            self.progress,
-            run_id=self.record.manifest.run_id,
-            state=state,
-            message=pipeline.reason,
-            source=self.source.info,
-            health=self.observers.health() | self.executor.health(),
-            output=self.record.output,
-            budget=self.budget.to_wire() if self.budget is not None else None,
+        return await self.record.end(
+            state, pipeline.reason, pipeline.error, health=self.executor.health(), further=self.further()
         )
-        masked: dict[str, Any] = self.record.masked(summary | self.further())
-        try:
-            self.record.end(masked)
-        except StoreError as error:
-            pipeline.fail(error)
-        return masked

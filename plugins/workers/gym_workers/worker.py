@@ -12,8 +12,9 @@ import os
 import pickle
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 from gym_core import CallInfo, GymError, JsonError, Rollout, Task, UsageError, encode_json, parse_json
@@ -21,10 +22,12 @@ from gym_core.spi import (
     Assembler,
     Clock,
     EncodedRollout,
+    FirstLook,
     InlineExecutor,
     Job,
     Limiters,
     LoopHealth,
+    ModelGate,
     Redactor,
     RolloutRun,
     asked_to_end,
@@ -193,7 +196,8 @@ class Worker:
         self._stack.callback(logger.removeHandler, handler)
         logger.setLevel(settings.log_level)
         logger.propagate = False
-        assembly = await Assembler.of(config, self._redactor).open_run(config, self._stack)
+        assembler = Assembler.of(config, self._redactor)
+        assembly = await assembler.open_all(assembler.make_all(config), config, self._stack)
         if assembly.about.files != settings.files:
             raise UsageError(
                 "a script was changed after the run had begun",
@@ -207,16 +211,13 @@ class Worker:
             self._stack,
             config,
             assembly,
+            FirstLook(answered=set(settings.answered), prices=settings.prices),
             clock=Clock(self._loop.time),
             run_id=settings.run_id,
-            prices=settings.prices,
-            answered=settings.answered,
             limiters=self._limiters,
             budget=self._changes.budget,
-            model_called=self._model_called if settings.hears_models else None,
-            tool_called=self._tool_called if settings.hears_tools else None,
+            observers=self,
         )
-        self._changes.gates = stage.gates
         begin = self._begin_rollout = beginning(stage)
         self._executor = InlineExecutor(lambda numbered: begin(numbered[1]), concurrency=config.execution.concurrency)
         self._health.start()
@@ -322,11 +323,22 @@ class Worker:
         else:
             self._room.set()
 
-    def _model_called(self, call: CallInfo) -> None:
-        self._outbox.note("model_calls", call_to_wire(call))
+    @property
+    def model_called(self) -> Callable[[CallInfo], None] | None:
+        """What the coordinator is told of model calls, if anybody listens there."""
+        return partial(self._called, "model_calls") if self._settings.hears_models else None
 
-    def _tool_called(self, call: CallInfo) -> None:
-        self._outbox.note("tool_calls", call_to_wire(call))
+    @property
+    def tool_called(self) -> Callable[[CallInfo], None] | None:
+        """What the coordinator is told of tool calls, if anybody listens there."""
+        return partial(self._called, "tool_calls") if self._settings.hears_tools else None
+
+    def _called(self, what: str, call: CallInfo) -> None:
+        self._outbox.note(what, call_to_wire(call))
+
+    def watch(self, gates: Mapping[str, ModelGate]) -> None:
+        """Have the coordinator know how these gates do."""
+        self._changes.gates = gates
 
     def _log(self, record: dict[str, Any]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gym_core import Agent, Runner, UsageError
-from gym_core.spi import Assembler, Configured, Redactor, check_models, open_rollouts, run_config
+from gym_core.spi import Assembler, Configured, Kind, Redactor, check_models, open_rollouts, run_config
 from gym_http.serve import whole_tasks
 from gym_http.serve.application import Application, build
 from gym_http.serve.environment.opener_models import OpenerModels
@@ -143,7 +143,7 @@ async def _environment(
         stack,
         describe=about,
         models=models,
-        answered=look.answered,
+        look=look,
         sandboxes=sandboxes,
         redactor=redactor,
         more=more,
@@ -205,6 +205,7 @@ async def _agent(
     )
     rollouts, opened = await open_rollouts(stack, config, redactor)
     agent = opened.assembly.agent
+    assert agent is not None
     hosted: list[BaseRoute] = []
     if isinstance(agent, Agent):  # a runner works on no episodes
         alone = episodes.Episodes(agent, callbacks=settings.callbacks)
@@ -228,7 +229,7 @@ async def _agent_alone(
 
     assert wanted.agent is not None
     assembler = _parts(wanted, settings, redactor)
-    agent = await assembler.open_agent(stack, wanted.agent, wanted.agent_options)
+    agent: Agent | Runner = await assembler.open(stack, Kind.AGENT, wanted.agent, wanted.agent_options)
     if isinstance(agent, Runner):
         if agent.describe().environment:
             raise UsageError(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 from gym_core import ModelBackend, ResourceServer, Runner, SandboxProvider
-from gym_core.spi import Clock, Executor, Redactor, Watch, make_gates, no_gateway
+from gym_core.spi import Clock, Executor, FirstLook, Redactor, Watch, make_gates, no_gateway
 from gym_http.protocol.whole_tasks import COMPLETES
 from gym_http.serve import whole_tasks
 from gym_http.serve.application import Application, build
@@ -29,7 +29,7 @@ async def open_environment(
     *,
     describe: Mapping[str, Any],
     models: Mapping[str, ModelBackend] | None = None,
-    answered: Collection[str] = (),
+    look: FirstLook | None = None,
     sandboxes: SandboxProvider | None = None,
     redactor: Redactor | None = None,
     time: Callable[[], float] | None = None,
@@ -41,13 +41,13 @@ async def open_environment(
     """An open environment as an application; `stack` closes its sessions.
 
     `describe`: what it says of itself, see `parts.describe`. `models`: open ones by role, for sessions whose openers
-    give none; `answered`: the roles of those that were there at a first look. `sandboxes`: what makes those of
-    sessions. `time`: the clock by which sessions expire. `more`: further routes over the same sessions. `lend`: offers
-    a model to programs. `runner`: what the environment's tasks are given to whole, where its home owns the loop;
-    `open_runner`: that with the options of a task.
+    give none; `look`: what was found at a first look at them. `sandboxes`: what makes those of sessions. `time`: the
+    clock by which sessions expire. `more`: further routes over the same sessions. `lend`: offers a model to programs.
+    `runner`: what the environment's tasks are given to whole, where its home owns the loop; `open_runner`: that with
+    the options of a task.
     """
     clock = Clock(asyncio.get_running_loop().time)
-    gates = make_gates(models or {}, settings.deadlines, clock=clock, answered=answered)
+    gates = make_gates(models or {}, settings.deadlines, clock=clock, look=look)
     executor = Executor()
     stack.callback(executor.close)
     host = Host(server, gates, executor, Watch(), AnyTask(), settings.deadlines, lend, sandboxes)
