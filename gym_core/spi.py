@@ -143,7 +143,7 @@ if TYPE_CHECKING:
     from gym_core.engine.config import run_config as run_config
     from gym_core.engine.events.logs import log_rollout as log_rollout
     from gym_core.engine.executors.inline import InlineExecutor as InlineExecutor
-    from gym_core.engine.executors.results import Results as Results
+    from gym_core.engine.executors.inline import Results as Results
     from gym_core.engine.exit import leave as leave
     from gym_core.engine.functions.executor import Executor as Executor
     from gym_core.engine.functions.loading import load_in_thread as load_in_thread

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gym_core import UsageError, tool
-from gym_core.engine.rollout.shared_requests import SharedRequests
+from gym_core.engine.rollout.row import SharedRequests
 from gym_core.engine.run.rescore import open_rescore
 from gym_core.errors import BadRequestError
 from tests.support.envs import PlainSession, env

@@ -16,7 +16,7 @@ from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.weights import Weights
 from gym_core.engine.preflight import look_at_models
 from gym_core.engine.rollout.agent_rollout import POLICY
-from gym_core.engine.rollout.shared_requests import SharedRequests
+from gym_core.engine.rollout.row import SharedRequests
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run.opening import Opened
 from gym_core.engine.staging import make_gates

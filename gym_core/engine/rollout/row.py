@@ -1,7 +1,8 @@
 """A rollout as the row that is written for it.
 
 Items get their places here, which they have in the row and for the verifier: the row's input, the main conversation,
-all others. Whatever was recorded cites them by these.
+all others. Whatever was recorded cites them by these. The tools and the sampling in force, which rows share, are found
+once and cited by their hash.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
@@ -23,9 +25,10 @@ from gym_core.domain.conversation import (
     places_of,
 )
 from gym_core.domain.error_json import error_json
-from gym_core.domain.json_text import JsonError, plain_json, whole_text
+from gym_core.domain.json_text import JsonError, encode_json, plain_json, whole_text
 from gym_core.domain.responses import Item
 from gym_core.domain.rollout import Rollout, Status, Trajectory, Verdict
+from gym_core.domain.sampling import ASKED, BACKEND_FIELDS
 from gym_core.domain.sequences import token_account
 from gym_core.domain.stop_reasons import TRUNCATING
 from gym_core.domain.task import Task, id_text
@@ -33,11 +36,14 @@ from gym_core.domain.tokens import without_tokens
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.storage.encoded import FreshRollout
-from gym_core.engine.storage.requests import Cited
+from gym_core.engine.storage.requests import Cited, SharedRequest
+from gym_core.engine.tasks.keys import DIGEST_SIZE
 
 _LEVELS = 7
 """From a row down to a part of an item: a field, `items`, an item, its fields, their parts, and what those hold."""
 _SHOWN = 2000
+_NOT_IN_FORCE = ASKED | BACKEND_FIELDS | {"metadata", "prompt_cache_key", "safety_identifier", "user"}
+"""Fields of requests that say what is asked, or only whose it is: not what tools there are, nor how it is sampled."""
 
 
 @dataclass(slots=True)  # two per rollout: frozen ones take three times as long to make
@@ -207,6 +213,37 @@ def build_row(record: Record) -> Rollout:
     row["reward_components"] = verdict.components if verdict is not None else {}
     row["rollout"] = about
     return FreshRollout(row, source=task.source, names_task=names_task, cited=record.cited)
+
+
+class SharedRequests:
+    """Finds what a request shares with others. `over`: what the policy's backend sets in each of its requests."""
+
+    def __init__(self, over: Mapping[str, Any]) -> None:
+        self._over = over
+        self._last: dict[str, Any] | None = None
+        self._cited: Cited = ()
+
+    def of(self, body: Mapping[str, Any]) -> Cited:
+        """What the row of a rollout with this request cites: the same object for requests that share it in a row."""
+        asked = {name: value for name, value in body.items() if name not in _NOT_IN_FORCE}
+        if asked != self._last:  # dictionaries of the same objects, mostly: nothing is hashed or encoded for a rollout
+            self._cited = self._shared(asked)
+            self._last = asked
+        return self._cited
+
+    def _shared(self, asked: Mapping[str, Any]) -> Cited:
+        sampling = {**asked}
+        tools = sampling.pop("tools", None) or []
+        for name, value in self._over.items():
+            known = sampling.get(name)
+            both = isinstance(known, Mapping) and isinstance(value, Mapping)
+            sampling[name] = {**known, **value} if both else value  # type: ignore[dict-item]
+        fields = {"tools": tools, "sampling": sampling}
+        try:
+            digest = blake2b(encode_json(fields), digest_size=DIGEST_SIZE).hexdigest()
+        except JsonError:  # no model was asked that: there is nothing to cite
+            return ()
+        return (SharedRequest(digest, fields),)
 
 
 def unwritable(rollout: Rollout, error: JsonError) -> Rollout:

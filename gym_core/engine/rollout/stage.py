@@ -22,7 +22,7 @@ from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Budget, Meter
 from gym_core.engine.model_calls.gate import Clock, ModelGate
-from gym_core.engine.rollout.shared_requests import SharedRequests
+from gym_core.engine.rollout.row import SharedRequests
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import CLOSING_SECONDS, enter
 

@@ -20,9 +20,8 @@ from gym_core.engine.observers.run_observers import Announce
 from gym_core.engine.rollout.rollout_run import CANCELLED
 from gym_core.engine.run.control import Control
 from gym_core.engine.run.groups import Groups
-from gym_core.engine.run.pipeline import Pipeline, Source
+from gym_core.engine.run.pipeline import Pipeline, Sink, Source
 from gym_core.engine.run.record import Record
-from gym_core.engine.run.sink import Sink
 
 
 def _nobody(rollout: Rollout) -> None:
