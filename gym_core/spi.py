@@ -162,13 +162,16 @@ if TYPE_CHECKING:
     from gym_core.engine.metrics.statistics import powers_of_two as powers_of_two
     from gym_core.engine.metrics.statistics import rounded as rounded
     from gym_core.engine.model_calls.budget import Budget as Budget
+    from gym_core.engine.model_calls.budget import Meter as Meter
     from gym_core.engine.model_calls.budget import make_meters as make_meters
     from gym_core.engine.model_calls.gate import BoundModel as BoundModel
     from gym_core.engine.model_calls.gate import Clock as Clock
     from gym_core.engine.model_calls.gate import ModelGate as ModelGate
     from gym_core.engine.model_calls.gate import Models as Models
+    from gym_core.engine.model_calls.prices import Price as Price
     from gym_core.engine.model_calls.rate_limits import Limiter as Limiter
     from gym_core.engine.model_calls.rate_limits import Limiters as Limiters
+    from gym_core.engine.model_calls.reservations import Reservation as Reservation
     from gym_core.engine.observers.watchdog import LoopHealth as LoopHealth
     from gym_core.engine.open_engine.opening import open_rollouts as open_rollouts
     from gym_core.engine.open_engine.rollouts import Rollouts as Rollouts

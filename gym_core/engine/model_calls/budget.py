@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gym_core.contract.model import ModelBackend
 from gym_core.domain.errors import BudgetExceeded
@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 FIRST_GUESS = 4096
 """Output tokens reserved for a call whose bound nobody knows, before the model has answered once."""
 LEAST_GUESS = 256
-
-
-class Reserved(Protocol):
-    """The most that a call may take. `guessed`: whether that is but a guess."""
-
-    tokens: int
-    cost: int
-
-    @property
-    def guessed(self) -> bool: ...  # noqa: D102
 
 
 class Meter:
@@ -73,7 +63,9 @@ class Meter:
 class Budget:
     """What a run may spend and has spent; all its models count. Money is in picodollars, see `prices`.
 
-    `max_cost`: in USD. None is no limit. `meters`: the models by role; with `max_cost` each has a price.
+    `max_cost`: in USD. None is no limit. `meters`: the models by role; with `max_cost` each has a price. Somebody else
+    may own the numbers and lend them in pieces: he sets the limits, or why it is `exhausted`, and calls `wake`;
+    `in_line` are the calls that lack something, and `may_fit_later` is where he is asked for more.
     """
 
     def __init__(
@@ -95,6 +87,11 @@ class Budget:
     def waiting(self) -> int:
         """How many calls wait for others to be settled."""
         return len(self._waiters) + self.waiting_elsewhere
+
+    @property
+    def in_line(self) -> list[Reservation]:
+        """The calls that wait here, the first one first."""
+        return [call for call, future in self._waiters if not future.done()]
 
     def earlier(self, about: Mapping[str, Any]) -> None:
         """Count a rollout of an earlier part of the run: the `rollout` object of its row."""
@@ -124,7 +121,7 @@ class Budget:
         future = asyncio.get_running_loop().create_future()
         entry = (call, future)
         self._waiters.append(entry)
-        self._wake()
+        self.wake()
         try:
             await future
         except asyncio.CancelledError:
@@ -132,7 +129,7 @@ class Budget:
             # in which it was cancelled: then what was reserved is its own, and nobody else would ever release it.
             if future.cancelled():
                 self._waiters.remove(entry)
-                self._wake()
+                self.wake()
             elif future.exception() is None:
                 self.release(call, 0, 0)
             raise
@@ -145,7 +142,7 @@ class Budget:
         self.spent_tokens += tokens
         self.spent_cost += cost
         if self._waiters:
-            self._wake()
+            self.wake()
 
     def note_unreported(self, call: Reservation) -> None:
         """A call ended without saying what it took; it is released as if it took all that it might."""
@@ -164,7 +161,8 @@ class Budget:
             return False
         return self.max_cost is None or self.spent_cost + self.open_cost + call.cost <= self.max_cost
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let those in line go for whom there is room now; all of them with an error once it is exhausted."""
         # Only the first in line is looked at: were small calls let past a large one, it would wait until the budget is
         # spent, and its rollout, which has paid for all calls before, would end without a verdict.
         while self._waiters and not self.exhausted:
@@ -175,28 +173,28 @@ class Budget:
                 self._waiters.popleft()
                 self._open(call)
                 future.set_result(None)
-            elif self._may_fit_later(call):
+            elif self.may_fit_later(call):
                 return
             else:
-                self.exhausted = self.reached(call)
+                self.exhausted = self.reached(call.tokens, call.cost, guessed=call.guessed)
         if self.exhausted:
             for _, future in self._waiters:
                 if not future.done():
                     future.set_exception(BudgetExceeded(self.exhausted, hint=BudgetExceeded.remedy))
             self._waiters = deque(entry for entry in self._waiters if entry[1].cancelled())
 
-    def _may_fit_later(self, call: Reservation) -> bool:
-        """Whether there is something to wait for."""
+    def may_fit_later(self, call: Reservation) -> bool:
+        """Whether there is something to wait for, for the first in line."""
         return self.open_calls > 0
 
-    def reached(self, call: Reserved) -> str:
-        """What to say of a call that never fits."""
-        if self.max_tokens is not None and self.spent_tokens + call.tokens > self.max_tokens:
-            limit, spent, needed = f"--max-tokens {self.max_tokens}", f"{self.spent_tokens}", f"{call.tokens} tokens"
+    def reached(self, tokens: int, cost: int, *, guessed: bool) -> str:
+        """What to say of a call that never fits. `guessed`: whether what it may take is but a guess."""
+        if self.max_tokens is not None and self.spent_tokens + tokens > self.max_tokens:
+            limit, spent, needed = f"--max-tokens {self.max_tokens}", f"{self.spent_tokens}", f"{tokens} tokens"
         else:
             limit = f"--max-cost {dollars(self.max_cost or 0):.12g}"
-            spent, needed = f"{dollars(self.spent_cost):.6g}", f"{dollars(call.cost):.6g} USD"
-        advice = "; `-M max_output_tokens=` would bound it" if call.guessed else ""
+            spent, needed = f"{dollars(self.spent_cost):.6g}", f"{dollars(cost):.6g} USD"
+        advice = "; `-M max_output_tokens=` would bound it" if guessed else ""
         return f"{limit} is reached: {spent} spent, and the next call may take {needed}{advice}"
 
     def to_wire(self) -> dict[str, Any]:

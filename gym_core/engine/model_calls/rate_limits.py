@@ -15,7 +15,10 @@ UNLIMITED = float("inf")
 
 
 class Limiter:
-    """A semaphore whose size adapts. `max_inflight`: the most it will ever allow."""
+    """A semaphore whose size adapts. `max_inflight`: the most it will ever allow.
+
+    Somebody else may own the number and lend it in pieces: he sets the `limit`, and calls `wake` where it has grown.
+    """
 
     __slots__ = ("_waiters", "decreases", "epoch", "inflight", "limit", "max_inflight", "waiting")
 
@@ -36,9 +39,14 @@ class Limiter:
             self.max_inflight = min(self.max_inflight, max_inflight)
             self.limit = min(self.limit, self.max_inflight)
 
+    @property
+    def full(self) -> bool:
+        """Whether a request that came now would have to wait."""
+        return bool(self._waiters) or self.inflight + 1 > self.limit
+
     def try_acquire(self) -> bool:
         """Take a slot if one is free and nobody waits for it."""
-        if self._waiters or self.inflight + 1 > self.limit:
+        if self.full:
             return False
         self.inflight += 1
         return True
@@ -50,7 +58,7 @@ class Limiter:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self.waiting += 1
-        self._wake()  # those in front may all have been cancelled
+        self.wake()  # those in front may all have been cancelled
         try:
             await waiter
         except asyncio.CancelledError:
@@ -66,12 +74,12 @@ class Limiter:
         """Give a slot back."""
         self.inflight -= 1
         if self._waiters:
-            self._wake()
+            self.wake()
 
     def succeeded(self) -> None:
         """A request went through: room for one more per round trip."""
         # Growth only means something while the limit is what holds requests back.
-        if self.limit < self.max_inflight and (self._waiters or self.inflight + 1 > self.limit):
+        if self.limit < self.max_inflight and self.full:
             self.limit = min(self.max_inflight, self.limit + 1.0 / self.limit)
 
     def overloaded(self, epoch: int) -> None:
@@ -89,7 +97,8 @@ class Limiter:
         """What a complaint leaves of the limit."""
         return min(self.limit, self.inflight) * DECREASE
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Hand free slots to those in line."""
         while self._waiters and self.inflight + 1 <= self.limit:
             waiter = self._waiters.popleft()
             if not waiter.done():

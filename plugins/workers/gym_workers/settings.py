@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from gym_core import UsageError
-from gym_core.spi import Opened, RunConfig, located, option_fields
+from gym_core.spi import Opened, Price, RunConfig, located, option_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class WorkerSettings:
     config: RunConfig
     run_id: str
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    prices: Mapping[str, Any] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
     answered: Sequence[str] = ()
     by: Sequence[str] = ()
     calls: bool = False

@@ -12,24 +12,44 @@ the limit is never overspent.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
-from gym_core.spi import Budget
+from gym_core.spi import Budget, Meter, Reservation
 from gym_workers.channel import Head
 from gym_workers.leases import EVERYTHING, Lease, Lender
 
 TOKENS, COST = 0, 1
-_NOTHING_YET = {"spent": [0, 0], "unreported": [0, 0, 0], "open": 0, "waiting": 0}
 
 
-@dataclass(slots=True)
-class _Call:
-    """The call that asks."""
+class Ask(TypedDict):
+    """What calls lack that wait at a worker, in tokens and picodollars.
 
-    tokens: int
-    cost: int
+    `first`: the first of them; `all`: all together. `call`: what the first may take, and `guessed` whether that is but
+    a guess.
+    """
+
+    first: list[int]
+    all: list[int]
+    call: list[int]
     guessed: bool
+
+
+class BudgetState(TypedDict):
+    """What a worker says of its part: counts since its start, pairs in tokens and picodollars.
+
+    `returned`: of what was lent; less than nothing where answers took more than was reserved for them. `unreported`: of
+    what was spent, the calls and what they were counted as. `waiting`: how many calls do.
+    """
+
+    spent: list[int]
+    returned: list[int]
+    unreported: list[int]
+    open: int
+    waiting: int
+    ask: Ask | None
+
+
+_NOTHING_YET = BudgetState(spent=[0, 0], returned=[0, 0], unreported=[0, 0, 0], open=0, waiting=0, ask=None)
 
 
 class SharedBudget:
@@ -39,8 +59,8 @@ class SharedBudget:
         self._budget = budget
         self._send = send
         self._workers = workers
-        self._told: dict[Hashable, dict[str, Any]] = {}
-        self._asks: dict[Hashable, dict[str, Any]] = {}
+        self._told: dict[Hashable, BudgetState] = {}
+        self._asks: dict[Hashable, Ask] = {}
         self._tight = False
         limits = {TOKENS: budget.max_tokens, COST: budget.max_cost}
         self._lenders = {kind: Lender(limit) for kind, limit in limits.items() if limit is not None}
@@ -68,8 +88,8 @@ class SharedBudget:
             self._count(held, [max(1, last["open"]), *held])
         self._serve()
 
-    def told(self, worker: Hashable, state: dict[str, Any]) -> None:
-        """What a worker says of its part, see `WorkerBudget.state`."""
+    def told(self, worker: Hashable, state: BudgetState) -> None:
+        """What a worker says of its part."""
         last, self._told[worker] = self._told[worker], state
         self._count(_more(state["spent"], last["spent"]), _more(state["unreported"], last["unreported"]))
         self._budget.waiting_elsewhere += state["waiting"] - last["waiting"]
@@ -110,7 +130,7 @@ class SharedBudget:
         else:
             self._exhaust(next(iter(self._asks.values())))
 
-    def _grant(self, ask: dict[str, Any]) -> list[int] | None:
+    def _grant(self, ask: Ask) -> list[int] | None:
         """What to lend for an ask, None where even its first call does not fit."""
         grant = [0, 0]
         for kind, lender in self._lenders.items():
@@ -133,9 +153,9 @@ class SharedBudget:
             for worker in self._told:
                 self._lend(worker, [0, 0])
 
-    def _exhaust(self, ask: dict[str, Any]) -> None:
+    def _exhaust(self, ask: Ask) -> None:
         tokens, cost = ask["call"]
-        self._budget.exhausted = self._budget.reached(_Call(tokens, cost, ask["guessed"]))
+        self._budget.exhausted = self._budget.reached(tokens, cost, guessed=ask["guessed"])
         self._asks.clear()
         for worker in self._told:
             self._send(worker, {"deny": self._budget.exhausted})
@@ -151,7 +171,9 @@ class WorkerBudget(Budget):
     `changed` is called when the coordinator should look at `state`, True if at once.
     """
 
-    def __init__(self, meters: Mapping[str, Any], *, tokens: bool, cost: bool, changed: Callable[[bool], None]) -> None:
+    def __init__(
+        self, meters: Mapping[str, Meter], *, tokens: bool, cost: bool, changed: Callable[[bool], None]
+    ) -> None:
         super().__init__(meters)
         self.max_tokens = 0 if tokens else None
         self.max_cost = 0 if cost else None
@@ -165,37 +187,34 @@ class WorkerBudget(Budget):
             lease.add(amount, keep)
         self._set_limits()
         self._tight = not keep
-        self._wake()
+        self.wake()
         if self._tight:
             self._changed(True)
 
     def deny(self, reason: str) -> None:
         """Nothing is left for anybody: no call starts any more."""
         self.exhausted = reason
-        self._wake()
+        self.wake()
 
-    def release(self, call: Any, tokens: int, cost: int) -> None:
+    def release(self, call: Reservation, tokens: int, cost: int) -> None:
         """End the reservation of a call that took so much."""
         super().release(call, tokens, cost)
         self._changed(self._tight)
 
-    def _may_fit_later(self, call: Any) -> bool:
+    def may_fit_later(self, call: Reservation) -> bool:
+        """Always: the coordinator is asked for more, and says where there is none."""
         self._changed(True)
         return True
 
-    def state(self) -> dict[str, Any]:
-        """What the coordinator has to know; all counts since the start, money in picodollars.
-
-        `returned`: of what was lent; less than nothing where answers took more than was reserved for them. `ask`: what
-        the first of the calls that wait lacks, and what all of them lack.
-        """
+    def state(self) -> BudgetState:
+        """What the coordinator has to know."""
         self._settle()
         return {
             "spent": [self.spent_tokens, self.spent_cost],
             "returned": [lease.returned for lease in self._leases],
             "open": self.open_calls,
             "unreported": [self.unreported_calls, self.unreported_tokens, self.unreported_cost],
-            "waiting": len(self._waiters),
+            "waiting": self.waiting,
             "ask": self._ask(),
         }
 
@@ -211,8 +230,8 @@ class WorkerBudget(Budget):
         self.max_tokens = None if self.max_tokens is None else tokens
         self.max_cost = None if self.max_cost is None else cost
 
-    def _ask(self) -> dict[str, Any] | None:
-        calls = [call for call, future in self._waiters if not future.done()]
+    def _ask(self) -> Ask | None:
+        calls = self.in_line
         if not calls or self.exhausted:
             return None
         for call in calls:

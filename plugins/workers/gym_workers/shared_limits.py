@@ -12,11 +12,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from gym_core.spi import Limiter, Limiters
 from gym_workers.channel import Head
 from gym_workers.leases import EVERYTHING, Lease, Lender
+
+
+class LimitState(TypedDict):
+    """What a worker says of its part of one endpoint; `returned` and `grown` since its start.
+
+    `lowered`: the limit after the complaint that began `epoch`. `grown`: answers that came while there was no room.
+    `most`: what its backend wants at most, None for no bound.
+    """
+
+    epoch: int
+    returned: int
+    lowered: float
+    inflight: int
+    waiting: int
+    grown: int
+    most: int | None
 
 
 class SharedLimit:
@@ -27,7 +43,7 @@ class SharedLimit:
         self._limiter = limiter
         self._send = send
         self._lender = Lender(limiter.max_inflight)
-        self._told: dict[Hashable, Mapping[str, Any]] = {}
+        self._told: dict[Hashable, LimitState] = {}
         self._epoch = 0
         self._turn = 0
 
@@ -44,7 +60,9 @@ class SharedLimit:
     def join(self, worker: Hashable) -> None:
         """A worker has come. Where there is a limit it has nothing until the next deal."""
         free = not self.limited and self._settled
-        self._told[worker] = {"epoch": self._epoch, "lowered": 0.0, "inflight": 0, "waiting": 0, "grown": 0}
+        self._told[worker] = LimitState(
+            epoch=self._epoch, returned=0, lowered=0.0, inflight=0, waiting=0, grown=0, most=None
+        )
         self._lender.leases[worker] = Lease()
         self._lend(worker, EVERYTHING if free else 0, EVERYTHING)
 
@@ -57,8 +75,8 @@ class SharedLimit:
             if last["epoch"] < self._epoch:
                 self._settle()
 
-    def told(self, worker: Hashable, state: Mapping[str, Any]) -> None:
-        """What a worker says of its part, see `WorkerLimiter.state`."""
+    def told(self, worker: Hashable, state: LimitState) -> None:
+        """What a worker says of its part."""
         last = self._told[worker]
         if state["epoch"] < last["epoch"]:  # it has just come, and has not heard yet where things stand
             return
@@ -150,7 +168,7 @@ class SharedLimits:
         for limit in self._limits.values():
             limit.leave(worker)
 
-    def told(self, worker: Hashable, states: Mapping[str, Mapping[str, Any]]) -> None:
+    def told(self, worker: Hashable, states: Mapping[str, LimitState]) -> None:
         """What a worker says of its parts, by endpoint."""
         for name, state in states.items():
             limit = self._limits.get(name)
@@ -187,7 +205,7 @@ class WorkerLimiter(Limiter):
         self._lease.add(amount, keep if epoch >= self.epoch else self._lease.keep)
         self.epoch = max(self.epoch, epoch)
         self._follow()
-        self._wake()
+        self.wake()
 
     def lower(self, epoch: int) -> None:
         """Another worker has met a complaint: what started before it says nothing new."""
@@ -196,7 +214,7 @@ class WorkerLimiter(Limiter):
 
     def succeeded(self) -> None:
         """A request went through; the coordinator adds up how many did while there was no room for more."""
-        if self._waiters or self.inflight + 1 > self.limit:
+        if self.full:
             self._grown += 1
 
     def overloaded(self, epoch: int) -> None:
@@ -222,12 +240,8 @@ class WorkerLimiter(Limiter):
         """Whether there is anything to tell."""
         return self.limit < EVERYTHING
 
-    def state(self) -> dict[str, Any]:
-        """What the coordinator has to know; `returned` and `grown` since the start.
-
-        `lowered`: the limit after the complaint that began `epoch`. `grown`: answers that came while there was no room.
-        `most`: what its backend wants at most, None for no bound.
-        """
+    def state(self) -> LimitState:
+        """What the coordinator has to know."""
         self._follow()
         return {
             "epoch": self.epoch,
@@ -236,5 +250,5 @@ class WorkerLimiter(Limiter):
             "inflight": self.inflight,
             "waiting": self.waiting,
             "grown": self._grown,
-            "most": None if self.max_inflight == math.inf else self.max_inflight,
+            "most": None if self.max_inflight == math.inf else int(self.max_inflight),
         }
