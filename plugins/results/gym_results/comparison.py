@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gym_core import Rollout, UsageError
-from gym_core.spi import ClusteredMean, Manifest, ResultsFile, field_value, recounted, rounded
+from gym_core.spi import ClusteredMean, Manifest, ResultsFile, recounted, rounded
+from gym_results.fields import SoughtFields
 from gym_results.power import Noise, interval_of_difference
 
 
@@ -53,7 +54,7 @@ class Statistics:
 
     `by`: fields to break the reward down by. `for_comparison`: keep the mean reward of each task, for `difference`.
     `detect`: a difference that a comparison with a run like this one should show.
-    `missing` are those of `by` for which no row has a value.
+    `sought`: says which of `by` no row has a value for.
     Raises `UsageError` for what is no results file, and `NoRollouts`, which is one, for one without rollouts.
     """
 
@@ -66,7 +67,7 @@ class Statistics:
         self.repeats = file.extent()[1]
         self.task_means: dict[int, float] = {}
         self.zero_or_one = self.within_unit = True
-        self.missing = {*by}
+        self.sought = SoughtFields(by)
         self._for_comparison = for_comparison
         self._counts: dict[int, int] = {}
         self._about: Mapping[str, Any] = {}
@@ -93,8 +94,7 @@ class Statistics:
         self._ended = max(self._ended, timing["finished_at"])
         if self._for_comparison and rollout.reward is not None:
             self._keep(rollout.task_id, rollout.reward)
-        if self.missing:
-            self.missing = {field for field in self.missing if field_value(rollout.row, field) is None}
+        self.sought.look(rollout.row)
         self._about = self._about or about
 
     def _keep(self, task_id: str, reward: float) -> None:

@@ -84,17 +84,13 @@ class Condition:
             return compare(found, self.value)
         return isinstance(found, str) and compare(found, self.text)
 
-    def is_found(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row has the field at all."""
-        return field_value(row, self.field) is not None
-
     def __str__(self) -> str:
         return f"{self.field}{'==' if self.literal else self.operator}{self.text}"
 
     def _holds_with(self, row: Mapping[str, Any], other: Any) -> bool:
         """Whether it is so with the value of another field."""
         if other is None:  # where neither is there, both are misspelt, mostly
-            return self.operator == "!=" and self.is_found(row)
+            return self.operator == "!=" and field_value(row, self.field) is not None
         text = _text(other)
         value = _parsed(other) if isinstance(other, str) else other
         return replace(self, text=text, value=value, other=None).holds(row)

@@ -10,13 +10,12 @@ import click
 
 from gym_core import UsageError
 from gym_core.spi import Terminal, debug_option, disable_option, parse_settings, pass_terminal, setting_option
+from gym_results.options import COUNT, condition_option
 
 if TYPE_CHECKING:
     from gym_core import Component, Options
     from gym_core.spi import Exporter
     from gym_results.export_selection import ExportSelection
-
-_COUNT = click.IntRange(min=1)
 
 
 @click.command()
@@ -28,17 +27,11 @@ _COUNT = click.IntRange(min=1)
     metavar="FILE",
     help="Where to write; a name that ends in .parquet or .csv means a table. By default JSON lines on stdout.",
 )
-@click.option(
-    "--select",
-    metavar="FIELD=VALUE",
-    multiple=True,
-    help="Those whose field, a dotted path into the row, is so; also with !=, <, >, <=, >= and ~, which searches. "
-    "Repeatable.",
-)
-@click.option("--best", type=_COUNT, metavar="K", help="Of each task the K with the highest rewards.")
+@condition_option("--select")
+@click.option("--best", type=COUNT, metavar="K", help="Of each task the K with the highest rewards.")
 @click.option(
     "--pairs",
-    type=_COUNT,
+    type=COUNT,
     metavar="K",
     help="Of each task K pairs: the best with the worst, then the next, as long as their rewards differ.",
 )

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import isnan, nan
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from gym_core import Rollout, UsageError
 from gym_core.errors import InputError
-from gym_core.spi import ResultsFile, field_value, nearest
+from gym_core.spi import ResultsFile
 from gym_results.conditions import Condition
+from gym_results.fields import SoughtFields
 
 Breaks: TypeAlias = Literal["split", "drop", "refuse"]
 
@@ -51,20 +52,13 @@ class SelectedRollouts:
 
     def check_fields(self) -> None:
         """Raise `UsageError` for a condition on a field that no rollout has."""
-        wanted, names = {condition.field for condition in self._selection.where}, None
-        if not wanted:
-            return
-        for rollout in self._results.rollouts():
-            wanted = {name for name in wanted if not _has(rollout.row, name)}
-            if not wanted:
+        sought = SoughtFields((condition.field for condition in self._selection.where), null_counts=True)
+        for rollout in self._results.rollouts() if self._selection.where else ():
+            if sought.look(rollout.row):
                 return
-            names = names or _names(rollout.row)
-        if names:
-            unknown = min(wanted)
-            near = nearest(unknown, names) or [n for n in names if n.endswith(f".{unknown}")][:1]
+        for path in sought.missing:
             raise UsageError(
-                f"--select: no rollout of {self._results.path} has the field `{unknown}`",
-                hint=f"did you mean `{near[0]}`?" if near else "`gym show RUN --json` shows a row with all its fields",
+                f"--select: no rollout of {self._results.path} has the field `{path}`", hint=sought.hint(path)
             )
 
     def __iter__(self) -> Iterator[Rollout]:
@@ -140,21 +134,3 @@ class _Table:
             return ranked
         pairs = zip(ranked[: min(wanted.pairs, len(ranked) // 2)], reversed(ranked), strict=False)
         return [number for one, other in pairs if self.rewards[one] > self.rewards[other] for number in (one, other)]
-
-
-def _has(row: Mapping[str, Any], path: str) -> bool:
-    """Whether a row has a field at a dotted path, if only as null."""
-    if field_value(row, path) is not None:
-        return True
-    before, _, last = path.rpartition(".")
-    inner = field_value(row, before) if before else row
-    return isinstance(inner, Mapping) and last in inner
-
-
-def _names(row: Mapping[str, Any]) -> list[str]:
-    """The fields of a row, and those within its objects, as dotted paths."""
-    return [
-        name
-        for field, value in row.items()
-        for name in (field, *(f"{field}.{inner}" for inner in (value if isinstance(value, dict) else ())))
-    ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from gym_core import UsageError
 from gym_core.spi import GroupLines, Outputs, StoredRow, StoredRows
 from gym_results.conditions import Condition
+from gym_results.fields import HINT_TO_FIELDS, SoughtFields
 
 _DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)
@@ -77,20 +78,22 @@ class RunRows:
 
     def _some(self, selection: Selection) -> Iterator[StoredRow]:
         """All that are selected, at least one."""
-        known = [False] * len(selection.where)
+        sought = SoughtFields(condition.field for condition in selection.where)
         count = 0
-        for stored in self._selected(selection, known):
+        for stored in self._selected(selection, sought):
             count += 1
             yield stored
         if not count:
-            missing = [one.field for one, found in zip(selection.where, known, strict=True) if not found]
-            hint = "`gym show RUN --json` shows a row with all of its fields"
-            if missing:
-                raise UsageError(f"no rollout of {self.path} has a value for the field `{missing[0]}`", hint=hint)
-            raise UsageError(f"{self.path} has no rollout for {selection}", hint="" if selection.failed else hint)
+            for field in sought.missing:
+                raise UsageError(
+                    f"no rollout of {self.path} has a value for the field `{field}`", hint=sought.hint(field)
+                )
+            raise UsageError(
+                f"{self.path} has no rollout for {selection}", hint="" if selection.failed else HINT_TO_FIELDS
+            )
 
-    def _selected(self, selection: Selection, known: list[bool] | None = None) -> Iterator[StoredRow]:
-        found = self._filtered(selection, known)
+    def _selected(self, selection: Selection, sought: SoughtFields | None = None) -> Iterator[StoredRow]:
+        found = self._filtered(selection, sought)
         count = selection.lowest or selection.highest
         if count is None:
             yield from found
@@ -102,10 +105,10 @@ class RunRows:
         for _, _, path, number, offset in heapq.nsmallest(count, ranked):
             yield self._rows.at(path, number, offset)
 
-    def _filtered(self, selection: Selection, known: list[bool] | None) -> Iterator[StoredRow]:
+    def _filtered(self, selection: Selection, sought: SoughtFields | None) -> Iterator[StoredRow]:
         for stored in self._rows.standing(failed=selection.failed):
-            if known is not None and not all(known):
-                known[:] = [was or one.is_found(stored.row) for was, one in zip(known, selection.where, strict=True)]
+            if sought is not None:
+                sought.look(stored.row)
             if all(condition.holds(stored.row) for condition in selection.where):
                 yield stored
 

@@ -12,27 +12,20 @@ import click
 
 from gym_core import UsageError
 from gym_core.spi import Terminal, debug_option, json_option, pass_terminal
+from gym_results.options import COUNT, condition_option
 
 if TYPE_CHECKING:
     from gym_core.spi import StoredRow
     from gym_results.run_rows import RunRows, Selection
-
-_COUNT = click.IntRange(min=1)
 
 
 @click.command()
 @click.argument("run", metavar="[RUN]", required=False)
 @click.argument("which", metavar="[N | TASK_ID[#REPEAT]]", required=False)
 @click.option("--failed", is_flag=True, help="Those that failed: the failures that still stand.")
-@click.option("--lowest", type=_COUNT, metavar="K", help="The K with the lowest rewards, the lowest first.")
-@click.option("--highest", type=_COUNT, metavar="K", help="The K with the highest rewards, the highest first.")
-@click.option(
-    "--where",
-    metavar="FIELD=VALUE",
-    multiple=True,
-    help="Those whose field, a dotted path into the row, is so; also with !=, <, >, <=, >= and ~, which searches. "
-    "Repeatable.",
-)
+@click.option("--lowest", type=COUNT, metavar="K", help="The K with the lowest rewards, the lowest first.")
+@click.option("--highest", type=COUNT, metavar="K", help="The K with the highest rewards, the highest first.")
+@condition_option("--where")
 @click.option("--diff", "other", metavar="OTHER", type=click.Path(path_type=Path), help="With the same task in OTHER.")
 @json_option("Print the row itself, indented; of several each on a line.")
 @debug_option

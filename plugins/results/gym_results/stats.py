@@ -103,11 +103,8 @@ def _read(
 def _check_fields(statistics: list[Statistics], by: tuple[str, ...]) -> None:
     """Raise `UsageError` for a field that no row of any file has: it is misspelt."""
     for field in by:
-        if all(field in one.missing for one in statistics):
-            raise UsageError(
-                f"no row has a value for the field `{field}`",
-                hint="a dotted path into the row, such as `rollout.stop_reason`; `gym show FILE --json` shows a row",
-            )
+        if all(field in one.sought.missing for one in statistics):
+            raise UsageError(f"no row has a value for the field `{field}`", hint=statistics[0].sought.hint(field))
 
 
 def _notes(statistics: list[Statistics]) -> list[str]:

@@ -158,6 +158,12 @@ def test_a_rollout_is_found_by_place_or_key(gym: Gym, file: Path, which: str, ta
     assert f"task        {task}\n" in gym("show", str(file), which).out
 
 
+def test_rows_under_another_name_are_shown_alone(gym: Gym) -> None:
+    stored("x.jsonl", RUN)
+    Path("x.jsonl").rename("rows.json")
+    assert gym("show", "rows.json", "2", "--json").status == 0
+
+
 def test_of_several_attempts_the_last_is_shown(gym: Gym, tmp_path: Path) -> None:
     path = tmp_path / "x.failures.jsonl"
     attempts = [row("a", rollout={"attempt": number}) for number in (1, 2)]
@@ -301,6 +307,8 @@ def test_rollouts_are_selected(gym: Gym, options: list[str], tasks: list[str]) -
     ("options", "problem"),
     [
         (["--where", "sied=1"], "no rollout of x.jsonl has a value for the field `sied`"),
+        (["--where", "levle=3"], "did you mean `level`?"),
+        (["--where", "stop_reson=x"], "did you mean `rollout.stop_reason`?"),
         (["--where", "level=3"], "x.jsonl has no rollout for --where level=3"),
         (["--where", "level"], "--where level: this is no condition"),
         (["--where", "level<"], "there is nothing to compare with"),

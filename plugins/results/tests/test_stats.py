@@ -173,6 +173,7 @@ def test_a_glob_may_hold_failures_and_empty_runs(gym: Gym) -> None:
         (["x.jsonl", "--detect", "0"], "--detect"),
         (["x.jsonl", "--detect", "nan"], "--detect"),
         (["x.jsonl", "--by", "sied"], "no row has a value for the field `sied`"),
+        (["x.jsonl", "--by", "stop_reson"], "did you mean `rollout.stop_reason`?"),
         ([], "missing argument 'FILE...'"),
     ],
 )

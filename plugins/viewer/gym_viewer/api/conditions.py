@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from gym_core import JsonError, parse_json
-from gym_core.spi import field_value, nearest
+from gym_core.spi import field_value
 from gym_results.conditions import Condition
+from gym_results.fields import fields_like
 from gym_viewer.api.query import Query
 from gym_viewer.index.row import COMPONENTS, INFO, OF_A_ROLLOUT
 from gym_viewer.library import OpenRun
@@ -60,12 +61,7 @@ class Names:
     def like(self, field: str) -> list[str]:
         """Fields that may have been meant by one that no row has."""
         paths = [*(COMPONENTS + name for name in self._components), *self._fields, *_paths(self._first)]
-        known: dict[str, str] = {}
-        for path in paths:
-            for name in (path, path.rpartition(".")[2]):
-                known.setdefault(name, path)
-        found = nearest(field.rpartition(".")[2], known, cutoff=0.7, most=2) + nearest(field, known, most=_LIKE)
-        return [*dict.fromkeys(known[name] for name in found)][:_LIKE]
+        return fields_like(field, paths, most=_LIKE)
 
     def _path(self, name: str) -> str | None:
         """The path of a field that the run is known to have."""
