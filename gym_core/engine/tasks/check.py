@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from gym_core.domain.errors import InputError
 from gym_core.domain.json_text import parse_json
-from gym_core.domain.task import REQUEST_FIELD, check_row
+from gym_core.domain.task import Task, check_row
 from gym_core.engine.tasks.input_file import open_input
 from gym_core.engine.tasks.keys import LINE, IdTaken, LineSet, TaskIds, digest, named_by
 
@@ -34,7 +34,7 @@ class SourceInfo:
     """What is known of the tasks. `tasks`: how many, None when that is only known at the end.
 
     `size`, `sha256`: of the file as it is on disk. `fingerprint`: stands for the hash of a large file, see
-    `input_file.fingerprint`. `skipped`: broken rows left out. `model_fields`: rows that name a model of their own.
+    `input_file.fingerprint`. `skipped`: broken rows left out.
     `errors`: the first of them; `broken`: how many. `task_id`: what names the tasks, see `named_by`. `read_as`: how
     the environment read the file. `notice`: a warning.
     """
@@ -42,7 +42,6 @@ class SourceInfo:
     name: str
     tasks: int | None = None
     skipped: int = 0
-    model_fields: int = 0
     size: int | None = None
     sha256: str | None = None
     fingerprint: str | None = None
@@ -64,7 +63,7 @@ class SourceInfo:
     def name_by_line(self, taken: str) -> None:
         """Have the tasks named by their lines, since two have one id."""
         self.task_id = LINE
-        self.skipped = self.model_fields = self.broken = 0
+        self.skipped = self.broken = 0
         self.errors.clear()
         self.notice = f"{taken}: lines name the tasks now; `--task-id FIELD` names them by another field"
 
@@ -81,6 +80,32 @@ class SourceInfo:
         hint = f"fix the rows and {again}" if running else again
         skip = "`--resume --skip-invalid`" if running else "--skip-invalid"
         return InputError("\n".join(self.errors) + more, hint=f"{hint}, or leave them out with {skip}")
+
+
+def checked(parsed: Any, number: int, by: str | None, ids: TaskIds) -> tuple[dict[str, Any], str | None] | None:
+    """A parsed line as the row of a task, and the task's own id, which is taken. Raises `ValueError`.
+
+    None for a result whose task was there already: another repeat of it.
+    """
+    row = check_row(parsed)
+    own = named_by(row, by, result=parsed if row is not parsed else None)
+    if row is not parsed and own is not None and own in ids:
+        return None
+    ids.claim(own, number)
+    return row, own
+
+
+def task_of(item: Any, number: int, index: int, by: str | None, ids: TaskIds | None) -> Task:
+    """What came from Python, a row or a `Task`, as the task at a place, from 1, and an index. Raises `ValueError`.
+
+    `by`: the value of `--task-id`. `ids`: where its id is taken, if no other task may have it.
+    """
+    row, named = (item.row, item.named) if isinstance(item, Task) else (item, False)
+    row = check_row(row)
+    own = item.task_id if named and by is None else named_by(row, by)
+    if ids is not None:
+        ids.claim(own, number)
+    return Task(row, task_id=own or str(number), index=index)
 
 
 class InputCheck:
@@ -123,15 +148,10 @@ class InputCheck:
                             self.done.add(number)
                             tasks += 1
                             continue
-                    row = check_row(parsed)
-                    own = named_by(row, by, result=parsed if row is not parsed else None)
-                    if row is not parsed and own is not None and own in ids:
-                        self.empty.add(number)  # a result: another repeat of a task that was there already
+                    if checked(parsed, number, by, ids) is None:
+                        self.empty.add(number)
                     else:
-                        ids.claim(own, number)
                         tasks += 1
-                        if "model" in row[REQUEST_FIELD]:
-                            self.info.model_fields += 1
                 except ValueError as error:
                     if line.isspace():
                         self.empty.add(number)

@@ -6,15 +6,14 @@ from collections.abc import Generator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from gym_core.contract.resource_server import ResourceServer, TaskFile
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import InputError, UsageError
-from gym_core.domain.task import REQUEST_FIELD, Task, check_row
-from gym_core.engine.tasks.check import SourceInfo
+from gym_core.domain.task import Task
+from gym_core.engine.tasks.check import SourceInfo, task_of
 from gym_core.engine.tasks.input_file import fingerprint, is_stdin, sha256
-from gym_core.engine.tasks.keys import IdTaken, TaskIds, named_by
+from gym_core.engine.tasks.keys import IdTaken, TaskIds
 from gym_core.engine.tasks.source import BATCH_ROWS, CHECKED_AHEAD, CHECKED_WHOLE, FileSource
 
 
@@ -85,16 +84,15 @@ class ReadSource:
     def _look(self, most: int | None) -> str:
         """Look at the first tasks; where the first id stands that another task has, empty if each has its own."""
         seen = count = 0
-        with self._blamed(), closing(self._numbered()) as rows:
-            for _, found in islice(rows, most):
+        with self._blamed(), closing(self._each()) as each:
+            for found in islice(each, most):
                 seen += 1
-                if isinstance(found, InputError):
-                    if isinstance(found.__cause__, IdTaken) and self.info.task_id is None:
-                        return found.message.partition(";")[0]
+                if isinstance(found, Task):
+                    count += 1
+                elif isinstance(found.__cause__, IdTaken) and self.info.task_id is None:
+                    return found.message.partition(";")[0]
+                else:
                     self.info.refuse(found.message)
-                    continue
-                count += 1
-                self.info.model_fields += "model" in found.row[REQUEST_FIELD]
         self.checked = most is None or seen < most
         if self.checked:
             self.info.tasks = count
@@ -109,35 +107,32 @@ class ReadSource:
                 yield batch
 
     def _sound(self) -> Generator[Task, None, None]:
-        index = 0
-        with closing(self._numbered()) as rows:
-            for number, found in rows:
-                if isinstance(found, InputError):
-                    if not self.skip_invalid:
-                        raise found
+        with closing(self._each()) as each:
+            for found in each:
+                if isinstance(found, Task):
+                    yield found
+                elif self.skip_invalid:
                     self.info.skipped += 1
-                    continue
-                yield Task(found.row, task_id=found.task_id if found.named else str(number), index=index)
-                index += 1
+                else:
+                    raise found
 
-    def _numbered(self) -> Generator[tuple[int, Task | InputError], None, None]:
-        """What the environment gives, each with its number from 1 and checked like any other task."""
-        ids = TaskIds()
+    def _each(self) -> Generator[Task | InputError, None, None]:
+        """What the environment gives, checked like any other task; what is none as the error that says so."""
+        ids, index = TaskIds(), 0
         read = self._read()
         for number, item in enumerate(read.tasks if read is not None else (), 1):
-            yield number, item if isinstance(item, InputError) else self._task(item, number, ids)
-
-    def _task(self, item: Any, number: int, ids: TaskIds) -> Task | InputError:
-        row, named = (item.row, item.named) if isinstance(item, Task) else (item, False)
-        try:
-            row = check_row(row)
-            own = item.task_id if named and self.info.task_id is None else named_by(row, self.info.task_id)
-            ids.claim(own, number)
-        except ValueError as error:
-            refused = InputError(f"{self.path}, row {number}: {error}")
-            refused.__cause__ = error
-            return refused
-        return Task(row, task_id=own or "", index=number - 1)
+            if isinstance(item, InputError):
+                yield item
+                continue
+            try:
+                task = task_of(item, number, index, self.info.task_id, ids)
+            except ValueError as error:
+                refused = InputError(f"{self.path}, row {number}: {error}")
+                refused.__cause__ = error
+                yield refused
+            else:
+                yield task
+                index += 1
 
     def _read(self) -> TaskFile | None:
         with self._blamed():

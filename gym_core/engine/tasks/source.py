@@ -12,12 +12,10 @@ from gym_core.domain.abandoned import within
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import InputError, UsageError
 from gym_core.domain.json_text import JsonError, parse_json, parse_line
-from gym_core.domain.task import REQUEST_FIELD, Task, check_row
-from gym_core.engine.tasks.check import READ_ERRORS, CheckAhead, InputCheck, SourceInfo
+from gym_core.domain.task import Task, check_row
+from gym_core.engine.tasks.check import READ_ERRORS, CheckAhead, InputCheck, SourceInfo, checked, task_of
 from gym_core.engine.tasks.input_file import fingerprint, is_compressed, is_stdin, open_input, refuse_no_lines, sha256
 from gym_core.engine.tasks.keys import IdTaken, TaskIds, named_by
-
-__all__ = ["FileSource", "IterableSource", "SourceInfo", "open_input", "server_source"]
 
 CHECKED_WHOLE = 64 * 2**20
 """A file up to this many bytes is checked before the first model call; in a longer one a check runs ahead."""
@@ -216,13 +214,10 @@ class FileSource:
         if line.isspace():
             return None
         parsed, strictly = parse_line(line)
-        row = check_row(parsed)
-        own = named_by(row, self.info.task_id, result=parsed if row is not parsed else None)
-        if row is not parsed and own is not None and own in ids:
-            return None  # another repeat of a task that was read already
-        ids.claim(own, number)
-        if "model" in row[REQUEST_FIELD]:
-            self.info.model_fields += 1
+        found = checked(parsed, number, self.info.task_id, ids)
+        if found is None:
+            return None
+        row, own = found
         return Task(row, task_id=own or str(number), index=index, source=_source(line, row, parsed, strictly))
 
 
@@ -270,12 +265,11 @@ class IterableSource:
         task_id: str | None = None,
         unique: bool = True,
     ) -> None:
-        self._unique = unique
         self.streamed = isinstance(tasks, AsyncIterable)
         self.info = SourceInfo(name, task_id=task_id)
         self._tasks = tasks if isinstance(tasks, AsyncIterable) else iter(tasks)
         self._ahead: list[Task] = []
-        self._ids = TaskIds()
+        self._ids = TaskIds() if unique else None
 
     def check(self, limit: int | None) -> None:
         """Look ahead, at most `limit` tasks. Raises `InputError`. An asynchronous source is left alone."""
@@ -326,17 +320,10 @@ class IterableSource:
                 return
 
     def _task(self, item: Any, index: int) -> Task:
-        row, named = item, None
-        if isinstance(item, Task):
-            row, named = item.row, item.task_id if item.named else None
         try:
-            row = check_row(row)
-            own = (named if self.info.task_id is None else None) or named_by(row, self.info.task_id)
-            if self._unique:
-                self._ids.claim(own, index + 1)
+            return task_of(item, index + 1, index, self.info.task_id, self._ids)
         except ValueError as error:
             raise InputError(f"{self.info.name}, task {index + 1}: {error}") from error
-        return Task(row, task_id=own or str(index + 1), index=index)
 
 
 async def _each(tasks: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
