@@ -172,7 +172,7 @@ if TYPE_CHECKING:
     from gym_core.engine.model_calls.rate_limits import Limiter as Limiter
     from gym_core.engine.model_calls.rate_limits import Limiters as Limiters
     from gym_core.engine.model_calls.reservations import Reservation as Reservation
-    from gym_core.engine.observers.watchdog import LoopHealth as LoopHealth
+    from gym_core.engine.observers.watchdog import Watchdog as Watchdog
     from gym_core.engine.open_engine.opening import open_rollouts as open_rollouts
     from gym_core.engine.open_engine.rollouts import Rollouts as Rollouts
     from gym_core.engine.open_files import allow_open_files as allow_open_files

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, TextIO, cast
 
 from gym_core.domain.quoting import quote
 
@@ -56,12 +56,13 @@ class OutputLost(Exception):
         self.error = error
 
 
-class Sink(Protocol):
-    """Where bytes go. What is `required` counts as data, all else as lines for people."""
+class Sink:
+    """Where bytes go; this one is nowhere. What is `required` counts as data, all else as lines for people."""
 
     @property
     def is_full(self) -> bool:
         """Whether data would be waited with."""
+        return False
 
     def put(self, data: bytes, required: bool) -> None:
         """Write, or leave it to be written. Raises `OutputLost` for what is required."""
@@ -83,7 +84,7 @@ class Output:
         self.encoding = getattr(stream, "encoding", None) or "utf-8" if self.number is not None else "utf-8"
         self.sink: Sink
         if self.number is None:
-            self.sink = _Nothing() if stream is None else _TextSink(stream)
+            self.sink = Sink() if stream is None else _TextSink(stream)
         elif waits or not _can_block(self.number):
             self.sink = _FileSink(os.dup(self.number))
         elif beside is not None and beside.number is not None and os.path.sameopenfile(self.number, beside.number):
@@ -222,20 +223,8 @@ def _last_drawn(line: str) -> str:
     return next((part for part in reversed(line.split("\r")) if part), "")
 
 
-class _Nothing:
-    is_full = False
-
-    def put(self, data: bytes, required: bool) -> None:
-        pass
-
-    def flush(self, patience: float | None, for_data: float | None = None) -> None:
-        pass
-
-
-class _TextSink:
+class _TextSink(Sink):
     """An object that stands for a stream, in a test or a notebook."""
-
-    is_full = False
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -248,14 +237,9 @@ class _TextSink:
             if required:
                 raise OutputLost(error if isinstance(error, OSError) else OSError(str(error))) from error
 
-    def flush(self, patience: float | None, for_data: float | None = None) -> None:
-        pass
 
-
-class _FileSink:
+class _FileSink(Sink):
     """A descriptor that takes what it is given, or fails, without waiting for anybody."""
-
-    is_full = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -268,11 +252,8 @@ class _FileSink:
             if required:
                 raise OutputLost(error) from error
 
-    def flush(self, patience: float | None, for_data: float | None = None) -> None:
-        pass
 
-
-class _Queue:
+class _Queue(Sink):
     """A descriptor that waits for a reader, and the thread that waits with it."""
 
     def __init__(self, descriptor: int) -> None:

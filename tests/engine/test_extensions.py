@@ -163,7 +163,6 @@ def test_one_that_is_stuck_does_not_hold_the_run_up(
 
     monkeypatch.setattr(extensions, "ROOM", 4)
     monkeypatch.setattr(extensions, "PATIENCE", 0.2)
-    monkeypatch.setattr(extensions.Extensions.drain, "__defaults__", (0.2,))
     diary = Diary()
     ended = run(None, env(tasks=30), extensions=[Stuck(), diary])
     free.set()

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import Trajectory, tool
+from gym_core.engine.observers import health, run_observers
 from gym_core.engine.observers import watchdog as watchdogs
-from gym_core.engine.observers.health import Heartbeat, LagTally
+from gym_core.engine.observers.health import LagTally
 from gym_core.engine.observers.watchdog import Watchdog
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, ask, env
@@ -44,12 +45,14 @@ def dogs(monkeypatch: pytest.MonkeyPatch) -> list[Watchdog]:
     """The watchdogs of a test, which are impatient."""
     made: list[Watchdog] = []
 
-    def watchdog(beat: Heartbeat) -> Watchdog:
-        made.append(Watchdog(beat, limit=0.3, sample=0.02))
+    def watchdog() -> Watchdog:
+        made.append(Watchdog())
         return made[-1]
 
-    monkeypatch.setattr(watchdogs, "Heartbeat", lambda: Heartbeat(0.01))
-    monkeypatch.setattr(watchdogs, "Watchdog", watchdog)
+    monkeypatch.setattr(health, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(watchdogs, "LIMIT", 0.3)
+    monkeypatch.setattr(watchdogs, "SAMPLE", 0.02)
+    monkeypatch.setattr(run_observers, "Watchdog", watchdog)
     return made
 
 

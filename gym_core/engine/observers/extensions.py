@@ -115,10 +115,6 @@ class Listener:
         self._put = 0
         threading.Thread(target=self._work, name=f"gym-extension-{extension.name}", daemon=True).start()
 
-    def listens(self, hook: str) -> bool:
-        """Whether it implements a hook."""
-        return hook in self.extension.hooks
-
     @property
     def waiting(self) -> int:
         """Events that it has not finished with."""
@@ -189,10 +185,6 @@ class Extensions:
         self.listeners = [Listener(extension, self._room_made) for extension in extensions]
         self._giving_up: asyncio.TimerHandle | None = None
 
-    def listens(self, hook: str) -> bool:
-        """Whether anybody implements a hook."""
-        return any(listener.listens(hook) for listener in self.listeners)
-
     def run_started(self) -> None:
         """Tell that the run starts."""
         self._put(STARTED, lambda: {"run": self.info})
@@ -224,19 +216,19 @@ class Extensions:
         """Tell that a call has ended, of a model or a tool by the hook."""
         self._put(hook, lambda: {"run": self.info, "call": self._clean_call(call)})
 
-    async def drain(self, seconds: float = PATIENCE) -> None:
+    async def drain(self) -> None:
         """Wait until all that is queued is delivered, or until it is clear that somebody is stuck."""
-        await self._caught_up(seconds, self.listeners)
+        await self._caught_up(self.listeners)
         for listener in self.listeners:
             if listener.waiting:
                 listener.dropped += listener.waiting
 
-    async def finish(self, summary: Mapping[str, Any], seconds: float = PATIENCE) -> None:
+    async def finish(self, summary: Mapping[str, Any]) -> None:
         """Tell that the run has ended, wait for that to be delivered, and let the threads end."""
         alive = [listener for listener in self.listeners if not listener.waiting]  # nobody is waited for twice
         for listener in alive:
             listener.put(FINISHED, lambda: {"run": self.info, "summary": summary})
-        await self._caught_up(seconds, alive)
+        await self._caught_up(alive)
         if self._giving_up is not None:
             self._giving_up.cancel()
         for listener in self.listeners:
@@ -256,8 +248,8 @@ class Extensions:
         for listener in self.listeners:
             listener.put(hook, arguments)
 
-    async def _caught_up(self, seconds: float, listeners: Sequence[Listener]) -> None:
-        until = time.monotonic() + seconds
+    async def _caught_up(self, listeners: Sequence[Listener]) -> None:
+        until = time.monotonic() + PATIENCE
         pause = 0.0005
         while any(listener.waiting for listener in listeners) and time.monotonic() < until:
             await asyncio.sleep(pause)

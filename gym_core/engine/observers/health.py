@@ -62,8 +62,8 @@ def gates_health(gates: Sequence[ModelGate]) -> dict[str, Any]:
 class Heartbeat:
     """A timer of the event loop that notes how late it comes. `last`: when it last came, by `time.monotonic`."""
 
-    def __init__(self, seconds: float = PROBE_SECONDS) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
+        self.seconds = PROBE_SECONDS
         self.lag = LagTally()
         self.last = 0.0
         self._timer: asyncio.TimerHandle | None = None

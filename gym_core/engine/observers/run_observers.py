@@ -26,7 +26,7 @@ from gym_core.engine.observers.extensions import (
     load_extensions,
 )
 from gym_core.engine.observers.health import gates_health
-from gym_core.engine.observers.watchdog import LoopHealth
+from gym_core.engine.observers.watchdog import Watchdog
 from gym_core.wiring.manager import PluginManager
 from gym_core.wiring.secrets import Redactor
 
@@ -43,9 +43,9 @@ class RunObservers:
         self._file: LogFile | None = None
         self._gates: list[ModelGate] = []
         self._found: list[Extension] = []
-        self._extensions: Extensions | None = None
+        self._extensions: Extensions
         self._info: RunInfo | None = None
-        self._loop = LoopHealth()
+        self._watchdog = Watchdog()
 
     def __enter__(self) -> Self:
         if self._log_path is not None:
@@ -53,7 +53,7 @@ class RunObservers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._loop.stop()
+        self._watchdog.stop()
         self._stack.close()
 
     def load(self, manager: PluginManager, extensions: Sequence[str | object]) -> None:
@@ -79,15 +79,14 @@ class RunObservers:
         self._info = info
         if self._file is not None:
             self._file.formatter.run_id = info.run_id
-        self._loop.start()
+        self._watchdog.start()
         for notice in notices:
             log("notice", notice, level=logging.WARNING, told=True, run_id=info.run_id)
         planned = info.rollouts if info.rollouts is not None else "an unknown number of"
         fields = {"rollouts": info.rollouts, "output": info.output or None, "settings": info.manifest.get("settings")}
         log("run_started", f"run {info.run_id}: {planned} rollouts", run_id=info.run_id, fields=fields)
-        if self._found:
-            self._extensions = Extensions(self._found, info, self._redactor)
-            self._extensions.run_started()
+        self._extensions = Extensions(self._found, info, self._redactor)
+        self._extensions.run_started()
 
     @property
     def steer(self) -> bool:
@@ -96,13 +95,12 @@ class RunObservers:
 
     def hand_over(self, control: RunControl) -> None:
         """Give the control of the run to those who steer it."""
-        if self._extensions is not None:
-            self._extensions.run_control(control)
+        self._extensions.run_control(control)
 
     def announcing(self, announce: Announce) -> Announce:
         """`announce`, and what the log and the extensions are told of a rollout that is on disk."""
         told: list[Announce] = [announce]
-        if self._extensions is not None and self._heard(ROLLOUT):
+        if self._heard(ROLLOUT):
             told.append(self._extensions.rollout_finished)
         if self._info is not None and logger.isEnabledFor(logging.INFO):
             run_id = self._info.run_id
@@ -118,7 +116,7 @@ class RunObservers:
 
     def announcing_groups(self, announce: Callable[[Group], None] | None) -> Callable[[Group], None] | None:
         """`announce`, and what the extensions are told of a group; None where nobody listens."""
-        if self._extensions is None or not self._heard(GROUP):
+        if not self._heard(GROUP):
             return announce
         tell = self._extensions.group_finished
         if announce is None:
@@ -132,13 +130,12 @@ class RunObservers:
 
     def room(self, room: Room | None) -> Room | None:
         """What says whether new rollouts may start."""
-        return room if self._extensions is None else Rooms(room, self._extensions.room)
+        return Rooms(room, self._extensions.room) if self._found else room
 
     async def drain(self) -> None:
         """The last rollout is on disk: what is queued is delivered, and the loop is watched no longer."""
-        self._loop.stop()
-        if self._extensions is not None:
-            await self._extensions.drain()
+        self._watchdog.stop()
+        await self._extensions.drain()
 
     async def finish(self, summary: Mapping[str, Any], error: BaseException | None) -> None:
         """The summary is on disk."""
@@ -152,8 +149,7 @@ class RunObservers:
             text += f": {summary['message']}"
         level = logging.INFO if error is None else logging.ERROR
         log("run_finished", text, level=level, told=True, run_id=summary["run_id"], fields=fields)
-        if self._extensions is not None:
-            await self._extensions.finish(summary)
+        await self._extensions.finish(summary)
 
     def health(self) -> dict[str, Any]:
         """How well the event loop and the ways to the models did, by role; seconds, added up over all calls."""
@@ -161,17 +157,13 @@ class RunObservers:
         for gate in self._gates:
             models.setdefault(gate.role, []).append(gate)
         return {
-            **self._loop.to_wire(),
+            **self._watchdog.to_wire(),
             "models": {role: gates_health(gates) for role, gates in models.items()},
-            "extensions": self._extensions.to_wire() if self._extensions is not None else [],
+            "extensions": self._extensions.to_wire(),
         }
 
     def _heard(self, hook: str) -> bool:
         return any(hook in extension.hooks for extension in self._found)
 
     def _telling(self, hook: str) -> Callable[[CallInfo], None] | None:
-        def tell(call: CallInfo) -> None:
-            if self._extensions is not None:
-                self._extensions.called(hook, call)
-
-        return tell if self._heard(hook) else None
+        return (lambda call: self._extensions.called(hook, call)) if self._heard(hook) else None

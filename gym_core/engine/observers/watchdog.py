@@ -47,38 +47,43 @@ class Hold:
 
 
 class Watchdog:
-    """Watches the thread that it is started in. `holds`: what was found, by code object."""
+    """Looks after the event loop of the thread that it is started in. `holds`: what held it, by code object."""
 
-    def __init__(self, heartbeat: Heartbeat, *, limit: float = LIMIT, sample: float = SAMPLE) -> None:
+    def __init__(self) -> None:
         self.holds: dict[CodeType, Hold] = {}
-        self._heartbeat = heartbeat
-        self._limit = limit
-        self._sample = sample
+        self._heartbeat = Heartbeat()
         self._stopped = threading.Event()
         self._watched = 0
 
     def start(self) -> None:
-        """Watch the current thread from now on."""
+        """Watch the running event loop from now on."""
+        self._heartbeat.start()
         self._watched = threading.get_ident()
         threading.Thread(target=self._watch, name="gym-watchdog", daemon=True).start()
 
     def stop(self) -> None:
         """Watch no longer."""
         self._stopped.set()
+        self._heartbeat.stop()
+
+    def to_wire(self) -> dict[str, Any]:
+        """As it stands in the summary: how late the loop was, and what held it."""
+        holds = [*self.holds.values()]
+        return {"loop_lag": self._heartbeat.lag.to_wire(), "loop_held": [hold.to_wire() for hold in holds]}
 
     def _watch(self) -> None:
         beat = since = 0.0
         suspect: FrameType | None = None
         counted: Hold | None = None
         now, used = time.monotonic(), time.process_time()
-        while not self._stopped.wait(self._sample):
+        while not self._stopped.wait(SAMPLE):
             before, now = now, time.monotonic()
             used_before, used = used, time.process_time()
             last = self._heartbeat.last  # after `now`: had this thread to wait in between, a beat would seem late
-            if now - before > 2 * self._sample and used - used_before < (now - before) / 2:
+            if now - before > 2 * SAMPLE and used - used_before < (now - before) / 2:
                 # The whole process stood still: a busy machine is not a function's fault.
                 beat, since, suspect = last, now, None
-            if now - last < self._heartbeat.seconds + self._sample:
+            if now - last < self._heartbeat.seconds + SAMPLE:
                 suspect = counted = None
                 continue
             stack = self._stack()
@@ -87,7 +92,7 @@ class Watchdog:
                 # Many short functions in a row make the beat late, too: it has to be the same call all the time.
                 since = last if last != beat else now
                 beat, suspect, counted = last, frame, None
-            if frame is None or now - since < self._limit:
+            if frame is None or now - since < LIMIT:
                 continue
             if counted is None:
                 counted = self._count(frame, stack, now - since)
@@ -120,29 +125,6 @@ class Watchdog:
                 extra={"event": "loop_held", "task_id": task_id or None},
             )
         return hold
-
-
-class LoopHealth:
-    """How the event loop of this process does: the heartbeat, and the watchdog that looks after it."""
-
-    def __init__(self) -> None:
-        self._heartbeat = Heartbeat()
-        self._watchdog = Watchdog(self._heartbeat)
-
-    def start(self) -> None:
-        """Look after the running event loop and its thread from now on."""
-        self._heartbeat.start()
-        self._watchdog.start()
-
-    def stop(self) -> None:
-        """Look no longer."""
-        self._watchdog.stop()
-        self._heartbeat.stop()
-
-    def to_wire(self) -> dict[str, Any]:
-        """As it stands in the summary: how late it was, and what held it."""
-        holds = [*self._watchdog.holds.values()]
-        return {"loop_lag": self._heartbeat.lag.to_wire(), "loop_held": [hold.to_wire() for hold in holds]}
 
 
 def author_frame(stack: list[FrameType]) -> FrameType | None:

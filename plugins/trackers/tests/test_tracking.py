@@ -140,9 +140,7 @@ def test_a_tracker_that_fails_costs_one_warning(begin: Any, caplog: pytest.LogCa
 
 
 def test_a_tracker_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    for function in (extensions.Extensions.drain, extensions.Extensions.finish):
-        monkeypatch.setattr(function, "__defaults__", (0.2,))
-
+    monkeypatch.setattr(extensions, "PATIENCE", 0.2)
     ended = tracked(lambda run, settings: time.sleep(5))
     assert ended.summary["state"] == "finished"
     assert ended.summary["rollouts"]["with_verdict"] == 5

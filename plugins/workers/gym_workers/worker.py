@@ -26,10 +26,10 @@ from gym_core.spi import (
     InlineExecutor,
     Job,
     Limiters,
-    LoopHealth,
     ModelGate,
     Redactor,
     RolloutRun,
+    Watchdog,
     asked_to_end,
     beginning,
     make_meters,
@@ -70,7 +70,7 @@ class Worker:
         self._limiters = Limiters(self._new_limiter)
         self._changes = Changes(self._limiters)
         self._outbox = Outbox(send, self._redactor, self._changes)
-        self._health = LoopHealth()
+        self._watchdog = Watchdog()
         self._open = False
         self._cpu = time.process_time()
         self._cited: set[str] = set()
@@ -220,8 +220,8 @@ class Worker:
         )
         begin = self._begin_rollout = beginning(stage)
         self._executor = InlineExecutor(lambda numbered: begin(numbered[1]), concurrency=config.execution.concurrency)
-        self._health.start()
-        self._stack.callback(self._health.stop)
+        self._watchdog.start()
+        self._stack.callback(self._watchdog.stop)
         self._tick()
         self._carrying = asyncio.create_task(self._carry_out())
 
@@ -244,7 +244,7 @@ class Worker:
                 await self._carrying
             if self._ticking is not None:
                 self._ticking.cancel()
-        health = {"cpu_seconds": round(time.process_time() - self._cpu, 3), **self._health.to_wire()}
+        health = {"cpu_seconds": round(time.process_time() - self._cpu, 3), **self._watchdog.to_wire()}
         await self._close_components()
         self._outbox.note("bye", health)
         self._outbox.flush()
