@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 from gym_core.domain.quoting import quote
 
@@ -56,8 +56,8 @@ class OutputLost(Exception):
         self.error = error
 
 
-class Sink:
-    """Where bytes go; this one is nowhere. What is `required` counts as data, all else as lines for people."""
+class Sink(Protocol):
+    """Where bytes go. What is `required` counts as data, all else as lines for people."""
 
     @property
     def is_full(self) -> bool:
@@ -69,6 +69,7 @@ class Sink:
 
     def flush(self, patience: float | None, for_data: float | None = None) -> None:
         """Wait until all is written, at most so many seconds without any progress. Raises `OutputLost` for data."""
+        return
 
 
 class Output:
@@ -84,7 +85,7 @@ class Output:
         self.encoding = getattr(stream, "encoding", None) or "utf-8" if self.number is not None else "utf-8"
         self.sink: Sink
         if self.number is None:
-            self.sink = Sink() if stream is None else _TextSink(stream)
+            self.sink = _Nothing() if stream is None else _TextSink(stream)
         elif waits or not _can_block(self.number):
             self.sink = _FileSink(os.dup(self.number))
         elif beside is not None and beside.number is not None and os.path.sameopenfile(self.number, beside.number):
@@ -221,6 +222,13 @@ class _Printed(io.RawIOBase):
 
 def _last_drawn(line: str) -> str:
     return next((part for part in reversed(line.split("\r")) if part), "")
+
+
+class _Nothing(Sink):
+    """There is no stream."""
+
+    def put(self, data: bytes, required: bool) -> None:
+        pass
 
 
 class _TextSink(Sink):
