@@ -11,8 +11,9 @@ from gym_core.domain.blame import blaming
 from gym_core.domain.errors import GymError, InputError, UsageError
 from gym_core.domain.task import Task
 from gym_core.engine.run.source import TaskSource
+from gym_core.engine.tasks.check import SourceInfo
 from gym_core.engine.tasks.read_source import ReadSource
-from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo
+from gym_core.engine.tasks.source import FileSource, IterableSource
 
 
 class Dataset:

@@ -42,9 +42,10 @@ from gym_core.engine.storage.manifest import Manifest, differences
 from gym_core.engine.storage.outputs import Outputs
 from gym_core.engine.storage.resume import Finished, read_finished
 from gym_core.engine.storage.store import EXISTS, ResultStore
+from gym_core.engine.tasks.check import SourceInfo
 from gym_core.engine.tasks.job import Job
 from gym_core.engine.tasks.read_source import ReadSource, input_source
-from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo, server_source
+from gym_core.engine.tasks.source import FileSource, IterableSource, server_source
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import enter
 from gym_core.wiring.secrets import Redactor

@@ -21,7 +21,7 @@ from gym_core.engine.run.early_stop import EarlyStop, Judge
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.storage.encoded import FreshRollout, counted
 from gym_core.engine.storage.store import ResultStore
-from gym_core.engine.tasks.source import SourceInfo
+from gym_core.engine.tasks.check import SourceInfo
 
 NewJobT = TypeVar("NewJobT", covariant=True)
 

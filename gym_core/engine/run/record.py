@@ -17,7 +17,7 @@ from gym_core.engine.observers.run_observers import RunObservers
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.store import ResultStore
 from gym_core.engine.storage.summary import summarize
-from gym_core.engine.tasks.source import SourceInfo
+from gym_core.engine.tasks.check import SourceInfo
 from gym_core.wiring.secrets import Redactor
 
 

@@ -39,9 +39,9 @@ from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.outputs import Mode, Outputs
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.resume import Finished
+from gym_core.engine.tasks.check import SourceInfo
 from gym_core.engine.tasks.keys import KeyTable, digest
 from gym_core.engine.tasks.prefetch import Prefetch
-from gym_core.engine.tasks.source import SourceInfo
 from gym_core.wiring.config_file import ENV, SANDBOX, Configured
 from gym_core.wiring.secrets import Redactor
 

@@ -11,10 +11,11 @@ from gym_core.domain.blame import blaming
 from gym_core.domain.errors import InputError
 from gym_core.domain.task import Task
 from gym_core.engine.storage.resume import Finished
+from gym_core.engine.tasks.check import SourceInfo
 from gym_core.engine.tasks.job import Job
 from gym_core.engine.tasks.prefetch import Prefetch, inline
 from gym_core.engine.tasks.read_source import ReadSource
-from gym_core.engine.tasks.source import FileSource, IterableSource, SourceInfo
+from gym_core.engine.tasks.source import FileSource, IterableSource
 
 PASSED_AT_ONCE = 200
 """How many finished rollouts are passed over before others may go on."""

@@ -13,7 +13,7 @@ from gym_core.engine.metrics.progress import ErrorGroup, Progress
 from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import FORMAT_VERSION
-from gym_core.engine.tasks.source import SourceInfo
+from gym_core.engine.tasks.check import SourceInfo
 
 if TYPE_CHECKING:
     from gym_core.engine.storage.reading import ResultsFile
