@@ -530,7 +530,7 @@ class TestDurability:
         synced = asyncio.Event()
         loops: list[asyncio.AbstractEventLoop] = []
         monkeypatch.setattr(
-            "gym_core.engine.storage.files.LineFile.sync", lambda file: loops[0].call_soon_threadsafe(synced.set)
+            "gym_core.engine.storage.store.LineFile.sync", lambda file: loops[0].call_soon_threadsafe(synced.set)
         )
 
         async def answer(request: Any, context: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files on disk: line by line, whole or not at all, and safe against a kill at any moment."""
+"""Files on disk: lines as they are read, and what is safe against a kill at any moment. `store` appends them."""
 
 from __future__ import annotations
 
@@ -21,115 +21,6 @@ _BUFFER = 1 << 18
 """Bytes that are read at once: a row of tokens is longer than what is usual, and was put together of pieces."""
 _ACCOUNT = {"task_id", "reward", "reward_components", "rollout"}
 _ABOUT = {"repeat", "status", "error", "usage", "cost", "timing", "tools"}
-
-
-class LineFile:
-    """A file of whole lines that is only ever appended to. Raises `UsageError` when it cannot be opened.
-
-    `size`: its bytes. `dirty`: whether something was appended since the last `sync`.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._place = os.path.abspath(path)
-        refuse_irregular(path)
-        fresh = not path.exists()
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror or error}", hint="--output takes another path") from error
-        if fresh:
-            sync_directory(path.parent)
-        self.size = os.fstat(self._descriptor).st_size
-        self.dirty = False
-        self._torn: StoreError | None = None
-
-    def append(self, line: bytes) -> None:
-        """Write one line whole, or not at all. Raises `StoreError`."""
-        if self._torn is not None:
-            raise self._torn
-        try:
-            written = os.write(self._descriptor, line)
-            while written < len(line):
-                written += os.write(self._descriptor, line[written:])
-        except OSError as error:
-            failed = StoreError(
-                f"{self.path}: {error.strerror or error}; what is in it is whole", hint="make room, then `--resume`"
-            )
-            try:
-                os.ftruncate(self._descriptor, self.size)
-            except OSError:  # nothing may follow half a line: `--resume` cuts it away
-                self._torn = failed
-            raise failed from error
-        self.size += len(line)
-        self.dirty = True
-
-    def lock(self) -> None:
-        """Keep other runs away from this file for as long as it is open. Raises `UsageError` when one has it."""
-        try:
-            import fcntl
-        except ImportError:  # no advisory locks on this platform
-            return
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"{self.path}: another run is writing to it", hint="--output takes another path"
-            ) from error
-        except OSError:  # a file system without locks
-            return
-
-    def clear(self) -> None:
-        """Remove everything that is in it. Raises `StoreError`."""
-        try:
-            os.ftruncate(self._descriptor, 0)
-        except OSError as error:
-            raise StoreError(f"{self.path}: {error.strerror or error}") from error
-        self.size = 0
-
-    def measure(self) -> None:
-        """Look again how long it is, after somebody else has cut it."""
-        self.size = os.fstat(self._descriptor).st_size
-
-    def check(self, *, last: bool = False) -> None:
-        """Raise `StoreError` where what was written is no longer under its name; `last`: or anything else is in it."""
-        written = self.size  # first: more may be written meanwhile
-        try:
-            named, ours = os.stat(self._place), os.fstat(self._descriptor)
-        except FileNotFoundError:
-            raise self._lost("was removed or renamed") from None
-        except OSError as error:
-            raise self._lost(f"can no longer be looked at ({error.strerror or error})") from error
-        if not os.path.samestat(named, ours):
-            raise self._lost("was replaced by another file")
-        if ours.st_size < written:
-            raise self._lost("was cut")
-        if last and ours.st_size > written:  # before the last time this side may just have written itself
-            raise StoreError(
-                f"{self.path}: somebody else has written to it, too, perhaps into the middle of a row",
-                hint="remove what is no row of this run, then `--resume`, which runs what it lacks",
-            )
-
-    def _lost(self, how: str) -> StoreError:
-        return StoreError(
-            f"{self.path} {how} while it was written to: what was counted may be lost",
-            hint="put it back, then `--resume`, which runs what it lacks",
-        )
-
-    def sync(self) -> None:
-        """Have the system put it on the disk. Raises `StoreError`: what was written may be lost then."""
-        self.dirty = False
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise StoreError(
-                f"{self.path}: the system could not put it on the disk: {error.strerror or error}",
-                hint="look after the disk, then `--resume`; the last rows may be missing and run again",
-            ) from error
-
-    def close(self) -> None:
-        """Close it. What is `dirty` is left to the system."""
-        os.close(self._descriptor)
 
 
 def is_locked(path: Path) -> bool:
@@ -315,33 +206,6 @@ def line_number(path: Path, offset: int) -> int:
             number += block.count(b"\n")
             offset -= len(block)
     return number
-
-
-class SpareDescriptor:
-    """A file descriptor kept for the end of a run, when connections and plugins may have taken all others.
-
-    Within `with` it is free for whoever opens a file.
-    """
-
-    def __init__(self) -> None:
-        self._descriptor: int | None = None
-        self._take()
-
-    def _take(self) -> None:
-        with contextlib.suppress(OSError):  # there may be none again already
-            self._descriptor = os.open(os.devnull, os.O_RDONLY)
-
-    def __enter__(self) -> None:
-        self.close()
-
-    def __exit__(self, *error: object) -> None:
-        self._take()
-
-    def close(self) -> None:
-        """Give it back."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
 
 def partial(path: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gym_core.engine.storage.files import LineFile
+from gym_core.engine.storage.store import LineFile
 from gym_results import stored_runs
 from tests.support.envs import ask, env
 from tests.support.models import ScriptedModel
