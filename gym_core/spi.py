@@ -91,19 +91,13 @@ if TYPE_CHECKING:
     from gym_core.domain.error_json import error_json as error_json
     from gym_core.domain.errors import writable as writable
     from gym_core.domain.finish import ending as ending
-    from gym_core.domain.foreign_verdict import NotMeasured as NotMeasured
-    from gym_core.domain.foreign_verdict import check_measured as check_measured
-    from gym_core.domain.foreign_verdict import is_number as is_number
-    from gym_core.domain.foreign_verdict import read_verdict as read_verdict
-    from gym_core.domain.foreign_verdict import without_failure as without_failure
     from gym_core.domain.json_text import PackedIntegers as PackedIntegers
+    from gym_core.domain.json_text import is_number as is_number
     from gym_core.domain.json_text import plain_json as plain_json
     from gym_core.domain.json_text import what_it_is as what_it_is
     from gym_core.domain.nearest import did_you_mean as did_you_mean
     from gym_core.domain.nearest import nearest as nearest
     from gym_core.domain.nearest import suggestion as suggestion
-    from gym_core.domain.parts import describe_part as describe_part
-    from gym_core.domain.parts import shorten_data as shorten_data
     from gym_core.domain.proxies import ProxyError as ProxyError
     from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
@@ -114,15 +108,14 @@ if TYPE_CHECKING:
     from gym_core.domain.sampling import BACKEND_FIELDS as BACKEND_FIELDS
     from gym_core.domain.sampling import read_sampling as read_sampling
     from gym_core.domain.sampling import sampling_fields as sampling_fields
+    from gym_core.domain.sequences import TokenPaths as TokenPaths
     from gym_core.domain.sequences import token_sequences as token_sequences
-    from gym_core.domain.sequences import with_tokens_on_items as with_tokens_on_items
     from gym_core.domain.task import REQUEST_FIELD as REQUEST_FIELD
     from gym_core.domain.task import RESULT_FIELDS as RESULT_FIELDS
     from gym_core.domain.task import check_row as check_row
     from gym_core.domain.task import own_task_id as own_task_id
     from gym_core.domain.task import without_result as without_result
     from gym_core.domain.tokens import TOKEN_FIELDS as TOKEN_FIELDS
-    from gym_core.domain.tokens import tokens_on as tokens_on
     from gym_core.domain.tool_calls import sent_request as sent_request
     from gym_core.domain.tool_calls import whole_call as whole_call
     from gym_core.engine.assembly import Assembler as Assembler

@@ -227,11 +227,6 @@ def shown_to(calls: Sequence[ModelCall], number: int) -> list[int]:
     return [*beginning_of(calls, call.continues, call.kept), *places_of(call.shown)]
 
 
-def path_of(calls: Sequence[ModelCall], number: int) -> list[int]:
-    """The places of all items that a model call was shown and of those it gave, in order."""
-    return [*shown_to(calls, number), *places_of(calls[number].gave)]
-
-
 def beginning_of(calls: Sequence[ModelCall], continues: int | None, kept: int) -> list[int]:
     """The first `kept` places of the path of the call that is continued."""
     parts: list[list[int]] = []

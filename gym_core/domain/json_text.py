@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from itertools import islice, repeat
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import orjson
 
@@ -169,6 +169,14 @@ def _mended(value: Any) -> Any:
     if isinstance(value, dict):
         return {whole_text(name): _mended(inner) for name, inner in value.items()}
     return value
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of JSON is a number that can be reckoned with: finite, and not too large for a float."""
+    try:
+        return type(value) in (float, int) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def whole_text(text: str) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from gym_core.domain.conversation import MAIN, ModelCall, ToolRun, answers_that_stand
-from gym_core.domain.responses import Item
-from gym_core.domain.tokens import CallTokens, Tokens
+from gym_core.domain.tokens import CallTokens
 
 Tries: TypeAlias = Literal["used", "all"]
 Breaks: TypeAlias = Literal["split", "raise"]
@@ -188,18 +187,6 @@ def _sequence(
         if tokens.version is not None:
             versions[tokens.version] = None
     return TokenSequence(ids, mask, logprobs, (*versions,), reward, actor, (*trained,), (*stretches,))
-
-
-def with_tokens_on_items(items: Sequence[Item], start: int, calls: Sequence[ModelCall]) -> list[Item]:
-    """Items whose places begin at `start`, with tokens where protocols carry them: on the last that a call gave."""
-    found, paths = [*items], TokenPaths.of(calls)
-    for number, (call, tokens) in enumerate(zip(calls, paths.tokens, strict=True)):
-        if tokens is not None and call.gave:
-            place = call.gave[-1][1] - 1 - start
-            if 0 <= place < len(found):
-                said = Tokens(paths.ids(number, sampled=False), tokens.sampled, tokens.logprobs)
-                found[place] = {**found[place], **said.fields()}
-    return found
 
 
 def token_account(calls: Iterable[ModelCall]) -> dict[str, Any]:

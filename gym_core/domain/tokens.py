@@ -117,16 +117,6 @@ def _are_finite(numbers: list[Any]) -> bool:
         return False
 
 
-def tokens_on(item: Mapping[str, Any]) -> Tokens | None:
-    """The tokens that an item carries; None unless all three fields are there, as lists, and of fitting lengths."""
-    prompt, sampled, logprobs = (item.get(name) for name in TOKEN_FIELDS)
-    if not all(isinstance(value, list | tuple) for value in (prompt, sampled, logprobs)):
-        return None
-    if len(sampled) != len(logprobs):  # type: ignore[arg-type]
-        return None
-    return Tokens(prompt, sampled, logprobs)  # type: ignore[arg-type]
-
-
 def without_tokens(item: Item) -> Item:
     """An item without tokens; the item itself where it carries none."""
     if SAMPLED_IDS not in item and PROMPT_IDS not in item and LOG_PROBS not in item:

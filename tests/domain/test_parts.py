@@ -1,4 +1,4 @@
-"""Content parts: made of files, bytes and URLs, sent in both dialects, and shown in a few words."""
+"""Content parts: made of files, bytes and URLs, and sent in both dialects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from gym_core import Request, Task, audio_part, chat, file_part, image_part, text_part, user_message
-from gym_core.domain.parts import describe_part, shorten_data
 
 
 def png(width: int = 1, height: int = 1) -> bytes:
@@ -158,18 +157,3 @@ def test_images_of_tools_go_into_the_next_message_of_the_user() -> None:
     inside = chat.chat_request({"input": items}, tool_media="tool")["messages"]
     assert [message["role"] for message in inside] == ["user", "assistant", "tool", "tool", "assistant"]
     assert inside[2]["content"][1]["type"] == "image_url"
-
-
-def test_a_part_is_described_in_a_few_words() -> None:
-    assert describe_part(image_part(png(100, 100))) == f"image, image/png, {len(png(100, 100))} bytes"
-    assert describe_part(image_part("https://example.com/a.png")) == "image https://example.com/a.png"
-    assert describe_part({"type": "input_image", "file_id": "file-1"}) == "image file-1"
-    assert describe_part({"type": "image_url", "image_url": {"url": DATA}}) == f"image, image/png, {len(PNG)} bytes"
-    assert describe_part(audio_part(b"RIFF\0\0\0\0WAVE" + bytes(5000))) == "audio, wav, 5.0 kB"
-    assert describe_part(file_part(bytes(2_500_000), name="a.pdf")) == "file a.pdf, application/pdf, 2.5 MB"
-    assert describe_part(text_part("a")) is None
-    assert shorten_data(DATA) == f"data:image/png;base64,… ({len(PNG)} bytes)"
-    assert shorten_data("data: none") is None
-    for odd in ({"type": "input_image"}, {"type": "input_image", "image_url": 3}, {"type": "input_audio"},
-                {"type": "input_file", "file_data": None}, {"type": "file", "file": 3}):  # fmt: skip
-        assert describe_part(odd)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gym_core import Item, Response, user_message
-from gym_core.domain.conversation import path_of, places_of, shown_to
+from gym_core.domain.conversation import places_of, shown_to
 from gym_core.engine.model_calls.gate import Answer
 from gym_core.engine.rollout.recording import Recording
 from gym_core.engine.rollout.row import Placed, with_places
@@ -222,9 +222,10 @@ class Play:
             assert (recorded.actor, recorded.continues, recorded.kept) == (asked.actor, asked.continues, asked.kept)
             assert places_of(recorded.shown) == [places[n] for n in asked.shown[asked.kept :]]
             assert places_of(recorded.gave) == [places[n] for n in asked.gave]
-            assert shown_to(now.model_calls, number) == [places[n] for n in asked.shown]
-            assert path_of(now.model_calls, number) == [places[n] for n in asked.path]
-            assert [whole[place] for place in shown_to(now.model_calls, number)] == self.requests[number]
+            shown, gave = shown_to(now.model_calls, number), places_of(now.model_calls[number].gave)
+            assert shown == [places[n] for n in asked.shown]
+            assert [*shown, *gave] == [places[n] for n in asked.path]
+            assert [whole[place] for place in shown] == self.requests[number]
             for stretch, after in zip(recorded.shown, recorded.shown[1:], strict=False):
                 assert stretch[1] != after[0], "stretches are as long as can be"
 

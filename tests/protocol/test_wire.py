@@ -24,7 +24,7 @@ from gym_core import (
     Trajectory,
     Verdict,
 )
-from gym_core.spi import NotMeasured, session_info
+from gym_core.spi import session_info
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.wire import (
     info_from_wire,
@@ -36,6 +36,7 @@ from gym_http.protocol.wire import (
     verdict_from_wire,
     verdict_to_wire,
 )
+from gym_nemo.foreign_verdict import NotMeasured
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(

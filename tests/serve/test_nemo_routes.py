@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gym_core import Task, Trajectory, Verdict, tool
-from gym_core.spi import NotMeasured, read_verdict
+from gym_nemo.foreign_verdict import NotMeasured, read_verdict
 from gym_nemo.metrics import aggregate_metrics
 from tests.serve.environments import Answer, CounterSession, Served, counter, serving
 from tests.support.envs import PlainSession, env, row

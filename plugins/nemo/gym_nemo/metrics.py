@@ -12,7 +12,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gym_core.spi import SUCCESS, NotMeasured, check_measured, is_number, pass_at_k, powers_of_two
+from gym_core.spi import SUCCESS, is_number, pass_at_k, powers_of_two
+from gym_nemo.foreign_verdict import NotMeasured, check_measured
 
 TASK_INDEX = "_ng_task_index"
 ROLLOUT_INDEX = "_ng_rollout_index"

@@ -6,19 +6,12 @@ Its servers check a response with the models of the `openai` package, so everyth
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gym_core import Item, Rollout, Task
-from gym_core.spi import (
-    REQUEST_FIELD,
-    is_whole,
-    whole_call,
-    with_flat_tools,
-    with_tokens_on_items,
-    without_failure,
-    without_result,
-)
+from gym_core import Item, Rollout, Task, Tokens, Trajectory
+from gym_core.spi import REQUEST_FIELD, TokenPaths, is_whole, whole_call, with_flat_tools, without_result
+from gym_nemo.foreign_verdict import without_failure
 from gym_nemo.metrics import ROLLOUT_INDEX, TASK_INDEX
 
 AGENT_REF = "agent_ref"
@@ -41,6 +34,19 @@ def row_for(task: Task, repeat: int) -> dict[str, Any]:
     if repeat or ROLLOUT_INDEX not in row:
         row[ROLLOUT_INDEX] = repeat
     return row
+
+
+def with_tokens(items: Sequence[Item], trajectory: Trajectory) -> list[Item]:
+    """The items of a trajectory, with tokens where protocols carry them: on the last that a model call gave."""
+    found, calls, start = [*items], trajectory.model_calls, len(trajectory.input)
+    paths = TokenPaths.of(calls)
+    for number, (call, tokens) in enumerate(zip(calls, paths.tokens, strict=True)):
+        if tokens is not None and call.gave:
+            place = call.gave[-1][1] - 1 - start
+            if 0 <= place < len(found):
+                said = Tokens(paths.ids(number, sampled=False), tokens.sampled, tokens.logprobs)
+                found[place] = {**found[place], **said.fields()}
+    return found
 
 
 def summing_components(reward: Any, components: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +142,7 @@ def result_row(row: Mapping[str, Any]) -> dict[str, Any]:
     model = about.get("model")
     body = {**({"model": model} if model else {}), **recorded}
     trajectory = Rollout(dict(row)).trajectory
-    items = with_tokens_on_items(trajectory.unique_items, len(trajectory.input), trajectory.model_calls)
+    items = with_tokens(trajectory.unique_items, trajectory)
     task["response"] = as_response(body, items, request)
     task["reward"] = row.get("reward")
     components: Mapping[str, Any] = row.get("reward_components") or {}

@@ -1,7 +1,8 @@
 """What one does with results files: the commands `gym show`, `gym stats`, `gym runs`, `gym export` and `gym import`.
 
 For others who look at runs: `stored_runs` finds them, `comparison` counts and compares them, `conditions` reads what
-`--where` asks for, `fields` finds the fields that were meant, `csv_lines` writes tables, `pager` shows what is long.
+`--where` asks for, `fields` finds the fields that were meant, `csv_lines` writes tables, `part_view` says what is no
+text, `pager` shows what is long.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gym_core.spi import ArgumentError, content_parts, describe_part, parse_arguments, shorten_data
+from gym_core.spi import ArgumentError, content_parts, parse_arguments
+from gym_results.part_view import describe_part, shorten_data
 
 _ONE_LINE = 100
 _TOO_DEEP = "(it nests too deeply to be shown; --json prints it)"

@@ -13,7 +13,7 @@ from gym_core.errors import (
     ReplyTooLongError,
     class_of_status,
 )
-from gym_core.spi import TOKEN_FIELDS, tokens_on
+from gym_core.spi import TOKEN_FIELDS
 from gym_http.protocol.client import BROKEN, TIMEOUT, TOO_LONG, UNREACHABLE, Reply
 from gym_http.protocol.errors import RemoteError
 
@@ -40,13 +40,13 @@ async def called(
 def _tokens(answer: dict[str, Any]) -> Tokens | None:
     """Take the tokens of a call out of a body, where `gym serve --model` says them: at its top."""
     problem, version = answer.pop("tokens_problem", None), answer.pop("weight_version", None)
-    said = tokens_on(answer)
-    if said is None:
+    said: list[Any] = [answer.get(name) for name in TOKEN_FIELDS]
+    prompt, sampled, logprobs = said
+    if not all(isinstance(numbers, list) for numbers in said) or len(sampled) != len(logprobs):
         return Tokens((), (), (), problem=str(problem)) if problem else None
     for name in TOKEN_FIELDS:
         del answer[name]
-    said.version = str(version) if version is not None else None
-    return said
+    return Tokens(prompt, sampled, logprobs, str(version) if version is not None else None)
 
 
 async def answered(

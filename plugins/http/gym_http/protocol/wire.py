@@ -11,10 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 import gym_core
 from gym_core import ComponentInfo, Item, SessionInfo, Task, ToolRun, Trajectory, Verdict
 from gym_core.responses import COMPLETED
-from gym_core.spi import check_measured, read_model_calls
+from gym_core.spi import read_model_calls
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.sessions import Capabilities, TaskBody, TrajectoryBody, VerdictBody
 from gym_http.protocol.shapes import Items, read
+from gym_nemo.foreign_verdict import check_measured
 
 InfoT = TypeVar("InfoT", bound=SessionInfo | ComponentInfo)
 

@@ -25,7 +25,6 @@ from gym_core import (
     encode_json,
     parse_json,
 )
-from gym_core.spi import NotMeasured
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.urls import host_of
@@ -36,6 +35,7 @@ from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
 from gym_http.remote.nemo_environment import OpenNemo
 from gym_http.remote.options import RolloutOptions
 from gym_http.remote.session import OpenRemote, remote_tool
+from gym_nemo.foreign_verdict import NotMeasured
 
 SERVED = "gym-http/served"
 """The runner that stands for one that is served with its environment."""

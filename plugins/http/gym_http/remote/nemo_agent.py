@@ -12,10 +12,11 @@ from typing import Any
 
 from gym_core import CompletedTask, ModelError, Response, TaskFailed, Trajectory
 from gym_core.responses import COMPLETED, MAX_OUTPUT_TOKENS, as_items
-from gym_core.spi import REQUEST_FIELD, NotMeasured, check_measured, read_verdict
+from gym_core.spi import REQUEST_FIELD
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
 from gym_http.protocol.wire import trajectory_from_wire
+from gym_nemo.foreign_verdict import NotMeasured, check_measured, read_verdict
 
 _MODELS = frozenset({"model_error", "cancelled"})
 """The statuses of rollouts whose error may be that of a model call."""

@@ -13,10 +13,11 @@ from urllib.parse import quote
 
 from gym_core import Item, Session, SessionContext, Task, ToolSpec, Trajectory, Verdict
 from gym_core.errors import SessionError
-from gym_core.spi import BoundTool, NotMeasured, parse_arguments, read_verdict
+from gym_core.spi import BoundTool, parse_arguments
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError
 from gym_http.remote.connection import Connection
+from gym_nemo.foreign_verdict import NotMeasured, read_verdict
 from gym_nemo.rows import ROUTES, as_response, row_for
 
 if TYPE_CHECKING:

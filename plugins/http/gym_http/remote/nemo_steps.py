@@ -27,11 +27,12 @@ from gym_core import (
     Verdict,
     user_message,
 )
-from gym_core.spi import NotMeasured, check_measured, is_number
+from gym_core.spi import is_number
 from gym_http.protocol.client import BROKEN
 from gym_http.protocol.errors import RemoteError
 from gym_http.remote.connection import Connection
 from gym_http.remote.nemo_environment import CookieSession
+from gym_nemo.foreign_verdict import NotMeasured, check_measured
 from gym_nemo.rows import as_response, row_for
 
 MAX_TURNS = "max_turns"

@@ -19,7 +19,6 @@ from gym_core import (
     TaskFailed,
     UsageError,
 )
-from gym_core.spi import NotMeasured
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.shapes import read
@@ -28,6 +27,7 @@ from gym_http.protocol.whole_tasks import COMPLETE, Completed, completed_of_body
 from gym_http.protocol.wire import task_to_wire
 from gym_http.remote.connection import Connection, has_not_begun
 from gym_http.remote.detect import Served
+from gym_nemo.foreign_verdict import NotMeasured
 
 
 async def complete(

@@ -26,10 +26,11 @@ from gym_core import (
 )
 from gym_core.errors import EpisodeOver
 from gym_core.responses import SESSION_DONE
-from gym_core.spi import ArgumentError, BoundTool, NotMeasured
+from gym_core.spi import ArgumentError, BoundTool
 from gym_http.protocol.client import BROKEN
 from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.wire import info_from_wire, items_from_wire, task_to_wire, trajectory_to_wire, verdict_from_wire
+from gym_nemo.foreign_verdict import NotMeasured
 
 if TYPE_CHECKING:
     from gym_http.remote.environment import RemoteResourceServer

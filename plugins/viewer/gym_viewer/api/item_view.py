@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from gym_core import JsonError, encode_json, parse_json
-from gym_core.spi import ArgumentError, call_id_of, content_parts, describe_part, parse_arguments
+from gym_core.spi import ArgumentError, call_id_of, content_parts, parse_arguments
+from gym_results.part_view import describe_part
 from gym_viewer.api.conversations import Conversations
 from gym_viewer.api.shapes import ItemView, Part, TaskField
 

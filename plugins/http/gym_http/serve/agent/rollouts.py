@@ -22,13 +22,12 @@ from gym_core.spi import (
     log_rollout,
     own_task_id,
     unwritable,
-    with_tokens_on_items,
 )
 from gym_http.protocol.errors import ServeError
 from gym_http.protocol.nemo import NumberedRow
 from gym_http.protocol.shapes import read
 from gym_http.serve.agent.conversation import answer_of
-from gym_nemo.rows import summing_components
+from gym_nemo.rows import summing_components, with_tokens
 
 logger = logging.getLogger("gym")
 
@@ -172,7 +171,7 @@ def _for_trainers(rollout: Rollout) -> dict[str, Any]:
     if not any("tokens" in call for call in rollout.model_calls):
         return row
     trajectory = rollout.trajectory
-    items = with_tokens_on_items(trajectory.items, len(trajectory.input), trajectory.model_calls)
+    items = with_tokens(trajectory.items, trajectory)
     return {**row, "response": {**row["response"], "output": items}}
 
 

@@ -6,13 +6,11 @@ format wants a number there. That 0 is no reward. All who are given a verdict ov
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
-from gym_core.domain.errors import GymError
-from gym_core.domain.rollout import Status, Verdict
-from gym_core.domain.task import RESULT_FIELDS
+from gym_core import GymError, Status, Verdict
+from gym_core.spi import RESULT_FIELDS, is_number
 
 _FAILURE_PREFIX = "_ng_failure_"
 _MASK = "mask_sample"
@@ -68,14 +66,6 @@ def read_verdict(answer: Mapping[str, Any], row: Mapping[str, Any]) -> Verdict:
         if name not in _LEFT_OUT and not (name in row and row[name] == value)
     }
     return Verdict(float(reward), dict(components) if isinstance(components, Mapping) else {}, info)
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value of JSON is a number that can be reckoned with: finite, and not too large for a float."""
-    try:
-        return type(value) in (float, int) and math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def check_measured(answer: Mapping[str, Any], row: Mapping[str, Any] | None = None) -> None:

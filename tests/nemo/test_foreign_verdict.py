@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gym_core.spi import NotMeasured, check_measured, read_verdict, without_failure
+from gym_nemo.foreign_verdict import NotMeasured, check_measured, read_verdict, without_failure
 
 ROW: dict[str, Any] = {"responses_create_params": {"input": "hi"}, "start": 3, "target": 10, "error": "of the task"}
 
