@@ -7,12 +7,14 @@ from typing import Any
 
 from gym_core.domain.chat.items import assistant_items
 from gym_core.domain.chat.messages import add_to_assistant
+from gym_core.domain.chat.parts import fields_of, nested
 from gym_core.domain.finish import ending
 from gym_core.domain.responses import is_error
 from gym_core.domain.stop_reasons import COMPLETED, CONTENT_FILTER, MAX_OUTPUT_TOKENS
 
 _FINISH = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
-_COMPLETION_FIELDS = frozenset({"id", "created", "model", "usage", "service_tier", "choices"})
+_SAME = {"created": "created_at", "model": "model", "service_tier": "service_tier"}
+_COMPLETION_FIELDS = frozenset({"id", "usage", "choices", *_SAME})
 _CHOICE_FIELDS = frozenset({"message", "logprobs"})
 _USAGE = {
     "prompt_tokens": "input_tokens",
@@ -49,19 +51,21 @@ def response_from_completion(completion: Mapping[str, Any]) -> dict[str, Any]:
         if said and is_error(said):
             body["status"], body["error"] = "failed", said
             break
-    for name, field in (("created", "created_at"), ("model", "model"), ("service_tier", "service_tier")):
+    for name, field in _SAME.items():
         if completion.get(name) is not None:
             body[field] = completion[name]
     if isinstance(completion.get("usage"), dict):
         body["usage"] = {_USAGE.get(name, name): value for name, value in completion["usage"].items()}
-    rest = {name: value for name, value in choice.items() if name not in _CHOICE_FIELDS and value is not None}
+    rest = fields_of(choice, _CHOICE_FIELDS)
     left = _place_logprobs(choice, output)
     if left:
         rest["logprobs"] = left
     if not output:  # what would stand on the items, were there any
-        rest["message"] = {name: value for name, value in message.items() if value is not None}
-    extra = {name: value for name, value in completion.items() if name not in _COMPLETION_FIELDS and value is not None}
-    body["chat_completion"] = {**extra, "choices": [rest, *completion["choices"][1:]]}
+        rest["message"] = fields_of(message)
+    body["chat_completion"] = {
+        **fields_of(completion, _COMPLETION_FIELDS),
+        "choices": [rest, *completion["choices"][1:]],
+    }
     return body
 
 
@@ -97,7 +101,7 @@ def _place_logprobs(choice: Mapping[str, Any], output: list[dict[str, Any]]) -> 
     if text is None:
         return logprobs
     text["logprobs"] = content
-    return {name: value for name, value in logprobs.items() if name != "content" and value is not None}
+    return fields_of(logprobs, ("content",))
 
 
 def _only_text(output: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -130,7 +134,7 @@ def completion_from_response(body: Mapping[str, Any]) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": _finish_reason(body, message)}
     _restore_logprobs(choice, output, first)
     choice.update(first)
-    for field, name in (("created_at", "created"), ("model", "model"), ("service_tier", "service_tier")):
+    for name, field in _SAME.items():
         if body.get(field) is not None:
             completion[name] = body[field]
     completion["choices"] = [choice, *others]
@@ -155,10 +159,7 @@ def _restore_annotations(message: dict[str, Any], output: list[dict[str, Any]]) 
         for note in part.get("annotations") or ()
     ]
     if notes:
-        nested = [
-            {"type": note["type"], note["type"]: {k: v for k, v in note.items() if k != "type"}} for note in notes
-        ]
-        message["annotations"] = nested
+        message["annotations"] = [nested(note) for note in notes]
 
 
 def _restore_logprobs(choice: dict[str, Any], output: list[dict[str, Any]], first: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gym_core.domain.arguments import arguments_text
-from gym_core.domain.chat.parts import responses_content, responses_part
+from gym_core.domain.chat.parts import fields_of, flattened, responses_content, responses_part
 from gym_core.domain.responses import Item, id_text
 from gym_core.domain.tool_calls import new_call_id
 
@@ -41,19 +41,19 @@ def items_of_messages(messages: Iterable[Mapping[str, Any]]) -> list[Item]:
                 waiting.remove(call_id)
             kind = "custom_tool_call_output" if call_id in custom else "function_call_output"
             output = {"type": kind, "call_id": call_id, "output": responses_content(content)}
-            items.append({**output, **_others(message, _TOOL_FIELDS)})
+            items.append({**output, **fields_of(message, _TOOL_FIELDS)})
         elif role == "function":
             raise ValueError("the role `function` is deprecated: use `tool_calls` and the role `tool`")
         else:
             item = {"type": "message", "role": role, "content": responses_content(content)}
-            items.append({**item, **_others(message, _MESSAGE_FIELDS)})
+            items.append({**item, **fields_of(message, _MESSAGE_FIELDS)})
     return items
 
 
 def assistant_items(message: Mapping[str, Any], ident: str | None = None) -> list[Item]:
     """A chat message of the assistant as items. With `ident` they are output items, with ids made from it."""
     items: list[Item] = []
-    extra = _others(message, _ASSISTANT_FIELDS)
+    extra = fields_of(message, _ASSISTANT_FIELDS)
     if extra:
         if not extra.get("annotations", True):
             del extra["annotations"]
@@ -74,10 +74,6 @@ def assistant_items(message: Mapping[str, Any], ident: str | None = None) -> lis
     if extra and items:
         items[0]["chat_message"] = extra
     return items
-
-
-def _others(fields: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in known and value is not None}
 
 
 def _reasoning_item(extra: dict[str, Any], ident: str | None) -> Item | None:
@@ -111,18 +107,12 @@ def _output_message(extra: dict[str, Any], content: Any, refusal: str | None, id
     if isinstance(content, list):
         parts = [responses_part(part, "output_text") for part in content]
     elif content or not refusal:
-        annotations = [_annotation(note) for note in extra.pop("annotations", ())]
+        annotations = [flattened(note) for note in extra.pop("annotations", ())]
         text = arguments_text(content)  # some servers send the object that their JSON mode has parsed
         parts = [{"type": "output_text", "text": text, "annotations": annotations}]
     if refusal:
         parts.append({"type": "refusal", "refusal": refusal})
     return {"id": f"msg_{ident}", "type": "message", "role": "assistant", "status": "completed", "content": parts}
-
-
-def _annotation(note: Any) -> Any:
-    kind = note.get("type") if isinstance(note, dict) else None
-    inner = note.get(kind) if kind and isinstance(note, dict) else None
-    return {"type": kind, **inner} if isinstance(inner, dict) else note
 
 
 def _call_item(call: Any) -> Item:
@@ -139,8 +129,8 @@ def _call_item(call: Any) -> Item:
         "status": "completed",
     }
     if len(inner) > 2:
-        rest = _others(inner, known)
+        rest = fields_of(inner, known)
         if rest:
             item[kind] = rest
-    item.update(_others(call, _CALL_FIELDS))
+    item.update(fields_of(call, _CALL_FIELDS))
     return item

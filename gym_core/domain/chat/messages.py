@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from gym_core.domain.chat.parts import ToolMedia, chat_content, chat_part, text_and_media
+from gym_core.domain.chat.parts import ToolMedia, chat_content, chat_part, fields_of, text_and_media
 from gym_core.domain.responses import call_id_of, id_text
 from gym_core.domain.tokens import TOKEN_FIELDS
 
@@ -43,14 +43,14 @@ def chat_messages(
         if kind == "message" and item.get("role") != "assistant":
             assistant = None
             message = {"role": item.get("role"), "content": chat_content(item.get("content"))}
-            messages.append(_with_extra(message, item, _MESSAGE_FIELDS))
+            messages.append(message | fields_of(item, _MESSAGE_FIELDS))
         elif kind in _OUTPUTS:
             assistant = None
             content = chat_content(item.get("output"))
             if tool_media == "user" and type(content) is list:
                 content = text_and_media(content, media)
             message = {"role": "tool", "tool_call_id": id_text(item.get("call_id")), "content": content}
-            messages.append(_with_extra(message, item, _OUTPUT_FIELDS))
+            messages.append(message | fields_of(item, _OUTPUT_FIELDS))
         else:
             if assistant is None or _is_full(assistant, kind):
                 assistant = {"role": "assistant", "content": None}
@@ -90,16 +90,10 @@ def add_to_assistant(assistant: dict[str, Any], item: Mapping[str, Any], kind: s
         assistant.update(item["chat_message"])
 
 
-def _with_extra(chat: dict[str, Any], item: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    chat.update({name: value for name, value in item.items() if name not in known and value is not None})
-    return chat
-
-
 def _tool_call(item: Mapping[str, Any], kind: str) -> dict[str, Any]:
     payload = "arguments" if kind == "function" else "input"
     inner = {"name": item.get("name"), payload: item.get(payload) or "", **(item.get(kind) or {})}
-    call_id = call_id_of(item)
-    return _with_extra({"id": call_id, "type": kind, kind: inner}, item, _CALL_FIELDS)
+    return {"id": call_id_of(item), "type": kind, kind: inner} | fields_of(item, _CALL_FIELDS)
 
 
 def _add_message(assistant: dict[str, Any], item: Mapping[str, Any]) -> None:
@@ -113,7 +107,7 @@ def _add_message(assistant: dict[str, Any], item: Mapping[str, Any]) -> None:
             assistant["refusal"] = assistant.get("refusal", "") + (part.get("refusal") or "")
         else:
             _add_content(assistant, chat_part(part))
-    _with_extra(assistant, item, _MESSAGE_FIELDS)
+    assistant.update(fields_of(item, _MESSAGE_FIELDS))
 
 
 def _add_content(assistant: dict[str, Any], part: dict[str, Any]) -> None:

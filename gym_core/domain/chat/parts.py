@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeAlias
 
 ToolMedia: TypeAlias = Literal["user", "tool"]
@@ -13,6 +14,24 @@ ToolMedia: TypeAlias = Literal["user", "tool"]
 _MEDIA = {"image_url": "image", "file": "file", "input_audio": "audio", "video_url": "video"}
 _OUTPUT_ONLY = frozenset({"annotations", "logprobs"})
 _RESPONSES_ONLY = ("input_", "output_", "computer_")
+
+
+def fields_of(wire: Mapping[str, Any], but: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of an object that hold something, without some of them."""
+    return {name: value for name, value in wire.items() if value is not None and name not in but}
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """An object `{"type": T, ...}` as Chat Completions writes it: `{"type": T, T: {...}}`."""
+    kind = flat["type"]
+    return {"type": kind, kind: {name: value for name, value in flat.items() if name != "type"}}
+
+
+def flattened(wire: Any) -> Any:
+    """An object as the Responses API writes it: the inverse of `nested`; what is not nested stays as it is."""
+    kind = wire.get("type") if isinstance(wire, dict) else None
+    inner = wire.get(kind) if isinstance(kind, str) else None
+    return {"type": kind, **inner} if isinstance(inner, dict) else wire
 
 
 def chat_content(content: Any) -> Any:
@@ -34,10 +53,9 @@ def chat_part(part: Any) -> dict[str, Any]:
     if not isinstance(part, dict):
         raise ValueError("a content part must be an object")
     kind = part.get("type")
-    fields = {name: value for name, value in part.items() if value is not None}
     if kind in ("input_text", "output_text"):
-        fields["type"] = "text"
-        return {name: value for name, value in fields.items() if name not in _OUTPUT_ONLY}
+        return {**fields_of(part, _OUTPUT_ONLY), "type": "text"}
+    fields = fields_of(part)
     if kind == "input_image":
         return _chat_image(fields)
     if kind == "input_file":
@@ -95,7 +113,7 @@ def responses_part(part: Any, text_type: str = "input_text") -> dict[str, Any]:
         part = {"type": "text", "text": part}
     if not isinstance(part, dict):
         raise ValueError("a content part must be an object")
-    fields = {name: value for name, value in part.items() if value is not None}
+    fields = fields_of(part)
     kind = fields.get("type")
     if kind == "text":
         fields["type"] = text_type
@@ -109,5 +127,5 @@ def responses_part(part: Any, text_type: str = "input_text") -> dict[str, Any]:
     elif kind == "file":
         file = fields.pop("file")
         fields["type"] = "input_file"
-        fields.update({name: value for name, value in file.items() if value is not None})
+        fields.update(fields_of(file))
     return fields

@@ -7,7 +7,7 @@ from typing import Any
 
 from gym_core.domain.chat.items import items_of_messages
 from gym_core.domain.chat.messages import chat_messages
-from gym_core.domain.chat.parts import ToolMedia
+from gym_core.domain.chat.parts import ToolMedia, fields_of
 from gym_core.domain.chat.tools import (
     chat_response_format,
     chat_tool,
@@ -52,7 +52,7 @@ def chat_request(
             raise ValueError(f"Chat Completions keeps no state on the server: `{name}` cannot be sent")
     if body.get("background"):
         raise ValueError("Chat Completions has no `background`")
-    chat: dict[str, Any] = {name: value for name, value in body.items() if value is not None and name not in _CONVERTED}
+    chat = fields_of(body, _CONVERTED)
     chat["messages"] = chat_messages(_all_items(body), drop, tool_media)
     if body.get("tools"):
         chat["tools"] = [chat_tool(tool) for tool in body["tools"]]
@@ -87,13 +87,10 @@ def _move(chat: dict[str, Any], body: Mapping[str, Any], group: str, names: Mapp
         return
     if not isinstance(value, dict):
         raise ValueError(f"`{group}` must be an object")
-    rest = {}
-    for name, field in value.items():
-        if field is not None:
-            if name in names:
-                chat[names[name]] = field
-            else:
-                rest[name] = field
+    rest = fields_of(value)
+    for name, field in names.items():
+        if name in rest:
+            chat[field] = rest.pop(name)
     if rest:
         chat[group] = rest
 
@@ -116,9 +113,7 @@ def responses_request(body: Mapping[str, Any]) -> dict[str, Any]:
 
     System messages stay messages of the input. Raises `ValueError` for the deprecated role `function`.
     """
-    request: dict[str, Any] = {
-        name: value for name, value in body.items() if value is not None and name not in _CONVERTED_CHAT
-    }
+    request = fields_of(body, _CONVERTED_CHAT)
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise ValueError("`messages` must be a list of objects")
@@ -146,6 +141,6 @@ def responses_request(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gather(request: dict[str, Any], group: str, fields: Mapping[str, Any]) -> None:
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = fields_of(fields)
     if given:
         request[group] = given

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gym_core.domain.chat.parts import flattened, nested
+
 _NESTED = ("function", "custom")
 
 
@@ -18,8 +20,7 @@ def chat_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     inner = {name: value for name, value in tool.items() if name not in ("type", "chat_tool")}
     grammar = inner.get("format")
     if kind == "custom" and isinstance(grammar, dict) and grammar.get("type") == "grammar":
-        definition = {name: value for name, value in grammar.items() if name != "type"}
-        inner["format"] = {"type": "grammar", "grammar": definition}
+        inner["format"] = nested(grammar)
     return {"type": kind, kind: inner, **tool.get("chat_tool", {})}
 
 
@@ -31,8 +32,8 @@ def responses_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"a tool of type `{kind}` needs an object `{kind}`")
     flat = {"type": kind, **inner}
     grammar = flat.get("format")
-    if kind == "custom" and isinstance(grammar, dict) and isinstance(grammar.get("grammar"), dict):
-        flat["format"] = {"type": "grammar", **grammar["grammar"]}
+    if kind == "custom" and isinstance(grammar, dict) and "grammar" in grammar:
+        flat["format"] = flattened(grammar)
     extra = {name: value for name, value in tool.items() if name not in ("type", kind)}
     if extra:
         flat["chat_tool"] = extra
@@ -64,39 +65,26 @@ def chat_tool_choice(choice: Any) -> Any:
         return choice
     kind = choice.get("type")
     if kind == "allowed_tools":
-        allowed = {name: value for name, value in choice.items() if name != "type"}
-        allowed["tools"] = [chat_tool_choice(tool) for tool in allowed.get("tools") or []]
-        return {"type": kind, "allowed_tools": allowed}
+        return nested({**choice, "tools": [chat_tool_choice(tool) for tool in choice.get("tools") or []]})
     if kind not in _NESTED:
         raise ValueError(f"Chat Completions has no `tool_choice` of type `{kind}`")
-    if kind in choice:
-        return choice
-    return {"type": kind, kind: {name: value for name, value in choice.items() if name != "type"}}
+    return choice if kind in choice else nested(choice)
 
 
 def responses_tool_choice(choice: Any) -> Any:
     """`tool_choice` as the Responses API writes it. Inverse of `chat_tool_choice`."""
-    if not isinstance(choice, dict):
-        return choice
-    kind = choice.get("type")
-    inner = choice.get(kind) if isinstance(kind, str) else None
-    if not isinstance(inner, dict):
-        return choice
-    flat = {"type": kind, **inner}
-    if kind == "allowed_tools":
+    flat = flattened(choice)
+    if flat is not choice and flat["type"] == "allowed_tools":
         flat["tools"] = [responses_tool_choice(tool) for tool in flat.get("tools") or []]
     return flat
 
 
 def chat_response_format(form: Any) -> Any:
     """`text.format` as `response_format`. Formats other than `json_schema` are the same in both APIs."""
-    if isinstance(form, dict) and form.get("type") == "json_schema" and "json_schema" not in form:
-        return {"type": "json_schema", "json_schema": {key: value for key, value in form.items() if key != "type"}}
-    return form
+    is_flat = isinstance(form, dict) and form.get("type") == "json_schema" and "json_schema" not in form
+    return nested(form) if is_flat else form
 
 
 def responses_text_format(form: Any) -> Any:
     """`response_format` as `text.format`. Inverse of `chat_response_format`."""
-    if isinstance(form, dict) and isinstance(form.get("json_schema"), dict):
-        return {"type": form.get("type"), **form["json_schema"]}
-    return form
+    return flattened(form) if isinstance(form, dict) and "json_schema" in form else form
