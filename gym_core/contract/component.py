@@ -106,17 +106,11 @@ class Component(Generic[OptionsT_co]):
     context: ComponentContext
 
     def __init_subclass__(cls, **settings: Any) -> None:
-        """Raises `TypeError` for options that are named by a text: there is no class to read them with."""
+        """Take the class of the options from the parameter, see `options_of`."""
         super().__init_subclass__(**settings)
-        for base in vars(cls).get("__orig_bases__", ()):
-            for parameter in get_args(base) if _is_component(base) else ():
-                if isinstance(parameter, ForwardRef):
-                    raise TypeError(
-                        f"{cls.__name__}: its options are {parameter.__forward_arg__!r}, a text; name the class "
-                        "itself, and write it above"
-                    )
-                if isinstance(parameter, type) and issubclass(parameter, Options):
-                    cls.Options = parameter
+        given = options_of(cls, Component)
+        if given is not None:
+            cls.Options = given
 
     def __init__(self, options: OptionsT_co | None = None, context: ComponentContext | None = None) -> None:
         self.options = cast("OptionsT_co", self.Options()) if options is None else options
@@ -158,6 +152,22 @@ class Component(Generic[OptionsT_co]):
         return ()
 
 
-def _is_component(base: Any) -> bool:
-    origin = get_origin(base)
-    return isinstance(origin, type) and issubclass(origin, Component)
+def options_of(cls: type, root: type) -> type[Options] | None:
+    """The class of options that a class gives as the parameter of its base, a kind of `root`; None where it gives none.
+
+    Raises `TypeError` for options that are named by a text: there is no class to read them with.
+    """
+    found = None
+    for base in vars(cls).get("__orig_bases__", ()):
+        origin = get_origin(base)
+        if not (isinstance(origin, type) and issubclass(origin, root)):
+            continue
+        for parameter in get_args(base):
+            if isinstance(parameter, ForwardRef):
+                raise TypeError(
+                    f"{cls.__name__}: its options are {parameter.__forward_arg__!r}, a text; name the class itself, "
+                    "and write it above"
+                )
+            if isinstance(parameter, type) and issubclass(parameter, Options):
+                found = parameter
+    return found

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias
 
 from typing_extensions import TypeVar
 
-from gym_core.contract.component import Options
+from gym_core.contract.component import Options, options_of
 
 if TYPE_CHECKING:
     from gym_core.domain.rollout import Rollout
@@ -34,13 +34,13 @@ class ExportRequest(Generic[OptionsT]):
     """What `gym export` was told besides which rollouts.
 
     `options`: those of the format, from `-O NAME=VALUE`. `shared`: the tools and the sampling in force, as
-    `{"tools": [...], "sampling": {...}}`, by the hash that a row cites as `rollout.tools`. `left_out`: how many
-    rollouts gave no row, by reason: what the format puts there is told at the end.
+    `{"tools": [...], "sampling": {...}}`, by the hash that a row cites as `rollout.tools`. `leave_out`: is told why
+    rollouts give no row, and how many; it is said at the end.
     """
 
     options: OptionsT
     shared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
+    leave_out: Callable[[str, int], object] = lambda why, count: None
 
 
 class Exporter(ABC, Generic[OptionsT]):
@@ -59,12 +59,11 @@ class Exporter(ABC, Generic[OptionsT]):
     suffix: ClassVar[str] = ""
 
     def __init_subclass__(cls, **settings: Any) -> None:
-        """Takes the class of the options from the parameter."""
+        """Take the class of the options from the parameter, see `options_of`."""
         super().__init_subclass__(**settings)
-        for base in vars(cls).get("__orig_bases__", ()):
-            for parameter in get_args(base) if _is_exporter(base) else ():
-                if isinstance(parameter, type) and issubclass(parameter, Options):
-                    cls.Options = parameter
+        given = options_of(cls, Exporter)
+        if given is not None:
+            cls.Options = given
 
     def wants_failures(self, options: OptionsT) -> bool:
         """Whether rollouts that failed are among those it is given, where that depends on its options."""
@@ -82,11 +81,6 @@ class Exporter(ABC, Generic[OptionsT]):
         self, rollouts: Iterable[Rollout], request: ExportRequest[OptionsT]
     ) -> Iterator[Mapping[str, Any] | bytes]:
         """Each row of theirs, one after the other; as bytes one that is a line already, without its end."""
-
-
-def _is_exporter(base: Any) -> bool:
-    origin = get_origin(base)
-    return isinstance(origin, type) and issubclass(origin, Exporter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,21 +167,18 @@ class ResourceServer(Component[OptionsT_co]):
     @property
     def required_roles(self) -> Sequence[str]:
         """The models that its sessions ask besides the policy, as far as that is known: all of them once it is open."""
-        session_type: type[Session[Any]] | None = getattr(self, "session_type", None)
-        return session_type.roles if session_type is not None else ()
+        return _sessions_of(self).roles
 
     @property
     def required_sandboxes(self) -> Sequence[str]:
         """The sandboxes that its sessions open, as far as that is known: all of them once it is open."""
-        session_type: type[Session[Any]] | None = getattr(self, "session_type", None)
-        return session_type.sandbox_roles if session_type is not None else ()
+        return _sessions_of(self).sandbox_roles
 
     def describe(self) -> ResourceServerInfo:
         """What the engine has to know of it."""
-        session_type: type[Session[Any]] | None = getattr(self, "session_type", None)
         return ResourceServerInfo(
             roles=tuple(self.required_roles),
-            optional_roles=tuple(session_type.optional_roles) if session_type is not None else (),
+            optional_roles=_sessions_of(self).optional_roles,
             sandbox_roles=tuple(self.required_sandboxes),
             preferred_agent=self.preferred_agent,
             tasks=type(self).tasks is not ResourceServer.tasks,
@@ -216,6 +213,12 @@ class ResourceServer(Component[OptionsT_co]):
         in it leaves the rollouts their own verdicts. Must give the same when asked again.
         """
         raise NotImplementedError(f"{type(self).__name__} scores no groups")
+
+
+def _sessions_of(server: ResourceServer[Any]) -> SessionInfo:
+    """What the sessions of a server say of themselves, where it names their class."""
+    session_type: type[Session[Any]] | None = getattr(server, "session_type", None)
+    return SessionInfo() if session_type is None else session_info(session_type)
 
 
 ServerT = TypeVar("ServerT", bound=ResourceServer[Any], default=ResourceServer)

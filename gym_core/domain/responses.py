@@ -64,7 +64,7 @@ class FunctionCall(dict[str, Any]):
         return parse_arguments(self.get("arguments"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
     """Tokens of one or several model calls."""
 
@@ -73,10 +73,20 @@ class Usage:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
 
-    @property
-    def total_tokens(self) -> int:
-        """Input and output tokens together."""
-        return self.input_tokens + self.output_tokens
+    @classmethod
+    def of(cls, usage: Any) -> Usage:
+        """Read a Responses-API usage object; whatever is missing or malformed counts as zero."""
+        read = cls()
+        read.add(usage)
+        return read
+
+    def add(self, usage: Any) -> None:
+        """Add what a usage object says, as a server sent it."""
+        if isinstance(usage, dict):
+            self.input_tokens += token_count(usage, "input_tokens")
+            self.output_tokens += token_count(usage, "output_tokens")
+            self.cached_tokens += token_count(usage.get("input_tokens_details"), "cached_tokens")
+            self.reasoning_tokens += token_count(usage.get("output_tokens_details"), "reasoning_tokens")
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -86,84 +96,26 @@ class Usage:
             self.reasoning_tokens + other.reasoning_tokens,
         )
 
+    @property
+    def total_tokens(self) -> int:
+        """Input and output tokens together."""
+        return self.input_tokens + self.output_tokens
+
     def to_wire(self) -> dict[str, Any]:
         """The same as a Responses-API usage object."""
-        counter = UsageCounter()
-        counter.input_tokens, counter.output_tokens = self.input_tokens, self.output_tokens
-        counter.cached_tokens, counter.reasoning_tokens = self.cached_tokens, self.reasoning_tokens
-        return counter.to_wire()
-
-    @classmethod
-    def of(cls, usage: Any) -> Usage:
-        """Read a Responses-API usage object; whatever is missing or malformed counts as zero."""
-        counter = UsageCounter()
-        counter.add(usage)
-        return counter.total
-
-
-_COUNT = frozenset({int})
-
-
-class UsageCounter:
-    """Adds up the usage objects of many calls."""
-
-    __slots__ = ("cached_tokens", "input_tokens", "output_tokens", "reasoning_tokens")
-
-    def __init__(self) -> None:
-        self.input_tokens = self.output_tokens = self.cached_tokens = self.reasoning_tokens = 0
-
-    def add(self, usage: Any) -> None:
-        """Add a usage object as a server sent it; what is missing or malformed counts as zero."""
-        try:  # as nearly every server sends it: this is called for every model call and every row of a resumed run
-            counts = (
-                usage["input_tokens"],
-                usage["output_tokens"],
-                usage["input_tokens_details"]["cached_tokens"],
-                usage["output_tokens_details"]["reasoning_tokens"],
-            )
-        except (KeyError, TypeError):
-            pass
-        else:
-            if _COUNT.issuperset(map(type, counts)) and min(counts) >= 0:
-                sent, received, cached, reasoned = counts
-                self.input_tokens += sent
-                self.output_tokens += received
-                self.cached_tokens += cached
-                self.reasoning_tokens += reasoned
-                return
-        if isinstance(usage, dict):
-            get = usage.get
-            count = get("input_tokens")
-            if type(count) is int and count > 0:
-                self.input_tokens += count
-            count = get("output_tokens")
-            if type(count) is int and count > 0:
-                self.output_tokens += count
-            details = get("input_tokens_details")
-            if isinstance(details, dict):
-                count = details.get("cached_tokens")
-                if count and type(count) is int and count > 0:
-                    self.cached_tokens += count
-            details = get("output_tokens_details")
-            if isinstance(details, dict):
-                count = details.get("reasoning_tokens")
-                if count and type(count) is int and count > 0:
-                    self.reasoning_tokens += count
-
-    @property
-    def total(self) -> Usage:
-        """The sum so far."""
-        return Usage(self.input_tokens, self.output_tokens, self.cached_tokens, self.reasoning_tokens)
-
-    def to_wire(self) -> dict[str, Any]:
-        """The sum so far as a Responses-API usage object."""
         return {
             "input_tokens": self.input_tokens,
             "input_tokens_details": {"cached_tokens": self.cached_tokens},
             "output_tokens": self.output_tokens,
             "output_tokens_details": {"reasoning_tokens": self.reasoning_tokens},
-            "total_tokens": self.input_tokens + self.output_tokens,
+            "total_tokens": self.total_tokens,
         }
+
+
+def token_count(counts: Any, name: str) -> int:
+    """How many tokens a usage object, or its details, say under a name; 0 for what is missing or malformed."""
+    count = counts.get(name) if isinstance(counts, dict) else None
+    return count if type(count) is int and count > 0 else 0
 
 
 class Request:

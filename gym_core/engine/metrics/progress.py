@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from gym_core.domain.responses import Usage, UsageCounter
+from gym_core.domain.responses import Usage
 from gym_core.domain.rollout import Status
 from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.groups import GroupTally
@@ -40,12 +40,12 @@ class RoleSpending:
     """What the model of one role took. `cost` in USD, None where no price is known."""
 
     calls: int = 0
-    tokens: UsageCounter = field(default_factory=UsageCounter)
+    usage: Usage = field(default_factory=Usage)
     cost: float | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """As it stands in the summary."""
-        return {"calls": self.calls, "usage": self.tokens.to_wire(), "cost": self.cost}
+        return {"calls": self.calls, "usage": self.usage.to_wire(), "cost": self.cost}
 
 
 @dataclass(slots=True)
@@ -55,8 +55,8 @@ class Progress:
     `total`: rollouts to run, None when that is not known. `kept`: those of an earlier part of the run.
     `roles`: what each model took, where a run has several; None where one is all there is. `metrics`: the environment's
     own, by name. `groups`: where those are scored. `token_account`: breaks and problems of all rollouts, and how many
-    of them mix versions of weights. `done` counts rows on disk, `failed` failures on disk. `input_tokens` and
-    `output_tokens` are of this process.
+    of them mix versions of weights. `done` counts rows on disk, `failed` failures on disk. `usage`: the tokens
+    of all rollouts on disk.
     """
 
     repeats: int = 1
@@ -67,7 +67,7 @@ class Progress:
     in_flight: int = 0
     started: float = field(default_factory=time.monotonic)
     statuses: dict[str, int] = field(default_factory=dict)
-    tokens: UsageCounter = field(default_factory=UsageCounter)
+    usage: Usage = field(default_factory=Usage)
     cost: float | None = None
     rollout_seconds: float = 0.0
     model_seconds: float = 0.0
@@ -96,7 +96,7 @@ class Progress:
         if status != _CANCELLED:
             task_id = result_task_id(row) if self.repeats > 1 else ""  # nothing is put together otherwise
             self.rewards.add(task_id, reward, row["reward_components"], row)
-        self.tokens.add(about["usage"])
+        self.usage.add(about["usage"])
         if about["cost"] is not None:
             self.cost = (self.cost or 0.0) + about["cost"]
         if self.roles is not None:
@@ -130,7 +130,7 @@ class Progress:
             if spending is None:
                 spending = roles[call["role"]] = RoleSpending()
             spending.calls += 1
-            spending.tokens.add(call["usage"])
+            spending.usage.add(call["usage"])
             if call.get("cost") is not None:
                 spending.cost = (spending.cost or 0.0) + call["cost"]
 
@@ -140,11 +140,6 @@ class Progress:
         if group is None:
             group = self.errors[key] = ErrorGroup(*key, example=error["message"])
         group.count += 1
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of all rollouts on disk."""
-        return self.tokens.total
 
     @property
     def cancelled(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from gym_core.contract.model import ModelBackend
 from gym_core.domain.errors import UsageError
 from gym_core.domain.json_text import parse_json
-from gym_core.domain.responses import Usage
+from gym_core.domain.responses import Usage, token_count
 
 PICO = 10**12
 """Picodollars in a dollar."""
@@ -97,11 +97,11 @@ def dollars(pico: int) -> float:
 def cost_of(price: Price, usage: Any) -> float | None:
     """What a call cost in USD, by its usage object; None where that says nothing."""
     # once per call of every run: `Usage.of` would cost more than the rest
-    if type(usage) is not dict or not (asked := _count(usage.get("input_tokens"))):
+    asked = token_count(usage, "input_tokens")
+    if not asked:
         return None
-    details = usage.get("input_tokens_details")
-    cached = _count(details.get("cached_tokens")) if type(details) is dict else 0
-    return price.amount(asked, _count(usage.get("output_tokens")), cached) / PICO
+    cached = token_count(usage.get("input_tokens_details"), "cached_tokens")
+    return price.amount(asked, token_count(usage, "output_tokens"), cached) / PICO
 
 
 def find_prices(models: Mapping[str, ModelBackend], given: Mapping[str, Price]) -> dict[str, Price]:
@@ -217,10 +217,6 @@ def _tables() -> Any:
     except ImportError:
         return None
     return genai_prices
-
-
-def _count(value: Any) -> int:
-    return value if type(value) is int and value > 0 else 0
 
 
 def _pico(usd_per_million: Decimal | float) -> int:

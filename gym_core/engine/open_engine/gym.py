@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from gym_core.contract.runner import Runner
@@ -312,7 +312,7 @@ class Gym:
     @property
     def spent(self) -> Spent:
         """What was spent so far, by rollouts that have ended."""
-        return Spent(self._progress.finished, self._progress.usage, self._progress.cost)
+        return Spent(self._progress.finished, replace(self._progress.usage), self._progress.cost)
 
     @property
     def running(self) -> int:

@@ -24,7 +24,7 @@ from gym_core.domain.conversation import (
     places_of,
 )
 from gym_core.domain.errors import UsageError
-from gym_core.domain.responses import Item, Response, UsageCounter, call_id_of
+from gym_core.domain.responses import Item, Response, Usage, call_id_of
 from gym_core.domain.rollout import Trajectory
 from gym_core.domain.tokens import CallTokens, Tokens
 from gym_core.domain.tool_calls import new_call_id
@@ -77,7 +77,7 @@ class Recording:
         self.tool_runs: list[ToolRun] = []
         self.replies: list[Reply] = []
         self.last: Response | None = None
-        self.policy_usage = UsageCounter()
+        self.policy_usage = Usage()
         self.others = False
         """Whether models of other roles were asked."""
         self.plain = True
@@ -97,12 +97,12 @@ class Recording:
         return [*self._handed_out]
 
     @property
-    def usage(self) -> UsageCounter:
+    def usage(self) -> Usage:
         """Tokens of all calls, whatever their role."""
-        counter = UsageCounter()
+        usage = Usage()
         for call in self.model_calls:
-            counter.add(call.usage)
-        return counter
+            usage.add(call.usage)
+        return usage
 
     def actor(self, name: str, role: str) -> Speaker:
         """The actor of this name. Raises `UsageError` where it has another role."""

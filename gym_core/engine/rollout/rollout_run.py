@@ -278,8 +278,7 @@ class RolloutRun:
     def used_up(self) -> bool:
         """Whether the policy's model has taken all tokens that one rollout may take."""
         most = self.stage.max_rollout_tokens
-        usage = self.recording.policy_usage
-        return most is not None and usage.input_tokens + usage.output_tokens >= most
+        return most is not None and self.recording.policy_usage.total_tokens >= most
 
     def open_session(self, ask: Ask | None = None) -> LiveSession:
         """Its session, to be entered. `ask`: how it asks models of other roles; by default they are asked and recorded.

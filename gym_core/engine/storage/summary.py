@@ -93,7 +93,7 @@ def account(progress: Progress) -> dict[str, Any]:
         "reward": progress.rewards.result(progress.failed - progress.cancelled),
         "groups": progress.groups.to_wire() if progress.groups is not None else None,
         "metrics": {name: metric.to_wire() for name, metric in sorted(progress.metrics.items())},
-        "usage": progress.tokens.to_wire(),
+        "usage": progress.usage.to_wire(),
         "exact_tokens": {
             "breaks": progress.token_account.get("token_breaks", 0),
             "problems": progress.token_account.get("token_problems", 0),

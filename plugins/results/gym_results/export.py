@@ -85,8 +85,8 @@ def export(
     terminal.redactor.add_variables(os.environ, os.environ)
     redact = terminal.redactor.redact_bytes
     results = ResultsFile(file, redact, judged=True)
-    request = ExportRequest(options, StoredRequests(results.outputs.tools, redact))
     rollouts = SelectedRollouts(results, wanted)
+    request = ExportRequest(options, StoredRequests(results.outputs.tools, redact), rollouts.leave_out)
     rollouts.check_fields()
     columns = _columns(exporter, format_, output, rollouts, request)
     rows = exporter.rows(rollouts, request)
@@ -95,7 +95,7 @@ def export(
             terminal.out_json_line(line)
     else:
         terminal.note(f"rows in {output}: {write_export(output, rows, columns):,}")
-    for why, count in (rollouts.left_out | request.left_out).items():
+    for why, count in rollouts.left_out.items():
         terminal.note(f"left out, {why}: {count:,}")
     if results.groups.failed:
         terminal.note(

@@ -77,23 +77,24 @@ class SelectedRollouts:
         wanted, conditions = self._selection, self._selection.where
         for place, rollout in self._results.placed():
             if rollout.reward is None and not wanted.failures:
-                self._leave_out("without a reward")
+                self.leave_out("without a reward")
                 continue
             fits = all(condition.holds(rollout.row) for condition in conditions)
             if not fits:
-                self._leave_out("by --select")
+                self.leave_out("by --select")
             if fits and wanted.breaks != "split" and rollout.row["rollout"].get("token_breaks"):
                 if wanted.breaks == "refuse":
                     raise InputError(
                         f"{rollout.task_id}#{rollout.repeat}: tokens were encoded anew in this rollout",
                         hint="--breaks drop leaves such rollouts out, --breaks split makes a sequence of each part",
                     )
-                self._leave_out("with breaks")
+                self.leave_out("with breaks")
                 continue
             yield place, rollout, fits
 
-    def _leave_out(self, why: str) -> None:
-        self.left_out[why] = self.left_out.get(why, 0) + 1
+    def leave_out(self, why: str, count: int = 1) -> None:
+        """Count rollouts that are left out."""
+        self.left_out[why] = self.left_out.get(why, 0) + count
 
 
 @dataclass(slots=True)

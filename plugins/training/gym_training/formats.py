@@ -124,7 +124,7 @@ class TokenFormat(Format):
             seen.given += 1
             yield row
         if seen.without:
-            request.left_out["without exact tokens"] = seen.without
+            request.leave_out("without exact tokens", seen.without)
         if seen.count and not seen.given:
             unusable = f"; of those that it has: {seen.problem}" if seen.problem else ""
             raise UsageError(
