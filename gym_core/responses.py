@@ -21,16 +21,6 @@ from gym_core.domain.responses import item_text as item_text
 from gym_core.domain.responses import output_text as output_text
 from gym_core.domain.responses import user_message as user_message
 from gym_core.domain.stop_reasons import BUDGET as BUDGET
-from gym_core.domain.stop_reasons import COMPLETED as COMPLETED
-from gym_core.domain.stop_reasons import CONTENT_FILTER as CONTENT_FILTER
-from gym_core.domain.stop_reasons import CONTEXT_LENGTH as CONTEXT_LENGTH
-from gym_core.domain.stop_reasons import EMPTY as EMPTY
-from gym_core.domain.stop_reasons import INCOMPLETE as INCOMPLETE
-from gym_core.domain.stop_reasons import MAX_OUTPUT_TOKENS as MAX_OUTPUT_TOKENS
-from gym_core.domain.stop_reasons import MAX_ROLLOUT_TOKENS as MAX_ROLLOUT_TOKENS
-from gym_core.domain.stop_reasons import MAX_TURNS as MAX_TURNS
-from gym_core.domain.stop_reasons import REASONING_ONLY as REASONING_ONLY
-from gym_core.domain.stop_reasons import REFUSAL as REFUSAL
 from gym_core.domain.stop_reasons import SESSION_DONE as SESSION_DONE
 from gym_core.domain.stop_reasons import TRUNCATING as TRUNCATING
 from gym_core.domain.stop_reasons import StopReason as StopReason

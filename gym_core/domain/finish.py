@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gym_core.domain.stop_reasons import COMPLETED, CONTENT_FILTER, EMPTY, MAX_OUTPUT_TOKENS, StopReason
+from gym_core.domain.stop_reasons import StopReason
 
 _NO_LETTER = re.compile(r"[^a-z]")
 _PREFIX = "finishreason"
 
 _TABLE: Mapping[StopReason, tuple[str, ...]] = {
-    COMPLETED: (
+    StopReason.COMPLETED: (
         # OpenAI; function_call is the older word, which Qianfan, SGLang and Together still use
         *("stop", "tool_calls", "function_call"),
         *("end_turn", "stop_sequence", "tool_use"),  # Anthropic, Bedrock
@@ -28,7 +28,7 @@ _TABLE: Mapping[StopReason, tuple[str, ...]] = {
         *("end", "end_of_text", "finish", "stop_criteria_met"),  # proxies of Ollama, AI21, Titan on Bedrock
         "normal",  # Qianfan
     ),
-    MAX_OUTPUT_TOKENS: (
+    StopReason.MAX_OUTPUT_TOKENS: (
         *("length", "max_output_tokens", "max_completion_tokens"),  # OpenAI's APIs
         *("max_tokens", "model_context_window_exceeded"),  # Anthropic, Bedrock, Gemini; the latter Z.ai, too
         "model_length",  # Mistral
@@ -37,14 +37,14 @@ _TABLE: Mapping[StopReason, tuple[str, ...]] = {
         *("max_new_tokens", "max_length"),  # servers on top of transformers
         "repetition",  # vLLM: cut as it went round in circles
     ),
-    CONTENT_FILTER: (
+    StopReason.CONTENT_FILTER: (
         *("content_filter", "content_filtered", "guardrail_intervened"),  # OpenAI and Azure, Bedrock
         *("safety", "recitation", "blocklist", "prohibited_content", "spii", "language", "model_armor"),  # Gemini
         *("image_safety", "image_prohibited_content", "image_recitation"),
         *("refusal", "sensitive", "error_toxic"),  # Anthropic, Z.ai, Cohere
     ),
     # What the model wrote is no call that could be read: that is its answer, and asking again would be a second chance.
-    EMPTY: (
+    StopReason.EMPTY: (
         *("malformed_function_call", "unexpected_tool_call", "too_many_tool_calls"),  # Gemini
         *("malformed_model_output", "malformed_tool_use"),  # Bedrock
     ),

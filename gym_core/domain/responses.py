@@ -13,16 +13,7 @@ from gym_core.domain.arguments import NO_ARGUMENTS, arguments_text, parse_argume
 from gym_core.domain.finish import ending
 from gym_core.domain.parts import Content, Part, content_of
 from gym_core.domain.sampling import Sampling, sampling_fields
-from gym_core.domain.stop_reasons import (
-    COMPLETED,
-    EMPTY,
-    INCOMPLETE,
-    MAX_OUTPUT_TOKENS,
-    REASONING_ONLY,
-    REFUSAL,
-    TRUNCATING,
-    StopReason,
-)
+from gym_core.domain.stop_reasons import TRUNCATING, StopReason
 
 if TYPE_CHECKING:
     from gym_core.domain.tokens import Tokens
@@ -34,7 +25,7 @@ FunctionCallOutput: TypeAlias = dict[str, Any]
 """`{"type": "function_call_output", "call_id": str, "output": str | list}`."""
 
 
-_BROKEN_OFF = (INCOMPLETE, "in_progress")
+_BROKEN_OFF = (StopReason.INCOMPLETE, "in_progress")
 
 
 class FunctionCall(dict[str, Any]):
@@ -201,10 +192,10 @@ class Response:
         if error and is_error(error):
             return "it holds an error"
         status = self._status
-        if status == COMPLETED:
+        if status == StopReason.COMPLETED:
             self._whole = True
             return ""
-        if status == INCOMPLETE:
+        if status == StopReason.INCOMPLETE:
             return "" if self._cut else f"incomplete because of {self._reason!r:.80}"
         return f"its status is {status!r:.80}"
 
@@ -213,19 +204,19 @@ class Response:
         """How far the answer came: the worst of what it says itself, by a reason, and of its last message or call."""
         get = self.body.get
         status = get("status")
-        if status != COMPLETED and status is not None:
+        if status != StopReason.COMPLETED and status is not None:
             status = str(status).lower()
-            if status != COMPLETED:
+            if status != StopReason.COMPLETED:
                 return status
         if get("incomplete_details"):
-            return INCOMPLETE
+            return StopReason.INCOMPLETE
         output = get("output")
         if output:
             last = output[-1]
             status = last.get("status")
             if status in _BROKEN_OFF and last.get("type", "message") in ("message", "function_call"):
                 return str(status)
-        return COMPLETED
+        return StopReason.COMPLETED
 
     @property
     def _reason(self) -> Any:
@@ -237,16 +228,16 @@ class Response:
         """Why an incomplete response was cut; None where its reason is not known."""
         reason = self._reason
         if reason is None:
-            return MAX_OUTPUT_TOKENS
+            return StopReason.MAX_OUTPUT_TOKENS
         return StopReason(reason) if reason in TRUNCATING else ending(reason)
 
     @property
     def stop_reason(self) -> StopReason:
         """Why the model stopped."""
-        if not self._whole and self._status == INCOMPLETE:
+        if not self._whole and self._status == StopReason.INCOMPLETE:
             cut = self._cut
-            if cut != COMPLETED:
-                return cut or INCOMPLETE
+            if cut != StopReason.COMPLETED:
+                return cut or StopReason.INCOMPLETE
         reasoning = False
         for item in self.output:
             kind = item.get("type", "message")
@@ -255,14 +246,14 @@ class Response:
                 if isinstance(content, list):
                     for part in content:
                         if isinstance(part, dict) and part.get("type") == "refusal":
-                            return REFUSAL
+                            return StopReason.REFUSAL
                 if item_text(item):
-                    return COMPLETED
+                    return StopReason.COMPLETED
             elif kind == "reasoning":
                 reasoning = True
             else:
-                return COMPLETED
-        return REASONING_ONLY if reasoning else EMPTY
+                return StopReason.COMPLETED
+        return StopReason.REASONING_ONLY if reasoning else StopReason.EMPTY
 
     def __repr__(self) -> str:
         return f"Response({self.body!r})"

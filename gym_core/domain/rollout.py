@@ -19,7 +19,7 @@ from gym_core.domain.conversation import (
 )
 from gym_core.domain.responses import Item, Response, Usage, as_items, call_id_of, item_text, output_text
 from gym_core.domain.sequences import Breaks, TokenSequence, Tries, token_sequences
-from gym_core.domain.stop_reasons import COMPLETED
+from gym_core.domain.stop_reasons import StopReason
 from gym_core.domain.task import REQUEST_FIELD, result_task_id
 from gym_core.domain.tool_calls import answered_calls, with_unique_ids
 
@@ -77,7 +77,7 @@ class Trajectory:
         input: Sequence[Item],
         items: Sequence[Item],
         *,
-        stop_reason: str = COMPLETED,
+        stop_reason: str = StopReason.COMPLETED,
         model_calls: Sequence[ModelCall] = (),
         tool_runs: Sequence[ToolRun] | None = None,
         others: Sequence[Item] = (),
@@ -106,7 +106,7 @@ class Trajectory:
         other = Trajectory(
             [] if first is None else [whole[place] for place in shown_to(calls, first)],
             [whole[place] for place in places],
-            stop_reason=self.stop_reason if actor == MAIN else COMPLETED,
+            stop_reason=self.stop_reason if actor == MAIN else StopReason.COMPLETED,
             model_calls=calls,
             tool_runs=tools,
         )

@@ -32,20 +32,12 @@ class StopReason(StrEnum):
         raise ValueError(f"{value!r:.80} is no stop reason{guess}; there are {', '.join(cls)}")
 
 
-COMPLETED = StopReason.COMPLETED
-INCOMPLETE = StopReason.INCOMPLETE
-EMPTY = StopReason.EMPTY
-REASONING_ONLY = StopReason.REASONING_ONLY
-REFUSAL = StopReason.REFUSAL
-CONTENT_FILTER = StopReason.CONTENT_FILTER
-MAX_OUTPUT_TOKENS = StopReason.MAX_OUTPUT_TOKENS
-MAX_TURNS = StopReason.MAX_TURNS
-CONTEXT_LENGTH = StopReason.CONTEXT_LENGTH
-MAX_ROLLOUT_TOKENS = StopReason.MAX_ROLLOUT_TOKENS
 SESSION_DONE = "session_done"
 BUDGET = "budget"
 FINISH_AT = "finish_at"
 """Of a rollout that was let go."""
 
-TRUNCATING = frozenset({MAX_OUTPUT_TOKENS, MAX_TURNS, CONTEXT_LENGTH, MAX_ROLLOUT_TOKENS})
+TRUNCATING = frozenset(
+    {StopReason.MAX_OUTPUT_TOKENS, StopReason.MAX_TURNS, StopReason.CONTEXT_LENGTH, StopReason.MAX_ROLLOUT_TOKENS}
+)
 """Stop reasons that mean the rollout was cut: its status is `truncated`, and it is verified all the same."""

@@ -10,9 +10,9 @@ from gym_core.domain.chat.messages import add_to_assistant
 from gym_core.domain.chat.parts import fields_of, nested
 from gym_core.domain.finish import ending
 from gym_core.domain.responses import is_error
-from gym_core.domain.stop_reasons import COMPLETED, CONTENT_FILTER, MAX_OUTPUT_TOKENS
+from gym_core.domain.stop_reasons import StopReason
 
-_FINISH = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
+_FINISH = {StopReason.MAX_OUTPUT_TOKENS: "length", StopReason.CONTENT_FILTER: "content_filter"}
 _SAME = {"created": "created_at", "model": "model", "service_tier": "service_tier"}
 _COMPLETION_FIELDS = frozenset({"id", "usage", "choices", *_SAME})
 _CHOICE_FIELDS = frozenset({"message", "logprobs"})
@@ -80,10 +80,10 @@ def _first_choice(completion: Mapping[str, Any]) -> tuple[Mapping[str, Any], Map
     if not isinstance(choice, dict):
         raise ValueError("a chat completion needs `choices`")
     finish = choice.get("finish_reason")
-    end = COMPLETED if finish in (None, "", "stop", "tool_calls") else ending(finish)
+    end = StopReason.COMPLETED if finish in (None, "", "stop", "tool_calls") else ending(finish)
     message = choice.get("message")
     if not isinstance(message, dict):
-        if end == COMPLETED:
+        if end == StopReason.COMPLETED:
             raise ValueError("a chat completion needs `choices` with a `message`")
         message = {}
     return choice, message, end
@@ -146,7 +146,7 @@ def completion_from_response(body: Mapping[str, Any]) -> dict[str, Any]:
 def _finish_reason(body: Mapping[str, Any], message: Mapping[str, Any]) -> str:
     if body.get("status") == "incomplete":
         reason = (body.get("incomplete_details") or {}).get("reason")
-        return _FINISH.get(ending(reason) or MAX_OUTPUT_TOKENS, "length")
+        return _FINISH.get(ending(reason) or StopReason.MAX_OUTPUT_TOKENS, "length")
     return "tool_calls" if message.get("tool_calls") else "stop"
 
 

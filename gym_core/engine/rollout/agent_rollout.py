@@ -16,7 +16,7 @@ from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, Mo
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.domain.sampling import Sampling, inherited, sampling_fields
-from gym_core.domain.stop_reasons import MAX_ROLLOUT_TOKENS, SESSION_DONE, StopReason
+from gym_core.domain.stop_reasons import SESSION_DONE, StopReason
 from gym_core.domain.task import Task
 from gym_core.engine.rollout.live_session import LiveSession
 from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun, carry_out
@@ -25,7 +25,7 @@ from gym_core.engine.rollout.speaker import Speaker
 from gym_core.engine.rollout.stage import Stage
 
 POLICY = "policy"
-_USED_UP = Done(reason=MAX_ROLLOUT_TOKENS)
+_USED_UP = Done(reason=StopReason.MAX_ROLLOUT_TOKENS)
 
 
 async def run_rollout(stage: Stage, task: Task, repeat: int = 0, attempt: int = 1) -> Rollout:

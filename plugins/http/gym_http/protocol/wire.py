@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import gym_core
 from gym_core import ComponentInfo, Item, SessionInfo, Task, ToolRun, Trajectory, Verdict
-from gym_core.responses import COMPLETED
+from gym_core.responses import StopReason
 from gym_core.spi import read_model_calls
 from gym_http.protocol.errors import WireError
 from gym_http.protocol.sessions import Capabilities, TaskBody, TrajectoryBody, VerdictBody
@@ -65,7 +65,7 @@ def trajectory_of_body(body: TrajectoryBody) -> Trajectory:
     return Trajectory(
         body["input"],
         body["items"],
-        stop_reason=body.get("stop_reason", COMPLETED),
+        stop_reason=body.get("stop_reason", StopReason.COMPLETED),
         model_calls=tuple(read_model_calls(body.get("model_calls") or (), end)),
         tool_runs=tuple(filter(None, (ToolRun.of(wire, end) for wire in ran))) if ran is not None else None,
         others=others,

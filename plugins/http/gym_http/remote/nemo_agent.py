@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from gym_core import CompletedTask, ModelError, Response, TaskFailed, Trajectory
-from gym_core.responses import COMPLETED, MAX_OUTPUT_TOKENS, as_items
+from gym_core.responses import StopReason, as_items
 from gym_core.spi import REQUEST_FIELD
 from gym_http.protocol.client import BROKEN, Reply
 from gym_http.protocol.errors import RemoteError, WireError, error_from_wire
@@ -43,8 +43,8 @@ def completed(row: Mapping[str, Any], reply: Reply) -> CompletedTask:
         verdict = replace(verdict, components=dict(components))
     said = Response(response)
     stop_reason = str(about.get("stop_reason") or said.stop_reason)
-    if stop_reason == COMPLETED and result.get("is_truncated") is True:
-        stop_reason = MAX_OUTPUT_TOKENS
+    if stop_reason == StopReason.COMPLETED and result.get("is_truncated") is True:
+        stop_reason = StopReason.MAX_OUTPUT_TOKENS
     return CompletedTask(verdict, stop_reason, said, _trajectory(row, said, about, reply))
 
 

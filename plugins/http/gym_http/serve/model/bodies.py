@@ -13,11 +13,11 @@ from typing import Any
 
 from gym_core import Item, Response, Tokens
 from gym_core.chat import completion_from_response
-from gym_core.responses import CONTENT_FILTER, MAX_OUTPUT_TOKENS
+from gym_core.responses import StopReason
 from gym_core.spi import TOKEN_FIELDS, ending
 
 _ECHOED = ("instructions", "metadata", "temperature", "top_p", "max_output_tokens", "previous_response_id", "reasoning")
-_ENDS: Mapping[str, str] = {MAX_OUTPUT_TOKENS: "length", CONTENT_FILTER: "content_filter"}
+_ENDS: Mapping[str, str] = {StopReason.MAX_OUTPUT_TOKENS: "length", StopReason.CONTENT_FILTER: "content_filter"}
 _PREFIX = {
     "message": "msg",
     "reasoning": "rs",
