@@ -24,9 +24,7 @@ from gym_core.engine.open_engine.opening import open_gym
 from gym_core.engine.run.display import displayed
 from gym_core.engine.run.opening import open_run
 from gym_core.engine.run.result import RunResult
-from gym_core.engine.run.run import Run
 from gym_core.engine.run_file import config_from_file
-from gym_core.engine.tasks.job import Job
 
 Announced = TypeVar("Announced", Rollout, Group)
 
@@ -98,9 +96,8 @@ def open(
     Leaving the block ends what is under way. Raises `TypeError` for a setting that there is not, and on entering
     `UsageError` and `PluginError`, as `collect` does.
     """
-    known_settings(settings, GymSettings, "an open gym")
     with speaking_keywords():
-        return _open(_config(model, env, config, settings))
+        return _open(_wanted(model, env, config, settings, GymSettings, "an open gym"))
 
 
 @asynccontextmanager
@@ -116,18 +113,12 @@ def _wanted(
     model: str | ModelBackend | Mapping[str, str | ModelBackend] | None,
     env: str | ResourceServer | None,
     config: str | Path | None,
-    settings: RunSettings,
-) -> RunConfig:
-    known_settings(settings)
-    return _config(model, env, config, settings)
-
-
-def _config(
-    model: str | ModelBackend | Mapping[str, str | ModelBackend] | None,
-    env: str | ResourceServer | None,
-    config: str | Path | None,
     settings: RunSettings | GymSettings,
+    kind: type = RunSettings,
+    of: str = "a run",
 ) -> RunConfig:
+    """What keywords ask for. `kind`: all that there are, besides the first three; `of`: of what they are."""
+    known_settings(settings, kind, of)
     models = model if isinstance(model, Mapping) else {"policy": model} if model is not None else {}
     if config is None:
         return run_config(models=models, env=env, **settings)
@@ -190,15 +181,14 @@ async def run(
     rollouts: list[Rollout] = []
     groups: list[Group] = []
     with speaking_keywords():
-        async with open_run(_wanted(model, env, config, settings)) as opened, _watched(opened, progress):
+        async with (
+            open_run(_wanted(model, env, config, settings)) as opened,
+            displayed(opened) if progress else nullcontext(),
+        ):
             summary = await opened.execute(rollouts.append, announce_group=groups.append)
         if opened.error is not None and not summary["rollouts"]["with_verdict"]:
             raise opened.error
         return RunResult(rollouts, summary, opened.error, groups)
-
-
-def _watched(opened: Run[Job], progress: bool) -> AbstractAsyncContextManager[None]:
-    return displayed(opened) if progress else nullcontext()
 
 
 def run_sync(

@@ -19,7 +19,7 @@ from gym_core.contract.runner import Runner
 from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import WORKERS, Components, Execution, RunConfig
+from gym_core.engine.config import WORKERS, Execution, RunConfig
 from gym_core.engine.model_calls.prices import Price
 from gym_core.engine.rollout.runner_rollout import NoEnvironment
 from gym_core.engine.rollout.stage import LazyGateway
@@ -98,9 +98,12 @@ class Described:
 class Assembly:
     """The components of a run: made first, then open. `gateway` and `executor`, where there is one, are opened later.
 
-    `agent`: None where stored rollouts are verified again. `sandboxes`: what makes those of sessions, if anything does.
+    `config`: what was asked for. `agent`: None where others work in sessions, or stored rollouts are verified again.
+    `sandboxes`: what makes those of sessions, if anything does. `complete`: whether all models are there that sessions
+    ask; whoever opens a session from elsewhere may bring them.
     """
 
+    config: RunConfig
     models: dict[str, ModelBackend]
     server: ResourceServer
     agent: Agent | Runner | None
@@ -108,6 +111,20 @@ class Assembly:
     executor: ExecutorProvider | None
     gateway: LazyGateway
     about: Described
+    complete: bool = True
+
+    def check_needs(self) -> None:
+        """Raise `UsageError` for a model or a sandbox that the environment's sessions need and the run lacks."""
+        server, wanted = self.server, self.config.components
+        info, name = server.describe(), server.context.name or type(server).__name__
+        for role in info.roles if self.complete else ():
+            if role not in wanted.models:
+                raise UsageError(f"{name} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")
+        for role in info.sandbox_roles if wanted.sandbox is None else ():
+            raise UsageError(
+                f"{name} runs commands in a sandbox (`{role}`), which the run lacks",
+                hint="--sandbox REF; `gym plugins list --kind sandbox` lists them",
+            )
 
 
 class Assembler:
@@ -202,111 +219,73 @@ class Assembler:
         """Make a component, and open it."""
         return await self.enter(stack, kind, self.make(kind, wanted, given, role=role), role=role)
 
-    async def open_models(
-        self,
-        stack: AsyncExitStack,
-        references: Mapping[str, str | ModelBackend],
-        options: Mapping[str, Mapping[str, Any]],
-    ) -> dict[str, ModelBackend]:
-        """Models by role: all of them made, then opened."""
-        return await self._enter_models(stack, self._make_models(references, options))
-
-    async def open_environment(
-        self, stack: AsyncExitStack, reference: str | ResourceServer, options: Mapping[str, Any]
-    ) -> ResourceServer:
-        """An environment, and the gateway where it needs that."""
-        stack.push_async_callback(self.gateway.close)
-        opened: ResourceServer = await self.open(stack, Kind.RESOURCE_SERVER, reference, options)
-        await self._be_reachable(opened)
-        return opened
-
-    async def open_sandboxes(
-        self,
-        stack: AsyncExitStack,
-        server: ResourceServer,
-        reference: str | SandboxProvider | None,
-        options: Mapping[str, Any] = MappingProxyType({}),
-    ) -> SandboxProvider | None:
-        """What makes the sandboxes of an environment's sessions. Raises `UsageError`, where it lacks one, too."""
-        if reference is None:
-            _require_sandboxes(server)
-            return None
-        sandboxes: SandboxProvider = await self.open(stack, Kind.SANDBOX, reference, options)
-        return sandboxes
-
-    async def open_runner(
-        self, stack: AsyncExitStack, server: ResourceServer, options: Mapping[str, Any] = MappingProxyType({})
-    ) -> Runner | None:
-        """The runner that an environment names; None where it names an agent, or what is not installed."""
-        preferred = server.describe().preferred_agent
-        try:
-            if self.manager.find(Kind.AGENT, preferred).kind is not Kind.RUNNER:
-                return None
-        except UsageError:
-            return None
-        runner: Runner = await self.open(stack, Kind.AGENT, preferred, options)
-        return runner
-
     # All of a run
 
-    def make_all(self, config: RunConfig, *, agent: bool = True) -> Assembly:
+    def make_all(self, config: RunConfig, *, agent: bool = True, complete: bool = True) -> Assembly:
         """Make all components of a run: a typo in the last option should not cost the start of a model.
 
-        `agent`: whether there is one, or stored rollouts are verified again.
+        `agent`: whether there is one. `complete`: see `Assembly`.
         """
         wanted = config.components
-        models = self._make_models(wanted.models, wanted.model_options)
+        models = {
+            role: self.make(Kind.MODEL, reference, wanted.model_options.get(role, {}), role=role)
+            for role, reference in wanted.models.items()
+        }
         server: ResourceServer = NoEnvironment()
         if wanted.env is not None:
             server = self.make(Kind.RESOURCE_SERVER, wanted.env, wanted.env_options)
-        _check_needs(server, wanted)
-        if wanted.sandbox is None and wanted.sandbox_options:
-            raise UsageError("-S is for a sandbox, and this run has none", hint="--sandbox REF")
-        sandboxes = None
+        made = Assembly(
+            config=config,
+            models=models,
+            server=server,
+            agent=None,
+            sandboxes=None,
+            executor=None,
+            gateway=self.gateway,
+            about=self.about,
+            complete=complete,
+        )
+        made.check_needs()
         if wanted.sandbox is not None:
-            sandboxes = self.make(Kind.SANDBOX, wanted.sandbox, wanted.sandbox_options)
-        worker = None
+            made.sandboxes = self.make(Kind.SANDBOX, wanted.sandbox, wanted.sandbox_options)
+        elif wanted.sandbox_options:
+            raise UsageError("-S is for a sandbox, and this run has none", hint="--sandbox REF")
         if agent:
             preferred = server.describe().preferred_agent
-            worker = self.make(Kind.AGENT, wanted.agent or preferred, wanted.agent_options)
-            if wanted.agent is None and isinstance(worker, Agent):
+            made.agent = self.make(Kind.AGENT, wanted.agent or preferred, wanted.agent_options)
+            if wanted.agent is None and isinstance(made.agent, Agent):
                 wanted.require_parts()
         if self._gateway_given and config.execution.workers > 1:
             self.gateway.make().check_workers(config.execution.workers)
-        return Assembly(
-            models=models,
-            server=server,
-            agent=worker,
-            sandboxes=sandboxes,
-            executor=self._make_executor(config.execution) if config.execution.spread else None,
-            gateway=self.gateway,
-            about=self.about,
-        )
+        if config.execution.spread:
+            made.executor = self._make_executor(config.execution)
+        return made
 
-    async def open_all(
-        self, made: Assembly, config: RunConfig, stack: AsyncExitStack, backends: AsyncExitStack | None = None
-    ) -> Assembly:
+    async def open_all(self, made: Assembly, stack: AsyncExitStack, backends: AsyncExitStack | None = None) -> Assembly:
         """Open all components of a run; `stack` closes them, `backends` the models where it is given."""
-        wanted, server, agent, sandboxes = config.components, made.server, made.agent, made.sandboxes
-        preferred = server.describe().preferred_agent
+        opened, wanted = replace(made), made.config.components
+        preferred = made.server.describe().preferred_agent
         stack.push_async_callback(self.gateway.close)
-        models = await self._enter_models(backends or stack, made.models)
+        opened.models = {
+            role: await self.enter(backends or stack, Kind.MODEL, model, role=role)
+            for role, model in made.models.items()
+        }
         if wanted.env is not None:
-            server = await self.enter(stack, Kind.RESOURCE_SERVER, server)
-        _check_needs(server, wanted)  # some only know them now
-        if sandboxes is not None:
-            sandboxes = await self.enter(stack, Kind.SANDBOX, sandboxes)
-        if agent is not None:
-            named = server.describe().preferred_agent  # some only know it now
+            opened.server = await self.enter(stack, Kind.RESOURCE_SERVER, made.server)
+        opened.check_needs()  # some only know them now
+        if made.sandboxes is not None:
+            opened.sandboxes = await self.enter(stack, Kind.SANDBOX, made.sandboxes)
+        if made.agent is not None:
+            named = opened.server.describe().preferred_agent  # some only know it now
             if wanted.agent is None and named != preferred:
-                agent = self.make(Kind.AGENT, named, wanted.agent_options)
-            agent = await self.enter(stack, Kind.AGENT, agent)
-            _check_agent(config, agent, self.about)
-        for component in filter(None, (server, agent)):
-            await self._be_reachable(component, elsewhere=config.execution.spread)
-        return replace(made, models=models, server=server, agent=agent, sandboxes=sandboxes)
+                made.agent = self.make(Kind.AGENT, named, wanted.agent_options)
+            opened.agent = await self.enter(stack, Kind.AGENT, made.agent)
+            _check_agent(made.config, opened.agent, self.about)
+        for component in filter(None, (opened.server, opened.agent)):
+            await self._be_reachable(component, elsewhere=made.config.execution.spread)
+        return opened
 
-    async def _be_reachable(self, component: Component, *, elsewhere: bool = False) -> None:
+    async def _be_reachable(self, component: Component, *, elsewhere: bool) -> None:
         """Open the gateway for a component that is known to need it. Raises `UsageError` where it could not reach it.
 
         `elsewhere`: the rollouts are in other processes, each of which has a gateway of its own.
@@ -316,17 +295,6 @@ class Assembler:
             self.gateway.make().check_reachable(host)
             if not elsewhere:
                 await self.gateway.opened()
-
-    def _make_models(
-        self, wanted: Mapping[str, str | ModelBackend], options: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, ModelBackend]:
-        return {
-            role: self.make(Kind.MODEL, reference, options.get(role, {}), role=role)
-            for role, reference in wanted.items()
-        }
-
-    async def _enter_models(self, stack: AsyncExitStack, models: Mapping[str, ModelBackend]) -> dict[str, ModelBackend]:
-        return {role: await self.enter(stack, Kind.MODEL, model, role=role) for role, model in models.items()}
 
     def _make_executor(self, execution: Execution) -> ExecutorProvider:
         try:
@@ -378,27 +346,6 @@ def _means_nothing(name: str, part: str, flag: str) -> UsageError:
         f"the runner {name} brings its own {part}: {flag} means nothing to it",
         hint=f"leave {flag} out; where a configuration file sets it, --no-config leaves that alone",
     )
-
-
-def _check_needs(server: ResourceServer, wanted: Components) -> None:
-    """Raise `UsageError` for a model or a sandbox that the environment's sessions need and the run lacks."""
-    for role in server.describe().roles:
-        if role not in wanted.models:
-            raise UsageError(f"{_name(server)} asks a `{role}` model, which the run lacks", hint=f"--model {role}=REF")
-    if wanted.sandbox is None:
-        _require_sandboxes(server)
-
-
-def _require_sandboxes(server: ResourceServer) -> None:
-    for role in server.describe().sandbox_roles:
-        raise UsageError(
-            f"{_name(server)} runs commands in a sandbox (`{role}`), which the run lacks",
-            hint="--sandbox REF; `gym plugins list --kind sandbox` lists them",
-        )
-
-
-def _name(server: ResourceServer) -> str:
-    return server.context.name or type(server).__name__
 
 
 def _origin(loaded: Loaded) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from gym_core.contract.runner import Runner
 from gym_core.engine.assembly import Assembly
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import RunConfig
 from gym_core.engine.functions.executor import Executor
 from gym_core.engine.model_calls.budget import Budget
 from gym_core.engine.model_calls.gate import Clock, ModelGate
@@ -75,7 +74,6 @@ def make_gates(
 
 def open_stage(
     stack: AsyncExitStack,
-    config: RunConfig,
     assembly: Assembly,
     look: FirstLook,
     *,
@@ -86,7 +84,7 @@ def open_stage(
     observers: CallObservers,
 ) -> Stage:
     """The stage of a run, or of one process of it, with gates of its own. To be made in the event loop."""
-    deadlines = config.limits.deadlines
+    config, deadlines = assembly.config, assembly.config.limits.deadlines
     executor = Executor()
     stack.callback(executor.close)
     model = assembly.models.get(POLICY)

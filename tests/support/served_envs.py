@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from gym_core import ModelBackend, ResourceServer, Runner
-from gym_core.spi import Assembler, Redactor
+from gym_core.spi import Assembler, Redactor, run_config
 from gym_http.serve.environment.opening import open_environment
 from gym_http.serve.kept_runners import OpenRunner
 from gym_http.serve.listener import Listener
@@ -34,14 +34,14 @@ async def served(
     redactor = Redactor()
     async with AsyncExitStack() as stack:
         parts = Assembler(redactor, concurrency=16)
-        opened = await parts.open_environment(stack, server, options or {})
-        own = await parts.open_models(stack, models or {}, {})
+        config = run_config(models=models, env=server, env_options=options or {})
+        opened = await parts.open_all(parts.make_all(config, agent=False, complete=False), stack)
         app = await open_environment(
-            opened,
+            opened.server,
             ServeSettings(**settings),
             stack,
-            describe=describe(opened, parts, "env"),
-            models=own,
+            describe=describe(opened.server, parts, "env"),
+            models=opened.models,
             redactor=redactor,
             lend=parts.gateway.offer_model,
             runner=runner,

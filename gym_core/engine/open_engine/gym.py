@@ -28,7 +28,7 @@ from gym_core.engine.rollout.agent_rollout import agent_rollout
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.runner_rollout import runner_rollout
 from gym_core.engine.rollout.stage import Stage
-from gym_core.engine.run.pipeline import Sink
+from gym_core.engine.run.run import Sink
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.tasks.keys import content_id
 from gym_core.engine.tasks.prefetch import inline

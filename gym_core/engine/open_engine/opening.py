@@ -27,8 +27,8 @@ from gym_core.engine.run.opening import (
     run_manifest,
     running_clock,
 )
-from gym_core.engine.run.pipeline import Sink
 from gym_core.engine.run.record import Record
+from gym_core.engine.run.run import Sink
 from gym_core.wiring.secrets import Redactor
 
 

@@ -21,6 +21,7 @@ from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run.opening import Opened
 from gym_core.engine.staging import make_gates
 from gym_core.wiring.config_file import split_roles
+from gym_core.wiring.kinds import Kind
 from gym_core.wiring.reference import Reference
 
 ModelOverride: TypeAlias = str | ModelBackend | Mapping[str, str | ModelBackend]
@@ -71,7 +72,10 @@ class Stages:
             self._assembler = Assembler.of(self._opened.config, self._opened.redactor)
         options = {role: {**self._kept(role, one), **given.get(role, {})} for role, one in wanted.items()}
         async with AsyncExitStack() as opening:  # what is refused stays open for nobody
-            backends = await self._assembler.open_models(opening, wanted, options)
+            backends = {
+                role: await self._assembler.open(opening, Kind.MODEL, one, options[role], role=role)
+                for role, one in wanted.items()
+            }
             stage = await self._looked_at(backends)
             self._stack.push_async_callback(opening.pop_all().aclose)
         return stage

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from gym_core.contract.executor import RolloutExecutor
 from gym_core.domain.errors import RunStopped, UsageError
-from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.open_files import allow_open_files
+
+if TYPE_CHECKING:
+    from gym_core.engine.run.run import Run
 
 Result = TypeVar("Result")
 
@@ -22,28 +23,13 @@ SHOWN = 100
 
 
 class Control:
-    """A run that is going on, see `RunControl`. To be made in the event loop.
+    """A run that is going on, see `RunControl`. To be made in the event loop. `unpaused` is set while it may begin."""
 
-    `stop` ends the run; `about` completes and masks what is said of it; `waiting`: see `Run`. `unpaused` is set while
-    it is not paused; `over`: whether it has ended.
-    """
-
-    def __init__(
-        self,
-        executor: RolloutExecutor[Any],
-        progress: Progress,
-        stop: Callable[[str, BaseException], None],
-        about: Callable[[dict[str, Any]], Mapping[str, Any]],
-        waiting: Callable[[], Mapping[str, int]],
-    ) -> None:
+    def __init__(self, run: Run[Any]) -> None:
         self.unpaused = asyncio.Event()
         self.unpaused.set()
-        self.over = False
-        self._executor = executor
-        self._progress = progress
-        self._stop = stop
-        self._about = about
-        self._waiting = waiting
+        self._run = run
+        self._executor = run.executor
         self._loop = asyncio.get_running_loop()
 
     def state(self) -> Mapping[str, Any]:
@@ -85,12 +71,15 @@ class Control:
 
     def stop(self, reason: str) -> None:
         """End the run."""
-        self._ask(lambda: self._stop(reason, RunStopped(reason)))
+        self._ask(lambda: self._run.stop(reason, RunStopped(reason)))
 
     def _state(self) -> Mapping[str, Any]:
-        progress, executor = self._progress, self._executor
-        return self._about(
+        run, executor, record = self._run, self._executor, self._run.record
+        progress = run.progress
+        state: Mapping[str, Any] = record.masked(
             {
+                "run_id": record.manifest.run_id,
+                "output": record.output,
                 "state": "running" if self.unpaused.is_set() else "paused",
                 "concurrency": executor.concurrency,
                 "rollouts": {
@@ -103,12 +92,13 @@ class Control:
                 "tokens": progress.usage.total_tokens,
                 "cost": progress.cost,
                 "seconds": round(progress.seconds, 3),
-                "waiting": self._waiting(),
+                "waiting": run.waiting(),
                 "under_way": [
                     {"task_id": task_id, "repeat": repeat} for task_id, repeat in islice(executor.under_way(), SHOWN)
                 ],
             }
         )
+        return state
 
     def _ask(self, act: Callable[[], Result]) -> Result:
         """Have it done by the event loop, and wait. Raises what it raises, and `UsageError`."""
@@ -118,7 +108,7 @@ class Control:
             if not answer.set_running_or_notify_cancel():
                 return  # nobody waits any more
             try:
-                if self.over:
+                if self._run.over:
                     raise UsageError("the run has ended")
                 answer.set_result(act())
             except Exception as error:

@@ -164,7 +164,6 @@ class Opened:
         """What all rollouts share, closed by `stack`."""
         return open_stage(
             stack,
-            self.config,
             self.assembly,
             self.look,
             clock=clock,
@@ -209,7 +208,7 @@ async def open_components(
     source: FileSource | ReadSource | IterableSource | None = await _checked_input(config.selection, made.server)
     if backends is not None:
         await stack.enter_async_context(backends)
-    assembly = await assembler.open_all(made, config, stack, backends)
+    assembly = await assembler.open_all(made, stack, backends)
     if source is None and tasks is not None:
         source = tasks(config.selection, assembly.server)
     look = await look_at_models(assembly.models, limits.deadlines.setup, given_prices)

@@ -1,4 +1,4 @@
-"""Jobs made of tasks: every task `repeats` times, without those that are done."""
+"""Where the jobs of a run come from: every task `repeats` times, without those that are done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
+from typing import Protocol, TypeVar
 
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import InputError
@@ -23,6 +24,38 @@ STRETCH = 2_000
 """How many tasks from Python all run once before the first of them runs again."""
 STREAMED_AHEAD = 200
 """How many rows of standard input wait to be taken."""
+
+NewJobT = TypeVar("NewJobT", covariant=True)
+
+
+class Source(Protocol[NewJobT]):
+    """Where the jobs of a run come from."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the tasks."""
+        ...
+
+    @property
+    def planned(self) -> int | None:
+        """How many rollouts the run has, those among them that are done; None as long as that is not known."""
+        ...
+
+    @property
+    def known(self) -> bool:
+        """Whether there is no task left to be looked at."""
+        ...
+
+    def look_through(self) -> asyncio.Future[None] | None:
+        """Look for what is wrong with the tasks while they run; None where all of them are known.
+
+        Done once they are. Fails with `InputError`.
+        """
+        ...
+
+    def jobs(self) -> AsyncGenerator[NewJobT, None]:
+        """All jobs in order. Raises what is wrong with where they come from."""
+        ...
 
 
 class TaskSource:
@@ -72,50 +105,34 @@ class TaskSource:
             return None if limit is None else limit * self._repeats
         return (tasks if limit is None else min(tasks, limit)) * self._repeats
 
-    def jobs(self) -> AsyncGenerator[Job, None]:
+    async def jobs(self) -> AsyncGenerator[Job, None]:
         """All that are to run. Raises what the tasks raise."""
-        return self._groups() if self._group else self._breadth_first()
-
-    async def _groups(self) -> AsyncGenerator[Job, None]:
-        attempts = self._finished.attempt if self._finished is not None else None
-        repeats, passed = range(self._repeats), 0
-        async with aclosing(self.batches()) as batches:
-            async for tasks in batches:
-                for task in tasks:
-                    left = len(repeats)
-                    for repeat in repeats:
-                        attempt = 1 if attempts is None else attempts(task.task_id, repeat)
-                        if attempt:
-                            yield Job(task, repeat, attempt)
-                        else:
-                            left -= 1
-                    if not left:
-                        passed += 1
-                        if self._passed is not None:
-                            await self._passed(task.task_id)
-                        if passed % PASSED_AT_ONCE == 0:
-                            await asyncio.sleep(0)
-
-    async def _breadth_first(self) -> AsyncGenerator[Job, None]:
         attempts = self._finished.attempt if self._finished is not None else None
         passed = 0
         async with aclosing(self._turns()) as turns:
             async for tasks, repeats in turns:
+                left = False
                 for repeat in repeats:
                     for task in tasks:
                         attempt = 1 if attempts is None else attempts(task.task_id, repeat)
                         if attempt:
+                            left = True
                             yield Job(task, repeat, attempt)
                             continue
                         passed += 1
                         if passed % PASSED_AT_ONCE == 0:
                             await asyncio.sleep(0)
+                if not left and self._passed is not None:
+                    await self._passed(tasks[0].task_id)
 
     async def _turns(self) -> AsyncGenerator[tuple[list[Task], range], None]:
-        """Tasks whose turn it is, and which repeats of them are to run: all of them once, then all again."""
+        """Tasks whose turn it is, and which repeats of them are to run: all of them once, then all again.
+
+        With `group` each task has a turn of its own.
+        """
         tasks, repeats = self._tasks, range(self._repeats)
         turns, later = [repeats[:1]], repeats[1:]
-        if tasks.streamed:
+        if self._group or tasks.streamed:
             turns, later = [repeats], repeats[:0]
         elif isinstance(tasks, FileSource) and not tasks.is_short(STRETCH):
             turns, later = [repeats[repeat : repeat + 1] for repeat in repeats], repeats[:0]
@@ -125,7 +142,8 @@ class TaskSource:
             stretch: list[Task] = []
             async with aclosing(self.batches()) as batches:
                 async for batch in batches:
-                    yield batch, turn
+                    for part in ([task] for task in batch) if self._group else (batch,):
+                        yield part, turn
                     if later:
                         stretch += batch
                         if len(stretch) >= STRETCH:

@@ -155,19 +155,19 @@ async def _application(served: Served) -> AsyncIterator[Application]:
 async def _environment(
     served: Served, component: ResourceServer, settings: Any, stack: AsyncExitStack, parts: Any, redactor: Any
 ) -> Application:
+    from gym_core.spi import run_config
     from gym_http.serve.environment.opening import open_environment
     from gym_http.serve.parts import describe
 
-    models = await parts.open_models(stack, served._models, {})
-    server = await parts.open_environment(stack, component, {})
-    sandboxes = await parts.open_sandboxes(stack, server, served._sandbox)
+    config = run_config(models=served._models, env=component, sandbox=served._sandbox)
+    opened = await parts.open_all(parts.make_all(config, agent=False, complete=False), stack)
     return await open_environment(
-        server,
+        opened.server,
         settings,
         stack,
-        describe=describe(server, parts, "env"),
-        models=models,
-        sandboxes=sandboxes,
+        describe=describe(opened.server, parts, "env"),
+        models=opened.models,
+        sandboxes=opened.sandboxes,
         redactor=redactor,
         time=served._time,
         lend=parts.gateway.offer_model,
@@ -177,12 +177,13 @@ async def _environment(
 async def _model(
     component: ModelBackend, settings: Any, stack: AsyncExitStack, parts: Any, redactor: Any
 ) -> Application:
+    from gym_core.spi import Kind
     from gym_http.serve.application import build
     from gym_http.serve.model import openapi as model_openapi
     from gym_http.serve.model import routes as model
     from gym_http.serve.parts import describe
 
-    backend = (await parts.open_models(stack, {"policy": component}, {}))["policy"]
+    backend = await parts.open(stack, Kind.MODEL, component, {})
     served = model.ServedModel(backend, deadlines=settings.deadlines, clock=FakeClock().clock)
     return build(
         "model",

@@ -197,7 +197,7 @@ class Worker:
         logger.setLevel(settings.log_level)
         logger.propagate = False
         assembler = Assembler.of(config, self._redactor)
-        assembly = await assembler.open_all(assembler.make_all(config), config, self._stack)
+        assembly = await assembler.open_all(assembler.make_all(config), self._stack)
         if assembly.about.files != settings.files:
             raise UsageError(
                 "a script was changed after the run had begun",
@@ -209,7 +209,6 @@ class Worker:
             self._changes.budget = WorkerBudget(meters, tokens=tokens, cost=cost, changed=self._note_budget)
         stage = open_stage(
             self._stack,
-            config,
             assembly,
             FirstLook(answered=set(settings.answered), prices=settings.prices),
             clock=Clock(self._loop.time),

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gym_core import Agent, Runner, UsageError
-from gym_core.spi import Assembler, Configured, Kind, Redactor, check_models, open_rollouts, run_config
+from gym_core import Agent, ResourceServer, Runner, UsageError
+from gym_core.spi import Assembler, Configured, Kind, Redactor, RunConfig, check_models, open_rollouts, run_config
 from gym_http.serve import whole_tasks
 from gym_http.serve.application import Application, build
 from gym_http.serve.environment.opener_models import OpenerModels
@@ -107,11 +107,11 @@ async def _environment(
     wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
 ) -> tuple[Application, list[str]]:
     assert wanted.env is not None
-    assembler = _parts(wanted, settings, redactor)
-    models = await assembler.open_models(stack, wanted.models, wanted.model_options)
-    server = await assembler.open_environment(stack, wanted.env, wanted.env_options)
-    sandboxes = await assembler.open_sandboxes(stack, server, wanted.sandbox, wanted.sandbox_options)
-    look = await check_models(models, settings.deadlines.setup)
+    config = _config(wanted, settings)
+    assembler = Assembler.of(config, redactor)
+    opened = await assembler.open_all(assembler.make_all(config, agent=False, complete=False), stack)
+    server = opened.server
+    look = await check_models(opened.models, settings.deadlines.setup)
     about = describe(server, assembler, "env")
     endpoints: list[Any] = []
 
@@ -132,7 +132,7 @@ async def _environment(
     @asynccontextmanager
     async def open_runner(options: Mapping[str, Any]) -> AsyncIterator[Runner]:
         async with AsyncExitStack() as runners:
-            runner = await assembler.open_runner(runners, server, options)
+            runner = await _open_runner(assembler, runners, server, options)
             if runner is None:
                 raise UsageError(f"the runner that {wanted.env} names is no longer installed here")
             yield runner
@@ -142,13 +142,13 @@ async def _environment(
         settings,
         stack,
         describe=about,
-        models=models,
+        models=opened.models,
         look=look,
-        sandboxes=sandboxes,
+        sandboxes=opened.sandboxes,
         redactor=redactor,
         more=more,
-        lend=assembler.gateway.offer_model,
-        runner=await assembler.open_runner(stack, server),
+        lend=opened.gateway.offer_model,
+        runner=await _open_runner(assembler, stack, server, {}),
         open_runner=open_runner if wanted.takes_options else None,
     )
     for endpoint in endpoints:
@@ -163,7 +163,8 @@ async def _model(
     from gym_http.serve.model import routes as module
 
     assembler = _parts(wanted, settings, redactor)
-    backend = (await assembler.open_models(stack, wanted.models, wanted.model_options))[wanted.role]
+    options = wanted.model_options.get(wanted.role, {})
+    backend = await assembler.open(stack, Kind.MODEL, wanted.models[wanted.role], options, role=wanted.role)
     look = await check_models({wanted.role: backend}, settings.deadlines.setup)
     served = module.ServedModel(backend, deadlines=settings.deadlines)
     served.gate.answered = wanted.role in look.answered
@@ -188,22 +189,7 @@ async def _agent(
 
     if wanted.env is None:
         return await _agent_alone(wanted, settings, stack, redactor)
-    config = run_config(
-        models=wanted.models,
-        env=wanted.env,
-        agent=wanted.agent,
-        model_options=wanted.model_options,
-        env_options=wanted.env_options,
-        agent_options=wanted.agent_options,
-        sandbox=wanted.sandbox,
-        sandbox_options=wanted.sandbox_options,
-        concurrency=wanted.concurrency,
-        deadlines=settings.deadlines,
-        seed=settings.seed,
-        disabled_plugins=wanted.disabled_plugins,
-        configured=wanted.configured,
-    )
-    rollouts, opened = await open_rollouts(stack, config, redactor)
+    rollouts, opened = await open_rollouts(stack, _config(wanted, settings), redactor)
     agent = opened.assembly.agent
     assert agent is not None
     hosted: list[BaseRoute] = []
@@ -255,6 +241,39 @@ async def _agent_alone(
         redactor=redactor,
     )
     return app, []
+
+
+async def _open_runner(
+    assembler: Assembler, stack: AsyncExitStack, server: ResourceServer, options: Mapping[str, Any]
+) -> Runner | None:
+    """The runner that an environment names; None where it names an agent, or what is not installed."""
+    preferred = server.describe().preferred_agent
+    try:
+        if assembler.manager.find(Kind.AGENT, preferred).kind is not Kind.RUNNER:
+            return None
+    except UsageError:
+        return None
+    runner: Runner = await assembler.open(stack, Kind.AGENT, preferred, options)
+    return runner
+
+
+def _config(wanted: Wanted, settings: ServeSettings) -> RunConfig:
+    """The run that an environment, or an agent with one, is served as."""
+    return run_config(
+        models=wanted.models,
+        env=wanted.env,
+        agent=wanted.agent,
+        model_options=wanted.model_options,
+        env_options=wanted.env_options,
+        agent_options=wanted.agent_options,
+        sandbox=wanted.sandbox,
+        sandbox_options=wanted.sandbox_options,
+        concurrency=wanted.concurrency,
+        deadlines=settings.deadlines,
+        seed=settings.seed,
+        disabled_plugins=wanted.disabled_plugins,
+        configured=wanted.configured,
+    )
 
 
 def _parts(wanted: Wanted, settings: ServeSettings, redactor: Redactor) -> Assembler:
