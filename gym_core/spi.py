@@ -145,7 +145,6 @@ if TYPE_CHECKING:
     from gym_core.engine.loops import seldom_collected as seldom_collected
     from gym_core.engine.metrics.breakdown import field_value as field_value
     from gym_core.engine.metrics.columns import FLAT_COLUMNS as FLAT_COLUMNS
-    from gym_core.engine.metrics.columns import FLAT_FAMILIES as FLAT_FAMILIES
     from gym_core.engine.metrics.columns import flat_row as flat_row
     from gym_core.engine.metrics.intervals import student_t as student_t
     from gym_core.engine.metrics.rewards import RewardTally as RewardTally

@@ -25,11 +25,12 @@ from gym_core.contract import hookspecs
 from gym_core.contract.formats import Json
 from gym_core.domain import errors
 from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.metrics.columns import FLAT_COLUMNS, FLAT_FAMILIES
+from gym_core.engine.metrics.columns import FLAT_COLUMNS
 from gym_core.engine.model_calls import retries as retry
 from gym_core.wiring.fields import OptionField, option_fields, variable
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import PluginManager
+from gym_tables.columns import FAMILIES
 from gym_training.statuses import TREATMENTS
 
 ROOT = Path(__file__).parents[1]
@@ -257,7 +258,7 @@ def layers() -> str:
 def table_columns() -> str:
     """The columns of flat tables, and those that follow from the rows."""
     fixed = ((code(name), COLUMN_WORDS[kind], meaning) for name, (kind, _, meaning) in FLAT_COLUMNS.items())
-    found = ((f"`{family}_NAME`", "what fits", meaning) for family, (_, meaning) in FLAT_FAMILIES.items())
+    found = ((f"`{family}_NAME`", "what fits", meaning) for family, (_, meaning) in FAMILIES.items())
     return table(("column", "type", "holds"), [*fixed, *found])
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from gym_core.contract.formats import Column, Json
 from gym_core.domain.responses import item_text
 from gym_core.domain.rollout import Rollout
-from gym_core.domain.task import REQUEST_FIELD, RESULT_FIELDS
 
 
 def flat_row(rollout: Rollout, names: Iterable[str] | None = None) -> dict[str, Any]:
@@ -67,16 +66,3 @@ FLAT_COLUMNS: Mapping[str, tuple[Column, Callable[[Rollout], Any], str]] = {
     "info": (Json, _about("info"), "what the verifier kept, as JSON"),
 }
 """The columns that every table has: their types, where they come from, and what they hold."""
-
-FLAT_FAMILIES: Mapping[str, tuple[Callable[[Rollout], Mapping[str, Any]], str]] = {
-    "component": (lambda rollout: rollout.reward_components, "a component of the reward"),
-    "metric": (lambda rollout: rollout.metrics, "a number of the environment's own"),
-    "reward": (lambda rollout: rollout.rewards, "the reward of an actor, where there are several"),
-    "field": (lambda rollout: _task_fields(rollout.row), "a field of the task"),
-}
-"""Columns by what the rows have, each called `FAMILY_NAME`."""
-
-
-def _task_fields(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    taken = (*RESULT_FIELDS, REQUEST_FIELD, "task_id")
-    return {name: value for name, value in row.items() if name not in taken}

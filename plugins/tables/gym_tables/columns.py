@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from gym_core import Rollout
-from gym_core.spi import FLAT_COLUMNS, FLAT_FAMILIES, Column, Json, flat_row
+from gym_core.spi import FLAT_COLUMNS, REQUEST_FIELD, RESULT_FIELDS, Column, Json, flat_row
 
 Row: TypeAlias = Mapping[str, Any]
 
 _INT64 = 1 << 63
+
+FAMILIES: Mapping[str, tuple[Callable[[Rollout], Mapping[str, Any]], str]] = {
+    "component": (lambda rollout: rollout.reward_components, "a component of the reward"),
+    "metric": (lambda rollout: rollout.metrics, "a number of the environment's own"),
+    "reward": (lambda rollout: rollout.rewards, "the reward of an actor, where there are several"),
+    "field": (lambda rollout: _task_fields(rollout.row), "a field of the task"),
+}
+"""Columns by what the rows have, each called `FAMILY_NAME`."""
 
 
 @dataclass(slots=True)
@@ -25,7 +33,7 @@ class Shape:
     def row(self, rollout: Rollout) -> dict[str, Any]:
         """A rollout as a row."""
         row = flat_row(rollout)
-        for family, (read, _) in FLAT_FAMILIES.items():
+        for family, (read, _) in FAMILIES.items():
             for name, value in read(rollout).items():
                 column = self._names.get((family, name)) or self._named(family, name)
                 row[column] = value
@@ -36,7 +44,7 @@ class Shape:
     def columns(self) -> dict[str, Column]:
         """All columns by name. What held nothing is text."""
         fixed = {name: column for name, (column, _, _) in FLAT_COLUMNS.items()}
-        order = {family: number for number, family in enumerate(FLAT_FAMILIES)}
+        order = {family: number for number, family in enumerate(FAMILIES)}
         found = sorted(self._names.items(), key=lambda entry: order[entry[0][0]])
         return fixed | {column: self.types[column] or str for _, column in found}
 
@@ -65,3 +73,8 @@ def _wider(known: Column | None, value: Any) -> Column:
     if known is None or known is found:
         return found
     return float if {known, found} == {int, float} else Json
+
+
+def _task_fields(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    taken = (*RESULT_FIELDS, REQUEST_FIELD, "task_id")
+    return {name: value for name, value in row.items() if name not in taken}
