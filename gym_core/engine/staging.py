@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from gym_core.contract.model import ModelBackend
 from gym_core.contract.runner import Runner
+from gym_core.domain.responses import Request
 from gym_core.engine.assembly import Assembly
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
@@ -116,7 +117,17 @@ def open_stage(
     )
 
 
-def beginning(stage: Stage) -> Callable[[Job], RolloutRun]:
-    """What makes the rollout of a job: an agent's, or a runner's."""
+class Begin(Protocol):
+    """Makes the rollout of a job. `request`: what is asked instead of what the task says."""
+
+    def __call__(self, job: Job, request: Request | None = None) -> RolloutRun: ...  # noqa: D102
+
+
+def beginning(stage: Stage) -> Begin:
+    """What makes the rollouts of jobs: an agent's, or a runner's."""
     work = runner_rollout if isinstance(stage.agent, Runner) else agent_rollout
-    return lambda job: RolloutRun(stage, job.task, job.repeat, job.attempt, work)
+
+    def begin(job: Job, request: Request | None = None) -> RolloutRun:
+        return RolloutRun(stage, job.task, job.repeat, job.attempt, work, request=request)
+
+    return begin

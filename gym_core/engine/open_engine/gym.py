@@ -18,18 +18,16 @@ from gym_core.domain.rollout import Rollout
 from gym_core.domain.sampling import Sampling, sampling_fields
 from gym_core.domain.task import Task, check_row, own_task_id
 from gym_core.engine.keywords import speaking_keywords
-from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.model_calls.weights import Weights
-from gym_core.engine.observers.extensions import Room
 from gym_core.engine.open_engine.dataset import Dataset, Tasks
 from gym_core.engine.open_engine.rollouts import Rollouts
 from gym_core.engine.open_engine.stages import ModelOverride, Stages
-from gym_core.engine.rollout.agent_rollout import agent_rollout
 from gym_core.engine.rollout.rollout_run import RolloutRun
-from gym_core.engine.rollout.runner_rollout import runner_rollout
-from gym_core.engine.rollout.stage import Stage
+from gym_core.engine.run.record import Record
 from gym_core.engine.run.run import Sink
+from gym_core.engine.staging import beginning
 from gym_core.engine.storage.resume import Finished
+from gym_core.engine.tasks.job import Job
 from gym_core.engine.tasks.keys import content_id
 from gym_core.engine.tasks.prefetch import inline
 
@@ -55,11 +53,9 @@ class GymParts:
     dataset: Dataset
     stages: Stages
     weights: Weights
+    record: Record
     sink: Sink
-    progress: Progress
-    announce: Callable[[Group], None] | None = None
-    room: Room | None = None
-    finished: Finished | None = None
+    finished: Finished | None
 
 
 class Gym:
@@ -77,10 +73,11 @@ class Gym:
         self._parts = _parts
         self._rollouts = _parts.rollouts
         self._weights = _parts.weights
-        self._progress = _parts.progress
+        self._progress = _parts.record.progress
+        self._announce = _parts.record.observers.announcing_groups(None)
+        self._room = _parts.record.observers.room(None)
         self._repeats: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
-        self._work = runner_rollout if isinstance(self._rollouts.stage.agent, Runner) else agent_rollout
         self.summary: Mapping[str, Any] = {}
         """What stands in `x.summary.json`, once the gym is closed; empty before."""
 
@@ -155,8 +152,8 @@ class Gym:
             return group
         if self._progress.groups is not None:
             self._progress.groups.add_group(group)
-        if self._parts.announce is not None:
-            self._parts.announce(group)
+        if self._announce is not None:
+            self._announce(group)
         return group
 
     async def groups(
@@ -206,9 +203,8 @@ class Gym:
         if model is not None or model_options is not None:
             with speaking_keywords():
                 stage = await self._parts.stages.of(model, model_options or {})
-        room = self._parts.room
-        if room is not None and not room.is_set():
-            await room.wait()
+        if self._room is not None and not self._room.is_set():
+            await self._room.wait()
         request = self._request(task, sampling) if sampling else None
         stop: GymError | None = None
 
@@ -218,20 +214,21 @@ class Gym:
             if early is not None and stop is None:
                 stop = early.error
 
-        runs = [self._begun(stage, task, request) for _ in range(many)]
+        begin = beginning(stage)
+        runs = [begin(Job(task, self._next_repeat(task.task_id), 1), request) for _ in range(many)]
         return await self._rollouts.carry_out(runs, ended), stop
 
-    def _begun(self, stage: Stage, task: Task, request: Request | None) -> RolloutRun:
-        repeat = self._repeats.get(task.task_id, 0)
+    def _next_repeat(self, task_id: str) -> int:
+        repeat = self._repeats.get(task_id, 0)
         finished = self._parts.finished
         if finished is not None:  # of a file that is continued
-            while finished.attempt(task.task_id, repeat) != 1:
+            while finished.attempt(task_id, repeat) != 1:
                 repeat += 1
-        self._repeats[task.task_id] = repeat + 1
-        return RolloutRun(stage, task, repeat, 1, self._work, request=request)
+        self._repeats[task_id] = repeat + 1
+        return repeat
 
     def _request(self, task: Task, sampling: Mapping[str, Any]) -> Request:
-        if self._work is runner_rollout:
+        if isinstance(self._rollouts.stage.agent, Runner):
             raise UsageError(
                 "a runner reads what is asked in the task's row: `sampling` means nothing to it",
                 hint="change the row, or give `model_options`",

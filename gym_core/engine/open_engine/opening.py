@@ -74,7 +74,7 @@ async def _opened(
     dataset = Dataset(opened.tasks, limit=config.selection.limit, skip_invalid=config.selection.skip_invalid)
     stack.push_async_callback(dataset.close)
     record, finished = await open_record(stack, opened, run_manifest(opened, dataset.info), dataset.info)
-    progress, observers = opened.progress, opened.observers
+    progress = opened.progress
     if opened.assembly.server.describe().scores_groups:
         progress.groups = progress.groups or GroupTally()
     stage = opened.open_stage(stack, clock, record.manifest.run_id)
@@ -84,16 +84,14 @@ async def _opened(
         stage.gates[POLICY].versioned = True
     rollouts = Rollouts(stage, concurrency=config.execution.concurrency)
     record.start(opened.notices)
-    sink = Sink(record.store, progress, observers.announcing(lambda rollout: None))
+    sink = Sink(record.store, progress, record.observers.announcing(lambda rollout: None))
     parts = GymParts(
         rollouts=rollouts,
         dataset=dataset,
         stages=Stages(stage, opened, stack, clock, weights),
         weights=weights,
+        record=record,
         sink=sink,
-        progress=progress,
-        announce=observers.announcing_groups(None),
-        room=observers.room(None),
         finished=finished,
     )
     gym = Gym(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -58,6 +59,7 @@ class Source(Protocol[NewJobT]):
         ...
 
 
+@dataclass(slots=True)
 class TaskSource:
     """Jobs of tasks: all tasks once, then all again, so that a run that is cut off has tried as many as it could.
 
@@ -71,43 +73,36 @@ class TaskSource:
     ahead.
     """
 
-    def __init__(
-        self,
-        tasks: FileSource | ReadSource | IterableSource,
-        *,
-        repeats: int,
-        limit: int | None = None,
-        finished: Finished | None = None,
-        expected: str | None = None,
-        group: bool = False,
-        passed: Callable[[str], Awaitable[None]] | None = None,
-    ) -> None:
-        self._tasks = tasks
-        self._repeats = repeats
-        self._limit = limit
-        self._finished = finished
-        self._expected = expected
-        self._group = group
-        self._passed = passed
-        self._looked_through = isinstance(tasks, FileSource) and tasks.checked
-        self._prefetch: Prefetch[list[Task]] | None = None
+    tasks: FileSource | ReadSource | IterableSource
+    _: KW_ONLY
+    repeats: int
+    limit: int | None = None
+    finished: Finished | None = None
+    expected: str | None = None
+    group: bool = False
+    passed: Callable[[str], Awaitable[None]] | None = None
+    _prefetch: Prefetch[list[Task]] | None = field(init=False, default=None)
+    _looked_through: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._looked_through = isinstance(self.tasks, FileSource) and self.tasks.checked
 
     @property
     def info(self) -> SourceInfo:
         """What is known of the tasks."""
-        return self._tasks.info
+        return self.tasks.info
 
     @property
     def planned(self) -> int | None:
         """How many rollouts there will be, with those that are done; None as long as that is not known."""
-        tasks, limit = self.info.tasks, self._limit
+        tasks, limit = self.info.tasks, self.limit
         if tasks is None:
-            return None if limit is None else limit * self._repeats
-        return (tasks if limit is None else min(tasks, limit)) * self._repeats
+            return None if limit is None else limit * self.repeats
+        return (tasks if limit is None else min(tasks, limit)) * self.repeats
 
     async def jobs(self) -> AsyncGenerator[Job, None]:
         """All that are to run. Raises what the tasks raise."""
-        attempts = self._finished.attempt if self._finished is not None else None
+        attempts = self.finished.attempt if self.finished is not None else None
         passed = 0
         async with aclosing(self._turns()) as turns:
             async for tasks, repeats in turns:
@@ -122,17 +117,17 @@ class TaskSource:
                         passed += 1
                         if passed % PASSED_AT_ONCE == 0:
                             await asyncio.sleep(0)
-                if not left and self._passed is not None:
-                    await self._passed(tasks[0].task_id)
+                if not left and self.passed is not None:
+                    await self.passed(tasks[0].task_id)
 
     async def _turns(self) -> AsyncGenerator[tuple[list[Task], range], None]:
         """Tasks whose turn it is, and which repeats of them are to run: all of them once, then all again.
 
         With `group` each task has a turn of its own.
         """
-        tasks, repeats = self._tasks, range(self._repeats)
+        tasks, repeats = self.tasks, range(self.repeats)
         turns, later = [repeats[:1]], repeats[1:]
-        if self._group or tasks.streamed:
+        if self.group or tasks.streamed:
             turns, later = [repeats], repeats[:0]
         elif isinstance(tasks, FileSource) and not tasks.is_short(STRETCH):
             turns, later = [repeats[repeat : repeat + 1] for repeat in repeats], repeats[:0]
@@ -142,7 +137,7 @@ class TaskSource:
             stretch: list[Task] = []
             async with aclosing(self.batches()) as batches:
                 async for batch in batches:
-                    for part in ([task] for task in batch) if self._group else (batch,):
+                    for part in ([task] for task in batch) if self.group else (batch,):
                         yield part, turn
                     if later:
                         stretch += batch
@@ -154,7 +149,7 @@ class TaskSource:
 
     async def batches(self) -> AsyncGenerator[list[Task], None]:
         """The tasks in order, some at a time, whatever is done. Raises what they raise."""
-        if self._limit == 0:
+        if self.limit == 0:
             return
         batches = self._read()
         while True:
@@ -166,23 +161,23 @@ class TaskSource:
             yield batch
 
     def _read(self) -> AsyncIterator[list[Task]]:
-        tasks = self._tasks
+        tasks = self.tasks
         if isinstance(tasks, IterableSource):
-            return tasks.batches(self._limit)
-        if self._looked_through and self._finished is None:
+            return tasks.batches(self.limit)
+        if self._looked_through and self.finished is None:
             # of a file that was looked through just now: a thread would cost more than reading it again
-            return inline(tasks.batches(self._limit))
-        self._prefetch = Prefetch(tasks.batches(self._limit), STREAMED_AHEAD if tasks.streamed else 2)
+            return inline(tasks.batches(self.limit))
+        self._prefetch = Prefetch(tasks.batches(self.limit), STREAMED_AHEAD if tasks.streamed else 2)
         return self._prefetch
 
     @property
     def known(self) -> bool:
         """Whether nothing of the input is left to be looked at."""
-        return not isinstance(self._tasks, FileSource) or self._tasks.checked
+        return not isinstance(self.tasks, FileSource) or self.tasks.checked
 
     def look_through(self) -> asyncio.Future[None] | None:
         """Look through a long input, ahead of those who run its tasks."""
-        tasks, finished, repeats = self._tasks, self._finished, self._repeats
+        tasks, finished, repeats = self.tasks, self.finished, self.repeats
         if not isinstance(tasks, FileSource) or tasks.streamed or tasks.checked:
             return None
         loop = asyncio.get_running_loop()
@@ -206,10 +201,10 @@ class TaskSource:
         return known
 
     def _unexpected(self) -> InputError | None:
-        if self._expected in (None, self.info.sha256):
+        if self.expected in (None, self.info.sha256):
             return None
         return InputError(
-            f"{self.info.name} is not what the run began with: its SHA-256 was {self._expected}",
+            f"{self.info.name} is not what the run began with: its SHA-256 was {self.expected}",
             hint="restore it, or go on with `--resume --accept-changes`",
         )
 
@@ -217,5 +212,5 @@ class TaskSource:
         """Stop reading."""
         if self._prefetch is not None:
             self._prefetch.close()
-        if isinstance(self._tasks, FileSource):
-            self._tasks.close()
+        if isinstance(self.tasks, FileSource):
+            self.tasks.close()
