@@ -140,6 +140,7 @@ if TYPE_CHECKING:
     from gym_core.engine.exit import leave as leave
     from gym_core.engine.functions.executor import Executor as Executor
     from gym_core.engine.functions.loading import load_in_thread as load_in_thread
+    from gym_core.engine.functions.loading import loading_option as loading_option
     from gym_core.engine.functions.loading import too_slow as too_slow
     from gym_core.engine.loops import run_loop as run_loop
     from gym_core.engine.loops import seldom_collected as seldom_collected
@@ -223,8 +224,9 @@ if TYPE_CHECKING:
     from gym_core.wiring.discovery import DISABLE_VARIABLE as DISABLE_VARIABLE
     from gym_core.wiring.discovery import find_plugins as find_plugins
     from gym_core.wiring.dotenv import load_dotenv as load_dotenv
-    from gym_core.wiring.fields import is_secret_field as is_secret_field
+    from gym_core.wiring.fields import operational_fields as operational_fields
     from gym_core.wiring.fields import option_fields as option_fields
+    from gym_core.wiring.fields import secret_fields as secret_fields
     from gym_core.wiring.foreign_code import LoadFailure as LoadFailure
     from gym_core.wiring.foreign_code import changed_variables as changed_variables
     from gym_core.wiring.foreign_code import loading as loading

@@ -27,14 +27,13 @@ from gym_core.domain import errors
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.metrics.columns import FLAT_COLUMNS
 from gym_core.engine.model_calls import retries as retry
-from gym_core.wiring.fields import OptionField, option_fields, variable
+from gym_core.wiring.fields import OptionField, option_fields, selector_field, variable
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.manager import PluginManager
 from gym_tables.columns import FAMILIES
 from gym_training.statuses import TREATMENTS
 
 ROOT = Path(__file__).parents[1]
-_SETTERS = {Kind.MODEL: "-M", Kind.RESOURCE_SERVER: "-E", Kind.AGENT: "-A", Kind.GATEWAY: "-G"}
 COLUMN_WORDS = {str: "text", int: "integer", float: "number", Json: "JSON"}
 _LONG_OPTION = re.compile(r"--[a-z][a-z-]+")
 
@@ -52,12 +51,14 @@ def options_of(component: type[Component], kind: Kind, name: str) -> str:
     fields = option_fields(component, name)
     if not fields:
         return f"`{name}` has no options."
-    setter = _SETTERS[kind]
     head = (
-        f"Each is given as `{setter} OPTION=VALUE` or as the environment variable `{variable(name, 'OPTION')}`; the "
-        "command line wins. A value that is a list or an object is written as JSON."
+        f"Each is given as `{kind.setter} OPTION=VALUE` or as the environment variable `{variable(name, 'OPTION')}`; "
+        "the command line wins. A value that is a list or an object is written as JSON."
     )
-    return f"{head}\n\n" + table(("option", "type", "default", "meaning"), map(_option_row, fields))
+    return f"{head}\n\n" + table(
+        ("option", "type", "default", "meaning"),
+        [_option_row(field, field.name == selector_field(component)) for field in fields],
+    )
 
 
 def reasoning_gym() -> type[Component]:
@@ -68,12 +69,12 @@ def reasoning_gym() -> type[Component]:
     return component
 
 
-def _option_row(field: OptionField) -> tuple[str, str, str, str]:
+def _option_row(field: OptionField, is_selector: bool) -> tuple[str, str, str, str]:
     meaning = field.description
     also = field.environment[1:]
     if also:
         meaning += f" Also read from {' and '.join(map(code, also))}."
-    if field.is_selector:
+    if is_selector:
         meaning += " Also what stands after the colon of the reference."
     default = "required" if field.required else code(field.default)
     return code(field.name), _type(field.type), default, meaning

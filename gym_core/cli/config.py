@@ -106,15 +106,16 @@ def _resolved(
     maker: Maker, kind: Kind, text: str, given: Mapping[str, Any], table: str, role: str = ""
 ) -> Iterator[_Row]:
     """The options of one component as a run would give them to it. It is made, since it may know further secrets."""
-    from gym_core.wiring.fields import is_secret_field
+    from gym_core.wiring.fields import secret_fields
     from gym_core.wiring.options import DEFAULT
     from gym_core.wiring.secrets import MASK
 
     resolved = maker.make(kind, text, given, role=role).resolved
     plain = resolved.options.model_dump(mode="json")
-    for option, info in type(resolved.options).model_fields.items():
-        origin, value = resolved.origins[option], plain[option]
-        if is_secret_field(info):
+    secret = secret_fields(type(resolved.options))
+    for option, value in plain.items():
+        origin = resolved.origins[option]
+        if option in secret:
             value = MASK if origin != DEFAULT else None
         value = maker.redactor.settings(value, option)
         yield _Row(f"{table}.{option}", value, origin)

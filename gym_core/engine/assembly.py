@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from gym_core.contract.agent import Agent
-from gym_core.contract.component import Component, Operational
+from gym_core.contract.component import Component
 from gym_core.contract.executor import ExecutorProvider
 from gym_core.contract.gateway import Gateway
 from gym_core.contract.model import ModelBackend
@@ -25,7 +25,7 @@ from gym_core.engine.rollout.runner_rollout import NoEnvironment
 from gym_core.engine.rollout.stage import LazyGateway
 from gym_core.wiring.config_file import GATEWAY, HTTP, POLICY, Configured
 from gym_core.wiring.dotenv import load_dotenv
-from gym_core.wiring.fields import is_secret_field
+from gym_core.wiring.fields import operational_fields, secret_fields
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.making import Maker, enter, place_of
 from gym_core.wiring.manager import Loaded, PluginManager
@@ -359,12 +359,8 @@ def _origin(loaded: Loaded) -> dict[str, Any]:
 def _dumped(component: Component) -> tuple[dict[str, Any], dict[str, Any]]:
     """A component's options without secrets: those that change results, and those that do not."""
     options = component.options
-    fields = type(options).model_fields
-    secret = {name for name, info in fields.items() if is_secret_field(info)}
-    operational = {
-        name for name, info in fields.items() if any(isinstance(mark, Operational) for mark in info.metadata)
-    }
-    dumped: dict[str, Any] = options.model_dump(mode="json", exclude=secret)
+    operational = operational_fields(type(options))
+    dumped: dict[str, Any] = options.model_dump(mode="json", exclude=secret_fields(type(options)))
     return (
         {name: value for name, value in dumped.items() if name not in operational},
         {name: value for name, value in dumped.items() if name in operational},

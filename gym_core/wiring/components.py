@@ -26,7 +26,6 @@ def offered_under(kind: Kind, name: str, offered: Any) -> Any:
         raise BrokenContract(f"{kind.hook}() offers {names}, but the entry point's name is {name!r}")
     cls = offered[name]
     contract = kind.contract()
-    assert contract is not None
     if not kind.is_component:
         if not isinstance(cls, contract):
             raise BrokenContract(f"{kind.hook}()[{name!r}] must be a {contract.__name__}, not {_shown(cls)}")

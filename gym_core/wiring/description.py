@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gym_core.domain.blame import asked_to_end
@@ -41,18 +42,7 @@ def describe_component(loaded: Loaded) -> dict[str, Any]:
 
 def described_options(fields: Iterable[OptionField]) -> list[dict[str, Any]]:
     """Options as they are shown, each by its fields."""
-    return [
-        {
-            "name": field.name,
-            "type": field.type,
-            "default": field.default,
-            "required": field.required,
-            "secret": field.secret,
-            "environment": list(field.environment),
-            "description": field.description,
-        }
-        for field in fields
-    ]
+    return [{**asdict(field), "environment": list(field.environment)} for field in fields]
 
 
 RECORDED = "__gym_description__"

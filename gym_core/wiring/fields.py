@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gym_core.contract.component import FromEnv, Selector
+from gym_core.contract.component import FromEnv, Operational, Options, Selector
 from gym_core.wiring.annotations import is_secret, type_text
 from gym_core.wiring.secrets import MASK
 
@@ -26,7 +26,6 @@ class OptionField:
     default: str
     environment: tuple[str, ...]
     description: str
-    is_selector: bool = False
     secret: bool = False
     required: bool = False
 
@@ -40,7 +39,6 @@ def option_fields(cls: type[Component], name: str = "") -> list[OptionField]:
             default=_default_text(info),
             environment=variables(name, field, info),
             description=" ".join((info.description or "").split()),
-            is_selector=is_selector(info),
             secret=is_secret(info.annotation),
             required=info.is_required(),
         )
@@ -50,12 +48,26 @@ def option_fields(cls: type[Component], name: str = "") -> list[OptionField]:
 
 def selector_field(cls: type[Component]) -> str | None:
     """The option that the part after a reference's colon fills."""
-    return next((field for field, info in cls.Options.model_fields.items() if is_selector(info)), None)
+    return next(iter(_marked(cls.Options, Selector)), None)
 
 
-def is_selector(info: FieldInfo) -> bool:
-    """Whether a field carries the mark `Selector()`."""
-    return any(isinstance(mark, Selector) or mark is Selector for mark in info.metadata)
+def operational_fields(cls: type[Options]) -> set[str]:
+    """The options that change no result."""
+    return set(_marked(cls, Operational))
+
+
+def secret_fields(cls: type[Options]) -> set[str]:
+    """The options whose values are never shown."""
+    return {field for field, info in cls.model_fields.items() if is_secret(info.annotation)}
+
+
+def _marked(cls: type[Options], mark: type[Any]) -> list[str]:
+    """The options that carry a mark."""
+    return [
+        field
+        for field, info in cls.model_fields.items()
+        if any(isinstance(found, mark) or found is mark for found in info.metadata)
+    ]
 
 
 def variables(name: str, field: str, info: FieldInfo) -> tuple[str, ...]:
@@ -82,14 +94,4 @@ def _default_text(info: FieldInfo) -> str:
         return str(value).lower()
     if isinstance(value, BaseModel):
         return value.model_dump_json()
-    return _plain(value)
-
-
-def _plain(value: Any) -> str:
-    inner = getattr(value, "value", value)
-    return str(inner)
-
-
-def is_secret_field(info: FieldInfo) -> bool:
-    """Whether an option holds a secret, so that its value is never shown."""
-    return is_secret(info.annotation)
+    return str(getattr(value, "value", value))

@@ -35,7 +35,7 @@ class Loader:
 
     def offered(self, plugin: Plugin) -> Any:
         """What a plugin that is installed here offers under its name. Raises `PluginError`."""
-        hook = plugin.kind.hook or ""
+        hook = plugin.kind.hook
         registered = self._registered(plugin)
         if hook not in self._hooks(registered):
             raise _broken(plugin, f"{plugin.module} implements no {hook}()", hint=_FORGOTTEN)

@@ -21,7 +21,7 @@ from gym_core.wiring.plugin import Plugin
 from gym_core.wiring.plugin_source import PluginSource
 from gym_core.wiring.reference import Reference
 from gym_core.wiring.scripts import Script, load_script, require_file
-from gym_core.wiring.sources import find_source, source_of
+from gym_core.wiring.sources import find_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class PluginManager:
         if wanted.path is not None:
             found, cls, script = load_script(kind, wanted)
             return Loaded(cls, replace(plugin, kind=found), replace(wanted, member=cls.__name__), script=script)
-        source = source_of(plugin, self.plugins) if plugin.source else None
+        source = find_source(plugin.source, self.plugins) if plugin.source else None
         offered = source.load(plugin) if source is not None else self._loader.offered(plugin)
         return Loaded(offered, plugin, self._meant(wanted), source)
 
@@ -139,7 +139,7 @@ class PluginManager:
             if plugin.kind is Kind.EXTENSION:
                 self._loader.extension(plugin)
             elif plugin.source:
-                source_of(plugin, self.plugins).check(plugin)
+                find_source(plugin.source, self.plugins).check(plugin)
             else:
                 self._loader.offered(plugin)
         except PluginError as error:

@@ -31,11 +31,9 @@ from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import UsageError
 from gym_core.domain.nearest import did_you_mean
 from gym_core.wiring.components import BrokenContract, offered_under
-from gym_core.wiring.kinds import Kind
+from gym_core.wiring.kinds import MAY_BE_ELSEWHERE, Kind
 from gym_core.wiring.reference import Reference
 
-KINDS = (Kind.MODEL, Kind.RESOURCE_SERVER, Kind.AGENT, Kind.RUNNER)
-"""The kinds of what a file may have."""
 _PREFIX = "gym_script_"
 
 
@@ -60,7 +58,7 @@ _folders: set[Path] = set()
 def require_file(kind: Kind | None, reference: Reference) -> None:
     """Raise `UsageError` for a script that is not there, or that cannot be what is wanted."""
     path = reference.file
-    if kind is not None and kind not in KINDS:
+    if kind is not None and kind not in MAY_BE_ELSEWHERE:
         raise UsageError(f"{reference}: {kind.called} is a plugin that is installed", hint="name one")
     if path.is_dir():
         raise UsageError(f"{reference.path} is a folder", hint="a script is a Python file: FILE.py or FILE.py:CLASS")
@@ -92,7 +90,7 @@ def kinds_in(reference: Reference) -> list[Kind]:
     """The kinds of what a script has, or of the class that is named. Raises `UsageError`."""
     require_file(None, reference)
     module = _script(reference.file, str(reference.path)).module
-    found = [kind for kind in KINDS if _classes(kind, module, reference.member)]
+    found = [kind for kind in MAY_BE_ELSEWHERE if _classes(kind, module, reference.member)]
     if not found:
         raise UsageError(f"{reference}: there is no environment, agent or model backend", hint=_WANTED)
     return found
@@ -205,7 +203,6 @@ def _classes(kind: Kind, module: ModuleType, member: str | None = None) -> dict[
         name: value
         for name, value in vars(module).items()
         if isinstance(value, type)
-        and contract is not None
         and issubclass(value, contract)
         and (name == member if member else value.__module__ == module.__name__ and value.__name__ == name)
     }
@@ -223,14 +220,13 @@ def _only(kind: Kind, reference: Reference, script: Script) -> type[Any]:
             f"{reference.path} has {len(found)} {kind.label}s: {names}",
             hint=f"name one: {reference.path}:{next(iter(found))}",
         )
-    for other in KINDS:
+    for other in MAY_BE_ELSEWHERE:
         if classes := _classes(other, script.module):
             raise UsageError(
                 f"{reference.path} has no {kind.label}; its class {next(iter(classes))} is {other.called}",
                 hint=f"`{other.usage} {reference.path}`",
             )
     contract = kind.contract()
-    assert contract is not None
     raise UsageError(
         f"{reference.path} has no {kind.label}",
         hint=f"write a class in it that extends gym_core.{contract.__name__}",

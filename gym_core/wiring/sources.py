@@ -26,11 +26,6 @@ def broken_elsewhere(sources: Sequence[Plugin], environ: Mapping[str, str]) -> I
             yield from source.broken(environ)
 
 
-def source_of(plugin: Plugin, plugins: Iterable[Plugin]) -> PluginSource:
-    """The source that has found a plugin. Raises `PluginError` for one that is broken."""
-    return find_source(plugin.source, plugins)
-
-
 def find_source(name: str, plugins: Iterable[Plugin]) -> PluginSource:
     """The source of a name. Raises `UsageError` where it is not installed, `PluginError` where it is broken."""
     from gym_core.wiring.known import hint_to_install

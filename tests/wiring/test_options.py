@@ -208,7 +208,7 @@ def test_a_refusal_of_one_option_hides_the_secret_of_another() -> None:
 def test_options_are_a_table() -> None:
     rows = {row.name: row for row in option_fields(Server, "my-server")}
     assert rows["model"] == OptionField(
-        "model", "str | none", "", ("GYM_MY_SERVER_MODEL", "SERVER_MODEL"), "Which model.", is_selector=True
+        "model", "str | none", "", ("GYM_MY_SERVER_MODEL", "SERVER_MODEL"), "Which model."
     )
     assert rows["key"] == OptionField(
         "key", "secret | none", "", ("GYM_MY_SERVER_KEY", "SERVER_KEY", "COMMON_KEY"), "The key.", secret=True

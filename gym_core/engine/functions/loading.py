@@ -20,6 +20,13 @@ LOADING = 600.0
 """Seconds that loading an environment may take, where nobody says: some fetch their data then."""
 
 
+def loading_option() -> Any:
+    """The option `loading` of environments that load code of others: the `seconds` of `load_in_thread`."""
+    from pydantic import Field
+
+    return Field(default=LOADING, description="Seconds that loading it may take, with all that it fetches then.")
+
+
 async def load_in_thread(
     name: object, function: Callable[..., ResultT], *arguments: Any, seconds: float = LOADING
 ) -> ResultT:

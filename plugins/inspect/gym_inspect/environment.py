@@ -20,7 +20,7 @@ from gym_core import (
     Venv,
     encode_json,
 )
-from gym_core.spi import load_in_thread
+from gym_core.spi import load_in_thread, loading_option
 from gym_inspect.loading import load
 from gym_inspect.messages import to_items
 from gym_inspect.model import model
@@ -42,9 +42,7 @@ class InspectOptions(Options):
         default=None,
         description="The score that is the reward, a scorer or `scorer.name`; otherwise the first scorer's is.",
     )
-    loading: PositiveFloat = Field(
-        default=600.0, description="Seconds that loading it may take, with all that it fetches then."
-    )
+    loading: PositiveFloat = loading_option()
     solver: Literal["own", "agent"] = Field(
         default="own",
         description="Who works on a sample where the run names no agent: the task's solver, or `agent`, an agent of "

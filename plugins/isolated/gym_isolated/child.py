@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import gym_core
-from gym_core import ComponentContext, Operational, UsageError, encode_json, parse_json
+from gym_core import ComponentContext, UsageError, encode_json, parse_json
 from gym_core.errors import GymError, PluginError
 from gym_core.spi import (
     MAY_BE_ELSEWHERE,
@@ -34,10 +34,11 @@ from gym_core.spi import (
     construct,
     describe_component,
     described,
-    is_secret_field,
+    operational_fields,
     read_message,
     resolve_options,
     run_loop,
+    secret_fields,
     when_let_go,
     write_message,
 )
@@ -134,13 +135,11 @@ def _resolved(request: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
     )
     redactor.add(*resolved.secrets)
     component = construct(loaded, resolved.options, ComponentContext(name=reference.name))
-    fields = type(resolved.options).model_fields
-    secret = {name for name, info in fields.items() if is_secret_field(info)}
-    operational = [name for name, info in fields.items() if any(isinstance(one, Operational) for one in info.metadata)]
+    cls = type(resolved.options)
     return {
-        "values": resolved.options.model_dump(mode="json", exclude=secret),
+        "values": resolved.options.model_dump(mode="json", exclude=secret_fields(cls)),
         "set": sorted(resolved.options.model_fields_set),
-        "operational": operational,
+        "operational": sorted(operational_fields(cls)),
         "origins": resolved.origins,
         "secrets": [*resolved.secrets, *component.secrets],
         "described": info_to_wire(component.describe()),

@@ -23,7 +23,7 @@ from gym_core import (
     Venv,
     parse_json,
 )
-from gym_core.spi import content_id, load_in_thread, own_task_id
+from gym_core.spi import content_id, load_in_thread, loading_option, own_task_id
 from gym_http.remote.connection import Connection
 from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
 from gym_http.remote.nemo_environment import OpenNemo
@@ -42,9 +42,7 @@ class NemoServerOptions(Options):
     data: str = Field(
         default="example", description="Which of the files in its folder `data` its tasks are, or the path of another."
     )
-    loading: PositiveFloat = Field(
-        default=600.0, description="Seconds that loading it may take, with all that it fetches then."
-    )
+    loading: PositiveFloat = loading_option()
     config: dict[str, Any] = Field(
         default_factory=dict, description="What lies over its configuration: `config.NAME=VALUE`, in JSON or as text."
     )

@@ -28,7 +28,7 @@ from gym_core import (
     user_message,
 )
 from gym_core.errors import FieldError, SessionError
-from gym_core.spi import LoadFailure, OpenSession, nearest, suggestion, too_slow
+from gym_core.spi import LoadFailure, OpenSession, loading_option, nearest, suggestion, too_slow
 from gym_textgames.game import Game, Library, Seen, Settings
 from gym_textgames.guard import RandomState, guarded, heed_muted, in_thread, working_thread
 from gym_textgames.libraries.gem_library import GemLibrary
@@ -201,9 +201,7 @@ class GameOptions(Options):
     )
     players: NonNegativeInt = Field(0, description="How many players there are; 0 is as few as the game takes.")
     seat: NonNegativeInt = Field(0, description="Which player the model is, counted from 0.")
-    loading: PositiveFloat = Field(
-        default=600.0, description="Seconds that loading it may take, with all that it fetches then."
-    )
+    loading: PositiveFloat = loading_option()
     make: dict[str, Any] = Field(
         default_factory=dict, description="Arguments for the library's `make`, such as make.is_slippery=false."
     )

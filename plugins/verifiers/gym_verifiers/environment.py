@@ -24,7 +24,7 @@ from gym_core import (
     Venv,
     Verdict,
 )
-from gym_core.spi import load_in_thread
+from gym_core.spi import load_in_thread, loading_option
 from gym_verifiers.loading import load
 from gym_verifiers.names import named, venv_of
 from gym_verifiers.own_models import OwnModels
@@ -55,9 +55,7 @@ class VerifiersOptions(Options):
     split: Literal["train", "eval"] = Field(
         default="train", description="Which dataset its tasks are; the other one stands in for one that is not there."
     )
-    loading: PositiveFloat = Field(
-        default=600.0, description="Seconds that loading it may take, with all that it fetches then."
-    )
+    loading: PositiveFloat = loading_option()
     columns: list[str] = Field(
         default_factory=list, description="Columns of the state that rows keep, in `rollout.info.state`."
     )
