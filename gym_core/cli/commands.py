@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -21,10 +21,6 @@ class CommandGroup(LazyGroup):
 
     Commands that are known by name are listed where they are missing, too, and say what to install.
     """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Gym's own, then those of plugins."""
-        return [*self.table, *COMMANDS, *(name for name in self._offered(ctx) if name not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; one of a plugin may be called `DIST/NAME`.
@@ -45,25 +41,23 @@ class CommandGroup(LazyGroup):
         command: click.Command = PluginManager().load(Kind.COMMAND, cmd_name).component
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by the table, and those of plugins by their distributions' summaries."""
-        own = [(name, help) for name, (_, help) in {**self.table, **COMMANDS}.items()]
-        with formatter.section("Commands"):
-            formatter.write_dl(own)
-        if offered := self.helps(ctx)[len(own) :]:
-            with formatter.section("Commands of plugins"):
-                formatter.write_dl(offered)
-
     def helps(self, ctx: click.Context) -> list[tuple[str, str]]:
         """Gym's own by the table, then those of plugins by their distributions' summaries."""
-        own = [(name, help) for name, (_, help) in {**self.table, **COMMANDS}.items()]
-        offered = {name: plugin.summary for name, plugin in self._offered(ctx).items() if name not in COMMANDS}
-        return [*own, *offered.items()]
+        return [*self._known(), *self._others(ctx)]
 
-    def names(self, ctx: click.Context, wanted: str) -> Collection[str]:
-        """What a first argument may be."""
-        known = {*self.table, *COMMANDS}
-        return known if wanted in known else {*known, *self._offered(ctx), *_qualified(wanted)}
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them, those of plugins that are not known by name apart."""
+        with formatter.section("Commands"):
+            formatter.write_dl(self._known())
+        if others := self._others(ctx):
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(others)
+
+    def _known(self) -> list[tuple[str, str]]:
+        return [(name, help) for name, (_, help) in {**self.table, **COMMANDS}.items()]
+
+    def _others(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return [(name, plugin.summary) for name, plugin in self._offered(ctx).items() if name not in COMMANDS]
 
     def _offered(self, ctx: click.Context) -> Mapping[str, Plugin]:
         """The commands of plugins by name."""
@@ -84,8 +78,3 @@ def _missing(name: str) -> Exception:
     return UsageError(
         f"`gym {name}` comes with {COMMANDS[name][0]}, which is not installed", hint=hint_to_install(Kind.COMMAND, name)
     )
-
-
-def _qualified(wanted: str) -> tuple[str, ...]:
-    """`DIST/NAME` as it is: whether that is installed is said when it is loaded."""
-    return (wanted,) if "/" in wanted else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,8 +22,8 @@ class LazyGroup(click.Group):
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
-        return list(self.table)
+        """The names, in the order in which the help lists them."""
+        return [name for name, _ in self.helps(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
@@ -50,23 +50,21 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(self.helps(ctx))
 
-    def names(self, ctx: click.Context, wanted: str) -> Collection[str]:
-        """What a first argument may be; `wanted` is what it is."""
-        return self.table
-
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one is answered with the nearest."""
-        names = self.names(ctx, args[0])
-        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"{ctx.command_path} has no command {args[0]!r}{did_you_mean(args[0], names)}")
-        name, command, rest = super().resolve_command(ctx, args)
-        if command is not None and ctx.resilient_parsing:
+        name, rest = args[0], args[1:]
+        command = self.get_command(ctx, name)
+        if command is None:
+            if name.startswith("-") or ctx.resilient_parsing:
+                return super().resolve_command(ctx, args)
+            ctx.fail(f"{ctx.command_path} has no command {name!r}{did_you_mean(name, self.list_commands(ctx))}")
+        if ctx.resilient_parsing:
             from gym_core.cli.completion import teach
 
             teach(command)
-        if command is not None and not isinstance(command, click.Group) and not ctx.resilient_parsing:
+        elif not isinstance(command, click.Group):
             from gym_core.cli.parameters import refuse_several
 
             refuse_several(ctx, command, name, rest)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-KIND_WORDS = ("env", "environment", *(kind.value for kind in Kind))
 _ONE_EACH = "make a run of each, and compare them with `gym stats A.jsonl B.jsonl`"
 SECONDS = click.FloatRange(min=0, min_open=True)
 """The type of an option that is a number of seconds."""
@@ -36,51 +35,37 @@ def _parse_kind(ctx: click.Context, parameter: click.Parameter, value: str | Non
     return None if value is None else Kind.parse(value)
 
 
-def debug_option(command: Command) -> Command:
-    """`--debug`, which shows the traceback of whatever fails. The command itself is not passed anything."""
-    option = click.option(
-        "--debug",
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_set_debug,
-        help="Show the traceback of an error.",
-    )
-    return option(command)
-
-
-def disable_option(command: Command) -> Command:
-    """`--disable-plugin`, passed as `disabled`."""
-    option = click.option(
-        "--disable-plugin",
-        "disabled",
-        metavar="NAME",
-        multiple=True,
-        help="Switch off a plugin: its name, its distribution, or DIST/NAME. Also: GYM_DISABLE_PLUGINS.",
-    )
-    return option(command)
-
-
-def kind_option(command: Command) -> Command:
-    """`--kind`, passed as a `Kind` or None."""
-    option = click.option(
-        "--kind",
-        type=click.Choice(KIND_WORDS),
-        callback=_parse_kind,
-        help="Only plugins of this kind; env and environment are resource_server.",
-    )
-    return option(command)
-
-
-def task_id_option(command: Command) -> Command:
-    """`--task-id`, passed as `task_id`."""
-    option = click.option(
-        "--task-id",
-        metavar="FIELD|line",
-        help="What names a task: a field of the rows, a dotted path, or their lines; by default `task_id`, else `id`, "
-        "else the line.",
-    )
-    return option(command)
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_set_debug,
+    help="Show the traceback of an error.",
+)
+"""`--debug`, which shows the traceback of whatever fails. The command itself is not passed anything."""
+disable_option = click.option(
+    "--disable-plugin",
+    "disabled",
+    metavar="NAME",
+    multiple=True,
+    help="Switch off a plugin: its name, its distribution, or DIST/NAME. Also: GYM_DISABLE_PLUGINS.",
+)
+"""`--disable-plugin`, passed as `disabled`."""
+kind_option = click.option(
+    "--kind",
+    type=click.Choice(("env", "environment", *(kind.value for kind in Kind))),
+    callback=_parse_kind,
+    help="Only plugins of this kind; env and environment are resource_server.",
+)
+"""`--kind`, passed as a `Kind` or None."""
+task_id_option = click.option(
+    "--task-id",
+    metavar="FIELD|line",
+    help="What names a task: a field of the rows, a dotted path, or their lines; by default `task_id`, else `id`, "
+    "else the line.",
+)
+"""`--task-id`, passed as `task_id`."""
 
 
 def json_option(help: str) -> Callable[[Command], Command]:
@@ -99,6 +84,17 @@ def refuse_several(ctx: click.Context, command: click.Command, name: str | None,
         takes_reference = isinstance(parameter, click.Option) and (parameter.metavar or "").endswith("REF")
         if count > 1 and takes_reference and not parameter.multiple:  # type: ignore[attr-defined,unused-ignore]
             raise UsageError(f"{parameter.opts[-1]} is given {count} times, and there is one", hint=_ONE_EACH)
+
+
+def _all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one, in the order in which the help shows them."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def component_options(*, model: str, env: str, agent: str, sandbox: str = SANDBOXES) -> Callable[[Command], Command]:
@@ -121,19 +117,15 @@ def setting_option(flag: str, of: str, name: str, metavar: str = "KEY=VALUE") ->
     return click.option(flag, name, metavar=metavar, multiple=True, help=f"An option of {of}. Repeatable.")
 
 
-def sandbox_settings(command: Command) -> Command:
-    """`-S`, passed as `sandbox_settings`."""
-    return setting_option("-S", "the sandbox", "sandbox_settings")(command)
-
-
-def component_settings(command: Command) -> Command:
-    """`-M`, `-E`, `-A` and `-S`, passed as `model_settings`, `env_settings`, `agent_settings`, `sandbox_settings`."""
-    return _all_of(
-        setting_option("-M", "the model", "model_settings", "[ROLE.]KEY=VALUE"),
-        setting_option("-E", "the environment", "env_settings"),
-        setting_option("-A", "the agent", "agent_settings"),
-        sandbox_settings,
-    )(command)
+sandbox_settings = setting_option("-S", "the sandbox", "sandbox_settings")
+"""`-S`, passed as `sandbox_settings`."""
+component_settings = _all_of(
+    setting_option("-M", "the model", "model_settings", "[ROLE.]KEY=VALUE"),
+    setting_option("-E", "the environment", "env_settings"),
+    setting_option("-A", "the agent", "agent_settings"),
+    sandbox_settings,
+)
+"""`-M`, `-E`, `-A` and `-S`, passed as `model_settings`, `env_settings`, `agent_settings`, `sandbox_settings`."""
 
 
 def concurrency_option(default: int = 16, help: str = "Rollouts at once.") -> Callable[[Command], Command]:
@@ -143,15 +135,17 @@ def concurrency_option(default: int = 16, help: str = "Rollouts at once.") -> Ca
     )
 
 
-def timeout_options(command: Command) -> Command:
-    """How long the parts of a rollout may take; for `given_deadlines`."""
-    parts = {"rollout": "a rollout", "tool": "a tool call", "setup": "a setup", "verify": "a verifier"}
-    return _all_of(
-        *(
-            click.option(f"--{name}-timeout", type=SECONDS, metavar="S", help=f"Seconds {what} may take.")
-            for name, what in parts.items()
-        )
-    )(command)
+def _timeout_option(part: str, what: str) -> Callable[[Command], Command]:
+    return click.option(f"--{part}-timeout", type=SECONDS, metavar="S", help=f"Seconds {what} may take.")
+
+
+timeout_options = _all_of(
+    _timeout_option("rollout", "a rollout"),
+    _timeout_option("tool", "a tool call"),
+    _timeout_option("setup", "a setup"),
+    _timeout_option("verify", "a verifier"),
+)
+"""How long the parts of a rollout may take; for `given_deadlines`."""
 
 
 def given_deadlines(options: Mapping[str, Any]) -> Deadlines:
@@ -160,17 +154,6 @@ def given_deadlines(options: Mapping[str, Any]) -> Deadlines:
 
     given = {name: options[name] for name in TIMEOUTS}
     return Deadlines(**{name.removesuffix("_timeout"): value for name, value in given.items() if value is not None})
-
-
-def _all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one, in the order in which the help shows them."""
-
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 def parse_settings(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
