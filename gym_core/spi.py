@@ -12,10 +12,11 @@ from gym_core.lazy import lazy_names as lazy_names
 
 if TYPE_CHECKING:
     from gym_core.cli.boundary import run_command as run_command
-    from gym_core.cli.component_options import component_config_options as component_config_options
-    from gym_core.cli.component_options import read_components as read_components
+    from gym_core.cli.configuration import component_config_options as component_config_options
+    from gym_core.cli.configuration import read_components as read_components
     from gym_core.cli.install import DECLINED as DECLINED
     from gym_core.cli.install import agreed as agreed
+    from gym_core.cli.install import check_package as check_package
     from gym_core.cli.install import show_plan as show_plan
     from gym_core.cli.install import show_plugins as show_plugins
     from gym_core.cli.installer import Change as Change

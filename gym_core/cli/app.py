@@ -41,8 +41,8 @@ plugins = LazyGroup(
     help="List, show and check the installed plugins.",
     context_settings=_SETTINGS,
     table={
-        "list": ("gym_core.cli.plugins_list:list_plugins", "List the installed plugins without importing them."),
-        "show": ("gym_core.cli.plugins_show:show", "Show what a plugin does and the options it takes."),
-        "check": ("gym_core.cli.plugins_check:check", "Import every plugin and say which are broken."),
+        "list": ("gym_core.cli.plugins:list_plugins", "List the installed plugins without importing them."),
+        "show": ("gym_core.cli.plugins:show", "Show what a plugin does and the options it takes."),
+        "check": ("gym_core.cli.plugins:check", "Import every plugin and say which are broken."),
     },
 )

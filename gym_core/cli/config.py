@@ -91,14 +91,19 @@ def _component_rows(
     given = given_options(options, models)
     for role, text in models.items():
         yield from _resolved(maker, Kind.MODEL, text, given["model_options"].get(role, {}), option_table(role), role)
+    # a run makes neither before it is needed
+    unneeded = {
+        GATEWAY: components[GATEWAY] == HTTP,
+        EXECUTOR: components[EXECUTOR] == WORKERS and options["workers"] == 1,
+    }
     for place, kind in PLACES.items():
         reference, table = components[place], option_table(place)
-        if place == GATEWAY and reference == HTTP and not given[table] and GATEWAY not in maker.configured:
-            continue  # it is made when one is needed
+        if unneeded.get(place) and not given[table] and place not in maker.configured:
+            continue
         if place == AGENT and not reference and components[ENV]:
             reference = manager.load(Kind.RESOURCE_SERVER, components[ENV]).component.preferred_agent
             yield _Row(AGENT, reference, f"preference of {components[ENV]}")
-        if reference and (place, reference) != (EXECUTOR, WORKERS):
+        if reference:
             yield from _resolved(maker, kind, reference, given[table], table)
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from gym_core.cli.parameters import parse_models
+from gym_core.cli.parameters import all_of, parse_models
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
 from gym_core.domain.nearest import did_you_mean
@@ -22,8 +22,6 @@ from gym_core.wiring.config_file import ELSEWHERE, MANIFEST, ConfigFile, Configu
 if TYPE_CHECKING:
     from gym_core.wiring.making import Maker
     from gym_core.wiring.manager import PluginManager
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 PREFIX = "GYM_RUN_"
 _OFF = f"{__name__}.off"
@@ -78,28 +76,6 @@ class Configuration:
         from gym_core.wiring.making import Maker
 
         return Maker(manager, terminal.redactor, configured=self.components(models, others, terminal.note))
-
-
-def config_options(command: Command) -> Command:
-    """`--config` and `--no-config`; passes a `Configuration` as `configuration`."""
-    option = click.option(
-        "--config",
-        "configuration",
-        metavar="FILE",
-        is_eager=True,
-        callback=_configure,
-        help="A TOML file with the options of the run, or a manifest (.run.json) to repeat. "
-        "By default [tool.gym] of ./pyproject.toml, if there is one.",
-    )
-    off = click.option(
-        "--no-config",
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_switch_off,
-        help="Leave ./pyproject.toml alone.",
-    )
-    return off(option(command))
 
 
 def key_of(parameter: click.Parameter) -> str | None:
@@ -209,3 +185,43 @@ def _words(variable: str, text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise UsageError(f"{variable}: {error}", hint="quote words as in a shell") from error
+
+
+config_options = all_of(
+    click.option(
+        "--config",
+        "configuration",
+        metavar="FILE",
+        is_eager=True,
+        callback=_configure,
+        help="A TOML file with the options of the run, or a manifest (.run.json) to repeat. "
+        "By default [tool.gym] of ./pyproject.toml, if there is one.",
+    ),
+    click.option(
+        "--no-config",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_switch_off,
+        help="Leave ./pyproject.toml alone.",
+    ),
+)
+"""`--config` and `--no-config`; passes a `Configuration` as `configuration`."""
+component_config_options = all_of(
+    click.option(
+        "--config",
+        metavar="FILE",
+        help="The file of a run that gives components their options: TOML, or a manifest. "
+        "By default [tool.gym] of ./pyproject.toml, if there is one.",
+    ),
+    click.option("--no-config", "config", flag_value="", help="Leave ./pyproject.toml alone."),
+)
+"""The same for a command that looks at components as a run would see them; passes `config`, for `read_components`."""
+
+
+def read_components(terminal: Terminal, config: str | None) -> Configuration:
+    """What a file, and `.env`, give the components of a run. `config`: a path, None for the usual one, empty for none.
+
+    Raises `UsageError`.
+    """
+    return Configuration(read_file(terminal, config, off=config == ""))

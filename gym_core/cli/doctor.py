@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gym_core.cli.component_options import component_config_options, read_components
+from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import (
     concurrency_option,
     debug_option,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from gym_core.cli.parameters import debug_option
+from gym_core.cli.plugins import print_plugins
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 from gym_core.engine.standard_streams import is_terminal
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 DECLINED = 1
 """The exit status of a command whose plan the user did not want."""
 
-TITLES = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE", "SUMMARY")
-_REFERENCE = re.compile(r"(?!https?:|file:)[\w.-]+(/[\w.-]+)?:[^/\s].*")
-"""An environment by its reference, which no package looks like."""
 _WORDS = {"+": "install", "-": "remove", "~": "reinstall"}
 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
@@ -89,24 +86,15 @@ def install(
     """
     from gym_core.cli.installer import find_installer
 
-    references = [
-        package for package in packages if isolated and (_REFERENCE.fullmatch(package) or _is_adapter(package))
-    ]
-    packages = tuple(package for package in packages if package not in references)
-    for package in (*packages, *instead):
-        _check_package(package)
     if (python or instead) and not isolated:
         raise UsageError("--python and --with are for what is isolated", hint="--isolated")
-    if instead and not references:
-        raise UsageError("--with is for an environment that lives in a venv of its own", hint="name it as --env does")
     options = [f"--find-links={_folder(path)}" for path in find_links]
     options += ["--no-index"] if no_index else []
     if isolated:
-        isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=dry_run)
-        for reference in references:
-            if status := _make_venv(isolation, reference, options, again=upgrade, python=python, instead=instead):
-                return status
-        return isolation.install(packages, options, again=upgrade, python=python) if packages else None
+        isolation = isolating(terminal, yes=yes, dry_run=dry_run)
+        return isolation.install(packages, options, again=upgrade, python=python, instead=instead)
+    for package in packages:
+        check_package(package)
     options += ["--upgrade"] if upgrade else []
     installer = find_installer()
     changes = installer.plan(packages, options)
@@ -140,8 +128,7 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
 
     apart = [package for package in dict.fromkeys(packages) if isolated or _is_apart(package)]
     if apart:
-        isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=dry_run)
-        status = isolation.uninstall(apart)
+        status = isolating(terminal, yes=yes, dry_run=dry_run).uninstall(apart)
         packages = tuple(package for package in packages if package not in apart)
         if status or not packages:
             return status
@@ -169,34 +156,9 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
     return None
 
 
-def _is_adapter(name: str) -> bool:
-    """Whether a name is that of an adapter here whose environments live in venvs: no package of that name is meant."""
-    from inspect import getattr_static
-
-    from gym_core.contract.component import Component
-    from gym_core.wiring.manager import PluginManager
-
-    manager = PluginManager()
-    here = [
-        plugin
-        for plugin in manager.plugins
-        if plugin.kind is Kind.RESOURCE_SERVER and plugin.name == name and not plugin.source
-    ]
-    if len(here) != 1:
-        return False
-    loaded = manager.load(Kind.RESOURCE_SERVER, here[0].qualified_name)
-    return getattr_static(loaded.component, "venv") is not getattr_static(Component, "venv")
-
-
-def _make_venv(isolation: Installation, reference: str, options: Sequence[str], **more: Any) -> int | None:
-    """Make the venv that an environment lives in. Raises `UsageError` for one that has none."""
-    from gym_core.wiring.manager import PluginManager
-
-    loaded = PluginManager().load(Kind.RESOURCE_SERVER, reference)
-    venv = loaded.component.venv(loaded.reference.selector or "") if loaded.source is None else None
-    if venv is None:
-        raise UsageError(f"{reference} runs where gym does and needs no venv of its own", hint="gym run --env REF")
-    return isolation.make_venv(loaded.plugin, venv, options, **more)
+def isolating(terminal: Terminal, *, yes: bool, dry_run: bool = False) -> Installation:
+    """What makes and removes environments of their own. Raises `UsageError` where it is not installed."""
+    return find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=dry_run)
 
 
 def _is_apart(package: str) -> bool:
@@ -227,7 +189,7 @@ def _installed(package: str) -> tuple[str, str]:
     return found.name, found.version
 
 
-def _check_package(package: str) -> None:
+def check_package(package: str) -> None:
     """Raise `UsageError` for what is clearly no package, before anybody is asked for it."""
     from packaging.requirements import InvalidRequirement, Requirement
 
@@ -296,11 +258,7 @@ def _show_brought(terminal: Terminal, packages: Sequence[str], changes: Sequence
 
 def show_plugins(terminal: Terminal, plugins: Sequence[Plugin]) -> None:
     """What came, and which of it can only be called by its whole name."""
-    rows = [
-        (str(plugin.kind), plugin.name, plugin.distribution, plugin.version, plugin.state, plugin.summary)
-        for plugin in plugins
-    ]
-    terminal.table(TITLES, rows)
+    print_plugins(terminal, plugins)
     for plugin in plugins:
         if plugin.state != "conflict":
             continue

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gym_core.cli.component_options import component_config_options, read_components
+from gym_core.cli.configuration import component_config_options, read_components
 from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, setting_option
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import ModelError, UsageError

@@ -86,7 +86,7 @@ def refuse_several(ctx: click.Context, command: click.Command, name: str | None,
             raise UsageError(f"{parameter.opts[-1]} is given {count} times, and there is one", hint=_ONE_EACH)
 
 
-def _all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one, in the order in which the help shows them."""
 
     def add(command: Command) -> Command:
@@ -99,7 +99,7 @@ def _all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
 
 def component_options(*, model: str, env: str, agent: str, sandbox: str = SANDBOXES) -> Callable[[Command], Command]:
     """`--model` or `-m`, passed as `models`, `--env`, `--agent` and `--sandbox`, with these helps."""
-    return _all_of(
+    return all_of(
         click.option("-m", "--model", "models", metavar="[ROLE=]REF", multiple=True, help=model),
         click.option("--env", metavar="REF", help=env),
         click.option("--agent", metavar="REF", help=agent),
@@ -119,7 +119,7 @@ def setting_option(flag: str, of: str, name: str, metavar: str = "KEY=VALUE") ->
 
 sandbox_settings = setting_option("-S", "the sandbox", "sandbox_settings")
 """`-S`, passed as `sandbox_settings`."""
-component_settings = _all_of(
+component_settings = all_of(
     setting_option("-M", "the model", "model_settings", "[ROLE.]KEY=VALUE"),
     setting_option("-E", "the environment", "env_settings"),
     setting_option("-A", "the agent", "agent_settings"),
@@ -139,7 +139,7 @@ def _timeout_option(part: str, what: str) -> Callable[[Command], Command]:
     return click.option(f"--{part}-timeout", type=SECONDS, metavar="S", help=f"Seconds {what} may take.")
 
 
-timeout_options = _all_of(
+timeout_options = all_of(
     _timeout_option("rollout", "a rollout"),
     _timeout_option("tool", "a tool call"),
     _timeout_option("setup", "a setup"),

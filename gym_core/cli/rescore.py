@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -46,10 +47,22 @@ def rescore(terminal: Terminal, /, **options: Any) -> int:
     again; a session that answers otherwise than recorded makes the row a failure. Exit status: 0 every row has a new
     verdict, 1 some failed, 2 the command was wrong, 3 it stopped early, 130 and 143 it was interrupted.
     """
-    from gym_core.cli.rescoring import execute
+    from gym_core.cli.interrupts import Interrupts
+    from gym_core.cli.running import carry_out, logged
+    from gym_core.engine.run.rescore import open_rescore
 
     as_json, quiet = options.pop("as_json"), options.pop("quiet")
-    return execute(terminal, to_settings(options), quiet=quiet, as_json=as_json)
+    interrupts = Interrupts(terminal)
+    with logged(terminal):
+        opened = open_rescore(**to_settings(options), redactor=terminal.redactor)
+        return interrupts.run(
+            # the command has said it all: a file, and what scores it
+            carry_out(terminal, interrupts, opened, _way_on, quiet=quiet, as_json=as_json, subject="it", header=False)
+        )
+
+
+def _way_on(error: BaseException | None, summary: Mapping[str, Any]) -> str:
+    return "the output is incomplete; start again with --overwrite"
 
 
 def to_settings(options: dict[str, Any]) -> dict[str, Any]:

@@ -27,10 +27,7 @@ from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 from gym_core.engine.standard_streams import is_terminal
 from gym_core.wiring.config_file import PLACES, POLICY
-from gym_core.wiring.discovery import find_plugins
-from gym_core.wiring.kinds import Kind
 from gym_core.wiring.plugin_source import VenvMissing
-from gym_core.wiring.sources import find_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,8 +165,9 @@ def run(terminal: Terminal, /, **options: Any) -> int:
     except VenvMissing as missing:  # before anything was made or paid for
         if not yes and not is_terminal(sys.stdin):
             raise
-        isolation = find_source("isolated", find_plugins(Kind.SOURCE)).installation(terminal, yes=yes, dry_run=False)
-        if status := isolation.make_venv(missing.plugin, missing.venv):
+        from gym_core.cli.install import isolating
+
+        if status := isolating(terminal, yes=yes).make_venv(missing.plugin, missing.venv):
             return status
     return execute(terminal, config, quiet=quiet, as_json=as_json, fail_under=fail_under, verbose=verbose)
 

@@ -33,27 +33,25 @@ class Installation(ABC):
     """One invocation of `gym install` or `gym uninstall` for a source."""
 
     @abstractmethod
-    def install(self, packages: Sequence[str], options: Sequence[str], *, again: bool, python: str = "") -> int | None:
-        """Bring packages to where the source finds them; `again`: also those that are there. Returns an exit status.
-
-        `python`: for which one, a version or a path.
-        """
-
-    @abstractmethod
-    def make_venv(
+    def install(
         self,
-        plugin: Plugin,
-        venv: Venv,
-        options: Sequence[str] = (),
+        packages: Sequence[str],
+        options: Sequence[str],
         *,
         again: bool = False,
         python: str = "",
         instead: Sequence[str] = (),
     ) -> int | None:
-        """Make the venv that a component has to live in. Returns an exit status.
+        """Bring packages to where the source finds them; `again`: also those that are there. Returns an exit status.
 
-        `instead`: packages in place of the one that goes by the selector.
+        A package may be a reference to a component that has to live in a venv; `instead`: packages in place of the one
+        that goes by its selector. `python`: for which one, a version or a path. Raises `UsageError` for what is clearly
+        no package.
         """
+
+    @abstractmethod
+    def make_venv(self, plugin: Plugin, venv: Venv) -> int | None:
+        """Make the venv that a component has to live in. Returns an exit status."""
 
     @abstractmethod
     def uninstall(self, distributions: Sequence[str]) -> int | None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
+from inspect import getattr_static
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gym_core import UsageError
+from gym_core import Component, UsageError
 from gym_core.spi import (
     DECLINED,
     Installation,
+    Kind,
+    PluginManager,
     Terminal,
     agreed,
     canonical,
+    check_package,
     find_plugins,
     requested_name,
     show_plan,
@@ -29,6 +34,10 @@ if TYPE_CHECKING:
     from gym_isolated.store import Wanted
 
 
+_REFERENCE = re.compile(r"(?!https?:|file:)[\w.-]+(/[\w.-]+)?:[^/\s].*")
+"""An environment by its reference, which no package looks like."""
+
+
 class Isolation(Installation):
     """One invocation. `yes`: nobody is asked. `dry_run`: nothing is changed."""
 
@@ -40,10 +49,30 @@ class Isolation(Installation):
         self._yes = yes
         self._dry_run = dry_run
 
-    def install(self, packages: Sequence[str], options: Sequence[str], *, again: bool, python: str = "") -> int | None:
+    def install(
+        self,
+        packages: Sequence[str],
+        options: Sequence[str],
+        *,
+        again: bool = False,
+        python: str = "",
+        instead: Sequence[str] = (),
+    ) -> int | None:
         """Build an environment for each package that has none, or `again`. Raises `UsageError`, `PluginError`."""
         from gym_isolated.store import Wanted
 
+        references = [package for package in packages if _REFERENCE.fullmatch(package) or _is_adapter(package)]
+        packages = [package for package in packages if package not in references]
+        for package in (*packages, *instead):
+            check_package(package)
+        if instead and not references:
+            raise UsageError(
+                "--with is for an environment that lives in a venv of its own", hint="name it as --env does"
+            )
+        for reference in references:
+            plugin, venv = _venv_of(reference)
+            if status := self.make_venv(plugin, venv, options, again=again, python=python, instead=instead):
+                return status
         interpreter = find_interpreter(python) if python else ""
         for package in packages:
             self._refuse_installed(package)
@@ -148,3 +177,26 @@ class Isolation(Installation):
             self.terminal.note(
                 f"warning: the extension {', '.join(built.extensions)} of {built.distribution} cannot be used isolated"
             )
+
+
+def _is_adapter(name: str) -> bool:
+    """Whether a name is that of an adapter here whose environments live in venvs: no package of that name is meant."""
+    manager = PluginManager()
+    here = [
+        plugin
+        for plugin in manager.plugins
+        if plugin.kind is Kind.RESOURCE_SERVER and plugin.name == name and not plugin.source
+    ]
+    if len(here) != 1:
+        return False
+    loaded = manager.load(Kind.RESOURCE_SERVER, here[0].qualified_name)
+    return getattr_static(loaded.component, "venv") is not getattr_static(Component, "venv")
+
+
+def _venv_of(reference: str) -> tuple[Plugin, Venv]:
+    """The venv that an environment lives in. Raises `UsageError` for one that has none."""
+    loaded = PluginManager().load(Kind.RESOURCE_SERVER, reference)
+    venv = loaded.component.venv(loaded.reference.selector or "") if loaded.source is None else None
+    if venv is None:
+        raise UsageError(f"{reference} runs where gym does and needs no venv of its own", hint="gym run --env REF")
+    return loaded.plugin, venv
