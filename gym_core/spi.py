@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gym_core.cli.install import show_plugins as show_plugins
     from gym_core.cli.installer import Change as Change
     from gym_core.cli.installer import find_installer as find_installer
+    from gym_core.cli.installer import requested_name as requested_name
     from gym_core.cli.interrupts import Interrupts as Interrupts
     from gym_core.cli.lazy import LazyGroup as LazyGroup
     from gym_core.cli.parameters import SECONDS as SECONDS
@@ -218,6 +219,7 @@ if TYPE_CHECKING:
     from gym_core.engine.tasks.source import server_source as server_source
     from gym_core.wiring.config_file import Configured as Configured
     from gym_core.wiring.config_file import split_roles as split_roles
+    from gym_core.wiring.damage import TEST_INSTALLER as TEST_INSTALLER
     from gym_core.wiring.data_folder import HOME_VARIABLE as HOME_VARIABLE
     from gym_core.wiring.data_folder import data_folder as data_folder
     from gym_core.wiring.description import RECORDED as RECORDED
@@ -242,14 +244,12 @@ if TYPE_CHECKING:
     from gym_core.wiring.making import place_of as place_of
     from gym_core.wiring.manager import Loaded as Loaded
     from gym_core.wiring.manager import PluginManager as PluginManager
-    from gym_core.wiring.metadata import TEST_INSTALLER as TEST_INSTALLER
-    from gym_core.wiring.metadata import Damage as Damage
-    from gym_core.wiring.metadata import canonical as canonical
-    from gym_core.wiring.metadata import requested_name as requested_name
     from gym_core.wiring.options import Resolved as Resolved
     from gym_core.wiring.options import resolve_options as resolve_options
     from gym_core.wiring.options import texts_within as texts_within
     from gym_core.wiring.plugin import Plugin as Plugin
+    from gym_core.wiring.plugin import canonical as canonical
+    from gym_core.wiring.plugin_source import Damage as Damage
     from gym_core.wiring.plugin_source import Installation as Installation
     from gym_core.wiring.plugin_source import PluginSource as PluginSource
     from gym_core.wiring.plugin_source import VenvMissing as VenvMissing

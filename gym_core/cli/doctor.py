@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +23,7 @@ from gym_core.cli.parameters import (
     setting_option,
 )
 from gym_core.cli.terminal import Terminal, pass_terminal, styled
-from gym_core.domain.errors import GymError, UsageError
+from gym_core.domain.errors import GymError
 from gym_core.domain.quoting import one_line
 from gym_core.wiring.config_file import split_roles
 from gym_core.wiring.kinds import Kind
@@ -87,61 +88,48 @@ def doctor(
     report = _Report(terminal, as_json)
     report.add(*diagnosis.versions(), *diagnosis.script())
     maker = Maker(manager, terminal.redactor)
-    try:
+    with report.about("dotenv"):
         read = load_dotenv()
         terminal.redactor.add_variables(read, os.environ)
         report.add(*diagnosis.dotenv(Path(), read, os.environ))
-    except UsageError as error:
-        report.add(diagnosis.Finding("dotenv", "problem", error.message, error.hint))
-    else:
-        try:
+        with report.about("configuration"):
             maker = read_components(terminal, config).maker(terminal, manager, models=models, env=env, sandbox=sandbox)
-        except UsageError as error:
-            report.add(diagnosis.Finding("configuration", "problem", error.message, error.hint))
     report.add(*diagnosis.plugins(manager), *diagnosis.keys(manager, os.environ))
     report.add(*diagnosis.accelerators(), *diagnosis.open_files(concurrency), *diagnosis.space(Path(output)))
     if env is not None:
         given = parse_settings(env_settings, "-E")
-        try:
+        with report.about("environment"):
             report.add(*diagnosis.environment(maker, env, given, set(models), sandbox))
-        except GymError as error:
-            report.add(diagnosis.Finding("environment", "problem", error.message, error.hint))
     if models or sandbox is not None:
         from gym_core.cli.interrupts import Interrupts
 
-        if models:
-            Interrupts(terminal).run(_look_at(report, maker, models, settings, call=call))
-        if sandbox is not None:
-            Interrupts(terminal).run(_try(report, maker, sandbox, parse_settings(sandbox_settings, "-S")))
+        by_role = split_roles(parse_settings(settings, "-M"), models)
+        for_sandbox = parse_settings(sandbox_settings, "-S")
+        Interrupts(terminal).run(_look_at(report, maker, models, by_role, sandbox, for_sandbox, call=call))
     return report.close()
 
 
 async def _look_at(
-    report: _Report, maker: Maker, models: Mapping[str, str], settings: tuple[str, ...], *, call: bool
+    report: _Report,
+    maker: Maker,
+    models: Mapping[str, str],
+    model_settings: Mapping[str, Mapping[str, Any]],
+    sandbox: str | None,
+    sandbox_settings: Mapping[str, str],
+    *,
+    call: bool,
 ) -> None:
-    from gym_core.engine.doctor.checks import Finding
-    from gym_core.engine.doctor.endpoint import look
+    from gym_core.engine.doctor import endpoint
+    from gym_core.engine.doctor import sandbox as sandboxes
 
-    by_role = split_roles(parse_settings(settings, "-M"), dict(models))
     for role, reference in models.items():
-        try:
-            model = maker.make(Kind.MODEL, reference, by_role.get(role, {}), role=role).component
-        except GymError as error:
-            report.add(Finding(f"model {role}", "problem", error.message, error.hint))
-            continue
-        async for finding in look(role, model, call=call):
-            report.add(finding)
-
-
-async def _try(report: _Report, maker: Maker, sandbox: str, settings: Mapping[str, str]) -> None:
-    from gym_core.engine.doctor.checks import Finding
-    from gym_core.engine.doctor.sandbox import look
-
-    try:
-        provider = maker.make(Kind.SANDBOX, sandbox, settings).component
-        report.add(await look(provider))
-    except GymError as error:
-        report.add(Finding("sandbox", "problem", error.message, error.hint))
+        with report.about(f"model {role}"):
+            model = maker.make(Kind.MODEL, reference, model_settings.get(role, {}), role=role).component
+            async for finding in endpoint.look(role, model, call=call):
+                report.add(finding)
+    if sandbox is not None:
+        with report.about("sandbox"):
+            report.add(await sandboxes.look(maker.make(Kind.SANDBOX, sandbox, sandbox_settings).component))
 
 
 class _Report:
@@ -160,11 +148,20 @@ class _Report:
             if finding.fix:
                 self.terminal.out(f"{'':<8} -> {one_line(finding.fix)}")
 
+    @contextmanager
+    def about(self, check: str) -> Iterator[None]:
+        """A block whose error is a finding."""
+        from gym_core.engine.doctor.checks import Finding
+
+        try:
+            yield
+        except GymError as error:
+            self.add(Finding(check, "problem", error.message, error.hint))
+
     def close(self) -> int:
         """The closing line; returns the exit status."""
-        warnings, problems = (
-            sum(1 for finding in self.findings if finding.state == state) for state in ("warning", "problem")
-        )
+        states = [finding.state for finding in self.findings]
+        warnings, problems = states.count("warning"), states.count("problem")
         if self.as_json:
             from dataclasses import asdict
 

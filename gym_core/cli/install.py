@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gym_core.cli.installer import ARCHIVES, Change, find_installer, requested_name
 from gym_core.cli.parameters import debug_option
 from gym_core.cli.plugins import print_plugins
 from gym_core.cli.terminal import Terminal, pass_terminal
@@ -19,12 +20,10 @@ from gym_core.engine.standard_streams import is_terminal
 from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.known import CORE
-from gym_core.wiring.metadata import ARCHIVES, canonical, requested_name
-from gym_core.wiring.plugin import Plugin
+from gym_core.wiring.plugin import Plugin, canonical
 from gym_core.wiring.sources import find_source
 
 if TYPE_CHECKING:
-    from gym_core.cli.installer import Change
     from gym_core.wiring.plugin_source import Installation
 
 DECLINED = 1
@@ -84,8 +83,6 @@ def install(
     builds it again. An environment of another framework, REF as --env names it, gets the venv that it lives in:
     `gym install --isolated verifiers:wordle`.
     """
-    from gym_core.cli.installer import find_installer
-
     if (python or instead) and not isolated:
         raise UsageError("--python and --with are for what is isolated", hint="--isolated")
     options = [f"--find-links={_folder(path)}" for path in find_links]
@@ -123,8 +120,6 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
     isolated: then all goes that was installed for it.
     """
     from importlib import metadata
-
-    from gym_core.cli.installer import find_installer
 
     apart = [package for package in dict.fromkeys(packages) if isolated or _is_apart(package)]
     if apart:

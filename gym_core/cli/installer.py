@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gym_core.domain.errors import UsageError
+from gym_core.wiring.plugin import canonical
 
 Change: TypeAlias = "tuple[Literal['+', '-', '~'], str, str]"
 """What happens to one distribution: `+` it comes, `-` it goes, `~` it is put there again; its name, and its version or
@@ -31,6 +32,8 @@ _ELSEWHERE = (
     *("UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_TARGET", "UV_PREFIX", "UV_BREAK_SYSTEM_PACKAGES"),
 )
 _SHOWN = 1500
+ARCHIVES = (".whl", ".tar.gz", ".zip")
+"""How the names of files end that can be installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,18 @@ class Installer:
     def _run(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         elsewhere = ("--python", self.python) if self.name == "pip" and self.python else ()
         return _finished([*self.command, *elsewhere, action, *arguments])
+
+
+def requested_name(package: str) -> str | None:
+    """The distribution that an argument of pip or uv names; None for a folder or a URL, which do not tell."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    if package.endswith(ARCHIVES) and " @ " not in package:
+        return canonical(re.split(r"-\d", os.path.basename(package), maxsplit=1)[0])
+    try:
+        return canonical(Requirement(package).name)
+    except InvalidRequirement:
+        return None
 
 
 def find_installer(*, here: bool = True) -> Installer:

@@ -16,7 +16,7 @@ from gym_core.cli.parameters import debug_option, disable_option, json_option, k
 from gym_core.cli.terminal import PLAIN_WIDTH, Terminal, pass_terminal
 from gym_core.domain.errors import UsageError
 from gym_core.domain.nearest import did_you_mean
-from gym_core.wiring.discovery import find_damage, find_plugins
+from gym_core.wiring.discovery import find_plugins
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.plugin import Plugin
 from gym_core.wiring.reference import Reference
@@ -193,6 +193,7 @@ def check(terminal: Terminal, as_json: bool, disabled: tuple[str, ...]) -> int:
     Plugins that are switched off are left alone. Installations whose metadata is damaged, which hides their plugins,
     are named: their state is "damaged". The exit status is 1 when a plugin is broken.
     """
+    from gym_core.wiring.damage import find_damage
     from gym_core.wiring.manager import PluginManager
 
     manager = PluginManager(disabled)

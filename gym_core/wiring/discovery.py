@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from gym_core.wiring.kinds import GROUPS, Kind
-from gym_core.wiring.metadata import Damage, canonical, damaged, scan
-from gym_core.wiring.plugin import Plugin, State
-from gym_core.wiring.sources import broken_elsewhere, find_elsewhere
+from gym_core.wiring.kinds import Kind
+from gym_core.wiring.metadata import scan
+from gym_core.wiring.plugin import Plugin, State, canonical
+from gym_core.wiring.sources import find_elsewhere
 
 DISABLE_VARIABLE = "GYM_DISABLE_PLUGINS"
 """The variable that names distributions whose plugins are left out, separated by commas."""
@@ -32,14 +32,7 @@ def find_plugins(
     """
     variables = os.environ if environ is None else environ
     off = [*disabled, *variables.get(DISABLE_VARIABLE, "").split(",")]
-    found = [
-        Plugin(
-            GROUPS[entry.group], entry.name, entry.value, distribution.name, distribution.version, distribution.summary
-        )
-        for distribution in scan(sys.path if path is None else path)
-        for entry in distribution.entry_points
-        if entry.group in GROUPS
-    ]
+    found = list(scan(sys.path if path is None else path))
     switches = {switch for token in off if token.strip() for switch in _switches(token)}
     if path is None and (kind is None or kind.is_component):
         found += find_elsewhere([plugin for plugin in found if not _is_off(plugin, switches)], variables)
@@ -47,15 +40,6 @@ def find_plugins(
     order = list(Kind)
     found.sort(key=lambda plugin: (order.index(plugin.kind), plugin.name, canonical(plugin.distribution)))
     return _with_states(found, switches)
-
-
-def find_damage(*, environ: Mapping[str, str] | None = None, path: Sequence[str] | None = None) -> list[Damage]:
-    """What hides plugins, or may do so: installations that are not sound. Arguments as for `find_plugins`."""
-    found = list(damaged(sys.path if path is None else path))
-    if path is None:
-        variables = os.environ if environ is None else environ
-        found += broken_elsewhere(find_plugins(Kind.SOURCE, environ=environ), variables)
-    return found
 
 
 def _with_states(plugins: list[Plugin], off: set[str]) -> list[Plugin]:

@@ -75,7 +75,7 @@ def resolve_options(
         values = filler.from_configured(configured, values)
     if selector is not None:
         filler.check_selector(selector, values)
-    redactor = Redactor(secret for found in filler.secrets(values) for secret in found)
+    redactor = Redactor(filler.secrets(values))
     try:
         options = cls.Options.model_validate({option: entry.value for option, entry in values.items()})
     except ValidationError as error:
@@ -193,12 +193,10 @@ class _Filler:
                 f"`{self.shown}:{selector}` and `{entry.typed}` contradict each other", hint="give one of them"
             )
 
-    def secrets(self, values: Mapping[str, _Value]) -> Iterator[list[str]]:
+    def secrets(self, values: Mapping[str, _Value]) -> Iterator[str]:
         for option, entry in values.items():
-            if is_secret(self.fields[option].annotation):
-                yield list(texts_within(entry.value))
-            else:
-                yield list(secrets_within(entry.value, option))
+            secret = is_secret(self.fields[option].annotation)
+            yield from texts_within(entry.value) if secret else secrets_within(entry.value, option)
 
     def unknown(self, option: str, place: str = "") -> UsageError:
         guess = did_you_mean(option, self.fields)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from gym_core.wiring.kinds import Kind
-from gym_core.wiring.metadata import canonical
 
 State: TypeAlias = Literal["ready", "isolated", "disabled", "conflict"]
+
+
+def canonical(name: str) -> str:
+    """A distribution's name in the spelling that compares equal for all its spellings."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gym_core.domain.errors import UsageError
@@ -12,9 +13,18 @@ from gym_core.domain.nearest import suggestion
 if TYPE_CHECKING:
     from gym_core.contract.component import Venv
     from gym_core.wiring.config_file import Configured
-    from gym_core.wiring.metadata import Damage
     from gym_core.wiring.options import Resolved
     from gym_core.wiring.plugin import Plugin
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What hides a plugin, or could: an installation that is not sound. `fix`: what to do about it."""
+
+    distribution: str
+    version: str
+    message: str
+    fix: str
 
 
 class VenvMissing(UsageError):

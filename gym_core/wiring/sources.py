@@ -7,9 +7,8 @@ from functools import cache
 
 from gym_core.domain.errors import PluginError, UsageError
 from gym_core.wiring.kinds import Kind
-from gym_core.wiring.metadata import Damage
 from gym_core.wiring.plugin import Plugin
-from gym_core.wiring.plugin_source import PluginSource
+from gym_core.wiring.plugin_source import Damage, PluginSource
 
 
 def find_elsewhere(here: Sequence[Plugin], environ: Mapping[str, str]) -> Iterator[Plugin]:

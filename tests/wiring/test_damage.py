@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gym_core.spi import find_plugins
-from gym_core.wiring.discovery import find_damage
+from gym_core.wiring.damage import find_damage
 from gym_isolated.records import FORMAT, store_folder
 from gym_testing import IsolatedPlugins
 from gym_testing.site import Site

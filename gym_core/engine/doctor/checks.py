@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from gym_core.domain.errors import UsageError
 from gym_core.engine.open_files import BESIDES_CONNECTIONS, UNLIMITED, open_files_limit
 from gym_core.version import __version__
-from gym_core.wiring.discovery import find_damage
+from gym_core.wiring.damage import find_damage
 from gym_core.wiring.dotenv import OFF_VARIABLE
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.known import CORE
