@@ -106,9 +106,8 @@ def second_tier() -> str:
 def documentation(package: str, name: str, home: str) -> str:
     """The docstring of a public name; of a value, the text that stands below it."""
     value = getattr(importlib.import_module(package), name)
-    if isinstance(value, type) or inspect.isroutine(value) or inspect.ismodule(value):
-        return _own_docstring(value)
-    return _below(home, name)
+    documented = isinstance(value, type) or inspect.isroutine(value) or inspect.ismodule(value)
+    return (_own_docstring(value) if documented else "") or _below(home, name)
 
 
 def _own_docstring(value: Any) -> str:

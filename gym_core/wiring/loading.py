@@ -143,10 +143,6 @@ def _broken(plugin: Plugin, problem: str, *, hint: str = "") -> PluginError:
 
 
 def _cause(error: BaseException) -> str:
-    text = _first_line(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _first_line(error: BaseException) -> str:
+    """An error's class, and the first line of what it says."""
     lines = error_text(error).strip().splitlines()
-    return f"{lines[0]:.300}" if lines else ""
+    return ": ".join([type(error).__name__, *(f"{line:.300}" for line in lines[:1])])

@@ -56,6 +56,8 @@ def plugins(site: Site) -> None:
     site.add("gym-say", MODEL, group="gym.models", name="say")
     site.add("gym-box", "raise RuntimeError", group="gym.sandboxes", name="box")
     site.add("gym-broken", "raise RuntimeError", group="gym.models", name="broken")
+    site.add("gym-loops", "raise RuntimeError", group="gym.agents", name="looping")
+    site.add("gym-loops-elsewhere", "raise RuntimeError", group="gym.runners", name="looped")
 
 
 def completed(gym: Gym, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:
@@ -83,6 +85,7 @@ def completed(gym: Gym, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]
         ("gym rescore ", [""]),
         ("gym plugins show wo", ["words", "workers"]),
         ("gym run --agent w", []),
+        ("gym run --agent loop", ["looping", "looped"]),
         ("gym run --sandbox ", ["box"]),
     ],
 )
