@@ -216,7 +216,7 @@ component_config_options = all_of(
     ),
     click.option("--no-config", "config", flag_value="", help="Leave ./pyproject.toml alone."),
 )
-"""The same for a command that looks at components as a run would see them; passes `config`, for `read_components`."""
+"""`--config` and `--no-config` for a command that looks at components; passes `config`, for `read_components`."""
 
 
 def read_components(terminal: Terminal, config: str | None) -> Configuration:
