@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,9 +27,6 @@ class _Row:
     key: str
     value: Any
     origin: str
-
-    def as_wire(self) -> dict[str, Any]:
-        return {"key": self.key, "value": self.value, "origin": self.origin}
 
 
 # the help of `--json` is the only one that means something else here
@@ -60,7 +57,7 @@ def show(ctx: click.Context, terminal: Terminal, /, **options: Any) -> None:
     rows += _run_rows(ctx, configuration, options)
     rows += _component_rows(terminal, configuration, models, options)
     if as_json:
-        terminal.out_json([row.as_wire() for row in rows])
+        terminal.out_json([asdict(row) for row in rows])
         return
     terminal.table(TITLES, [(row.key, _text(row.value), row.origin) for row in rows])
     for missing, flag in (("model", POLICY not in models), ("environment", not options["env"])):

@@ -27,7 +27,7 @@ from gym_core.wiring.metadata import (
 )
 from gym_core.wiring.plugin import canonical
 from gym_core.wiring.plugin_source import Damage
-from gym_core.wiring.sources import broken_elsewhere
+from gym_core.wiring.sources import working_sources
 
 TEST_INSTALLER = b"gym-tests"
 """Who made an installation that hides others on purpose, as its `INSTALLER` file says."""
@@ -40,7 +40,8 @@ def find_damage(*, environ: Mapping[str, str] | None = None, path: Sequence[str]
     found = list(_damaged(sys.path if path is None else path))
     if path is None:
         variables = os.environ if environ is None else environ
-        found += broken_elsewhere(find_plugins(Kind.SOURCE, environ=environ), variables)
+        for source in working_sources(find_plugins(Kind.SOURCE, environ=environ)):
+            found += source.broken(variables)
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.metadata import scan
 from gym_core.wiring.plugin import Plugin, State, canonical
-from gym_core.wiring.sources import find_elsewhere
+from gym_core.wiring.sources import working_sources
 
 DISABLE_VARIABLE = "GYM_DISABLE_PLUGINS"
 """The variable that names distributions whose plugins are left out, separated by commas."""
@@ -35,7 +35,8 @@ def find_plugins(
     found = list(scan(sys.path if path is None else path))
     switches = {switch for token in off if token.strip() for switch in _switches(token)}
     if path is None and (kind is None or kind.is_component):
-        found += find_elsewhere([plugin for plugin in found if not _is_off(plugin, switches)], variables)
+        for source in working_sources([plugin for plugin in found if not _is_off(plugin, switches)]):
+            found += source.find(variables)
     found = [plugin for plugin in found if kind in (None, plugin.kind)]
     order = list(Kind)
     found.sort(key=lambda plugin: (order.index(plugin.kind), plugin.name, canonical(plugin.distribution)))

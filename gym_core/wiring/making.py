@@ -6,8 +6,8 @@ So whoever looks at a component sees the same one, and whatever goes wrong on th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -116,27 +116,22 @@ async def enter(
     `owner`: the distribution to blame, by default the component's name. Raises `UsageError` for an endpoint that
     refuses, `PluginError` for whatever else goes wrong on opening or closing.
     """
-    return await stack.enter_async_context(_Opening(component, kind, owner, closing))
+    return await stack.enter_async_context(_opened(component, kind, owner, closing))
 
 
-class _Opening:
-    """Opens and closes a component, and blames its owner for what goes wrong."""
-
-    def __init__(self, component: Any, kind: Kind, owner: str, closing: float) -> None:
-        name = component.context.name or type(component).__name__
-        self._life = lifespan(component, closing, f"the {kind.label} {name}")
-        self._kind = kind
-        self._owner = owner or name
-
-    async def __aenter__(self) -> Any:
-        try:
-            with blaming(self._owner, f"the {self._kind.label} could not start"):
-                opened = await self._life.__aenter__()
-                _look_at(opened)
-                return opened
-        except ModelError as error:
-            raise UsageError(error.message, hint=error.hint or error.remedy) from error
-
-    async def __aexit__(self, *error: object) -> None:
-        with blaming(self._owner, f"the {self._kind.label} could not stop"):
-            await self._life.__aexit__(None, None, None)
+@asynccontextmanager
+async def _opened(component: Any, kind: Kind, owner: str, closing: float) -> AsyncIterator[Any]:
+    name = component.context.name or type(component).__name__
+    owner = owner or name
+    life = lifespan(component, closing, f"the {kind.label} {name}")
+    try:
+        with blaming(owner, f"the {kind.label} could not start"):
+            opened = await life.__aenter__()
+            _look_at(opened)
+    except ModelError as error:
+        raise UsageError(error.message, hint=error.hint or error.remedy) from error
+    try:
+        yield opened
+    finally:
+        with blaming(owner, f"the {kind.label} could not stop"):
+            await life.__aexit__(None, None, None)

@@ -101,13 +101,11 @@ class _Filler:
     def from_environment(self) -> dict[str, _Value]:
         found: dict[str, _Value] = {}
         for option, info in self.fields.items():
-            for source in variables(self.name, option, info):
-                text = self.environ.get(source, "")
-                if text:
-                    value = parse_text(text, info.annotation)
-                    shown = MASK if is_secret(info.annotation) else _shown(option, text)
-                    found[option] = _Value(value, f"{ENVIRONMENT} {source}", f"{source}={shown}")
-                    break
+            names = variables(self.name, option, info)
+            if source := next((name for name in names if self.environ.get(name)), None):
+                text = self.environ[source]
+                value = parse_text(text, info.annotation)
+                found[option] = _Value(value, f"{ENVIRONMENT} {source}", f"{source}={_shown(option, text, info)}")
         return found
 
     def from_configured(self, configured: Configured, over: Mapping[str, _Value]) -> dict[str, _Value]:
@@ -125,9 +123,7 @@ class _Filler:
         values: dict[str, _Value] = {}
         for option, value in configured.values.items():
             place = f"{configured.place}{option}"
-            info = self.fields.get(option)
-            if info is None:
-                raise self.unknown(option, place)
+            info = self.known(option, place)
             if is_secret(info.annotation):
                 names = variables(self.name, option, info)
                 raise UsageError(
@@ -146,7 +142,7 @@ class _Filler:
                     )
             if isinstance(value, str) and is_path(info.annotation) and not value.startswith("~"):
                 value = str(configured.folder / value)
-            values[option] = _Value(value, configured.origin, f"{place} = {_shown(option, value)!r:.200}")
+            values[option] = _Value(value, configured.origin, f"{place} = {_shown(option, value, info)!r:.200}")
         return {**values, **over}
 
     def from_selector(self, selector: str | None) -> dict[str, _Value]:
@@ -164,11 +160,8 @@ class _Filler:
         # whole mappings first, so that single keys are laid over them
         for key in sorted(given, key=lambda key: "." in key):
             option, _, inner = key.partition(".")
-            info = self.fields.get(option)
-            if info is None:
-                raise self.unknown(option)
-            shown = MASK if is_secret(info.annotation) else f"{_shown(key, given[key])!s:.200}"
-            typed = f"{self.flag}{key}={shown}"
+            info = self.known(option, f"{self.flag}{option}")
+            typed = f"{self.flag}{key}={_shown(key, given[key], info)!s:.200}"
             value = self.given_value(key, given[key], info, inner, values.get(option), typed)
             values[option] = _Value(value, COMMAND_LINE, typed)
         return values
@@ -198,10 +191,12 @@ class _Filler:
             secret = is_secret(self.fields[option].annotation)
             yield from texts_within(entry.value) if secret else secrets_within(entry.value, option)
 
-    def unknown(self, option: str, place: str = "") -> UsageError:
-        guess = did_you_mean(option, self.fields)
-        return UsageError(
-            f"{self.shown} has no option {option!r} ({place or f'{self.flag}{option}'}){guess}",
+    def known(self, option: str, place: str) -> FieldInfo:
+        """An option that was given. `place`: where, as messages call it. Raises `UsageError` for one that is none."""
+        if option in self.fields:
+            return self.fields[option]
+        raise UsageError(
+            f"{self.shown} has no option {option!r} ({place}){did_you_mean(option, self.fields)}",
             hint=f"`gym plugins show {self.shown}` lists its options",
         )
 
@@ -234,8 +229,10 @@ class _Filler:
         return UsageError(f"{self.shown} needs the option `{option}`", hint=hint)
 
 
-def _shown(key: str, value: Any) -> Any:
+def _shown(key: str, value: Any, info: FieldInfo) -> Any:
     """A value as messages may show it."""
+    if is_secret(info.annotation):
+        return MASK
     name = key.rpartition(".")[2]
     return Redactor().typed(value, name) if isinstance(value, str) else Redactor().settings(value, name)
 

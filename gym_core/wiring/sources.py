@@ -1,28 +1,23 @@
-"""What the sources of plugins that are not installed beside gym have found."""
+"""The sources of plugins that are not installed beside gym."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from gym_core.domain.errors import PluginError, UsageError
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.plugin import Plugin
-from gym_core.wiring.plugin_source import Damage, PluginSource
+from gym_core.wiring.plugin_source import PluginSource
 
 
-def find_elsewhere(here: Sequence[Plugin], environ: Mapping[str, str]) -> Iterator[Plugin]:
-    """What the sources among the plugins that are installed here have found. A broken source finds nothing."""
-    for plugin in here:
-        if plugin.kind is Kind.SOURCE and not isinstance(source := _opened(plugin), PluginError):
-            yield from source.find(environ)
-
-
-def broken_elsewhere(sources: Sequence[Plugin], environ: Mapping[str, str]) -> Iterator[Damage]:
-    """What hides plugins in the sources."""
-    for plugin in sources:
-        if plugin.state == "ready" and not isinstance(source := _opened(plugin), PluginError):
-            yield from source.broken(environ)
+def working_sources(plugins: Iterable[Plugin]) -> Iterator[PluginSource]:
+    """The sources among plugins. One that is broken finds nothing, and is left out."""
+    for plugin in plugins:
+        if plugin.kind is Kind.SOURCE and plugin.state == "ready":
+            source = _opened(plugin)
+            if not isinstance(source, PluginError):
+                yield source
 
 
 def find_source(name: str, plugins: Iterable[Plugin]) -> PluginSource:
