@@ -23,11 +23,12 @@ _WHEEL = "Wheel-Version: 1.0\nGenerator: gym\nRoot-Is-Purelib: true\nTag: py3-no
 PACKAGES = {
     "gym-core": "gym_core",
     "gym-http1": "gym_http1",
+    "gym-results": "gym_results",
     "gym-nemo": "gym_nemo",
     "gym-http": "gym_http",
     "gym-isolated": "gym_isolated",
 }
-"""What an isolated environment needs of gym: the core, and what its components are served with."""
+"""What an isolated environment needs of gym: the core, and what its components are served with, and that needs."""
 
 
 def write_wheels(folder: Path, more: Mapping[str, str] = MappingProxyType({})) -> list[str]:
