@@ -347,6 +347,12 @@ class TestShow:
         assert done.status == 2
         assert "--resume needs to know" in done.err
 
+    def test_the_executor_is_one_of_the_components_where_workers_are_wanted(self, gym: Gym) -> None:
+        done = gym("config", "--model", "parrot", "--env", "talk", "--workers", "2", "-X", "speed=3")
+        assert done.status == 2
+        assert "workers has no option 'speed' (-X speed)" in done.err
+        assert gym("config", "--model", "parrot", "--env", "talk").status == 0
+
 
 class TestManifest:
     """`--config x.run.json` repeats a run."""
