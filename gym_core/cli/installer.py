@@ -118,14 +118,10 @@ def find_installer(*, here: bool = True) -> Installer:
     )
 
 
-def refuse_managed(prefix: str = "", base: str = "", folder: str = "") -> None:
-    """Raise `UsageError` where packages of this environment are the system's business: PEP 668.
-
-    The arguments are those of this interpreter by default: `folder` is that of its standard library.
-    """
-    if (prefix or sys.prefix) != (base or sys.base_prefix):
-        return  # a virtual environment
-    if Path(folder or sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").is_file():
+def refuse_managed() -> None:
+    """Raise `UsageError` where packages of this environment are the system's business: PEP 668."""
+    is_virtual = sys.prefix != sys.base_prefix
+    if not is_virtual and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").is_file():
         raise UsageError(
             f"{sys.executable} belongs to the operating system, which manages its packages",
             hint="make an environment of your own, `python -m venv .venv`, and install gym-core and the rest there",

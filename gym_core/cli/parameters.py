@@ -97,13 +97,13 @@ def all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Comman
     return add
 
 
-def component_options(*, model: str, env: str, agent: str, sandbox: str = SANDBOXES) -> Callable[[Command], Command]:
+def component_options(*, model: str, env: str, agent: str) -> Callable[[Command], Command]:
     """`--model` or `-m`, passed as `models`, `--env`, `--agent` and `--sandbox`, with these helps."""
     return all_of(
         click.option("-m", "--model", "models", metavar="[ROLE=]REF", multiple=True, help=model),
         click.option("--env", metavar="REF", help=env),
         click.option("--agent", metavar="REF", help=agent),
-        sandbox_option(sandbox),
+        sandbox_option(),
     )
 
 

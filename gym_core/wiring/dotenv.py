@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
 from pathlib import Path
 
 from gym_core.domain.errors import UsageError
@@ -11,16 +10,15 @@ from gym_core.domain.errors import UsageError
 OFF_VARIABLE = "GYM_NO_DOTENV"
 
 
-def load_dotenv(directory: str | Path = ".", *, environ: MutableMapping[str, str] | None = None) -> set[str]:
+def load_dotenv() -> set[str]:
     """Set the variables of `.env` that are not set yet; return their names.
 
     Does nothing where there is no such file, or where `GYM_NO_DOTENV` is set. Raises `UsageError` for a file that
     cannot be read.
     """
-    variables = os.environ if environ is None else environ
-    path = Path(directory, ".env")
+    path = Path(".env")
     # a directory of that name is somebody's virtual environment
-    if variables.get(OFF_VARIABLE) or not path.is_file():
+    if os.environ.get(OFF_VARIABLE) or not path.is_file():
         return set()
     from dotenv import dotenv_values
 
@@ -28,6 +26,6 @@ def load_dotenv(directory: str | Path = ".", *, environ: MutableMapping[str, str
         values = dotenv_values(path, encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", hint=f"fix it, or set {OFF_VARIABLE}=1") from error
-    new = {name: value for name, value in values.items() if value is not None and name not in variables}
-    variables.update(new)
+    new = {name: value for name, value in values.items() if value is not None and name not in os.environ}
+    os.environ.update(new)
     return set(new)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import sysconfig
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,16 +152,24 @@ class TestAsking:
 class TestEnvironments:
     """Whose packages they are."""
 
-    def test_those_of_the_operating_system_are_left_alone(self, tmp_path: Path) -> None:
-        (tmp_path / "EXTERNALLY-MANAGED").write_text("[externally-managed]\n")
+    @pytest.fixture
+    def library(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The standard library's folder of an interpreter that is in no virtual environment."""
+        monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+        monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+        return tmp_path
+
+    def test_those_of_the_operating_system_are_left_alone(self, library: Path) -> None:
+        (library / "EXTERNALLY-MANAGED").write_text("[externally-managed]\n")
         with pytest.raises(UsageError, match="belongs to the operating system") as raised:
-            refuse_managed("/usr", "/usr", str(tmp_path))
+            refuse_managed()
         assert "python -m venv" in raised.value.hint
 
-    def test_virtual_and_own_environments_are_fine(self, tmp_path: Path) -> None:
-        refuse_managed("/usr", "/usr", str(tmp_path))
-        (tmp_path / "EXTERNALLY-MANAGED").touch()
-        refuse_managed("/home/me/.venv", "/usr", str(tmp_path))
+    def test_virtual_and_own_environments_are_fine(self, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        refuse_managed()
+        (library / "EXTERNALLY-MANAGED").touch()
+        monkeypatch.setattr(sys, "prefix", "/home/me/.venv")
+        refuse_managed()
 
     def test_without_uv_and_pip(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))

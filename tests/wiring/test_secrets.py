@@ -47,28 +47,40 @@ def test_variables_tell_by_their_names() -> None:
     assert redactor.redact("hidden! visible") == "*** visible"
 
 
-def test_dotenv_fills_what_is_not_set(tmp_path: Path) -> None:
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The variables of a process that works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    variables: dict[str, str] = {}
+    monkeypatch.setattr("os.environ", variables)
+    return variables
+
+
+def test_dotenv_fills_what_is_not_set(tmp_path: Path, environ: dict[str, str]) -> None:
     (tmp_path / ".env").write_text("A=from file\nB='quoted'\nEMPTY\n# comment\nexport C=3\n")
-    environ = {"A": "set"}
-    assert load_dotenv(tmp_path, environ=environ) == {"B", "C"}
-    assert environ == {"A": "set", "B": "quoted", "C": "3"}
+    environ["A"] = "set"
+    assert load_dotenv() == {"B", "C"}
+    assert {name: environ[name] for name in "ABC"} == {"A": "set", "B": "quoted", "C": "3"}
 
 
-def test_dotenv_can_be_switched_off_and_be_missing(tmp_path: Path) -> None:
-    assert load_dotenv(tmp_path, environ={}) == set()
+def test_dotenv_can_be_switched_off_and_be_missing(tmp_path: Path, environ: dict[str, str]) -> None:
+    assert load_dotenv() == set()
     (tmp_path / ".env").write_text("A=1\n")
-    assert load_dotenv(tmp_path, environ={"GYM_NO_DOTENV": "1"}) == set()
+    environ["GYM_NO_DOTENV"] = "1"
+    assert load_dotenv() == set()
 
 
+@pytest.mark.usefixtures("environ")
 def test_a_directory_called_dotenv_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
-    assert load_dotenv(tmp_path, environ={}) == set()
+    assert load_dotenv() == set()
 
 
+@pytest.mark.usefixtures("environ")
 def test_an_unreadable_dotenv_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"A=\xff\xfe\n")
     with pytest.raises(UsageError, match=r"\.env cannot be read.*GYM_NO_DOTENV"):
-        load_dotenv(tmp_path, environ={})
+        load_dotenv()
 
 
 # What is a secret
