@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gym_core.cli.reward_lines import breakdown_lines as breakdown_lines
     from gym_core.cli.reward_lines import mean_text as mean_text
     from gym_core.cli.running import logged as logged
+    from gym_core.cli.running import run_in_terminal as run_in_terminal
     from gym_core.cli.terminal import Terminal as Terminal
     from gym_core.cli.terminal import open_console as open_console
     from gym_core.cli.terminal import pass_shared_terminal as pass_shared_terminal
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
     from gym_core.domain.conversation import MAIN as MAIN
     from gym_core.domain.conversation import ModelCall as ModelCall
+    from gym_core.domain.conversation import Reply as Reply
     from gym_core.domain.conversation import ToolRun as ToolRun
     from gym_core.domain.conversation import answers_that_stand as answers_that_stand
     from gym_core.domain.conversation import path_length as path_length
@@ -134,6 +136,7 @@ if TYPE_CHECKING:
     from gym_core.engine.child_processes.parent import ErrorLines as ErrorLines
     from gym_core.engine.child_processes.parent import NoAnswer as NoAnswer
     from gym_core.engine.child_processes.parent import how_ended as how_ended
+    from gym_core.engine.config import Invocation as Invocation
     from gym_core.engine.config import RunConfig as RunConfig
     from gym_core.engine.config import run_config as run_config
     from gym_core.engine.events.logs import log_rollout as log_rollout
@@ -180,9 +183,12 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.group import group_verdicts as group_verdicts
     from gym_core.engine.rollout.group import score_group as score_group
     from gym_core.engine.rollout.live_session import LiveSession as LiveSession
+    from gym_core.engine.rollout.recording import Recording as Recording
+    from gym_core.engine.rollout.rollout_run import SESSION as SESSION
     from gym_core.engine.rollout.rollout_run import RolloutRun as RolloutRun
     from gym_core.engine.rollout.rollout_run import carry_out as carry_out
     from gym_core.engine.rollout.rollout_run import derive_seed as derive_seed
+    from gym_core.engine.rollout.row import build_row as build_row
     from gym_core.engine.rollout.row import unwritable as unwritable
     from gym_core.engine.rollout.runner_rollout import NoEnvironment as NoEnvironment
     from gym_core.engine.rollout.stage import LazyGateway as LazyGateway
@@ -191,6 +197,7 @@ if TYPE_CHECKING:
     from gym_core.engine.run.opening import Opened as Opened
     from gym_core.engine.run.opening import open_run as open_run
     from gym_core.engine.run.run import Run as Run
+    from gym_core.engine.run.stored_rollouts import open_stored_rollouts as open_stored_rollouts
     from gym_core.engine.staging import beginning as beginning
     from gym_core.engine.staging import make_gates as make_gates
     from gym_core.engine.staging import open_stage as open_stage

@@ -93,7 +93,6 @@ app = CommandGroup(
             "gym_core.cli.run:run",
             "Run an agent with a model on an environment's tasks and write one row per rollout.",
         ),
-        "rescore": ("gym_core.cli.rescore:rescore", "Verify stored rollouts again, without a model."),
         "plugins": ("gym_core.cli.app:plugins", "List, show and check the installed plugins."),
         "doctor": ("gym_core.cli.doctor:doctor", "Look for what keeps runs from going well, and say how to fix it."),
         "install": ("gym_core.cli.install:install", "Install packages into the environment that gym runs in."),

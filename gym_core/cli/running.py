@@ -46,22 +46,19 @@ def execute(
     warning = allow_open_files(config.execution.concurrency)
     if warning is not None:
         terminal.note(f"warning: {warning}")
-    with logged(terminal, verbose=verbose):
-        report = (lambda message: None) if quiet else terminal.note
-        opened = open_run(config, redactor=terminal.redactor, report=report)
+    report = (lambda message: None) if quiet else terminal.note
+    opened = open_run(config, redactor=terminal.redactor, report=report)
 
-        def way_on(error: BaseException | None, summary: Mapping[str, Any]) -> str:
-            return _way_on(error, summary, terminal.redactor.arguments(config.invocation.argv), config)
+    def way_on(error: BaseException | None, summary: Mapping[str, Any]) -> str:
+        return _way_on(error, summary, terminal.redactor.arguments(config.invocation.argv), config)
 
-        interrupts = Interrupts(terminal)
-        return interrupts.run(
-            carry_out(terminal, interrupts, opened, way_on, quiet=quiet, as_json=as_json, fail_under=fail_under)
-        )
+    return run_in_terminal(
+        terminal, opened, way_on, quiet=quiet, as_json=as_json, fail_under=fail_under, verbose=verbose
+    )
 
 
-async def carry_out(
+def run_in_terminal(
     terminal: Terminal,
-    interrupts: Interrupts,
     opened: AbstractAsyncContextManager[Run[Any]],
     way_on: Callable[[BaseException | None, Mapping[str, Any]], str],
     *,
@@ -70,12 +67,43 @@ async def carry_out(
     subject: str = "the run",
     header: bool = True,
     fail_under: float | None = None,
+    verbose: bool = False,
 ) -> int:
-    """Wire, collect, account; returns the exit status.
+    """Open a run, collect, and account for it; returns the exit status.
 
     `way_on`: what to do about a run that was not finished, by its error and its summary. `subject`: what messages call
-    it, and `header`: whether it is said what it is. `fail_under`: the mean reward below which it fails.
+    it, and `header`: whether it is said what it is. `fail_under`: the mean reward below which it fails. `verbose`:
+    whether all that is logged is shown.
     """
+    interrupts = Interrupts(terminal)
+    with logged(terminal, verbose=verbose):
+        return interrupts.run(
+            _carry_out(
+                terminal,
+                interrupts,
+                opened,
+                way_on,
+                quiet=quiet,
+                as_json=as_json,
+                subject=subject,
+                header=header,
+                fail_under=fail_under,
+            )
+        )
+
+
+async def _carry_out(
+    terminal: Terminal,
+    interrupts: Interrupts,
+    opened: AbstractAsyncContextManager[Run[Any]],
+    way_on: Callable[[BaseException | None, Mapping[str, Any]], str],
+    *,
+    quiet: bool,
+    as_json: bool,
+    subject: str,
+    header: bool,
+    fail_under: float | None,
+) -> int:
     async with opened as run:
         if run.source.info.read_as:
             terminal.note(run.source.info.read_as)

@@ -11,6 +11,7 @@ COMMANDS = {
     "show": ("gym-results", "Show rollouts of a run: one, those that failed, the lowest, or with those of another."),
     "stats": ("gym-results", "Compute the numbers of runs again, a line for each."),
     "runs": ("gym-results", "List the runs of a folder, newest first, with what they came to."),
+    "rescore": ("gym-results", "Verify stored rollouts again, without a model."),
     "export": ("gym-results", "Write the rollouts of a run as rows that the tools of others read."),
     "import": ("gym-results", "Turn the configuration of another system into a run file."),
     "serve": ("gym-http", "Offer an environment, a model or an agent over HTTP until it is interrupted."),

@@ -23,10 +23,10 @@ from gym_core import (
     user_message,
 )
 from gym_core.errors import EpisodeOver
-from tests.engine.test_rescore import again, rescore
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel, call, say
+from tests.support.rescoring import again, rescore
 from tests.support.running import gave, items_of, rollout, run, shown
 
 

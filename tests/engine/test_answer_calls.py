@@ -101,7 +101,7 @@ def test_it_is_the_same_over_http() -> None:
 
 
 def test_it_is_verified_again(tmp_path: Path) -> None:
-    from gym_core.engine.run.rescore import open_rescore
+    from gym_results.rescoring import open_rescore
 
     class Server(ResourceServer):
         """Steps."""

@@ -29,12 +29,12 @@ from gym_core import (
     hookimpl,
 )
 from gym_core.engine.run.groups import Groups
-from gym_core.engine.run.rescore import open_rescore
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.store import ResultStore
 from gym_core.errors import StoreError
 from gym_core.spi import RunControl, open_run
 from gym_results.comparison import Statistics
+from gym_results.rescoring import open_rescore
 from gym_testing import Served
 from tests.support.agents import LoopAgent
 from tests.support.envs import PlainSession, ask, env

@@ -9,10 +9,10 @@ import pytest
 
 from gym_core import Item, Status, Trajectory, Verdict, responses, tool
 from gym_nemo.rows import result_row
-from tests.engine.test_rescore import again, rescore
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel, call, response, say
+from tests.support.rescoring import again, rescore
 from tests.support.running import read_jsonl, rollout, run
 
 

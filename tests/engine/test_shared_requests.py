@@ -11,8 +11,8 @@ import pytest
 
 from gym_core import UsageError, tool
 from gym_core.engine.rollout.row import SharedRequests
-from gym_core.engine.run.rescore import open_rescore
 from gym_core.errors import BadRequestError
+from gym_results.rescoring import open_rescore
 from tests.support.envs import PlainSession, env
 from tests.support.models import ScriptedModel
 from tests.support.running import read_jsonl, run

@@ -9,7 +9,7 @@ from gym_results import gym_commands
 from gym_testing import IsolatedPlugins
 from tests.support.exports import Gym
 
-commands = pytest.mark.parametrize("name", ["show", "stats", "runs", "export", "import"])
+commands = pytest.mark.parametrize("name", ["show", "stats", "runs", "export", "import", "rescore"])
 
 
 @commands

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from gym_core import Done, Item, Response, Session, Task, Trajectory, UsageError, Verdict, tool, user_message
-from gym_core.engine.run.rescore import open_rescore
-from gym_core.engine.storage.reading import ResultsFile
+from gym_core.spi import ResultsFile
+from gym_results.rescoring import open_rescore
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, ask, env
 from tests.support.models import ScriptedModel, call, say
+from tests.support.rescoring import again, rescore
 from tests.support.running import read_jsonl, run
 
 
@@ -56,26 +57,12 @@ COUNTING = (
 )
 
 
-def rescore(file: Path, session: type[Session[Any]], **settings: Any) -> dict[str, Any]:
-    """Verify a file again; returns the summary."""
-
-    async def main() -> dict[str, Any]:
-        async with open_rescore(file, env=env(session), **settings) as wanted:
-            return await wanted.execute()
-
-    return asyncio.run(asyncio.wait_for(main(), 30))
-
-
 @pytest.fixture
 def counted(tmp_path: Path) -> Path:
     """A file of six rollouts with tools, replies and state."""
     path = tmp_path / "x.jsonl"
     run(ScriptedModel(*COUNTING), env(Counter, 3), output=path, repeats=2, seed=5)
     return path
-
-
-def again(path: Path) -> list[dict[str, Any]]:
-    return read_jsonl(path.with_name("x.rescored.jsonl"))
 
 
 def failures(path: Path) -> list[dict[str, Any]]:

@@ -4,49 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from typing_extensions import TypedDict
 
-from gym_core.contract.model import ModelBackend
-from gym_core.contract.resource_server import ResourceServer
-from gym_core.contract.sandbox import SandboxProvider
-from gym_core.domain.errors import UsageError
-from gym_core.domain.group import FEWEST
-from gym_core.domain.json_text import encode_json
-from gym_core.domain.rollout import Rollout, Status
-from gym_core.domain.task import result_task_id
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.config import Invocation, RunConfig, run_config
-from gym_core.engine.executors.inline import InlineExecutor
-from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.metrics.rewards import RewardTally
-from gym_core.engine.rollout.agent_rollout import POLICY
-from gym_core.engine.rollout.replayed_rollout import Recorded, replayed
-from gym_core.engine.run.groups import Earlier, Groups
-from gym_core.engine.run.opening import Opened, make_groups, open_components, open_record, run_manifest, running_clock
-from gym_core.engine.run.record import Record
-from gym_core.engine.run.run import Run
-from gym_core.engine.storage.files import parse_account, read_rows
-from gym_core.engine.storage.groups import GroupLines
-from gym_core.engine.storage.manifest import Manifest
-from gym_core.engine.storage.outputs import Mode, Outputs
-from gym_core.engine.storage.reading import ResultsFile
-from gym_core.engine.storage.resume import Finished
-from gym_core.engine.tasks.check import SourceInfo
-from gym_core.engine.tasks.keys import KeyTable, digest
-from gym_core.engine.tasks.prefetch import Prefetch
-from gym_core.wiring.config_file import ENV, SANDBOX, Configured
-from gym_core.wiring.secrets import Redactor
+from gym_core import Deadlines, ModelBackend, ResourceServer, Rollout, SandboxProvider, Status, UsageError, encode_json
+from gym_core.spi import (
+    Configured,
+    Invocation,
+    Manifest,
+    Redactor,
+    ResultsFile,
+    RewardTally,
+    Run,
+    RunConfig,
+    open_stored_rollouts,
+    run_config,
+)
+from gym_results.replay import replayed
 
-READ_AHEAD = 16
-"""How many stored rollouts wait to be verified again."""
+_POLICY, _ENV, _SANDBOX = "policy", "env", "sandbox"
+"""A role, and components as manifests and run files call them."""
 
 
 class RescoreSettings(TypedDict, total=False):
@@ -62,7 +45,7 @@ class RescoreSettings(TypedDict, total=False):
     sandbox_options: Mapping[str, Any]
     disabled_plugins: Sequence[str]
     output: str | Path | None
-    mode: Mode
+    mode: Literal["new", "overwrite"]
     deadlines: Deadlines
     concurrency: int
 
@@ -76,7 +59,7 @@ async def open_rescore(
     redactor: Redactor | None = None,
     argv: Sequence[str] = (),
     **settings: Unpack[RescoreSettings],
-) -> AsyncGenerator[Run[StoredJob], None]:
+) -> AsyncGenerator[Run[Rollout], None]:
     """A run whose rollouts are replays of those in a results file: opened, executed and ended like any other.
 
     `models`: for the roles that the verifier asks. `env`: None for the environment, with its options, that the manifest
@@ -88,50 +71,20 @@ async def open_rescore(
     """
     results, rows, repeats = await asyncio.to_thread(_stored, file)
     config = _run_config(results, repeats, models or {}, env, argv, settings)
-    stack = AsyncExitStack()
-    try:
-        yield await _open(stack, config, results, rows, redactor if redactor is not None else Redactor())
-    finally:
-        await stack.aclose()
-
-
-async def _open(
-    stack: AsyncExitStack, config: RunConfig, results: ResultsFile, rows: int, redactor: Redactor
-) -> Run[StoredJob]:
-    repeats = config.limits.repeats
-    opened = await open_components(
-        stack, config, redactor, agent=False, exists="--overwrite replaces it, --output writes elsewhere"
+    redactor = redactor if redactor is not None else Redactor()
+    opened = open_stored_rollouts(
+        results,
+        config,
+        partial(replayed, redactor=redactor),
+        rows=rows,
+        described=partial(_described, results),
+        redactor=redactor,
     )
-    progress = opened.progress
-    progress.total = rows
-    scores = repeats >= FEWEST and opened.scores
-    if scores:
-        progress.groups = GroupTally()
-    tasks = SourceInfo(str(results.path))
-    manifest = _manifest(opened, tasks, results)
-    opened.notices += _differences(manifest)
-    record, _ = await open_record(stack, opened, manifest, tasks)
-    assert record.store is not None
-    record.store.cite_all(results.outputs.tools)
-    stage = opened.open_stage(stack, running_clock(), manifest.run_id)
-    comparison = _Comparison(results.path, repeats, progress)
-    groups = None
-    if scores:
-        groups = make_groups(opened, stage, record)
-        groups.later = partial(_score_groups, groups, record.store.outputs, repeats)  # rows come in the file's order
-    return Run(
-        source=StoredRollouts(results, record),
-        executor=InlineExecutor(
-            lambda job: replayed(stage, job.recorded, redactor, job.attempt),
-            concurrency=config.execution.concurrency,
-        ),
-        record=record,
-        notices=opened.notices,
-        gates=stage.gates,
-        heard=comparison.add,
-        further=comparison.to_wire,
-        groups=groups,
-    )
+    async with opened as run:
+        comparison = _Comparison(results.path, repeats, run)
+        run.heard, run.further = comparison.add, comparison.to_wire
+        run.notices += _differences(run.record.manifest)
+        yield run
 
 
 def _run_config(
@@ -143,17 +96,17 @@ def _run_config(
     settings: RescoreSettings,
 ) -> RunConfig:
     """The run that verifies the rollouts of a file again, which it reads as others read their configuration."""
-    if POLICY in models:
+    if _POLICY in models:
         raise UsageError(
             "a stored rollout is verified again without its policy", hint="--model ROLE=REF, such as --model judge=REF"
         )
     wanted: RescoreSettings = {**settings}
     configured: dict[str, Configured] = {}
     if env is None:
-        env, configured[ENV] = _recorded_env(results)
+        env, configured[_ENV] = _recorded_env(results)
     manifest, files = results.manifest, results.outputs
-    if wanted.get("sandbox") is None and manifest is not None and manifest.settings.get(SANDBOX):
-        wanted["sandbox"], configured[SANDBOX] = _recorded(results, manifest, SANDBOX)
+    if wanted.get("sandbox") is None and manifest is not None and manifest.settings.get(_SANDBOX):
+        wanted["sandbox"], configured[_SANDBOX] = _recorded(results, manifest, _SANDBOX)
     if wanted.get("output") is None:
         wanted["output"] = _beside(results.path)
     made_from = {
@@ -165,75 +118,12 @@ def _run_config(
     return run_config(models=models, env=env, configured=configured, invocation=invocation, repeats=repeats, **wanted)
 
 
-async def _score_groups(groups: Groups, outputs: Outputs, repeats: int) -> None:
-    """Have the rollouts of each task that were written scored together."""
-    finished = await asyncio.to_thread(Finished, outputs, Progress(), places=True)
-    groups.earlier = Earlier(finished, GroupLines(outputs.groups), repeats)
-    tasks = Prefetch(_tasks_of(outputs.rows))
-    try:
-        async for task_id in tasks:
-            await groups.add_earlier(task_id)
-    finally:
-        tasks.close()
-
-
-def _tasks_of(rows: Path) -> Generator[str, None, None]:
-    seen = KeyTable()
-    for row in read_rows(rows, parse_account):
-        task_id = result_task_id(row)
-        if seen.add(digest(task_id)):
-            yield task_id
-
-
-@dataclass(frozen=True, slots=True)
-class StoredJob:
-    """One stored rollout to verify again."""
-
-    recorded: Recorded
-    attempt: int
-
-
-class StoredRollouts:
-    """Stored rollouts as jobs.
-
-    A failure is carried over to `record`: what has no verdict keeps none, and means go on to say that they leave it
-    out.
-    """
-
-    known = True
-
-    def __init__(self, results: ResultsFile, record: Record) -> None:
-        self.info = record.tasks
-        self.planned = record.progress.total
-        self._results = results
-        self._record = record
-
-    async def jobs(self) -> AsyncGenerator[StoredJob, None]:
-        """All that have a verdict. Raises `UsageError` for what is no row."""
-        progress = self._record.progress
-        rollouts = Prefetch(self._results.rollouts(), READ_AHEAD)
-        try:
-            async for rollout in rollouts:
-                if rollout.reward is not None:
-                    yield StoredJob(Recorded(rollout), int(rollout.row["rollout"].get("attempt", 1)))
-                    continue
-                if self._record.store is not None:
-                    self._record.store.write(rollout)
-                progress.total = (progress.total or 0) + 1
-                progress.add(rollout.row, kept=True)
-        finally:
-            rollouts.close()
-
-    def look_through(self) -> None:
-        """There is nothing that is not known."""
-
-
 class _Comparison:
     """Old and new rewards."""
 
-    def __init__(self, file: Path, repeats: int, progress: Progress) -> None:
+    def __init__(self, file: Path, repeats: int, run: Run[Rollout]) -> None:
         self._file = file
-        self._progress = progress
+        self._run = run
         self._changed = 0
         self._failures = 0
         self._tally = RewardTally(repeats)
@@ -256,7 +146,7 @@ class _Comparison:
             "rollouts": result["rollouts"],
             "changed": self._changed,
             "failed": self._failures,
-            "carried_over": self._progress.kept,
+            "carried_over": self._run.progress.kept,
             "before": parts.get("before"),
             "after": {name: result[name] for name in ("mean", "standard_error", "rollouts")},
             "change": parts.get("change"),
@@ -271,19 +161,18 @@ def _stored(file: str | Path) -> tuple[ResultsFile, int, int]:
     return results, *results.extent()
 
 
-def _manifest(opened: Opened, tasks: SourceInfo, results: ResultsFile) -> Manifest:
+def _described(results: ResultsFile, manifest: Manifest) -> Manifest:
     """That of the file, with what verifies it now."""
-    manifest, earlier = run_manifest(opened, tasks), results.manifest
+    earlier, now = results.manifest, manifest.settings
     before = earlier.settings if earlier is not None else {}
-    about = opened.assembly.about.described
     settings = {
-        "tasks": {"name": tasks.name},
+        "tasks": {"name": str(results.path)},
         **before,
-        "models": {**(before.get("models") or {}), **about.get("models", {})},
-        "env": about["env"],
-        **({SANDBOX: about[SANDBOX]} if SANDBOX in about else {}),
+        "models": {**(before.get("models") or {}), **now.get("models", {})},
+        _ENV: now[_ENV],
+        **({_SANDBOX: now[_SANDBOX]} if _SANDBOX in now else {}),
         "rescored": {
-            "file": tasks.name,
+            "file": str(results.path),
             "run_id": earlier.run_id if earlier is not None else None,
             "env": before.get("env"),
         },
@@ -309,7 +198,7 @@ def _differences(manifest: Manifest) -> Iterator[str]:
 def _made_in_python(
     results: ResultsFile, about: Mapping[str, Any], operational: Mapping[str, Any], given: Collection[str]
 ) -> UsageError:
-    source = (operational.get("sources") or {}).get(ENV)
+    source = (operational.get("sources") or {}).get(_ENV)
     options = about.get("options") or {}
     settings = [f"-E {name}={encode_json(options[name]).decode()}" for name in sorted(given) if name in options]
     command = " ".join([f"gym rescore {results.path} --env", source or "REF", *settings])
@@ -332,13 +221,13 @@ def _recorded_env(results: ResultsFile) -> tuple[str, Configured]:
         raise UsageError(
             f"{results.outputs.manifest} is missing, which names the environment", hint="name it with --env REF"
         )
-    about = manifest.settings.get(ENV)
+    about = manifest.settings.get(_ENV)
     if not about:
         raise UsageError(
             f"{results.outputs.manifest} names no environment: the agent of that run brought its own",
             hint="name one with --env REF",
         )
-    reference, configured = _recorded(results, manifest, ENV)
+    reference, configured = _recorded(results, manifest, _ENV)
     if reference is None:
         raise _made_in_python(results, about, manifest.operational, configured.recorded or ())
     return reference, configured

@@ -13,22 +13,39 @@ from typing import Any
 
 import orjson
 
-from gym_core.contract.resource_server import Done
-from gym_core.domain.conversation import MAIN, ModelCall, Reply, ToolRun, places_of, shown_to
-from gym_core.domain.errors import SessionError
-from gym_core.domain.json_text import encode_json, parse_json, plain_json
-from gym_core.domain.responses import Item, Request, Response
-from gym_core.domain.rollout import Rollout, Trajectory, Verdict
-from gym_core.domain.stop_reasons import SESSION_DONE
-from gym_core.domain.task import Task, without_result
-from gym_core.engine.rollout.live_session import LiveSession
-from gym_core.engine.rollout.recording import Recording
-from gym_core.engine.rollout.rollout_run import SESSION, RolloutRun
-from gym_core.engine.rollout.row import Record, with_places
-from gym_core.engine.rollout.stage import Stage
-from gym_core.wiring.secrets import Redactor
+from gym_core import (
+    Done,
+    Item,
+    ModelCall,
+    Request,
+    Response,
+    Rollout,
+    Task,
+    ToolRun,
+    Trajectory,
+    Verdict,
+    encode_json,
+    parse_json,
+)
+from gym_core.errors import SessionError
+from gym_core.spi import (
+    MAIN,
+    SESSION,
+    LiveSession,
+    Recording,
+    Redactor,
+    Reply,
+    RolloutRun,
+    Stage,
+    build_row,
+    places_of,
+    plain_json,
+    shown_to,
+    without_result,
+)
 
-SHOWN = 80
+_DONE = Done().reason
+_SHOWN = 80
 
 
 class ReplayDiffers(SessionError):
@@ -90,11 +107,18 @@ class Recorded:
         return Response({**body, "output": [dict(self.items[place]) for place in places_of(call.gave)]})
 
 
-def replayed(stage: Stage, recorded: Recorded, redactor: Redactor, attempt: int) -> RolloutRun:
+def replayed(stage: Stage, rollout: Rollout, *, redactor: Redactor) -> RolloutRun:
     """A stored rollout that is to be verified again. `redactor`: what the recording was written through."""
+    recorded = Recorded(rollout)
     replay = _Replay(recorded, redactor)
     return RolloutRun(
-        stage, recorded.task, recorded.rollout.repeat, attempt, replay.work, row=replay.row, seed=recorded.seed
+        stage,
+        recorded.task,
+        rollout.repeat,
+        int(rollout.row["rollout"].get("attempt", 1)),
+        replay.work,
+        row=lambda record: replay.row(build_row(record)),
+        seed=recorded.seed,
     )
 
 
@@ -168,7 +192,7 @@ class _Replay:
             raise ReplayDiffers(f"{who} returned fewer items than recorded")
 
     def _check_end(self, ended: Done | None) -> None:
-        if ended is None or ended.reason in (SESSION_DONE, self._recorded.rollout.stop_reason):
+        if ended is None or ended.reason in (_DONE, self._recorded.rollout.stop_reason):
             return
         raise ReplayDiffers(
             f"the session ended the episode with {ended.reason!r}, the recording ends with "
@@ -201,39 +225,24 @@ class _Replay:
                 return recorded.response(call)
         raise ReplayDiffers(f"the session asked its `{role}` model something that it did not ask in the recording")
 
-    def row(self, record: Record) -> Rollout:
-        """The stored row with its new verdict. All else stays, the old reward in `rollout.rescored.from`."""
-        verdict, failure, recording = record.verdict, record.failure, record.recording
-        row = self._recorded.rollout.row
-        rescored: dict[str, Any] = {"from": row["reward"], "run_id": record.run_id}
-        placed = with_places(recording)
-        if placed.model_calls:
-            rescored["model_calls"] = [call.to_wire() for call in placed.model_calls]
-            rescored["usage"] = recording.usage.to_wire()
-        if placed.others:
-            rescored["items"] = placed.others
-        about = {
-            **row["rollout"],
-            "info": verdict.info if verdict is not None else {},
-            "error": failure.error if failure is not None else None,
-            "rescored": rescored,
-        }
-        about.pop("rewards", None)
-        about.pop("metrics", None)
-        if verdict is not None and verdict.rewards:
-            about["rewards"] = verdict.rewards
-        if verdict is not None and verdict.metrics:
-            about["metrics"] = verdict.metrics
-        if failure is not None:
-            about["status"] = failure.status.value
-        return Rollout(
-            {
-                **row,
-                "reward": verdict.reward if verdict is not None else None,
-                "reward_components": verdict.components if verdict is not None else {},
-                "rollout": about,
-            }
-        )
+    def row(self, now: Rollout) -> Rollout:
+        """The stored row with the verdict that stands in the row of its replay. All else stays, the old reward in
+        `rollout.rescored.from`."""
+        row, found = self._recorded.rollout.row, now.row["rollout"]
+        rescored: dict[str, Any] = {"from": row["reward"], "run_id": found["run_id"]}
+        if found["model_calls"]:
+            rescored["model_calls"], rescored["usage"] = found["model_calls"], found["usage"]
+        if "items" in found:
+            rescored["items"] = found["items"]
+        about = {**row["rollout"], "info": found["info"], "error": found["error"], "rescored": rescored}
+        for name in ("rewards", "metrics"):
+            about.pop(name, None)
+            if name in found:
+                about[name] = found[name]
+        if found["error"] is not None:
+            about["status"] = found["status"]
+        given = {name: now.row[name] for name in ("reward", "reward_components")}
+        return Rollout({**row, **given, "rollout": about})
 
 
 def _difference(then: Any, now: Any) -> str:
@@ -244,11 +253,11 @@ def _difference(then: Any, now: Any) -> str:
     at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     begin = max(0, at - 20)
     cut = "…" if begin else ""
-    return f"from character {at} on, recorded {cut}{one[begin:]!r:.{SHOWN}}, now {cut}{other[begin:]!r:.{SHOWN}}"
+    return f"from character {at} on, recorded {cut}{one[begin:]!r:.{_SHOWN}}, now {cut}{other[begin:]!r:.{_SHOWN}}"
 
 
 def _shown(item: Any) -> str:
-    return f"{_text(item)!r:.{SHOWN}}"
+    return f"{_text(item)!r:.{_SHOWN}}"
 
 
 def _text(item: Any) -> str:

@@ -8,20 +8,20 @@ from typing import Any
 
 import click
 
-from gym_core.cli.parameters import (
+from gym_core import UsageError
+from gym_core.spi import (
+    Terminal,
     concurrency_option,
     debug_option,
     disable_option,
     given_options,
     json_option,
     parse_models,
+    pass_terminal,
     sandbox_option,
     sandbox_settings,
     setting_option,
 )
-from gym_core.cli.terminal import Terminal, pass_terminal
-from gym_core.domain.errors import UsageError
-from gym_core.wiring.config_file import POLICY
 
 
 @click.command()
@@ -47,30 +47,25 @@ def rescore(terminal: Terminal, /, **options: Any) -> int:
     again; a session that answers otherwise than recorded makes the row a failure. Exit status: 0 every row has a new
     verdict, 1 some failed, 2 the command was wrong, 3 it stopped early, 130 and 143 it was interrupted.
     """
-    from gym_core.cli.interrupts import Interrupts
-    from gym_core.cli.running import carry_out, logged
-    from gym_core.engine.run.rescore import open_rescore
+    from gym_core.spi import run_in_terminal
+    from gym_results.rescoring import open_rescore
 
     as_json, quiet = options.pop("as_json"), options.pop("quiet")
-    interrupts = Interrupts(terminal)
-    with logged(terminal):
-        opened = open_rescore(**to_settings(options), redactor=terminal.redactor)
-        return interrupts.run(
-            # the command has said it all: a file, and what scores it
-            carry_out(terminal, interrupts, opened, _way_on, quiet=quiet, as_json=as_json, subject="it", header=False)
-        )
+    opened = open_rescore(**_settings(options), redactor=terminal.redactor)
+    # the command has said it all: a file, and what scores it
+    return run_in_terminal(terminal, opened, _way_on, quiet=quiet, as_json=as_json, subject="it", header=False)
 
 
 def _way_on(error: BaseException | None, summary: Mapping[str, Any]) -> str:
     return "the output is incomplete; start again with --overwrite"
 
 
-def to_settings(options: dict[str, Any]) -> dict[str, Any]:
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
     """What the options of the command line ask for. Raises `UsageError`."""
     models = parse_models(options["models"])
     given = given_options(options, models)
-    lost = next(iter(given["model_options"].get(POLICY, {})), None)
-    if lost is not None and POLICY not in models:
+    lost = next(iter(given["model_options"].get("policy", {})), None)
+    if lost is not None and "policy" not in models:
         roles = ", ".join(models) or "none is given"
         raise UsageError(f"-M {lost}: it names no role of --model ({roles})", hint="-M ROLE.KEY=VALUE")
     return {
