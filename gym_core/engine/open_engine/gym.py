@@ -211,8 +211,7 @@ class Gym:
         def ended(run: RolloutRun, rollout: Rollout) -> None:
             nonlocal stop
             early = self._parts.sink.take(rollout, run.failure.cause if run.failure is not None else None)
-            if early is not None and stop is None:
-                stop = early.error
+            stop = stop or early
 
         begin = beginning(stage)
         runs = [begin(Job(task, self._next_repeat(task.task_id), 1), request) for _ in range(many)]

@@ -27,7 +27,6 @@ from gym_core.engine.run.opening import (
     run_manifest,
     running_clock,
 )
-from gym_core.engine.run.record import Record
 from gym_core.engine.run.run import Sink
 from gym_core.wiring.secrets import Redactor
 
@@ -47,9 +46,7 @@ async def open_rollouts(
 
 
 @asynccontextmanager
-async def open_gym(
-    config: RunConfig, *, redactor: Redactor | None = None, clock: Clock | None = None
-) -> AsyncGenerator[Gym, None]:
+async def open_gym(config: RunConfig) -> AsyncGenerator[Gym, None]:
     """A gym. Leaving it ends what is under way, whose callers get it back as cancelled.
 
     Raises `UsageError`, `PluginError`; nothing has been paid for then and nothing written.
@@ -57,61 +54,54 @@ async def open_gym(
     if config.execution.spread:
         raise UsageError("an open gym runs its rollouts in this process", hint="leave --workers and --executor out")
     stack = AsyncExitStack()
+    stopped: BaseException | None = None
     try:
-        async with _opened(stack, config, redactor or Redactor(), clock or running_clock()) as gym:
-            yield gym
+        parts = await _open(stack, config)
+        gym = Gym(parts)
+        with seldom_collected():
+            try:
+                yield gym
+            except BaseException as error:
+                stopped = error
+                raise
+            finally:
+                gym.summary = await _close(parts, stopped)
     finally:
         await stack.aclose()
 
 
-@asynccontextmanager
-async def _opened(
-    stack: AsyncExitStack, config: RunConfig, redactor: Redactor, clock: Clock
-) -> AsyncGenerator[Gym, None]:
+async def _open(stack: AsyncExitStack, config: RunConfig) -> GymParts:
     config = replace(config, limits=replace(config.limits, repeats=1))  # that is for `Gym.group` to say
-    opened = await open_components(stack, config, redactor, tasks=list_tasks)
+    opened = await open_components(stack, config, Redactor(), tasks=list_tasks)
     assert opened.tasks is not None
     dataset = Dataset(opened.tasks, limit=config.selection.limit, skip_invalid=config.selection.skip_invalid)
     stack.push_async_callback(dataset.close)
     record, finished = await open_record(stack, opened, run_manifest(opened, dataset.info), dataset.info)
-    progress = opened.progress
     if opened.assembly.server.describe().scores_groups:
-        progress.groups = progress.groups or GroupTally()
+        record.progress.groups = record.progress.groups or GroupTally()
+    clock, weights = running_clock(), Weights()
     stage = opened.open_stage(stack, clock, record.manifest.run_id)
-    weights = Weights()
     wire_weights(stage.gates, weights)
     if POLICY in stage.gates:
         stage.gates[POLICY].versioned = True
-    rollouts = Rollouts(stage, concurrency=config.execution.concurrency)
     record.start(opened.notices)
-    sink = Sink(record.store, progress, record.observers.announcing(lambda rollout: None))
-    parts = GymParts(
-        rollouts=rollouts,
+    return GymParts(
+        rollouts=Rollouts(stage, concurrency=config.execution.concurrency),
         dataset=dataset,
         stages=Stages(stage, opened, stack, clock, weights),
         weights=weights,
         record=record,
-        sink=sink,
+        sink=Sink(record, record.observers.announcing(lambda rollout: None)),
         finished=finished,
     )
-    gym = Gym(parts)
-    stopped: BaseException | None = None
-    with seldom_collected():
-        try:
-            yield gym
-        except BaseException as error:
-            stopped = error
-            raise
-        finally:
-            await rollouts.close("the gym was closed")
-            gym.summary = await _close(record, sink, stopped)
 
 
-async def _close(record: Record, sink: Sink, stopped: BaseException | None) -> dict[str, Any]:
-    """Bring everything to the disk; returns the summary. Raises `StoreError`."""
-    failed = None
+async def _close(parts: GymParts, stopped: BaseException | None) -> dict[str, Any]:
+    """End what is under way, and bring everything to the disk; returns the summary. Raises `StoreError`."""
+    record, failed = parts.record, None
+    await parts.rollouts.close("the gym was closed")
     try:
-        sink.close()
+        parts.sink.close()
         await record.flush()
     except StoreError as error:
         failed = error

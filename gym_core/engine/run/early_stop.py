@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from gym_core.domain.errors import BudgetExceeded, GymError, ModelError, RunStopped, SessionError
+from gym_core.domain.errors import GymError, ModelError, RunStopped, SessionError
 from gym_core.domain.rollout import Rollout, Status
 from gym_core.engine.storage.encoded import changeable
 
 SEVERAL = 5
-
-
-@dataclass(frozen=True, slots=True)
-class EarlyStop:
-    """Why a run is to end early. `drain`: what is under way may go on to its end."""
-
-    error: GymError
-    drain: bool = False
 
 
 class Judge:
@@ -46,8 +37,11 @@ class Judge:
         """How many failures are held back."""
         return len(self._refused.held) + len(self._gone.held)
 
-    def judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], EarlyStop | None]:
-        """What is to be written now that a rollout has ended, and whether the run ends. `cause`: what failed it."""
+    def judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], GymError | None]:
+        """What is to be written now that a rollout has ended, and what ends the run, if anything does.
+
+        `cause`: what failed it.
+        """
         try:
             return self._judge(rollout, cause)
         finally:
@@ -56,13 +50,13 @@ class Judge:
     def _settle(self) -> None:
         self.settled = self._cleared and not self._gone.held and not self._refused.convicted
 
-    def _judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], EarlyStop | None]:
+    def _judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], GymError | None]:
         written: list[Rollout] = []
         if isinstance(cause, ModelError):
             if self._is_suspect(cause):
                 return self._add(self._refused, rollout)
-            if cause.fatal:  # what needs no further call has been paid for: it may end
-                return [rollout], EarlyStop(cause, drain=isinstance(cause, BudgetExceeded))
+            if cause.fatal:
+                return [rollout], cause
             if self._refused.convicted and _likeness(cause) == self._likeness:
                 rollout = _as_cancelled(rollout)
         elif _could_not_begin(rollout, cause):
@@ -90,7 +84,7 @@ class Judge:
         self._likeness = likeness
         return True
 
-    def _add(self, evidence: _Evidence, rollout: Rollout) -> tuple[list[Rollout], EarlyStop | None]:
+    def _add(self, evidence: _Evidence, rollout: Rollout) -> tuple[list[Rollout], GymError | None]:
         evidence.held.append(rollout)
         if len(evidence.held) < SEVERAL:
             return [], None
@@ -98,7 +92,7 @@ class Judge:
         if evidence is self._refused:
             self._cleared = True
         stop = evidence.error(evidence.held[0])
-        return evidence.release(), EarlyStop(stop)
+        return evidence.release(), stop
 
 
 class _Evidence:

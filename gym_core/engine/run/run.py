@@ -24,12 +24,11 @@ from gym_core.engine.observers.run_observers import Announce
 from gym_core.engine.rollout.rollout_run import CANCELLED
 from gym_core.engine.rollout.row import unwritable
 from gym_core.engine.run.control import Control
-from gym_core.engine.run.early_stop import EarlyStop, Judge
+from gym_core.engine.run.early_stop import Judge
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.record import Record
 from gym_core.engine.run.source import Source
 from gym_core.engine.storage.encoded import FreshRollout, counted
-from gym_core.engine.storage.store import ResultStore
 
 
 def _nobody(rollout: Rollout) -> None:
@@ -107,7 +106,7 @@ class Run(Generic[JobT]):
             observers.hand_over(control)
             room = Rooms(room, control.unpaused)
         try:
-            await self._carry_out(Sink(self.record.store, self.progress, announce), room)
+            await self._carry_out(Sink(self.record, announce), room)
             if self.groups is not None:
                 await self.groups.drain()
             if known is not None and self.source.known:
@@ -188,7 +187,8 @@ class Run(Generic[JobT]):
             self.stop(described(error), error)
             return
         if early is not None:
-            self.stop(early.error.message, early.error, drain=early.drain)
+            # what needs no further call has been paid for: it may end
+            self.stop(early.message, early, drain=isinstance(early, BudgetExceeded))
         if self._exhausted:
             self._let_go(sink)
 
@@ -254,11 +254,11 @@ class Run(Generic[JobT]):
 
 
 class Sink:
-    """Puts rollouts on disk, where there is a `store`; only when one is there it is counted and announced."""
+    """Puts rollouts on disk, where their run has files; only when one is there it is counted and announced."""
 
-    def __init__(self, store: ResultStore | None, progress: Progress, announce: Callable[[Rollout], None]) -> None:
-        self._store = store
-        self._progress = progress
+    def __init__(self, record: Record, announce: Announce) -> None:
+        self._store = record.store
+        self._progress = record.progress
         self._announce = announce
         self._judge = Judge()
 
@@ -267,8 +267,8 @@ class Sink:
         """How many failures are held back until it is clear what they mean."""
         return self._judge.held
 
-    def take(self, rollout: Rollout, cause: BaseException | None) -> EarlyStop | None:
-        """Keep a rollout; returns whether what failed it, `cause`, ends the run. Raises `StoreError`."""
+    def take(self, rollout: Rollout, cause: BaseException | None) -> GymError | None:
+        """Keep a rollout, which `cause` has failed; returns what ends the run, if that does. Raises `StoreError`."""
         if self._store is not None and isinstance(rollout, FreshRollout):
             self._store.cite(rollout.cited)  # before any row that cites it, also where this one is held back
         if cause is None and self._judge.settled:

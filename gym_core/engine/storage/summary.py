@@ -24,11 +24,11 @@ def summarize(
     *,
     run_id: str,
     state: str,
-    message: str = "",
+    message: str,
     source: SourceInfo,
     output: str | None,
-    budget: dict[str, Any] | None = None,
-    health: Mapping[str, Any] | None = None,
+    budget: dict[str, Any] | None,
+    health: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Counts, rewards, tokens and times.
 
@@ -53,7 +53,7 @@ def summarize(
         "rollouts_per_second": round(ran / seconds, 3) if seconds > 0 else None,
         **account(progress),
         "budget": budget,
-        "health": dict(health or {}),
+        "health": dict(health),
     }
 
 
