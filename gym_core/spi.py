@@ -68,11 +68,11 @@ if TYPE_CHECKING:
     from gym_core.contract.resource_server import session_info as session_info
     from gym_core.contract.runner import checked_completion as checked_completion
     from gym_core.contract.strict_schemas import can_be_strict as can_be_strict
-    from gym_core.contract.tools import NAME_PATTERN as NAME_PATTERN
     from gym_core.contract.tools import BoundTool as BoundTool
     from gym_core.contract.tools import class_tools as class_tools
     from gym_core.domain.abandoned import GRACE as GRACE
     from gym_core.domain.abandoned import within as within
+    from gym_core.domain.arguments import NAME_PATTERN as NAME_PATTERN
     from gym_core.domain.arguments import ArgumentError as ArgumentError
     from gym_core.domain.arguments import arguments_text as arguments_text
     from gym_core.domain.arguments import is_whole as is_whole

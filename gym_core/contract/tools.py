@@ -24,8 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from gym_core.contract.strict_schemas import can_be_strict
-from gym_core.domain.arguments import DEEPEST, ArgumentError, arguments_text, may_be_deep, parse_arguments
-from gym_core.domain.arguments import NAME_PATTERN as NAME_PATTERN
+from gym_core.domain.arguments import (
+    DEEPEST,
+    NAME_PATTERN,
+    ArgumentError,
+    arguments_text,
+    may_be_deep,
+    parse_arguments,
+)
 from gym_core.domain.json_text import encode_json
 
 _MARK = "__gym_tool__"

@@ -13,7 +13,7 @@ from gym_core.domain.arguments import NO_ARGUMENTS, arguments_text, parse_argume
 from gym_core.domain.finish import ending
 from gym_core.domain.parts import Content, Part, content_of
 from gym_core.domain.sampling import Sampling, sampling_fields
-from gym_core.domain.stop_reasons import TRUNCATING, StopReason
+from gym_core.domain.stop_reasons import COMPLETED, INCOMPLETE, TRUNCATING, StopReason
 
 if TYPE_CHECKING:
     from gym_core.domain.tokens import Tokens
@@ -25,7 +25,7 @@ FunctionCallOutput: TypeAlias = dict[str, Any]
 """`{"type": "function_call_output", "call_id": str, "output": str | list}`."""
 
 
-_BROKEN_OFF = (StopReason.INCOMPLETE, "in_progress")
+_BROKEN_OFF = (INCOMPLETE, "in_progress")
 
 
 class FunctionCall(dict[str, Any]):
@@ -192,10 +192,10 @@ class Response:
         if error and is_error(error):
             return "it holds an error"
         status = self._status
-        if status == StopReason.COMPLETED:
+        if status == COMPLETED:
             self._whole = True
             return ""
-        if status == StopReason.INCOMPLETE:
+        if status == INCOMPLETE:
             return "" if self._cut else f"incomplete because of {self._reason!r:.80}"
         return f"its status is {status!r:.80}"
 
@@ -204,19 +204,19 @@ class Response:
         """How far the answer came: the worst of what it says itself, by a reason, and of its last message or call."""
         get = self.body.get
         status = get("status")
-        if status != StopReason.COMPLETED and status is not None:
+        if status != COMPLETED and status is not None:
             status = str(status).lower()
-            if status != StopReason.COMPLETED:
+            if status != COMPLETED:
                 return status
         if get("incomplete_details"):
-            return StopReason.INCOMPLETE
+            return INCOMPLETE
         output = get("output")
         if output:
             last = output[-1]
             status = last.get("status")
             if status in _BROKEN_OFF and last.get("type", "message") in ("message", "function_call"):
                 return str(status)
-        return StopReason.COMPLETED
+        return COMPLETED
 
     @property
     def _reason(self) -> Any:
@@ -234,10 +234,10 @@ class Response:
     @property
     def stop_reason(self) -> StopReason:
         """Why the model stopped."""
-        if not self._whole and self._status == StopReason.INCOMPLETE:
+        if not self._whole and self._status == INCOMPLETE:
             cut = self._cut
-            if cut != StopReason.COMPLETED:
-                return cut or StopReason.INCOMPLETE
+            if cut != COMPLETED:
+                return cut or INCOMPLETE
         reasoning = False
         for item in self.output:
             kind = item.get("type", "message")
@@ -248,11 +248,11 @@ class Response:
                         if isinstance(part, dict) and part.get("type") == "refusal":
                             return StopReason.REFUSAL
                 if item_text(item):
-                    return StopReason.COMPLETED
+                    return COMPLETED
             elif kind == "reasoning":
                 reasoning = True
             else:
-                return StopReason.COMPLETED
+                return COMPLETED
         return StopReason.REASONING_ONLY if reasoning else StopReason.EMPTY
 
     def __repr__(self) -> str:

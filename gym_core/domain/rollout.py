@@ -193,20 +193,15 @@ class Trajectory:
         runs = [run for run in self.tool_runs if run.output in at]
         answers = {at[run.output]: at[run.call] for run in runs if run.call in at}
         if len(answers) < len(runs):  # the agent made calls up, or changed the model's
-            answered = {*answers.values()}
+            unanswered = {number for number, item in enumerate(self.items) if item.get("type") == "function_call"}
+            unanswered -= {*answers.values()}
             for run in runs:
                 if run.call not in at:
                     call_id, output = call_id_of(self._all[run.call]), at[run.output]
-                    for number in range(output - 1, -1, -1):
-                        item = self.items[number]
-                        if (
-                            item.get("type") == "function_call"
-                            and call_id_of(item) == call_id
-                            and number not in answered
-                        ):
-                            answers[output] = number
-                            answered.add(number)
-                            break
+                    same = [call for call in unanswered if call < output and call_id_of(self.items[call]) == call_id]
+                    if same:
+                        answers[output] = max(same)
+                        unanswered.remove(max(same))
         return answers
 
     @property

@@ -32,6 +32,9 @@ class StopReason(StrEnum):
         raise ValueError(f"{value!r:.80} is no stop reason{guess}; there are {', '.join(cls)}")
 
 
+COMPLETED, INCOMPLETE = StopReason.COMPLETED, StopReason.INCOMPLETE
+"""Every response is compared with these, and Python 3.11 takes long to find a member by its class."""
+
 SESSION_DONE = "session_done"
 BUDGET = "budget"
 FINISH_AT = "finish_at"

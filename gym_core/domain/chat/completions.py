@@ -10,7 +10,7 @@ from gym_core.domain.chat.messages import add_to_assistant
 from gym_core.domain.chat.parts import fields_of, nested
 from gym_core.domain.finish import ending
 from gym_core.domain.responses import is_error
-from gym_core.domain.stop_reasons import StopReason
+from gym_core.domain.stop_reasons import COMPLETED, StopReason
 
 _FINISH = {StopReason.MAX_OUTPUT_TOKENS: "length", StopReason.CONTENT_FILTER: "content_filter"}
 _SAME = {"created": "created_at", "model": "model", "service_tier": "service_tier"}
@@ -80,10 +80,10 @@ def _first_choice(completion: Mapping[str, Any]) -> tuple[Mapping[str, Any], Map
     if not isinstance(choice, dict):
         raise ValueError("a chat completion needs `choices`")
     finish = choice.get("finish_reason")
-    end = StopReason.COMPLETED if finish in (None, "", "stop", "tool_calls") else ending(finish)
+    end = COMPLETED if finish in (None, "", "stop", "tool_calls") else ending(finish)
     message = choice.get("message")
     if not isinstance(message, dict):
-        if end == StopReason.COMPLETED:
+        if end == COMPLETED:
             raise ValueError("a chat completion needs `choices` with a `message`")
         message = {}
     return choice, message, end
