@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from gym_core.contract.component import Component, OptionsT_co
 from gym_core.domain.errors import UsageError
@@ -12,9 +12,6 @@ from gym_core.domain.errors import UsageError
 if TYPE_CHECKING:
     from gym_core.contract.agent import Episode
     from gym_core.contract.model import Model
-
-
-NO_GATEWAY = "there is no gateway here, so that no program can ask for anything"
 
 
 class Endpoint:
@@ -52,9 +49,9 @@ class Endpoint:
         return None
 
 
-def no_gateway(model: Model) -> AbstractAsyncContextManager[Endpoint]:
-    """Lends a model where there is no gateway: raises `UsageError`."""
-    raise UsageError(NO_GATEWAY)
+def no_gateway(*asked: Any) -> Never:
+    """Stands for what a gateway does, or makes one, where there is none: raises `UsageError`."""
+    raise UsageError("there is no gateway here, so that no program can ask for anything")
 
 
 class Gateway(Component[OptionsT_co], ABC):

@@ -73,27 +73,25 @@ def answered_calls(items: Iterable[Mapping[str, Any]]) -> dict[int, int]:
     call has one output, the first.
     """
     found: dict[int, int] = {}
-    calls: list[tuple[int, str]] = []
-    earlier: list[tuple[int, str]] = []
+    waiting: list[tuple[int, str]] = []
+    latest = 0  # so many of those that wait are of the latest response: they come first
     answering = False
     for place, item in enumerate(items):
         kind = item.get("type")
         if kind == "function_call":
             if answering:
-                calls, earlier, answering = [], [*calls, *earlier], False
-            calls.append((place, call_id_of(item)))
+                latest, answering = 0, False
+            waiting.insert(latest, (place, call_id_of(item)))
+            latest += 1
         elif kind == "function_call_output":
             answering = True
             answered = id_text(item.get("call_id"))
-            for group in (calls, earlier):
-                for number, call in enumerate(group):
-                    if call[1] == answered or not call[1] or not answered:
-                        found[place] = call[0]
-                        del group[number]
-                        break
-                else:
-                    continue
-                break
+            for number, (call, call_id) in enumerate(waiting):
+                if call_id == answered or not call_id or not answered:
+                    found[place] = call
+                    del waiting[number]
+                    latest -= number < latest
+                    break
         elif kind == "message" and item.get("role") != "assistant":
             answering = True
     return found

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gym_core.contract.agent import Agent, Episode
-from gym_core.contract.gateway import NO_GATEWAY, Endpoint, Gateway
+from gym_core.contract.gateway import Endpoint, Gateway, no_gateway
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.model import Model
 from gym_core.contract.resource_server import ResourceServer
 from gym_core.contract.runner import Runner
 from gym_core.contract.sandbox import SandboxProvider
 from gym_core.domain.abandoned import background
-from gym_core.domain.errors import UsageError
 from gym_core.engine.bounds.alarms import Watch
 from gym_core.engine.bounds.deadlines import Deadlines
 from gym_core.engine.functions.executor import Executor
@@ -33,7 +32,7 @@ class LazyGateway:
     Whatever is raised on the way to it is raised by whoever asks for an endpoint: `UsageError`, `PluginError`.
     """
 
-    def __init__(self, make: Callable[[], Gateway] | None = None, closing: float = CLOSING_SECONDS) -> None:
+    def __init__(self, make: Callable[[], Gateway] = no_gateway, closing: float = CLOSING_SECONDS) -> None:
         self._make = make
         self._closing = closing
         self._made: Gateway | None = None
@@ -43,8 +42,6 @@ class LazyGateway:
     def make(self) -> Gateway:
         """Make it, which opens nothing yet."""
         if self._made is None:
-            if self._make is None:
-                raise UsageError(NO_GATEWAY)
             self._made = self._make()
         return self._made
 
