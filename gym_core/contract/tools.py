@@ -24,14 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from gym_core.contract.strict_schemas import can_be_strict
-from gym_core.domain.arguments import (
-    DEEPEST,
-    NAME_PATTERN,
-    ArgumentError,
-    arguments_text,
-    may_be_deep,
-    parse_arguments,
-)
+from gym_core.domain.arguments import NAME_PATTERN, ArgumentError, arguments_text, may_be_deep, parse_arguments
 from gym_core.domain.json_text import encode_json
 
 _MARK = "__gym_tool__"
@@ -66,7 +59,7 @@ class ToolSpec:
         if self.arguments is None:
             return {"arguments": arguments_text(arguments)}
         validate = self.arguments.__pydantic_validator__.validate_json
-        if type(arguments) is str and (len(arguments) <= DEEPEST or not may_be_deep(arguments)):
+        if type(arguments) is str and not may_be_deep(arguments):
             try:
                 parsed: BaseModel = validate(arguments)
                 return parsed.__dict__

@@ -92,7 +92,7 @@ def sent_arguments(written: Any) -> str:
     if type(written) is str:
         try:
             value = orjson.loads(written)
-            if type(value) is dict and (len(written) <= DEEPEST or not (may_be_deep(written) and _is_deep(value))):
+            if type(value) is dict and not (may_be_deep(written) and _is_deep(value)):
                 return written
         except ValueError:
             pass
