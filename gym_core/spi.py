@@ -133,7 +133,6 @@ if TYPE_CHECKING:
     from gym_core.engine.child_processes.child import when_let_go as when_let_go
     from gym_core.engine.child_processes.child import write_message as write_message
     from gym_core.engine.child_processes.parent import ChildProcess as ChildProcess
-    from gym_core.engine.child_processes.parent import ErrorLines as ErrorLines
     from gym_core.engine.child_processes.parent import NoAnswer as NoAnswer
     from gym_core.engine.child_processes.parent import how_ended as how_ended
     from gym_core.engine.config import Invocation as Invocation

@@ -18,10 +18,10 @@ from typing import IO, Any, cast
 import pytest
 
 from gym_core import UsageError
+from gym_core.engine.child_processes.parent import ErrorLines
 from gym_core.errors import PluginError
 from gym_core.spi import (
     ChildProcess,
-    ErrorLines,
     NoAnswer,
     how_ended,
     read_message,
@@ -70,13 +70,12 @@ def answer(started: ChildProcess) -> bytes:
 
 
 def test_what_is_said_and_what_is_printed_are_kept_apart() -> None:
-    child = start(repeat, grace=2.5, stderr=subprocess.PIPE)
+    child = start(repeat, grace=2.5, heard=str)
     assert child.process.stdin is not None
     write_message(child.process.stdin, b"x" * 1_000_000)
     assert answer(child) == b"x" * 1_000_000 + b"2.5"
-    assert child.process.stderr is not None
-    assert child.process.stderr.read() == b"not for the parent\nneither is this\n"
-    child.reap()
+    assert not child.close(60)
+    assert child.last_lines() == ": not for the parent | neither is this"
     assert child.process.returncode == 0
 
 

@@ -37,7 +37,8 @@ class ChildProcess:
 
     `grace`: seconds that it has for closing once this process has let go of it, or is gone. `python`: another
     interpreter, which has gym and an import path of its own. `group`: whether it leads one: a Ctrl-C is the parent's
-    business then, and what the child starts is ended with it. Raises `OSError` where it cannot be started.
+    business then, and what the child starts is ended with it. `heard`: what is told of standard error, see
+    `ErrorLines`; without it the child shares that of this process. Raises `OSError` where it cannot be started.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class ChildProcess:
         environ: Mapping[str, str] | None = None,
         stdin: Any = subprocess.PIPE,
         stdout: Any = subprocess.PIPE,
-        stderr: Any = None,
+        heard: Callable[[str], str] | None = None,
     ) -> None:
         open_missing()
         start = [sys.executable, "-P", child.__file__]  # by its path: it needs nothing of this package
@@ -61,10 +62,11 @@ class ChildProcess:
             [*start, performs, str(grace)],
             stdin=stdin,
             stdout=stdout,
-            stderr=stderr,
+            stderr=None if heard is None else subprocess.PIPE,
             env=environ,
             start_new_session=group,
         )
+        self._lines = None if heard is None else ErrorLines(self.process.stderr, heard)
 
     @property
     def pid(self) -> int:
@@ -123,6 +125,26 @@ class ChildProcess:
                 os.killpg(self.pid, signal.SIGKILL)
             else:
                 self.process.kill()
+
+    def last_lines(self) -> str:
+        """What it wrote last, once it has ended, as that ends a message; see `ErrorLines.last`."""
+        return "" if self._lines is None else self._lines.last()
+
+    def close(self, seconds: float = 0.0) -> bool:
+        """Let go of it, so that it closes what it has open; after so many seconds it is killed. Says whether it was."""
+        assert self.process.stdin is not None
+        late = seconds > 0
+        if late:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(seconds)
+                late = False
+        self.kill()  # and what it has started
+        if self._lines is not None:
+            self._lines.end()
+        self.reap()
+        return late
 
     def reap(self) -> None:
         """See a killed process off."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import os
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 from gym_core import UsageError, encode_json
 from gym_core.errors import GymError, PluginError
-from gym_core.spi import DISABLE_VARIABLE, ChildProcess, ErrorLines, NoAnswer, Redactor
+from gym_core.spi import DISABLE_VARIABLE, ChildProcess, NoAnswer, Redactor
 from gym_isolated.child import LEVEL_MARK
 from gym_isolated.records import Environment
 
@@ -41,6 +38,8 @@ def ask(environment: Environment, verb: str, request: Mapping[str, Any], *secret
 class IsolatedChild:
     """A child that performs one of the functions of `child`, its `verb`. Its methods block, except for `kill`.
 
+    `kill`, `close`, `ended` and `said`, its last lines, are those of `gym_core.spi.ChildProcess`.
+
     `grace`: seconds that it has for closing what is open. `logs`: whether what it writes is logged. Raises
     `PluginError` where its interpreter cannot be started.
     """
@@ -57,13 +56,13 @@ class IsolatedChild:
                 grace=grace,
                 python=environment.python,
                 environ={name: value for name, value in os.environ.items() if name not in _LEFT_OUT},
-                stderr=subprocess.PIPE,
+                heard=self._heard,
             )
         except OSError as error:
             why = f"cannot be started: {environment.python}: {error.strerror or error}"
             raise self._fault(f"its isolated environment {why}") from error
-        self.kill = self._child.kill
-        self._lines = ErrorLines(self._child.process.stderr, self._heard)
+        self.kill, self.close, self.ended = self._child.kill, self._child.close, self._child.ended
+        self.said = self._child.last_lines
 
     def answer(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Its answer to the one request, within so many seconds.
@@ -77,30 +76,6 @@ class IsolatedChild:
         if "error" in answer:
             raise self._raised(answer["error"])
         return answer
-
-    def ended(self) -> asyncio.Future[str]:
-        """How it ended, once it has."""
-        return self._child.ended()
-
-    def said(self) -> str:
-        """Its last lines, once it has ended, as they end a message."""
-        return self._lines.last()
-
-    def close(self, seconds: float = 0.0) -> bool:
-        """Let go of it, so that it closes its component; after so many seconds it is killed. Says whether it was."""
-        process = self._child.process
-        late = bool(seconds)
-        if seconds:
-            assert process.stdin is not None
-            process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(seconds)
-                late = False
-        self.kill()  # and what it has started
-        process.wait()
-        self._lines.end()
-        self._child.reap()
-        return late
 
     def _heard(self, line: str) -> str:
         level, text = logging.INFO, line

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
-import sys
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from gym_core import GymError
+from gym_core import GymError, encode_json
+from gym_core.spi import ChildProcess, NoAnswer
 
-_CHILD = Path(__file__).with_name("_child.py")
 _TAIL_LINES = 40
 _LINE_LIMIT = 500
 _NATURAL_END = 2.0
+_STOP_SECONDS = 5.0
 
 
 class LocalServerError(GymError):
@@ -44,50 +42,49 @@ class LlamaServer:
     """llama.cpp's HTTP server on a free port of the loopback interface.
 
     An async context manager: the server is ready inside and gone after. The child process also ends when this process
-    does, even by SIGKILL, because it waits on a pipe. Raises `LocalServerError` when it cannot start in time.
+    does, even by SIGKILL. Raises `LocalServerError` when it cannot start in time.
     """
 
-    def __init__(self, settings: ServerSettings, *, stop_timeout: float = 5.0) -> None:
+    _child: ChildProcess
+    _ended: asyncio.Future[str]
+
+    def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
-        self._stop_timeout = stop_timeout
-        self._process: asyncio.subprocess.Process | None = None
         self._log: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._reader: asyncio.Task[None] | None = None
-        self._address = ""
+        self.root_url = ""
+        """The server itself, where llama.cpp's own routes are (`/props`, `/tokenize`, ...)."""
 
     @property
     def base_url(self) -> str:
         """The endpoint as OpenAI clients want it: `http://127.0.0.1:PORT/v1`."""
-        return f"{self._address}/v1"
-
-    @property
-    def root_url(self) -> str:
-        """The server itself, where llama.cpp's own routes are (`/props`, `/tokenize`, ...)."""
-        return self._address
+        return f"{self.root_url}/v1"
 
     @property
     def pid(self) -> int:
-        """The child's process id, 0 before it has started."""
-        return self._process.pid if self._process else 0
-
-    @property
-    def log_tail(self) -> list[str]:
-        """The last lines the child has written."""
-        return list(self._log)
+        """The child's process id."""
+        return self._child.pid
 
     async def __aenter__(self) -> Self:
+        # Spinning OpenMP threads starve each other on busy cores; waiting ones cost nothing.
+        environ = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+        self._child = ChildProcess("gym_local_model.child:serve", environ=environ, heard=self._heard)
+        self._ended = self._child.ended()
+        wanted = encode_json(asdict(self.settings), fallback=str)
         try:
-            async with asyncio.timeout(self.settings.start_timeout):
-                await self._start()
-        except TimeoutError:
+            answer = await asyncio.to_thread(self._child.answer, wanted, self.settings.start_timeout)
+            if "error" in answer:
+                await asyncio.wait([self._ended], timeout=_NATURAL_END)  # with all of its log
+                await self._stop()
+                raise self._start_failure(answer["error"], answer["message"])
+        except NoAnswer as error:
             await self._stop()
-            raise self._failure(
-                f"the local model was not loaded within {self.settings.start_timeout:g} s",
-                "raise `-M start_timeout=` or take a smaller model",
-            ) from None
+            hint = "see its log above; where it was still loading, raise `-M start_timeout=` or take a smaller model"
+            raise self._failure(f"the local server {error}", hint) from None
         except BaseException:
+            self._child.kill()  # so that the thread ends
             await self._stop()
             raise
+        self.root_url = answer["address"].rstrip("/")
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -95,79 +92,31 @@ class LlamaServer:
 
     async def death(self) -> LocalServerError | None:
         """The error to report when the child has ended though it should serve, None while it lives."""
-        process = self._process
-        if process is None:
-            return LocalServerError("the local server is not running")
-        with contextlib.suppress(TimeoutError):
-            # A dying server drops its connections a moment before its process is reaped.
-            async with asyncio.timeout(_NATURAL_END if self._reader and self._reader.done() else 0.2):
-                await process.wait()
-        if process.returncode is None:
+        # A dying server drops its connections a moment before its process is reaped.
+        await asyncio.wait([self._ended], timeout=_NATURAL_END)
+        if not self._ended.done():
             return None
-        await self._drained()
+        await asyncio.to_thread(self._child.last_lines)  # the log is whole then
         return self._failure(
-            f"the local server ended in the middle of the run ({_exit(process.returncode)})",
+            f"the local server ended in the middle of the run ({self._ended.result()})",
             "a lack of memory is the usual cause: fewer slots (`-M slots=`), a smaller context (`-M context_size=`)",
         )
 
-    async def _start(self) -> None:
-        self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            str(_CHILD),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            # Spinning OpenMP threads starve each other on busy cores; waiting ones cost nothing.
-            env={**os.environ, "OMP_WAIT_POLICY": "passive"},
-            limit=1 << 20,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._reader = asyncio.create_task(self._keep_log(process.stderr), name="local model: log")
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(json.dumps(self._child_settings()).encode() + b"\n")
-            await process.stdin.drain()
-        line = await process.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {}
-        if "address" in answer:
-            self._address = answer["address"].rstrip("/")
-            return
-        await process.wait()
-        await self._drained()
-        raise self._start_failure(answer)
-
-    def _child_settings(self) -> dict[str, Any]:
-        ours = self.settings
-        return {
-            "model": str(ours.model),
-            "alias": ours.alias,
-            "threads": ours.threads,
-            "slots": ours.slots,
-            "context_size": ours.context_size,
-            "start_timeout": ours.start_timeout,
-        }
-
-    def _start_failure(self, answer: dict[str, Any]) -> LocalServerError:
-        reason = str(answer.get("message", ""))
+    def _start_failure(self, kind: str, reason: str) -> LocalServerError:
         if "libgomp" in reason:
             return LocalServerError(
                 "the local model needs the system library libgomp.so.1",
                 hint="install the system package `libgomp1` (on Fedora and Alpine: `libgomp`)",
             )
-        if answer.get("error") in ("ImportError", "ModuleNotFoundError"):
+        if kind in ("ImportError", "ModuleNotFoundError"):
             return LocalServerError(
                 f"the local model's runtime cannot be imported: {reason}", hint="reinstall gym-local-model"
             )
-        if answer:
-            said = next((line for line in self._log if " E " in line and "gguf" in line), "")
-            reason = said.partition(" E ")[2].strip() or reason
-            return self._failure(
-                f"llama.cpp cannot load {self.settings.model}: {reason}", "check that it is a whole GGUF file"
-            )
-        code = self._process.returncode if self._process else None
-        return self._failure(f"the local server ended while it started ({_exit(code)})", "see its log above")
+        said = next((line for line in self._log if " E " in line and "gguf" in line), "")
+        reason = said.partition(" E ")[2].strip() or reason
+        return self._failure(
+            f"llama.cpp cannot load {self.settings.model}: {reason}", "check that it is a whole GGUF file"
+        )
 
     def _failure(self, message: str, hint: str) -> LocalServerError:
         tail = "".join(f"\n  {line}" for line in self._log)
@@ -176,43 +125,9 @@ class LlamaServer:
             error.add_note(f"the end of the local server's log:{tail}")
         return error
 
-    async def _keep_log(self, stream: asyncio.StreamReader) -> None:
-        pending = b""
-        while chunk := await stream.read(1 << 16):
-            *lines, pending = (pending + chunk).split(b"\n")
-            pending = pending[-_LINE_LIMIT:]
-            self._log.extend(line.decode(errors="replace")[:_LINE_LIMIT].rstrip() for line in lines)
-        if pending:
-            self._log.append(pending.decode(errors="replace").rstrip())
-
-    async def _drained(self) -> None:
-        if self._reader:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_NATURAL_END):
-                    await asyncio.shield(self._reader)
+    def _heard(self, line: str) -> str:
+        self._log.append(line[:_LINE_LIMIT])
+        return line
 
     async def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            assert process.stdin
-            process.stdin.close()
-            for end in (process.terminate, process.kill):
-                if process.returncode is not None:
-                    break
-                with contextlib.suppress(ProcessLookupError):
-                    end()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._stop_timeout):
-                        await process.wait()
-        await self._drained()
-        if self._reader:
-            self._reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader
-            self._reader = None
-
-
-def _exit(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"signal {-code}"
-    return f"exit status {code}"
+        await asyncio.to_thread(self._child.close, _STOP_SECONDS)

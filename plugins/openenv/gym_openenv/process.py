@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import subprocess
 
 from gym_core import UsageError, encode_json
-from gym_core.spi import ChildProcess, ErrorLines, NoAnswer, how_ended, model_keys
+from gym_core.spi import ChildProcess, NoAnswer, how_ended, model_keys
 
 logger = logging.getLogger("gym")
 
@@ -26,9 +25,8 @@ class StartedServer:
         self._app = app
         hidden = set() if see_keys else {*model_keys(), "HF_TOKEN"}  # which opens models at a hub, too
         environ = {name: value for name, value in os.environ.items() if name not in hidden}
-        self._child = ChildProcess("gym_openenv.child:serve", grace=GRACE, environ=environ, stderr=subprocess.PIPE)
+        self._child = ChildProcess("gym_openenv.child:serve", grace=GRACE, environ=environ, heard=self._heard)
         self.kill = self._child.kill
-        self._lines = ErrorLines(self._child.process.stderr, self._heard)
 
     def begin(self, sessions: int) -> tuple[str, int]:
         """Its URL, and how many sessions it takes, 0 where that is not known. Raises `UsageError` in one line."""
@@ -36,7 +34,7 @@ class StartedServer:
         try:
             answer = self._child.answer(wanted, ANSWER_SECONDS)
         except NoAnswer as error:
-            said = f"openenv:{self._app} {error} when it was started{self._lines.last()}"
+            said = f"openenv:{self._app} {error} when it was started{self._child.last_lines()}"
             raise UsageError(said, hint="the log of the run, or -v, shows where") from None
         if "error" in answer:
             raise UsageError(str(answer["error"]), hint=str(answer["hint"]))
@@ -48,19 +46,11 @@ class StartedServer:
             code = self._child.process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             return ""
-        return f"; the server ended ({how_ended(code)}){self._lines.last()}"
+        return f"; the server ended ({how_ended(code)}){self._child.last_lines()}"
 
     def close(self) -> None:
         """Let go of it, so that it closes its sessions; after `GRACE` it is killed."""
-        process = self._child.process
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE + _END_SECONDS)
-        self.kill()  # and what it has started
-        self._lines.end()
-        self._child.reap()
+        self._child.close(GRACE + _END_SECONDS)
 
     def _heard(self, line: str) -> str:
         if line:
