@@ -219,6 +219,7 @@ if TYPE_CHECKING:
     from gym_core.engine.storage.summary import remedy as remedy
     from gym_core.engine.tasks.input_file import open_input as open_input
     from gym_core.engine.tasks.job import Job as Job
+    from gym_core.engine.tasks.keys import UniqueIds as UniqueIds
     from gym_core.engine.tasks.keys import content_id as content_id
     from gym_core.engine.tasks.keys import named_by as named_by
     from gym_core.engine.tasks.read_source import input_source as input_source

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any
 
 import orjson
@@ -149,6 +149,22 @@ def named_by(row: Mapping[str, Any], by: str | None, *, result: Mapping[str, Any
 def content_id(row: Mapping[str, Any]) -> str:
     """A name for a task without an id that has no place either: equal rows have the same. Raises `JsonError`."""
     return blake2b(encode_json(row, orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+
+
+class UniqueIds:
+    """Ids of which each is the only one of its kind: one that is there twice gets a number."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def of(self, row: Mapping[str, Any]) -> str:
+        """The id of a row by its content, so that a task keeps its own wherever it stands."""
+        return self.numbered(sha256(encode_json(row, fallback=str)).hexdigest()[:16])
+
+    def numbered(self, ident: str) -> str:
+        """An id, made the only one of its kind: `ID`, then `ID-2`."""
+        count = self._seen[ident] = self._seen.get(ident, 0) + 1
+        return ident if count == 1 else f"{ident}-{count}"
 
 
 class TaskIds:

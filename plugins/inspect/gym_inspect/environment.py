@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat
@@ -18,9 +16,8 @@ from gym_core import (
     Task,
     UsageError,
     Venv,
-    encode_json,
 )
-from gym_core.spi import load_in_thread, loading_option
+from gym_core.spi import UniqueIds, load_in_thread, loading_option
 from gym_inspect.loading import load
 from gym_inspect.messages import to_items
 from gym_inspect.model import model
@@ -86,9 +83,7 @@ class Inspect(ResourceServer[InspectOptions]):
         model("policy")  # Inspect imports all that registers with it at the first look: not within a rollout
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self.loaded = None
 
     @property
@@ -100,21 +95,15 @@ class Inspect(ResourceServer[InspectOptions]):
 
     def tasks(self) -> Iterator[Task]:
         """Its samples, each by its own id; one that has none is known by what it holds."""
-        seen: dict[str, int] = {}
+        ids = UniqueIds()
         for index, sample in enumerate(self.opened.dataset):
             held = sample.model_dump(mode="json", exclude_none=True, fallback=str)
-            ident = str(sample.id) if sample.id is not None else _known_by(held)
-            count = seen[ident] = seen.get(ident, 0) + 1
             messages = sample.input
             opening = [{"role": "user", "content": messages}] if isinstance(messages, str) else to_items(messages, {})
             yield Task(
                 {
-                    "task_id": ident if count == 1 else f"{ident}-{count}",
+                    "task_id": ids.numbered(str(sample.id)) if sample.id is not None else ids.of(held),
                     "responses_create_params": {"input": opening},
                     ROW: {"id": index + 1, **held},
                 }
             )
-
-
-def _known_by(held: dict[str, Any]) -> str:
-    return hashlib.sha256(encode_json(held, fallback=str)).hexdigest()[:16]

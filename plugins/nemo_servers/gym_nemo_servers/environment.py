@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveFloat
@@ -23,7 +22,7 @@ from gym_core import (
     Venv,
     parse_json,
 )
-from gym_core.spi import content_id, load_in_thread, loading_option, own_task_id
+from gym_core.spi import UniqueIds, content_id, load_in_thread, loading_option, own_task_id
 from gym_http.remote.connection import Connection
 from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
 from gym_http.remote.nemo_environment import OpenNemo
@@ -79,9 +78,7 @@ class NemoServer(ResourceServer[NemoServerOptions]):
         self.mounted, self.connection, self.served = mounted, connection, served
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self.mounted = self.connection = None
         await self._stack.aclose()
 
@@ -96,7 +93,7 @@ class NemoServer(ResourceServer[NemoServerOptions]):
         """The rows of a file beside it, each known by its id or by what it says."""
         path = self._data()
         lists_tools = self.mounted is not None and self.mounted.lists_tools
-        seen: dict[str, int] = {}
+        ids = UniqueIds()
         with path.open("rb") as lines:
             for number, line in enumerate(lines):
                 if not line.strip():
@@ -105,9 +102,7 @@ class NemoServer(ResourceServer[NemoServerOptions]):
                 asked = row.get("responses_create_params") or {}
                 if lists_tools and asked.get("tools") == []:  # it says so of its agents, which ask over MCP
                     del asked["tools"]
-                ident = own_task_id(row) or content_id(row)
-                count = seen[ident] = seen.get(ident, 0) + 1
-                yield Task(row, task_id=ident if count == 1 else f"{ident}-{count}", index=number)
+                yield Task(row, task_id=ids.numbered(own_task_id(row) or content_id(row)), index=number)
 
     def _data(self) -> Path:
         if self.mounted is None:

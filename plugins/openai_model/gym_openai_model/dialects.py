@@ -6,8 +6,9 @@ beyond what the engine relies on.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gym_core import JsonError, Request, Response, Tokens, chat, encode_json, parse_json
 from gym_core.spi import TOKEN_FIELDS
@@ -34,23 +35,44 @@ class BrokenReply(Exception):
         self.body = body
 
 
-class Dialect(Protocol):
+class Dialect(ABC):
     """One way to talk to an endpoint. `path`: below the base URL. `sends_seed`: whether a rollout's seed is sent."""
 
-    path: str
-    sends_seed: bool
+    path: ClassVar[str]
+    sends_seed = False
 
+    def __init__(self, options: OpenAIOptions, model: str) -> None:
+        self._over = _sampling(options, model)
+        self._effort = options.reasoning_effort
+        self._capture = _Capture(options)
+        self._logprobs = options.logprobs or options.top_logprobs is not None or self._capture.asks
+        self._drop = _REASONING if options.drop_reasoning else _NOTHING
+        asked = asking(self._capture.server, chat=isinstance(self, ChatDialect)) if self._capture.takes else {}
+        self._extra = {**asked, **options.extra_body}
+
+    @abstractmethod
     def encode(self, request: Request, seed: int | None) -> bytes:
         """The body of a request. Raises `ValueError` for a request that the dialect cannot say."""
-        ...
+
+    @abstractmethod
+    def read(self, body: dict[str, Any]) -> Response:
+        """The response that the object in a body is. Raises `BrokenReply`."""
 
     def decode(self, data: bytes) -> Response:
         """The response in the body of a reply. Raises `BrokenReply`."""
-        ...
+        return self.read(_object(data))
 
-    def read(self, body: dict[str, Any]) -> Response:
-        """The response that the object in a body is. Raises `BrokenReply`."""
-        ...
+    def _merged(self, request: Request) -> dict[str, Any]:
+        """The request in the words of the Responses API, with what the options set."""
+        body = {**request.body, **self._over}
+        if "stream" in body:
+            del body["stream"]  # one reply is read whole
+            body.pop("stream_options", None)
+        if self._effort is not None:
+            body["reasoning"] = {**(body.get("reasoning") or {}), "effort": self._effort}
+        if self._logprobs and _LOGPROBS not in (body.get("include") or ()):
+            body["include"] = [*(body.get("include") or ()), _LOGPROBS]
+        return body
 
 
 def make_dialect(options: OpenAIOptions, endpoint: Endpoint, model: str) -> Dialect:
@@ -119,38 +141,19 @@ def _on_message(item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "chat_message": {**(item.get("chat_message") or {}), **tokens}}
 
 
-def _merged(request: Request, over: Mapping[str, Any], effort: str | None, logprobs: bool) -> dict[str, Any]:
-    body = {**request.body, **over}
-    if "stream" in body:
-        del body["stream"]  # one reply is read whole
-        body.pop("stream_options", None)
-    if effort is not None:
-        body["reasoning"] = {**(body.get("reasoning") or {}), "effort": effort}
-    if logprobs and _LOGPROBS not in (body.get("include") or ()):
-        body["include"] = [*(body.get("include") or ()), _LOGPROBS]
-    return body
-
-
-class ResponsesDialect:
+class ResponsesDialect(Dialect):
     """`POST /responses`: the body and its items go as they are."""
 
     path = "/responses"
-    sends_seed = False
 
     def __init__(self, options: OpenAIOptions, endpoint: Endpoint, model: str) -> None:
-        self._over = _sampling(options, model)
-        self._effort = options.reasoning_effort
-        self._capture = _Capture(options)
-        self._logprobs = options.logprobs or options.top_logprobs is not None or self._capture.asks
-        self._drop = _REASONING if options.drop_reasoning else _NOTHING
-        asked = asking(self._capture.server, chat=False) if self._capture.takes else {}
-        self._extra = {**asked, **options.extra_body}
+        super().__init__(options, model)
         if options.seed is not None and not (endpoint.is_openai or endpoint.is_azure_openai):
             self._over["seed"] = options.seed
 
     def encode(self, request: Request, seed: int | None) -> bytes:
         """See `Dialect.encode`; `seed` has no place here."""
-        body = _merged(request, self._over, self._effort, self._logprobs)
+        body = self._merged(request)
         if self._drop and isinstance(body.get("input"), list):
             body["input"] = [item for item in body["input"] if item.get("type") not in self._drop]
         if self._extra:
@@ -164,10 +167,6 @@ class ResponsesDialect:
             data = encode_json(body)
         return data
 
-    def decode(self, data: bytes) -> Response:
-        """See `Dialect.decode`."""
-        return self.read(_object(data))
-
     def read(self, body: dict[str, Any]) -> Response:
         """See `Dialect.read`."""
         output = body.get("output")
@@ -180,19 +179,13 @@ class ResponsesDialect:
         return Response(body)
 
 
-class ChatDialect:
+class ChatDialect(Dialect):
     """`POST /chat/completions`: bodies and replies are converted, see `gym_core.chat`."""
 
     path = "/chat/completions"
 
     def __init__(self, options: OpenAIOptions, endpoint: Endpoint, model: str) -> None:
-        self._over = _sampling(options, model)
-        self._effort = options.reasoning_effort
-        self._capture = _Capture(options)
-        self._logprobs = options.logprobs or options.top_logprobs is not None or self._capture.asks
-        self._drop = _REASONING if options.drop_reasoning else _NOTHING
-        asked = asking(self._capture.server, chat=True) if self._capture.takes else {}
-        self._extra = {**asked, **options.extra_body}
+        super().__init__(options, model)
         self._under = UNTOUCHED if self._capture.apart else None
         chosen = options.max_tokens_field
         self._max_tokens_field = endpoint.max_tokens_field if chosen == "auto" else chosen
@@ -204,7 +197,7 @@ class ChatDialect:
 
     def encode(self, request: Request, seed: int | None) -> bytes:
         """See `Dialect.encode`."""
-        merged = _merged(request, self._over, self._effort, self._logprobs)
+        merged = self._merged(request)
         if self._capture.sends and isinstance(merged.get("input"), list):
             merged["input"] = [_on_message(item) for item in merged["input"]]
         body = chat.chat_request(
@@ -226,10 +219,6 @@ class ChatDialect:
         if self._extra:
             body.update(self._extra)
         return encode_json(body)
-
-    def decode(self, data: bytes) -> Response:
-        """See `Dialect.decode`."""
-        return self.read(_object(data))
 
     def read(self, body: dict[str, Any]) -> Response:
         """See `Dialect.read`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
 import aiohttp
@@ -100,9 +99,7 @@ class OpenEnv(ResourceServer[OpenEnvOptions]):
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack, client: aiohttp.ClientSession) -> Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,3 +78,23 @@ class Library(ABC):
     @abstractmethod
     def make(self, name: str, settings: Settings) -> Game:
         """A game by its id. Raises what the library raises, and `UsageError` for one that cannot be played as text."""
+
+
+class RegistryLibrary(Library):
+    """A library with an `ENV_REGISTRY` of its games."""
+
+    def ids(self) -> Sequence[str]:
+        """The ids of its registry."""
+        importlib.import_module(self.package)
+        return list(importlib.import_module(f"{self.package}.envs.registration").ENV_REGISTRY)
+
+    def make(self, name: str, settings: Settings) -> Game:
+        """A game by its id. Raises `LookupError` for one that the registry lacks."""
+        if name not in self.ids():
+            raise LookupError(name)
+        library = importlib.import_module(self.package)
+        return self.game(library.make(name, **settings.arguments), library, settings)
+
+    @abstractmethod
+    def game(self, made: Any, library: Any, settings: Settings) -> Game:
+        """The game for what the library made."""

@@ -7,14 +7,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from gym_core import CompletedTask, Endpoint, Rollout, Task, TaskFailed, Verdict
 from gym_core.chat import responses_request
 from gym_core.errors import SessionError
-from gym_core.spi import described
-from gym_verifiers.loaded import ROW, Loaded, UniqueIds, number, plain, sampling_of
+from gym_core.spi import UniqueIds, described
+from gym_verifiers.loaded import ROW, Loaded, number, plain, sampling_of
 from gym_verifiers.scoring import Scores, Scoring, note_scores, own_score, scoring, weights
 
 if TYPE_CHECKING:
@@ -56,9 +55,7 @@ class LoadedEnvironment(Loaded):
         self._http = DefaultAsyncHttpxClient(timeout=None, trust_env=False)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         for state, _ in self._states.values():  # their groups were not scored
             with suppress(Exception):
                 await self._env.rubric.cleanup(state)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
-from gym_core import CompletedTask, Endpoint, Rollout, Task, TaskFailed, Verdict, encode_json
+from gym_core import CompletedTask, Endpoint, Rollout, Task, TaskFailed, Verdict
 from gym_core.chat import chat_request
 
 ROW = "verifiers"
@@ -25,9 +23,7 @@ class Loaded(ABC):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         return None
 
     @abstractmethod
@@ -41,25 +37,6 @@ class Loaded(ABC):
     async def score_group(self, rollouts: Sequence[Rollout]) -> Sequence[Verdict]:
         """Verdicts that depend on the rollouts of a task together."""
         raise NotImplementedError
-
-
-class UniqueIds:
-    """Ids of which each is the only one of its kind: one that is there twice gets a number.
-
-    A row's goes by its content, so that a task keeps its own wherever it stands.
-    """
-
-    def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
-
-    def of(self, row: Mapping[str, Any]) -> str:
-        """The id of a row."""
-        return self.numbered(hashlib.sha256(encode_json(row, fallback=str)).hexdigest()[:16])
-
-    def numbered(self, ident: str) -> str:
-        """An id, made the only one of its kind."""
-        count = self._seen[ident] = self._seen.get(ident, 0) + 1
-        return ident if count == 1 else f"{ident}-{count}"
 
 
 def sampling_of(task: Task) -> dict[str, Any]:

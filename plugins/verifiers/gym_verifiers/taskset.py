@@ -6,13 +6,13 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from gym_core import CompletedTask, Endpoint, Task, TaskFailed, Verdict
 from gym_core.chat import responses_request
+from gym_core.spi import UniqueIds
 from gym_verifiers.authors import by_its_author
-from gym_verifiers.loaded import ROW, Loaded, UniqueIds, number, plain, sampling_of
+from gym_verifiers.loaded import ROW, Loaded, number, plain, sampling_of
 
 if TYPE_CHECKING:
     from gym_verifiers.names import Named
@@ -44,9 +44,7 @@ class LoadedTaskset(Loaded):
             await self._stack.enter_async_context(self._env.serving())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
     def tasks(self) -> Iterator[Task]:

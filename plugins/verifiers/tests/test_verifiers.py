@@ -20,12 +20,13 @@ from gym_check.audit.audit import Audit, AuditConfig
 from gym_check.audit.finding import Severity
 from gym_core import ComponentContext, Endpoint, Group, Rollout, TaskFailed, UsageError
 from gym_core.errors import SessionError
+from gym_core.spi import UniqueIds
 from gym_testing import call
 from gym_testing.models import ScriptedModel
 from gym_verifiers import names
 from gym_verifiers.authors import by_its_author
 from gym_verifiers.environment import Verifiers, VerifiersOptions
-from gym_verifiers.loaded import UniqueIds, number, plain
+from gym_verifiers.loaded import number, plain
 from gym_verifiers.names import Named, fits, installed_version, named, venv_of
 from gym_verifiers.scoring import Scores, Scoring, _noting, scoring
 

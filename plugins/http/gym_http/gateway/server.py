@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
@@ -116,17 +116,13 @@ class GatewayServer:
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
-    @asynccontextmanager
-    async def offer(self, episode: Episode, actor: str) -> AsyncIterator[Endpoint]:
+    def offer(self, episode: Episode, actor: str) -> AbstractAsyncContextManager[Endpoint]:
         """Offer an episode within a block. When it is left nobody gets in any more, and nothing is under way."""
-        async with self._offered(OfferedEpisode(episode, actor)) as endpoint:
-            yield endpoint
+        return self._offered(OfferedEpisode(episode, actor))
 
-    @asynccontextmanager
-    async def offer_model(self, model: Model) -> AsyncIterator[Endpoint]:
+    def offer_model(self, model: Model) -> AbstractAsyncContextManager[Endpoint]:
         """Offer a model within a block."""
-        async with self._offered(OfferedModel(model)) as endpoint:
-            yield endpoint
+        return self._offered(OfferedModel(model))
 
     @asynccontextmanager
     async def _offered(self, offered: Offer) -> AsyncIterator[Endpoint]:

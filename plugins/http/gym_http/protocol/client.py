@@ -93,6 +93,15 @@ class Reply:
             )
         return value
 
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """What the body says of an error, as gym says it; empty where it says nothing of one."""
+        with suppress(RemoteError, AttributeError):
+            described = self.json().get("error")
+            if isinstance(described, Mapping):
+                return described
+        return {}
+
     def failure(self, where: str = "") -> GymError:
         """The error that an answer stands for that is not 2xx. `where`: who answered, if not method and URL."""
         body: Any = self.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Literal
@@ -23,11 +22,11 @@ from gym_core import (
     Task,
     UsageError,
 )
-from gym_http.protocol.client import BROKEN, Reply
+from gym_http.protocol.client import BROKEN
 from gym_http.protocol.errors import RemoteError
 from gym_http.protocol.urls import host_of
 from gym_http.protocol.whole_tasks import COMPLETES
-from gym_http.remote.connection import Connection, has_not_begun
+from gym_http.remote.connection import Connection, passed_on
 from gym_http.remote.detect import AGENT, Served, recognise
 from gym_http.remote.nemo_agent import completed, failure
 from gym_http.remote.options import RolloutOptions
@@ -94,9 +93,9 @@ class RemoteAgent(Agent[RemoteAgentOptions]):
             session = {"url": endpoint.session_url, "token": endpoint.token, "batch": True, **_over_mcp(endpoint)}
             model = {"base_url": endpoint.base_url, "token": endpoint.token}
             body = {"request": episode.request.body, "model": model, "session": session}
-            reply = await _hand_over(self.connection, "/v1/episodes", body, endpoint)
+            reply = await self.connection.hand_over("/v1/episodes", body, [endpoint])
             if not reply.ok:
-                raise _passed_on(endpoint, reply) or self.connection.error(reply)
+                raise passed_on(reply, [endpoint]) or self.connection.error(reply)
             said = reply.object()
             try:
                 return Stop(said["stop_reason"], said.get("detail", ""))
@@ -144,24 +143,10 @@ class RemoteRunner(Runner[RemoteAgentOptions]):
         row = row_for(task, context.repeat)
         episodes = self._served is not None and self._served.episodes
         asked = episode_of(row, task.task_id) if episodes else row
-        reply = await _hand_over(self._connection, "/run", asked)
+        reply = await self._connection.hand_over("/run", asked)
         if not reply.ok:
             raise failure(reply, self._connection.error(reply))
         return completed(row, reply)
-
-
-async def _hand_over(
-    connection: Connection, path: str, body: Mapping[str, Any], endpoint: Endpoint | None = None
-) -> Reply:
-    """Ask, and ask again while it is certain that nothing has been done: an agent's work has side effects."""
-    return await connection.open(
-        "POST",
-        path,
-        body,
-        check=False,
-        full=has_not_begun,
-        harmless=lambda: endpoint is not None and not endpoint.used,
-    )
 
 
 def _over_mcp(endpoint: Endpoint) -> dict[str, str]:
@@ -169,11 +154,3 @@ def _over_mcp(endpoint: Endpoint) -> dict[str, str]:
         return {"mcp_url": endpoint.mcp_url}
     except UsageError:  # which says what to install, to whoever wants it
         return {}
-
-
-def _passed_on(endpoint: Endpoint, reply: Reply) -> BaseException | None:
-    """The error of this run that an answer of the agent tells again, if it does."""
-    try:
-        return endpoint.recall(reply.json())
-    except RemoteError:  # it is no JSON
-        return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
-from gym_core import GymError
+from gym_core import Endpoint, GymError, RunnerContext, SessionContext
 from gym_http.protocol.client import INTERRUPTED, TIMEOUT, UNREACHABLE, Client, Reply
 from gym_http.protocol.errors import RemoteError
 from gym_http.remote.liveness import Pulse
@@ -23,15 +24,27 @@ AGAIN = frozenset({429, 503})
 _GONE = frozenset({404, 410})
 
 
-def has_not_begun(reply: Reply) -> bool:
+def _has_not_begun(reply: Reply) -> bool:
     """Whether a server says that it has not begun, because it is full or going down."""
-    if reply.status not in AGAIN:
-        return False
-    try:
-        described = reply.json().get("error")
-    except (RemoteError, AttributeError):
-        return False
-    return isinstance(described, Mapping) and described.get("code") in _TOO_MUCH
+    return reply.status in AGAIN and reply.described.get("code") in _TOO_MUCH
+
+
+def passed_on(reply: Reply, endpoints: Iterable[Endpoint]) -> BaseException | None:
+    """The error of this run that an answer tells again, if it does. `endpoints`: where whoever answered could ask."""
+    known = (endpoint.recall({"error": reply.described}) for endpoint in endpoints)
+    return next((error for error in known if error is not None), None)
+
+
+@asynccontextmanager
+async def lent(roles: Iterable[str], context: SessionContext | RunnerContext) -> AsyncIterator[dict[str, Endpoint]]:
+    """The models of a rollout by role, as URLs that are good within a block."""
+    async with AsyncExitStack() as stack:
+        yield {role: await stack.enter_async_context(context.endpoint(role)) for role in roles}
+
+
+def places(offered: Mapping[str, Endpoint]) -> dict[str, Any]:
+    """How a server is told where it asks models."""
+    return {role: {"base_url": one.base_url, "token": one.token} for role, one in offered.items()}
 
 
 class Connection:
@@ -147,6 +160,20 @@ class Connection:
                 raise error
             await asyncio.sleep(seconds)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def hand_over(self, path: str, body: Any, endpoints: Collection[Endpoint] = ()) -> Reply:
+        """Ask for work that has side effects: again only while it is certain that nothing has been done.
+
+        `endpoints`: what the work needs of this run, so that none has begun where nothing was asked of them.
+        """
+        return await self.open(
+            "POST",
+            path,
+            body,
+            check=False,
+            full=_has_not_begun,
+            harmless=lambda: bool(endpoints) and not any(endpoint.used for endpoint in endpoints),
+        )
 
     def checked(self, reply: Reply) -> Reply:
         """The reply itself when it is 2xx. Raises what it stands for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from pydantic import Field
 
 from gym_core import (
+    Endpoint,
     JsonError,
     ResourceServer,
     ResourceServerInfo,
@@ -30,7 +31,7 @@ from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.urls import host_of
 from gym_http.protocol.whole_tasks import COMPLETES
 from gym_http.protocol.wire import verdict_from_wire
-from gym_http.remote.connection import Connection
+from gym_http.remote.connection import Connection, lent
 from gym_http.remote.detect import RESOURCE_SERVER, Served, recognise
 from gym_http.remote.nemo_environment import OpenNemo
 from gym_http.remote.options import RolloutOptions
@@ -121,10 +122,10 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
                 f"{self.connection.name} answered what is no list of verdicts: {error}", code=BROKEN, status=200
             ) from None
 
-    def lend(self, context: SessionContext) -> AbstractAsyncContextManager[Mapping[str, Any]]:
+    def lend(self, context: SessionContext) -> AbstractAsyncContextManager[Mapping[str, Endpoint]]:
         """The models that a session needs of its client, as URLs that are good as long as it is open."""
         roles = [*self.there.roles, *(role for role in self.there.optional_roles if role in context.models)]
-        return _lent(roles, context) if roles else nullcontext({})
+        return lent(roles, context) if roles else nullcontext({})
 
     def specs(self, schemas: list[dict[str, Any]]) -> list[ToolSpec]:
         """The functions among the tools of a session; most sessions of a server have the same."""
@@ -164,13 +165,3 @@ class RemoteResourceServer(ResourceServer[RemoteResourceServerOptions]):
         if not isinstance(row, dict):
             raise RemoteError(f"{page.where}: a line is no JSON object: {line[:80]!r}", code=BROKEN, status=page.status)
         return Task(row)
-
-
-@asynccontextmanager
-async def _lent(roles: Iterable[str], context: SessionContext) -> AsyncIterator[Mapping[str, Any]]:
-    async with AsyncExitStack() as stack:
-        places: dict[str, Any] = {}
-        for role in roles:
-            endpoint = await stack.enter_async_context(context.endpoint(role))
-            places[role] = {"base_url": endpoint.base_url, "token": endpoint.token}
-        yield places

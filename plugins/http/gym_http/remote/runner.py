@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +24,7 @@ from gym_http.protocol.shapes import read
 from gym_http.protocol.urls import host_of
 from gym_http.protocol.whole_tasks import COMPLETE, Completed, completed_of_body
 from gym_http.protocol.wire import task_to_wire
-from gym_http.remote.connection import Connection, has_not_begun
+from gym_http.remote.connection import Connection, lent, passed_on, places
 from gym_http.remote.detect import Served
 from gym_nemo.foreign_verdict import NotMeasured
 
@@ -41,20 +40,15 @@ async def complete(
 
     Raises `TaskFailed` as the runner there did, the error of a model call that it let pass, and `RemoteError`.
     """
-    async with AsyncExitStack() as stack:
-        offered = {role: await stack.enter_async_context(context.endpoint(role)) for role in roles}
-        places = {role: {"base_url": one.base_url, "token": one.token} for role, one in offered.items()}
-        numbers = {"repeat": context.repeat, "seed": context.seed}
-        body = {"task": task_to_wire(task), **numbers, "models": places, **({"options": options} if options else {})}
-        # its work has side effects: it is asked again only while nothing can have been done
-        reply = await connection.open(
-            "POST",
-            COMPLETE,
-            body,
-            check=False,
-            full=has_not_begun,
-            harmless=lambda: bool(offered) and not any(one.used for one in offered.values()),
-        )
+    async with lent(roles, context) as offered:
+        body = {
+            "task": task_to_wire(task),
+            "repeat": context.repeat,
+            "seed": context.seed,
+            "models": places(offered),
+            **({"options": options} if options else {}),
+        }
+        reply = await connection.hand_over(COMPLETE, body, offered.values())
         if not reply.ok:
             raise _failure(connection, reply, offered.values())
         try:
@@ -65,17 +59,11 @@ async def complete(
             raise RemoteError(f"{reply.where}: {error.message}", code=BROKEN, status=reply.status) from None
 
 
-def _failure(connection: Connection, reply: Reply, offered: Any) -> BaseException:
-    try:
-        told = reply.json()
-    except RemoteError:
-        return connection.error(reply)
-    for endpoint in offered:
-        assert isinstance(endpoint, Endpoint)
-        if (known := endpoint.recall(told)) is not None:
-            return known
-    described = told.get("error") if isinstance(told, Mapping) else None
-    if isinstance(described, Mapping) and described.get("class") == TaskFailed.__name__:
+def _failure(connection: Connection, reply: Reply, offered: Iterable[Endpoint]) -> BaseException:
+    if (known := passed_on(reply, offered)) is not None:
+        return known
+    described = reply.described
+    if described.get("class") == TaskFailed.__name__:
         words, hint = str(described.get("message") or ""), str(described.get("hint") or "")
         return TaskFailed(words, phase=str(described.get("phase") or "agent"), hint=hint)
     return connection.error(reply)

@@ -30,6 +30,7 @@ from gym_core.spi import ArgumentError, BoundTool
 from gym_http.protocol.client import BROKEN
 from gym_http.protocol.errors import RemoteError, WireError
 from gym_http.protocol.wire import info_from_wire, items_from_wire, task_to_wire, trajectory_to_wire, verdict_from_wire
+from gym_http.remote.connection import places
 from gym_nemo.foreign_verdict import NotMeasured
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class OpenRemote:
         body = {"task": task_to_wire(self._task), "seed": context.seed, "repeat": context.repeat}
         models = await self._models.__aenter__()
         if models:
-            body["models"] = models
+            body["models"] = places(models)
         try:
             reply = await server.connection.open("POST", "/v1/sessions", body)
             self._session = RemoteSession(self._task, server, context, reply.object())

@@ -7,14 +7,14 @@ import io
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from gym_http1 import TooLong, read_all
-from gym_openai_model.transports.base import ErrorKind, HttpReply, TransportConfig
+from gym_openai_model.transports.base import ErrorKind, HttpReply, Transport, TransportConfig
 from gym_openai_model.transports.failures import connect_failure, failure, no_proxy, no_socks, proxy_answered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
@@ -45,7 +45,7 @@ class _Connector(aiohttp.TCPConnector):
             return await super()._create_connection(*args, **options)
 
 
-class AiohttpTransport:
+class AiohttpTransport(Transport):
     """Calls through one `aiohttp.ClientSession`, and one more for each SOCKS proxy in use; see `Transport`.
 
     An idle connection that the server has closed is replaced. When the server closes it in the very moment
@@ -123,12 +123,6 @@ class AiohttpTransport:
         """See `Transport.aclose`."""
         for session in self._sessions.values():
             await session.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         known = self._timeouts.get(seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Literal, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -137,11 +136,11 @@ class Transport(Protocol):
         """Close every connection; open calls fail. Calling it again does nothing."""
         ...
 
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
 
 
 def public_url(url: str) -> str:

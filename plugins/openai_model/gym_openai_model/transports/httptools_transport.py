@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from gym_http1 import Failure, Place, Pool, Server, parse, request_head
 from gym_openai_model.transports.base import (
@@ -36,7 +36,7 @@ class _Route:
     proxied: bool = False
 
 
-class HttptoolsTransport:
+class HttptoolsTransport(Transport):
     """Calls over connections of its own; see `Transport`.
 
     An idle connection that the server has closed is replaced. When the server closes it in the very moment in which
@@ -146,9 +146,3 @@ class HttptoolsTransport:
         await self._pool.aclose()
         if self._proxied is not None:
             await self._proxied.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()

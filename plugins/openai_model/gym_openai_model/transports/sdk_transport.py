@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
 
 from gym_http1 import TooLong, read_all
-from gym_openai_model.transports.base import ErrorKind, HttpReply, TransportConfig
+from gym_openai_model.transports.base import ErrorKind, HttpReply, Transport, TransportConfig
 from gym_openai_model.transports.failures import connect_failure, failure, no_proxy, no_socks, proxy_answered
 from gym_openai_model.transports.proxies import environment_proxy
 from gym_openai_model.transports.trust import ssl_context
@@ -47,7 +47,7 @@ class _Bounded(httpx2.AsyncClient):
         return httpx2.Response(response.status_code, headers=headers, content=content, request=request)
 
 
-class SdkTransport:
+class SdkTransport(Transport):
     """Calls through `openai.AsyncOpenAI.post`; see `Transport`.
 
     An idle connection that the server has closed is replaced. When the server closes it in the very moment
@@ -106,12 +106,6 @@ class SdkTransport:
         self._routes.clear()
         while self._clients:
             await self._clients.popitem()[1].close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()
 
     def _route(self, url: str) -> openai.AsyncOpenAI:
         """The client for `url`: there is one for each proxy in use, and one for direct connections."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
 from typing import Any
 
-from gym_textgames.game import Game, Library, Seen, Settings
+from gym_textgames.game import Game, RegistryLibrary, Seen, Settings
 
 
 class GemGame(Game):
@@ -27,26 +25,15 @@ class GemGame(Game):
         return Seen(_text(observation, {} if ended else info), reward=float(reward), ended=ended)
 
 
-class GemLibrary(Library):
+class GemLibrary(RegistryLibrary):
     """The package gem-llm."""
 
     package = "gem"
     extra = "gem"
 
-    def ids(self) -> Sequence[str]:
-        """The ids of its registry."""
-        return list(self._registry())
-
-    def make(self, name: str, settings: Settings) -> Game:
-        """A world by its id."""
-        if name not in self._registry():
-            raise LookupError(name)
-        return GemGame(importlib.import_module("gem").make(name, **settings.arguments))
-
-    @staticmethod
-    def _registry() -> Any:
-        importlib.import_module("gem")
-        return importlib.import_module("gem.envs.registration").ENV_REGISTRY
+    def game(self, made: Any, library: Any, settings: Settings) -> Game:
+        """A world."""
+        return GemGame(made)
 
 
 def _text(observation: Any, info: Any) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gym_core import UsageError
-from gym_textgames.game import Game, Library, Seen, Settings
+from gym_textgames.game import Game, RegistryLibrary, Seen, Settings
 
 MOST_PLAYERS = 15
 """How many are tried where nobody says."""
@@ -77,27 +76,15 @@ class TextArenaGame(Game):
         return "\n".join(lines)
 
 
-class TextArenaLibrary(Library):
+class TextArenaLibrary(RegistryLibrary):
     """The package textarena."""
 
     package = "textarena"
     extra = "textarena"
 
-    def ids(self) -> Sequence[str]:
-        """The ids of its registry."""
-        return list(self._registry())
-
-    def make(self, name: str, settings: Settings) -> Game:
-        """A game by its id."""
-        if name not in self._registry():
-            raise LookupError(name)
-        library = importlib.import_module("textarena")
-        return TextArenaGame(library.make(name, **settings.arguments), library, settings.players)
-
-    @staticmethod
-    def _registry() -> Any:
-        importlib.import_module("textarena")
-        return importlib.import_module("textarena.envs.registration").ENV_REGISTRY
+    def game(self, made: Any, library: Any, settings: Settings) -> Game:
+        """A game."""
+        return TextArenaGame(made, library, settings.players)
 
 
 def _without_histories(arena: Any, library: Any) -> Any:
