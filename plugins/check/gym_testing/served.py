@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from gym_core import Agent, Component, ComponentContext, ModelBackend, ResourceServer, SandboxProvider
-from gym_core.spi import Kind
+from gym_core import Agent, Component, ComponentContext, ModelBackend, ResourceServer, Runner, SandboxProvider
+from gym_core.spi import Kind, Redactor
 from gym_testing.clock import FakeClock
 from gym_testing.rehearsal import make
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gym_http.remote.environment import RemoteResourceServer
     from gym_http.remote.model import RemoteModel
     from gym_http.serve.application import Application
+    from gym_http.serve.opening import Wanted
 
 
 class Served:
@@ -87,13 +88,29 @@ class Served:
 
         return RemoteResourceServer
 
+    def _wanted(self) -> Wanted:
+        from gym_http.serve.opening import POLICY, Wanted
+
+        concurrency = self.component.context.concurrency
+        if isinstance(self.component, ModelBackend):
+            return Wanted(models={POLICY: self.component}, concurrency=concurrency)
+        if isinstance(self.component, ResourceServer):
+            return Wanted(env=self.component, models=self._models, sandbox=self._sandbox, concurrency=concurrency)
+        assert isinstance(self.component, Agent | Runner)
+        return Wanted(agent=self.component, concurrency=concurrency)
+
     # Life
 
     async def __aenter__(self) -> Self:
         from gym_http.serve.listener import Listener
+        from gym_http.serve.opening import open_application
+        from gym_http.serve.settings import ServeSettings
 
         async with AsyncExitStack() as stack:
-            self.app = await stack.enter_async_context(_application(self))
+            given = {"local": not self._settings.get("token"), **self._settings}
+            self.app, _ = await open_application(
+                self._wanted(), ServeSettings(**given), stack, Redactor(), clock=FakeClock().clock, time=self._time
+            )
             listener = await stack.enter_async_context(
                 Listener(self.app, port=self._port, grace=1.0, limits=self.app.settings.connections)
             )
@@ -130,83 +147,3 @@ class Served:
         up.set_result(None)
         await self._end.wait()
         await self.__aexit__(None, None, None)
-
-
-@asynccontextmanager
-async def _application(served: Served) -> AsyncIterator[Application]:
-    """The component's application; the component is open while it is."""
-    from gym_core.spi import Assembler, Redactor
-    from gym_http.serve.settings import ServeSettings
-
-    given = served._settings
-    settings = ServeSettings(**{"local": not given.get("token"), **given})
-    redactor = Redactor()
-    parts = Assembler(redactor, concurrency=served.component.context.concurrency)
-    async with AsyncExitStack() as stack:
-        if isinstance(served.component, ModelBackend):
-            yield await _model(served.component, settings, stack, parts, redactor)
-        elif isinstance(served.component, Agent):
-            yield await _agent(served.component, settings, stack, parts, redactor)
-        else:
-            assert isinstance(served.component, ResourceServer)
-            yield await _environment(served, served.component, settings, stack, parts, redactor)
-
-
-async def _environment(
-    served: Served, component: ResourceServer, settings: Any, stack: AsyncExitStack, parts: Any, redactor: Any
-) -> Application:
-    from gym_core.spi import run_config
-    from gym_http.serve.environment.opening import open_environment
-    from gym_http.serve.parts import describe
-
-    config = run_config(models=served._models, env=component, sandbox=served._sandbox)
-    opened = await parts.open_all(parts.make_all(config, agent=False, complete=False), stack)
-    return await open_environment(
-        opened.server,
-        settings,
-        stack,
-        describe=describe(opened.server, parts, "env"),
-        models=opened.models,
-        sandboxes=opened.sandboxes,
-        redactor=redactor,
-        time=served._time,
-        lend=parts.gateway.offer_model,
-    )
-
-
-async def _model(
-    component: ModelBackend, settings: Any, stack: AsyncExitStack, parts: Any, redactor: Any
-) -> Application:
-    from gym_core.spi import Kind
-    from gym_http.serve.application import build
-    from gym_http.serve.model import openapi as model_openapi
-    from gym_http.serve.model import routes as model
-    from gym_http.serve.parts import describe
-
-    backend = await parts.open(stack, Kind.MODEL, component, {})
-    served = model.ServedModel(backend, deadlines=settings.deadlines, clock=FakeClock().clock)
-    return build(
-        "model",
-        model.routes(served),
-        settings=settings,
-        describe={**describe(backend, parts, "policy"), "capabilities": served.capabilities()},
-        openapi=[model_openapi.openapi()],
-        redactor=redactor,
-    )
-
-
-async def _agent(component: Agent, settings: Any, stack: AsyncExitStack, parts: Any, redactor: Any) -> Application:
-    from gym_http.serve.agent.episodes import OPENAPI, Episodes
-    from gym_http.serve.application import build
-    from gym_http.serve.parts import describe
-
-    agent = await stack.enter_async_context(component)
-    episodes = await stack.enter_async_context(Episodes(agent, callbacks=settings.callbacks))
-    return build(
-        "agent",
-        episodes.routes,
-        settings=settings,
-        describe=describe(agent, parts, "agent"),
-        openapi=[OPENAPI],
-        redactor=redactor,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from gym_http.serve.settings import ServeSettings
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
+    from gym_core import ModelBackend, SandboxProvider
+    from gym_core.spi import Clock
     from gym_http.serve.environment.sessions import Sessions
 
 POLICY = "policy"
@@ -28,20 +30,20 @@ POLICY = "policy"
 class Wanted:
     """What to serve: an environment, a model, an agent with both, or an agent alone. Options are given by field name.
 
-    `models` by role: with an environment alone those that its sessions ask, with an agent the policy, too. An agent
-    alone works on the episodes of others. `sandbox`: what makes the sandboxes of an environment's sessions.
-    `concurrency`: rollouts at once of an agent. `mcp`: offer the tools of an environment's sessions over MCP, too.
-    `configured`: what a file gives each component. `role`: of a model, what it is told that it is.
-    `takes_options`: the runner of an environment has those that a task comes with.
+    Each is a reference, or made already. `models` by role: with an environment alone those that its sessions ask, with
+    an agent the policy, too. An agent alone works on the episodes of others. `sandbox`: what makes the sandboxes of an
+    environment's sessions. `concurrency`: rollouts at once of an agent. `mcp`: offer the tools of an environment's
+    sessions over MCP, too. `configured`: what a file gives each component. `role`: of a model, what it is told that it
+    is. `takes_options`: the runner of an environment has those that a task comes with.
     """
 
-    env: str | None = None
-    models: Mapping[str, str] = field(default_factory=dict)
-    agent: str | None = None
+    env: str | ResourceServer | None = None
+    models: Mapping[str, str | ModelBackend] = field(default_factory=dict)
+    agent: str | Agent | Runner | None = None
     env_options: Mapping[str, Any] = field(default_factory=dict)
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     agent_options: Mapping[str, Any] = field(default_factory=dict)
-    sandbox: str | None = None
+    sandbox: str | SandboxProvider | None = None
     sandbox_options: Mapping[str, Any] = field(default_factory=dict)
     concurrency: int = 1024
     mcp: bool = False
@@ -89,22 +91,36 @@ class Wanted:
     @property
     def name(self) -> str:
         """The reference of what is served."""
-        return self.agent or self.env or self.models[self.role]
+        return str(self.agent or self.env or self.models[self.role])
 
 
 async def open_application(
-    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
+    wanted: Wanted,
+    settings: ServeSettings,
+    stack: AsyncExitStack,
+    redactor: Redactor,
+    *,
+    clock: Clock | None = None,
+    time: Callable[[], float] | None = None,
 ) -> tuple[Application, list[str]]:
     """The application, and what a user should know. `stack` closes its components.
 
+    `clock`: by which a model's retries wait, `time`: by which sessions expire; those of the event loop by default.
     Raises `UsageError` and `PluginError`.
     """
-    opened = {"resource_server": _environment, "model": _model, "agent": _agent}[wanted.kind]
-    return await opened(wanted, settings, stack, redactor)
+    if wanted.kind == "resource_server":
+        return await _environment(wanted, settings, stack, redactor, time)
+    if wanted.kind == "model":
+        return await _model(wanted, settings, stack, redactor, clock)
+    return await _agent(wanted, settings, stack, redactor)
 
 
 async def _environment(
-    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
+    wanted: Wanted,
+    settings: ServeSettings,
+    stack: AsyncExitStack,
+    redactor: Redactor,
+    time: Callable[[], float] | None,
 ) -> tuple[Application, list[str]]:
     assert wanted.env is not None
     config = _config(wanted, settings)
@@ -146,6 +162,7 @@ async def _environment(
         look=look,
         sandboxes=opened.sandboxes,
         redactor=redactor,
+        time=time,
         more=more,
         lend=opened.gateway.offer_model,
         runner=await _open_runner(assembler, stack, server, {}),
@@ -157,7 +174,7 @@ async def _environment(
 
 
 async def _model(
-    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor
+    wanted: Wanted, settings: ServeSettings, stack: AsyncExitStack, redactor: Redactor, clock: Clock | None
 ) -> tuple[Application, list[str]]:
     from gym_http.serve.model import openapi as model_openapi
     from gym_http.serve.model import routes as module
@@ -166,7 +183,7 @@ async def _model(
     options = wanted.model_options.get(wanted.role, {})
     backend = await assembler.open(stack, Kind.MODEL, wanted.models[wanted.role], options, role=wanted.role)
     look = await check_models({wanted.role: backend}, settings.deadlines.setup)
-    served = module.ServedModel(backend, deadlines=settings.deadlines)
+    served = module.ServedModel(backend, deadlines=settings.deadlines, clock=clock)
     served.gate.answered = wanted.role in look.answered
     app = build(
         "model",
