@@ -10,7 +10,7 @@ import heapq
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import groupby
 from typing import ClassVar
@@ -44,7 +44,7 @@ VALUES, FIELDS = 50, 40
 LONGEST = 100
 """A longer text is no value by which tasks fall into groups."""
 MEASURES = 16
-"""So many components are looked at, the reward among them."""
+"""So much is measured, the reward among it."""
 SEVERAL_TASKS = 64
 """So many tasks of a group are told apart: more say no more."""
 NOT_OF_THE_TASK = frozenset({"task_id", REQUEST_FIELD, *RESULT_FIELDS})
@@ -370,7 +370,11 @@ class Unanswered(Check):
 
 
 class NeverRight(Check):
-    """Tasks, or all tasks with one value in a field, that get the least there is, while others do not."""
+    """Tasks, or all tasks with one value in a field, that get the least there is, while others do not.
+
+    Measured are the reward, its components, and the reward of those answers that are what a field of their task says:
+    where that is the right answer, a verifier that is inverted for some tasks gives it the least in those alone.
+    """
 
     name = "never-right"
     text = "the {} is {:g} in all rollouts where {} is {}, and more in {:.0%} of the others"
@@ -388,7 +392,8 @@ class NeverRight(Check):
         parts = row.get("reward_components")
         values = {"reward": seen.reward}
         if isinstance(parts, Mapping):
-            values |= {name: part for name, part in parts.items() if type(part) in (int, float)}
+            values |= {f"component {name}": part for name, part in parts.items() if type(part) in (int, float)}
+        answer = seen.answer.strip().casefold()
         groups = [self._whole]
         task = seen.rollout.task_id
         if task in self._tasks or len(self._tasks) < TRACKED:
@@ -396,6 +401,8 @@ class NeverRight(Check):
         for name, value in row.items():
             if type(value) not in (str, bool, int) or name in NOT_OF_THE_TASK or len(str(value)) > LONGEST:
                 continue
+            if answer and str(value).strip().casefold() == answer:
+                values[f"reward of answers that are their task's {name}"] = seen.reward
             if name in self._fields or len(self._fields) < FIELDS:
                 known = self._fields.setdefault(name, {})
                 if str(value) in known or len(known) <= VALUES:
@@ -413,27 +420,28 @@ class NeverRight(Check):
             for value, group in groups.items():
                 # the repeats of a task fail together where it is hard: what counts is how many tasks there are
                 tries = len(group.tasks)
-                what = next((one for one in self._whole.lowest if self._share(group, one, tries, tried)), None)
-                if what is not None:
-                    share = self._share(group, what, tries, tried)
-                    what_of = "reward" if what == "reward" else f"component {what}"
-                    text = self.text.format(what_of, group.lowest[what].value, name, value, share)
-                    yield Finding(self.name, text, group.count, self.looked, tuple(group.places))
+                shares = ((what, self._share(group, what, tries, tried)) for what in self._whole.lowest)
+                what, share = next(((what, share) for what, share in shares if share), ("", 0.0))
+                if what:
+                    own = group.lowest[what]
+                    text = self.text.format(what, own.value, name, value, share)
+                    yield Finding(self.name, text, own.count, self.looked, tuple(own.places))
         tasks = self._tasks.values()
-        wrong = [group for group in tasks if self._share(group, "reward", group.count, len(tasks))]
+        wrong = [group.lowest["reward"] for group in tasks if self._share(group, "reward", self.looked, len(tasks))]
         if wrong:
-            places = tuple(place for group in wrong[: self.examples] for place in group.places[:1])
-            yield Finding(self.name, self.text_of_tasks, sum(group.count for group in wrong), self.looked, places)
+            places = tuple(place for own in wrong[: self.examples] for place in own.places)
+            yield Finding(self.name, self.text_of_tasks, sum(own.count for own in wrong), self.looked, places)
 
     def _share(self, group: Group, what: str, tries: int, tried: int) -> float:
         """The share of the others that have more than the least, where all of a group have that; else 0.
 
-        `tries`: how many of the group are independent of each other. `tried`: how many such groups are looked at.
+        `tries`: how many of the group are independent of each other, at most. `tried`: how many such groups there are.
         """
         all_, own = self._whole.lowest[what], group.lowest.get(what)
         if own is None or own.value != all_.value or own.times != own.count or all_.count == own.count:
             return 0.0
         share = (all_.count - all_.times) / (all_.count - own.count)
+        tries = min(tries, own.count)
         return share if tries > 1 and (1 - share) ** tries * tried <= BY_CHANCE else 0.0
 
 
@@ -525,42 +533,40 @@ class Histogram:
 
 @dataclass(slots=True)
 class Lowest:
-    """The least of some values, the times it is there, and how many there are."""
+    """The least of some values, the times it is there, how many values there are, and some rollouts that have it."""
 
     value: float
-    times: int = 1
-    count: int = 1
+    times: int = 0
+    count: int = 0
+    places: list[Place] = field(default_factory=list)
 
 
 class Group:
     """Rollouts that have something in common. `lowest`: by what is measured; `tasks`: the first `SEVERAL_TASKS`."""
 
-    __slots__ = ("count", "lowest", "places", "tasks")
+    __slots__ = ("lowest", "tasks")
 
     def __init__(self) -> None:
-        self.count = 0
         self.lowest: dict[str, Lowest] = {}
-        self.places: list[Place] = []
         self.tasks: set[str] = set()
 
     def add(self, values: Mapping[str, float], seen: Seen, examples: int) -> None:
         """Add one."""
-        self.count += 1
         if len(self.tasks) < SEVERAL_TASKS:
             self.tasks.add(seen.rollout.task_id)
-        if len(self.places) < examples:
-            self.places.append(seen.place(f"reward {seen.reward:g}"))
         for name, value in values.items():
             known = self.lowest.get(name)
             if known is None:
-                if len(self.lowest) < MEASURES:
-                    self.lowest[name] = Lowest(value)
-                continue
+                if len(self.lowest) >= MEASURES:
+                    continue
+                known = self.lowest[name] = Lowest(value)
+            elif value < known.value:
+                known.value, known.times, known.places = value, 0, []
             known.count += 1
-            if value < known.value:
-                known.value, known.times = value, 1
-            elif value == known.value:
+            if value == known.value:
                 known.times += 1
+                if len(known.places) < examples:
+                    known.places.append(seen.place(f"reward {seen.reward:g}"))
 
 
 class Correlation:

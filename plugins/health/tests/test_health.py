@@ -221,6 +221,29 @@ def test_tasks_of_a_kind_that_are_never_right(health: Any) -> None:
     assert (findings["never-right"]["count"], findings["never-right"]["of"]) == (10, COUNT)
 
 
+def test_a_verifier_that_is_inverted_for_tasks_of_a_kind(health: Any) -> None:
+    """The rows show it where a task says its answer: that one is rewarded in all kinds but one."""
+    kinds = [("sum", "turned", "most")[n % 3] for n in range(2 * COUNT)]
+    right = [n % 4 < 2 for n in range(2 * COUNT)]
+    rewards = [float(right[n] is not (kinds[n] == "turned")) for n in range(2 * COUNT)]
+    tasks = [ask(n, reward_wanted=rewards[n], kind=kinds[n], expected=f"It is {n}.") for n in range(2 * COUNT)]
+
+    def answer(request: Any, context: Any) -> Any:
+        n = int(context.key[0][1:])
+        return said(f"it is {n}." if right[n] else f"It is {n + 1}.", USED + n % 7)
+
+    run(ScriptedModel(answer), env(Session, tasks), output=Path("x.jsonl"))
+    _, findings = health(Path("x.jsonl"))
+    assert [*findings] == ["never-right"]
+    found = findings["never-right"]
+    assert found["text"] == (
+        "the reward of answers that are their task's expected is 0 in all rollouts where kind is turned, "
+        "and more in 100% of the others"
+    )
+    assert (found["count"], found["of"]) == (10, 2 * COUNT)
+    assert {one["detail"] for one in found["rollouts"]} == {"reward 0"}
+
+
 def test_many_tasks_alike_are_never_right_by_chance(health: Any) -> None:
     chance = random.Random(0)
     tasks = [ask(n, reward_wanted=1.0, kind=f"kind {n % 40}") for n in range(200)]
