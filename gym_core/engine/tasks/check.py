@@ -6,14 +6,15 @@ import hashlib
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from gym_core.domain.errors import InputError
-from gym_core.domain.json_text import parse_json
+from gym_core.domain.json_text import JsonError, parse_json, parse_line
 from gym_core.domain.task import Task, check_row
 from gym_core.engine.tasks.input_file import open_input
 from gym_core.engine.tasks.keys import LINE, IdTaken, LineSet, TaskIds, digest, named_by
@@ -82,17 +83,34 @@ class SourceInfo:
         return InputError("\n".join(self.errors) + more, hint=f"{hint}, or leave them out with {skip}")
 
 
-def checked(parsed: Any, number: int, by: str | None, ids: TaskIds) -> tuple[dict[str, Any], str | None] | None:
-    """A parsed line as the row of a task, and the task's own id, which is taken. Raises `ValueError`.
+Line: TypeAlias = tuple[bytes, Any, bool, dict[str, Any], str | None]
+"""A line of a file that is a task: itself, its value, whether a strict reader of JSON takes it, the row, its own id.
 
-    None for a result whose task was there already: another repeat of it.
-    """
-    row = check_row(parsed)
-    own = named_by(row, by, result=parsed if row is not parsed else None)
-    if row is not parsed and own is not None and own in ids:
-        return None
-    ids.claim(own, number)
-    return row, own
+The row is that value, or of a result the task that it came from.
+"""
+
+
+def task_of_line(found: Line, number: int, index: int) -> Task:
+    """A line as a task, with the bytes that stand in the result for it, if a strict reader would take them."""
+    line, parsed, strictly, row, own = found
+    source = None
+    if strictly:
+        source = line if row is parsed else _task_part(line, row)
+    return Task(row, task_id=own or str(number), index=index, source=source)
+
+
+def _task_part(line: bytes, row: dict[str, Any]) -> bytes | None:
+    """The part of a result that its task's line was, so that it stands in the next result byte for byte."""
+    end = line.find(b',"response":')
+    while end >= 0:
+        part = line[:end] + b"}"
+        try:
+            if parse_json(part) == row:
+                return part
+        except JsonError:
+            pass  # a field of that name within the task
+        end = line.find(b',"response":', end + 1)
+    return None
 
 
 def task_of(item: Any, number: int, index: int, by: str | None, ids: TaskIds | None) -> Task:
@@ -131,44 +149,62 @@ class InputCheck:
         self._digest = hashlib.sha256()
         self._file: IO[bytes] = open_input(path, self._digest)
 
-    def advance(self, most: int) -> None:
-        """Look at the next lines, at most so many. Raises `InputError` when the file cannot be read on."""
-        number = self.lines
-        last = number + most
-        ids, complete, tasks, by = self._ids, self._complete, self.tasks, self.info.task_id
+        self._each = self.each()
+
+    def each(self) -> Iterator[Line | None]:
+        """Look at one line after the other; None for one that gives no task, or whose task is finished.
+
+        Raises `InputError` when the file cannot be read on.
+        """
+        number = 0
         try:
-            # Not more than are asked for are taken out of the file.
-            for number, line in enumerate(islice(self._file, most), self.lines + 1):
+            for number, line in enumerate(self._file, 1):
                 try:
-                    parsed = parse_json(line, strict=True)
-                    if complete is not None and type(parsed) is dict and "rollout" not in parsed:
-                        own = named_by(parsed, by)
-                        if complete(digest(own or str(number))):  # it was checked when it ran
-                            ids.claim(own, number)
-                            self.done.add(number)
-                            tasks += 1
-                            continue
-                    if checked(parsed, number, by, ids) is None:
-                        self.empty.add(number)
-                    else:
-                        tasks += 1
+                    found = self._look(line, number)
                 except ValueError as error:
-                    if line.isspace():
-                        self.empty.add(number)
-                    else:
-                        self.broken.add(number)
-                        problem = f"{self._path}:{number}: {error}"
-                        if isinstance(error, IdTaken) and not self.taken:
-                            self.taken = problem.partition(";")[0]
-                        self.info.refuse(problem)
-            self.ended = number < last
+                    found = None
+                    self._refuse(line, number, error)
+                self.lines = number
+                yield found
         except READ_ERRORS as error:
             self.ended = True
             raise InputError(f"{self._path}:{number + 1}: the file cannot be read on: {error}") from error
-        self.lines, self.tasks = number, tasks
-        if self.ended:
-            self.info.tasks = tasks
-            self.info.sha256 = self._digest.hexdigest()
+        self.ended = True
+        self.info.tasks = self.tasks
+        self.info.sha256 = self._digest.hexdigest()
+
+    def _look(self, line: bytes, number: int) -> Line | None:
+        parsed, strictly = parse_line(line)
+        by = self.info.task_id
+        if self._complete is not None and type(parsed) is dict and "rollout" not in parsed:
+            own = named_by(parsed, by)
+            if self._complete(digest(own or str(number))):  # it was checked when it ran
+                self._ids.claim(own, number)
+                self.done.add(number)
+                self.tasks += 1
+                return None
+        row = check_row(parsed)
+        own = named_by(row, by, result=parsed if row is not parsed else None)
+        if row is not parsed and own is not None and own in self._ids:
+            self.empty.add(number)  # a result: another repeat of a task that was there already
+            return None
+        self._ids.claim(own, number)
+        self.tasks += 1
+        return line, parsed, strictly, row, own
+
+    def _refuse(self, line: bytes, number: int, error: ValueError) -> None:
+        if line.isspace():
+            self.empty.add(number)
+            return
+        self.broken.add(number)
+        problem = f"{self._path}:{number}: {error}"
+        if isinstance(error, IdTaken) and not self.taken:
+            self.taken = problem.partition(";")[0]
+        self.info.refuse(problem)
+
+    def advance(self, most: int) -> None:
+        """Look at the next lines, at most so many, and take no more out of the file. Raises `InputError`."""
+        deque(islice(self._each, most), maxlen=0)
 
     def whole(self, *, skip_invalid: bool) -> None:
         """Look at all lines, or at as many as show that their ids name no tasks: see `taken`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from gym_core.contract.resource_server import ResourceServer
 from gym_core.domain.abandoned import within
 from gym_core.domain.blame import blaming
 from gym_core.domain.errors import InputError, UsageError
-from gym_core.domain.json_text import JsonError, parse_json, parse_line
+from gym_core.domain.json_text import parse_line
 from gym_core.domain.task import Task, check_row
-from gym_core.engine.tasks.check import READ_ERRORS, CheckAhead, InputCheck, SourceInfo, checked, task_of
+from gym_core.engine.tasks.check import READ_ERRORS, CheckAhead, InputCheck, SourceInfo, task_of, task_of_line
 from gym_core.engine.tasks.input_file import fingerprint, is_compressed, is_stdin, open_input, refuse_no_lines, sha256
 from gym_core.engine.tasks.keys import IdTaken, TaskIds, named_by
 
@@ -186,66 +187,26 @@ class FileSource:
             own = named_by(row, self.info.task_id, result=parsed if row is not parsed else None)
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{self.path}:{number}: it has changed while the run was reading it ({error})") from error
-        return Task(row, task_id=own or str(number), index=index, source=_source(line, row, parsed, strictly))
+        return task_of_line((line, parsed, strictly, row, own), number, index)
 
     def _rows(self) -> Iterator[Task]:
-        """The tasks of lines that nobody has seen before."""
-        ids, index, number = TaskIds(), 0, 0
-        self.info.skipped = 0
-        with open_input(self.path) as file:
-            try:
-                for number, line in enumerate(file, 1):
-                    try:
-                        task = self._task(line, number, index, ids)
-                    except ValueError as error:
-                        self.info.refuse(f"{self.path}:{number}: {error}")
-                        if not self.skip_invalid:
-                            raise self.info.refused(running=True) from None
-                        self.info.skipped += 1
-                        continue
-                    if task is not None:
-                        index += 1
-                        yield task
-            except READ_ERRORS as error:
-                raise InputError(f"{self.path}:{number + 1}: the file cannot be read on: {error}") from error
-        self.info.tasks = index
-
-    def _task(self, line: bytes, number: int, index: int, ids: TaskIds) -> Task | None:
-        if line.isspace():
-            return None
-        parsed, strictly = parse_line(line)
-        found = checked(parsed, number, self.info.task_id, ids)
-        if found is None:
-            return None
-        row, own = found
-        return Task(row, task_id=own or str(number), index=index, source=_source(line, row, parsed, strictly))
+        """The tasks of lines that nobody has seen before: each is checked when its turn comes."""
+        self.info.skipped = index = 0
+        with closing(InputCheck(self.path, self.info)) as check:
+            for found in check.each():
+                if found is not None:
+                    yield task_of_line(found, check.lines, index)
+                    index += 1
+                elif check.lines in check.broken:
+                    if not self.skip_invalid:
+                        raise self.info.refused(running=True)
+                    self.info.skipped += 1
 
 
 def _state(path: str | Path) -> tuple[int, ...]:
     """What differs once a file has been written, or put in the place of another."""
     found = Path(path).stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _source(line: bytes, row: dict[str, Any], parsed: Any, strictly: bool) -> bytes | None:
-    """The bytes that stand in the result for a task, None where a strict reader would not take them."""
-    if not strictly:
-        return None
-    return line if row is parsed else _task_part(line, row)
-
-
-def _task_part(line: bytes, row: dict[str, Any]) -> bytes | None:
-    """The part of a result that its task's line was, so that it stands in the next result byte for byte."""
-    end = line.find(b',"response":')
-    while end >= 0:
-        part = line[:end] + b"}"
-        try:
-            if parse_json(part) == row:
-                return part
-        except JsonError:
-            pass  # a field of that name within the task
-        end = line.find(b',"response":', end + 1)
-    return None
 
 
 class IterableSource:
