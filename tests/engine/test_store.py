@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 
 from gym_core import UsageError
 from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.storage.files import repair
 from gym_core.engine.storage.outputs import Outputs
 from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.resume import Finished
+from gym_core.engine.storage.store import LineFile
 from gym_core.errors import AuthenticationError, BadRequestError
 from gym_core.spi import open_run
 from tests.support.envs import env
@@ -308,22 +309,27 @@ class TestResume:
         assert len(attempts) == len(set(attempts)) or any(event == "tear" for event, _ in events)
 
 
+def cut_torn(path: Path) -> int:
+    with contextlib.closing(LineFile(path)) as file:
+        return file.cut_torn()
+
+
 @given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line), max_size=5), st.binary(max_size=20))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_repair_cuts_what_stands_after_the_last_newline(tmp_path: Path, whole: list[bytes], torn: bytes) -> None:
     path = tmp_path / "x.jsonl"
     torn = torn.replace(b"\n", b"")
     path.write_bytes(b"".join(line + b"\n" for line in whole) + torn)
-    assert repair(path) == len(torn)
+    assert cut_torn(path) == len(torn)
     assert path.read_bytes() == b"".join(line + b"\n" for line in whole)
 
 
 def test_repair_of_a_long_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b"whole\n" + b"x" * 300_000)
-    assert repair(path) == 300_000
+    assert cut_torn(path) == 300_000
     assert path.read_bytes() == b"whole\n"
-    assert repair(tmp_path / "missing.jsonl") == 0
+    assert cut_torn(tmp_path / "missing.jsonl") == 0
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -16,7 +16,8 @@ import orjson
 from gym_core.domain.errors import StoreError, UsageError
 from gym_core.domain.json_text import JsonError, encode_json, parse_json
 
-_BLOCK = 1 << 16
+BLOCK = 1 << 16
+"""Bytes that are read at once from the end of a file."""
 _BUFFER = 1 << 18
 """Bytes that are read at once: a row of tokens is longer than what is usual, and was put together of pieces."""
 _ACCOUNT = {"task_id", "reward", "reward_components", "rollout"}
@@ -63,32 +64,6 @@ def sync_directory(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def repair(path: Path) -> int:
-    """Cut a torn last line away; returns the bytes cut. Raises `UsageError` when it cannot be changed."""
-    # A row is one write of one line, so a kill or a full disk can tear the last line and no other. Its rollout was not
-    # counted or announced, since that happens after the write: cutting the line loses nothing that anybody was told of,
-    # and the rollout runs again. The cut is synced before anything is appended, or a power cut could join the two.
-    try:
-        with path.open("r+b") as file:
-            size = end = file.seek(0, os.SEEK_END)
-            while end > 0:
-                start = max(0, end - _BLOCK)
-                file.seek(start)
-                newline = file.read(end - start).rfind(b"\n")
-                if newline >= 0:
-                    end = start + newline + 1
-                    break
-                end = start
-            if end < size:
-                file.truncate(end)
-                os.fsync(file.fileno())
-            return size - end
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
 
 
 def parse_row(line: bytes) -> dict[str, Any]:
@@ -181,7 +156,7 @@ def lines_backwards(path: Path) -> Iterator[tuple[int, bytes]]:
         start = file.seek(0, os.SEEK_END)
         held: list[bytes] = []  # the end of a line whose start is still to come, in reverse order
         while start > 0:
-            size = min(_BLOCK, start)
+            size = min(BLOCK, start)
             start -= size
             file.seek(start)
             block = file.read(size)
@@ -202,7 +177,7 @@ def line_number(path: Path, offset: int) -> int:
     """The number of the line that so many bytes stand before, from 1."""
     number = 1
     with path.open("rb") as file:
-        while offset > 0 and (block := file.read(min(_BLOCK, offset))):
+        while offset > 0 and (block := file.read(min(BLOCK, offset))):
             number += block.count(b"\n")
             offset -= len(block)
     return number

@@ -37,12 +37,6 @@ Cited = tuple[SharedRequest, ...]
 """What has to be written before a row is: what it cites, or nothing where it is written already."""
 
 
-def hashes_in(path: Path) -> Iterator[bytes]:
-    """The hash of each line of an `x.tools.jsonl`, which is not decoded."""
-    for digest, _, _ in lines_of(path):
-        yield digest
-
-
 def lines_of(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
     """Each whole line of an `x.tools.jsonl`: its hash, the bytes before it, and itself; none where there is no file."""
     for _, offset, line in numbered_lines(path) if path.exists() else ():

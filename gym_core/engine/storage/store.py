@@ -20,10 +20,10 @@ from gym_core.domain.group import Group
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.storage.encoded import EncodedRollout, encode
-from gym_core.engine.storage.files import refuse_irregular, repair, sync_directory, write_json
+from gym_core.engine.storage.files import BLOCK, refuse_irregular, sync_directory, write_json
 from gym_core.engine.storage.groups import encode_group
 from gym_core.engine.storage.outputs import Mode, Outputs
-from gym_core.engine.storage.requests import Cited, hashes_in, lines_of
+from gym_core.engine.storage.requests import Cited, lines_of
 from gym_core.engine.tasks.keys import KeyTable
 from gym_core.wiring.secrets import Redactor
 
@@ -59,27 +59,25 @@ class ResultStore:
                 f"{outputs.rows}: {error.strerror or error}", hint="--output takes another path"
             ) from error
         with contextlib.ExitStack() as opened:
-            self._rows = LineFile(outputs.rows)
-            opened.callback(self._rows.close)
+
+            def open_file(path: Path) -> LineFile:
+                return opened.enter_context(contextlib.closing(LineFile(path)))
+
+            self._rows = open_file(outputs.rows)
             self._rows.lock()
             if mode == "overwrite":
                 self._clear()
-            elif mode == "resume":
-                self.torn = repair(outputs.rows) + repair(outputs.failures)
-                self._rows.measure()
-                repair(outputs.tools)  # what it held is written again with the row that cites it
-                repair(outputs.groups)  # whose line is made again
-                for digest in hashes_in(outputs.tools):
+            self._failures, self._tools = open_file(outputs.failures), open_file(outputs.tools)
+            self._groups = open_file(outputs.groups) if groups else None
+            # what is cited goes to the disk first, and what is said of rows last
+            self._files = [file for file in (self._tools, self._failures, self._rows, self._groups) if file is not None]
+            if mode == "resume":
+                self.torn = self._rows.cut_torn() + self._failures.cut_torn()
+                for file in self._files:  # others: what they held is written again
+                    file.cut_torn()
+                for digest, _, _ in lines_of(outputs.tools):
                     self._known.add(digest)
-            self._failures = LineFile(outputs.failures)
-            opened.callback(self._failures.close)
-            self._tools = LineFile(outputs.tools)
-            opened.callback(self._tools.close)
-            self._groups = LineFile(outputs.groups) if groups else None
             opened.pop_all()
-        self._beside = tuple(filter(None, (self._tools, self._failures, self._groups)))
-        # what is cited goes to the disk first, and what is said of rows last
-        self._files = tuple(filter(None, (self._tools, self._failures, self._rows, self._groups)))
         self._spare = SpareDescriptor()
         self._folder = Path(os.path.abspath(outputs.rows.parent))  # a plugin may change the working directory
         self._timer: asyncio.TimerHandle | None = None
@@ -101,22 +99,20 @@ class ResultStore:
 
         Raises `JsonError` for a rollout that cannot be written as JSON; nothing is written then.
         """
-        if self._failed is not None:
-            self._told = True
-            raise self._failed
         # what comes as a line was masked where it comes from
         line = rollout.line if type(rollout) is EncodedRollout else self._redactor.redact_bytes(encode(rollout))
-        (self._rows if rollout.reward is not None else self._failures).append(line)
-        if self._timer is None:
-            self._sync_later()
+        self._append(self._rows if rollout.reward is not None else self._failures, line)
 
     def write_group(self, group: Group) -> None:
         """Append what a group came to. Raises `StoreError`, and `JsonError` for what cannot be written as JSON."""
+        assert self._groups is not None
+        self._append(self._groups, self._redactor.redact_bytes(encode_group(group)))
+
+    def _append(self, file: LineFile, line: bytes) -> None:
         if self._failed is not None:
             self._told = True
             raise self._failed
-        assert self._groups is not None
-        self._groups.append(self._redactor.redact_bytes(encode_group(group)))
+        file.append(line)
         if self._timer is None:
             self._sync_later()
 
@@ -197,7 +193,9 @@ class ResultStore:
                 raise
         finally:
             self._spare.close()
-            for file in self._beside:
+            for file in self._files:
+                if file is self._rows:
+                    continue
                 file.close()
                 with contextlib.suppress(OSError):
                     empty = self._folder / file.path.name
@@ -270,9 +268,30 @@ class LineFile:
             raise StoreError(f"{self.path}: {error.strerror or error}") from error
         self.size = 0
 
-    def measure(self) -> None:
-        """Look again how long it is, after somebody else has cut it."""
-        self.size = os.fstat(self._descriptor).st_size
+    def cut_torn(self) -> int:
+        """Cut a torn last line away; returns the bytes cut. Raises `UsageError` when it cannot be changed."""
+        # A row is one write of one line, so a kill or a full disk can tear the last line and no other. Its rollout was
+        # not counted or announced, since that happens after the write: cutting the line loses nothing that anybody was
+        # told of, and the rollout runs again. The cut is synced before anything is appended, or a power cut could join
+        # the two.
+        end = self.size
+        try:
+            with open(self._descriptor, "rb", closefd=False) as file:
+                while end > 0:
+                    start = max(0, end - BLOCK)
+                    file.seek(start)
+                    newline = file.read(end - start).rfind(b"\n")
+                    if newline >= 0:
+                        end = start + newline + 1
+                        break
+                    end = start
+            if end < self.size:
+                os.ftruncate(self._descriptor, end)
+                os.fsync(self._descriptor)
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+        torn, self.size = self.size - end, end
+        return torn
 
     def check(self, *, last: bool = False) -> None:
         """Raise `StoreError` where what was written is no longer under its name; `last`: or anything else is in it."""
