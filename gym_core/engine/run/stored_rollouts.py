@@ -55,46 +55,35 @@ async def open_stored_rollouts(
     """
     stack = AsyncExitStack()
     try:
-        yield await _open(stack, results, config, begin, rows, described, redactor)
+        repeats = config.limits.repeats
+        opened = await open_components(
+            stack, config, redactor, agent=False, exists="--overwrite replaces it, --output writes elsewhere"
+        )
+        opened.progress.total = rows
+        scores = repeats >= FEWEST and opened.scores
+        if scores:
+            opened.progress.groups = GroupTally()
+        tasks = SourceInfo(str(results.path))
+        manifest = described(run_manifest(opened, tasks))
+        record, _ = await open_record(stack, opened, manifest, tasks)
+        assert record.store is not None
+        record.store.cite_all(results.outputs.tools)
+        stage = opened.open_stage(stack, running_clock(), manifest.run_id)
+        groups = None
+        if scores:
+            groups = make_groups(opened, stage, record)
+            # the rollouts of a task lie wherever they stand in the file: they are put together at the end
+            groups.later = partial(_score_groups, groups, record.store.outputs, repeats)
+        yield Run(
+            source=StoredRollouts(results, record),
+            executor=InlineExecutor(partial(begin, stage), concurrency=config.execution.concurrency),
+            record=record,
+            notices=opened.notices,
+            gates=stage.gates,
+            groups=groups,
+        )
     finally:
         await stack.aclose()
-
-
-async def _open(
-    stack: AsyncExitStack,
-    results: ResultsFile,
-    config: RunConfig,
-    begin: Callable[[Stage, Rollout], RolloutRun],
-    rows: int,
-    described: Callable[[Manifest], Manifest],
-    redactor: Redactor,
-) -> Run[Rollout]:
-    repeats = config.limits.repeats
-    opened = await open_components(
-        stack, config, redactor, agent=False, exists="--overwrite replaces it, --output writes elsewhere"
-    )
-    opened.progress.total = rows
-    scores = repeats >= FEWEST and opened.scores
-    if scores:
-        opened.progress.groups = GroupTally()
-    tasks = SourceInfo(str(results.path))
-    manifest = described(run_manifest(opened, tasks))
-    record, _ = await open_record(stack, opened, manifest, tasks)
-    assert record.store is not None
-    record.store.cite_all(results.outputs.tools)
-    stage = opened.open_stage(stack, running_clock(), manifest.run_id)
-    groups = None
-    if scores:
-        groups = make_groups(opened, stage, record)
-        groups.later = partial(_score_groups, groups, record.store.outputs, repeats)  # rows come in the file's order
-    return Run(
-        source=StoredRollouts(results, record),
-        executor=InlineExecutor(partial(begin, stage), concurrency=config.execution.concurrency),
-        record=record,
-        notices=opened.notices,
-        gates=stage.gates,
-        groups=groups,
-    )
 
 
 class StoredRollouts:
