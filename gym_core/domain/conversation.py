@@ -118,7 +118,7 @@ def read_model_calls(wires: Iterable[Mapping[str, Any]], end: int) -> list[Model
         if tokens is not None and tokens.continues is not None and not tokens.problem:
             before = calls[tokens.continues].tokens if 0 <= tokens.continues < number else None
             if before is None or before.problem or not 0 <= tokens.kept <= before.length:
-                call.tokens = CallTokens(None, 0, (), (), (), problem="the tokens that it goes on from are not there")
+                call.tokens = CallTokens(problem="the tokens that it goes on from are not there")
     return calls
 
 

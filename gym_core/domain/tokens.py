@@ -24,9 +24,9 @@ class Tokens:
     server sent them. `problem`: why there are none, empty where there are.
     """
 
-    prompt: Sequence[int]
-    sampled: Sequence[int]
-    logprobs: Sequence[float]
+    prompt: Sequence[int] = ()
+    sampled: Sequence[int] = ()
+    logprobs: Sequence[float] = ()
     version: str | None = None
     routed_experts: Any = None
     problem: str = ""
@@ -50,11 +50,11 @@ class CallTokens:
     that what was sampled was encoded anew. `problem`: why there are no tokens, empty where there are.
     """
 
-    continues: int | None
-    kept: int
-    prompt: Sequence[int]
-    sampled: Sequence[int]
-    logprobs: Sequence[float]
+    continues: int | None = None
+    kept: int = 0
+    prompt: Sequence[int] = ()
+    sampled: Sequence[int] = ()
+    logprobs: Sequence[float] = ()
     version: str | None = None
     routed_experts: Any = None
     broken: bool = False
@@ -89,15 +89,15 @@ class CallTokens:
         if not isinstance(wire, Mapping):
             return None
         if wire.get("problem"):
-            return cls(None, 0, (), (), (), problem=str(wire["problem"]))
+            return cls(problem=str(wire["problem"]))
         continues, kept, version = wire.get("continues"), wire.get("kept"), wire.get("version")
         prompt, sampled, logprobs = wire.get("prompt"), wire.get("sampled"), wire.get("logprobs")
         if not (isinstance(prompt, list) and isinstance(sampled, list) and isinstance(logprobs, list)):
             return None
         if len(sampled) != len(logprobs):
-            return cls(None, 0, (), (), (), problem="ids and log probabilities of different lengths")
+            return cls(problem="ids and log probabilities of different lengths")
         if not _are_finite(logprobs):
-            return cls(None, 0, (), (), (), problem="log probabilities that are no finite numbers")
+            return cls(problem="log probabilities that are no finite numbers")
         return cls(
             continues if type(continues) is int else None,
             kept if type(kept) is int and type(continues) is int else 0,

@@ -54,7 +54,7 @@ class TokenModel(ScriptedModel):
         logprobs = [-(number * 1000 + place + 1) / 1024 for place in range(len(sampled))]
         self.seen.append((prompt, sampled, logprobs))
         if number in self.silent:
-            return Response(response.body, Tokens((), (), (), problem="the reply has no ids"))
+            return Response(response.body, Tokens(problem="the reply has no ids"))
         version = self.versions[min(number, len(self.versions) - 1)]
         return Response(response.body, Tokens(prompt, sampled, logprobs, version))
 

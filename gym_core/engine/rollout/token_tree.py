@@ -53,11 +53,13 @@ class TokenTree:
         problem and stand in no path.
         """
         if tokens.problem:
-            return _unusable(tokens.problem)
+            return CallTokens(problem=tokens.problem)
         if self._model is None:
             self._model = model
         elif model != self._model and _base(model) != _base(self._model):
-            return _unusable(f"they are those of another model: {model!s:.80} answered, and {self._model!s:.80} before")
+            return CallTokens(
+                problem=f"they are those of another model: {model!s:.80} answered, and {self._model!s:.80} before"
+            )
         nodes, path = self._nodes, self._path
         goes_on = bool(path) and follows == nodes[-1].number and _begins(tokens.prompt, path)
         kept = len(path) if goes_on else 0
@@ -65,11 +67,11 @@ class TokenTree:
             prompt, sampled = array("q", tokens.prompt[kept:]), array("q", tokens.sampled)
             total = sum(tokens.logprobs)  # in C: whether all are numbers, and finite ones
         except (TypeError, OverflowError):
-            return _unusable("ids or log probabilities that are no numbers")
+            return CallTokens(problem="ids or log probabilities that are no numbers")
         if len(sampled) != len(tokens.logprobs):
-            return _unusable(f"{len(sampled)} sampled ids and {len(tokens.logprobs)} log probabilities")
+            return CallTokens(problem=f"{len(sampled)} sampled ids and {len(tokens.logprobs)} log probabilities")
         if not isfinite(total):  # of weights that have burst, say; in a row it would be null
-            return _unusable("log probabilities that are not finite")
+            return CallTokens(problem="log probabilities that are not finite")
         # Ids that were sampled may come back as others, since a template dropped or re-encoded them. Nobody is
         # to train on these as if they were those: the path ends where they part, and what follows is prompt, masked.
         broken = False
@@ -135,7 +137,3 @@ def _latest_longest(shared: Sequence[int]) -> int | None:
 def _base(model: Any) -> str:
     """A model's name without the version that some write behind it, as `policy@17`."""
     return str(model).partition("@")[0]
-
-
-def _unusable(problem: str) -> CallTokens:
-    return CallTokens(None, 0, (), (), (), problem=problem)

@@ -253,7 +253,7 @@ class OpenAIModel(ModelBackend[OpenAIOptions]):
             lacking = "log probabilities of all that was sampled" if tokens.prompt else "ids of the prompt"
             problem = f"no {lacking}: {why}"
         if problem:
-            return Tokens((), (), (), problem=problem)
+            return Tokens(problem=problem)
         return Tokens(tokens.prompt, tokens.sampled, tokens.logprobs, tokens.version)
 
     def _look_at(self, tokens: Tokens, response: Response, target: _Target) -> None:

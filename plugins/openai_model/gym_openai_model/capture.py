@@ -109,7 +109,7 @@ def take_from_response(body: dict[str, Any], *, keep_logprobs: bool = False) -> 
         if not keep_logprobs:
             del part["logprobs"]
     if wrote and any(item.get("type") != "message" for item in items) and len(found.logprobs or ()) < len(wrote):
-        return Tokens((), (), (), problem="the server says log probabilities of texts alone; ask it with -M api=chat")
+        return Tokens(problem="the server says log probabilities of texts alone; ask it with -M api=chat")
     return found.tokens(
         "responses: prompt_token_ids (top level, last item), input_messages[].tokens",
         "generation_token_ids (top level, last item), output_messages[].tokens",
@@ -151,7 +151,7 @@ class _Found:
             if value is None and not (value is self.logprobs and self.sampled == [])
         ]
         if lacking:
-            return Tokens((), (), (), problem=f"the reply has no {', no '.join(lacking)}")
+            return Tokens(problem=f"the reply has no {', no '.join(lacking)}")
         ids, logprobs = self.sampled or [], self.logprobs or []
         if len(ids) != len(logprobs):
             raise UnevenTokens(f"{len(ids)} sampled ids and {len(logprobs)} log probabilities")

@@ -216,7 +216,7 @@ def _message(text: str) -> Item:
 
 def _tokens(prompt: list[int], ids: list[int], said: Any) -> Tokens:
     if said.log_probs is None or len(said.log_probs) != len(ids):
-        return Tokens((), (), (), problem="verl's server said no log probabilities that fit")
+        return Tokens(problem="verl's server said no log probabilities that fit")
     version = said.extra_fields.get("max_global_steps", said.extra_fields.get("global_steps"))
     return Tokens(prompt, ids, [*map(float, said.log_probs)], None if version is None else str(version))
 

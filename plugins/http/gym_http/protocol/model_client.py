@@ -43,7 +43,7 @@ def _tokens(answer: dict[str, Any]) -> Tokens | None:
     said: list[Any] = [answer.get(name) for name in TOKEN_FIELDS]
     prompt, sampled, logprobs = said
     if not all(isinstance(numbers, list) for numbers in said) or len(sampled) != len(logprobs):
-        return Tokens((), (), (), problem=str(problem)) if problem else None
+        return Tokens(problem=str(problem)) if problem else None
     for name in TOKEN_FIELDS:
         del answer[name]
     return Tokens(prompt, sampled, logprobs, str(version) if version is not None else None)
