@@ -1,6 +1,6 @@
 # `make` lists the targets; each of them installs first whatever is missing.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-foreign lint docs constraints clean force
+.PHONY: help install demo test test-ray test-others test-foreign lint docs constraints clean force
 .DELETE_ON_ERROR:
 
 # What Python compiles is kept, whatever the variables say: without it every process compiles all it imports again.
@@ -32,11 +32,17 @@ demo: install ## Watch a small language model use a tool and earn rewards
 	$(BIN)/gym run --model local --env simple_weather --limit 8 $(ARGS)
 
 test: install ## Run every test in parallel, without network
-	@# A Ray of two nodes takes all cores, and sees no network but loopback: before all others. Meanwhile all tests are
-	@# compiled, once after an installation, which every worker would do otherwise.
-	test $(COMPILED) -nt $(STAMP) || { $(BIN)/python -m pytest --collect-only -qq >$(COMPILED).part 2>&1 && mv $(COMPILED).part $(COMPILED); } & \
-		$(OFFLINE) sh scripts/loopback_only.sh $(BIN)/python -m pytest $(RAY) $(ARGS) || test $$? -eq 5; \
-		status=$$?; wait; exit $$status
+	@# A Ray sees no network but loopback, and waits more than it works: it runs beside all others.
+	@$(MAKE) --no-print-directory -j 2 test-ray test-others
+
+test-ray:
+	@# What it says comes in one piece, in between what the others say.
+	@log=$$(mktemp) && { $(OFFLINE) sh scripts/loopback_only.sh $(BIN)/python -m pytest $(RAY) $(ARGS) >"$$log" 2>&1 || test $$? -eq 5; }; \
+		status=$$?; echo; cat "$$log"; rm -f "$$log"; exit $$status
+
+test-others:
+	@# Once after an installation all tests are compiled, which every worker would do otherwise.
+	test $(COMPILED) -nt $(STAMP) || { $(BIN)/python -m pytest --collect-only -qq >$(COMPILED).part 2>&1 && mv $(COMPILED).part $(COMPILED); } || true
 	$(OFFLINE) $(BIN)/python -m pytest -n auto --dist worksteal --ignore $(RAY) $(ARGS)
 
 test-foreign: install ## Load what gym writes with the packages that it is for, each in a venv of its own

@@ -42,7 +42,7 @@ def lazy_packages() -> list[str]:
 
 
 def is_for_types(node: ast.If) -> bool:
-    return ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def lazy_names(tree: ast.Module) -> dict[str, tuple[str, str]]:
@@ -62,36 +62,44 @@ def lazy_names(tree: ast.Module) -> dict[str, tuple[str, str]]:
     }
 
 
+@cache
+def lazy_names_of(module: str) -> Mapping[str, tuple[str, str]]:
+    """The lazy names of a module by its name; of one that is not here, none."""
+    return lazy_names(trees()[module]) if module in trees() else {}
+
+
 def home(module: str, name: str) -> str:
     """The module that gives a name: a submodule itself, and where the package is lazy the one that it takes it from."""
     if f"{module}.{name}" in trees():
         return f"{module}.{name}"
-    lazy = lazy_names(trees()[module]) if module in trees() else {}
+    lazy = lazy_names_of(module)
     return home(*lazy[name]) if name in lazy else module
 
 
-def imported(node: ast.AST) -> Iterator[str]:
+def imported(tree: ast.AST) -> Iterator[str]:
     """The modules that a node and what is in it import."""
-    if isinstance(node, ast.If) and is_for_types(node):
-        for other in node.orelse:
-            yield from imported(other)
-        return
-    if isinstance(node, ast.Import):
-        yield from (each.name for each in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        assert not node.level
-        yield from (home(node.module or "", each.name) for each in node.names)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-        yield node.value.partition(":")[0]
-    for inner in ast.iter_child_nodes(node):
-        yield from imported(inner)
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and is_for_types(node):
+            nodes += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level
+            yield from (home(node.module or "", each.name) for each in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+            yield node.value.partition(":")[0]
+        nodes += ast.iter_child_nodes(node)
 
 
-def imports() -> dict[str, set[str]]:
+@cache
+def imports() -> Mapping[str, set[str]]:
     """Of every module those that it imports."""
     found = {}
     for name, tree in trees().items():
-        lazily = {home(*where) for where in lazy_names(tree).values()}
+        lazily = {home(*where) for where in lazy_names_of(name).values()}
         found[name] = ({*imported(tree), *lazily} & trees().keys()) - {name}
     return found
 
@@ -116,7 +124,7 @@ def test_imports_of_every_kind_are_seen() -> None:
 
 @pytest.mark.parametrize("package", lazy_packages())
 def test_lazy_names_are_those_that_type_checkers_see(package: str) -> None:
-    lazy = lazy_names(trees()[package])
+    lazy = lazy_names_of(package)
     module = importlib.import_module(package)
     starred = {name for name in lazy if not hasattr(builtins, name)}
     assert starred == {*module.__all__} - {"__version__"}
