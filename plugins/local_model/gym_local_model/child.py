@@ -45,6 +45,9 @@ def start(settings: dict[str, Any]) -> Any:
     params.cors_origins = "http://127.0.0.1"
     params.cors_origins_explicit = True
     params.endpoint_slots = False
+    # Half of what a start costs: there is no device whose memory all has to fit, and the first call warms up as well.
+    params.fit_params = False
+    params.warmup = False
     # Requests of one run share their beginnings; what a slot has read is kept for the next one that begins alike.
     params.cache_ram_mib = 256
     return xllamacpp.Server(params)
