@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import Gym, gym
 from tests.support.isolation import WHEELHOUSE, build, write_plugins
+from tests.support.uv_cache import cache_folder, share_compiled, shared_folder
 
 __all__ = ["Gym", "gym"]
 
@@ -23,19 +23,22 @@ def plugin_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache of this test session's own, without a network."""
+def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """uv's cache, which is this session's own, without a network."""
+    cache = cache_folder(tmp_path_factory)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UV_CACHE_DIR", str(shared(tmp_path_factory) / "uv-cache-isolated"))
+        patch.setenv("UV_CACHE_DIR", str(cache))
         patch.setenv("UV_OFFLINE", "1")
-        yield
+        yield cache
 
 
 @pytest.fixture(scope="session")
-def built_home(tmp_path_factory: pytest.TempPathFactory, plugin_wheels: Path, uv_cache: None) -> Path:
+def built_home(tmp_path_factory: pytest.TempPathFactory, plugin_wheels: Path, uv_cache: Path) -> Path:
     """A `GYM_HOME` with the environments of `gym-old` and `gym-new`. All workers of a test session share it."""
-    home = shared(tmp_path_factory) / "isolated-home"
-    build(home, plugin_wheels, "gym-old", "gym-new")
+    home = shared_folder(tmp_path_factory) / "isolated-home"
+    build(home, plugin_wheels, "gym-old")
+    share_compiled(home, uv_cache)
+    build(home, plugin_wheels, "gym-new")
     return home
 
 
@@ -44,8 +47,3 @@ def home(built_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`GYM_HOME`, where `old` and `new` are. Nobody changes it."""
     monkeypatch.setenv("GYM_HOME", str(built_home))
     return built_home
-
-
-def shared(factory: pytest.TempPathFactory) -> Path:
-    base = factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def store(tmp_path: Path, uv_cache: None) -> Store:
+def store(tmp_path: Path, uv_cache: Path) -> Store:
     return Store(tmp_path / "home" / "isolated")
 
 

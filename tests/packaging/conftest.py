@@ -21,6 +21,9 @@ import pytest
 from filelock import FileLock
 from uv import find_uv_bin
 
+from tests.support.uv_cache import cache_folder, share_compiled, shared_folder
+from tests.support.wheels import write_wheel
+
 ROOT = Path(__file__).parents[2]
 WHEELHOUSE = ROOT / ".wheelhouse"
 SOURCES = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
@@ -46,11 +49,15 @@ for source in sources:
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FreshEnv:
-    """A virtual environment that holds some distributions and their dependencies, and a directory to work in."""
+    """A virtual environment that holds some distributions and their dependencies, and a directory to work in.
+
+    `cache`: of the uv that has made it, which gets what its first command compiles.
+    """
 
     path: Path
+    cache: Path | None
 
     @property
     def python(self) -> Path:
@@ -79,21 +86,29 @@ class FreshEnv:
         assert done.returncode == exit_code, (
             f"exit {done.returncode}, not {exit_code}: {command}\n{done.stdout}\n{done.stderr}"
         )
+        if self.cache is not None:
+            share_compiled(self.path, self.cache)
+            self.cache = None
         return done
 
 
 @pytest.fixture(scope="session")
 def shared_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that all workers of this test session share."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return shared_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def uv(shared_dir: Path) -> Callable[..., None]:
-    """Runs uv offline, with a cache of this session's own."""
+def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """uv's cache, which is this session's own."""
+    return cache_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def uv(shared_dir: Path, uv_cache: Path) -> Callable[..., None]:
+    """Runs uv offline."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
-    variables |= {"UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(shared_dir / "uv-cache")}
+    variables |= {"UV_OFFLINE": "1", "UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(uv_cache)}
 
     program = find_uv_bin()
 
@@ -131,14 +146,14 @@ def wheels(shared_dir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def fresh_env(
-    tmp_path_factory: pytest.TempPathFactory, uv: Callable[..., None], wheels: Path
+    tmp_path_factory: pytest.TempPathFactory, uv: Callable[..., None], uv_cache: Path, wheels: Path
 ) -> Callable[..., FreshEnv]:
     """Makes an environment with the named distributions; `find_links` adds directories of further wheels."""
     if not WHEELHOUSE.is_dir():
         pytest.fail("there is no .wheelhouse to install from: run `make install`")
 
     def make(*distributions: str, find_links: tuple[Path, ...] = ()) -> FreshEnv:
-        env = FreshEnv(tmp_path_factory.mktemp("env"))
+        env = FreshEnv(tmp_path_factory.mktemp("env"), uv_cache)
         uv("venv", "--quiet", "--allow-existing", "--no-project", "--python", sys.executable, env.path)
         links = [f"--find-links={path}" for path in (wheels, WHEELHOUSE, *find_links)]
         uv("pip", "install", "--no-index", "--only-binary=:all:", *links, "--python", env.python, *distributions)
@@ -148,7 +163,9 @@ def fresh_env(
 
 
 @pytest.fixture(scope="session")
-def with_installer(uv: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+def with_installer(
+    uv: Callable[..., None], uv_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[str, str]]:
     """The variables that leave an environment one installer, `uv` or `pip`, and no network."""
 
     def make(env: FreshEnv, installer: str) -> dict[str, str]:
@@ -160,43 +177,21 @@ def with_installer(uv: Callable[..., None], tmp_path_factory: pytest.TempPathFac
             ensurepip = pytest.importorskip("ensurepip")
             bundled = Path(ensurepip.__file__).parent / "_bundled"  # ensurepip itself takes seconds
             uv("pip", "install", "--no-index", f"--find-links={bundled}", "--python", env.python, "pip")
-        offline = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder / "cache"), "PIP_NO_INDEX": "1"}
+        offline = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(uv_cache), "PIP_NO_INDEX": "1"}
         return {"PATH": str(path), "PIP_NO_COMPILE": "1", "GYM_HOME": str(folder / "home"), **offline}
 
     return make
 
 
 @pytest.fixture(scope="session")
-def make_plugin(
-    tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], None]
-) -> Callable[[str, str, str], Path]:
-    """Writes and builds a resource server's distribution; returns the directory that holds its wheel."""
+def make_plugin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], Path]:
+    """Writes the wheel of a resource server; returns the directory that holds it."""
 
     def make(distribution: str, entry_point: str, code: str) -> Path:
-        module = distribution.replace("-", "_")
-        source = tmp_path_factory.mktemp(module)
-        (source / f"{module}.py").write_text(code)
-        (source / "pyproject.toml").write_text(
-            f"""
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "{distribution}"
-version = "1.0"
-description = "A test's plugin"
-dependencies = ["gym-core"]
-
-[project.entry-points."gym.resource_servers"]
-{entry_point} = "{module}"
-
-[tool.hatch.build.targets.wheel]
-only-include = ["{module}.py"]
-"""
-        )
-        build(source, source / "dist")
-        return source / "dist"
+        folder = tmp_path_factory.mktemp("plugin")
+        points = {"gym.resource_servers": {entry_point: distribution.replace("-", "_")}}
+        write_wheel(folder, distribution, code, requires=["gym-core"], points=points, summary="A test's plugin")
+        return folder
 
     return make
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.wheels import write_wheel
+
 if TYPE_CHECKING:
     from tests.packaging.conftest import FreshEnv
 
@@ -90,8 +92,7 @@ def test_a_wheel_by_its_path_and_a_package_without_an_entry_point(
     done = made.run("gym", "install", wheel, "--yes", "--no-index", env=variables)
     assert "gym-talk" in done.stdout
     plain = tmp_path / "plain"
-    plain.mkdir()
-    write_wheel(plain, "just-a-library")
+    write_wheel(plain, "just-a-library", "")
     done = made.run("gym", "install", "just-a-library", "--yes", "--no-index", "--find-links", plain, env=variables)
     assert "warning: just-a-library has no entry point for gym" in done.stderr
     assert done.stdout == ""
@@ -103,16 +104,3 @@ def test_a_package_that_does_not_exist(env: tuple[FreshEnv, dict[str, str]]) -> 
     done = made.run("gym", "install", "nobody-made-this", "--yes", "--no-index", env=variables, exit_code=2)
     assert "nobody-made-this" in done.stderr
     assert len(done.stderr.splitlines()) == 2
-
-
-def write_wheel(folder: Path, name: str) -> None:
-    """The smallest wheel there is."""
-    from zipfile import ZipFile
-
-    module = name.replace("-", "_")
-    info = f"{module}-1.0.dist-info"
-    with ZipFile(folder / f"{module}-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{module}.py", "")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", f"{module}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
