@@ -19,12 +19,13 @@ from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.observed_gate import ObservedGate, Tell
 from gym_core.engine.model_calls.rate_limits import Limiters
 from gym_core.engine.preflight import FirstLook
-from gym_core.engine.rollout.agent_rollout import POLICY, agent_rollout
+from gym_core.engine.rollout.agent_rollout import agent_rollout
 from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.row import SharedRequests
 from gym_core.engine.rollout.runner_rollout import runner_rollout
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.tasks.job import Job
+from gym_core.wiring.config_file import POLICY
 
 
 class CallObservers(Protocol):

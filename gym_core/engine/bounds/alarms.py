@@ -69,22 +69,6 @@ class Alarm:
     `OUTSIDE` once somebody else wants the task to end.
     """
 
-    __slots__ = (
-        "_before",
-        "_watch",
-        "detached",
-        "due",
-        "ended",
-        "give_up",
-        "grace",
-        "held",
-        "loop",
-        "others",
-        "rung",
-        "scopes",
-        "task",
-    )
-
     def __init__(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
         task = asyncio.current_task(loop)
         assert task is not None
@@ -160,20 +144,6 @@ class Alarm:
 
 class Scope:
     """One bound. `due` is a time of the event loop; it moves while the rollout waits for others."""
-
-    __slots__ = (
-        "_alarm",
-        "_before",
-        "_left",
-        "_outer",
-        "_pauses",
-        "_rung",
-        "_task",
-        "_timer",
-        "due",
-        "phase",
-        "seconds",
-    )  # fmt: skip
 
     def __init__(self, alarm: Alarm, phase: str, seconds: float) -> None:
         self._alarm = alarm

@@ -116,7 +116,7 @@ class InlineExecutor(Generic[JobT]):
             underway.end(*self._ending)
 
     def _ended(self, underway: Underway) -> None:
-        closing = underway.closing
+        closing = underway.run.closing
         if closing is not None:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)

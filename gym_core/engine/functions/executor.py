@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gym_core.contract.resource_server import Done
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 
 _PLAIN = {str, type(None), float, int, list, tuple, dict, bool, Verdict, Done}
 """Types of results that are certainly not awaitable, which is cheaper to see than to find out."""
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Executor:
     """Runs what sessions define. A plain function runs inline: a thread hop costs more than most tools.
 
-    `threads`: how many blocking functions run at once, not counting those that were given up. `processes`: how many
-    isolated ones, by default one per processor. Waiting for one of them counts towards the rollout's deadline only.
+    `threads`: how many blocking functions run at once, not counting those that were given up; of isolated ones it is
+    one per processor. Waiting for one of them counts towards the rollout's deadline only.
     """
 
-    def __init__(self, threads: int = 64, processes: int | None = None) -> None:
+    def __init__(self, threads: int = 64) -> None:
         self._slots = asyncio.Semaphore(threads)
         self._threads = Threads("gym-blocking")
-        self._size = processes
         self._processes: Processes | None = None
 
     async def call(
@@ -41,25 +42,9 @@ class Executor:
         """Call a function and wait for what it returns. Raises `DeadlineExceeded(phase)` and whatever it raises."""
         place = place_of(function)
         if place is not None:
-            return await self._elsewhere(place, alarm, phase, seconds, function, arguments, {})
+            return await self.call_in(place, alarm, phase, seconds, function, arguments)
         result = function(*arguments)
         return await self.bounded(alarm, phase, seconds, result) if waits(result) else result
-
-    async def call_tool(
-        self,
-        alarm: Alarm,
-        seconds: float,
-        function: Callable[..., Any],
-        owner: object | None,
-        arguments: dict[str, Any],
-        *,
-        isolated: bool = False,
-    ) -> Any:
-        """Call a tool with its validated arguments in a thread, or in a process."""
-        place: Place = "process" if isolated else "thread"
-        return await self._elsewhere(
-            place, alarm, "tool", seconds, function, () if owner is None else (owner,), arguments
-        )
 
     async def call_isolated(
         self,
@@ -79,7 +64,7 @@ class Executor:
         name = getattr(function, "__qualname__", repr(function))
         phase = f"the isolated function {name}"
         try:
-            return await self._elsewhere("process", alarm, phase, seconds, function, arguments, {})
+            return await self.call_in("process", alarm, phase, seconds, function, arguments)
         except ProcessDied:
             if default:
                 return default[0]
@@ -91,7 +76,7 @@ class Executor:
                 return default[0]
             raise TimeoutError(error.message) from None
 
-    async def _elsewhere(
+    async def call_in(
         self,
         place: Place,
         alarm: Alarm,
@@ -99,13 +84,14 @@ class Executor:
         seconds: float,
         function: Callable[..., Any],
         arguments: Sequence[Any],
-        keywords: Mapping[str, Any],
+        keywords: Mapping[str, Any] = _NONE,
     ) -> Any:
+        """Call a function in a thread or a process, wherever it is marked for. Raises as `call` does."""
         if place == "process":
             if self._processes is None:
                 from gym_core.engine.functions.isolation import Processes
 
-                self._processes = Processes(self._size)
+                self._processes = Processes()
             return await self._processes.call(alarm, phase, seconds, function, arguments, keywords)
         async with self._slots:
             with alarm.within(phase, seconds):

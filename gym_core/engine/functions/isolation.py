@@ -76,8 +76,8 @@ class Processes:
         phase: str,
         seconds: float,
         function: Callable[..., Any],
-        arguments: Sequence[Any] = (),
-        keywords: Mapping[str, Any] | None = None,
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
     ) -> Any:
         """Call a function in a process and wait for its result.
 
@@ -85,7 +85,7 @@ class Processes:
         `DeadlineExceeded(phase)`, `ProcessDied`, and `SessionError` for what cannot be pickled.
         """
         name = getattr(function, "__qualname__", repr(function))
-        message = _pickled(name, function, arguments, keywords or {})
+        message = _pickled(name, function, arguments, keywords)
         async with self._slots:
             process = self._idle.pop() if self._idle else await self._start(alarm, phase)
             try:

@@ -25,8 +25,8 @@ from gym_core.engine.model_calls.rate_limits import Limiter, Limiters
 from gym_core.engine.model_calls.reservations import Reservation
 from gym_core.engine.model_calls.retries import FailedAttempts
 from gym_core.engine.model_calls.weights import Weights
+from gym_core.wiring.config_file import POLICY
 
-POLICY = "policy"
 SEVERAL = 5
 """So many rollouts in a row that found nobody mean that nobody is there."""
 
@@ -151,7 +151,9 @@ class ModelGate:
             try:
                 with bound:
                     answering = self.backend.respond(request, context)
-                    response = await (within(answering, None, self._name) if alarm.detached else answering)
+                    if alarm.detached:
+                        answering = within(answering, None, f"the model backend `{self.backend.context.name}`")
+                    response = await answering
                 latency = clock.time() - started
                 response = self._checked(response)
                 if reservation is not None:
@@ -261,10 +263,6 @@ class ModelGate:
             return response
         calls = [whole_call(item) if item.get("type") == "function_call" else item for item in output]
         return Response({**response.body, "output": calls}, response.tokens)
-
-    @property
-    def _name(self) -> str:
-        return f"the model backend `{self.backend.context.name}`"
 
     async def _afford(self, reservation: Reservation | None, limiter: Limiter, alarm: Alarm) -> float:
         """Have the budget reserved for an attempt that has its slot, outside of any pause for new weights.

@@ -47,7 +47,7 @@ class ObservedGate(ModelGate):
             about["error_class"] = type(error).__name__
             if isinstance(error, ModelError) and error.status is not None:
                 about["http_status"] = error.status
-            self._tell(context, began, time.time() - began, _text(error), about)
+            self._tell(context, began, time.time() - began, described(error), about)
             raise
         body = answer.response.body
         about |= {
@@ -67,7 +67,3 @@ class ObservedGate(ModelGate):
         self, context: CallContext, started: float, seconds: float, error: str | None, about: Mapping[str, Any]
     ) -> None:
         self._told(CallInfo(context.key, self.info.model_id, seconds, started, error, about))
-
-
-def _text(error: BaseException | None) -> str | None:
-    return None if error is None else described(error)

@@ -17,7 +17,6 @@ from gym_core.engine.open_engine.dataset import Dataset
 from gym_core.engine.open_engine.gym import Gym, GymParts
 from gym_core.engine.open_engine.rollouts import Rollouts
 from gym_core.engine.open_engine.stages import Stages, wire_weights
-from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.run.opening import (
     Opened,
     list_tasks,
@@ -28,6 +27,7 @@ from gym_core.engine.run.opening import (
     running_clock,
 )
 from gym_core.engine.run.run import Sink
+from gym_core.wiring.config_file import POLICY
 from gym_core.wiring.secrets import Redactor
 
 

@@ -204,7 +204,7 @@ class Rollouts:
     def _ended(self, batch: Batch, underway: Underway) -> None:
         self._free += 1
         self.running -= 1
-        closing = underway.closing
+        closing = underway.run.closing
         if closing is not None:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)

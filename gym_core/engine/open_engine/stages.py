@@ -15,12 +15,11 @@ from gym_core.engine.model_calls.budget import make_meters
 from gym_core.engine.model_calls.gate import Clock, ModelGate
 from gym_core.engine.model_calls.weights import Weights
 from gym_core.engine.preflight import look_at_models
-from gym_core.engine.rollout.agent_rollout import POLICY
 from gym_core.engine.rollout.row import SharedRequests
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.run.opening import Opened
 from gym_core.engine.staging import make_gates
-from gym_core.wiring.config_file import split_roles
+from gym_core.wiring.config_file import POLICY, split_roles
 from gym_core.wiring.kinds import Kind
 from gym_core.wiring.reference import Reference
 

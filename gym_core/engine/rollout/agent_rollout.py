@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias, Unpack
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 from gym_core.contract.agent import Actor, Agent, Stop, checked_stop
 from gym_core.contract.gateway import Endpoint
@@ -23,14 +23,15 @@ from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun, carry_out
 from gym_core.engine.rollout.row import trajectory
 from gym_core.engine.rollout.speaker import Speaker
 from gym_core.engine.rollout.stage import Stage
+from gym_core.wiring.config_file import POLICY
 
-POLICY = "policy"
+AnswerT = TypeVar("AnswerT")
 _USED_UP = Done(reason=StopReason.MAX_ROLLOUT_TOKENS)
 
 
-async def run_rollout(stage: Stage, task: Task, repeat: int = 0, attempt: int = 1) -> Rollout:
+async def run_rollout(stage: Stage, task: Task, repeat: int = 0) -> Rollout:
     """Run one rollout to its row. Raises nothing but a cancellation from outside."""
-    return await carry_out(RolloutRun(stage, task, repeat, attempt, agent_rollout))
+    return await carry_out(RolloutRun(stage, task, repeat, 1, agent_rollout))
 
 
 async def agent_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
@@ -74,9 +75,7 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
     except PolicyError:
         stop = Stop(StopReason.CONTENT_FILTER)
     live.over = "the agent's work on this rollout is over"
-    if live.broken is not None:  # an agent that caught the environment's error does not make it undone
-        run.phase, error = live.broken
-        raise error
+    run.raise_broken()  # an agent that caught the environment's error does not make it undone
     if live.done is not None:
         return live.done.reason
     if over:
@@ -92,19 +91,18 @@ _Ran: TypeAlias = tuple[FunctionCallOutput, float, float, str | None]
 
 
 class _Live:
-    """What is behind an episode. `broken`: the phase and the error that end it; `over`: why nothing more is done.
+    """What is behind an episode. `over`: why nothing more is done.
 
     `unseen`: the latest response, where the session is to see it before its calls run.
     """
 
-    __slots__ = ("broken", "done", "over", "request", "run", "session", "toolbox", "unseen")
+    __slots__ = ("done", "over", "request", "run", "session", "toolbox", "unseen")
 
     def __init__(self, run: RolloutRun, session: LiveSession, request: Request) -> None:
         self.run = run
         self.session = session
         self.toolbox = session.toolbox
         self.request = request
-        self.broken: tuple[str, BaseException] | None = None
         self.done: Done | None = None
         self.over = ""
         self.unseen: Response | None = None
@@ -119,13 +117,7 @@ class _Live:
         recording = self.run.recording
         if self.unseen is not None and speaker is recording.main:
             response, self.unseen = self.unseen, None
-            try:
-                await self.session.answer_calls(response)
-            except BaseException as error:
-                if asked_to_end(error):
-                    raise
-                raised = as_exception(error)
-                raise self.breaks("tool", raised) from raised.__cause__
+            await self.answer("tool", self.session.answer_calls(response))
         for call in calls:
             if not call.get("call_id"):
                 calls = recording.named(speaker, calls)
@@ -138,7 +130,7 @@ class _Live:
                 for call in calls:
                     outputs.append(self._note(speaker, call, await self._call(call)))
         except GymError as error:
-            raise self.breaks("tool", error) from error.__cause__
+            raise self.run.breaks("tool", error) from error.__cause__
         self.done = self.done or self.toolbox.done
         return outputs
 
@@ -181,60 +173,69 @@ class _Live:
                     self._note(speaker, calls[number], late)
         return outputs
 
-    def breaks(self, phase: str, error: BaseException) -> BaseException:
-        """Note an error that ends the rollout whatever the agent makes of it; the first one stands."""
-        if self.broken is None:
-            self.broken = (phase, error)
-        self.run.phase = phase
-        return error
+    async def answer(self, phase: str, asked: Awaitable[AnswerT]) -> AnswerT:
+        """What the session answers. What it raises ends the rollout."""
+        try:
+            return await asked
+        except BaseException as error:
+            if asked_to_end(error):
+                raise
+            raised = as_exception(error)
+            raise self.run.breaks(phase, raised) from raised.__cause__
 
 
 class LiveActor:
-    """An actor of the agent's. Its one attribute has a mangled name: nobody reaches behind by accident."""
+    """An actor of the agent's. Its attributes have mangled names: nobody reaches behind by accident.
 
-    __slots__ = ("__asks",)
+    `request`: what its requests have in common.
+    """
 
-    def __init__(self, asks: _Asks) -> None:
-        self.__asks = asks
+    __slots__ = ("__context", "__gate", "__live", "__request", "__speaker")
+
+    def __init__(self, live: _Live, speaker: Speaker, request: Request) -> None:
+        self.__live = live
+        self.__speaker = speaker
+        self.__request = request
+        self.__context = live.run.call_context(speaker.role)
+        self.__gate = live.run.stage.gates[speaker.role]
 
     @property
     def name(self) -> str:
         """By what it is known in the record."""
-        return self.__asks.speaker.name
+        return self.__speaker.name
 
     @property
     def role(self) -> str:
         """The model that it asks."""
-        return self.__asks.speaker.role
+        return self.__speaker.role
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
         """The tools its model may call."""
-        return self.__asks.request.tools
+        return self.__request.tools
 
     async def respond(self, items: Sequence[Item], **sampling: Unpack[Sampling]) -> Response:
         """A call of its model, recorded as part of its conversation."""
-        asks = self.__asks
-        live = asks.live
+        live, speaker = self.__live, self.__speaker
         live.check()
-        if live.broken is not None:
-            raise live.broken[1]
+        if live.run.broken is not None:
+            raise live.run.broken[1]
         if live.done is not None:
             raise EpisodeOver(USED_UP if live.done is _USED_UP else "the session has ended the episode")
-        if live.run.stage.max_rollout_tokens is not None and live.run.used_up and asks.speaker.role == POLICY:
+        if live.run.stage.max_rollout_tokens is not None and live.run.used_up and speaker.role == POLICY:
             live.done = _USED_UP
             raise EpisodeOver(USED_UP)
         if not isinstance(items, list):
             items = list(items)
         params = sampling_fields(sampling) if sampling else {}
-        request = asks.request.with_input(items, params)
+        request = self.__request.with_input(items, params)
         try:
-            response = await live.run.respond(asks.speaker, asks.gate, asks.context, request, params)
+            response = await live.run.respond(speaker, self.__gate, self.__context, request, params)
         except ModelError as error:
             if error.fatal:  # it hits all rollouts alike, whatever the agent makes of it
-                raise live.breaks("model", error) from error.__cause__
+                raise live.run.breaks("model", error) from error.__cause__
             raise
-        if live.session.info.answers_calls and asks.speaker is live.run.recording.main:
+        if live.session.info.answers_calls and speaker is live.run.recording.main:
             live.unseen = response
         return response
 
@@ -244,22 +245,8 @@ class LiveActor:
 
     async def call_tools(self, calls: Sequence[Mapping[str, Any]]) -> list[FunctionCallOutput]:
         """The calls of one response; their outputs are recorded in the order of the calls."""
-        asks = self.__asks
-        asks.live.check()
-        return await asks.live.call_tools(asks.speaker, calls)
-
-
-class _Asks:
-    """What is behind an actor. `request`: what its requests have in common."""
-
-    __slots__ = ("context", "gate", "live", "request", "speaker")
-
-    def __init__(self, live: _Live, speaker: Speaker, request: Request) -> None:
-        self.live = live
-        self.speaker = speaker
-        self.request = request
-        self.context = live.run.call_context(speaker.role)
-        self.gate = live.run.stage.gates[speaker.role]
+        self.__live.check()
+        return await self.__live.call_tools(self.__speaker, calls)
 
 
 class LiveEpisode(LiveActor):
@@ -268,7 +255,7 @@ class LiveEpisode(LiveActor):
     __slots__ = ("__live",)
 
     def __init__(self, live: _Live) -> None:
-        super().__init__(_Asks(live, live.run.recording.main, live.request))
+        super().__init__(live, live.run.recording.main, live.request)
         self.__live = live
 
     @property
@@ -284,28 +271,19 @@ class LiveEpisode(LiveActor):
         speaker = live.run.recording.actor(name, role)
         if speaker is live.run.recording.main:
             return self
-        return LiveActor(
-            _Asks(live, speaker, Request(inherited(live.request.body, tools=True) if role == POLICY else {}))
-        )
+        return LiveActor(live, speaker, Request(inherited(live.request.body, tools=True) if role == POLICY else {}))
 
     async def reply(self, response: Response) -> Sequence[Item]:
         """The environment's answer to a response without calls."""
         live = self.__live
         live.check()
-        recording, replies = live.run.recording, live.session.info.replies
-        try:
-            answer = await live.session.reply(response)
-        except BaseException as error:
-            if asked_to_end(error):
-                raise
-            raised = as_exception(error)
-            raise live.breaks("reply", raised) from raised.__cause__
+        answer = await live.answer("reply", live.session.reply(response))
         if isinstance(answer, Done):
             if answer.reason != SESSION_DONE:
                 live.done = answer
             answer = ()
-        if replies:
-            recording.replied(answer)
+        if live.session.info.replies:
+            live.run.recording.replied(answer)
         return answer
 
     @property

@@ -54,24 +54,6 @@ class LiveSession(SessionHost):
     an answer of the wrong form, and `DeadlineExceeded`.
     """
 
-    __slots__ = (
-        "_alarm",
-        "_closes",
-        "_closing",
-        "_context",
-        "_deadlines",
-        "_executor",
-        "_opened",
-        "_provider",
-        "_sandboxes",
-        "_server",
-        "_task",
-        "_toolbox",
-        "info",
-        "name",
-        "session",
-    )
-
     session: Session[Any]
     """The environment's own object, once it is open."""
     info: SessionInfo

@@ -40,27 +40,6 @@ class Recording:
     Items are kept as copies: an agent may shorten what it holds, and the record still says what the model wrote.
     """
 
-    __slots__ = (
-        "_equal",
-        "_handed_out",
-        "actors",
-        "input",
-        "items",
-        "last",
-        "main",
-        "model_calls",
-        "odd",
-        "opened_at",
-        "opening",
-        "others",
-        "output",
-        "plain",
-        "policy_usage",
-        "replies",
-        "tokens",
-        "tool_runs",
-    )
-
     def __init__(self, input: Sequence[Item]) -> None:
         self.items: list[Item] = [*input]
         self._handed_out: list[Item] = _copies(input)

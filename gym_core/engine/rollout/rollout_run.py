@@ -57,36 +57,11 @@ class RolloutRun:
     """One rollout while it runs. `work`: what is done in it. `row`: what makes its row of the record of it. `request`:
     what the policy is asked, where that is not what the task's row says.
 
-    `phase`: what it is about, and so whose failure a failure is. `session`: while it has one. `over`: whether it has
-    ended; its models are asked no more then. `about`: what its row says of model, env and agent; `cited`: what it
+    `phase`: what it is about, and so whose failure a failure is. `broken`: the phase and the error that end it whatever
+    an author's code makes of that. `session`: while it has one. `over`: whether it has ended; its models are asked no
+    more then. `about`: what its row says of model, env and agent; `cited`: what it
     cites of tools and sampling.
     """
-
-    __slots__ = (
-        "_row",
-        "_work",
-        "about",
-        "alarm",
-        "asking",
-        "attempt",
-        "cited",
-        "closing",
-        "failure",
-        "given_up",
-        "over",
-        "phase",
-        "recording",
-        "repeat",
-        "request",
-        "reservations",
-        "seed",
-        "session",
-        "stage",
-        "started",
-        "task",
-        "tools",
-        "verifying",
-    )
 
     alarm: Alarm
 
@@ -116,11 +91,13 @@ class RolloutRun:
         self.session: LiveSession | None = None
         self.tools: tuple[int, Mapping[str, int]] = (0, {})
         self.phase = "setup"
+        self.broken: tuple[str, BaseException] | None = None
         self.asking: set[asyncio.Task[Any] | None] = set()
         self.over = False
         self.given_up: Callable[[RolloutRun, DeadlineExceeded | None], None] | None = None
         """Called when the rollout's task goes on although it was cancelled: by a bound, or by `end`. See `abandon`."""
         self.closing: asyncio.Future[Any] | None = None
+        """The closing of the session of a rollout that was given up: it may take longer."""
         self.failure: Failure | None = None
         self.reservations = Reservations(stage.budget, stage.meters) if stage.budget is not None else None
         self.started: float | None = None
@@ -194,6 +171,19 @@ class RolloutRun:
         """All that was said so far as one Responses body, with the policy's tokens added up."""
         recording = self.recording
         return response_of(recording, with_places(recording).output, recording.policy_usage.to_wire())
+
+    def breaks(self, phase: str, error: BaseException) -> BaseException:
+        """Note an error that ends the rollout, whoever catches it; the first one stands. Returns it."""
+        if self.broken is None:
+            self.broken = (phase, error)
+        self.phase = phase
+        return error
+
+    def raise_broken(self) -> None:
+        """Raise what ends the rollout, where somebody has caught it."""
+        if self.broken is not None:
+            self.phase, error = self.broken
+            raise error
 
     # Ended by others
 
@@ -366,19 +356,16 @@ class Underway:
     """A rollout in a task of its own. To be made in the event loop.
 
     `ended` is called with it once, when it has ended; `rollout` is there by then. `error`: a defect that kept it from
-    being carried out. `given_up`: whether its task goes on all the same, and `closing` the closing of its session
-    then, which may take longer.
+    being carried out.
     """
 
-    __slots__ = ("_ended", "_reason", "_stop_reason", "_task", "closing", "error", "given_up", "rollout", "run")
+    __slots__ = ("_ended", "_reason", "_stop_reason", "_task", "error", "rollout", "run")
 
     rollout: Rollout
 
     def __init__(self, run: RolloutRun, ended: Callable[[Underway], None]) -> None:
         self.run = run
         self.error: BaseException | None = None
-        self.given_up = False
-        self.closing: asyncio.Future[object] | None = None
         self._ended: Callable[[Underway], None] | None = ended
         self._reason = CANCELLED
         self._stop_reason: str | None = None
@@ -411,9 +398,7 @@ class Underway:
 
     def _give_up(self, run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
         """It ignores that it was cancelled: it is over, whatever its task does."""
-        rollout = run.abandon(exceeded, self._reason, self._stop_reason)
-        self.given_up, self.closing = True, run.closing
-        self._report(rollout)
+        self._report(run.abandon(exceeded, self._reason, self._stop_reason))
 
     def _cancelled(self) -> Rollout:
         return self.run.cancelled(self._reason, self._stop_reason)

@@ -18,8 +18,7 @@ from gym_core.engine.model_calls.gate import Models
 from gym_core.engine.rollout.failure import PHASE_STATUS
 from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun
 from gym_core.engine.rollout.verify import checked_verdict
-
-POLICY = "policy"
+from gym_core.wiring.config_file import POLICY
 
 
 class NoEnvironment(ResourceServer):
@@ -36,26 +35,26 @@ class LiveRunnerContext:
     Its models are asked and recorded as those of a session are.
     """
 
-    __slots__ = ("__live", "models")
+    __slots__ = ("__run", "models")
 
-    def __init__(self, live: _Live) -> None:
-        self.__live = live
-        self.models = Models(live.run.stage.gates, live.ask, _lacking, request=live.run.request)
+    def __init__(self, run: RolloutRun) -> None:
+        self.__run = run
+        self.models = Models(run.stage.gates, self.__ask, _lacking, request=run.request)
 
     @property
     def repeat(self) -> int:
         """Which of the task's repeats it is."""
-        return self.__live.run.repeat
+        return self.__run.repeat
 
     @property
     def seed(self) -> int:
         """The seed of the rollout."""
-        return self.__live.run.seed
+        return self.__run.seed
 
     @property
     def server(self) -> ResourceServer:
         """The environment of the run."""
-        server = self.__live.run.stage.server
+        server = self.__run.stage.server
         if isinstance(server, NoEnvironment):
             raise UsageError("this run has no environment: its runner says that it brings its own")
         return server
@@ -66,34 +65,24 @@ class LiveRunnerContext:
 
     def endpoint(self, role: str = POLICY) -> AbstractAsyncContextManager[Endpoint]:
         """One of the models for a program."""
-        return self.__live.run.stage.gateway.offer_model(self.models[role])
+        return self.__run.stage.gateway.offer_model(self.models[role])
+
+    async def __ask(
+        self, role: str, request: Request, *, actor: str = "", sampling: Mapping[str, Any] | None = None
+    ) -> Response:
+        """A call of one of the run's models. A runner whose rollout has used up its tokens is told so."""
+        if role == POLICY and self.__run.used_up:
+            raise EpisodeOver(USED_UP)
+        try:
+            return await self.__run.ask(role, request, actor=actor or role, sampling=sampling)
+        except ModelError as error:
+            if error.fatal and self.__run.broken is None:  # it hits all rollouts alike, whatever the runner makes of it
+                self.__run.broken = (self.__run.phase, error)
+            raise
 
 
 def _lacking(role: str) -> UsageError:
     return UsageError(f"the runner asks for a `{role}` model and the run has none", hint=f"--model {role}=REF")
-
-
-class _Live:
-    """What is behind the context. `broken`: the error of a model call that hits all rollouts alike."""
-
-    __slots__ = ("broken", "run")
-
-    def __init__(self, run: RolloutRun) -> None:
-        self.run = run
-        self.broken: ModelError | None = None
-
-    async def ask(
-        self, role: str, request: Request, *, actor: str = "", sampling: Mapping[str, Any] | None = None
-    ) -> Response:
-        """A call of one of the run's models. A runner whose rollout has used up its tokens is told so."""
-        if role == POLICY and self.run.used_up:
-            raise EpisodeOver(USED_UP)
-        try:
-            return await self.run.ask(role, request, actor=actor or role, sampling=sampling)
-        except ModelError as error:
-            if error.fatal and self.broken is None:
-                self.broken = error
-            raise
 
 
 async def runner_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
@@ -101,16 +90,14 @@ async def runner_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
     runner = run.stage.agent
     assert isinstance(runner, Runner)
     run.phase = "agent"
-    live = _Live(run)
     try:
-        returned = await runner.run(run.task, LiveRunnerContext(live))
+        returned = await runner.run(run.task, LiveRunnerContext(run))
     except TaskFailed as error:
         run.phase = error.phase if error.phase in PHASE_STATUS else "agent"
         raise
     if run.alarm.others:  # what it has left behind makes no calls any more
         await run.end_others(run.alarm.others)
-    if live.broken is not None:  # a runner that caught it does not make it undone
-        raise live.broken
+    run.raise_broken()  # a runner that caught it does not make it undone
     completed = checked_completion(returned)
     _record(run, completed)
     if POLICY not in runner.describe().roles:

@@ -106,13 +106,10 @@ class TokenTree:
         shared: list[int] = []
         for node in self._nodes:
             before = shared[node.parent] if node.parent is not None else 0
-            shared.append(before if before < node.kept else node.kept + _goes_along(prompt, node))
+            if before >= node.kept:
+                before = node.kept + common(prompt[node.kept : node.length], node.ids)
+            shared.append(before)
         return shared
-
-
-def _goes_along(prompt: Ids, node: _Node) -> int:
-    """How many of a call's own ids a prompt has that begins as they do."""
-    return common(prompt[node.kept : node.length], node.ids)
 
 
 def _begins(prompt: Sequence[int], path: list[int]) -> bool:

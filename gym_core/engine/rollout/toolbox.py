@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from gym_core.contract.hookspecs import CallInfo
 from gym_core.contract.resource_server import Done, Session, SessionInfo
-from gym_core.contract.tools import BoundTool, ToolSpec, class_tools
+from gym_core.contract.tools import BoundTool, Place, ToolSpec, class_tools
 from gym_core.domain.arguments import ArgumentError, parse_arguments
 from gym_core.domain.blame import asked_to_end, described
 from gym_core.domain.errors import InputError, ModelError, SessionError
@@ -33,25 +33,6 @@ class Toolbox:
     wrong with the latest one that had a fault, None once whoever asks has taken note. `done`: what ended the episode.
     `given`: calls that the session has answered already, each with its result; see `Session.answer_calls`.
     """
-
-    __slots__ = (
-        "_alarm",
-        "_bound",
-        "_executor",
-        "_info",
-        "_observer",
-        "_raised",
-        "_requested",
-        "_seconds",
-        "_session",
-        "_specs",
-        "calls",
-        "done",
-        "errors",
-        "fault",
-        "given",
-        "schemas",
-    )
 
     def __init__(
         self,
@@ -171,17 +152,13 @@ class Toolbox:
             offered = ", ".join(tool["name"] for tool in self.schemas if "name" in tool)
             raise ArgumentError("unknown_tool", f"there is no tool `{name}`; the tools are: {offered or 'none'}")
         keywords = spec.parse(arguments)
-        if self._bound is not None:
-            bound = self._bound[name]
-            owner = bound.owner
-        else:
-            owner = self._session
+        owner = self._session if self._bound is None else self._bound[name].owner
+        owned = () if owner is None else (owner,)
         seconds = spec.timeout or self._seconds
         if spec.blocking or spec.isolated:
-            return await self._executor.call_tool(
-                self._alarm, seconds, spec.function, owner, keywords, isolated=spec.isolated
-            )
-        result = spec.function(**keywords) if owner is None else spec.function(owner, **keywords)
+            place: Place = "process" if spec.isolated else "thread"
+            return await self._executor.call_in(place, self._alarm, "tool", seconds, spec.function, owned, keywords)
+        result = spec.function(*owned, **keywords)
         return await self._executor.bounded(self._alarm, "tool", seconds, result) if waits(result) else result
 
 
