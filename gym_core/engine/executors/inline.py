@@ -9,7 +9,7 @@ from typing import Any, Generic
 
 from gym_core.contract.executor import Finished, JobT
 from gym_core.domain.blame import described
-from gym_core.engine.rollout.rollout_run import CANCELLED, RolloutRun, Underway
+from gym_core.engine.rollout.rollout_run import CANCELLED, RolloutRun
 
 AT_ONCE = 16
 """Begun in one turn of the event loop: thousands would hold it, and have their sessions before any of them is done."""
@@ -25,7 +25,7 @@ class InlineExecutor(Generic[JobT]):
         """How many more may be under way; below 0 where there were to be more when they began."""
         self._room: asyncio.Future[None] | None = None
         """Done when there is a slot again, where one is waited for."""
-        self._open: dict[Underway, JobT] = {}
+        self._open: dict[RolloutRun, JobT] = {}
         self._results: Results[JobT] = Results()
         self._feeding: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Future[Any]] = set()
@@ -75,13 +75,13 @@ class InlineExecutor(Generic[JobT]):
 
     def under_way(self) -> Iterator[tuple[str, int]]:
         """The task and the repeat of each rollout."""
-        return ((underway.run.task.task_id, underway.run.repeat) for underway in self._open)
+        return ((run.task.task_id, run.repeat) for run in self._open)
 
     def cancel(self, task_id: str, repeat: int | None, reason: str) -> int:
         """Cancel the rollouts of a task."""
-        runs = [one for one in self._open if one.run.task.task_id == task_id and repeat in (None, one.run.repeat)]
-        for underway in runs:
-            underway.end(reason)
+        runs = [run for run in self._open if run.task.task_id == task_id and repeat in (None, run.repeat)]
+        for run in runs:
+            run.end(reason)
         return len(runs)
 
     def health(self) -> dict[str, Any]:
@@ -91,7 +91,9 @@ class InlineExecutor(Generic[JobT]):
     async def _feed(self, jobs: AsyncIterator[JobT]) -> None:
         loop, begun = asyncio.get_running_loop(), 0
         async for job in jobs:
-            self._open[Underway(self._begin(job), self._ended)] = job
+            run = self._begin(job)
+            self._open[run] = job
+            run.start(self._ended)
             self._slots -= 1
             begun += 1
             if self._slots <= 0:
@@ -112,19 +114,18 @@ class InlineExecutor(Generic[JobT]):
         self._look()
 
     def _cancel(self) -> None:
-        for underway in [*self._open]:
-            underway.end(*self._ending)
+        for run in [*self._open]:
+            run.end(*self._ending)
 
-    def _ended(self, underway: Underway) -> None:
-        closing = underway.run.closing
+    def _ended(self, run: RolloutRun) -> None:
+        closing = run.closing
         if closing is not None:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-        failure = underway.run.failure
-        cause = failure.cause if failure is not None else None
-        self._results.put(Finished(self._open.pop(underway), underway.rollout, cause))
-        if underway.error is not None:
-            self._break(underway.error)
+        cause = run.failure.cause if run.failure is not None else None
+        self._results.put(Finished(self._open.pop(run), run.rollout, cause))
+        if run.error is not None:
+            self._break(run.error)
         self._look()
 
     def _break(self, error: BaseException) -> None:

@@ -295,9 +295,9 @@ class Gym:
             elif abort:
                 asking = weights.asking()
                 for batch in self._rollouts.batches:
-                    for underway in [*batch.open]:
-                        if underway.run.started is not None and underway.run.alarm in asking:
-                            underway.end("its weights were replaced while its model answered", STALE)
+                    for run in [*batch.open]:
+                        if run.started is not None and run.alarm in asking:
+                            run.end("its weights were replaced while its model answered", STALE)
             await weights.drained()
             yield
         finally:

@@ -13,7 +13,7 @@ from gym_core.domain.errors import UsageError
 from gym_core.domain.group import Group
 from gym_core.domain.rollout import Rollout
 from gym_core.engine.rollout.group import cancelled_group, is_scored, stage_group
-from gym_core.engine.rollout.rollout_run import RolloutRun, Underway
+from gym_core.engine.rollout.rollout_run import RolloutRun
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.staging import beginning
 
@@ -44,7 +44,7 @@ class Batch:
         self._done: asyncio.Future[None] | None = None
         self._ended = ended
         self.waiting = deque(runs)
-        self.open: set[Underway] = set()
+        self.open: set[RolloutRun] = set()
         self.epoch: int | None = None
         self.error: BaseException | None = None
 
@@ -142,8 +142,8 @@ class Rollouts:
         while batch.waiting:
             run = batch.waiting.popleft()
             batch.note(run, run.cancelled(reason, stop_reason))
-        for underway in [*batch.open]:
-            underway.end(reason, stop_reason)
+        for run in [*batch.open]:
+            run.end(reason, stop_reason)
         return ended
 
     async def score(self, rollouts: Sequence[Rollout]) -> Group:
@@ -195,21 +195,22 @@ class Rollouts:
             self.running += 1
             if batch.epoch is None:
                 batch.epoch = self.epoch
-            batch.open.add(Underway(run, partial(self._ended, batch)))
+            batch.open.add(run)
+            run.start(partial(self._ended, batch))
 
     def _next_turn(self) -> None:
         self._turn = AT_ONCE
         self._next()
 
-    def _ended(self, batch: Batch, underway: Underway) -> None:
+    def _ended(self, batch: Batch, run: RolloutRun) -> None:
         self._free += 1
         self.running -= 1
-        closing = underway.run.closing
+        closing = run.closing
         if closing is not None:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-        batch.open.discard(underway)
-        batch.note(underway.run, underway.rollout, underway.error)
+        batch.open.discard(run)
+        batch.note(run, run.rollout, run.error)
         if self._line:
             self._next()
         if self._idle is not None and not self.running and not self._idle.done():

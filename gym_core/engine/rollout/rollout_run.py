@@ -59,11 +59,13 @@ class RolloutRun:
 
     `phase`: what it is about, and so whose failure a failure is. `broken`: the phase and the error that end it whatever
     an author's code makes of that. `session`: while it has one. `over`: whether it has ended; its models are asked no
-    more then. `about`: what its row says of model, env and agent; `cited`: what it
-    cites of tools and sampling.
+    more then. `about`: what its row says of model, env and agent; `cited`: what it cites of tools and sampling. Once it
+    has ended there is its `rollout`; `error`: a defect that kept it from being carried out.
     """
 
     alarm: Alarm
+    rollout: Rollout
+    _task: asyncio.Task[None]
 
     def __init__(
         self,
@@ -94,16 +96,40 @@ class RolloutRun:
         self.broken: tuple[str, BaseException] | None = None
         self.asking: set[asyncio.Task[Any] | None] = set()
         self.over = False
-        self.given_up: Callable[[RolloutRun, DeadlineExceeded | None], None] | None = None
-        """Called when the rollout's task goes on although it was cancelled: by a bound, or by `end`. See `abandon`."""
+        self.error: Exception | None = None
         self.closing: asyncio.Future[Any] | None = None
         """The closing of the session of a rollout that was given up: it may take longer."""
         self.failure: Failure | None = None
         self.reservations = Reservations(stage.budget, stage.meters) if stage.budget is not None else None
         self.started: float | None = None
         self.verifying: float | None = None
+        self._ended: Callable[[RolloutRun], None] | None = None
+        self._ending: tuple[str, str | None] = (CANCELLED, None)
 
-    async def run(self) -> Rollout:
+    def start(self, ended: Callable[[RolloutRun], None]) -> None:
+        """Begin, in a task of its own in the running event loop. `ended` is called with it once, when it has ended."""
+        self._ended = ended
+        self._task = asyncio.get_running_loop().create_task(self._carry_out())
+
+    async def _carry_out(self) -> None:
+        try:
+            rollout = await self._run()
+        except BaseException as error:  # somebody asked for the end; all else is in the row
+            if isinstance(error, Exception):
+                self.error = error
+            self._report(self.cancelled(*self._ending))
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._report(rollout)
+
+    def _report(self, rollout: Rollout) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:  # else it was given up, and has ended after all
+            self.rollout = rollout
+            ended(self)
+
+    async def _run(self) -> Rollout:
         """Do the work; the row says how far it came."""
         self.started = self.stage.clock.time()
         stop_reason: str | None = None
@@ -122,14 +148,14 @@ class RolloutRun:
             self.failure = failure_of(blame_row(error, self.task) if self.phase == "setup" else error, self.phase)
         finally:
             alarm.close()
-            self._end()
+            self._let_go()
         if alarm.others:
             await self.end_others(alarm.others)
         if alarm.held:  # of calls that were abandoned
             self._release_held()
         return self._concluded(stop_reason, verdict)
 
-    def _end(self) -> None:
+    def _let_go(self) -> None:
         self.over = True
         if self.session is not None:
             self.tools = self.session.tool_counts
@@ -187,12 +213,14 @@ class RolloutRun:
 
     # Ended by others
 
-    def end(self) -> bool:
-        """End the rollout from outside: its task is cancelled. False if it has not begun."""
-        if self.started is None:
-            return False
-        self.alarm.end()
-        return True
+    def end(self, reason: str = CANCELLED, stop_reason: str | None = None) -> None:
+        """Cancel it. It may take a moment, until `ended` is called; `reason` and `stop_reason` stand in its row."""
+        self._ending = (reason, stop_reason)
+        if self.started is not None:
+            self.alarm.end()
+        else:  # its task has not begun, and never will
+            self._task.cancel()
+            self._report(self.cancelled(*self._ending))
 
     async def _is_to_end(self) -> bool:
         """Whether the cancellation that came just now was asked for by those who run it, and not by its own code."""
@@ -202,16 +230,11 @@ class RolloutRun:
         return self.alarm.ended is not None
 
     def _overdue(self, scope: Scope) -> None:
-        if self.given_up is not None:
-            self.given_up(self, None if scope is OUTSIDE else DeadlineExceeded(scope.phase, scope.seconds))
+        """It goes on although it was cancelled: it is over, whatever its task does."""
+        self._report(self._abandon(None if scope is OUTSIDE else DeadlineExceeded(scope.phase, scope.seconds)))
 
-    def abandon(
-        self,
-        exceeded: DeadlineExceeded | None,
-        reason: str = "the rollout was cancelled",
-        stop_reason: str | None = None,
-    ) -> Rollout:
-        """The row of a rollout whose task goes on although it was cancelled, by a bound or, for a reason, from outside.
+    def _abandon(self, exceeded: DeadlineExceeded | None) -> Rollout:
+        """The row of a rollout whose task goes on although it was cancelled, by a bound or, without one, from outside.
 
         It is over for agent and session: what model calls under way hold is released, and the session is closed, which
         `closing` waits for.
@@ -221,7 +244,7 @@ class RolloutRun:
         # spent. What its code does from here on stands nowhere, and its models refuse it.
         watch, what = self.stage.watch, f"task {self.task.task_id!r}, repeat {self.repeat}: its {self.phase}"
         session, alarm = self.session, self.alarm
-        self._end()
+        self._let_go()
         alarm.close()
         self._release_held()
         for task in alarm.others:
@@ -234,7 +257,7 @@ class RolloutRun:
         if session is not None and session.name:
             self.closing = background(session.__aexit__(None, None, None))
         if exceeded is None:
-            return self.cancelled(reason, stop_reason)
+            return self.cancelled(*self._ending)
         error: GymError = exceeded
         if exceeded.phase == "model_call":
             error = ModelTimeoutError(exceeded.message)
@@ -352,87 +375,20 @@ class RolloutRun:
         return CallContext(key, role, self.seed if self.stage.model_seeds else None)
 
 
-class Underway:
-    """A rollout in a task of its own. To be made in the event loop.
-
-    `ended` is called with it once, when it has ended; `rollout` is there by then. `error`: a defect that kept it from
-    being carried out.
-    """
-
-    __slots__ = ("_ended", "_reason", "_stop_reason", "_task", "error", "rollout", "run")
-
-    rollout: Rollout
-
-    def __init__(self, run: RolloutRun, ended: Callable[[Underway], None]) -> None:
-        self.run = run
-        self.error: BaseException | None = None
-        self._ended: Callable[[Underway], None] | None = ended
-        self._reason = CANCELLED
-        self._stop_reason: str | None = None
-        run.given_up = self._give_up
-        self._task = asyncio.get_running_loop().create_task(self._carry_out())
-
-    def end(self, reason: str = CANCELLED, stop_reason: str | None = None) -> None:
-        """Cancel it. It may take a moment, until `ended` is called; `reason` and `stop_reason` stand in its row."""
-        self._reason, self._stop_reason = reason, stop_reason
-        if not self.run.end():  # its task has not begun, and never will
-            self._task.cancel()
-            self._report(self._cancelled())
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended."""
-        return self._ended is None
-
-    async def _carry_out(self) -> None:
-        try:
-            rollout = await self.run.run()
-        except BaseException as error:  # somebody asked for the end; all else is in the row
-            if isinstance(error, Exception):
-                self.error = error
-            self._report(self._cancelled())
-            if not isinstance(error, Exception):
-                raise
-        else:
-            self._report(rollout)
-
-    def _give_up(self, run: RolloutRun, exceeded: DeadlineExceeded | None) -> None:
-        """It ignores that it was cancelled: it is over, whatever its task does."""
-        self._report(run.abandon(exceeded, self._reason, self._stop_reason))
-
-    def _cancelled(self) -> Rollout:
-        return self.run.cancelled(self._reason, self._stop_reason)
-
-    def _report(self, rollout: Rollout) -> None:
-        ended, self._ended = self._ended, None
-        if ended is not None:  # else it was given up, and has ended after all
-            self.run.given_up = None  # they hold each other
-            self.rollout = rollout
-            ended(self)
-
-
 async def carry_out(run: RolloutRun) -> Rollout:
     """A rollout in a task of its own. It ends when it is to, whether or not the code that works on it does.
 
     Raises nothing but a cancellation from outside.
     """
-    loop = asyncio.get_running_loop()
-    waiting = loop.create_future()  # of its own: what is awaited is cancelled with who awaits it
-
-    def end(underway: Underway) -> None:
-        if not waiting.done():
-            waiting.set_result(None)
-
-    underway = Underway(run, end)
+    ended = asyncio.get_running_loop().create_future()
+    run.start(lambda run: ended.set_result(None))
     try:
-        await waiting
+        await asyncio.shield(ended)  # or it would be cancelled with whoever awaits it
     except asyncio.CancelledError:
-        waiting = loop.create_future()
-        if not underway.over:
-            underway.end()
-        if not underway.over:
-            await waiting
+        if not ended.done():
+            run.end()
+            await asyncio.shield(ended)
         raise
-    if underway.error is not None:
-        raise underway.error
-    return underway.rollout
+    if run.error is not None:
+        raise run.error
+    return run.rollout
