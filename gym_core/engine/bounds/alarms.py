@@ -9,7 +9,8 @@ goes on all the same is given up after `GRACE` seconds: whoever looks after the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -28,7 +29,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._alarms: set[Alarm] = set()
+        self.alarms: set[Alarm] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.abandoned = 0
         """How many rollouts were given up because their code goes on."""
@@ -36,21 +37,21 @@ class Watch:
     def alarm(self) -> Alarm:
         """An alarm for the current task. It must be closed."""
         alarm = Alarm(self, self._loop)
-        self._alarms.add(alarm)
+        self.alarms.add(alarm)
         if self._timer is None:
             self._timer = self._loop.call_later(TICK, self._tick)
         return alarm
 
     def forget(self, alarm: Alarm) -> None:
         """Look after an alarm no longer."""
-        self._alarms.discard(alarm)
+        self.alarms.discard(alarm)
 
     def _tick(self) -> None:
         now = self._loop.time()
         # Where the loop is behind, what was cancelled has perhaps not been told yet.
         behind = self._timer is not None and now - self._timer.when() > TICK
-        self._timer = self._loop.call_later(TICK, self._tick) if self._alarms else None
-        for alarm in [alarm for alarm in self._alarms if alarm.due <= now]:
+        self._timer = self._loop.call_later(TICK, self._tick) if self.alarms else None
+        for alarm in [alarm for alarm in self.alarms if alarm.due <= now]:
             if alarm.rung is not None and behind:
                 alarm.due = now + alarm.grace
             elif alarm.rung is not None:
@@ -119,17 +120,23 @@ class Alarm:
         if self.rung is not None:
             self.due = self.loop.time() + self.grace
 
-    def pause(self) -> tuple[Scope, ...]:
-        """Stop the clocks of all bounds that hold now; returns them, for `proceed`."""
-        scopes = tuple(self.scopes)
-        for scope in scopes:
-            scope.pause()
-        return scopes
+    @contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """A wait for others: the clocks of all bounds that hold now stand still.
 
-    def proceed(self, scopes: tuple[Scope, ...]) -> None:
-        """Let the clocks run on."""
-        for scope in scopes:
-            scope.proceed()
+        Raises `DeadlineExceeded("waiting")` when it takes longer than `seconds`.
+        """
+        # The rollout's bounds are on its own work: who stands in line behind thousands has done nothing wrong. The wait
+        # has a bound of its own in their place, or what never comes free would be waited for without end.
+        paused = [*self.scopes]
+        for scope in paused:
+            scope.pause()
+        try:
+            with self.within("waiting", seconds):
+                yield
+        finally:
+            for scope in paused:
+                scope.proceed()
 
     def settle(self) -> None:
         """Find out what is due next."""
@@ -143,17 +150,17 @@ class Alarm:
 
 
 class Scope:
-    """One bound. `due` is a time of the event loop; it moves while the rollout waits for others."""
+    """One bound of an alarm. `due` is a time of the event loop; it moves while the rollout waits for others."""
 
     def __init__(self, alarm: Alarm, phase: str, seconds: float) -> None:
-        self._alarm = alarm
+        self.alarm = alarm
         self.phase = phase
         self.seconds = seconds
         self._pauses = 0
         self._rung: int | None
 
     def __enter__(self) -> Scope:
-        alarm = self._alarm
+        alarm = self.alarm
         loop, seconds = alarm.loop, self.seconds
         due = self.due = loop.time() + seconds
         task = asyncio.current_task(loop)  # without the loop it would ask the system for the process id
@@ -176,7 +183,7 @@ class Scope:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        alarm = self._alarm
+        alarm = self.alarm
         if self._timer is not None:
             self._timer.cancel()
         task = self._task
@@ -199,15 +206,10 @@ class Scope:
         if task.uncancel() <= before and kind is asyncio.CancelledError:
             raise DeadlineExceeded(self.phase, self.seconds) from None
 
-    @property
-    def alarm(self) -> Alarm:
-        """The alarm that it is one of the bounds of."""
-        return self._alarm
-
     def ring(self) -> None:
         """End the block now, as if its time had run out."""
         if self._task is None:
-            self._alarm.ring(self)
+            self.alarm.ring(self)
         elif self._rung is None:
             if self._timer is not None:
                 self._timer.cancel()
@@ -217,7 +219,7 @@ class Scope:
         assert self._task is not None
         self._rung = self._task.cancelling()
         self._task.cancel()
-        self._timer = self._alarm.loop.call_later(GRACE, self._alarm.overdue, self)
+        self._timer = self.alarm.loop.call_later(GRACE, self.alarm.overdue, self)
 
     def pause(self) -> None:
         """Stop the clock until `proceed`; pauses may overlap."""
@@ -225,7 +227,7 @@ class Scope:
         # a budget. Calls at once may each wait: only the first stops the clock and the last lets it run on, or two
         # waits that overlap would give back the same seconds twice.
         if self._pauses == 0:
-            self._left = self.due - self._alarm.loop.time()
+            self._left = self.due - self.alarm.loop.time()
             self._set(NEVER)
         self._pauses += 1
 
@@ -233,10 +235,10 @@ class Scope:
         """End a pause; with the last one the clock runs on."""
         self._pauses -= 1
         if self._pauses == 0:
-            self._set(self._alarm.loop.time() + self._left)
+            self._set(self.alarm.loop.time() + self._left)
 
     def _set(self, due: float) -> None:
-        alarm = self._alarm
+        alarm = self.alarm
         self.due = due
         if self._timer is not None:
             self._timer.cancel()

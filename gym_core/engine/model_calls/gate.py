@@ -288,12 +288,9 @@ class ModelGate:
 
     async def _wait(self, waiting: Awaitable[Any], alarm: Alarm, failure: str = "no request slot came free") -> float:
         """Wait without any deadline of the rollout coming nearer; returns the seconds."""
-        # The rollout's bounds are on its own work: who stands in line behind thousands has done nothing wrong. The wait
-        # has a bound of its own in their place, or a slot that never comes free would be waited for without end.
         started = self.clock.time()
-        paused = alarm.pause()
         try:
-            with alarm.within("waiting", self.deadlines.waiting):
+            with alarm.waiting(self.deadlines.waiting):
                 await waiting
         except DeadlineExceeded:
             raise errors.OverloadedError(
@@ -303,7 +300,6 @@ class ModelGate:
         finally:
             seconds = self.clock.time() - started
             self.counts.waited += seconds
-            alarm.proceed(paused)
         return seconds
 
     def _final(self, error: errors.ModelError, attempts: int, began: float, key: tuple[str, int]) -> errors.ModelError:

@@ -169,9 +169,8 @@ class LiveSession(SessionHost):
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """See `SessionContext.waiting`. Raises `SessionError` where the turn does not come."""
-        paused = self._alarm.pause()
         try:
-            with self._alarm.within("waiting", self._deadlines.waiting):
+            with self._alarm.waiting(self._deadlines.waiting):
                 yield
         except DeadlineExceeded as error:
             if error.phase != "waiting":
@@ -179,8 +178,6 @@ class LiveSession(SessionHost):
             raise SessionError(
                 f"the environment waited its turn for {self._deadlines.waiting:g} s", hint="lower the concurrency"
             ) from None
-        finally:
-            self._alarm.proceed(paused)
 
     async def set_up(
         self, requested: Sequence[dict[str, Any]] | None, tool_called: Callable[[CallInfo], None] | None = None

@@ -18,8 +18,6 @@ class AnyTask(Alarm):
     Within `asking` it is that request's own alarm instead, whose clocks stand still while it waits for a model's slot.
     """
 
-    __slots__ = ()
-
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.task = None  # type: ignore[assignment]  # no task is this one: every bound gets its own timer
@@ -35,16 +33,12 @@ class AnyTask(Alarm):
         """A block that ends with `DeadlineExceeded(phase)` when it takes longer than `seconds`."""
         return Scope(_current.get() or self, phase, seconds)
 
-    def pause(self) -> tuple[Scope, ...]:
-        """Stop the clocks of the request, see `Alarm`."""
+    @contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """A wait for others: the clocks of the request stand still."""
         alarm = _current.get()
-        return alarm.pause() if alarm is not None else ()
-
-    def proceed(self, scopes: tuple[Scope, ...]) -> None:
-        """Let the clocks run on."""
-        alarm = _current.get()
-        if alarm is not None:
-            alarm.proceed(scopes)
+        with super().waiting(seconds) if alarm is None else alarm.waiting(seconds):
+            yield
 
     def close(self) -> None:
         """Nothing looks after it."""
