@@ -96,7 +96,7 @@ class Alarm:
         if self.rung is None:
             self.rung = scope
             self.due = self.loop.time() + self.grace
-            self._before = self.task.cancelling()
+            self._before = self.task.cancelling()  # what others have asked for stays theirs, see `Scope.__exit__`
             self.task.cancel()
 
     def end(self) -> None:

@@ -1,4 +1,8 @@
-"""Rollouts in this process, each in a task of its own."""
+"""Rollouts in this process, each in a task of its own.
+
+Every job that was begun comes back once, whoever ends it: cancelled rollouts have rows, too. A job that had not begun
+when the end came has none, so that `--resume` runs it.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,10 @@
 What a call needs is pickled: the function by its name, its arguments, and for a method the session. The process works
 on copies: what it changes in them stays there, only the result comes back. It protects the run from a function that
 hangs or crashes; it is no sandbox for code that nobody trusts.
+
+What may be lost, and when. A process has one call at a time, so that ending it takes nothing but the call that is late
+or whose rollout was cancelled, and whatever the function kept in its modules. A process that dies fails the one call
+that it had; the next one gets a new process.
 """
 
 from __future__ import annotations

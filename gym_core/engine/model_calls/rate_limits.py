@@ -2,6 +2,9 @@
 
 Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989). Rollouts stay admitted; only their
 requests wait.
+
+A slot belongs to one request, from the turn of the loop in which it is handed over until it is released: also where
+whoever waited for it was cancelled in between, since nobody else would ever release it.
 """
 
 from __future__ import annotations
@@ -62,8 +65,7 @@ class Limiter:
         try:
             await waiter
         except asyncio.CancelledError:
-            # A slot is handed over in one turn of the loop and taken in the next. Who is cancelled in between owns one
-            # that will never be used: it would be lost for the rest of the run.
+            # handed over in one turn of the loop, and cancelled in the next
             if not waiter.cancelled():
                 self.release()
             raise

@@ -3,6 +3,11 @@
 What is done in it is a function: an agent works in a session (`agent_rollout`), a stored rollout is replayed, a whole
 task is carried out elsewhere. Here is what they share: the bounds, the model calls of other roles, and the boundary at
 which every failure becomes a row.
+
+What may be lost, and when. What was recorded stands in the row however the rollout ends: by an error, a bound, or from
+outside. What it was waiting for is lost: a model call under way is closed at its server and counts as its worst case, a
+tool may have done half of its work. Code that ignores its cancellation is left to itself after a grace; what it does
+then stands nowhere. Only a killed process loses the record itself, and the rollout then runs again.
 """
 
 from __future__ import annotations
@@ -148,7 +153,7 @@ class RolloutRun:
             self.failure = failure_of(blame_row(error, self.task) if self.phase == "setup" else error, self.phase)
         finally:
             alarm.close()
-            self._let_go()
+            self._let_go()  # from here on its models refuse: tasks that its code has left get no answer into the row
         if alarm.others:
             await self.end_others(alarm.others)
         if alarm.held:  # of calls that were abandoned
