@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gym_core.contract.resource_server import Done
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 _PLAIN = {str, type(None), float, int, list, tuple, dict, bool, Verdict, Done}
 """Types of results that are certainly not awaitable, which is cheaper to see than to find out."""
-_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Executor:
@@ -42,7 +40,7 @@ class Executor:
         """Call a function and wait for what it returns. Raises `DeadlineExceeded(phase)` and whatever it raises."""
         place = place_of(function)
         if place is not None:
-            return await self.call_in(place, alarm, phase, seconds, function, arguments)
+            return await self.call_in(place, alarm, phase, seconds, function, arguments, {})
         result = function(*arguments)
         return await self.bounded(alarm, phase, seconds, result) if waits(result) else result
 
@@ -64,7 +62,7 @@ class Executor:
         name = getattr(function, "__qualname__", repr(function))
         phase = f"the isolated function {name}"
         try:
-            return await self.call_in("process", alarm, phase, seconds, function, arguments)
+            return await self.call_in("process", alarm, phase, seconds, function, arguments, {})
         except ProcessDied:
             if default:
                 return default[0]
@@ -84,7 +82,7 @@ class Executor:
         seconds: float,
         function: Callable[..., Any],
         arguments: Sequence[Any],
-        keywords: Mapping[str, Any] = _NONE,
+        keywords: Mapping[str, Any],
     ) -> Any:
         """Call a function in a thread or a process, wherever it is marked for. Raises as `call` does."""
         if place == "process":

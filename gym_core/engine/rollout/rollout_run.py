@@ -235,14 +235,9 @@ class RolloutRun:
         return self.alarm.ended is not None
 
     def _overdue(self, scope: Scope) -> None:
-        """It goes on although it was cancelled: it is over, whatever its task does."""
-        self._report(self._abandon(None if scope is OUTSIDE else DeadlineExceeded(scope.phase, scope.seconds)))
+        """Its task goes on although it was cancelled, by a bound or, with `OUTSIDE`, by `end`: it is over all the same.
 
-    def _abandon(self, exceeded: DeadlineExceeded | None) -> Rollout:
-        """The row of a rollout whose task goes on although it was cancelled, by a bound or, without one, from outside.
-
-        It is over for agent and session: what model calls under way hold is released, and the session is closed, which
-        `closing` waits for.
+        What model calls under way hold is released, and the session is closed, which `closing` waits for.
         """
         # No code that catches its cancellation can be ended from outside. So all but its task goes on without it: the
         # row has what was recorded until now, its slot is another's, what was reserved for an open call counts as
@@ -261,13 +256,14 @@ class RolloutRun:
         watch.abandoned += 1
         if session is not None and session.name:
             self.closing = background(session.__aexit__(None, None, None))
-        if exceeded is None:
-            return self.cancelled(*self._ending)
-        error: GymError = exceeded
-        if exceeded.phase == "model_call":
-            error = ModelTimeoutError(exceeded.message)
+        if scope is OUTSIDE:
+            self._report(self.cancelled(*self._ending))
+            return
+        error: GymError = DeadlineExceeded(scope.phase, scope.seconds)
+        if scope.phase == "model_call":
+            error = ModelTimeoutError(error.message)
         self.failure = failure_of(error, self.phase)
-        return self._concluded(None, None)
+        self._report(self._concluded(None, None))
 
     async def end_others(self, others: Iterable[asyncio.Task[Any]]) -> None:
         """End tasks of the author's own that are not to go on."""
