@@ -41,7 +41,7 @@ async def open_rollouts(
     """
     opened = await open_components(stack, config, redactor)
     stage = opened.open_stage(stack, clock or running_clock(), new_run_id())
-    stage = replace(stage, model_seeds=False, about={**(stage.about or {}), "seed_sent": False})
+    stage = replace(stage, model_seeds=False, about={**stage.about, "seed_sent": False})
     return Rollouts(stage, concurrency=config.execution.concurrency), opened
 
 

@@ -98,7 +98,7 @@ class Stages:
         stage = replace(stage, gates={**stage.gates, **gates})
         if POLICY in backends:
             info = backends[POLICY].describe()
-            about = {**(stage.about or {}), "model": info.model_id, "seed_sent": stage.model_seeds and info.sends_seed}
+            about = {**stage.about, "model": info.model_id, "seed_sent": stage.model_seeds and info.sends_seed}
             stage = replace(stage, about=about, requests=SharedRequests(info.sampling))
         return stage
 

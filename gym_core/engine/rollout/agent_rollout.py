@@ -82,7 +82,7 @@ async def _converse(run: RolloutRun, session: LiveSession) -> str:
         return ""
     stop = checked_stop(stop)
     if stop.detail:
-        run.about = {**(run.about or {}), "stop_detail": stop.detail}
+        run.about = {**run.about, "stop_detail": stop.detail}
     return stop.reason.value
 
 

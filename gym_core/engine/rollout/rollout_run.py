@@ -181,7 +181,7 @@ class RolloutRun:
             attempt=self.attempt,
             seed=self.seed,
             run_id=self.stage.run_id,
-            about=self.about or {},
+            about=self.about,
             recording=self.recording,
             tools=self.tools,
             seconds=now - self.started if self.started is not None else 0.0,

@@ -101,7 +101,7 @@ async def runner_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
     completed = checked_completion(returned)
     _record(run, completed)
     if POLICY not in runner.describe().roles:
-        run.about = {**(run.about or {}), "model": _model_of(completed)}
+        run.about = {**run.about, "model": _model_of(completed)}
     run.phase = "verify"
     return completed.stop_reason, checked_verdict(completed.verdict)
 

@@ -98,7 +98,7 @@ class Stage:
     run_id: str = ""
     seed: int = 0
     model_seeds: bool = False
-    about: Mapping[str, Any] | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
     tool_called: Callable[[CallInfo], None] | None = None
     gateway: LazyGateway = field(default_factory=LazyGateway)
     budget: Budget | None = None

@@ -48,7 +48,7 @@ class ServedRollouts:
     @property
     def name(self) -> str:
         """What answers call the agent where a model's name belongs: the name of its own model."""
-        return str((self.stage.about or {}).get("model") or type(self.stage.agent).__name__)
+        return str(self.stage.about.get("model") or type(self.stage.agent).__name__)
 
     @property
     def running(self) -> int:
