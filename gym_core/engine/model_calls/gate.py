@@ -401,10 +401,9 @@ class SessionActor:
         )
 
 
-def _lacking(role: str) -> Exception:
-    return errors.UsageError(
-        f"the environment asks for a `{role}` model and the run has none", hint=f"--model {role}=REF"
-    )
+def lacking_model(role: str, asker: str = "environment") -> errors.UsageError:
+    """What is said of a role that there is no model for."""
+    return errors.UsageError(f"the {asker} asks for a `{role}` model and the run has none", hint=f"--model {role}=REF")
 
 
 class Models(Mapping[str, BoundModel]):
@@ -416,7 +415,7 @@ class Models(Mapping[str, BoundModel]):
         self,
         roles: Mapping[str, ModelGate],
         ask: Ask,
-        lacking: Callable[[str], Exception] = _lacking,
+        lacking: Callable[[str], Exception] = lacking_model,
         *,
         request: Request | None = None,
     ) -> None:

@@ -12,12 +12,13 @@ from gym_core.contract.gateway import Endpoint
 from gym_core.contract.resource_server import Done
 from gym_core.contract.sandbox import Sandbox
 from gym_core.domain.blame import as_exception, asked_to_end
-from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError, UsageError
+from gym_core.domain.errors import ContextLengthError, EpisodeOver, GymError, ModelError, PolicyError
 from gym_core.domain.responses import FunctionCallOutput, Item, Request, Response
 from gym_core.domain.rollout import Rollout, Verdict
 from gym_core.domain.sampling import Sampling, inherited, sampling_fields
 from gym_core.domain.stop_reasons import SESSION_DONE, StopReason
 from gym_core.domain.task import Task
+from gym_core.engine.model_calls.gate import lacking_model
 from gym_core.engine.rollout.live_session import LiveSession
 from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun, carry_out
 from gym_core.engine.rollout.row import trajectory
@@ -267,7 +268,7 @@ class LiveEpisode(LiveActor):
         """Another actor."""
         live = self.__live
         if role not in live.run.stage.gates:
-            raise UsageError(f"the agent asks for a `{role}` model and the run has none", hint=f"--model {role}=REF")
+            raise lacking_model(role, "agent")
         speaker = live.run.recording.actor(name, role)
         if speaker is live.run.recording.main:
             return self

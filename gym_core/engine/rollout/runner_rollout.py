@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from gym_core.contract.agent import Actor
@@ -14,7 +15,7 @@ from gym_core.domain.errors import EpisodeOver, ModelError, UsageError
 from gym_core.domain.responses import Request, Response
 from gym_core.domain.rollout import Verdict
 from gym_core.domain.task import Task
-from gym_core.engine.model_calls.gate import Models
+from gym_core.engine.model_calls.gate import Models, lacking_model
 from gym_core.engine.rollout.failure import PHASE_STATUS
 from gym_core.engine.rollout.rollout_run import USED_UP, RolloutRun
 from gym_core.engine.rollout.verify import checked_verdict
@@ -39,7 +40,7 @@ class LiveRunnerContext:
 
     def __init__(self, run: RolloutRun) -> None:
         self.__run = run
-        self.models = Models(run.stage.gates, self.__ask, _lacking, request=run.request)
+        self.models = Models(run.stage.gates, self.__ask, partial(lacking_model, asker="runner"), request=run.request)
 
     @property
     def repeat(self) -> int:
@@ -79,10 +80,6 @@ class LiveRunnerContext:
             if error.fatal and self.__run.broken is None:  # it hits all rollouts alike, whatever the runner makes of it
                 self.__run.broken = (self.__run.phase, error)
             raise
-
-
-def _lacking(role: str) -> UsageError:
-    return UsageError(f"the runner asks for a `{role}` model and the run has none", hint=f"--model {role}=REF")
 
 
 async def runner_rollout(run: RolloutRun) -> tuple[str, Verdict | None]:
