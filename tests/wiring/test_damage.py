@@ -149,7 +149,7 @@ def test_a_record_of_an_isolated_environment_that_cannot_be_read_is_named(
     store.mkdir(parents=True)
     (store / "gym-left.json").write_text('{"format": 1, "folder')
     whole: dict[str, Any] = dict.fromkeys(("request", "distribution", "version", "summary", "core"), "gym-other")
-    whole |= {"contract": "1", "python": "3.12", "venv": "", "instead": [], "interpreter": ""}
+    whole |= {"contract": "1", "python_version": "3.12", "venv": "", "instead": [], "interpreter": ""}
     record = {"format": FORMAT, "folder": "gone", "components": [], "extensions": [], **whole}
     (store / "gym-other.json").write_text(json.dumps(record))
     messages = [damage.message for damage in find_damage(environ=variables)]

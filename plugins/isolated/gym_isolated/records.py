@@ -11,13 +11,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gym_core.spi import canonical, data_folder
 
-FORMAT = 4
+FORMAT = 5
 """The version of a record's shape. Records of another one are not read."""
 
 
@@ -63,22 +63,7 @@ class Environment:
 
     def to_wire(self) -> dict[str, Any]:
         """What its record holds."""
-        return {
-            "format": FORMAT,
-            "folder": self.folder.name,
-            "request": self.request,
-            "distribution": self.distribution,
-            "version": self.version,
-            "summary": self.summary,
-            "core": self.core,
-            "contract": self.contract,
-            "python": self.python_version,
-            "venv": self.venv,
-            "instead": list(self.instead),
-            "interpreter": self.interpreter,
-            "extensions": list(self.extensions),
-            "components": list(self.components),
-        }
+        return {"format": FORMAT, **asdict(self), "folder": self.folder.name}
 
 
 def python_of(folder: Path) -> Path:
@@ -141,20 +126,10 @@ def read_environment(record: Path) -> Environment | None:
         read = orjson.loads(record.read_bytes())
         if read["format"] != FORMAT:
             return None
-        return Environment(
-            folder=record.parent / read["folder"],
-            request=read["request"],
-            distribution=read["distribution"],
-            version=read["version"],
-            summary=read["summary"],
-            core=read["core"],
-            contract=read["contract"],
-            python_version=read["python"],
-            venv=read["venv"],
-            instead=tuple(read["instead"]),
-            interpreter=read["interpreter"],
-            components=[component for component in read["components"] if component["kind"] and component["name"]],
-            extensions=read["extensions"],
-        )
+        del read["format"]
+        read["folder"] = record.parent / read["folder"]
+        read["instead"] = tuple(read["instead"])
+        read["components"] = [one for one in read["components"] if one["kind"] and one["name"]]
+        return Environment(**read)
     except (OSError, ValueError, KeyError, TypeError):
         return None
