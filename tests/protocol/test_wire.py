@@ -26,10 +26,12 @@ from gym_core import (
 )
 from gym_core.spi import session_info
 from gym_http.protocol.errors import WireError
+from gym_http.protocol.sessions import TaskBody
+from gym_http.protocol.shapes import read
 from gym_http.protocol.wire import (
     info_from_wire,
     info_to_wire,
-    task_from_wire,
+    task_of_body,
     task_to_wire,
     trajectory_from_wire,
     trajectory_to_wire,
@@ -70,7 +72,7 @@ def sent(value: Any) -> Any:
 @given(st.dictionaries(FIELDS, JSON, max_size=4), st.text(max_size=8), st.integers(0, 2**31))
 def test_tasks(fields: dict[str, Any], task_id: str, index: int) -> None:
     task = Task({**fields, "responses_create_params": {"input": "x"}}, task_id=task_id, index=index)
-    got = task_from_wire(sent(task_to_wire(task)))
+    got = task_of_body(read(TaskBody, sent(task_to_wire(task))))
     assert (got.row, got.task_id, got.index) == (task.row, task.task_id, task.index)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from gym_core import Rollout, Trajectory, responses
@@ -23,7 +23,7 @@ class Place:
 
     def to_wire(self) -> dict[str, Any]:
         """As JSON."""
-        return {"number": self.number, "task_id": self.task_id, "repeat": self.repeat, "detail": self.detail}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

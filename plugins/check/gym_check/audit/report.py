@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gym_check.audit.finding import Finding, Severity
@@ -30,14 +30,7 @@ class PolicyResult:
 
     def to_wire(self) -> dict[str, Any]:
         """The result as a JSON object."""
-        return {
-            "name": self.name,
-            "verdicts": self.verdicts,
-            "failed": self.failed,
-            "full": self.full,
-            "mean": self.mean,
-            "best": self.best,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,26 +77,28 @@ class TaskCheck:
 
 async def listing_problems(server: ResourceServer, check: TaskCheck, limit: int) -> list[Problem]:
     """What is wrong with how the first `limit` tasks are listed, which `check` takes; they are listed twice."""
+    if failed := await _failure(server, limit, check):
+        message = f"its tasks cannot be listed: after {len(check.rows)} of them, {failed}"
+        return [Problem("tasks-fail", message, "`tasks` must not raise; make it yield every task")]
+    if not check.rows:
+        message = "it ships no tasks, so that nothing could be tried"
+        return [Problem("no-tasks", message, "give it `tasks`, or audit it with options that have some")]
+    again = TaskCheck()
+    if failed := await _failure(server, limit, again):
+        return [Problem("tasks-differ", f"its tasks can be listed only once: {failed}", _ORDER)]
+    return order_problems(check.rows, again.rows)
+
+
+async def _failure(server: ResourceServer, limit: int, check: TaskCheck) -> str:
+    """List tasks for a check; what failed while they were listed, empty where nothing did."""
     try:
         async for item in _listed(server, limit):
             check.take(item)
     except BaseException as failed:
         if asked_to_end(failed):
             raise
-        message = f"its tasks cannot be listed: after {len(check.rows)} of them, {described(failed)}"
-        return [Problem("tasks-fail", message, "`tasks` must not raise; make it yield every task")]
-    if not check.rows:
-        message = "it ships no tasks, so that nothing could be tried"
-        return [Problem("no-tasks", message, "give it `tasks`, or audit it with options that have some")]
-    again = TaskCheck()
-    try:
-        async for item in _listed(server, limit):
-            again.take(item)
-    except BaseException as failed:
-        if asked_to_end(failed):
-            raise
-        return [Problem("tasks-differ", f"its tasks can be listed only once: {described(failed)}", _ORDER)]
-    return order_problems(check.rows, again.rows)
+        return described(failed)
+    return ""
 
 
 def order_problems(first: Sequence[bytes], second: Sequence[bytes]) -> list[Problem]:

@@ -28,11 +28,6 @@ def task_to_wire(task: Task) -> TaskBody:
     return {"row": task.row, "task_id": task.task_id, "index": task.index}
 
 
-def task_from_wire(wire: Any, field: str = "task") -> Task:
-    """A task from its JSON form; `field`: its path, for messages. Raises `WireError`."""
-    return task_of_body(read(TaskBody, wire, field))
-
-
 def task_of_body(body: TaskBody) -> Task:
     """A task whose JSON form has been read."""
     return Task(body["row"], task_id=body.get("task_id", ""), index=body.get("index", 0))
