@@ -15,6 +15,7 @@ from uv import find_uv_bin
 from gym_testing import IsolatedPlugins
 from tests.docs.pages import ROOT, commands
 from tests.docs.pages import blocks as blocks_of
+from tests.support.forks import gym_program
 
 PAGE = ROOT / "docs" / "tutorial.md"
 CODE = Path("gym-shop/gym_shop/__init__.py")
@@ -42,7 +43,8 @@ def test_following_the_tutorial_works(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("OPENAI_BASE_URL", endpoint)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-docs")
-    monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+    programs = (gym_program().parent, Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join((*map(str, programs), os.environ["PATH"])))
     for block in blocks_of(PAGE):
         title, status = fence(block.line)
         if title == "verify":
