@@ -117,7 +117,9 @@ if TYPE_CHECKING:
     from gym_core.domain.task import REQUEST_FIELD as REQUEST_FIELD
     from gym_core.domain.task import RESULT_FIELDS as RESULT_FIELDS
     from gym_core.domain.task import check_row as check_row
+    from gym_core.domain.task import is_result as is_result
     from gym_core.domain.task import own_task_id as own_task_id
+    from gym_core.domain.task import result_task_id as result_task_id
     from gym_core.domain.task import without_result as without_result
     from gym_core.domain.tokens import TOKEN_FIELDS as TOKEN_FIELDS
     from gym_core.domain.tool_calls import sent_request as sent_request
@@ -151,6 +153,7 @@ if TYPE_CHECKING:
     from gym_core.engine.metrics.breakdown import field_value as field_value
     from gym_core.engine.metrics.columns import FLAT_COLUMNS as FLAT_COLUMNS
     from gym_core.engine.metrics.columns import flat_row as flat_row
+    from gym_core.engine.metrics.groups import GroupTally as GroupTally
     from gym_core.engine.metrics.intervals import student_t as student_t
     from gym_core.engine.metrics.rewards import RewardTally as RewardTally
     from gym_core.engine.metrics.statistics import SUCCESS as SUCCESS
@@ -203,25 +206,25 @@ if TYPE_CHECKING:
     from gym_core.engine.standard_streams import print_plainly as print_plainly
     from gym_core.engine.storage.collisions import refuse_collisions as refuse_collisions
     from gym_core.engine.storage.collisions import refuse_of_a_run as refuse_of_a_run
-    from gym_core.engine.storage.collisions import refuse_writes_to_runs as refuse_writes_to_runs
     from gym_core.engine.storage.encoded import EncodedRollout as EncodedRollout
+    from gym_core.engine.storage.files import line_at as line_at
+    from gym_core.engine.storage.files import numbered_lines as numbered_lines
+    from gym_core.engine.storage.files import refuse_odd as refuse_odd
     from gym_core.engine.storage.groups import GroupLines as GroupLines
     from gym_core.engine.storage.manifest import Manifest as Manifest
     from gym_core.engine.storage.outputs import Outputs as Outputs
     from gym_core.engine.storage.outputs import rows_beside as rows_beside
-    from gym_core.engine.storage.reading import ResultsFile as ResultsFile
-    from gym_core.engine.storage.reading import StoredRow as StoredRow
-    from gym_core.engine.storage.reading import StoredRows as StoredRows
-    from gym_core.engine.storage.reading import files_of_results as files_of_results
     from gym_core.engine.storage.requests import SharedRequest as SharedRequest
     from gym_core.engine.storage.requests import StoredRequests as StoredRequests
     from gym_core.engine.storage.summary import recounted as recounted
     from gym_core.engine.storage.summary import remedy as remedy
     from gym_core.engine.tasks.input_file import open_input as open_input
     from gym_core.engine.tasks.job import Job as Job
+    from gym_core.engine.tasks.keys import KeyTable as KeyTable
     from gym_core.engine.tasks.keys import UniqueIds as UniqueIds
     from gym_core.engine.tasks.keys import content_id as content_id
     from gym_core.engine.tasks.keys import named_by as named_by
+    from gym_core.engine.tasks.keys import rollout_key as rollout_key
     from gym_core.engine.tasks.read_source import input_source as input_source
     from gym_core.engine.tasks.source import server_source as server_source
     from gym_core.wiring.config_file import Configured as Configured

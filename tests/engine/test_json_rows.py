@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from gym_core import Task, UsageError, Verdict, encode_json, parse_json
-from gym_core.engine.storage.reading import ResultsFile
 from gym_nemo.formats import NemoExporter
 from gym_results.comparison import Statistics
+from gym_results.reading import ResultsFile
 from gym_results.rescoring import open_rescore
 from gym_results.rollout_view import render
 from gym_results.run_rows import RunRows, Selection

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gym_core import Status, Task, encode_json
-from gym_core.engine.storage.reading import ResultsFile
+from gym_results.reading import ResultsFile
 from tests.support.envs import env
 from tests.support.models import ScriptedModel, say
 from tests.support.running import read_jsonl, rollout, run

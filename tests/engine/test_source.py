@@ -12,10 +12,10 @@ import orjson
 import pytest
 
 from gym_core import UsageError
-from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.tasks.source import FileSource
 from gym_core.errors import InputError
 from gym_results.comparison import Statistics
+from gym_results.reading import ResultsFile
 from tests.support.envs import row
 from tests.support.models import ScriptedModel
 from tests.support.running import Ended, read_jsonl, run

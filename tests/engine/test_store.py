@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from gym_core import UsageError
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.storage.outputs import Outputs
-from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.storage.store import LineFile
 from gym_core.errors import AuthenticationError, BadRequestError
 from gym_core.spi import open_run
+from gym_results.reading import ResultsFile
 from tests.support.envs import env
 from tests.support.loop import asynchronous
 from tests.support.models import ScriptedModel

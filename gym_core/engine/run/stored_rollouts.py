@@ -25,7 +25,6 @@ from gym_core.engine.storage.files import parse_account, read_rows
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.outputs import Outputs
-from gym_core.engine.storage.reading import ResultsFile
 from gym_core.engine.storage.resume import Finished
 from gym_core.engine.tasks.check import SourceInfo
 from gym_core.engine.tasks.keys import KeyTable, digest
@@ -38,7 +37,8 @@ READ_AHEAD = 16
 
 @asynccontextmanager
 async def open_stored_rollouts(
-    results: ResultsFile,
+    rollouts: Generator[Rollout, None, None],
+    files: Outputs,
     config: RunConfig,
     begin: Callable[[Stage, Rollout], RolloutRun],
     *,
@@ -48,10 +48,10 @@ async def open_stored_rollouts(
 ) -> AsyncGenerator[Run[Rollout], None]:
     """A run that does something again with each rollout of a results file: opened, executed and ended like any other.
 
-    `config`: the components of the run, which has no agent, and where it writes to. `begin`: a rollout of the run, of
-    one that has a reward; failures are carried over as they are. `rows`: how many rows there are. `described`: makes
-    the run's manifest of the usual one. Groups are scored again once all rollouts are there. Raises `UsageError`,
-    `PluginError`.
+    `rollouts`: each of them once. `files`: those of the run that has written it. `config`: the components of the run,
+    which has no agent, and where it writes to. `begin`: a rollout of the run, of one that has a reward; failures are
+    carried over as they are. `rows`: how many rows there are. `described`: makes the run's manifest of the usual one.
+    Groups are scored again once all rollouts are there. Raises `UsageError`, `PluginError`.
     """
     stack = AsyncExitStack()
     try:
@@ -63,11 +63,11 @@ async def open_stored_rollouts(
         scores = repeats >= FEWEST and opened.scores
         if scores:
             opened.progress.groups = GroupTally()
-        tasks = SourceInfo(str(results.path))
+        tasks = SourceInfo(str(files.rows))
         manifest = described(run_manifest(opened, tasks))
         record, _ = await open_record(stack, opened, manifest, tasks)
         assert record.store is not None
-        record.store.cite_all(results.outputs.tools)
+        record.store.cite_all(files.tools)
         stage = opened.open_stage(stack, running_clock(), manifest.run_id)
         groups = None
         if scores:
@@ -75,7 +75,7 @@ async def open_stored_rollouts(
             # the rollouts of a task lie wherever they stand in the file: they are put together at the end
             groups.later = partial(_score_groups, groups, record.store.outputs, repeats)
         yield Run(
-            source=StoredRollouts(results, record),
+            source=StoredRollouts(rollouts, record),
             executor=InlineExecutor(partial(begin, stage), concurrency=config.execution.concurrency),
             record=record,
             notices=opened.notices,
@@ -95,16 +95,16 @@ class StoredRollouts:
 
     known = True
 
-    def __init__(self, results: ResultsFile, record: Record) -> None:
+    def __init__(self, rollouts: Generator[Rollout, None, None], record: Record) -> None:
         self.info = record.tasks
         self.planned = record.progress.total
-        self._results = results
+        self._rollouts = rollouts
         self._record = record
 
     async def jobs(self) -> AsyncGenerator[Rollout, None]:
         """All that have a verdict. Raises `UsageError` for what is no row."""
         progress = self._record.progress
-        rollouts = Prefetch(self._results.rollouts(), READ_AHEAD)
+        rollouts = Prefetch(self._rollouts, READ_AHEAD)
         try:
             async for rollout in rollouts:
                 if rollout.reward is not None:

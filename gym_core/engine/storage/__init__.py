@@ -1,1 +1,1 @@
-"""The files of a run: written, read back, resumed, summed up."""
+"""The files of a run: written, resumed, summed up."""

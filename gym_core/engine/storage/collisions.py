@@ -6,7 +6,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,15 +40,6 @@ def refuse_collisions(read: Iterable[Named], written: Iterable[Named]) -> None:
     for identity, name in ((_identity_of(standard_output()), "standard output"), (_identity_of(2), "standard error")):
         if identity is not None and identity in taken and not taken[identity].startswith(LOG):
             raise UsageError(f"{name} goes to {taken[identity]}: it would be destroyed", hint="send it elsewhere")
-
-
-def refuse_writes_to_runs(files: Iterable[Path], written: Iterable[Named] = ()) -> None:
-    """Raise `UsageError` where a file of the runs that are read, each named by its results, is one that is written."""
-    read: list[Named] = []
-    for file in files:
-        read.append(("the results", file))
-        read += (("a file of its run", path) for path in astuple(Outputs.beside(file)))
-    refuse_collisions(read, written)
 
 
 def refuse_of_a_run(what: str, path: Path) -> None:

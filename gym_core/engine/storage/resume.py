@@ -22,7 +22,7 @@ from gym_core.domain.task import result_task_id
 from gym_core.engine.metrics.progress import Progress
 from gym_core.engine.storage.files import line_number, lines_backwards, numbered_lines, parse_account, parse_row
 from gym_core.engine.storage.outputs import Outputs
-from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
+from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat, rollout_key
 
 LOOKED_EVERY = 5_000
 REPORTED_SECONDS = 2.0
@@ -79,7 +79,7 @@ class Finished:
         for offset, line in lines:
             try:
                 row = self._parse(line)
-                take(offset, row, for_repeat(digest(result_task_id(row)), row["rollout"]["repeat"]))
+                take(offset, row, rollout_key(result_task_id(row), row["rollout"]["repeat"]))
                 self._count(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
@@ -120,7 +120,7 @@ class Finished:
 
     def attempt(self, task_id: str, repeat: int) -> int:
         """The number of the next attempt, or 0 for a rollout that is not to run."""
-        known = self._known.get(for_repeat(digest(task_id), repeat))
+        known = self._known.get(rollout_key(task_id, repeat))
         if known is None:
             return 1
         return 0 if known & _DONE else known + 1

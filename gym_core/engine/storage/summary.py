@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from gym_core.domain import errors as error_classes
 from gym_core.domain.errors import ModelError
@@ -14,9 +15,6 @@ from gym_core.engine.metrics.rewards import RewardTally
 from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import FORMAT_VERSION
 from gym_core.engine.tasks.check import SourceInfo
-
-if TYPE_CHECKING:
-    from gym_core.engine.storage.reading import ResultsFile
 
 
 def summarize(
@@ -57,24 +55,18 @@ def summarize(
     }
 
 
-def recounted(
-    results: ResultsFile,
-    repeats: int,
-    by: Sequence[str] = (),
-    heard: Callable[[Rollout], None] = lambda rollout: None,
-) -> dict[str, Any]:
-    """The part of a summary that can be computed again, from the rows and failures, which are read as a stream.
+def recounted(rollouts: Iterable[Rollout], groups: Path, repeats: int, by: Sequence[str] = ()) -> dict[str, Any]:
+    """The part of a summary that can be computed again, from all rollouts and the file of the groups' verdicts.
 
-    `repeats`: how many rollouts a task has. `by`: fields to break the reward down by. `heard` is told of each rollout.
-    Raises `UsageError` for a line that is no rollout.
+    `repeats`: how many rollouts a task has. `by`: fields to break the reward down by. Raises `UsageError` for a line
+    that is no group's.
     """
     progress = Progress(repeats=repeats, rewards=RewardTally(repeats, by))
-    if results.outputs.groups.exists():
+    if groups.exists():
         progress.groups = GroupTally()
-        GroupLines(results.outputs.groups, progress.groups)
-    for rollout in results.rollouts():
+        GroupLines(groups, progress.groups)
+    for rollout in rollouts:
         progress.add(rollout.row)
-        heard(rollout)
     return {"rollouts": _counts(progress), **account(progress)}
 
 

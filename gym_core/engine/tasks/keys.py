@@ -30,6 +30,11 @@ def digest(task_id: str) -> bytes:
     return blake2b(task_id.encode("utf-8", "surrogatepass"), digest_size=DIGEST_SIZE).digest()
 
 
+def rollout_key(task_id: str, repeat: int) -> bytes:
+    """What a `KeyTable` knows a rollout by."""
+    return for_repeat(digest(task_id), repeat)
+
+
 def for_repeat(task: bytes, repeat: int) -> bytes:
     """The hash of a task as that of one of its rollouts; the first has the task's own."""
     return (int.from_bytes(task, "big") ^ repeat).to_bytes(DIGEST_SIZE, "big") if repeat else task

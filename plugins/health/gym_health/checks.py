@@ -16,8 +16,9 @@ from itertools import groupby
 from typing import ClassVar
 
 from gym_core import Status, StopReason, ToolCall, encode_json
-from gym_core.spi import REQUEST_FIELD, RESULT_FIELDS, ResultsFile, places_of
+from gym_core.spi import REQUEST_FIELD, RESULT_FIELDS, places_of
 from gym_health.finding import Finding, Place, Seen, is_said
+from gym_results.reading import ResultsFile
 
 ENOUGH = 20
 """So many rollouts, before anything is said of all of them."""

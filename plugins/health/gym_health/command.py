@@ -37,8 +37,8 @@ def health(terminal: Terminal, run: Path, ignored: tuple[str, ...], examples: in
 
     The exit status is 0 where nothing was found, and 1 where something was.
     """
-    from gym_core.spi import ResultsFile
     from gym_health.checks import CHECKS, look_at
+    from gym_results.reading import ResultsFile
     from gym_results.stored_runs import results_at
 
     unknown = next((name for name in ignored if name not in CHECKS), None)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from gym_core import Rollout, UsageError
-from gym_core.spi import ClusteredMean, Manifest, ResultsFile, recounted, rounded
+from gym_core.spi import ClusteredMean, Manifest, recounted, rounded
 from gym_results.fields import SoughtFields
 from gym_results.power import Noise, interval_of_difference
+from gym_results.reading import ResultsFile
 
 
 class NoRollouts(UsageError):
@@ -72,7 +73,7 @@ class Statistics:
         self._counts: dict[int, int] = {}
         self._about: Mapping[str, Any] = {}
         self._begun, self._ended = math.inf, -math.inf
-        account = recounted(file, self.repeats, by, self._hear)
+        account = recounted(self._heard(file), file.outputs.groups, self.repeats, by)
         if not self._about:
             raise NoRollouts(f"{path} holds no rollout", hint="give a file that `gym run --output` wrote")
         self._counts.clear()
@@ -87,15 +88,18 @@ class Statistics:
             "power": power_of_run(account["reward"], detect),
         }
 
-    def _hear(self, rollout: Rollout) -> None:
-        about = rollout.row["rollout"]
-        timing = about["timing"]
-        self._begun = min(self._begun, timing["finished_at"] - timing["seconds"])
-        self._ended = max(self._ended, timing["finished_at"])
-        if self._for_comparison and rollout.reward is not None:
-            self._keep(rollout.task_id, rollout.reward)
-        self.sought.look(rollout.row)
-        self._about = self._about or about
+    def _heard(self, file: ResultsFile) -> Iterator[Rollout]:
+        """All rollouts, each noted as it comes."""
+        for rollout in file.rollouts():
+            about = rollout.row["rollout"]
+            timing = about["timing"]
+            self._begun = min(self._begun, timing["finished_at"] - timing["seconds"])
+            self._ended = max(self._ended, timing["finished_at"])
+            if self._for_comparison and rollout.reward is not None:
+                self._keep(rollout.task_id, rollout.reward)
+            self.sought.look(rollout.row)
+            self._about = self._about or about
+            yield rollout
 
     def _keep(self, task_id: str, reward: float) -> None:
         self.zero_or_one = self.zero_or_one and reward in (0.0, 1.0)

@@ -67,13 +67,12 @@ def export(
         ExportRequest,
         Kind,
         PluginManager,
-        ResultsFile,
         StoredRequests,
         refuse_of_a_run,
-        refuse_writes_to_runs,
     )
     from gym_results.export_file import export_lines, refuse_existing, write_export
     from gym_results.export_selection import SelectedRollouts
+    from gym_results.reading import ResultsFile, refuse_writes_to_runs
 
     exporter: Exporter = PluginManager(disabled).load(Kind.EXPORTER, format_).component
     options = _options(exporter, format_, settings)

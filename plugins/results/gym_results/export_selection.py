@@ -11,9 +11,9 @@ from typing import Literal, TypeAlias
 
 from gym_core import Rollout, UsageError
 from gym_core.errors import InputError
-from gym_core.spi import ResultsFile
 from gym_results.conditions import Condition
 from gym_results.fields import SoughtFields
+from gym_results.reading import ResultsFile
 
 Breaks: TypeAlias = Literal["split", "drop", "refuse"]
 

@@ -19,13 +19,13 @@ from gym_core.spi import (
     Invocation,
     Manifest,
     Redactor,
-    ResultsFile,
     RewardTally,
     Run,
     RunConfig,
     open_stored_rollouts,
     run_config,
 )
+from gym_results.reading import ResultsFile
 from gym_results.replay import replayed
 
 _POLICY, _ENV, _SANDBOX = "policy", "env", "sandbox"
@@ -73,7 +73,8 @@ async def open_rescore(
     config = _run_config(results, repeats, models or {}, env, argv, settings)
     redactor = redactor if redactor is not None else Redactor()
     opened = open_stored_rollouts(
-        results,
+        results.rollouts(),
+        results.outputs,
         config,
         partial(replayed, redactor=redactor),
         rows=rows,

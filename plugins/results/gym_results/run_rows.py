@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 from gym_core import UsageError
-from gym_core.spi import GroupLines, Outputs, StoredRow, StoredRows
+from gym_core.spi import GroupLines, Outputs
 from gym_results.conditions import Condition
 from gym_results.fields import HINT_TO_FIELDS, SoughtFields
+from gym_results.reading import StoredRow, StoredRows
 
 _DIGITS = 19
 _PLAIN = re.compile(r"[A-Za-z_][\w .:-]*", re.ASCII)

@@ -15,7 +15,7 @@ from gym_core.spi import Terminal, debug_option, json_option, pass_terminal
 from gym_results.options import COUNT, condition_option
 
 if TYPE_CHECKING:
-    from gym_core.spi import StoredRow
+    from gym_results.reading import StoredRow
     from gym_results.run_rows import RunRows, Selection
 
 
@@ -41,7 +41,7 @@ def show(
     id is a number is found with its repeat, such as 7#0. Of several attempts the last is shown.
     """
     from gym_core import encode_json
-    from gym_core.spi import refuse_writes_to_runs
+    from gym_results.reading import refuse_writes_to_runs
     from gym_results.run_rows import RunRows
     from gym_results.stored_runs import results_at
 

@@ -43,8 +43,8 @@ def stats(
     compared with those of the first, task by task, over the tasks that both have. Of several, those that lie beside
     results, and results without a rollout, are left out, which is said: so `results/*.jsonl` will do.
     """
-    from gym_core.spi import refuse_writes_to_runs
     from gym_results.comparison import difference
+    from gym_results.reading import refuse_writes_to_runs
 
     refuse_writes_to_runs(files)
     if detect is not None and not math.isfinite(detect):

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_core import UsageError
-from gym_core.spi import ResultsFile
 from gym_results.comparison import Statistics, difference, same_tasks
+from gym_results.reading import ResultsFile
 from tests.support.envs import ask, env
 from tests.support.models import ScriptedModel
 from tests.support.running import Ended, read_jsonl, run

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gym_core import Done, Item, Response, Session, Task, Trajectory, UsageError, Verdict, tool, user_message
-from gym_core.spi import ResultsFile
+from gym_results.reading import ResultsFile
 from gym_results.rescoring import open_rescore
 from tests.support.agents import FunctionAgent
 from tests.support.envs import PlainSession, ask, env

@@ -12,7 +12,8 @@ from typing import Any
 import duckdb
 
 from gym_core import UsageError, encode_json, parse_json
-from gym_core.spi import Column, Json, ResultsFile
+from gym_core.spi import Column, Json
+from gym_results.reading import ResultsFile
 from gym_tables.columns import Shape
 from gym_tables.model_calls import MODEL_CALLS, model_call_rows
 from gym_tables.tool_calls import TOOL_CALLS, tool_call_rows

@@ -35,8 +35,8 @@ def query(terminal: Terminal, /, runs: tuple[str, ...], as_json: bool, as_csv: b
 
       gym query results/a.jsonl "select stop_reason, count(*), avg(reward) from rollouts group by all"
     """
-    from gym_core.spi import ResultsFile, refuse_writes_to_runs
     from gym_results.csv_lines import csv_lines
+    from gym_results.reading import ResultsFile, refuse_writes_to_runs
     from gym_results.stored_runs import results_at
     from gym_tables.database import ask
 

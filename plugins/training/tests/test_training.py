@@ -382,7 +382,7 @@ def test_columns_are_what_a_rollout_func_returns(results: Path) -> None:
 
 
 def read(results: Path) -> list[Rollout]:
-    from gym_core.spi import ResultsFile
+    from gym_results.reading import ResultsFile
 
     return [*ResultsFile(results).rollouts()]
 

@@ -60,7 +60,7 @@ def view(
 
 
 def _export(terminal: Terminal, places: tuple[Path, ...], page: Path, chosen: tuple[str, ...]) -> int:
-    from gym_core.spi import refuse_writes_to_runs
+    from gym_results.reading import refuse_writes_to_runs
     from gym_results.stored_runs import RESULTS, results_at
     from gym_viewer.export import write_page
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from gym_core.spi import ResultsFile
 from gym_health.checks import look_at
 from gym_health.finding import Finding
+from gym_results.reading import ResultsFile
 from gym_viewer.api.query import Query
 from gym_viewer.api.shapes import Health, HealthFinding
 from gym_viewer.library import Library, OpenRun

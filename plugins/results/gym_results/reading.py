@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from gym_core.domain.errors import UsageError
-from gym_core.domain.json_text import JsonError, parse_json
-from gym_core.domain.rollout import Rollout
-from gym_core.domain.task import is_result, result_task_id
-from gym_core.engine.metrics.groups import GroupTally
-from gym_core.engine.storage.files import line_at, numbered_lines, refuse_odd
-from gym_core.engine.storage.groups import GroupLines
-from gym_core.engine.storage.manifest import Manifest
-from gym_core.engine.storage.outputs import Outputs, rows_beside
-from gym_core.engine.tasks.keys import KeyTable, digest, for_repeat
+from gym_core import JsonError, Rollout, UsageError, parse_json
+from gym_core.spi import (
+    GroupLines,
+    GroupTally,
+    KeyTable,
+    Manifest,
+    Outputs,
+    is_result,
+    line_at,
+    numbered_lines,
+    refuse_collisions,
+    refuse_odd,
+    result_task_id,
+    rollout_key,
+    rows_beside,
+)
 
 _NEEDED = ("repeat", "status", "stop_reason", "usage", "cost", "timing", "tools", "model_calls", "error", "seed")
 _REPEAT = re.compile(rb'"rollout":\{"run_id":"[^"]*","task_index":\d+,"repeat":(\d+),')
@@ -44,6 +50,18 @@ def files_of_results(path: Path) -> Outputs:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path} cannot be read: {reason}", hint=_NOT_OURS) from error
     return outputs
+
+
+def refuse_writes_to_runs(files: Iterable[Path], written: Iterable[tuple[str, Path]] = ()) -> None:
+    """Raise `UsageError` where a file of the runs that are read, each named by its results, is one that is written.
+
+    `written`: what each is to the command, and its path.
+    """
+    read: list[tuple[str, Path]] = []
+    for file in files:
+        read.append(("the results", file))
+        read += (("a file of its run", path) for path in astuple(Outputs.beside(file)))
+    refuse_collisions(read, written)
 
 
 @dataclass(slots=True)
@@ -195,7 +213,7 @@ class ResultsFile:
         for stored in self._rows.standing():
             task_id, repeat = stored.key
             failed = stored.path is not self.path
-            if not failed and not seen.add(for_repeat(digest(task_id), repeat)):
+            if not failed and not seen.add(rollout_key(task_id, repeat)):
                 raise UsageError(
                     f"{stored.place}: repeat {repeat} of the task {task_id!r} stands on an earlier line already",
                     hint="results of several runs cannot share a file; give each its own",
