@@ -1,6 +1,11 @@
 """From what a user asks for to a run that is open: every part is made here, in the order that loses nothing.
 
-What is refused is refused before anything is written; what is written, before anything is paid for.
+1. `open_components`: outputs are looked at, components made, the input read, components opened, models looked at.
+2. `open_record`: the manifest is written, and what an earlier part of the run has done is read.
+3. `Opened.open_stage`: what all rollouts share. Then groups, the source of jobs, and the executor: a `Run`.
+
+What is refused is refused before anything is written; what is written, before anything is paid for. Runs over stored
+rollouts and open engines are opened by the same steps.
 """
 
 from __future__ import annotations
