@@ -190,7 +190,6 @@ if TYPE_CHECKING:
     from gym_core.engine.rollout.rollout_run import RolloutRun as RolloutRun
     from gym_core.engine.rollout.rollout_run import carry_out as carry_out
     from gym_core.engine.rollout.rollout_run import derive_seed as derive_seed
-    from gym_core.engine.rollout.row import build_row as build_row
     from gym_core.engine.rollout.row import unwritable as unwritable
     from gym_core.engine.rollout.runner_rollout import NoEnvironment as NoEnvironment
     from gym_core.engine.rollout.stage import LazyGateway as LazyGateway

@@ -36,7 +36,7 @@ from gym_core.engine.model_calls.reservations import Reservations
 from gym_core.engine.rollout.failure import Failure, blame_row, failure_of
 from gym_core.engine.rollout.live_session import LiveSession
 from gym_core.engine.rollout.recording import Recording
-from gym_core.engine.rollout.row import Record, build_row, response_of, with_places
+from gym_core.engine.rollout.row import build_row, response_of, with_places
 from gym_core.engine.rollout.speaker import Speaker
 from gym_core.engine.rollout.stage import Stage
 from gym_core.engine.storage.requests import Cited
@@ -59,8 +59,8 @@ def derive_seed(seed: int, task_id: str, repeat: int) -> int:
 
 
 class RolloutRun:
-    """One rollout while it runs. `work`: what is done in it. `row`: what makes its row of the record of it. `request`:
-    what the policy is asked, where that is not what the task's row says.
+    """One rollout while it runs. `work`: what is done in it. `rewritten`: makes another row of its row, where it
+    does not stay as it is. `request`: what the policy is asked, where that is not what the task's row says.
 
     `phase`: what it is about, and so whose failure a failure is. `broken`: the phase and the error that end it whatever
     an author's code makes of that. `session`: while it has one. `over`: whether it has ended; its models are asked no
@@ -80,7 +80,7 @@ class RolloutRun:
         attempt: int,
         work: Work,
         *,
-        row: Callable[[Record], Rollout] = build_row,
+        rewritten: Callable[[Rollout], Rollout] | None = None,
         seed: int | None = None,
         request: Request | None = None,
     ) -> None:
@@ -89,7 +89,7 @@ class RolloutRun:
         self.repeat = repeat
         self.attempt = attempt
         self._work = work
-        self._row = row
+        self._rewritten = rewritten
         self.seed = derive_seed(stage.seed, task.task_id, repeat) if seed is None else seed
         self.about = stage.about
         self.cited: Cited = ()
@@ -171,17 +171,17 @@ class RolloutRun:
         if self.reservations is not None and self.reservations.denied is not None:
             # Whatever agent and session made of the refusal: without the call the result would say nothing.
             verdict, self.failure = None, failure_of(self.reservations.denied, self.phase)
-        return self._row(self._record(stop_reason, verdict, self.failure))
+        return self._row(stop_reason, verdict, self.failure)
 
-    def _record(self, stop_reason: str | None, verdict: Verdict | None, failure: Failure | None) -> Record:
+    def _row(self, stop_reason: str | None, verdict: Verdict | None, failure: Failure | None) -> Rollout:
         now = self.stage.clock.time()
-        return Record(
+        rollout = build_row(
             task=self.task,
             repeat=self.repeat,
             attempt=self.attempt,
             seed=self.seed,
             run_id=self.stage.run_id,
-            about=self.about,
+            said=self.about,
             recording=self.recording,
             tools=self.tools,
             seconds=now - self.started if self.started is not None else 0.0,
@@ -192,6 +192,7 @@ class RolloutRun:
             failure=failure,
             cited=self.cited,
         )
+        return rollout if self._rewritten is None else self._rewritten(rollout)
 
     @property
     def session_name(self) -> str:
@@ -284,7 +285,7 @@ class RolloutRun:
 
     def failed(self, failure: Failure) -> Rollout:
         """The row of a rollout for whose failure others speak."""
-        return self._row(self._record(None, None, failure))
+        return self._row(None, None, failure)
 
     # What is asked on the way
 

@@ -113,36 +113,30 @@ def response_of(recording: Recording, output: Sequence[Item], usage: Mapping[str
     return {**body, "output": output, "usage": usage}
 
 
-@dataclass(slots=True, kw_only=True)  # one per rollout: a frozen one takes three times as long to make
-class Record:
-    """What a rollout came to: all that its row is made of.
+def build_row(
+    *,
+    task: Task,
+    repeat: int,
+    attempt: int,
+    seed: int,
+    run_id: str,
+    said: Mapping[str, Any],
+    recording: Recording,
+    tools: tuple[int, Mapping[str, int]],
+    seconds: float,
+    verify_seconds: float | None,
+    unreported: Mapping[str, Any] | None,
+    stop_reason: str | None,
+    verdict: Verdict | None,
+    failure: Failure | None,
+    cited: Cited,
+) -> Rollout:
+    """The task's row with what the rollout adds: `response, reward, reward_components, rollout`.
 
-    `about`: what the row says of model, env and agent. `tools`: how many tool calls there were, and how many of them
+    `said`: what the row says of model, env and agent. `tools`: how many tool calls there were, and how many of them
     were answered with an error, by its kind. `verify_seconds`: None where the verifier was not asked. `unreported`:
     model calls that may have spent something. `cited`: the tools and sampling in force.
     """
-
-    task: Task
-    repeat: int
-    attempt: int
-    seed: int
-    run_id: str
-    about: Mapping[str, Any]
-    recording: Recording
-    tools: tuple[int, Mapping[str, int]]
-    seconds: float
-    verify_seconds: float | None
-    unreported: Mapping[str, Any] | None
-    stop_reason: str | None
-    verdict: Verdict | None
-    failure: Failure | None
-    cited: Cited = ()
-
-
-def build_row(record: Record) -> Rollout:
-    """The task's row with what the rollout adds: `response, reward, reward_components, rollout`."""
-    recording, task, verdict, failure = record.recording, record.task, record.verdict, record.failure
-    stop_reason = record.stop_reason
     if failure is not None:
         status, stop_reason = failure.status, failure.stop_reason
     else:
@@ -162,10 +156,10 @@ def build_row(record: Record) -> Rollout:
         if call.tokens is not None:
             measured = True
     about: dict[str, Any] = {
-        "run_id": record.run_id,
+        "run_id": run_id,
         "task_index": task.index,
-        "repeat": record.repeat,
-        "attempt": record.attempt,
+        "repeat": repeat,
+        "attempt": attempt,
         "status": status.value,
         "stop_reason": stop_reason,
         "info": verdict.info if verdict is not None else {},
@@ -174,8 +168,8 @@ def build_row(record: Record) -> Rollout:
         "cost": cost,
         "timing": {
             "finished_at": round(time.time(), 3),
-            "seconds": round(record.seconds, 6),
-            "verify_seconds": round(record.verify_seconds, 6) if record.verify_seconds is not None else None,
+            "seconds": round(seconds, 6),
+            "verify_seconds": round(verify_seconds, 6) if verify_seconds is not None else None,
             "model_seconds": round(latency, 6),
             "waited_seconds": round(waited, 6),
         },
@@ -189,13 +183,13 @@ def build_row(record: Record) -> Rollout:
         about["opening"] = recording.opening
     if placed.others:
         about["items"] = placed.others
-    about["tools"] = {"calls": record.tools[0], "errors": record.tools[1]}
-    about["seed"] = record.seed
-    about |= record.about
-    if record.cited:
-        about["request"] = record.cited[0].hash
-    if record.unreported is not None:
-        about["unreported"] = record.unreported
+    about["tools"] = {"calls": tools[0], "errors": tools[1]}
+    about["seed"] = seed
+    about |= said
+    if cited:
+        about["request"] = cited[0].hash
+    if unreported is not None:
+        about["unreported"] = unreported
     if verdict is not None and verdict.rewards:
         about["rewards"] = verdict.rewards
     if verdict is not None and verdict.metrics:
@@ -212,7 +206,7 @@ def build_row(record: Record) -> Rollout:
     row["reward"] = verdict.reward if verdict is not None else None
     row["reward_components"] = verdict.components if verdict is not None else {}
     row["rollout"] = about
-    return FreshRollout(row, source=task.source, names_task=names_task, cited=record.cited)
+    return FreshRollout(row, source=task.source, names_task=names_task, cited=cited)
 
 
 class SharedRequests:

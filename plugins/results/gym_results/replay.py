@@ -37,7 +37,6 @@ from gym_core.spi import (
     Reply,
     RolloutRun,
     Stage,
-    build_row,
     places_of,
     plain_json,
     shown_to,
@@ -117,7 +116,7 @@ def replayed(stage: Stage, rollout: Rollout, *, redactor: Redactor) -> RolloutRu
         rollout.repeat,
         int(rollout.row["rollout"].get("attempt", 1)),
         replay.work,
-        row=lambda record: replay.row(build_row(record)),
+        rewritten=replay.row,
         seed=recorded.seed,
     )
 
