@@ -81,6 +81,20 @@ class ToolSpec:
         """
         return cls(str(schema.get("name", "")), schema, function, None, is_async=True)
 
+    @classmethod
+    def listed(
+        cls, name: str, description: str | None, parameters: Any, function: Callable[..., Awaitable[Any]]
+    ) -> ToolSpec:
+        """The same for a tool that a server lists. `parameters`: its schema of arguments; without one it takes any."""
+        schema = {
+            "type": "function",
+            "name": name,
+            "description": description or "",
+            "parameters": parameters or {"type": "object", "properties": {}},
+            "strict": False,
+        }
+        return cls.described(schema, function)
+
     def bind(self, owner: object) -> BoundTool:
         """The tool as a method of `owner`."""
         return BoundTool(self, owner)

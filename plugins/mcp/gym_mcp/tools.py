@@ -75,14 +75,7 @@ def _bound(tool: Tool, name: str, call: Call) -> BoundTool:
         # What the server is to check: all that is checked here is that it is an object.
         return await call(tool.name, parse_arguments(arguments))
 
-    schema = {
-        "type": "function",
-        "name": name,
-        "description": tool.description or tool.title or "",
-        "parameters": tool.input_schema,
-        "strict": False,
-    }
-    return ToolSpec.described(schema, run).bind(call)
+    return ToolSpec.listed(name, tool.description or tool.title, tool.input_schema, run).bind(call)
 
 
 def listed_tools(schemas: Iterable[Mapping[str, Any]]) -> list[Tool]:

@@ -134,12 +134,5 @@ def _tool(listed: Mapping[str, Any], session: OpenEnvSession) -> BoundTool:
         seen = await session.act(action)
         return Done(OVER, reason=ENDED) if seen is None else session.answered(tool_result(seen))
 
-    parameters = listed.get("inputSchema") or listed.get("input_schema") or {"type": "object", "properties": {}}
-    schema = {
-        "type": "function",
-        "name": name,
-        "description": listed.get("description") or "",
-        "parameters": parameters,
-        "strict": False,
-    }
-    return ToolSpec.described(schema, call).bind(session)
+    parameters = listed.get("inputSchema") or listed.get("input_schema")
+    return ToolSpec.listed(name, listed.get("description"), parameters, call).bind(session)

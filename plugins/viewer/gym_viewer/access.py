@@ -7,8 +7,8 @@ the server was announced, and no other page as its origin.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gym_core import encode_json
+from gym_http.serve.auth import OWN_PAGES, bearer, same
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -37,8 +38,6 @@ _ENTER = (
     '<title>gym</title><a href="/">Open the viewer</a></html>'
 )
 """Leads to the page without the token, which stays in no history."""
-_OWN_PAGES = (b"none", b"same-origin")
-"""`none`: a person typed the address, or followed a link of another program."""
 
 
 class Access:
@@ -69,7 +68,7 @@ class Access:
             return problem(403, "this page is served under its own address only")
         for name, value in headers:
             foreign = (name == b"origin" and value.lower() != b"http://" + named[0]) or (
-                name == b"sec-fetch-site" and value not in _OWN_PAGES
+                name == b"sec-fetch-site" and value not in OWN_PAGES
             )
             if foreign and not self._begins(scope):
                 return problem(403, "pages of others may not ask")
@@ -87,7 +86,7 @@ class Access:
 
     def _beginning(self, scope: Scope, port: int) -> Response:
         given = [value for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name == "token"]
-        if len(given) != 1 or not self._is_token(given[0]):
+        if len(given) != 1 or not same(given[0], self._token):
             return problem(401, "that is not the token of this viewer", "open the URL that `gym view` has printed")
         # not a redirect: where the link stood in a page of others the cookie would not go with it
         answer = HTMLResponse(_ENTER)
@@ -95,21 +94,11 @@ class Access:
         return answer
 
     def _is_known(self, headers: list[tuple[bytes, bytes]], port: int) -> bool:
-        for name, value in headers:
-            text = value.decode("latin-1")
-            if name == b"authorization" and text[:7].lower() == "bearer " and self._is_token(text[7:].strip()):
-                return True
-            if name == b"cookie":
-                try:
-                    found = SimpleCookie(text).get(_cookie(port))
-                except CookieError:
-                    continue
-                if found is not None and self._is_token(found.value):
-                    return True
-        return False
-
-    def _is_token(self, text: str) -> bool:
-        return secrets.compare_digest(text.encode(), self._token.encode())
+        given = [bearer(headers)]
+        for text in (value.decode("latin-1") for name, value in headers if name == b"cookie"):
+            with suppress(CookieError):
+                given += [morsel.value for name, morsel in SimpleCookie(text).items() if name == _cookie(port)]
+        return any(same(one, self._token) for one in given)
 
 
 def problem(status: int, error: str, hint: str = "") -> Response:

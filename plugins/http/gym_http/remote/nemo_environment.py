@@ -164,15 +164,8 @@ class NemoSession(Session[Any]):
 
 def _tool_of(listed: Mapping[str, Any]) -> ToolSpec:
     name = listed["name"]
-    schema = {
-        "type": "function",
-        "name": name,
-        "description": listed.get("description") or "",
-        "parameters": listed.get("inputSchema") or {"type": "object", "properties": {}},
-        "strict": False,
-    }
 
     async def call(session: NemoSession, arguments: str) -> str:
         return await session.call_open_tool(name, parse_arguments(arguments))
 
-    return ToolSpec.described(schema, call)
+    return ToolSpec.listed(name, listed.get("description"), listed.get("inputSchema"), call)

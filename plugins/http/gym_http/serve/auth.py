@@ -75,7 +75,7 @@ def check_local(headers: Iterable[tuple[bytes, bytes]]) -> None:
         elif name == b"origin":
             origin = value
         elif name == b"sec-fetch-site":
-            if value not in _OWN_PAGES:
+            if value not in OWN_PAGES:
                 raise _page("to pages of others")
         elif name == b"content-type":
             typed = True
@@ -101,8 +101,8 @@ def check_direct(headers: Iterable[tuple[bytes, bytes]]) -> None:
             )
 
 
-_OWN_PAGES = (b"none", b"same-origin")
-"""`none`: a person typed the address."""
+OWN_PAGES = (b"none", b"same-origin")
+"""What browsers say in `Sec-Fetch-Site`; `none`: a person typed the address, or followed a link of another program."""
 _OF_PROXIES = (
     b"forwarded",
     b"via",

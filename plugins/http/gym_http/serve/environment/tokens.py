@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import secrets
 from typing import Literal
+
+from gym_http.serve.auth import same
 
 TokenKind = Literal["owner", "tool"]
 COOKIE = "gym_session"
@@ -41,7 +42,7 @@ class Tokens:
     def kind(self, ident: str, token: str) -> TokenKind | None:
         """Which token of this session it is, None for one that is none of them. Compares in constant time."""
         kind: TokenKind = "tool" if token.startswith(_PREFIX["tool"]) else "owner"
-        return kind if hmac.compare_digest(self.make(kind, ident).encode(), token.encode()) else None
+        return kind if same(self.make(kind, ident), token) else None
 
     def sign(self, text: str) -> str:
         """A text that a client carries and cannot change, such as the cookie that names its session."""
