@@ -18,10 +18,10 @@ from typing import Any
 
 import orjson
 
-from gym_core.spi import ExportRequest, StoredRequests
+from gym_core.spi import ExportRequest
 from gym_results.export_file import write_export
 from gym_results.export_selection import ExportSelection, SelectedRollouts
-from gym_results.reading import ResultsFile
+from gym_results.reading import ResultsFile, StoredRequests
 from gym_training.formats import FORMATS
 
 TURNS, READ, SAMPLED = 3, 300, 100

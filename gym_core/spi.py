@@ -214,7 +214,7 @@ if TYPE_CHECKING:
     from gym_core.engine.storage.outputs import Outputs as Outputs
     from gym_core.engine.storage.outputs import rows_beside as rows_beside
     from gym_core.engine.storage.requests import SharedRequest as SharedRequest
-    from gym_core.engine.storage.requests import StoredRequests as StoredRequests
+    from gym_core.engine.storage.requests import request_lines as request_lines
     from gym_core.engine.storage.summary import recounted as recounted
     from gym_core.engine.storage.summary import remedy as remedy
     from gym_core.engine.tasks.input_file import open_input as open_input

@@ -12,10 +12,9 @@ import orjson
 import pytest
 
 from gym_core import encode_json
-from gym_core.engine.storage.requests import StoredRequests
 from gym_core.spi import Exporter, ExportRequest, run_command
 from gym_results.export_selection import ExportSelection, SelectedRollouts
-from gym_results.reading import ResultsFile
+from gym_results.reading import ResultsFile, StoredRequests
 
 
 @dataclass(frozen=True)

@@ -24,20 +24,6 @@ _ACCOUNT = {"task_id", "reward", "reward_components", "rollout"}
 _ABOUT = {"repeat", "status", "error", "usage", "cost", "timing", "tools"}
 
 
-def is_locked(path: Path) -> bool:
-    """Whether somebody has locked it to write to it, as far as locks of the file system tell."""
-    try:
-        import fcntl
-
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back when it is closed
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):
-        return False
-    return False
-
-
 def refuse_irregular(path: Path) -> None:
     """Raise `UsageError` where results cannot be kept: in a pipe, a device or a folder, under no possible name."""
     try:

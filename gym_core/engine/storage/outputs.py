@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gym_core.domain.errors import UsageError
-from gym_core.engine.storage.files import is_locked, line_at, parse_row, partial, refuse_irregular
+from gym_core.engine.storage.files import line_at, parse_row, partial, refuse_irregular
 
 Mode = Literal["new", "resume", "overwrite"]
 """What a run does with an output: begin it, go on with it, or replace what there is."""
@@ -50,11 +50,6 @@ class Outputs:
             )
         refuse_irregular(partial(outputs.summary))  # the longest of the names
         return outputs
-
-    @property
-    def locked(self) -> bool:
-        """Whether a run is writing them, as far as locks of the file system tell."""
-        return is_locked(self.rows)
 
     @staticmethod
     def place(offset: int, *, failed: bool) -> int:

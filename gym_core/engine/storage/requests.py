@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gym_core.domain.json_text import parse_json
-from gym_core.engine.storage.files import line_at, numbered_lines
+from gym_core.engine.storage.files import numbered_lines
 from gym_core.engine.tasks.keys import DIGEST_SIZE
 
 _BEGINS = b'{"hash":"'
@@ -37,39 +35,11 @@ Cited = tuple[SharedRequest, ...]
 """What has to be written before a row is: what it cites, or nothing where it is written already."""
 
 
-def lines_of(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
+def request_lines(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
     """Each whole line of an `x.tools.jsonl`: its hash, the bytes before it, and itself; none where there is no file."""
     for _, offset, line in numbered_lines(path) if path.exists() else ():
         if is_line(line) and line.endswith(b"\n"):
             yield bytes.fromhex(line[_HASH].decode()), offset, line
-
-
-class StoredRequests(Mapping[str, Mapping[str, Any]]):
-    """What an `x.tools.jsonl` holds, by hash, without it: of each line its place is kept, and the last few as read."""
-
-    def __init__(self, path: Path, redact: Callable[[bytes], bytes] = bytes) -> None:
-        self._path = path
-        self._redact = redact
-        self._read = lru_cache(maxsize=64)(self._line_at)
-        self._places: dict[str, int] | None = None
-
-    def __getitem__(self, name: str) -> Mapping[str, Any]:
-        return self._read(self._known[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    @property
-    def _known(self) -> Mapping[str, int]:
-        if self._places is None:
-            self._places = {digest.hex(): offset for digest, offset, _ in lines_of(self._path)}
-        return self._places
-
-    def _line_at(self, offset: int) -> Mapping[str, Any]:
-        return SharedRequest.of(parse_json(self._redact(line_at(self._path, offset)))).fields
 
 
 def is_line(line: bytes) -> bool:

@@ -23,7 +23,7 @@ from gym_core.engine.storage.encoded import EncodedRollout, encode
 from gym_core.engine.storage.files import BLOCK, refuse_irregular, sync_directory, write_json
 from gym_core.engine.storage.groups import encode_group
 from gym_core.engine.storage.outputs import Mode, Outputs
-from gym_core.engine.storage.requests import Cited, lines_of
+from gym_core.engine.storage.requests import Cited, request_lines
 from gym_core.engine.tasks.keys import KeyTable
 from gym_core.wiring.secrets import Redactor
 
@@ -75,7 +75,7 @@ class ResultStore:
                 self.torn = self._rows.cut_torn() + self._failures.cut_torn()
                 for file in self._files:  # others: what they held is written again
                     file.cut_torn()
-                for digest, _, _ in lines_of(outputs.tools):
+                for digest, _, _ in request_lines(outputs.tools):
                     self._known.add(digest)
             opened.pop_all()
         self._spare = SpareDescriptor()
@@ -133,7 +133,7 @@ class ResultStore:
 
     def cite_all(self, path: Path) -> None:
         """Take over what the rows of another run cite. Raises `StoreError`."""
-        for digest, _, line in lines_of(path):
+        for digest, _, line in request_lines(path):
             if self._known.add(digest):
                 self._tools.append(line)
 

@@ -63,16 +63,10 @@ def export(
     left out, and counted, unless the format can say that one failed. Which formats there are is told by
     `gym plugins list --kind exporter`, and the options of one by `gym plugins show NAME`.
     """
-    from gym_core.spi import (
-        ExportRequest,
-        Kind,
-        PluginManager,
-        StoredRequests,
-        refuse_of_a_run,
-    )
+    from gym_core.spi import ExportRequest, Kind, PluginManager, refuse_of_a_run
     from gym_results.export_file import export_lines, refuse_existing, write_export
     from gym_results.export_selection import SelectedRollouts
-    from gym_results.reading import ResultsFile, refuse_writes_to_runs
+    from gym_results.reading import ResultsFile, StoredRequests, refuse_writes_to_runs
 
     exporter: Exporter = PluginManager(disabled).load(Kind.EXPORTER, format_).component
     options = _options(exporter, format_, settings)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from gym_core.spi import (
     KeyTable,
     Manifest,
     Outputs,
+    SharedRequest,
     is_result,
     line_at,
     numbered_lines,
     refuse_collisions,
     refuse_odd,
+    request_lines,
     result_task_id,
     rollout_key,
     rows_beside,
@@ -225,6 +228,34 @@ class ResultsFile:
         for place in places:
             row = self.outputs.row(place, self._redact)
             yield Rollout(row if self._judged is None else self._judged(row))
+
+
+class StoredRequests(Mapping[str, Mapping[str, Any]]):
+    """What an `x.tools.jsonl` holds, by hash, without it: of each line its place is kept, and the last few as read."""
+
+    def __init__(self, path: Path, redact: Callable[[bytes], bytes] = bytes) -> None:
+        self._path = path
+        self._redact = redact
+        self._read = lru_cache(maxsize=64)(self._line_at)
+        self._places: dict[str, int] | None = None
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        return self._read(self._known[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def _known(self) -> Mapping[str, int]:
+        if self._places is None:
+            self._places = {digest.hex(): offset for digest, offset, _ in request_lines(self._path)}
+        return self._places
+
+    def _line_at(self, offset: int) -> Mapping[str, Any]:
+        return SharedRequest.of(parse_json(self._redact(line_at(self._path, offset)))).fields
 
 
 def _is_json(line: bytes) -> bool:

@@ -133,7 +133,7 @@ def stored_run(path: Path, account: Account | None = None) -> StoredRun:
 
 def _with_account(run: StoredRun, outputs: Outputs, version: int, account: Account) -> StoredRun:
     summary = _summary(outputs.summary, version)
-    if outputs.locked:
+    if _is_locked(outputs.rows):
         return _counted(run, "running", account(outputs))
     if summary is None:
         return _counted(run, "cut", account(outputs))
@@ -203,6 +203,20 @@ def _refuse_odd(path: Path) -> None:
         raise UsageError(f"{path} is no regular file")
     if path.stat().st_size > _LARGEST:
         raise UsageError(f"{path} is too large for what it should be")
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a run is writing to it, as far as locks of the file system tell."""
+    try:
+        import fcntl
+
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back when it is closed
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
 
 
 def _changed(path: Path) -> float:

@@ -17,13 +17,9 @@ from typing import Any
 import orjson
 
 from gym_core import JsonError, UsageError
-from gym_core.spi import (
-    Outputs,
-    RewardTally,
-    StoredRequests,
-)
+from gym_core.spi import Outputs, RewardTally
 from gym_results.comparison import Statistics
-from gym_results.reading import files_of_results
+from gym_results.reading import StoredRequests, files_of_results
 from gym_results.stored_runs import StoredRun, manifests, stored_run
 from gym_viewer.groups import Groups
 from gym_viewer.index.search import Searches
