@@ -29,7 +29,7 @@ KILL = signal.SIGUSR2
 _GYM = (
     *("asyncio", "httptools", "httpx", "pydantic", "rich.console", "rich.live", "rich.table", "uvloop"),
     *("gym_core.*", "gym_check.*", "gym_http.*", "gym_http1.*"),
-    *("gym_openai_model.*", "gym_simple_agent.*", "gym_simple_weather.*"),
+    *("gym_openai_model.*", "gym_simple_agent.*", "gym_simple_weather.*", "gym_workers.*"),
 )
 _SERVER = Path(__file__).with_name("fork_server.py")
 

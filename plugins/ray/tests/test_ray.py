@@ -108,7 +108,7 @@ def test_packages_that_lie_in_a_folder_are_sent_to_the_nodes(
     """What they need from an index is left out: there is none here."""
     spread_plugins.add("sent-env", SENT, group="gym.resource_servers", name="sent")
     command = Command(tmp_path, 1)
-    command.program = ["-c", WITHOUT_INDEX]
+    command.program = [sys.executable, "-c", WITHOUT_INDEX]
     command.env = "sent"
     with command.start("--executor", f"ray:{cluster.address}", "-X", "resources.CPU=0.1") as process:
         assert process.wait(PATIENCE) == 0, command.errors.read_text()
@@ -166,8 +166,7 @@ def test_whatever_a_kill_hits_every_rollout_ends_once(
             if seen and alive(victim := chance.choice(seen)):
                 os.kill(victim, signal.SIGKILL)
             command.wait_for(process, min(75, len(command.rows()) + chance.randrange(1, 12)))
-            process.kill()
-            process.wait(PATIENCE)
+            command.kill(process)
         keys = [row["task_id"] for row in command.rows()]
         assert len(keys) == len(set(keys))
     workers = {row["rollout"]["info"]["process"] for row in command.rows()}

@@ -67,8 +67,7 @@ def command(spread_plugins: IsolatedPlugins, tmp_path: Path) -> Command:
 def test_workers_end_with_their_coordinator(command: Command) -> None:
     with command.start() as process:
         command.wait_for(process, 10)
-        process.kill()
-        assert process.wait(PATIENCE) == -signal.SIGKILL
+        assert command.kill(process) == -signal.SIGKILL
     workers = {row["rollout"]["info"]["process"] for row in command.rows()}
     assert workers
     assert all(map(ended, workers))
@@ -108,8 +107,7 @@ def test_whatever_a_kill_hits_every_rollout_ends_once(command: Command) -> None:
                 if process.poll() is None and alive(victim):
                     os.kill(victim, signal.SIGKILL)
                 command.wait_for(process, min(118, len(command.rows()) + chance.randrange(1, 10)))
-            process.kill()
-            process.wait(PATIENCE)
+            command.kill(process)
         keys = [row["task_id"] for row in command.rows()]
         assert len(keys) == len(set(keys))
     with command.start() as process:
