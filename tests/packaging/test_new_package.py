@@ -100,7 +100,7 @@ def test_it_runs_with_the_local_model(installed: dict[str, str], tmp_path: Path)
     output = tmp_path / "x.jsonl"
     arguments = ["--model", "local", "--env", NAME, "--limit", "2", "--output", str(output)]
     done = subprocess.run(
-        [sys.executable, "-m", "gym_core", "run", *arguments, "-M", "max_output_tokens=64"],
+        [sys.executable, "-m", "gym_core", "run", *arguments, "-M", "max_output_tokens=16"],
         cwd=tmp_path,
         env=installed,
         capture_output=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from gym_core import Request, Rollout, Task, UsageError
 from gym_core.spi import run_command
 from gym_qa.environment import QA
 from gym_qa.options import QAOptions
-from gym_testing import ResourceServerConformance
+from gym_testing import FakeOpenAI, ResourceServerConformance
 from tests.support.forks import gym_program
 
 SUMS = "question,answer\n" + "".join(f"What is {n} + {n}?,{2 * n}\n" for n in range(1, 21))
@@ -132,32 +132,33 @@ def test_a_column_that_is_not_there_costs_one_line(sums: Path, gym: Gym) -> None
     assert "Traceback" not in failed.err
 
 
-@pytest.mark.slow
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The endpoint of `--model openai:fake-model`, in processes that are started, too."""
+    with FakeOpenAI("2") as fake:
+        monkeypatch.setenv("OPENAI_BASE_URL", fake.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-of-nobody")
+        yield
+
+
+@pytest.mark.usefixtures("endpoint")
 def test_how_a_file_was_read_is_no_warning(sums: Path, gym: Gym, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
-    ran = gym(*("run", "--model", "local", "--env", "qa", "--input", sums, "--limit", 1, "--output", rows))
+    ran = gym(*("run", "--model", "openai:fake-model", "--env", "qa", "--input", sums, "--limit", 1, "--output", rows))
     assert ran.status == 0, ran.err
     assert "read as question=question, answer=answer, match=number (guessed; -E sets them)" in ran.err.splitlines()
     assert "warning:" not in ran.err
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("endpoint")
 def test_workers_share_a_file(sums: Path, tmp_path: Path) -> None:
-    command = [str(gym_program()), "run", "--model", "local", "--env", "qa", "--input", str(sums)]
     output = tmp_path / "rows.jsonl"
-    more = [
-        "--limit",
-        "4",
-        "--workers",
-        "2",
-        "--concurrency",
-        "2",
-        "--output",
-        str(output),
-        "-M",
-        "max_output_tokens=4",
+    command = [
+        *(str(gym_program()), "run", "--model", "openai:fake-model", "--env", "qa", "--input", str(sums)),
+        *("--limit", "4", "--workers", "2", "--concurrency", "2", "--output", str(output)),
     ]
-    done = subprocess.run([*command, *more], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=200)
     assert done.returncode == 0, done.stderr
     assert len(output.read_text().splitlines()) == 4
 
