@@ -32,9 +32,10 @@ def find_plugins(
     """
     variables = os.environ if environ is None else environ
     off = [*disabled, *variables.get(DISABLE_VARIABLE, "").split(",")]
-    found = list(scan(sys.path if path is None else path))
+    with_sources = path is None and (kind is None or kind.is_component)
+    found = list(scan(sys.path if path is None else path, None if with_sources else kind))
     switches = {switch for token in off if token.strip() for switch in _switches(token)}
-    if path is None and (kind is None or kind.is_component):
+    if with_sources:
         for source in working_sources([plugin for plugin in found if not _is_off(plugin, switches)]):
             found += source.find(variables)
     found = [plugin for plugin in found if kind in (None, plugin.kind)]

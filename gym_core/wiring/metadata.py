@@ -12,18 +12,19 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gym_core.wiring.kinds import GROUPS
+from gym_core.wiring.kinds import GROUPS, Kind
 from gym_core.wiring.plugin import Plugin, canonical
 
 LEFT_BEHIND = ("~", "-")
 """How pip renames what it is about to remove: the first letter."""
 POINTS = "entry_points.txt"
-_MARKER = b"[gym."
 _EXTRAS = re.compile(r"\s*\[.*\]\s*$")
 
 
-def scan(path: Sequence[str]) -> Iterator[Plugin]:
+def scan(path: Sequence[str], kind: Kind | None = None) -> Iterator[Plugin]:
     """The plugins of the distributions along an import path; the first distribution of a name hides the others.
+
+    `kind`: only of this one, which spares reading what the distributions of all others are.
 
     What cannot be read is passed over: one damaged installation must not hide the healthy ones. Where one folder has
     several of a name, as an interrupted upgrade leaves them behind, the newest of those with metadata counts.
@@ -33,7 +34,7 @@ def scan(path: Sequence[str]) -> Iterator[Plugin]:
         # looked at only now: hardly any distribution is there twice
         if owner not in seen or not has_metadata(seen[owner]):
             seen[owner] = folder
-            yield from read_plugins(folder)
+            yield from read_plugins(folder, kind)
 
 
 def metadata_folders(path: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
@@ -79,16 +80,18 @@ def _worth(folder: str) -> tuple[bool, bool, Any]:
         return has_metadata(folder), False, version
 
 
-def read_plugins(folder: str) -> list[Plugin]:
-    """The plugins that a metadata folder tells of."""
+def read_plugins(folder: str, kind: Kind | None = None) -> list[Plugin]:
+    """The plugins that a metadata folder tells of: all, or those of a kind."""
     content = content_of(folder, POINTS)
-    if _MARKER not in content.replace(b" ", b""):
+    group = kind.group if kind is not None else "gym."
+    if f"[{group}".encode() not in content.replace(b" ", b""):
         return []
     head = parse_head(content_of(folder, about_file(folder)).decode("utf-8-sig", "replace"))
     name, version = name_and_version(folder)
     about = head.get("name") or name.replace("_", "-"), head.get("version") or version, head.get("summary", "")
     points = parse_entry_points(content.decode("utf-8-sig", "replace"))
-    return [Plugin(GROUPS[group], entry, value, *about) for (group, entry), value in points.items()]
+    plugins = [Plugin(GROUPS[group], entry, value, *about) for (group, entry), value in points.items()]
+    return [plugin for plugin in plugins if kind in (None, plugin.kind)]
 
 
 def about_file(folder: str) -> str:
