@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
@@ -49,10 +48,8 @@ def _guarded(arguments: Sequence[str], terminal: Terminal) -> int:
         return error.status
     except OutputLost:
         raise
-    except GymError as error:
-        return _report(terminal, error, error.exit_code)
     except BaseException as error:
-        return _report(terminal, error, UsageError.exit_code)
+        return _report(terminal, error)
 
 
 def _lost(terminal: Terminal, lost: OutputLost) -> int:
@@ -114,15 +111,13 @@ def _as_gym_error(error: click.ClickException) -> GymError:
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
-def _report(terminal: Terminal, error: BaseException, status: int) -> int:
-    if terminal.debug:
-        terminal.note("".join(traceback.format_exception(error)).rstrip())
+def _report(terminal: Terminal, error: BaseException) -> int:
+    terminal.trace(error)
     if isinstance(error, GymError):
         terminal.error(error.message, error.hint)
-    else:
-        again = "" if terminal.debug else "run again with --debug for the traceback"
-        terminal.error(_named(error), again)
-    return status
+        return error.exit_code
+    terminal.error(_named(error), "" if terminal.debug else "run again with --debug for the traceback")
+    return UsageError.exit_code
 
 
 def _named(error: BaseException) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import platform
 import textwrap
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -217,8 +216,7 @@ def check(terminal: Terminal, as_json: bool, disabled: tuple[str, ...]) -> int:
     for one in () if as_json else damage:
         terminal.note(f"warning: {one.message}; {one.fix}")
     for problem in problems:
-        if terminal.debug:
-            terminal.note("".join(traceback.format_exception(problem)).rstrip())
+        terminal.trace(problem)
         if terminal.debug or not as_json:
             terminal.error(problem.message, problem.hint)
     if not as_json:

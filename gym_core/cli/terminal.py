@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -87,6 +88,11 @@ class Terminal:
         self.note(styled("error: ", fg="red", bold=True), message)
         if hint:
             self.note(styled("hint: ", fg="cyan"), hint)
+
+    def trace(self, error: BaseException) -> None:
+        """Write the traceback of an error to standard error, where it is wanted."""
+        if self.debug:
+            self.note("".join(traceback.format_exception(error)).rstrip())
 
     def status(self, *parts: str) -> None:
         """Show a line below all others, until there is none. It must fit on the terminal that standard error is."""
