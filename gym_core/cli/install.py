@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import sys
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,8 +119,6 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
     PKG is the name of a distribution; `gym plugins list` shows them. What it needed itself stays, unless it is
     isolated: then all goes that was installed for it.
     """
-    from importlib import metadata
-
     apart = [package for package in dict.fromkeys(packages) if isolated or _is_apart(package)]
     if apart:
         status = isolating(terminal, yes=yes, dry_run=dry_run).uninstall(apart)
@@ -145,8 +143,8 @@ def uninstall(terminal: Terminal, packages: tuple[str, ...], isolated: bool, dry
     installer.uninstall([name for _, name, _ in changes])
     importlib.invalidate_caches()
     for _, name, _ in changes:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            raise UsageError(f"{name} is still there: {metadata.distribution(name).locate_file('')}")
+        if (left := _distribution(name)) is not None:
+            raise UsageError(f"{name} is still there: {left.locate_file('')}")
     terminal.note(f"removed {', '.join(name for _, name, _ in changes)}")
     return None
 
@@ -158,23 +156,22 @@ def isolating(terminal: Terminal, *, yes: bool, dry_run: bool = False) -> Instal
 
 def _is_apart(package: str) -> bool:
     """Whether a package is not installed here but in an environment of its own."""
-    from importlib import metadata
+    is_here = _distribution(package) is not None
+    return not is_here and any(plugin.source and plugin.belongs_to(package) for plugin in find_plugins())
 
+
+def _distribution(package: str) -> metadata.Distribution | None:
     try:
-        metadata.distribution(package)
+        return metadata.distribution(package)
     except (metadata.PackageNotFoundError, ValueError):
-        return any(plugin.source and plugin.belongs_to(package) for plugin in find_plugins())
-    return False
+        return None
 
 
 def _installed(package: str) -> tuple[str, str]:
     """Name and version of a distribution of this environment. Raises `UsageError`."""
-    from importlib import metadata
-
-    try:
-        found = metadata.distribution(package)
-    except (metadata.PackageNotFoundError, ValueError):
-        raise UsageError(f"{package!r} is not installed in {sys.prefix}", hint=_owner_hint(package)) from None
+    found = _distribution(package)
+    if found is None:
+        raise UsageError(f"{package!r} is not installed in {sys.prefix}", hint=_owner_hint(package))
     place = Path(str(found.locate_file(""))).resolve()
     if sys.prefix != sys.base_prefix and not place.is_relative_to(Path(sys.prefix).resolve()):
         raise UsageError(
@@ -275,8 +272,6 @@ def _plugins_of(distributions: Iterable[str]) -> list[Plugin]:
 
 def _dependents(removed: set[str]) -> Iterable[tuple[str, str]]:
     """Installed plugins' distributions that need one of those removed, with what they need."""
-    from importlib import metadata
-
     from packaging.requirements import InvalidRequirement, Requirement
 
     for owner in sorted({plugin.distribution for plugin in find_plugins() if not plugin.source}):
