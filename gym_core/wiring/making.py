@@ -9,7 +9,6 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from gym_core.contract.component import Component, ComponentContext
@@ -72,22 +71,19 @@ class Maker:
         """
         loaded = self.manager.load_in_venv(kind, reference, environment)
         flag = kind.setter if role in ("", POLICY) else f"{kind.setter} {role}."
-        resolve = loaded.source.resolve if loaded.source is not None else resolve_options
-        if loaded.script is not None:
-            resolve = partial(resolve_options, shown=str(loaded.reference.path))
-        resolved = resolve(
-            loaded.component,
-            loaded.reference.name,
-            given,
-            loaded.reference.selector,
-            environ=self.environ,
-            what=flag,
-            configured=self.configured.get(place_of(kind, role)),
-        )
-        self.redactor.keep(loaded.reference.name, loaded.reference.selector or "", loaded.plugin.distribution)
+        offered, name, selector = loaded.component, loaded.reference.name, loaded.reference.selector
+        configured = self.configured.get(place_of(kind, role))
+        if loaded.source is not None:
+            resolved = loaded.source.resolve(offered, given, selector, what=flag, configured=configured)
+        else:
+            shown = str(loaded.reference.path) if loaded.script is not None else ""
+            resolved = resolve_options(
+                offered, name, given, selector, environ=self.environ, what=flag, configured=configured, shown=shown
+            )
+        self.redactor.keep(name, selector or "", loaded.plugin.distribution)
         self.redactor.add(*resolved.secrets)
         context = ComponentContext(
-            name=loaded.reference.name, role=role, seed=seed, concurrency=concurrency, redact=self.redactor.redact
+            name=name, role=role, seed=seed, concurrency=concurrency, redact=self.redactor.redact
         )
         component = construct(loaded, resolved.options, context)
         self.redactor.add(*component.secrets)

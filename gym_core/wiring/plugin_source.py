@@ -90,15 +90,16 @@ class PluginSource(ABC):
     def resolve(
         self,
         component: Any,
-        name: str,
         given: Mapping[str, Any],
-        selector: str | None = None,
+        selector: str | None,
         *,
-        environ: Mapping[str, str],
-        what: str = "-M",
-        configured: Configured | None = None,
+        what: str,
+        configured: Configured | None,
     ) -> Resolved:
-        """The options of a component that `load` has returned, as `resolve_options` finds them for one that is here."""
+        """The options of a component that `load` has returned, as `resolve_options` finds them for one that is here.
+
+        Those of variables are from the variables of this process.
+        """
 
     @abstractmethod
     def in_venv(self, plugin: Plugin, venv: Venv) -> Any:

@@ -61,13 +61,11 @@ class IsolatedPlugins(PluginSource):
     def resolve(
         self,
         component: Any,
-        name: str,
         given: Mapping[str, Any],
-        selector: str | None = None,
+        selector: str | None,
         *,
-        environ: Mapping[str, str],
-        what: str = "-M",
-        configured: Configured | None = None,
+        what: str,
+        configured: Configured | None,
     ) -> Resolved:
         """The options of a component, by its own class in its venv, which has the variables of this process."""
         from gym_isolated.resolving import resolve
