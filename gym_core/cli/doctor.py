@@ -17,7 +17,6 @@ from gym_core.cli.parameters import (
     disable_option,
     json_option,
     parse_models,
-    parse_settings,
     sandbox_option,
     sandbox_settings,
     setting_option,
@@ -45,10 +44,10 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
     help="Look at this model, too, and have it answer one tiny call, which may cost a fraction of a cent; "
     "with -M tokens=true two short turns, too. Repeatable.",
 )
-@setting_option("-M", "the model", "settings", "[ROLE.]KEY=VALUE")
+@setting_option("-M", "the model", "model_options", "[ROLE.]KEY=VALUE")
 @click.option("--call/--no-call", default=True, help="Whether the models of --model are called.")
 @click.option("--env", metavar="REF", help="Look whether this environment can be wired.")
-@setting_option("-E", "the environment", "env_settings")
+@setting_option("-E", "the environment", "env_options")
 @sandbox_option("Look whether this sandbox can be opened, and runs a command.")
 @sandbox_settings
 @concurrency_option(help="Rollouts at once that are wanted.")
@@ -61,12 +60,12 @@ _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 def doctor(
     terminal: Terminal,
     references: tuple[str, ...],
-    settings: tuple[str, ...],
+    model_options: dict[str, str],
     call: bool,
     env: str | None,
-    env_settings: tuple[str, ...],
+    env_options: dict[str, str],
     sandbox: str | None,
-    sandbox_settings: tuple[str, ...],
+    sandbox_options: dict[str, str],
     concurrency: int,
     output: str,
     as_json: bool,
@@ -97,15 +96,13 @@ def doctor(
     report.add(*diagnosis.plugins(manager), *diagnosis.keys(manager, os.environ))
     report.add(*diagnosis.accelerators(), *diagnosis.open_files(concurrency), *diagnosis.space(Path(output)))
     if env is not None:
-        given = parse_settings(env_settings, "-E")
         with report.about("environment"):
-            report.add(*diagnosis.environment(maker, env, given, set(models), sandbox))
+            report.add(*diagnosis.environment(maker, env, env_options, set(models), sandbox))
     if models or sandbox is not None:
         from gym_core.cli.interrupts import Interrupts
 
-        by_role = split_roles(parse_settings(settings, "-M"), models)
-        for_sandbox = parse_settings(sandbox_settings, "-S")
-        Interrupts(terminal).run(_look_at(report, maker, models, by_role, sandbox, for_sandbox, call=call))
+        by_role = split_roles(model_options, models)
+        Interrupts(terminal).run(_look_at(report, maker, models, by_role, sandbox, sandbox_options, call=call))
     return report.close()
 
 
@@ -113,9 +110,9 @@ async def _look_at(
     report: _Report,
     maker: Maker,
     models: Mapping[str, str],
-    model_settings: Mapping[str, Mapping[str, Any]],
+    model_options: Mapping[str, Mapping[str, Any]],
     sandbox: str | None,
-    sandbox_settings: Mapping[str, str],
+    sandbox_options: Mapping[str, str],
     *,
     call: bool,
 ) -> None:
@@ -124,12 +121,12 @@ async def _look_at(
 
     for role, reference in models.items():
         with report.about(f"model {role}"):
-            model = maker.make(Kind.MODEL, reference, model_settings.get(role, {}), role=role).component
+            model = maker.make(Kind.MODEL, reference, model_options.get(role, {}), role=role).component
             async for finding in endpoint.look(role, model, call=call):
                 report.add(finding)
     if sandbox is not None:
         with report.about("sandbox"):
-            report.add(await sandboxes.look(maker.make(Kind.SANDBOX, sandbox, sandbox_settings).component))
+            report.add(await sandboxes.look(maker.make(Kind.SANDBOX, sandbox, sandbox_options).component))
 
 
 class _Report:

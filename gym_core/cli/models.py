@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gym_core.cli.configuration import component_config_options, read_components
-from gym_core.cli.parameters import debug_option, disable_option, json_option, parse_settings, setting_option
+from gym_core.cli.parameters import debug_option, disable_option, json_option, setting_option
 from gym_core.cli.terminal import Terminal, pass_terminal
 from gym_core.domain.errors import ModelError, UsageError
 from gym_core.domain.quoting import one_line
@@ -32,7 +32,7 @@ SECONDS = 60.0
 def list_models(
     terminal: Terminal,
     reference: str,
-    settings: tuple[str, ...],
+    settings: dict[str, str],
     as_json: bool,
     config: str | None,
     disabled: tuple[str, ...],
@@ -43,7 +43,7 @@ def list_models(
     from gym_core.wiring.manager import PluginManager
 
     maker = read_components(terminal, config).maker(terminal, PluginManager(disabled), models={POLICY: reference})
-    made = maker.make(Kind.MODEL, reference, parse_settings(settings, "-M"), role=POLICY)
+    made = maker.make(Kind.MODEL, reference, settings, role=POLICY)
     with blaming(made.loaded.plugin.distribution, "its models cannot be listed"):
         models = Interrupts(terminal).run(_listed(made.component))
     if as_json:

@@ -11,7 +11,7 @@ import click
 
 from gym_core.cli.terminal import Terminal
 from gym_core.domain.errors import UsageError
-from gym_core.wiring.config_file import PLACES, POLICY, TIMEOUTS, split_roles
+from gym_core.wiring.config_file import POLICY, TIMEOUTS, split_roles
 from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -113,19 +113,24 @@ def sandbox_option(help: str = SANDBOXES) -> Callable[[Command], Command]:
 
 
 def setting_option(flag: str, of: str, name: str, metavar: str = "KEY=VALUE") -> Callable[[Command], Command]:
-    """`-E KEY=VALUE` and its like, passed as `name`, for `parse_settings`. `of`: whose options these are."""
-    return click.option(flag, name, metavar=metavar, multiple=True, help=f"An option of {of}. Repeatable.")
+    """`-E KEY=VALUE` and its like, passed as `name`: a mapping. `of`: whose options these are."""
+    help = f"An option of {of}. Repeatable."
+    return click.option(flag, name, metavar=metavar, multiple=True, callback=_as_mapping, help=help)
 
 
-sandbox_settings = setting_option("-S", "the sandbox", "sandbox_settings")
-"""`-S`, passed as `sandbox_settings`."""
+def _as_mapping(ctx: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    return parse_settings(pairs, parameter.opts[0])
+
+
+sandbox_settings = setting_option("-S", "the sandbox", "sandbox_options")
+"""`-S`, passed as `sandbox_options`."""
 component_settings = all_of(
-    setting_option("-M", "the model", "model_settings", "[ROLE.]KEY=VALUE"),
-    setting_option("-E", "the environment", "env_settings"),
-    setting_option("-A", "the agent", "agent_settings"),
+    setting_option("-M", "the model", "model_options", "[ROLE.]KEY=VALUE"),
+    setting_option("-E", "the environment", "env_options"),
+    setting_option("-A", "the agent", "agent_options"),
     sandbox_settings,
 )
-"""`-M`, `-E`, `-A` and `-S`, passed as `model_settings`, `env_settings`, `agent_settings`, `sandbox_settings`."""
+"""`-M`, `-E`, `-A` and `-S`, passed as `model_options`, `env_options`, `agent_options`, `sandbox_options`."""
 
 
 def concurrency_option(default: int = 16, help: str = "Rollouts at once.") -> Callable[[Command], Command]:
@@ -170,16 +175,8 @@ def parse_settings(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
 
 
 def given_options(options: Mapping[str, Any], models: Mapping[str, str]) -> dict[str, Any]:
-    """What `component_settings` and its like were given: `env_options` and so on, and `model_options` by role.
-
-    Raises `UsageError`.
-    """
-    kinds = {"model": Kind.MODEL, **PLACES}
-    given = {
-        f"{place}_options": parse_settings(options[f"{place}_settings"], kind.setter)
-        for place, kind in kinds.items()
-        if f"{place}_settings" in options
-    }
+    """What `component_settings` and its like were given: `env_options` and so on, and `model_options` by role."""
+    given = {name: value for name, value in options.items() if name.endswith("_options")}
     return {**given, "model_options": split_roles(given["model_options"], models)}
 
 

@@ -93,8 +93,8 @@ if TYPE_CHECKING:
     help="Seed of sessions and, where the endpoint takes one, of the model.",
 )
 @component_settings
-@setting_option("-G", "the gateway", "gateway_settings")
-@setting_option("-X", "the executor", "executor_settings")
+@setting_option("-G", "the gateway", "gateway_options")
+@setting_option("-X", "the executor", "executor_options")
 @click.option("--resume", is_flag=True, help="Continue an output: run what it lacks.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: run the failed rollouts again, too.")
 @click.option("--accept-changes", is_flag=True, help="With --resume: go on although settings differ.")
@@ -191,10 +191,10 @@ def to_config(options: dict[str, Any], warn: Callable[[str], None] = lambda mess
     settings: dict[str, Any] = {name: options[name] for name in RunSettings.__annotations__ if name in options}
     settings |= {name: options[name] or None for name in ("env", "sandbox", "task_id")}
     settings |= {name: tuple(filter(None, options[name])) for name in ("by", "extensions")}
+    settings |= given_options(options, models)
     settings["output"] = options["output"] or fresh_output(options["env"] or options["agent"], models.get(POLICY))
     return run_config(
         **settings,
-        **given_options(options, models),
         models=models,
         input=options["input_"],
         mode="resume" if options["resume"] else "overwrite" if options["overwrite"] else "new",

@@ -13,7 +13,6 @@ from gym_core.cli.parameters import (
     debug_option,
     disable_option,
     json_option,
-    parse_settings,
     setting_option,
     task_id_option,
 )
@@ -49,7 +48,7 @@ _TOOLS_SHOWN = 3
 def tasks(
     terminal: Terminal,
     reference: str,
-    settings: tuple[str, ...],
+    settings: dict[str, str],
     input_: str | None,
     limit: int | None,
     task_id: str | None,
@@ -65,7 +64,7 @@ def tasks(
     from gym_core.wiring.manager import PluginManager
 
     maker = read_components(terminal, config).maker(terminal, PluginManager(disabled), env=reference)
-    made = maker.make(Kind.RESOURCE_SERVER, reference, parse_settings(settings, "-E"))
+    made = maker.make(Kind.RESOURCE_SERVER, reference, settings)
     listing = _Listing(terminal, made, task_id or None, input_)
     Interrupts(terminal).run(listing.print_rows(limit) if as_json else listing.print_table(limit or DEFAULT_LIMIT))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from gym_core import UsageError
-from gym_core.spi import Terminal, debug_option, disable_option, parse_settings, pass_terminal, setting_option
+from gym_core.spi import Terminal, debug_option, disable_option, pass_terminal, setting_option
 from gym_results.options import COUNT, condition_option
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def export(
     file: Path,
     format_: str,
     output: Path | None,
-    settings: tuple[str, ...],
+    settings: dict[str, str],
     disabled: tuple[str, ...],
     **selection: Any,
 ) -> None:
@@ -114,12 +114,11 @@ def _selection(
     return ExportSelection(where, pairs=pairs, failures=exporter.wants_failures(options), **others)
 
 
-def _options(exporter: Exporter, name: str, settings: tuple[str, ...]) -> Options:
+def _options(exporter: Exporter, name: str, settings: dict[str, str]) -> Options:
     from gym_core.spi import resolve_options
 
-    given = parse_settings(settings, "-O")
     options: Options = resolve_options(
-        cast("type[Component]", type(exporter)), name, given, environ={}, what="-O"
+        cast("type[Component]", type(exporter)), name, settings, environ={}, what="-O"
     ).options
     return options
 

@@ -27,9 +27,9 @@ from gym_core.spi import (
 @click.command()
 @click.argument("file", metavar="FILE")
 @click.option("--env", metavar="REF", help="The environment; by default the one that FILE came from, with its options.")
-@setting_option("-E", "the environment", "env_settings")
+@setting_option("-E", "the environment", "env_options")
 @click.option("-m", "--model", "models", metavar="ROLE=REF", multiple=True, help="A model that the verifier asks.")
-@setting_option("-M", "such a model", "model_settings", "ROLE.KEY=VALUE")
+@setting_option("-M", "such a model", "model_options", "ROLE.KEY=VALUE")
 @sandbox_option("What makes the sandboxes of the sessions; by default as in FILE's run.")
 @sandbox_settings
 @click.option("--output", metavar="FILE", help="Where rows go; by default beside FILE, ending in .rescored.jsonl.")

@@ -15,7 +15,6 @@ from gym_core.spi import (
     disable_option,
     json_option,
     one_line,
-    parse_settings,
     pass_terminal,
     read_components,
     sandbox_option,
@@ -50,7 +49,7 @@ _BAR = 40
     multiple=True,
     help="Take a sample with this model; with a role, the model that sessions ask for.",
 )
-@setting_option("-M", "the model", "model_settings", "[ROLE.]KEY=VALUE")
+@setting_option("-M", "the model", "model_options", "[ROLE.]KEY=VALUE")
 @click.option(
     "--sample",
     type=click.IntRange(min=1),
@@ -66,13 +65,13 @@ _BAR = 40
 def check_env(
     terminal: Terminal,
     reference: str,
-    settings: tuple[str, ...],
+    settings: dict[str, str],
     input_: str | None,
     sandbox: str | None,
-    sandbox_settings: tuple[str, ...],
+    sandbox_options: dict[str, str],
     limit: int,
     models: tuple[str, ...],
-    model_settings: tuple[str, ...],
+    model_options: dict[str, str],
     sample: int | None,
     task_id: str | None,
     as_json: bool,
@@ -97,13 +96,13 @@ def check_env(
     others = {"env": reference, "sandbox": sandbox}
     wanted = AuditConfig(
         env=reference,
-        options=parse_settings(settings, "-E"),
+        options=settings,
         input=input_,
         limit=limit,
         models=by_role,
-        model_options=split_roles(parse_settings(model_settings, "-M"), by_role),
+        model_options=split_roles(model_options, by_role),
         sandbox=sandbox,
-        sandbox_options=parse_settings(sandbox_settings, "-S"),
+        sandbox_options=sandbox_options,
         sample=sample or 10,
         task_id=task_id or None,
         disabled_plugins=disabled,
