@@ -11,9 +11,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import pluggy
@@ -108,8 +108,7 @@ class Listener:
         self.stuck = False
         self.crowded = False
         self._made_room = made_room
-        self._events: deque[Event | None] = deque()
-        self._there = threading.Semaphore(0)
+        self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._reported: set[str] = set()
         self._handled = 0
         self._put = 0
@@ -128,18 +127,15 @@ class Listener:
             self.dropped += 1
             return
         self._put += 1
-        self._events.append((hook, arguments))
-        self._there.release()
+        self._events.put((hook, arguments))
 
     def end(self) -> None:
         """Let its thread end after what is queued."""
-        self._events.append(None)
-        self._there.release()
+        self._events.put(None)
 
     def _work(self) -> None:
         while True:
-            self._there.acquire()
-            event = self._events.popleft()
+            event = self._events.get()
             if event is None:
                 return
             hook, arguments = event
