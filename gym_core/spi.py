@@ -151,6 +151,7 @@ if TYPE_CHECKING:
     from gym_core.engine.loops import run_loop as run_loop
     from gym_core.engine.loops import seldom_collected as seldom_collected
     from gym_core.engine.metrics.breakdown import field_value as field_value
+    from gym_core.engine.metrics.breakdown import label as label
     from gym_core.engine.metrics.columns import FLAT_COLUMNS as FLAT_COLUMNS
     from gym_core.engine.metrics.columns import flat_row as flat_row
     from gym_core.engine.metrics.groups import GroupTally as GroupTally
@@ -205,7 +206,6 @@ if TYPE_CHECKING:
     from gym_core.engine.standard_streams import print_plainly as print_plainly
     from gym_core.engine.storage.collisions import refuse_collisions as refuse_collisions
     from gym_core.engine.storage.collisions import refuse_of_a_run as refuse_of_a_run
-    from gym_core.engine.storage.encoded import EncodedRollout as EncodedRollout
     from gym_core.engine.storage.files import line_at as line_at
     from gym_core.engine.storage.files import numbered_lines as numbered_lines
     from gym_core.engine.storage.files import refuse_odd as refuse_odd
@@ -213,8 +213,11 @@ if TYPE_CHECKING:
     from gym_core.engine.storage.manifest import Manifest as Manifest
     from gym_core.engine.storage.outputs import Outputs as Outputs
     from gym_core.engine.storage.outputs import rows_beside as rows_beside
+    from gym_core.engine.storage.requests import Cited as Cited
     from gym_core.engine.storage.requests import SharedRequest as SharedRequest
     from gym_core.engine.storage.requests import request_lines as request_lines
+    from gym_core.engine.storage.store import FreshRollout as FreshRollout
+    from gym_core.engine.storage.store import as_fresh as as_fresh
     from gym_core.engine.storage.summary import recounted as recounted
     from gym_core.engine.storage.summary import remedy as remedy
     from gym_core.engine.tasks.input_file import open_input as open_input

@@ -10,8 +10,8 @@ import pytest
 
 from gym_core import Session, Status, Trajectory, Verdict
 from gym_core.engine.metrics.progress import Progress
-from gym_core.engine.storage.encoded import EncodedRollout, account_of
 from gym_testing import GymCommand, Served
+from gym_workers.encoded import EncodedRollout, account_of
 from tests.support.envs import ask, env
 from tests.support.running import config, execute, rollout, run
 

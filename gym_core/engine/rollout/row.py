@@ -35,8 +35,8 @@ from gym_core.domain.task import Task, id_text
 from gym_core.domain.tokens import without_tokens
 from gym_core.engine.rollout.failure import Failure
 from gym_core.engine.rollout.recording import Recording
-from gym_core.engine.storage.encoded import FreshRollout
 from gym_core.engine.storage.requests import Cited, SharedRequest
+from gym_core.engine.storage.store import FreshRollout, as_fresh
 from gym_core.engine.tasks.keys import DIGEST_SIZE
 
 _LEVELS = 7
@@ -240,13 +240,13 @@ class SharedRequests:
         return (SharedRequest(digest, fields),)
 
 
-def unwritable(rollout: Rollout, error: JsonError) -> Rollout:
+def unwritable(rollout: Rollout, error: JsonError) -> FreshRollout:
     """A rollout that cannot be written as JSON, as a failure that can: what does not fit stands as text."""
     row: dict[str, Any] = _writable(rollout.row, 0)
     row["reward"], row["reward_components"] = None, {}
     row["rollout"]["status"] = Status.ENV_ERROR.value
     row["rollout"]["error"] = error_json(error, "row", retryable=False)
-    return rollout.with_row(row) if isinstance(rollout, FreshRollout) else Rollout(row)
+    return as_fresh(rollout).with_row(row)
 
 
 def _writable(value: Any, level: int) -> Any:

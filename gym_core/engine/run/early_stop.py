@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 from gym_core.domain.errors import GymError, ModelError, RunStopped, SessionError
-from gym_core.domain.rollout import Rollout, Status
-from gym_core.engine.storage.encoded import changeable
+from gym_core.domain.rollout import Status
+from gym_core.engine.storage.store import FreshRollout
 
 SEVERAL = 5
 
@@ -37,7 +37,7 @@ class Judge:
         """How many failures are held back."""
         return len(self._refused.held) + len(self._gone.held)
 
-    def judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], GymError | None]:
+    def judge(self, rollout: FreshRollout, cause: BaseException | None) -> tuple[list[FreshRollout], GymError | None]:
         """What is to be written now that a rollout has ended, and what ends the run, if anything does.
 
         `cause`: what failed it.
@@ -50,8 +50,8 @@ class Judge:
     def _settle(self) -> None:
         self.settled = self._cleared and not self._gone.held and not self._refused.convicted
 
-    def _judge(self, rollout: Rollout, cause: BaseException | None) -> tuple[list[Rollout], GymError | None]:
-        written: list[Rollout] = []
+    def _judge(self, rollout: FreshRollout, cause: BaseException | None) -> tuple[list[FreshRollout], GymError | None]:
+        written: list[FreshRollout] = []
         if isinstance(cause, ModelError):
             if self._is_suspect(cause):
                 return self._add(self._refused, rollout)
@@ -68,7 +68,7 @@ class Judge:
             written += self._gone.release()
         return [*written, rollout], None
 
-    def release(self) -> list[Rollout]:
+    def release(self) -> list[FreshRollout]:
         """All that is held back, to be written at the end."""
         self._cleared = True
         released = [*self._refused.release(), *self._gone.release()]
@@ -84,7 +84,7 @@ class Judge:
         self._likeness = likeness
         return True
 
-    def _add(self, evidence: _Evidence, rollout: Rollout) -> tuple[list[Rollout], GymError | None]:
+    def _add(self, evidence: _Evidence, rollout: FreshRollout) -> tuple[list[FreshRollout], GymError | None]:
         evidence.held.append(rollout)
         if len(evidence.held) < SEVERAL:
             return [], None
@@ -101,12 +101,12 @@ class _Evidence:
     Those that were under way then, and failed alike, are recorded as those that stopped it.
     """
 
-    def __init__(self, error: Callable[[Rollout], RunStopped]) -> None:
+    def __init__(self, error: Callable[[FreshRollout], RunStopped]) -> None:
         self.error = error
         self.convicted = False
-        self.held: list[Rollout] = []
+        self.held: list[FreshRollout] = []
 
-    def release(self) -> list[Rollout]:
+    def release(self) -> list[FreshRollout]:
         held, self.held = self.held, []
         return [_as_cancelled(rollout) for rollout in held] if self.convicted else held
 
@@ -115,31 +115,31 @@ class AllRefused(RunStopped):
     """The model refused the first rollouts alike, and would refuse all others."""
 
 
-def _all_refused(rollout: Rollout) -> RunStopped:
+def _all_refused(rollout: FreshRollout) -> RunStopped:
     message = f"the first {SEVERAL} rollouts all failed alike: {_error(rollout, 'message')}"
     return AllRefused(message, hint="fix the cause and start again")
 
 
-def _is_gone(rollout: Rollout) -> RunStopped:
+def _is_gone(rollout: FreshRollout) -> RunStopped:
     subject = "environment" if _error(rollout, "phase") == "setup" else "agent"
     message = f"the {subject} is gone: {SEVERAL} rollouts in a row could not begin: {_error(rollout, 'message')}"
     return RunStopped(message, hint="start it again, then `--resume`")
 
 
-def _could_not_begin(rollout: Rollout, cause: BaseException | None) -> bool:
+def _could_not_begin(rollout: FreshRollout, cause: BaseException | None) -> bool:
     if not isinstance(cause, SessionError) or not cause.unreachable:
         return False
     phase = _error(rollout, "phase")
     return phase == "setup" or (phase == "agent" and not rollout.model_calls)
 
 
-def _somebody_is_there(rollout: Rollout, cause: BaseException | None) -> bool:
+def _somebody_is_there(rollout: FreshRollout, cause: BaseException | None) -> bool:
     if isinstance(cause, SessionError) and cause.unreachable:
         return False
     return rollout.status.has_verdict or rollout.status in (Status.ENV_ERROR, Status.VERIFIER_ERROR)
 
 
-def _error(rollout: Rollout, name: str) -> str:
+def _error(rollout: FreshRollout, name: str) -> str:
     return str((rollout.error or {}).get(name))
 
 
@@ -147,7 +147,7 @@ def _likeness(error: ModelError) -> str:
     return f"{type(error).__name__} {re.sub(r'[0-9a-f-]{8,}|[0-9]+', '#', error.message)[:200]}"
 
 
-def _as_cancelled(rollout: Rollout) -> Rollout:
-    rollout = changeable(rollout)
+def _as_cancelled(rollout: FreshRollout) -> FreshRollout:
+    rollout = rollout.changeable
     rollout.row["rollout"]["status"] = Status.CANCELLED.value
     return rollout

@@ -28,7 +28,7 @@ from gym_core.engine.run.early_stop import Judge
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.run.record import Record
 from gym_core.engine.run.source import Source
-from gym_core.engine.storage.encoded import FreshRollout, counted
+from gym_core.engine.storage.store import FreshRollout, as_fresh
 
 
 def _nobody(rollout: Rollout) -> None:
@@ -269,12 +269,13 @@ class Sink:
 
     def take(self, rollout: Rollout, cause: BaseException | None) -> GymError | None:
         """Keep a rollout, which `cause` has failed; returns what ends the run, if that does. Raises `StoreError`."""
-        if self._store is not None and isinstance(rollout, FreshRollout):
-            self._store.cite(rollout.cited)  # before any row that cites it, also where this one is held back
+        fresh = as_fresh(rollout)
+        if self._store is not None:
+            self._store.cite(fresh.cited)  # before any row that cites it, also where this one is held back
         if cause is None and self._judge.settled:
-            self._keep(rollout)
+            self._keep(fresh)
             return None
-        kept, stop = self._judge.judge(rollout, cause)
+        kept, stop = self._judge.judge(fresh, cause)
         for each in kept:
             self._keep(each)
         return stop
@@ -284,12 +285,12 @@ class Sink:
         for rollout in self._judge.release():
             self._keep(rollout)
 
-    def _keep(self, rollout: Rollout) -> None:
+    def _keep(self, rollout: FreshRollout) -> None:
         if self._store is not None:
             try:
                 self._store.write(rollout)
             except JsonError as error:  # something in it is no JSON: that is this rollout's failure and nobody else's
                 rollout = unwritable(rollout, error)
                 self._store.write(rollout)
-        self._progress.add(counted(rollout))
+        self._progress.add(rollout.counted)
         self._announce(rollout)

@@ -26,6 +26,7 @@ from gym_core.engine.storage.groups import GroupLines
 from gym_core.engine.storage.manifest import Manifest
 from gym_core.engine.storage.outputs import Outputs
 from gym_core.engine.storage.resume import Finished
+from gym_core.engine.storage.store import as_fresh
 from gym_core.engine.tasks.check import SourceInfo
 from gym_core.engine.tasks.keys import KeyTable, digest
 from gym_core.engine.tasks.prefetch import Prefetch
@@ -111,7 +112,7 @@ class StoredRollouts:
                     yield rollout
                     continue
                 if self._record.store is not None:
-                    self._record.store.write(rollout)
+                    self._record.store.write(as_fresh(rollout))
                 progress.total = (progress.total or 0) + 1
                 progress.add(rollout.row, kept=True)
         finally:

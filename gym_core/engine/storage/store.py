@@ -19,7 +19,7 @@ from gym_core.domain.errors import StoreError, UsageError
 from gym_core.domain.group import Group
 from gym_core.domain.json_text import encode_json
 from gym_core.domain.rollout import Rollout
-from gym_core.engine.storage.encoded import EncodedRollout, encode
+from gym_core.domain.task import RESULT_FIELDS
 from gym_core.engine.storage.files import BLOCK, refuse_irregular, sync_directory, write_json
 from gym_core.engine.storage.groups import encode_group
 from gym_core.engine.storage.outputs import Mode, Outputs
@@ -32,6 +32,57 @@ SYNC_SECONDS = 1.0
 
 EXISTS = "--resume continues it, --overwrite starts again, --output writes elsewhere"
 """What to do about an output that exists."""
+
+
+class FreshRollout(Rollout):
+    """A rollout of this run.
+
+    `source`: the line its task was read from, if it came from a file. `names_task`: whether the row says a `task_id`
+    that the task's line does not. `cited`: what is to be written before the row is.
+    """
+
+    __slots__ = ("cited", "names_task", "source")
+
+    def __init__(
+        self, row: dict[str, Any], *, source: bytes | None = None, names_task: bool = False, cited: Cited = ()
+    ) -> None:
+        self.row = row
+        self.source = source
+        self.names_task = names_task
+        self.cited = cited
+
+    def with_row(self, row: dict[str, Any]) -> FreshRollout:
+        """The same with another row, which may be changed."""
+        return FreshRollout(row, source=self.source, names_task=self.names_task, cited=self.cited)
+
+    def line(self, redactor: Redactor) -> bytes:
+        """The row as it goes to disk. The fields of its task stand as they were read, byte for byte, but for secrets.
+
+        Raises `JsonError` for what has no JSON form.
+        """
+        row, source = self.row, self.source
+        if source is None or (self.names_task and b'"task_id"' in source):  # something in it has the name
+            return redactor.redact_bytes(encode_json(row, orjson.OPT_APPEND_NEWLINE))
+        added = {name: row[name] for name in RESULT_FIELDS}
+        if self.names_task:
+            added = {"task_id": row["task_id"], **added}
+        rest = encode_json(added, orjson.OPT_APPEND_NEWLINE)[1:]
+        return redactor.redact_bytes(source.rstrip()[:-1].rstrip() + b"," + rest)
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """The row, or as much of it as `Progress.add` reads."""
+        return self.row
+
+    @property
+    def changeable(self) -> FreshRollout:
+        """It, or one like it, whose row may be changed."""
+        return self
+
+
+def as_fresh(rollout: Rollout) -> FreshRollout:
+    """A rollout as one of this run, which it is unless it was read or made elsewhere."""
+    return rollout if isinstance(rollout, FreshRollout) else FreshRollout(rollout.row)
 
 
 class ResultStore:
@@ -94,14 +145,12 @@ class ResultStore:
             raise UsageError(f"{error.filename}: {error.strerror}", hint="--output takes another path") from error
         self._rows.clear()
 
-    def write(self, rollout: Rollout) -> None:
+    def write(self, rollout: FreshRollout) -> None:
         """Append a rollout to the rows, or to the failures. Raises `StoreError`.
 
         Raises `JsonError` for a rollout that cannot be written as JSON; nothing is written then.
         """
-        # what comes as a line was masked where it comes from
-        line = rollout.line if type(rollout) is EncodedRollout else self._redactor.redact_bytes(encode(rollout))
-        self._append(self._rows if rollout.reward is not None else self._failures, line)
+        self._append(self._rows if rollout.reward is not None else self._failures, rollout.line(self._redactor))
 
     def write_group(self, group: Group) -> None:
         """Append what a group came to. Raises `StoreError`, and `JsonError` for what cannot be written as JSON."""

@@ -20,8 +20,9 @@ from typing import Any
 
 from gym_core import JsonError, Rollout
 from gym_core.errors import GymError, RunStopped, UsageError
-from gym_core.spi import EncodedRollout, Finished, Job, Results, SharedRequest, described
+from gym_core.spi import Finished, Job, Results, SharedRequest, described
 from gym_workers.channel import Head, Receive, WorkerChannel
+from gym_workers.encoded import EncodedRollout
 from gym_workers.error_wire import cause_from_wire
 from gym_workers.frames import encode_frame
 from gym_workers.shared_budget import SharedBudget

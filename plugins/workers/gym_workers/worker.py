@@ -17,11 +17,10 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
-from gym_core import CallInfo, GymError, JsonError, Rollout, Task, UsageError, encode_json, parse_json
+from gym_core import CallInfo, GymError, Rollout, Task, UsageError, encode_json, parse_json
 from gym_core.spi import (
     Assembler,
     Clock,
-    EncodedRollout,
     FirstLook,
     InlineExecutor,
     Job,
@@ -36,9 +35,9 @@ from gym_core.spi import (
     message_of,
     open_stage,
     seldom_collected,
-    unwritable,
 )
 from gym_workers.channel import Head
+from gym_workers.encoded import EncodedRollout
 from gym_workers.error_wire import cause_to_wire
 from gym_workers.frames import encode_frame
 from gym_workers.log_forwarding import LogSender, call_to_wire
@@ -284,11 +283,7 @@ class Worker:
     def _finished(self, number: int, rollout: Rollout, cause: BaseException | None = None) -> None:
         """Encode what a rollout left, and have it sent."""
         settings = self._settings
-        try:
-            encoded = EncodedRollout.of(rollout, self._redactor, by=settings.by, calls=settings.calls)
-        except JsonError as error:
-            rollout = unwritable(rollout, error)
-            encoded = EncodedRollout.of(rollout, self._redactor, by=settings.by, calls=settings.calls)
+        encoded = EncodedRollout.of(rollout, self._redactor, by=settings.by, calls=settings.calls)
         wire = cause_to_wire(cause)
         if wire is not None:
             wire = parse_json(self._redactor.redact_bytes(encode_json(wire)))
@@ -298,7 +293,7 @@ class Worker:
                     self._cited.clear()
                 self._cited.add(request.hash)
                 self._outbox.note("requests", request.to_wire())  # in the frame of the first result that cites it
-        self._outbox.result([number, len(encoded.line), encoded.names_task, encoded.account, wire], encoded.line)
+        self._outbox.result([number, len(encoded.encoded), encoded.names_task, encoded.account, wire], encoded.encoded)
 
     def _broken(self, error: BaseException) -> None:
         """Something is wrong with the worker itself: the coordinator has to know."""
