@@ -12,7 +12,6 @@ from gym_core.lazy import lazy_names
 from gym_core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from gym_core import chat as chat
     from gym_core import errors as errors
     from gym_core import responses as responses
     from gym_core.contract.agent import Actor as Actor

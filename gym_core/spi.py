@@ -82,7 +82,6 @@ if TYPE_CHECKING:
     from gym_core.domain.blame import described as described
     from gym_core.domain.blame import message_of as message_of
     from gym_core.domain.blame import unwrapped as unwrapped
-    from gym_core.domain.chat.tools import with_flat_tools as with_flat_tools
     from gym_core.domain.conversation import MAIN as MAIN
     from gym_core.domain.conversation import ModelCall as ModelCall
     from gym_core.domain.conversation import Reply as Reply
@@ -95,6 +94,10 @@ if TYPE_CHECKING:
     from gym_core.domain.error_json import error_json as error_json
     from gym_core.domain.errors import writable as writable
     from gym_core.domain.finish import ending as ending
+    from gym_core.domain.flat_tools import flat_tool_choice as flat_tool_choice
+    from gym_core.domain.flat_tools import flattened as flattened
+    from gym_core.domain.flat_tools import tool_of_object as tool_of_object
+    from gym_core.domain.flat_tools import with_flat_tools as with_flat_tools
     from gym_core.domain.json_text import PackedIntegers as PackedIntegers
     from gym_core.domain.json_text import is_number as is_number
     from gym_core.domain.json_text import plain_json as plain_json
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
     from gym_core.domain.responses import call_id_of as call_id_of
     from gym_core.domain.responses import content_parts as content_parts
     from gym_core.domain.responses import id_text as id_text
+    from gym_core.domain.responses import is_error as is_error
     from gym_core.domain.sampling import BACKEND_FIELDS as BACKEND_FIELDS
     from gym_core.domain.sampling import read_sampling as read_sampling
     from gym_core.domain.sampling import sampling_fields as sampling_fields
@@ -122,6 +126,7 @@ if TYPE_CHECKING:
     from gym_core.domain.task import result_task_id as result_task_id
     from gym_core.domain.task import without_result as without_result
     from gym_core.domain.tokens import TOKEN_FIELDS as TOKEN_FIELDS
+    from gym_core.domain.tool_calls import new_call_id as new_call_id
     from gym_core.domain.tool_calls import sent_request as sent_request
     from gym_core.domain.tool_calls import whole_call as whole_call
     from gym_core.engine.assembly import Assembler as Assembler

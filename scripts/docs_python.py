@@ -1,4 +1,4 @@
-"""The Python API as Markdown: for `gym_core` what mkdocstrings makes pages of, for `gym_core.spi` a table."""
+"""The Python API as Markdown: directives of mkdocstrings for `gym_core` and `gym_chat`, for `gym_core.spi` a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import importlib
 import inspect
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,12 +50,12 @@ def public_names(package: str) -> dict[str, str]:
 
 
 def python_api() -> str:
-    """A directive for every public name of `gym_core`, under headings."""
+    """A directive for every public name of `gym_core` and `gym_chat`, under headings."""
     found: dict[str, list[str]] = {chapter: [] for chapter in CHAPTERS}
     for name, home in public_names("gym_core").items():
         if home != "gym_core":
             found[_chapter(home)].append(name)
-    return "\n\n".join([*_chapters(found), *_modules()])
+    return "\n\n".join([*_chapters(found), *_modules(), *_section("gym_chat")])
 
 
 def _chapter(home: str) -> str:
@@ -79,10 +79,14 @@ def _modules() -> Iterator[str]:
     known = public_names("gym_core")
     for name, home in known.items():
         if home == "gym_core":
-            module = importlib.import_module(f"gym_core.{name}")
-            members = [each for each in further_names(module) if each not in known]
-            yield f"## `gym_core.{name}`\n\n{_own_docstring(module)}"
-            yield from (f"::: gym_core.{name}.{member}" for member in members)
+            yield from _section(f"gym_core.{name}", known)
+
+
+def _section(name: str, known: Collection[str] = ()) -> Iterator[str]:
+    """A module with its public names, `known` ones excepted."""
+    module = importlib.import_module(name)
+    yield f"## `{name}`\n\n{_own_docstring(module)}"
+    yield from (f"::: {name}.{member}" for member in further_names(module) if member not in known)
 
 
 def further_names(module: ModuleType) -> list[str]:

@@ -19,7 +19,8 @@ from grpo import Policy, train
 from letters import padded
 
 import gym_core
-from gym_core import Response, Tokens, chat
+from gym_chat import chat_request
+from gym_core import Response, Tokens
 from gym_stateful_counter.plan import shortest_plan
 from gym_stateful_counter.tasks import KINDS
 
@@ -106,7 +107,7 @@ class Script(Policy):
 
     async def respond(self, request, context):
         self.model.tools = tools = tools_of(request)
-        prompt, text = self.model.encode(chat.chat_request(request.body)["messages"]), next(self.lines[context.key[0]])
+        prompt, text = self.model.encode(chat_request(request.body)["messages"]), next(self.lines[context.key[0]])
         ids = [*self.model.tokenizer.encode(text), self.model.end]
         call = call_of(text, tools, len(request.input))
         return Response({"output": [call]}, Tokens(prompt, ids, [0.0] * len(ids)))

@@ -10,7 +10,8 @@ from curve import draw, smoothed
 from letters import padded
 
 import gym_core
-from gym_core import ComponentContext, ModelBackend, Response, Tokens, chat
+from gym_chat import chat_request
+from gym_core import ComponentContext, ModelBackend, Response, Tokens
 
 
 class Policy(ModelBackend):
@@ -21,7 +22,7 @@ class Policy(ModelBackend):
         self.model, self.waiting, self.turn = model, [], asyncio.Lock()
 
     async def respond(self, request, context):
-        prompt, found = self.model.encode(chat.chat_request(request.body)["messages"]), []
+        prompt, found = self.model.encode(chat_request(request.body)["messages"]), []
         self.waiting.append((prompt, found))
         await asyncio.sleep(0.002)  # for the others of this moment
         async with self.turn:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gym_core.domain.errors import MissingField
+from gym_core.domain.flat_tools import with_flat_tools
 from gym_core.domain.json_text import JsonError, encode_json, plain_json, whole_text
 from gym_core.domain.parts import Content
 from gym_core.domain.responses import Item, Request, as_items, user_message
@@ -68,8 +69,6 @@ class Task(Mapping[str, Any]):
         body = {name: value for name, value in params.items() if name not in BACKEND_FIELDS and value is not None}
         body["input"] = as_items(params["input"])
         if body.get("tools") or "tool_choice" in body:
-            from gym_core.domain.chat.tools import with_flat_tools
-
             body = with_flat_tools(body)
         return Request(body)
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import gym_core
-from gym_core import chat, errors, responses, spi
+from gym_core import errors, responses, spi
 
-FACADES = ("chat", "errors", "responses")
+FACADES = ("errors", "responses")
 
 
 def public(module: ModuleType) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def public(module: ModuleType) -> dict[str, Any]:
 
 
 PUBLIC = {name: value for name, value in public(gym_core).items() if name not in FACADES}
-NAMED = {id(value) for module in (gym_core, chat, errors, responses) for value in public(module).values()}
+NAMED = {id(value) for module in (gym_core, errors, responses) for value in public(module).values()}
 NAMED.add(id(spi.ExecutorProvider))  # the one setting whose type is for those who extend gym
 
 

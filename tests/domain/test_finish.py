@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from gym_core import Response, chat
+from gym_chat import completion_from_response, response_from_completion
+from gym_core import Response
 
 
 def stopped(finish: Any, message: Any = "half an answer") -> Response:
     said = {"role": "assistant", "content": message} if isinstance(message, str) else message
     choice = {"index": 0, "message": said, "finish_reason": finish}
-    return Response(chat.response_from_completion({"id": "c", "choices": [choice]}))
+    return Response(response_from_completion({"id": "c", "choices": [choice]}))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_an_error_beside_an_answer_makes_it_none(place: str) -> None:
     choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": "half"}, "finish_reason": "stop"}
     completion: dict[str, Any] = {"id": "c", "choices": [choice]}
     (choice if place == "choice" else completion)["error"] = {"code": 502, "message": "upstream"}
-    response = Response(chat.response_from_completion(completion))
+    response = Response(response_from_completion(completion))
     assert response.unfinished
     assert response.body["error"]["message"] == "upstream"
 
@@ -131,7 +132,7 @@ def test_an_error_beside_an_answer_makes_it_none(place: str) -> None:
 @pytest.mark.parametrize("error", [{}, "", {"message": "", "type": "", "param": "", "code": None}, {"code": 0}])
 def test_an_error_without_a_word_is_none(error: Any) -> None:
     choice = {"index": 0, "message": {"role": "assistant", "content": "whole"}, "finish_reason": "stop"}
-    response = Response(chat.response_from_completion({"id": "c", "choices": [choice], "error": error}))
+    response = Response(response_from_completion({"id": "c", "choices": [choice], "error": error}))
     assert (response.unfinished, response.output_text) == ("", "whole")
     assert Response({"status": "completed", "output": [], "error": error}).unfinished == ""
 
@@ -158,10 +159,10 @@ def test_content_that_is_no_text_is_not_lost(content: Any, text: str) -> None:
 def test_log_probabilities_that_cannot_be_read_cost_no_answer(content: Any) -> None:
     choice = {"message": {"role": "assistant", "content": "whole"}, "finish_reason": "stop"}
     completion = {"id": "c", "choices": [{**choice, "logprobs": {"content": content}}]}
-    response = Response(chat.response_from_completion(completion))
+    response = Response(response_from_completion(completion))
     assert (response.output_text, response.stop_reason) == ("whole", "completed")
     assert "generation_token_ids" not in response.output[-1]
-    back = chat.completion_from_response(response.body)
+    back = completion_from_response(response.body)
     assert back["choices"][0]["logprobs"] == {"content": content}
 
 

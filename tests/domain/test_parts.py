@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gym_core import Request, Task, audio_part, chat, file_part, image_part, text_part, user_message
+from gym_chat import chat_request
+from gym_core import Request, Task, audio_part, file_part, image_part, text_part, user_message
 
 
 def png(width: int = 1, height: int = 1) -> bytes:
@@ -140,7 +141,7 @@ def test_images_of_tools_go_into_the_next_message_of_the_user() -> None:
         output("b", second),
         {"type": "message", "role": "assistant", "content": "I see."},
     ]
-    _, called, one, two, shown, said = chat.chat_request({"input": items})["messages"]
+    _, called, one, two, shown, said = chat_request({"input": items})["messages"]
     assert len(called["tool_calls"]) == 2
     assert one == {"role": "tool", "tool_call_id": "a", "content": "To the north:\n[image 1: see the next message]"}
     assert two == {"role": "tool", "tool_call_id": "b", "content": "[image 2: see the next message]"}
@@ -154,6 +155,6 @@ def test_images_of_tools_go_into_the_next_message_of_the_user() -> None:
         ],
     }
     assert said["role"] == "assistant"
-    inside = chat.chat_request({"input": items}, tool_media="tool")["messages"]
+    inside = chat_request({"input": items}, tool_media="tool")["messages"]
     assert [message["role"] for message in inside] == ["user", "assistant", "tool", "tool", "assistant"]
     assert inside[2]["content"][1]["type"] == "image_url"

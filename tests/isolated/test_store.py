@@ -192,7 +192,7 @@ def test_an_unreadable_record_hides_no_other(store: Store) -> None:
 def test_the_wheel_of_the_core_holds_what_runs(tmp_path: Path) -> None:
     core, *others = write_wheels(tmp_path)
     assert [other.partition(" ")[0] for other in others] == [
-        *("gym-http1", "gym-results", "gym-nemo", "gym-http", "gym-isolated")
+        *("gym-http1", "gym-chat", "gym-results", "gym-nemo", "gym-http", "gym-isolated")
     ]
     path = Path(core.partition("file://")[2])
     assert path.name == f"gym_core-{gym_core.__version__}-py3-none-any.whl"

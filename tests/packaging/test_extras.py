@@ -66,7 +66,7 @@ def named(extra: str) -> set[str]:
 
 def test_all_are_all_that_need_no_compiler() -> None:
     # those that are nothing by themselves come with those that need them
-    assert named("all") | {"gym-core", "gym-http1"} | COMPILED == set(PROJECTS)
+    assert named("all") | {"gym-core", "gym-chat", "gym-http1"} | COMPILED == set(PROJECTS)
     assert named("openai") < named("standard") < named("all")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from gym_chat import response_from_completion
 from gym_core import Response
-from gym_core.chat import response_from_completion
 from gym_testing import answer, call, refuse, say, think
 from tests.serve.serving import ModelServer, served_model
 from tests.support.loop import asynchronous

@@ -23,6 +23,7 @@ _WHEEL = "Wheel-Version: 1.0\nGenerator: gym\nRoot-Is-Purelib: true\nTag: py3-no
 PACKAGES = {
     "gym-core": "gym_core",
     "gym-http1": "gym_http1",
+    "gym-chat": "gym_chat",
     "gym-results": "gym_results",
     "gym-nemo": "gym_nemo",
     "gym-http": "gym_http",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from gym_chat import chat_request, response_from_completion
 from gym_core import (
     CallContext,
     ModelBackend,
@@ -21,7 +22,6 @@ from gym_core import (
     Selector,
     Usage,
     UsageError,
-    chat,
     errors,
     responses,
 )
@@ -209,7 +209,7 @@ class LocalModel(ModelBackend[LocalModelOptions]):
     def _chat(self, body: Mapping[str, Any], context: CallContext) -> dict[str, Any]:
         """The chat request of a body, with this backend's settings over and under its own."""
         try:
-            request = chat.chat_request(self._settled(body), max_tokens_field="max_tokens", drop=("reasoning",))
+            request = chat_request(self._settled(body), max_tokens_field="max_tokens", drop=("reasoning",))
         except ValueError as error:
             raise errors.BadRequestError(f"the local model cannot be sent this request: {error}") from error
         request["model"] = self.model_id
@@ -235,7 +235,7 @@ class LocalModel(ModelBackend[LocalModelOptions]):
         completion = await self._client.complete(request)
         completion.pop("timings", None)
         try:
-            body = chat.response_from_completion(completion)
+            body = response_from_completion(completion)
         except ValueError as error:
             raise errors.BrokenReplyError(f"the local server's reply is no completion: {error}") from error
         unfinished = Response(body).unfinished

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from gym_chat import completion_from_response, responses_request
 from gym_core import Model, Request, encode_json
-from gym_core.chat import completion_from_response, responses_request
 from gym_nemo.rows import as_response
 
 JUDGE = "judge"

@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gym_core import JsonError, Request, Response, Tokens, chat, encode_json, parse_json
+from gym_chat import chat_request, response_from_completion
+from gym_core import JsonError, Request, Response, Tokens, encode_json, parse_json
 from gym_core.spi import TOKEN_FIELDS
 from gym_openai_model.capture import UnevenTokens, asking, take_from_completion, take_from_response
 from gym_openai_model.llama_cpp import UNTOUCHED, take_verbose, whole
@@ -180,7 +181,7 @@ class ResponsesDialect(Dialect):
 
 
 class ChatDialect(Dialect):
-    """`POST /chat/completions`: bodies and replies are converted, see `gym_core.chat`."""
+    """`POST /chat/completions`: bodies and replies are converted, see `gym_chat`."""
 
     path = "/chat/completions"
 
@@ -200,7 +201,7 @@ class ChatDialect(Dialect):
         merged = self._merged(request)
         if self._capture.sends and isinstance(merged.get("input"), list):
             merged["input"] = [_on_message(item) for item in merged["input"]]
-        body = chat.chat_request(
+        body = chat_request(
             merged,
             max_tokens_field=self._max_tokens_field,
             drop=self._drop,
@@ -233,7 +234,7 @@ class ChatDialect(Dialect):
         if verbose and isinstance(tokens, Tokens):
             tokens = whole(tokens, verbose, body)
         try:
-            response = Response(chat.response_from_completion(body))
+            response = Response(response_from_completion(body))
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise BrokenReply(f"it is no chat completion ({error})", body) from error
         return response if tokens is None else self._capture.put(response, tokens)

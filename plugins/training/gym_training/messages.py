@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from gym_chat import chat_request
 from gym_core import JsonError, Rollout, Task, parse_json
-from gym_core.chat import chat_request
 from gym_core.errors import InputError
 from gym_core.spi import REQUEST_FIELD, Column, Json
 

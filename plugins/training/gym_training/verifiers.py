@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import dropwhile
 from typing import Any
 
+from gym_chat import chat_request
 from gym_core import Item, ModelCall, Rollout, StopReason, TokenSequence, Trajectory
-from gym_core.chat import chat_request
 from gym_core.spi import REQUEST_FIELD, path_length, places_of, shown_to, token_sequences, without_result
 from gym_training.messages import Shared, tools_of
 from gym_training.statuses import checked_reward, is_trained

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
 
+from gym_chat import chat_request
 from gym_core import (
     CallContext,
     ComponentContext,
@@ -28,7 +29,6 @@ from gym_core import (
     UsageError,
     parse_json,
 )
-from gym_core.chat import chat_request
 from gym_core.errors import BadRequestError, ContextLengthError, InputError, ModelError, ServerError
 from gym_core.spi import MAIN
 from gym_training.messages import Messages, plain

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self
 
+from gym_chat import responses_request
 from gym_core import CompletedTask, Endpoint, Rollout, Task, TaskFailed, Verdict
-from gym_core.chat import responses_request
 from gym_core.errors import SessionError
 from gym_core.spi import UniqueIds, described
 from gym_verifiers.loaded import ROW, Loaded, number, plain, sampling_of

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from gym_chat import chat_request
 from gym_core import CompletedTask, Endpoint, Rollout, Task, TaskFailed, Verdict
-from gym_core.chat import chat_request
 
 ROW = "verifiers"
 """The field of a task that holds what verifiers knows of it."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
+from gym_chat import responses_request
 from gym_core import CompletedTask, Endpoint, Task, TaskFailed, Verdict
-from gym_core.chat import responses_request
 from gym_core.spi import UniqueIds
 from gym_verifiers.authors import by_its_author
 from gym_verifiers.loaded import ROW, Loaded, number, plain, sampling_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from gym_chat import responses_request
 from gym_core import Actor, Episode, FunctionCallOutput, Item, Response
-from gym_core.chat import responses_request
 from gym_core.responses import as_items
 from gym_core.spi import read_sampling
 from gym_http.gateway.grant import Offer

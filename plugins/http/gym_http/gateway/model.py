@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gym_chat import responses_request
 from gym_core import Model, Request, Response
-from gym_core.chat import responses_request
 from gym_core.responses import as_items
 from gym_core.spi import BACKEND_FIELDS, BoundModel
 from gym_http.gateway.grant import Offer

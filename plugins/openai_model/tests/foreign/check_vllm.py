@@ -29,6 +29,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import gym_core
+from gym_chat import chat_request
 from gym_core import (
     Agent,
     CallContext,
@@ -41,7 +42,6 @@ from gym_core import (
     StopReason,
     Task,
     Trajectory,
-    chat,
     user_message,
 )
 from gym_openai_model.backend import OpenAIModel
@@ -175,7 +175,7 @@ class Check:
         tokens = response.tokens
         assert tokens is not None
         assert not tokens.problem, tokens.problem
-        asked = chat.chat_request(request.body)
+        asked = chat_request(request.body)
         said = self.post("/tokenize", {"messages": asked["messages"], "tools": asked.get("tools")})
         assert [*tokens.prompt] == said["tokens"]
         assert len(tokens.prompt) == response.usage.input_tokens

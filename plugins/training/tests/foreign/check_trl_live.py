@@ -17,7 +17,8 @@ import trl
 from datasets import Dataset
 
 import gym_core
-from gym_core import ComponentContext, ModelBackend, ResourceServer, Response, Session, Task, Tokens, chat
+from gym_chat import chat_request
+from gym_core import ComponentContext, ModelBackend, ResourceServer, Response, Session, Task, Tokens
 from gym_training import trl_rollouts
 
 folder, steps = Path(sys.argv[1]), 40
@@ -30,7 +31,7 @@ class Policy(ModelBackend):
     """Four tokens of the model that is trained."""
 
     async def respond(self, request, context):
-        messages = chat.chat_request(request.body)["messages"]
+        messages = chat_request(request.body)["messages"]
         prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         ids, logprobs = [], []
         for _ in range(4):

@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from gym_chat import completion_from_response
 from gym_core import Item, Response, Tokens
-from gym_core.chat import completion_from_response
 from gym_core.responses import StopReason
 from gym_core.spi import TOKEN_FIELDS, ending
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.requests import Request as HttpRequest
 
+from gym_chat import responses_request
 from gym_core import Request
-from gym_core.chat import responses_request
 from gym_core.responses import as_items
 from gym_core.spi import BACKEND_FIELDS, sent_request, with_flat_tools
 from gym_http.protocol.errors import ServeError, WireError

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from gym_core.domain.chat.parts import ToolMedia, chat_content, chat_part, fields_of, text_and_media
-from gym_core.domain.responses import call_id_of, id_text
-from gym_core.domain.tokens import TOKEN_FIELDS
+from gym_chat.parts import ToolMedia, chat_content, chat_part, fields_of, text_and_media
+from gym_core.spi import TOKEN_FIELDS, call_id_of, id_text
 
 _OWN_FIELDS = frozenset({"type", "id", "status", "chat_message", *TOKEN_FIELDS})
 _MESSAGE_FIELDS = _OWN_FIELDS | {"role", "content", "phase"}

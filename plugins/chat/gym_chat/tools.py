@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gym_core.domain.chat.parts import flattened, nested
+from gym_chat.parts import nested
+from gym_core.spi import flattened, tool_of_object
 
 _NESTED = ("function", "custom")
 
@@ -30,37 +31,18 @@ def responses_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     inner = tool.get(kind)
     if not isinstance(inner, dict):
         raise ValueError(f"a tool of type `{kind}` needs an object `{kind}`")
-    flat = {"type": kind, **inner}
-    grammar = flat.get("format")
-    if kind == "custom" and isinstance(grammar, dict) and "grammar" in grammar:
-        flat["format"] = flattened(grammar)
+    flat = tool_of_object(kind, inner)
     extra = {name: value for name, value in tool.items() if name not in ("type", kind)}
     if extra:
         flat["chat_tool"] = extra
     return flat
 
 
-def flat_tool(tool: dict[str, Any]) -> dict[str, Any]:
-    """A tool in the form of the Responses API, whichever of the two its writer had in mind, with its type."""
-    kind = tool.get("type") or "function"
-    if kind not in _NESTED or not isinstance(tool.get(kind), dict):
-        return tool if tool.get("type") else {**tool, "type": kind}
-    flat = responses_tool(tool)
-    return {**flat.pop("chat_tool", {}), **flat}
-
-
-def with_flat_tools(params: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a request with tools, and the choice among them, in the form of the Responses API."""
-    flat = dict(params)
-    if params.get("tools"):
-        flat["tools"] = [flat_tool(tool) for tool in params["tools"]]
-    if "tool_choice" in params:
-        flat["tool_choice"] = responses_tool_choice(params["tool_choice"])
-    return flat
-
-
 def chat_tool_choice(choice: Any) -> Any:
-    """`tool_choice` as Chat Completions writes it. Raises `ValueError` for a tool that only Responses knows."""
+    """`tool_choice` as Chat Completions writes it. Raises `ValueError` for a tool that only Responses knows.
+
+    Inverse of `flat_tool_choice`.
+    """
     if not isinstance(choice, dict):
         return choice
     kind = choice.get("type")
@@ -69,14 +51,6 @@ def chat_tool_choice(choice: Any) -> Any:
     if kind not in _NESTED:
         raise ValueError(f"Chat Completions has no `tool_choice` of type `{kind}`")
     return choice if kind in choice else nested(choice)
-
-
-def responses_tool_choice(choice: Any) -> Any:
-    """`tool_choice` as the Responses API writes it. Inverse of `chat_tool_choice`."""
-    flat = flattened(choice)
-    if flat is not choice and flat["type"] == "allowed_tools":
-        flat["tools"] = [responses_tool_choice(tool) for tool in flat.get("tools") or []]
-    return flat
 
 
 def chat_response_format(form: Any) -> Any:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gym_core.domain.arguments import arguments_text
-from gym_core.domain.chat.parts import fields_of, flattened, responses_content, responses_part
-from gym_core.domain.responses import Item, id_text
-from gym_core.domain.tool_calls import new_call_id
+from gym_chat.parts import fields_of, responses_content, responses_part
+from gym_core import Item
+from gym_core.spi import arguments_text, flattened, id_text, new_call_id
 
 _ASSISTANT_FIELDS = frozenset({"role", "content", "refusal", "tool_calls"})
 _TOOL_FIELDS = frozenset({"role", "tool_call_id", "content"})

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from gym_core import Response, chat
+from gym_chat import chat_request, completion_from_response, response_from_completion, responses_request
+from gym_core import Response
 
 TOOL = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}, "strict": True}
 
 
 def messages(*items: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = chat.chat_request({"input": list(items)}, **params)["messages"]
+    found: list[dict[str, Any]] = chat_request({"input": list(items)}, **params)["messages"]
     return found
 
 
@@ -26,7 +27,7 @@ def completion(message: dict[str, Any], finish_reason: str = "stop", **fields: A
 
 
 def test_instructions_and_a_string_become_messages() -> None:
-    body = chat.chat_request({"instructions": "Be brief.", "input": "Hi"})
+    body = chat_request({"instructions": "Be brief.", "input": "Hi"})
     assert body == {
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
     }
@@ -95,7 +96,7 @@ def test_content_parts() -> None:
         {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
         {"type": "video_url", "video_url": {"url": "http://v"}},
     ]
-    [item] = chat.responses_request({"messages": [message]})["input"]
+    [item] = responses_request({"messages": [message]})["input"]
     assert item["content"] == parts
 
 
@@ -123,7 +124,7 @@ def test_tools_choice_format_and_limits() -> None:
         "top_k": 40,
         "temperature": None,
     }
-    found = chat.chat_request(body)
+    found = chat_request(body)
     assert found == {
         "model": "m",
         "messages": [{"role": "user", "content": "Hi"}],
@@ -157,12 +158,12 @@ def test_tools_choice_format_and_limits() -> None:
         "stop": ["\n"],
         "top_k": 40,
     }
-    back = chat.responses_request(found)
+    back = responses_request(found)
     expected = {name: value for name, value in body.items() if value is not None}
     expected["input"] = [{"type": "message", "role": "user", "content": "Hi"}]
     assert sorted(back.pop("include")) == sorted(expected.pop("include"))  # type: ignore[call-overload]
     assert back == expected
-    assert chat.chat_request(body, max_tokens_field="max_tokens")["max_tokens"] == 50
+    assert chat_request(body, max_tokens_field="max_tokens")["max_tokens"] == 50
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_tools_choice_format_and_limits() -> None:
 )
 def test_what_chat_cannot_say_is_named(body: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        chat.chat_request(body)
+        chat_request(body)
 
 
 def test_reasoning_can_be_left_out() -> None:
@@ -208,7 +209,7 @@ def test_audio_is_referred_to() -> None:
 
 def test_deprecated_function_messages_are_refused() -> None:
     with pytest.raises(ValueError, match="deprecated"):
-        chat.responses_request({"messages": [{"role": "function", "name": "f", "content": "x"}]})
+        responses_request({"messages": [{"role": "function", "name": "f", "content": "x"}]})
 
 
 def test_custom_tools_are_answered_as_such() -> None:
@@ -222,9 +223,9 @@ def test_custom_tools_are_answered_as_such() -> None:
             {"role": "tool", "tool_call_id": "c", "content": "1"},
         ]
     }
-    request = chat.responses_request(body)
+    request = responses_request(body)
     assert [item["type"] for item in request["input"]] == ["custom_tool_call", "custom_tool_call_output"]
-    assert chat.chat_request(request) == body
+    assert chat_request(request) == body
 
 
 def test_a_plain_completion() -> None:
@@ -239,7 +240,7 @@ def test_a_plain_completion() -> None:
     reply = completion(
         {"content": "Sunny.", "refusal": None}, usage=usage, system_fingerprint="fp", service_tier="flex"
     )
-    body = chat.response_from_completion(reply)
+    body = response_from_completion(reply)
     assert body == {
         "id": "c1",
         "object": "response",
@@ -292,21 +293,21 @@ def test_a_plain_completion() -> None:
     ],
 )
 def test_stop_reasons(message: dict[str, Any], finish_reason: str, stop_reason: str) -> None:
-    body = chat.response_from_completion(completion(message, finish_reason))
+    body = response_from_completion(completion(message, finish_reason))
     assert Response(body).stop_reason == stop_reason
 
 
 def test_an_error_as_finish_reason_is_a_failed_response() -> None:
     reply = completion({"content": ""}, "error")
     reply["choices"][0]["error"] = {"code": 502, "message": "upstream"}
-    body = chat.response_from_completion(reply)
+    body = response_from_completion(reply)
     assert body["status"] == "failed"
     assert body["error"]["message"] == "upstream"
 
 
 def test_calls_without_ids_or_with_objects_as_arguments() -> None:
     calls = [{"function": {"name": "f", "arguments": {"a": 1}}}, {"id": "", "function": {"name": "g"}}]
-    output = chat.response_from_completion(completion({"tool_calls": calls}))["output"]
+    output = response_from_completion(completion({"tool_calls": calls}))["output"]
     assert [item["arguments"] for item in output] == ['{"a":1}', ""]
     assert all(item["call_id"] for item in output)
     assert output[0]["call_id"] != output[1]["call_id"]
@@ -327,22 +328,22 @@ def test_what_only_the_server_knows_goes_back_to_it() -> None:
             }
         ],
     }
-    body = chat.response_from_completion(completion(message, "tool_calls"))
+    body = response_from_completion(completion(message, "tool_calls"))
     assert messages(*body["output"]) == [message]
 
 
 def test_several_choices_are_kept() -> None:
     reply = completion({"content": "A"})
     reply["choices"].append({"index": 1, "message": {"role": "assistant", "content": "B"}, "finish_reason": "stop"})
-    body = chat.response_from_completion(reply)
+    body = response_from_completion(reply)
     assert Response(body).output_text == "A"
-    assert chat.completion_from_response(body) == reply
+    assert completion_from_response(body) == reply
 
 
 @pytest.mark.parametrize("reply", [{}, {"choices": []}, {"choices": ["x"]}, {"choices": [{"text": "x"}]}])
 def test_what_is_no_completion_is_refused(reply: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="choices"):
-        chat.response_from_completion(reply)
+        response_from_completion(reply)
 
 
 def test_token_ids_are_on_no_item_and_not_lost() -> None:
@@ -350,25 +351,25 @@ def test_token_ids_are_on_no_item_and_not_lost() -> None:
     entry = {"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": []}
     reply = completion({"content": "Hi"}, prompt_token_ids=[1, 2])
     reply["choices"][0] |= {"logprobs": {"content": [entry]}, "token_ids": [3]}
-    body = chat.response_from_completion(reply)
+    body = response_from_completion(reply)
     [item] = body["output"]
     assert not {"prompt_token_ids", "generation_token_ids", "generation_log_probs"} & item.keys()
     assert item["content"][0]["logprobs"] == [entry]
-    assert chat.completion_from_response(body) == reply
+    assert completion_from_response(body) == reply
     assert messages(item) == [{"role": "assistant", "content": "Hi"}]
 
 
 def test_citations() -> None:
     note = {"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 2, "url": "http://a", "title": "A"}}
     reply = completion({"content": "Hi", "annotations": [note]})
-    body = chat.response_from_completion(reply)
+    body = response_from_completion(reply)
     assert body["output"][0]["content"][0]["annotations"][0]["url"] == "http://a"
-    assert chat.completion_from_response(body) == reply
+    assert completion_from_response(body) == reply
 
 
 def test_a_failed_response_is_no_completion() -> None:
     with pytest.raises(ValueError, match="failed"):
-        chat.completion_from_response({"status": "failed", "output": [], "error": {"code": "server_error"}})
+        completion_from_response({"status": "failed", "output": [], "error": {"code": "server_error"}})
 
 
 def test_a_response_of_a_responses_server_as_a_completion() -> None:
@@ -385,7 +386,7 @@ def test_a_response_of_a_responses_server_as_a_completion() -> None:
         ],
         "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
     }
-    assert chat.completion_from_response(body) == {
+    assert completion_from_response(body) == {
         "id": "r1",
         "object": "chat.completion",
         "created": 3,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gym_core.domain.chat.items import items_of_messages
-from gym_core.domain.chat.messages import chat_messages
-from gym_core.domain.chat.parts import ToolMedia, fields_of
-from gym_core.domain.chat.tools import (
+from gym_chat.items import items_of_messages
+from gym_chat.messages import chat_messages
+from gym_chat.parts import ToolMedia, fields_of
+from gym_chat.tools import (
     chat_response_format,
     chat_tool,
     chat_tool_choice,
     responses_text_format,
     responses_tool,
-    responses_tool_choice,
 )
-from gym_core.domain.responses import as_items
+from gym_core.responses import as_items
+from gym_core.spi import flat_tool_choice
 
 LOGPROBS = "message.output_text.logprobs"
 """What `include` says in a Responses request to ask for log probabilities."""
@@ -121,7 +121,7 @@ def responses_request(body: Mapping[str, Any]) -> dict[str, Any]:
     if body.get("tools") is not None:
         request["tools"] = [responses_tool(tool) for tool in body["tools"]]
     if body.get("tool_choice") is not None:
-        request["tool_choice"] = responses_tool_choice(body["tool_choice"])
+        request["tool_choice"] = flat_tool_choice(body["tool_choice"])
     limit = body.get("max_completion_tokens")
     limit = body.get("max_tokens") if limit is None else limit
     if limit is not None:

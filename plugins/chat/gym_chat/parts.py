@@ -22,16 +22,9 @@ def fields_of(wire: Mapping[str, Any], but: Collection[str] = ()) -> dict[str, A
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """An object `{"type": T, ...}` as Chat Completions writes it: `{"type": T, T: {...}}`."""
+    """An object `{"type": T, ...}` as Chat Completions writes it: `{"type": T, T: {...}}`. Inverse of `flattened`."""
     kind = flat["type"]
     return {"type": kind, kind: {name: value for name, value in flat.items() if name != "type"}}
-
-
-def flattened(wire: Any) -> Any:
-    """An object as the Responses API writes it: the inverse of `nested`; what is not nested stays as it is."""
-    kind = wire.get("type") if isinstance(wire, dict) else None
-    inner = wire.get(kind) if isinstance(kind, str) else None
-    return {"type": kind, **inner} if isinstance(inner, dict) else wire
 
 
 def chat_content(content: Any) -> Any:

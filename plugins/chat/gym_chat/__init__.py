@@ -14,7 +14,7 @@ Three fields exist on one side only and are kept under names of their own:
 
 from __future__ import annotations
 
-from gym_core.domain.chat.completions import completion_from_response, response_from_completion
-from gym_core.domain.chat.requests import chat_request, responses_request
+from gym_chat.completions import completion_from_response, response_from_completion
+from gym_chat.requests import chat_request, responses_request
 
 __all__ = ["chat_request", "completion_from_response", "response_from_completion", "responses_request"]

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gym_core import chat
+from gym_chat import chat_request, completion_from_response, response_from_completion, responses_request
 
 text = st.text(max_size=8)
 words = st.text(min_size=1, max_size=8)
@@ -178,22 +178,22 @@ def without_lone_tool_fields(body: dict[str, Any]) -> dict[str, Any]:
 @given(chat_body)
 def test_a_chat_request_through_responses(body: dict[str, Any]) -> None:
     before = copy.deepcopy(body)
-    assert chat.chat_request(chat.responses_request(body), tool_media="tool") == without_lone_tool_fields(body)
+    assert chat_request(responses_request(body), tool_media="tool") == without_lone_tool_fields(body)
     assert body == before, "the conversion changed what it was given"
 
 
 @given(completion)
 def test_a_completion_through_responses(reply: dict[str, Any]) -> None:
     before = copy.deepcopy(reply)
-    assert chat.completion_from_response(chat.response_from_completion(reply)) == reply
+    assert completion_from_response(response_from_completion(reply)) == reply
     assert reply == before, "the conversion changed what it was given"
 
 
 @given(completion)
 def test_the_servers_message_is_echoed_as_it_came(reply: dict[str, Any]) -> None:
     message = reply["choices"][0]["message"]
-    output = chat.response_from_completion(reply)["output"]
-    echoed = chat.chat_request({"input": output})["messages"]
+    output = response_from_completion(reply)["output"]
+    echoed = chat_request({"input": output})["messages"]
     if output:
         assert echoed == [message]
     else:
@@ -229,8 +229,8 @@ def bare(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @given(turn)
 def test_output_items_through_a_completion(output: list[dict[str, Any]]) -> None:
     body = {"id": "r", "status": "completed", "output": output}
-    reply = chat.completion_from_response(body)
-    assert bare(chat.response_from_completion(reply)["output"]) == output
+    reply = completion_from_response(body)
+    assert bare(response_from_completion(reply)["output"]) == output
 
 
 responses_part = st.one_of(
@@ -279,7 +279,7 @@ responses_body = fixed(
 @given(responses_body)
 def test_a_responses_request_through_chat(body: dict[str, Any]) -> None:
     before = copy.deepcopy(body)
-    assert chat.responses_request(chat.chat_request(body, tool_media="tool")) == without_lone_tool_fields(body)
+    assert responses_request(chat_request(body, tool_media="tool")) == without_lone_tool_fields(body)
     assert body == before, "the conversion changed what it was given"
 
 
@@ -291,8 +291,8 @@ def media(messages: list[dict[str, Any]]) -> list[Any]:
 
 @given(responses_body)
 def test_images_that_tools_return_go_behind_them_and_none_is_lost(body: dict[str, Any]) -> None:
-    inside = chat.chat_request(body, tool_media="tool")["messages"]
-    behind = chat.chat_request(body)["messages"]
+    inside = chat_request(body, tool_media="tool")["messages"]
+    behind = chat_request(body)["messages"]
     assert media(behind) == media(inside)
     assert not media([message for message in behind if message["role"] == "tool"])
     roles = [message["role"] for message in behind]

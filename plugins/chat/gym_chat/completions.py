@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gym_core.domain.chat.items import assistant_items
-from gym_core.domain.chat.messages import add_to_assistant
-from gym_core.domain.chat.parts import fields_of, nested
-from gym_core.domain.finish import ending
-from gym_core.domain.responses import is_error
-from gym_core.domain.stop_reasons import COMPLETED, StopReason
+from gym_chat.items import assistant_items
+from gym_chat.messages import add_to_assistant
+from gym_chat.parts import fields_of, nested
+from gym_core import StopReason
+from gym_core.spi import ending, is_error
 
+_COMPLETED = StopReason.COMPLETED  # Python 3.11 takes long to find a member by its class
 _FINISH = {StopReason.MAX_OUTPUT_TOKENS: "length", StopReason.CONTENT_FILTER: "content_filter"}
 _SAME = {"created": "created_at", "model": "model", "service_tier": "service_tier"}
 _COMPLETION_FIELDS = frozenset({"id", "usage", "choices", *_SAME})
@@ -80,10 +80,10 @@ def _first_choice(completion: Mapping[str, Any]) -> tuple[Mapping[str, Any], Map
     if not isinstance(choice, dict):
         raise ValueError("a chat completion needs `choices`")
     finish = choice.get("finish_reason")
-    end = COMPLETED if finish in (None, "", "stop", "tool_calls") else ending(finish)
+    end = _COMPLETED if finish in (None, "", "stop", "tool_calls") else ending(finish)
     message = choice.get("message")
     if not isinstance(message, dict):
-        if end == COMPLETED:
+        if end == _COMPLETED:
             raise ValueError("a chat completion needs `choices` with a `message`")
         message = {}
     return choice, message, end
