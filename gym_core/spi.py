@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from gym_core.contract.tools import BoundTool as BoundTool
     from gym_core.contract.tools import class_tools as class_tools
     from gym_core.domain.abandoned import GRACE as GRACE
+    from gym_core.domain.abandoned import Late as Late
+    from gym_core.domain.abandoned import lifespan as lifespan
     from gym_core.domain.abandoned import within as within
     from gym_core.domain.arguments import NAME_PATTERN as NAME_PATTERN
     from gym_core.domain.arguments import ArgumentError as ArgumentError
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from gym_core.domain.blame import as_exception as as_exception
     from gym_core.domain.blame import asked_to_end as asked_to_end
     from gym_core.domain.blame import described as described
+    from gym_core.domain.blame import hint_of as hint_of
     from gym_core.domain.blame import message_of as message_of
     from gym_core.domain.blame import unwrapped as unwrapped
     from gym_core.domain.conversation import MAIN as MAIN
@@ -105,8 +108,6 @@ if TYPE_CHECKING:
     from gym_core.domain.nearest import did_you_mean as did_you_mean
     from gym_core.domain.nearest import nearest as nearest
     from gym_core.domain.nearest import suggestion as suggestion
-    from gym_core.domain.proxies import ProxyError as ProxyError
-    from gym_core.domain.proxies import environment_proxy as environment_proxy
     from gym_core.domain.quoting import one_line as one_line
     from gym_core.domain.quoting import quote as quote
     from gym_core.domain.responses import call_id_of as call_id_of
@@ -181,7 +182,9 @@ if TYPE_CHECKING:
     from gym_core.engine.observers.watchdog import Watchdog as Watchdog
     from gym_core.engine.open_engine.opening import open_rollouts as open_rollouts
     from gym_core.engine.open_engine.rollouts import Rollouts as Rollouts
+    from gym_core.engine.open_files import BESIDES_CONNECTIONS as BESIDES_CONNECTIONS
     from gym_core.engine.open_files import allow_open_files as allow_open_files
+    from gym_core.engine.open_files import open_files_limit as open_files_limit
     from gym_core.engine.preflight import FirstLook as FirstLook
     from gym_core.engine.preflight import check_models as check_models
     from gym_core.engine.rollout.agent_rollout import conversation as conversation
@@ -237,12 +240,14 @@ if TYPE_CHECKING:
     from gym_core.wiring.config_file import Configured as Configured
     from gym_core.wiring.config_file import split_roles as split_roles
     from gym_core.wiring.damage import TEST_INSTALLER as TEST_INSTALLER
+    from gym_core.wiring.damage import find_damage as find_damage
     from gym_core.wiring.data_folder import HOME_VARIABLE as HOME_VARIABLE
     from gym_core.wiring.data_folder import data_folder as data_folder
     from gym_core.wiring.description import RECORDED as RECORDED
     from gym_core.wiring.description import describe_component as describe_component
     from gym_core.wiring.discovery import DISABLE_VARIABLE as DISABLE_VARIABLE
     from gym_core.wiring.discovery import find_plugins as find_plugins
+    from gym_core.wiring.dotenv import NO_DOTENV_VARIABLE as NO_DOTENV_VARIABLE
     from gym_core.wiring.dotenv import load_dotenv as load_dotenv
     from gym_core.wiring.fields import operational_fields as operational_fields
     from gym_core.wiring.fields import option_fields as option_fields

@@ -94,7 +94,6 @@ app = CommandGroup(
             "Run an agent with a model on an environment's tasks and write one row per rollout.",
         ),
         "plugins": ("gym_core.cli.app:plugins", "List, show and check the installed plugins."),
-        "doctor": ("gym_core.cli.doctor:doctor", "Look for what keeps runs from going well, and say how to fix it."),
         "install": ("gym_core.cli.install:install", "Install packages into the environment that gym runs in."),
         "uninstall": (
             "gym_core.cli.install:uninstall",

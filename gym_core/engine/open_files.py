@@ -11,10 +11,10 @@ MOST_ON_MACOS = 10_240
 UNLIMITED = sys.maxsize
 
 
-def open_files_limit() -> int:
-    """How many files this process may have open once it has asked for as many as it can get."""
+def open_files_limit() -> int | None:
+    """How many files this process may have open once it has asked for as many as it can get; None without limit."""
     limits = _limits()
-    return UNLIMITED if limits is None else max(limits)
+    return None if limits is None or UNLIMITED in limits else max(limits)
 
 
 def allow_open_files(concurrency: int) -> str | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gym_core.domain.errors import UsageError
 
-OFF_VARIABLE = "GYM_NO_DOTENV"
+NO_DOTENV_VARIABLE = "GYM_NO_DOTENV"
+"""Set to anything, it leaves `.env` alone."""
 
 
 def load_dotenv() -> set[str]:
@@ -18,14 +19,14 @@ def load_dotenv() -> set[str]:
     """
     path = Path(".env")
     # a directory of that name is somebody's virtual environment
-    if os.environ.get(OFF_VARIABLE) or not path.is_file():
+    if os.environ.get(NO_DOTENV_VARIABLE) or not path.is_file():
         return set()
     from dotenv import dotenv_values
 
     try:
         values = dotenv_values(path, encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", hint=f"fix it, or set {OFF_VARIABLE}=1") from error
+        raise UsageError(f"{path} cannot be read: {error}", hint=f"fix it, or set {NO_DOTENV_VARIABLE}=1") from error
     new = {name: value for name, value in values.items() if value is not None and name not in os.environ}
     os.environ.update(new)
     return set(new)

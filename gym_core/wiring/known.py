@@ -14,6 +14,7 @@ COMMANDS = {
     "rescore": ("gym-results", "Verify stored rollouts again, without a model."),
     "export": ("gym-results", "Write the rollouts of a run as rows that the tools of others read."),
     "import": ("gym-results", "Turn the configuration of another system into a run file."),
+    "doctor": ("gym-doctor", "Look for what keeps runs from going well, and say how to fix it."),
     "serve": ("gym-http", "Offer an environment, a model or an agent over HTTP until it is interrupted."),
     "view": ("gym-viewer", "Look at runs in the browser."),
     "check": ("gym-check", "Audit an environment: its tasks, its tools and its verifier."),

@@ -6,9 +6,10 @@
     reply = await pool.send(pool.server(place), request, 5.0, "the thing")
     await pool.aclose()
 
-A general client spends most of its time on what such a call does not need. This package knows bytes and sockets, and
-how long a reply asks to wait; what is asked, redirects, cookies and proxies are the business of its users. Importing it
-loads neither httptools nor aiohappyeyeballs until `Pool` is used.
+A general client spends most of its time on what such a call does not need. This package knows bytes and sockets,
+how long a reply asks to wait, and which proxy the environment names for a URL; what is asked, redirects, cookies and
+going through that proxy are the business of its users. Importing it loads neither httptools nor aiohappyeyeballs
+until `Pool` is used.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from gym_http1.failure import connect_failure as connect_failure
     from gym_http1.pool import Pool as Pool
     from gym_http1.pool import Server as Server
+    from gym_http1.proxies import ProxyError as ProxyError
+    from gym_http1.proxies import environment_proxy as environment_proxy
     from gym_http1.reply import MAX_REPLY_MB as MAX_REPLY_MB
     from gym_http1.reply import MEGABYTE as MEGABYTE
     from gym_http1.reply import HttpReply as HttpReply
@@ -39,6 +42,7 @@ else:
     _HOMES = {
         "failure": "TOO_MANY_FILES Failure FailureKind connect_failure",
         "pool": "Pool Server",
+        "proxies": "ProxyError environment_proxy",
         "reply": "HttpReply MAX_REPLY_MB MEGABYTE ReplyHeaders TooLong read_all too_long",
         "request": "Place parse request_bytes request_head",
         "retry_after": "retry_after_seconds",

@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gym_core import encode_json
-from gym_core.spi import environment_proxy
-from gym_http1 import MEGABYTE, TooLong, read_all
+from gym_http1 import MEGABYTE, TooLong, environment_proxy, read_all
 from gym_mcp.endpoint import HTTPServer, Server, StdioServer
 from gym_mcp.notices import notice
 from gym_mcp.replies import Inbox, Outbox, readable_message

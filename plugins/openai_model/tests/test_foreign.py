@@ -10,7 +10,7 @@ from gym_local_model.weights import find_default
 from tests.support.foreign import ROOT, foreign_check, foreign_python
 
 SCRIPT = Path(__file__).parent / "foreign" / "check_vllm.py"
-NEEDED = ("http", "http1", "nemo", "openai_model", "simple_agent", "simple_weather", "stateful_counter")
+NEEDED = ("doctor", "http", "http1", "nemo", "openai_model", "simple_agent", "simple_weather", "stateful_counter")
 HERE = [part for name in (".", *(f"plugins/{one}" for one in NEEDED)) for part in ("-e", str(ROOT / name))]
 NO_IMAGES = [f"{name}; python_version < '3'" for name in ("torchvision", "torchaudio", "torchcodec")]
 """Their wheels want the torch of a GPU."""

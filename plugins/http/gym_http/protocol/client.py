@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from gym_core import GymError, JsonError, encode_json, parse_json
-from gym_core.spi import ProxyError, environment_proxy
 from gym_http.protocol.errors import RemoteError, error_from_wire, unusable_proxy
 from gym_http.protocol.urls import checked_url, socket_path
 from gym_http1 import (
     MAX_REPLY_MB,
     MEGABYTE,
+    ProxyError,
     ReplyHeaders,
+    environment_proxy,
     parse,
     request_bytes,
     retry_after_seconds,

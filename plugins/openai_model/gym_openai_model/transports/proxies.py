@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gym_core import spi
+import gym_http1
 from gym_openai_model.transports.base import TransportError
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy of the environment for `url`, see `gym_core.spi.environment_proxy`. Raises `TransportError`."""
+    """The proxy of the environment for `url`, see `gym_http1.environment_proxy`. Raises `TransportError`."""
     try:
-        return spi.environment_proxy(url)
-    except spi.ProxyError as error:
+        return gym_http1.environment_proxy(url)
+    except gym_http1.ProxyError as error:
         raise TransportError("proxy_unusable", url, str(error)) from None

@@ -10,31 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gym_core.cli.configuration import component_config_options, read_components
-from gym_core.cli.parameters import (
+from gym_core import GymError
+from gym_core.spi import (
+    Kind,
+    Terminal,
+    component_config_options,
     concurrency_option,
     debug_option,
     disable_option,
     json_option,
+    one_line,
     parse_models,
+    pass_terminal,
+    read_components,
     sandbox_option,
     sandbox_settings,
     setting_option,
+    split_roles,
+    styled,
 )
-from gym_core.cli.terminal import Terminal, pass_terminal, styled
-from gym_core.domain.errors import GymError
-from gym_core.domain.quoting import one_line
-from gym_core.wiring.config_file import split_roles
-from gym_core.wiring.kinds import Kind
 
 if TYPE_CHECKING:
-    from gym_core.engine.doctor.checks import Finding
-    from gym_core.wiring.making import Maker
+    from gym_core.spi import Maker
+    from gym_doctor.checks import Finding
 
 _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
-@click.command()
+@click.command("doctor")
 @click.option(
     "-m",
     "--model",
@@ -77,10 +80,8 @@ def doctor(
     Plugins are imported. Without --model no endpoint is asked and nothing is paid for. The exit status is 1 when there
     is a problem; warnings are none.
     """
-    from gym_core.engine.doctor import checks as diagnosis
-    from gym_core.wiring.dotenv import load_dotenv
-    from gym_core.wiring.making import Maker
-    from gym_core.wiring.manager import PluginManager
+    from gym_core.spi import Maker, PluginManager, load_dotenv
+    from gym_doctor import checks as diagnosis
 
     models = parse_models(references)
     manager = PluginManager(disabled)
@@ -99,7 +100,7 @@ def doctor(
         with report.about("environment"):
             report.add(*diagnosis.environment(maker, env, env_options, set(models), sandbox))
     if models or sandbox is not None:
-        from gym_core.cli.interrupts import Interrupts
+        from gym_core.spi import Interrupts
 
         by_role = split_roles(model_options, models)
         Interrupts(terminal).run(_look_at(report, maker, models, by_role, sandbox, sandbox_options, call=call))
@@ -116,8 +117,8 @@ async def _look_at(
     *,
     call: bool,
 ) -> None:
-    from gym_core.engine.doctor import endpoint
-    from gym_core.engine.doctor import sandbox as sandboxes
+    from gym_doctor import endpoint
+    from gym_doctor import sandbox as sandboxes
 
     for role, reference in models.items():
         with report.about(f"model {role}"):
@@ -148,7 +149,7 @@ class _Report:
     @contextmanager
     def about(self, check: str) -> Iterator[None]:
         """A block whose error is a finding."""
-        from gym_core.engine.doctor.checks import Finding
+        from gym_doctor.checks import Finding
 
         try:
             yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gym_core.spi import ProxyError, environment_proxy
+from gym_http1 import ProxyError, environment_proxy
 
 PROXY = "http://ann:secret@proxy.test:3128"
 

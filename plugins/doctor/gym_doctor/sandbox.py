@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from gym_core.contract.sandbox import SandboxProvider, SandboxSpec
-from gym_core.domain.abandoned import Late, lifespan, within
-from gym_core.domain.blame import as_exception, asked_to_end, described
-from gym_core.domain.errors import GymError
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.doctor.checks import Finding
+from gym_core import GymError, SandboxProvider, SandboxSpec
+from gym_core.spi import Deadlines, Late, as_exception, asked_to_end, described, lifespan, within
+from gym_doctor.checks import Finding
 
 _SAID = "there is a shell"
 

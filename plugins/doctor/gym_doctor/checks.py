@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gym_core.domain.errors import UsageError
-from gym_core.engine.open_files import BESIDES_CONNECTIONS, UNLIMITED, open_files_limit
-from gym_core.version import __version__
-from gym_core.wiring.damage import find_damage
-from gym_core.wiring.dotenv import OFF_VARIABLE
-from gym_core.wiring.kinds import Kind
-from gym_core.wiring.known import CORE
-from gym_core.wiring.making import Maker
-from gym_core.wiring.manager import PluginManager
+from gym_core import UsageError, __version__
+from gym_core.spi import (
+    BESIDES_CONNECTIONS,
+    NO_DOTENV_VARIABLE,
+    Kind,
+    Maker,
+    PluginManager,
+    find_damage,
+    open_files_limit,
+    option_fields,
+)
 
 State: TypeAlias = Literal["ok", "warning", "problem"]
 
+_CORE = "gym-core"
 _LOW_SPACE = 1 << 30
 _NO_SPACE = 64 << 20
 
@@ -49,7 +52,7 @@ def script() -> Iterator[Finding]:
     from importlib import metadata
 
     owners = {point.dist.name for point in metadata.entry_points(group="console_scripts", name="gym") if point.dist}
-    for other in sorted(owners - {CORE}):
+    for other in sorted(owners - {_CORE}):
         message = f"{other} has a script `gym`, too: which of the two runs is up to what was installed last"
         yield Finding("script", "warning", message, "`gymc` and `python -m gym_core` are always this gym")
 
@@ -77,8 +80,6 @@ def plugins(manager: PluginManager) -> Iterator[Finding]:
 
 def keys(manager: PluginManager, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Which variables with secrets of the installed model backends are set: names, never values."""
-    from gym_core.wiring.fields import option_fields
-
     for plugin in manager.plugins:
         if plugin.kind is not Kind.MODEL or plugin.state == "disabled" or manager.check(plugin) is not None:
             continue
@@ -99,8 +100,8 @@ def dotenv(directory: Path, read: set[str], environ: Mapping[str, str]) -> Itera
     path = directory / ".env"
     if not path.is_file():
         yield Finding("dotenv", "ok", f"there is no .env in {directory.resolve()}")
-    elif environ.get(OFF_VARIABLE):
-        yield Finding("dotenv", "ok", f".env is not read, since {OFF_VARIABLE} is set")
+    elif environ.get(NO_DOTENV_VARIABLE):
+        yield Finding("dotenv", "ok", f".env is not read, since {NO_DOTENV_VARIABLE} is set")
     else:
         names = ", ".join(sorted(read)) or "no variable that is not set already"
         yield Finding("dotenv", "ok", f".env is read; it sets {names}")
@@ -109,8 +110,8 @@ def dotenv(directory: Path, read: set[str], environ: Mapping[str, str]) -> Itera
 def open_files(concurrency: int) -> Iterator[Finding]:
     """Whether as many rollouts can run at once, with the limit of open files that a run gives itself."""
     limit, needed = open_files_limit(), concurrency + BESIDES_CONNECTIONS
-    if limit >= needed:
-        said = "without limit" if limit == UNLIMITED else f"limited to {limit:,}"
+    if limit is None or limit >= needed:
+        said = "without limit" if limit is None else f"limited to {limit:,}"
         yield Finding("open files", "ok", f"open files are {said}, enough for {concurrency:,} rollouts at once")
         return
     fix = f"ask whoever runs this machine for a higher hard limit (`ulimit -Hn {needed}`)"

@@ -7,17 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import takewhile
+from operator import eq
 from typing import Any
 
-from gym_core.contract.model import CallContext, ModelBackend
-from gym_core.domain.abandoned import Late, lifespan, within
-from gym_core.domain.blame import asked_to_end, hint_of, message_of
-from gym_core.domain.errors import ModelError
-from gym_core.domain.proxies import environment_proxy
-from gym_core.domain.responses import Item, Request, user_message
-from gym_core.engine.bounds.deadlines import Deadlines
-from gym_core.engine.doctor.checks import Finding, State
-from gym_core.engine.rollout.speaker import common
+from gym_core import CallContext, Item, ModelBackend, ModelError, Request, user_message
+from gym_core.spi import Deadlines, Late, asked_to_end, hint_of, lifespan, message_of, within
+from gym_doctor.checks import Finding, State
+from gym_http1 import environment_proxy
 
 SECONDS = 120.0
 """How long a look at the endpoint and the call may take, each."""
@@ -123,7 +120,7 @@ async def _two_turns(name: str, model: ModelBackend, endpoint: str | None) -> Fi
         why = (before and before.problem) or (after and after.problem) or "one of the answers has none"
         return Finding(name, "problem", f"its exact tokens cannot be used: {why}", "see the page Keep exact tokens")
     known = [*before.prompt, *before.sampled]
-    at = common(known, [*after.prompt])
+    at = sum(takewhile(bool, map(eq, known, after.prompt)))  # how many are the same, from the start on
     if at == len(known):
         return Finding(name, "ok", f"a second turn begins with all {at} tokens of the first")
     if at < len(before.prompt):

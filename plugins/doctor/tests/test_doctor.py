@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gym_core.engine.doctor import checks as diagnosis
-from gym_core.engine.doctor.endpoint import clock, look
+from gym_doctor import checks as diagnosis
+from gym_doctor.endpoint import clock, look
 from gym_testing import FakeOpenAI, faults, think
 from tests.support.models import say
 from tests.support.tokens import TokenModel
@@ -139,6 +139,10 @@ class TestPlugins:
     def test_what_is_switched_off_is_not_imported(self, gym: Gym, site: Site) -> None:
         site.add("bad-env", "import nothing_of_that_name", group="gym.resource_servers", name="bad")
         assert said(looked(gym, "--disable-plugin", "bad"), "ok", "the environment bad (bad-env 1.0) is switched off")
+
+    def test_what_hides_one(self, gym: Gym, site: Site) -> None:
+        (site.path / "gym_left-1.0.dist-info").mkdir()
+        assert said(looked(gym), "warning", "gym_left-1.0.dist-info holds no metadata")
 
     def test_an_environment_that_lacks_its_agent_and_its_judge(self, gym: Gym, site: Site) -> None:
         site.add("talk-env", ENV, group="gym.resource_servers", name="talk")

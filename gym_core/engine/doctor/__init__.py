@@ -1,1 +1,0 @@
-"""What may keep a run from going well, found before it starts."""
