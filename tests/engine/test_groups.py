@@ -30,7 +30,7 @@ from gym_core import (
 )
 from gym_core.engine.run.groups import Groups
 from gym_core.engine.storage.groups import GroupLines
-from gym_core.engine.storage.store import ResultStore
+from gym_core.engine.storage.store import FreshRollout, ResultStore
 from gym_core.errors import StoreError
 from gym_core.spi import RunControl, open_run
 from gym_results.comparison import Statistics
@@ -502,7 +502,7 @@ def test_a_full_disk_ends_what_is_being_scored(writes: int, tmp_path: Path, monk
     async def main() -> Ended:
         scorer, written = Endless(), 0
 
-        def full(self: ResultStore, rollout: Rollout) -> None:
+        def full(self: ResultStore, rollout: FreshRollout) -> None:
             nonlocal written
             if written == 2 * writes:
                 raise StoreError("the disk is full")

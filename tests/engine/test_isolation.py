@@ -45,7 +45,6 @@ def test_an_isolated_function_judges_in_another_process(capfd: pytest.CaptureFix
 @asynchronous
 async def test_processes_are_used_again() -> None:
     made = stage(ScriptedModel(), Pure)
-    made.executor._size = 1
     for number in range(3):
         assert (await run_rollout(made, ask(number, pid=os.getpid()))).reward == 1.0
     processes = made.executor._processes

@@ -497,7 +497,13 @@ class TestFinished:
         with output.with_name("x.failures.jsonl").open("wb") as file:
             for task, cancelled, size in attempts:
                 about = {**FAILED, "status": "cancelled" if cancelled else "model_error"}
-                row = {"task_id": task, "response": None, "reward": None, "reward_components": {}, "pad": "p" * size}
+                row: dict[str, Any] = {
+                    "task_id": task,
+                    "response": None,
+                    "reward": None,
+                    "reward_components": {},
+                    "pad": "p" * size,
+                }
                 file.write(orjson.dumps({**row, "rollout": about}) + b"\n")
         finished = self.finished(output)
         last = {task: cancelled for task, cancelled, _ in attempts}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 from gym_testing.site import Site
-from tests.support.exports import Gym
+
+T = TypeVar("T")
 
 _ENVIRONMENT = """
 from pydantic import Field
@@ -92,6 +94,6 @@ def add_guessing(site: Site) -> None:
     site.add("gym-simple", _AGENT, group="gym.agents", name="simple_agent")
 
 
-def collect(gym: Gym, *arguments: str) -> Any:
+def collect(gym: Callable[..., T], *arguments: str) -> T:
     """A run of four tasks, two of which earn the reward."""
     return gym("run", "--model", "looking", "--env", "guess", "--output", "x.jsonl", *arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def share_compiled(environment: Path, cache: Path) -> None:
 
     The files of an environment are links to those of the cache. Where uv has copied them there is nothing to share.
     """
-    sources = {file.stat().st_ino: file for file in cache.rglob("*.py")}
+    sources = {file.stat().st_ino: file for file in _sources(cache)}
     for compiled in environment.rglob("__pycache__/*.pyc"):
         source = compiled.parent.with_name(f"{compiled.name.partition('.')[0]}.py")
         if source.is_file() and (kept := sources.get(source.stat().st_ino)) is not None:
@@ -33,3 +34,10 @@ def share_compiled(environment: Path, cache: Path) -> None:
             target.mkdir(exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 (target / compiled.name).hardlink_to(compiled)
+
+
+def _sources(cache: Path) -> Iterator[Path]:
+    """The modules in the cache. What uv is still putting there for others is called otherwise, and goes."""
+    for folder, inner, files in os.walk(cache):
+        inner[:] = [name for name in inner if not name.startswith(".tmp")]
+        yield from (Path(folder, name) for name in files if name.endswith(".py") and not name.startswith(".tmp"))
