@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import gc
 import importlib
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -32,13 +33,27 @@ def modules(package: Path) -> Iterator[tuple[str, str]]:
 
 @cache
 def trees() -> Mapping[str, ast.Module]:
-    return {name: ast.parse(code) for package in PACKAGES for name, code in modules(package)}
+    return {name: parsed(code) for package in PACKAGES for name, code in modules(package)}
+
+
+def parsed(code: str) -> ast.Module:
+    """The tree of a module.
+
+    While one is built, Python 3.11 minds whatever a collection of garbage lets other threads parse.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(code)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def lazy_packages() -> list[str]:
     """The modules with lazy names. Only what may be one is parsed: it is asked whenever tests are collected."""
     told = ((name, code) for package in PACKAGES for name, code in modules(package))
-    return [name for name, code in told if "__getattr__" in code and lazy_names(ast.parse(code))]
+    return [name for name, code in told if "__getattr__" in code and lazy_names(parsed(code))]
 
 
 def is_for_types(node: ast.If) -> bool:

@@ -105,7 +105,8 @@ def ask(path: Path, do: str, *given: Any, patience: float = PATIENCE) -> Any:
         try:
             connection.connect(str(path))
             check_peer(connection)
-            connection.sendall(encode_json({"do": do, "with": given}) + b"\n")
+            with suppress(BrokenPipeError):  # whoever refuses to be asked may have said so before it has heard anything
+                connection.sendall(encode_json({"do": do, "with": given}) + b"\n")
             reply = _read(connection)
         except (ConnectionRefusedError, FileNotFoundError):
             raise Stale("nobody listens: the run was killed") from None
