@@ -130,9 +130,9 @@ def test_tokens_are_those_of_the_models_own_template(exact: Running) -> None:
 
 
 def test_a_second_turn_goes_on_from_the_tokens_of_the_first(exact: Running) -> None:
-    # one token, since the text of several may tokenize otherwise when it comes back, and which are sampled
-    # differs between processors
-    first = exact.respond({"input": "Say yes.", "temperature": 0, "max_output_tokens": 1})
+    # one token, and which: the text of others, and of several, may tokenize otherwise when it comes back
+    first = exact.respond({"input": "Say yes.", "logit_bias": [["Yes", 100.0]], "max_output_tokens": 1})
+    assert first.output_text == "Yes"
     more = {"type": "message", "role": "user", "content": "Again."}
     second = exact.respond({"input": [{"role": "user", "content": "Say yes."}, *first.output, more]})
     assert first.tokens is not None
