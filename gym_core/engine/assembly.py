@@ -281,8 +281,9 @@ class Assembler:
                 made.agent = self.make(Kind.AGENT, named, wanted.agent_options)
             opened.agent = await self.enter(stack, Kind.AGENT, made.agent)
             _check_agent(made.config, opened.agent, self.about)
-        for component in filter(None, (opened.server, opened.agent)):
-            await self._be_reachable(component, elsewhere=made.config.execution.spread)
+        for component in (opened.server, opened.agent):
+            if component is not None:  # an author's may have a length, and be empty
+                await self._be_reachable(component, elsewhere=made.config.execution.spread)
         return opened
 
     async def _be_reachable(self, component: Component, *, elsewhere: bool) -> None:
